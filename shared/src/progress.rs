@@ -1,0 +1,227 @@
+//! How a run and a cluster stand, for people and programs that ask.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::fitness::Fitness;
+use crate::genome::{Genome, GenomeLayout};
+use crate::id::{GenerationIndex, RunId, WorkerId};
+use crate::spec::RunSpec;
+
+/// Why a search ended, with the figure that met the criterion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StopReason {
+    /// The criterion's name, for example `generations`, `target`, `tolx`.
+    pub criterion: String,
+    /// The figure that met it, for people, for example `265 generations (limit 265)`.
+    pub detail: String,
+}
+
+/// The life of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum RunState {
+    /// Episodes are handed out while workers are there.
+    Running,
+    /// Nothing is handed out until somebody resumes it.
+    Paused {
+        /// Why, and what would release it.
+        reason: String,
+    },
+    /// The search ended by a criterion.
+    Finished {
+        /// Which.
+        reason: StopReason,
+    },
+    /// Ended by an operator.
+    Cancelled,
+}
+
+impl RunState {
+    /// The state's name, in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused { .. } => "paused",
+            Self::Finished { .. } => "finished",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the run will never go on.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Cancelled)
+    }
+}
+
+/// What a strategy says of itself after a generation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SearchSummary {
+    /// Global step size (sigma); zero where the strategy has none.
+    pub step_size: f64,
+    /// Longest over shortest axis of the search distribution; 1 where it has none.
+    pub axis_ratio: f64,
+    /// Smallest and largest coordinate-wise standard deviation.
+    pub deviation_range: (f64, f64),
+    /// Euclidean norm of the mean.
+    pub mean_norm: f64,
+}
+
+/// One closed generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerationSummary {
+    /// Which.
+    pub generation: GenerationIndex,
+    /// Updates in each episode.
+    pub updates: u32,
+    /// Best fitness; `None` if every candidate diverged.
+    pub best: Option<Fitness>,
+    /// Median fitness, diverged candidates counted as worst; `None` if at least half diverged.
+    pub median: Option<Fitness>,
+    /// Candidates that diverged.
+    pub diverged: u32,
+    /// Candidate evaluations since the run began, this generation included.
+    pub evaluations: u64,
+    /// Episodes since the run began, this generation included.
+    pub episodes: u64,
+    /// Compute time of the generation's episodes, summed over threads.
+    pub compute_time: Duration,
+    /// Wall-clock time the run had been running when the generation closed.
+    pub elapsed: Duration,
+    /// The strategy's own account, after it was told.
+    pub search: SearchSummary,
+    /// Digest of the strategy's state after it was told.
+    pub digest: Digest,
+}
+
+/// How a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunProgress {
+    /// The run.
+    pub run: RunId,
+    /// Its spec's name.
+    pub name: String,
+    /// Digest of its spec.
+    pub spec_digest: Digest,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: RunState,
+    /// The open generation, or the number of closed ones once it ended.
+    pub generation: GenerationIndex,
+    /// The spec's limit, where there is one.
+    pub generations_limit: Option<u32>,
+    /// Settled episodes of the open generation.
+    pub settled: u32,
+    /// Episodes of the open generation.
+    pub episodes: u32,
+    /// Episodes handed to workers at the moment.
+    pub leased: u32,
+    /// Workers that may work on it.
+    pub eligible_workers: u32,
+    /// Best fitness of any generation so far; generations differ in their tasks.
+    pub best: Option<Fitness>,
+    /// The last closed generation.
+    pub last: Option<GenerationSummary>,
+    /// When it was created, in milliseconds since 1970 UTC.
+    pub created_unix_ms: u64,
+    /// The numerics fingerprint that the run took from its first worker.
+    pub fingerprint: Option<Digest>,
+    /// What people should know, newest last: quarantined workers, re-issued episodes, numerics changed, ...
+    pub notes: Vec<String>,
+    /// Sequence number of the run's last committed record.
+    pub sequence: u64,
+}
+
+/// A committed change of a run, as `watch` streams it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEvent {
+    /// A generation closed.
+    Generation(GenerationSummary),
+    /// The state changed.
+    State(RunState),
+    /// Something people should know.
+    Note(String),
+}
+
+/// What a run has found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunResult {
+    /// The run.
+    pub run: RunId,
+    /// Its spec.
+    pub spec: RunSpec,
+    /// Its state; a result can be read at any time.
+    pub state: RunState,
+    /// Closed generations.
+    pub generations: u32,
+    /// The search distribution's mean: the result.
+    pub mean: Genome,
+    /// The best sample ever told, whose fitness is biased upwards by selection.
+    pub best: Option<(Genome, Fitness)>,
+    /// The layout of both.
+    pub layout: GenomeLayout,
+}
+
+/// Whether and why a worker may not work on a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ineligibility {
+    /// The run.
+    pub run: RunId,
+    /// Why.
+    pub reason: String,
+}
+
+/// A worker as the coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// Compute threads.
+    pub threads: u32,
+    /// The program's version.
+    pub version: String,
+    /// Its numerics fingerprint.
+    pub fingerprint: Digest,
+    /// Episodes it holds.
+    pub leased: u32,
+    /// Episodes it may hold.
+    pub credit: u32,
+    /// Episodes it settled since it attached.
+    pub settled: u64,
+    /// Worker errors it reported since it attached.
+    pub errors: u64,
+    /// Median compute time of its recent episodes.
+    pub episode_time: Option<Duration>,
+    /// Time since it attached.
+    pub attached: Duration,
+    /// Whether it is draining.
+    pub draining: bool,
+    /// Runs it may not work on.
+    pub ineligible: Vec<Ineligibility>,
+}
+
+/// The coordinator as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoordinatorStatus {
+    /// The program's version.
+    pub version: String,
+    /// Counts the starts of coordinators on this journal; only the highest may write.
+    pub epoch: u64,
+    /// Time since the start.
+    pub uptime: Duration,
+    /// Attached workers.
+    pub workers: u32,
+    /// Their compute threads.
+    pub threads: u32,
+    /// Runs that are not final.
+    pub active_runs: u32,
+    /// Episodes settled since the start.
+    pub settled: u64,
+    /// What keeps the journal from writing, if anything does.
+    pub journal_trouble: Option<String>,
+}

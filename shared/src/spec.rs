@@ -1,0 +1,316 @@
+//! The run spec: all that determines a run's result, as data.
+//!
+//! What must not change the result (leases, ports, paths, thread counts, a run's weight in the fair share) is never in
+//! it. It is written as TOML, travels as protobuf and is journalled with its defaults resolved: a field that an old
+//! spec lacks means what it meant before the field existed.
+
+pub mod evaluation;
+pub mod network;
+pub mod rule;
+pub mod stop;
+pub mod strategy;
+pub mod task;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::genome::GenomeLayout;
+use crate::seed::Seed;
+use evaluation::EvaluationSpec;
+use network::NetworkSpec;
+use rule::RuleSpec;
+use stop::StopSpec;
+use strategy::StrategySpec;
+use task::TaskSpec;
+
+/// The spec version that this program writes; it reads all versions up to it.
+pub const SPEC_VERSION: u32 = 1;
+
+/// Everything that determines a run's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSpec {
+    /// Version of the spec's meaning, at most [`SPEC_VERSION`].
+    pub version: u32,
+    /// A name for people: 1 to 64 of a-z, 0-9, `-`, `_` and `.`.
+    pub name: String,
+    /// Root of all randomness.
+    pub seed: Seed,
+    /// The search.
+    pub strategy: StrategySpec,
+    /// What is searched for.
+    pub problem: Problem,
+    /// How an episode becomes a fitness.
+    pub evaluation: EvaluationSpec,
+    /// When the search ends.
+    pub stop: StopSpec,
+    /// Whether all of a run's workers must agree on the bits of the canonical episodes.
+    pub numerics: Numerics,
+}
+
+/// What genomes of a run stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Problem {
+    /// A learning rule, shared by the neurons and synapses of multi-state networks.
+    RuleLearning(RuleLearning),
+}
+
+/// The problem of evolving an update rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleLearning {
+    /// The family of update rules.
+    pub rule: RuleSpec,
+    /// The networks it trains.
+    pub network: NetworkSpec,
+    /// The tasks it trains them on.
+    pub tasks: TaskSpec,
+}
+
+/// Whether workers with other bits may join a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Numerics {
+    /// Only workers with the fingerprint of the run's first worker: the result is exact.
+    #[default]
+    Uniform,
+    /// Any worker: the result may depend on who computed what.
+    Any,
+}
+
+/// A spec as it is written: the sections of a TOML file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSpec {
+    #[serde(default = "current_version")]
+    version: u32,
+    name: String,
+    #[serde(default = "default_seed")]
+    seed: Seed,
+    #[serde(default)]
+    numerics: Numerics,
+    strategy: StrategySpec,
+    #[serde(default)]
+    rule: RuleSpec,
+    #[serde(default)]
+    network: NetworkSpec,
+    tasks: TaskSpec,
+    #[serde(default)]
+    evaluation: EvaluationSpec,
+    stop: StopSpec,
+}
+
+fn current_version() -> u32 {
+    SPEC_VERSION
+}
+
+fn default_seed() -> Seed {
+    Seed::new(RunSpec::DEFAULT_SEED).expect("the default is a seed")
+}
+
+/// Why a spec was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// The text is not TOML, or a key is unknown or of the wrong type.
+    #[error("{0}")]
+    Syntax(String),
+    /// A field's value is out of range or contradicts another.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field's path as it is written, for example `tasks.per_generation`.
+        field: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+impl SpecError {
+    /// An error of one field.
+    pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Refuses a number outside of a range, naming the field.
+pub(crate) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
+    field: &str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), SpecError> {
+    if value >= low && value <= high {
+        Ok(())
+    } else {
+        Err(SpecError::field(field, format!("must be from {low} to {high}, not {value}")))
+    }
+}
+
+impl RunSpec {
+    /// The seed of a spec that names none.
+    pub const DEFAULT_SEED: u64 = 1;
+
+    /// Reads and validates a spec written as TOML.
+    pub fn from_toml(text: &str) -> Result<Self, SpecError> {
+        let written: WrittenSpec =
+            toml::from_str(text).map_err(|error| SpecError::Syntax(one_line(&error, text)))?;
+        let spec = Self::from(written);
+        spec.validate()?;
+        Ok(spec)
+    }
+
+    /// The spec as TOML, all defaults written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&WrittenSpec::from(self.clone())).expect("a spec is plain data")
+    }
+
+    /// Checks every field and every limit. Nothing is allocated by a spec before it has passed.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if self.version == 0 || self.version > SPEC_VERSION {
+            return Err(SpecError::field(
+                "version",
+                format!(
+                    "this program reads versions 1 to {SPEC_VERSION}, not {}; use a newer program",
+                    self.version
+                ),
+            ));
+        }
+        let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(of_name) {
+            return Err(SpecError::field("name", "must be 1 to 64 characters of a-z, 0-9, `-`, `_` and `.`"));
+        }
+        let Problem::RuleLearning(problem) = &self.problem;
+        problem.rule.validate()?;
+        problem.network.validate()?;
+        problem.tasks.validate()?;
+        self.evaluation.validate()?;
+        self.strategy.validate()?;
+        self.stop.validate()?;
+        let episodes = u64::from(self.strategy.population_size()) * u64::from(problem.tasks.per_generation);
+        if episodes > EPISODES_PER_GENERATION_MAX {
+            return Err(SpecError::field(
+                "tasks.per_generation",
+                format!(
+                    "times strategy.population_size makes {episodes} episodes a generation; at most \
+                     {EPISODES_PER_GENERATION_MAX} are allowed"
+                ),
+            ));
+        }
+        let flops = self.episode_flops();
+        if flops > EPISODE_FLOPS_MAX {
+            return Err(SpecError::field(
+                "evaluation.unroll",
+                format!(
+                    "the longest episode would take {flops:.1e} multiplications; at most {EPISODE_FLOPS_MAX:.0e} are \
+                     allowed (fewer updates, states or neurons, or a smaller batch)"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Multiplications of the longest episode, roughly.
+    fn episode_flops(&self) -> f64 {
+        let Problem::RuleLearning(problem) = &self.problem;
+        let synapses = problem
+            .tasks
+            .families
+            .iter()
+            .map(|family| problem.network.synapses(family.inputs(), family.outputs()))
+            .fold(0.0, f64::max);
+        let states = f64::from(problem.rule.states);
+        let batch = f64::from(problem.tasks.batch_size);
+        4.0 * synapses * states * batch * f64::from(self.evaluation.updates_max())
+    }
+
+    /// The layout of the run's genomes.
+    pub fn layout(&self) -> GenomeLayout {
+        let Problem::RuleLearning(problem) = &self.problem;
+        GenomeLayout::of_rule(&problem.rule)
+    }
+
+    /// Tasks in each block of a generation.
+    pub fn tasks_per_generation(&self) -> u32 {
+        let Problem::RuleLearning(problem) = &self.problem;
+        problem.tasks.per_generation
+    }
+
+    /// The digest of the spec with all its defaults: equal specs, equal results.
+    pub fn digest(&self) -> Digest {
+        let written = WrittenSpec::from(self.clone());
+        Digest::of(&serde_json::to_vec(&written).expect("a spec is plain data"))
+    }
+}
+
+/// The most episodes that a generation may hold: all of them are in the coordinator's memory.
+pub const EPISODES_PER_GENERATION_MAX: u64 = 4_000_000;
+
+/// The most multiplications of one episode: minutes of one core.
+pub const EPISODE_FLOPS_MAX: f64 = 1e13;
+
+impl From<WrittenSpec> for RunSpec {
+    fn from(written: WrittenSpec) -> Self {
+        let WrittenSpec { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, stop } =
+            written;
+        let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
+        Self { version, name, seed, strategy, problem, evaluation, stop, numerics }
+    }
+}
+
+impl From<RunSpec> for WrittenSpec {
+    fn from(spec: RunSpec) -> Self {
+        let RunSpec { version, name, seed, strategy, problem, evaluation, stop, numerics } = spec;
+        let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = problem;
+        Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, stop }
+    }
+}
+
+impl Serialize for RunSpec {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WrittenSpec::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunSpec {
+    /// Reads without validating; call [`RunSpec::validate`].
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        WrittenSpec::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// A TOML error in one line: where, which field, and what.
+pub(crate) fn one_line(error: &toml::de::Error, text: &str) -> String {
+    let message = in_plain_words(&error.message().replace('\n', " "));
+    let Some(span) = error.span() else { return message };
+    let before = &text[..span.start.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    match field_at(text, line) {
+        // An unknown key is in the message already.
+        Some(field) if !message.starts_with("unknown field") => format!("line {line}: {field}: {message}"),
+        _ => format!("line {line}: {message}"),
+    }
+}
+
+/// The numbers of Rust's types in words.
+fn in_plain_words(message: &str) -> String {
+    let mut message = message.replace(" as i128", "");
+    for unsigned in ["u8", "u16", "u32", "u64"] {
+        message = message.replace(&format!("expected {unsigned}"), "expected a whole number from 0 on");
+    }
+    message.replace("expected f64", "expected a number")
+}
+
+/// The field that is written on a line, counted from 1: the section above it and the key, as far as there are any.
+fn field_at(text: &str, line: usize) -> Option<String> {
+    let above: Vec<&str> = text.lines().take(line).map(str::trim).collect();
+    let key = above.last()?.split_once('=').map(|(key, _)| key.trim());
+    let bare = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    let key = key.filter(|key| bare(key))?;
+    let section =
+        above.iter().rev().find_map(|line| line.strip_prefix('[')?.split_once(']').map(|(name, _)| name));
+    Some(
+        section
+            .filter(|name| bare(name))
+            .map_or_else(|| key.to_owned(), |section| format!("{section}.{key}")),
+    )
+}
+
+#[cfg(test)]
+mod tests;

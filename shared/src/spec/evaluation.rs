@@ -1,0 +1,166 @@
+//! How an episode becomes a fitness.
+
+use serde::{Deserialize, Serialize};
+
+use super::{SpecError, check_range};
+
+/// The most updates of an episode.
+pub const UPDATES_MAX: u32 = 100_000;
+/// The most phases of the unroll schedule and points of measurement.
+pub const PHASES_MAX: usize = 64;
+
+/// What is measured, when, and how long networks are trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationSpec {
+    /// What is measured on the query.
+    pub objective: Objective,
+    /// When it is measured.
+    pub measure: Measure,
+    /// Updates per episode (the unroll length) as a function of the generation; the last phase goes on for ever.
+    pub unroll: Vec<UnrollPhase>,
+}
+
+impl Default for EvaluationSpec {
+    fn default() -> Self {
+        Self {
+            objective: Objective::Accuracy,
+            measure: Measure::default(),
+            unroll: vec![UnrollPhase { generations: 1, updates: 10 }],
+        }
+    }
+}
+
+/// A quantity of predictions and targets, oriented so that higher is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// Share of query examples whose class is predicted.
+    #[default]
+    Accuracy,
+    /// Minus the mean squared error over examples and outputs.
+    SquaredError,
+    /// Minus the mean logistic loss (one output) or softmax cross-entropy (several).
+    Logistic,
+}
+
+/// When the objective is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected \"curve\" or a list of { update = N or \"last\", weight = W }")]
+pub enum Measure {
+    /// After every update, averaged.
+    Curve(CurveWord),
+    /// At some numbers of updates, with weights.
+    Points(Vec<MeasurePoint>),
+}
+
+/// The word `curve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CurveWord {
+    /// The whole learning curve.
+    Curve,
+}
+
+impl Default for Measure {
+    /// Half at update 10 and half at the last (science: the most useful single choice).
+    fn default() -> Self {
+        Self::Points(vec![
+            MeasurePoint { update: UpdatePoint::At(10), weight: 0.5 },
+            MeasurePoint { update: UpdatePoint::Last(LastWord::Last), weight: 0.5 },
+        ])
+    }
+}
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasurePoint {
+    /// After which update.
+    pub update: UpdatePoint,
+    /// Its share; shares are divided by their sum.
+    pub weight: f64,
+}
+
+/// A number of updates, or the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of updates or \"last\"")]
+pub enum UpdatePoint {
+    /// After that many updates.
+    At(u32),
+    /// After the last update of the episode.
+    Last(LastWord),
+}
+
+/// The word `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastWord {
+    /// The last update of an episode.
+    Last,
+}
+
+/// Some generations with the same unroll length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnrollPhase {
+    /// How many generations.
+    pub generations: u32,
+    /// Updates per episode.
+    pub updates: u32,
+}
+
+impl EvaluationSpec {
+    /// Refuses what is out of range or contradictory, naming the field.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if self.unroll.is_empty() || self.unroll.len() > PHASES_MAX {
+            return Err(SpecError::field("evaluation.unroll", format!("must have 1 to {PHASES_MAX} phases")));
+        }
+        for (place, phase) in self.unroll.iter().enumerate() {
+            check_range(&format!("evaluation.unroll[{place}].generations"), phase.generations, 1, u32::MAX)?;
+            check_range(&format!("evaluation.unroll[{place}].updates"), phase.updates, 1, UPDATES_MAX)?;
+        }
+        let Measure::Points(points) = &self.measure else { return Ok(()) };
+        if points.is_empty() || points.len() > PHASES_MAX {
+            return Err(SpecError::field(
+                "evaluation.measure",
+                format!("must have 1 to {PHASES_MAX} points"),
+            ));
+        }
+        let shortest = self.unroll.iter().map(|phase| phase.updates).min().unwrap_or(0);
+        for (place, point) in points.iter().enumerate() {
+            if !(point.weight > 0.0 && point.weight <= 1e6) {
+                return Err(SpecError::field(
+                    format!("evaluation.measure[{place}].weight"),
+                    format!("must be above 0 and at most 1e6, not {}", point.weight),
+                ));
+            }
+            if let UpdatePoint::At(update) = point.update
+                && (update == 0 || update > shortest)
+            {
+                return Err(SpecError::field(
+                    format!("evaluation.measure[{place}].update"),
+                    format!("must be from 1 to the shortest unroll ({shortest} updates), not {update}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The unroll length of a generation.
+    pub fn updates(&self, generation: u32) -> u32 {
+        let mut end = 0u64;
+        for phase in &self.unroll {
+            end += u64::from(phase.generations);
+            if u64::from(generation) < end {
+                return phase.updates;
+            }
+        }
+        self.unroll.last().map_or(0, |phase| phase.updates)
+    }
+
+    /// The longest unroll length.
+    pub fn updates_max(&self) -> u32 {
+        self.unroll.iter().map(|phase| phase.updates).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,28 @@
+//! Time as the pure cores see it: handed in, never read.
+
+use std::time::Duration;
+
+/// A reading of the driver's monotonic clock, counted from the driver's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub Duration);
+
+impl Timestamp {
+    /// The timestamp `milliseconds` after the driver's start.
+    pub fn from_millis(milliseconds: u64) -> Self {
+        Self(Duration::from_millis(milliseconds))
+    }
+
+    /// Time passed since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
