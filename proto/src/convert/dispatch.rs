@@ -1,0 +1,299 @@
+//! What passes between a coordinator and a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_shared::dispatch::{
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
+};
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::spec::RunSpec;
+
+use super::episode::to_genome;
+use super::{
+    BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, ConvertError, NAME_BYTES_MAX, REASON_BYTES_MAX, THREADS_MAX,
+    WireEnum, check_length, check_text, cut, from_duration, parse_run_name, required, run_name, to_digest,
+    to_duration,
+};
+use crate::v1;
+use crate::v1::attach_request::Kind as Request;
+use crate::v1::attach_response::Kind as Response;
+
+impl From<&Hello> for v1::Hello {
+    fn from(hello: &Hello) -> Self {
+        Self {
+            display_name: cut(&hello.name, NAME_BYTES_MAX),
+            threads: hello.threads,
+            episode_semantics: hello.episode_semantics,
+            fingerprint: hello.fingerprint.0.to_vec(),
+            version: cut(&hello.version, NAME_BYTES_MAX),
+        }
+    }
+}
+
+impl TryFrom<v1::Hello> for Hello {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Hello) -> Result<Self, ConvertError> {
+        check_text("display_name", &message.display_name, NAME_BYTES_MAX)?;
+        check_text("version", &message.version, NAME_BYTES_MAX)?;
+        // Both are shown on terminals.
+        for (field, text) in [("display_name", &message.display_name), ("version", &message.version)] {
+            if text.is_empty() || text.chars().any(char::is_control) {
+                return Err(ConvertError::new(field, "must be a text without control characters"));
+            }
+        }
+        if !(1..=THREADS_MAX).contains(&message.threads) {
+            let problem = format!("must be from 1 to {THREADS_MAX}, not {}", message.threads);
+            return Err(ConvertError::new("threads", problem));
+        }
+        Ok(Self {
+            fingerprint: to_digest("fingerprint", &message.fingerprint)?,
+            name: message.display_name,
+            threads: message.threads,
+            episode_semantics: message.episode_semantics,
+            version: message.version,
+        })
+    }
+}
+
+impl From<&Welcome> for v1::Welcome {
+    fn from(welcome: &Welcome) -> Self {
+        Self { worker: welcome.worker.0, heartbeat_interval: Some(from_duration(welcome.heartbeat_interval)) }
+    }
+}
+
+impl TryFrom<v1::Welcome> for Welcome {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Welcome) -> Result<Self, ConvertError> {
+        let heartbeat_interval = to_duration("heartbeat_interval", message.heartbeat_interval)?;
+        if heartbeat_interval.is_zero() || heartbeat_interval > Duration::from_secs(3600) {
+            let problem = format!("must be above 0 and at most an hour, not {heartbeat_interval:?}");
+            return Err(ConvertError::new("heartbeat_interval", problem));
+        }
+        Ok(Self { worker: WorkerId(message.worker), heartbeat_interval })
+    }
+}
+
+impl From<&Batch> for v1::Batch {
+    fn from(batch: &Batch) -> Self {
+        Self {
+            run: run_name(batch.run),
+            layout_digest: batch.layout.0.to_vec(),
+            generation: batch.generation.0,
+            purpose: batch.purpose.to_wire(),
+            block: batch.block.0,
+            genomes: batch
+                .genomes
+                .iter()
+                .map(|genome| v1::BatchGenome {
+                    candidate: genome.candidate.0,
+                    values: genome.genome.to_le_bytes(),
+                })
+                .collect(),
+            assignments: batch
+                .assignments
+                .iter()
+                .map(|assignment| v1::Assignment { genome: assignment.genome, task: assignment.task.0 })
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Batch> for Batch {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Batch) -> Result<Self, ConvertError> {
+        check_length("genomes", &message.genomes, BATCH_GENOMES_MAX)?;
+        check_length("assignments", &message.assignments, BATCH_EPISODES_MAX)?;
+        let genomes = message
+            .genomes
+            .iter()
+            .enumerate()
+            .map(|(place, genome)| {
+                Ok(BatchGenome {
+                    candidate: CandidateIndex(genome.candidate),
+                    genome: Arc::new(to_genome(&format!("genomes[{place}].values"), &genome.values)?),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let assignments = message
+            .assignments
+            .iter()
+            .enumerate()
+            .map(|(place, assignment)| {
+                if assignment.genome as usize >= genomes.len() {
+                    let problem =
+                        format!("must be below {} (genomes), not {}", genomes.len(), assignment.genome);
+                    return Err(ConvertError::new(format!("assignments[{place}].genome"), problem));
+                }
+                Ok(Assignment { genome: assignment.genome, task: TaskIndex(assignment.task) })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            run: parse_run_name("run", &message.run)?,
+            layout: to_digest("layout_digest", &message.layout_digest)?,
+            generation: GenerationIndex(message.generation),
+            purpose: EpisodePurpose::from_wire("purpose", message.purpose)?,
+            block: BlockIndex(message.block),
+            genomes,
+            assignments,
+        })
+    }
+}
+
+impl From<&Report> for v1::Report {
+    fn from(report: &Report) -> Self {
+        Self {
+            sequence: report.sequence,
+            run: run_name(report.run),
+            generation: report.generation.0,
+            purpose: report.purpose.to_wire(),
+            block: report.block.0,
+            settlements: report.settlements.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Report> for Report {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Report) -> Result<Self, ConvertError> {
+        check_length("settlements", &message.settlements, BATCH_EPISODES_MAX)?;
+        if message.sequence == 0 {
+            return Err(ConvertError::new("sequence", "must be counted from 1"));
+        }
+        let settlements = message
+            .settlements
+            .into_iter()
+            .enumerate()
+            .map(|(place, settlement)| {
+                let within = |error: ConvertError| error.within(&format!("settlements[{place}]"));
+                settlement.try_into().map_err(within)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            sequence: message.sequence,
+            run: parse_run_name("run", &message.run)?,
+            generation: GenerationIndex(message.generation),
+            purpose: EpisodePurpose::from_wire("purpose", message.purpose)?,
+            block: BlockIndex(message.block),
+            settlements,
+        })
+    }
+}
+
+impl From<&RunSpec> for v1::RunAnnouncement {
+    /// Without the run's name, which a spec does not know.
+    fn from(spec: &RunSpec) -> Self {
+        Self { run: String::new(), spec: Some(spec.into()), spec_digest: spec.digest().0.to_vec() }
+    }
+}
+
+impl v1::RunAnnouncement {
+    /// The run that is announced. Apart from its spec, so that a worker that cannot read the spec can reject the run.
+    pub fn run(&self) -> Result<RunId, ConvertError> {
+        parse_run_name("run", &self.run)
+    }
+
+    /// The run's spec, if this program reads in it what the coordinator meant.
+    pub fn into_spec(self) -> Result<RunSpec, ConvertError> {
+        let announced = to_digest("spec_digest", &self.spec_digest)?;
+        let spec = RunSpec::try_from(required("spec", self.spec)?).map_err(|error| error.within("spec"))?;
+        let read = spec.digest();
+        if read != announced {
+            let problem = format!(
+                "the coordinator announces {} but this program reads {}: it does not know a field of the spec",
+                announced.short(),
+                read.short()
+            );
+            return Err(ConvertError::new("spec_digest", problem));
+        }
+        Ok(spec)
+    }
+}
+
+impl From<&FromWorker> for v1::AttachRequest {
+    fn from(message: &FromWorker) -> Self {
+        Self {
+            kind: Some(match message {
+                FromWorker::Heartbeat => Request::Heartbeat(v1::Heartbeat {}),
+                FromWorker::Report(report) => Request::Report(report.into()),
+                FromWorker::Reject { run, reason } => {
+                    Request::Reject(v1::Reject { run: run_name(*run), reason: cut(reason, REASON_BYTES_MAX) })
+                }
+                FromWorker::Leaving => Request::Leaving(v1::Leaving {}),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::AttachRequest> for FromWorker {
+    type Error = ConvertError;
+
+    /// Converts what comes after the hello.
+    fn try_from(message: v1::AttachRequest) -> Result<Self, ConvertError> {
+        match required("kind", message.kind)? {
+            Request::Hello(_) => Err(ConvertError::new("hello", "must come once, as the first message")),
+            Request::Heartbeat(v1::Heartbeat {}) => Ok(Self::Heartbeat),
+            Request::Report(report) => {
+                report.try_into().map(Self::Report).map_err(|error: ConvertError| error.within("report"))
+            }
+            Request::Reject(v1::Reject { run, reason }) => {
+                check_text("reject.reason", &reason, REASON_BYTES_MAX)?;
+                Ok(Self::Reject { run: parse_run_name("reject.run", &run)?, reason })
+            }
+            Request::Leaving(v1::Leaving {}) => Ok(Self::Leaving),
+        }
+    }
+}
+
+impl From<&ToWorker> for v1::AttachResponse {
+    fn from(message: &ToWorker) -> Self {
+        Self {
+            kind: Some(match message {
+                ToWorker::Spec { run, spec } => Response::Announcement(v1::RunAnnouncement {
+                    run: run_name(*run),
+                    ..v1::RunAnnouncement::from(&**spec)
+                }),
+                ToWorker::Batch(batch) => Response::Batch(batch.into()),
+                ToWorker::Acknowledge { sequence } => {
+                    Response::Acknowledge(v1::Acknowledge { sequence: *sequence })
+                }
+                ToWorker::Withdraw { run, up_to } => Response::Withdraw(v1::Withdraw {
+                    run: run_name(*run),
+                    up_to_generation: up_to.map(|generation| generation.0),
+                }),
+                ToWorker::Drain => Response::Drain(v1::Drain {}),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::AttachResponse> for ToWorker {
+    type Error = ConvertError;
+
+    /// Converts what comes after the welcome.
+    fn try_from(message: v1::AttachResponse) -> Result<Self, ConvertError> {
+        match required("kind", message.kind)? {
+            Response::Welcome(_) => Err(ConvertError::new("welcome", "must come once, as the first message")),
+            Response::Announcement(announcement) => {
+                let within = |error: ConvertError| error.within("announcement");
+                let run = announcement.run().map_err(within)?;
+                let spec = announcement.into_spec().map_err(within)?;
+                Ok(Self::Spec { run, spec: Arc::new(spec) })
+            }
+            Response::Batch(batch) => {
+                batch.try_into().map(Self::Batch).map_err(|error: ConvertError| error.within("batch"))
+            }
+            Response::Acknowledge(v1::Acknowledge { sequence }) => Ok(Self::Acknowledge { sequence }),
+            Response::Withdraw(v1::Withdraw { run, up_to_generation }) => Ok(Self::Withdraw {
+                run: parse_run_name("withdraw.run", &run)?,
+                up_to: up_to_generation.map(GenerationIndex),
+            }),
+            Response::Drain(v1::Drain {}) => Ok(Self::Drain),
+        }
+    }
+}

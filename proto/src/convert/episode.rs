@@ -1,0 +1,88 @@
+//! Episodes: purposes, genomes and outcomes.
+
+use hebbian_shared::dispatch::Settlement;
+use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{CandidateIndex, TaskIndex};
+
+use super::{
+    ConvertError, GENOME_VALUES_MAX, REASON_BYTES_MAX, check_text, cut, from_duration, required, to_duration,
+    to_fitness, wire_enum,
+};
+use crate::v1;
+
+wire_enum!(EpisodePurpose, v1::EpisodePurpose { Search, Remeasure, Validation });
+
+/// A genome of finite values from little-endian f64.
+pub(super) fn to_genome(field: &str, bytes: &[u8]) -> Result<Genome, ConvertError> {
+    if bytes.len() > 8 * GENOME_VALUES_MAX {
+        let problem = format!("must have at most {GENOME_VALUES_MAX} values, not {}", bytes.len() / 8);
+        return Err(ConvertError::new(field, problem));
+    }
+    let genome = Genome::from_le_bytes(bytes).ok_or_else(|| {
+        ConvertError::new(field, format!("must have a multiple of 8 bytes, not {}", bytes.len()))
+    })?;
+    finite(field, genome)
+}
+
+/// A genome whose values are all finite.
+pub(super) fn finite(field: &str, genome: Genome) -> Result<Genome, ConvertError> {
+    match genome.0.iter().position(|value| !value.is_finite()) {
+        None => Ok(genome),
+        Some(place) => {
+            let problem = format!("value {place} must be finite, not {}", genome.0[place]);
+            Err(ConvertError::new(field, problem))
+        }
+    }
+}
+
+impl From<&Settlement> for v1::Settlement {
+    fn from(settlement: &Settlement) -> Self {
+        use v1::settlement::{self, Outcome as Wire};
+        Self {
+            candidate: settlement.candidate.0,
+            task: settlement.task.0,
+            compute_time: Some(from_duration(settlement.compute_time)),
+            outcome: Some(match &settlement.outcome {
+                Outcome::Evaluated(Evaluation { fitness }) => {
+                    Wire::Evaluated(settlement::Evaluated { fitness: fitness.get() })
+                }
+                Outcome::Diverged => Wire::Diverged(settlement::Diverged {}),
+                Outcome::WorkerError { reason } => {
+                    Wire::WorkerError(settlement::WorkerError { reason: cut(reason, REASON_BYTES_MAX) })
+                }
+                Outcome::Rejected { reason } => {
+                    Wire::Rejected(settlement::Rejected { reason: cut(reason, REASON_BYTES_MAX) })
+                }
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Settlement> for Settlement {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Settlement) -> Result<Self, ConvertError> {
+        use v1::settlement::{self, Outcome as Wire};
+        let outcome = match required("outcome", message.outcome)? {
+            Wire::Evaluated(settlement::Evaluated { fitness }) => {
+                Outcome::Evaluated(Evaluation { fitness: to_fitness("evaluated.fitness", fitness)? })
+            }
+            Wire::Diverged(settlement::Diverged {}) => Outcome::Diverged,
+            Wire::WorkerError(settlement::WorkerError { reason }) => {
+                check_text("worker_error.reason", &reason, REASON_BYTES_MAX)?;
+                Outcome::WorkerError { reason }
+            }
+            Wire::Rejected(settlement::Rejected { reason }) => {
+                check_text("rejected.reason", &reason, REASON_BYTES_MAX)?;
+                Outcome::Rejected { reason }
+            }
+        };
+        Ok(Self {
+            candidate: CandidateIndex(message.candidate),
+            task: TaskIndex(message.task),
+            outcome,
+            compute_time: to_duration("compute_time", message.compute_time)?,
+        })
+    }
+}

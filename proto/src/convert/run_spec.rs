@@ -1,0 +1,429 @@
+//! The run spec. Absent fields get the defaults of a spec written as TOML.
+
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::evaluation::{
+    CurveWord, EvaluationSpec, LastWord, Measure, MeasurePoint, Objective, UnrollPhase, UpdatePoint,
+};
+use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
+use hebbian_shared::spec::rule::{
+    Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
+};
+use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
+use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION, SpecError};
+
+use super::{
+    ConvertError, WireEnum, check_length, check_text, from_duration, required, to_duration, wire_enum,
+};
+use crate::v1;
+
+/// The longest list of a spec; the domain's own limits are below it.
+const LIST_MAX: usize = 1024;
+
+wire_enum!(Numerics, v1::Numerics { Uniform, Any });
+wire_enum!(Gates, v1::Gates { Scalar, PerState });
+wire_enum!(Hebbian, v1::Hebbian { Mean, Sum });
+wire_enum!(BackwardUpdate, v1::BackwardUpdate { Additive, MultiplicativeSecondState });
+wire_enum!(
+    Feedback,
+    v1::Feedback {
+        ConcatGroundTruth,
+        ReplaceState0,
+        Difference,
+        DifferenceTimesSecondState,
+        SoftmaxDifference,
+    }
+);
+wire_enum!(
+    Activation,
+    v1::Activation { Identity, Tanh, Relu, ReluTanh, Sigmoid, DIdentity, DTanh, DRelu, DSigmoid }
+);
+wire_enum!(SynapseDistribution, v1::SynapseDistribution { Uniform, Normal, Xavier });
+wire_enum!(InputAugmentation, v1::InputAugmentation { Original, Permuted, Projected });
+wire_enum!(Objective, v1::Objective { Accuracy, SquaredError, Logistic });
+
+/// The path within a [`v1::RunSpec`] of a field that the domain names as it is written in TOML.
+fn wire_path(field: &str, strategy: &StrategySpec) -> String {
+    let (section, rest) = field.split_once('.').unwrap_or((field, ""));
+    match section {
+        "strategy" => match strategy {
+            StrategySpec::CmaEs(_) => format!("cma_es.{rest}"),
+            StrategySpec::RandomSearch(_) => format!("random_search.{rest}"),
+        },
+        "rule" | "tasks" => format!("rule_learning.{field}"),
+        "network" => {
+            format!("rule_learning.network.{}", rest.replacen("hidden[", "hidden.neurons[", 1))
+        }
+        "evaluation" => format!("evaluation.{}", rest.replacen("measure[", "measure.points.points[", 1)),
+        "stop" if rest == "time_limit_s" => "stop.time_limit".to_owned(),
+        _ => field.to_owned(),
+    }
+}
+
+impl From<&RunSpec> for v1::RunSpec {
+    fn from(spec: &RunSpec) -> Self {
+        let Problem::RuleLearning(problem) = &spec.problem;
+        Self {
+            version: Some(spec.version),
+            name: spec.name.clone(),
+            seed: Some(spec.seed.get()),
+            numerics: Some(spec.numerics.to_wire()),
+            strategy: Some((&spec.strategy).into()),
+            problem: Some(v1::run_spec::Problem::RuleLearning(v1::RuleLearning {
+                rule: Some((&problem.rule).into()),
+                network: Some((&problem.network).into()),
+                tasks: Some((&problem.tasks).into()),
+            })),
+            evaluation: Some((&spec.evaluation).into()),
+            stop: Some((&spec.stop).into()),
+        }
+    }
+}
+
+impl TryFrom<v1::RunSpec> for RunSpec {
+    type Error = ConvertError;
+
+    /// Resolves defaults and validates.
+    fn try_from(message: v1::RunSpec) -> Result<Self, ConvertError> {
+        let v1::run_spec::Problem::RuleLearning(problem) = required("rule_learning", message.problem)?;
+        let seed = message.seed.unwrap_or(RunSpec::DEFAULT_SEED);
+        let seed = Seed::new(seed).map_err(|error| ConvertError::new("seed", error.to_string()))?;
+        check_text("name", &message.name, 64)?;
+        let tasks = required("rule_learning.tasks", problem.tasks)?;
+        let spec = Self {
+            version: message.version.unwrap_or(SPEC_VERSION),
+            name: message.name,
+            seed,
+            numerics: Numerics::from_wire_or("numerics", message.numerics, Numerics::default())?,
+            strategy: required("cma_es", message.strategy)?.into(),
+            problem: Problem::RuleLearning(RuleLearning {
+                rule: RuleSpec::try_from(problem.rule.unwrap_or_default())
+                    .map_err(|error| error.within("rule_learning.rule"))?,
+                network: NetworkSpec::try_from(problem.network.unwrap_or_default())
+                    .map_err(|error| error.within("rule_learning.network"))?,
+                tasks: TaskSpec::try_from(tasks).map_err(|error| error.within("rule_learning.tasks"))?,
+            }),
+            evaluation: EvaluationSpec::try_from(message.evaluation.unwrap_or_default())
+                .map_err(|error| error.within("evaluation"))?,
+            stop: StopSpec::try_from(required("stop", message.stop)?)
+                .map_err(|error| error.within("stop"))?,
+        };
+        spec.validate().map_err(|error| match error {
+            SpecError::Field { field, problem } => {
+                ConvertError::new(wire_path(&field, &spec.strategy), problem)
+            }
+            // Validation reads no text; were it to, the message would still be about the whole spec.
+            SpecError::Syntax(problem) => ConvertError::new("version", problem),
+        })?;
+        Ok(spec)
+    }
+}
+
+impl From<&StrategySpec> for v1::run_spec::Strategy {
+    fn from(spec: &StrategySpec) -> Self {
+        match *spec {
+            StrategySpec::CmaEs(CmaEsSpec { population_size, step_size, active }) => {
+                Self::CmaEs(v1::CmaEs { population_size, step_size: Some(step_size), active: Some(active) })
+            }
+            StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size }) => {
+                Self::RandomSearch(v1::RandomSearch { population_size, step_size: Some(step_size) })
+            }
+        }
+    }
+}
+
+impl From<v1::run_spec::Strategy> for StrategySpec {
+    fn from(message: v1::run_spec::Strategy) -> Self {
+        match message {
+            v1::run_spec::Strategy::CmaEs(message) => {
+                let default = CmaEsSpec::of(message.population_size);
+                Self::CmaEs(CmaEsSpec {
+                    step_size: message.step_size.unwrap_or(default.step_size),
+                    active: message.active.unwrap_or(default.active),
+                    ..default
+                })
+            }
+            v1::run_spec::Strategy::RandomSearch(message) => {
+                let default = RandomSearchSpec::of(message.population_size);
+                let step_size = message.step_size.unwrap_or(default.step_size);
+                Self::RandomSearch(RandomSearchSpec { step_size, ..default })
+            }
+        }
+    }
+}
+
+impl From<&RuleSpec> for v1::Rule {
+    fn from(spec: &RuleSpec) -> Self {
+        Self {
+            states: Some(u32::from(spec.states)),
+            gates: Some(spec.gates.to_wire()),
+            hebbian: Some(spec.hebbian.to_wire()),
+            forward_activation: Some((&spec.forward_activation).into()),
+            backward_activation: Some((&spec.backward_activation).into()),
+            last_layer_activation: Some((&spec.last_layer_activation).into()),
+            synapse_activation: Some((&spec.synapse_activation).into()),
+            backward_update: Some(spec.backward_update.to_wire()),
+            feedback: Some(spec.feedback.to_wire()),
+            symmetric_synapses: Some(spec.symmetric_synapses),
+            symmetric_states: Some(spec.symmetric_states),
+            zero_out_neurons: Some(spec.zero_out_neurons),
+        }
+    }
+}
+
+impl TryFrom<v1::Rule> for RuleSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Rule) -> Result<Self, ConvertError> {
+        let default = Self::default();
+        let states = message.states.unwrap_or(u32::from(default.states));
+        let activations = |field, message: Option<v1::StateActivations>, default| {
+            message.map_or(Ok(default), |message| to_activations(field, message))
+        };
+        Ok(Self {
+            states: states
+                .try_into()
+                .map_err(|_| ConvertError::new("states", format!("must be from 1 to 16, not {states}")))?,
+            gates: Gates::from_wire_or("gates", message.gates, default.gates)?,
+            hebbian: Hebbian::from_wire_or("hebbian", message.hebbian, default.hebbian)?,
+            forward_activation: activations(
+                "forward_activation",
+                message.forward_activation,
+                default.forward_activation,
+            )?,
+            backward_activation: activations(
+                "backward_activation",
+                message.backward_activation,
+                default.backward_activation,
+            )?,
+            last_layer_activation: activations(
+                "last_layer_activation",
+                message.last_layer_activation,
+                default.last_layer_activation,
+            )?,
+            synapse_activation: activations(
+                "synapse_activation",
+                message.synapse_activation,
+                default.synapse_activation,
+            )?,
+            backward_update: BackwardUpdate::from_wire_or(
+                "backward_update",
+                message.backward_update,
+                default.backward_update,
+            )?,
+            feedback: Feedback::from_wire_or("feedback", message.feedback, default.feedback)?,
+            symmetric_synapses: message.symmetric_synapses.unwrap_or(default.symmetric_synapses),
+            symmetric_states: message.symmetric_states.unwrap_or(default.symmetric_states),
+            zero_out_neurons: message.zero_out_neurons.unwrap_or(default.zero_out_neurons),
+        })
+    }
+}
+
+impl From<&StateActivations> for v1::StateActivations {
+    fn from(activations: &StateActivations) -> Self {
+        use v1::state_activations::Kind;
+        let kind = match activations {
+            StateActivations::All(activation) => Kind::All(activation.to_wire()),
+            StateActivations::PerState(activations) => Kind::PerState(v1::ActivationList {
+                activations: activations.iter().map(|activation| activation.to_wire()).collect(),
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+fn to_activations(field: &str, message: v1::StateActivations) -> Result<StateActivations, ConvertError> {
+    use v1::state_activations::Kind;
+    match required(field, message.kind)? {
+        Kind::All(number) => {
+            Activation::from_wire(&format!("{field}.all"), number).map(StateActivations::All)
+        }
+        Kind::PerState(list) => {
+            let field = format!("{field}.per_state.activations");
+            to_enums(&field, &list.activations).map(StateActivations::PerState)
+        }
+    }
+}
+
+fn to_enums<E: WireEnum>(field: &str, numbers: &[i32]) -> Result<Vec<E>, ConvertError> {
+    check_length(field, numbers, LIST_MAX)?;
+    let number = |(place, &number)| E::from_wire(&format!("{field}[{place}]"), number);
+    numbers.iter().enumerate().map(number).collect()
+}
+
+impl From<&NetworkSpec> for v1::Network {
+    fn from(spec: &NetworkSpec) -> Self {
+        Self {
+            hidden: Some(v1::HiddenLayers { neurons: spec.hidden.clone() }),
+            initial_synapses: Some(v1::InitialSynapses {
+                distribution: Some(spec.initial_synapses.distribution.to_wire()),
+                scale: Some(spec.initial_synapses.scale),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Network> for NetworkSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Network) -> Result<Self, ConvertError> {
+        let default = Self::default();
+        let hidden = message.hidden.map_or(default.hidden, |layers| layers.neurons);
+        check_length("hidden.neurons", &hidden, LIST_MAX)?;
+        let synapses = message.initial_synapses.unwrap_or_default();
+        let initial_synapses = InitialSynapses {
+            distribution: SynapseDistribution::from_wire_or(
+                "initial_synapses.distribution",
+                synapses.distribution,
+                default.initial_synapses.distribution,
+            )?,
+            scale: synapses.scale.unwrap_or(default.initial_synapses.scale),
+        };
+        Ok(Self { hidden, initial_synapses })
+    }
+}
+
+impl From<&TaskSpec> for v1::Tasks {
+    fn from(spec: &TaskSpec) -> Self {
+        Self {
+            families: spec.families.iter().map(|family| family.name().to_owned()).collect(),
+            per_generation: Some(spec.per_generation),
+            batch_size: Some(spec.batch_size),
+            query_size: Some(spec.query_size),
+            images: Some(v1::ImageAugmentation {
+                permute_labels: Some(spec.images.permute_labels),
+                inputs: spec.images.inputs.iter().map(|input| input.to_wire()).collect(),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Tasks> for TaskSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Tasks) -> Result<Self, ConvertError> {
+        check_length("families", &message.families, LIST_MAX)?;
+        let family = |(place, name): (usize, &String)| {
+            name.parse::<TaskFamily>()
+                .map_err(|error| ConvertError::new(format!("families[{place}]"), error.to_string()))
+        };
+        let families = message.families.iter().enumerate().map(family).collect::<Result<_, _>>()?;
+        let default = Self::of(families);
+        let images = message.images.unwrap_or_default();
+        let inputs: Vec<InputAugmentation> = to_enums("images.inputs", &images.inputs)?;
+        Ok(Self {
+            per_generation: message.per_generation.unwrap_or(default.per_generation),
+            batch_size: message.batch_size.unwrap_or(default.batch_size),
+            query_size: message.query_size.unwrap_or(default.query_size),
+            images: ImageAugmentation {
+                permute_labels: images.permute_labels.unwrap_or(default.images.permute_labels),
+                inputs: if inputs.is_empty() { default.images.inputs } else { inputs },
+            },
+            families: default.families,
+        })
+    }
+}
+
+impl From<&EvaluationSpec> for v1::Evaluation {
+    fn from(spec: &EvaluationSpec) -> Self {
+        use v1::{measure, measure_point};
+        let kind = match &spec.measure {
+            Measure::Curve(CurveWord::Curve) => measure::Kind::Curve(v1::LearningCurve {}),
+            Measure::Points(points) => measure::Kind::Points(v1::MeasurePoints {
+                points: points
+                    .iter()
+                    .map(|point| v1::MeasurePoint {
+                        update: Some(match point.update {
+                            UpdatePoint::At(update) => measure_point::Update::At(update),
+                            UpdatePoint::Last(LastWord::Last) => {
+                                measure_point::Update::Last(v1::LastUpdate {})
+                            }
+                        }),
+                        weight: point.weight,
+                    })
+                    .collect(),
+            }),
+        };
+        let phase =
+            |phase: &UnrollPhase| v1::UnrollPhase { generations: phase.generations, updates: phase.updates };
+        Self {
+            objective: Some(spec.objective.to_wire()),
+            measure: Some(v1::Measure { kind: Some(kind) }),
+            unroll: spec.unroll.iter().map(phase).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Evaluation> for EvaluationSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Evaluation) -> Result<Self, ConvertError> {
+        let default = Self::default();
+        check_length("unroll", &message.unroll, LIST_MAX)?;
+        let phase =
+            |phase: v1::UnrollPhase| UnrollPhase { generations: phase.generations, updates: phase.updates };
+        Ok(Self {
+            objective: Objective::from_wire_or("objective", message.objective, default.objective)?,
+            measure: message.measure.map_or(Ok(default.measure), to_measure)?,
+            unroll: if message.unroll.is_empty() {
+                default.unroll
+            } else {
+                message.unroll.into_iter().map(phase).collect()
+            },
+        })
+    }
+}
+
+fn to_measure(message: v1::Measure) -> Result<Measure, ConvertError> {
+    use v1::{measure, measure_point};
+    let points = match required("measure", message.kind)? {
+        measure::Kind::Curve(v1::LearningCurve {}) => return Ok(Measure::Curve(CurveWord::Curve)),
+        measure::Kind::Points(list) => list.points,
+    };
+    check_length("measure.points.points", &points, LIST_MAX)?;
+    let point = |(place, point): (usize, v1::MeasurePoint)| {
+        let update = match required(&format!("measure.points.points[{place}].at"), point.update)? {
+            measure_point::Update::At(update) => UpdatePoint::At(update),
+            measure_point::Update::Last(v1::LastUpdate {}) => UpdatePoint::Last(LastWord::Last),
+        };
+        Ok(MeasurePoint { update, weight: point.weight })
+    };
+    points.into_iter().enumerate().map(point).collect::<Result<_, _>>().map(Measure::Points)
+}
+
+impl From<&StopSpec> for v1::Stop {
+    fn from(spec: &StopSpec) -> Self {
+        Self {
+            generations: spec.generations,
+            evaluations: spec.evaluations,
+            target_fitness: spec.target_fitness,
+            time_limit: spec
+                .time_limit_s
+                .map(|seconds| from_duration(std::time::Duration::from_secs(seconds))),
+        }
+    }
+}
+
+impl TryFrom<v1::Stop> for StopSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Stop) -> Result<Self, ConvertError> {
+        let time_limit_s = match message.time_limit {
+            None => None,
+            limit => {
+                let limit = to_duration("time_limit", limit)?;
+                if limit.subsec_nanos() != 0 {
+                    return Err(ConvertError::new("time_limit", "must be whole seconds"));
+                }
+                Some(limit.as_secs())
+            }
+        };
+        Ok(Self {
+            generations: message.generations,
+            evaluations: message.evaluations,
+            target_fitness: message.target_fitness,
+            time_limit_s,
+        })
+    }
+}

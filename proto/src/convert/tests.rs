@@ -1,0 +1,641 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use hebbian_shared::dispatch::{
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, Settlement, ToWorker, Welcome,
+};
+use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
+use hebbian_shared::progress::{
+    CoordinatorStatus, GenerationSummary, Ineligibility, RunEvent, RunProgress, RunResult, RunState,
+    SearchSummary, StopReason, WorkerStatus,
+};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::evaluation::{
+    CurveWord, EvaluationSpec, LastWord, Measure, MeasurePoint, Objective, UnrollPhase, UpdatePoint,
+};
+use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
+use hebbian_shared::spec::rule::{
+    Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
+};
+use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
+use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use proptest::{collection::vec, option};
+use prost::Message;
+
+use super::*;
+use crate::v1;
+
+/// From the domain to bytes and back is the identity.
+fn check<D, M>(domain: &D)
+where
+    D: Debug + PartialEq + TryFrom<M, Error = ConvertError>,
+    M: Message + Default + for<'a> From<&'a D>,
+{
+    let bytes = M::from(domain).encode_to_vec();
+    let message = M::decode(bytes.as_slice()).expect("what was encoded");
+    assert_eq!(D::try_from(message).as_ref(), Ok(domain));
+}
+
+/// A message with a fault is refused, and the error names the field.
+fn check_refused<D, M>(message: M, expected: &str)
+where
+    D: Debug + TryFrom<M, Error = ConvertError>,
+{
+    let error = D::try_from(message).expect_err(expected).to_string();
+    assert!(error.starts_with(expected), "`{expected}` expected, but: {error}");
+}
+
+fn activations(states: u8) -> impl Strategy<Value = StateActivations> {
+    use Activation::{DIdentity, DRelu, DSigmoid, DTanh, Identity, Relu, ReluTanh, Sigmoid, Tanh};
+    let one = || select(vec![Identity, Tanh, Relu, ReluTanh, Sigmoid, DIdentity, DTanh, DRelu, DSigmoid]);
+    prop_oneof![
+        one().prop_map(StateActivations::All),
+        vec(one(), usize::from(states)).prop_map(StateActivations::PerState),
+    ]
+}
+
+fn rule() -> impl Strategy<Value = RuleSpec> {
+    (2..=16u8).prop_flat_map(|states| {
+        let options = (
+            select(vec![Gates::Scalar, Gates::PerState]),
+            select(vec![Hebbian::Mean, Hebbian::Sum]),
+            select(vec![BackwardUpdate::Additive, BackwardUpdate::MultiplicativeSecondState]),
+            select(vec![
+                Feedback::ConcatGroundTruth,
+                Feedback::ReplaceState0,
+                Feedback::Difference,
+                Feedback::DifferenceTimesSecondState,
+                Feedback::SoftmaxDifference,
+            ]),
+            any::<[bool; 3]>(),
+        );
+        (options, [(); 4].map(|()| activations(states))).prop_map(
+            move |((gates, hebbian, backward_update, feedback, flags), activations)| {
+                let [forward_activation, backward_activation, last_layer_activation, synapse_activation] =
+                    activations;
+                RuleSpec {
+                    states,
+                    gates,
+                    hebbian,
+                    forward_activation,
+                    backward_activation,
+                    last_layer_activation,
+                    synapse_activation,
+                    backward_update,
+                    feedback,
+                    symmetric_synapses: flags[0],
+                    symmetric_states: flags[1],
+                    zero_out_neurons: flags[2],
+                }
+            },
+        )
+    })
+}
+
+fn tasks() -> impl Strategy<Value = TaskSpec> {
+    use InputAugmentation::{Original, Permuted, Projected};
+    let families = subsequence(TaskFamily::ALL.to_vec(), 1..=TaskFamily::ALL.len());
+    let inputs = subsequence(vec![Original, Permuted, Projected], 1..=3);
+    (families, 16..=4096u32, 1..=512u32, 1..=1024u32, any::<bool>(), inputs).prop_map(
+        |(families, per_generation, batch_size, query_size, permute_labels, inputs)| TaskSpec {
+            families,
+            per_generation,
+            batch_size,
+            query_size,
+            images: ImageAugmentation { permute_labels, inputs },
+        },
+    )
+}
+
+fn evaluation() -> impl Strategy<Value = EvaluationSpec> {
+    let point = (option::of(1..=5u32), 1e-9..1e6).prop_map(|(update, weight)| MeasurePoint {
+        update: update.map_or(UpdatePoint::Last(LastWord::Last), UpdatePoint::At),
+        weight,
+    });
+    let measure =
+        prop_oneof![Just(Measure::Curve(CurveWord::Curve)), vec(point, 1..5).prop_map(Measure::Points)];
+    let phase =
+        (1..=u32::MAX, 5..=100u32).prop_map(|(generations, updates)| UnrollPhase { generations, updates });
+    let objective = select(vec![Objective::Accuracy, Objective::SquaredError, Objective::Logistic]);
+    (objective, measure, vec(phase, 1..4)).prop_map(|(objective, measure, unroll)| EvaluationSpec {
+        objective,
+        measure,
+        unroll,
+    })
+}
+
+fn spec() -> impl Strategy<Value = RunSpec> {
+    let strategy = prop_oneof![
+        (4..=256u32, 1e-9..1e6, any::<bool>()).prop_map(|(population_size, step_size, active)| {
+            StrategySpec::CmaEs(CmaEsSpec { population_size, step_size, active })
+        }),
+        (1..=256u32, 1e-9..1e6).prop_map(|(population_size, step_size)| {
+            StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
+        }),
+    ];
+    let distribution =
+        select(vec![SynapseDistribution::Uniform, SynapseDistribution::Normal, SynapseDistribution::Xavier]);
+    let network =
+        (vec(1..=64u32, 0..=3), distribution, 1e-6..100.0).prop_map(|(hidden, distribution, scale)| {
+            NetworkSpec { hidden, initial_synapses: InitialSynapses { distribution, scale } }
+        });
+    let stop = (
+        1..=100_000_000u32,
+        option::of(1..=1u64 << 53),
+        option::of(-1e9..1e9),
+        option::of(1..=315_360_000u64),
+    )
+        .prop_map(|(generations, evaluations, target_fitness, time_limit_s)| StopSpec {
+            // Sometimes a run is limited by its time alone.
+            generations: (generations % 2 == 0 || time_limit_s.is_none()).then_some(generations),
+            evaluations,
+            target_fitness,
+            time_limit_s,
+        });
+    let numerics = select(vec![Numerics::Uniform, Numerics::Any]);
+    ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule(), network, tasks(), evaluation(), stop, numerics)
+        .prop_map(|(name, seed, strategy, rule, network, tasks, evaluation, stop, numerics)| RunSpec {
+            version: SPEC_VERSION,
+            name,
+            seed: Seed::new(seed).unwrap(),
+            strategy,
+            problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
+            evaluation,
+            stop,
+            numerics,
+        })
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (0..=DURATION_S_MAX, 0..1_000_000_000u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
+}
+
+fn fitness() -> impl Strategy<Value = Fitness> {
+    any::<f64>().prop_filter_map("finite", |value| Fitness::new(value).ok())
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+fn run_id() -> impl Strategy<Value = RunId> {
+    (0..RunId::LIMIT).prop_map(RunId::new)
+}
+
+fn finite_values(count: usize) -> impl Strategy<Value = Genome> {
+    vec(-1e300..1e300, count).prop_map(Genome)
+}
+
+fn purpose() -> impl Strategy<Value = EpisodePurpose> {
+    select(vec![EpisodePurpose::Search, EpisodePurpose::Remeasure, EpisodePurpose::Validation])
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let genome = (any::<u32>(), finite_values(20)).prop_map(|(candidate, genome)| BatchGenome {
+        candidate: CandidateIndex(candidate),
+        genome: Arc::new(genome),
+    });
+    let assignment = |genomes: usize| {
+        (0..genomes as u32, any::<u32>())
+            .prop_map(|(genome, task)| Assignment { genome, task: TaskIndex(task) })
+    };
+    let table = vec(genome, 1..5).prop_flat_map(move |genomes| {
+        let assignments = vec(assignment(genomes.len()), 0..20);
+        (Just(genomes), assignments)
+    });
+    (run_id(), digest(), any::<u32>(), purpose(), any::<u32>(), table).prop_map(
+        |(run, layout, generation, purpose, block, (genomes, assignments))| Batch {
+            run,
+            layout,
+            generation: GenerationIndex(generation),
+            purpose,
+            block: BlockIndex(block),
+            genomes,
+            assignments,
+        },
+    )
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let outcome = prop_oneof![
+        fitness().prop_map(|fitness| Outcome::Evaluated(Evaluation { fitness })),
+        Just(Outcome::Diverged),
+        ".{0,40}".prop_map(|reason| Outcome::WorkerError { reason }),
+        ".{0,40}".prop_map(|reason| Outcome::Rejected { reason }),
+    ];
+    let settlement = (any::<u32>(), any::<u32>(), outcome, duration()).prop_map(
+        |(candidate, task, outcome, compute_time)| Settlement {
+            candidate: CandidateIndex(candidate),
+            task: TaskIndex(task),
+            outcome,
+            compute_time,
+        },
+    );
+    (1..=u64::MAX, run_id(), any::<u32>(), purpose(), any::<u32>(), vec(settlement, 0..20)).prop_map(
+        |(sequence, run, generation, purpose, block, settlements)| Report {
+            sequence,
+            run,
+            generation: GenerationIndex(generation),
+            purpose,
+            block: BlockIndex(block),
+            settlements,
+        },
+    )
+}
+
+fn state() -> impl Strategy<Value = RunState> {
+    prop_oneof![
+        Just(RunState::Running),
+        Just(RunState::Cancelled),
+        ".{0,40}".prop_map(|reason| RunState::Paused { reason }),
+        ("[a-z]{1,9}", ".{0,40}")
+            .prop_map(|(criterion, detail)| RunState::Finished { reason: StopReason { criterion, detail } }),
+    ]
+}
+
+fn generation() -> impl Strategy<Value = GenerationSummary> {
+    let counts = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
+    let fitnesses = (option::of(fitness()), option::of(fitness()));
+    let figures = [0.0..1e9, 0.0..1e9, 0.0..1e9, 0.0..1e9, 0.0..1e9];
+    (counts, fitnesses, duration(), duration(), figures, digest()).prop_map(
+        |(
+            (generation, updates, diverged, evaluations, episodes),
+            (best, median),
+            compute_time,
+            elapsed,
+            [step_size, axis_ratio, low, high, mean_norm],
+            digest,
+        )| GenerationSummary {
+            generation: GenerationIndex(generation),
+            updates,
+            best,
+            median,
+            diverged,
+            evaluations,
+            episodes,
+            compute_time,
+            elapsed,
+            search: SearchSummary { step_size, axis_ratio, deviation_range: (low, high), mean_norm },
+            digest,
+        },
+    )
+}
+
+fn progress() -> impl Strategy<Value = RunProgress> {
+    let counts = any::<[u32; 5]>();
+    let optional =
+        (option::of(any::<u32>()), option::of(fitness()), option::of(generation()), option::of(digest()));
+    let milliseconds = 0..=253_402_300_799_999u64;
+    let rest = (milliseconds, vec(".{0,20}", 0..3), any::<u64>());
+    (run_id(), "[a-z]{1,9}", digest(), state(), counts, optional, rest).prop_map(
+        |(
+            run,
+            name,
+            spec_digest,
+            state,
+            [generation, settled, episodes, leased, eligible_workers],
+            (generations_limit, best, last, fingerprint),
+            (created_unix_ms, notes, sequence),
+        )| RunProgress {
+            run,
+            name,
+            spec_digest,
+            state,
+            generation: GenerationIndex(generation),
+            generations_limit,
+            settled,
+            episodes,
+            leased,
+            eligible_workers,
+            best,
+            last,
+            created_unix_ms,
+            fingerprint,
+            notes,
+            sequence,
+        },
+    )
+}
+
+fn worker() -> impl Strategy<Value = WorkerStatus> {
+    let ineligible = (run_id(), ".{0,20}").prop_map(|(run, reason)| Ineligibility { run, reason });
+    (
+        (any::<[u64; 3]>(), any::<[u32; 3]>(), "[a-z]{1,9}", "[0-9.]{1,9}", digest()),
+        (option::of(duration()), duration(), any::<bool>(), vec(ineligible, 0..3)),
+    )
+        .prop_map(
+            |(
+                ([id, settled, errors], [threads, leased, credit], name, version, fingerprint),
+                (episode_time, attached, draining, ineligible),
+            )| WorkerStatus {
+                worker: WorkerId(id),
+                name,
+                threads,
+                version,
+                fingerprint,
+                leased,
+                credit,
+                settled,
+                errors,
+                episode_time,
+                attached,
+                draining,
+                ineligible,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn specs_survive(spec in spec().prop_filter("too dear", |spec| spec.validate().is_ok())) {
+        check::<_, v1::RunSpec>(&spec);
+        let run = RunId::new(7);
+        check::<_, v1::AttachResponse>(&ToWorker::Spec { run, spec: Arc::new(spec.clone()) });
+        let result = RunResult {
+            run,
+            state: RunState::Running,
+            generations: 3,
+            mean: Genome(vec![0.25; spec.layout().dimension()]),
+            best: Some((Genome(vec![-1.5; spec.layout().dimension()]), Fitness::new(0.5).unwrap())),
+            layout: spec.layout(),
+            spec,
+        };
+        check::<_, v1::RunResult>(&result);
+    }
+
+    #[test]
+    fn what_a_coordinator_says_survives(
+        batch in batch(),
+        run in run_id(),
+        up_to in option::of(any::<u32>()),
+        sequence in any::<u64>(),
+    ) {
+        check::<_, v1::Batch>(&batch);
+        check::<_, v1::AttachResponse>(&ToWorker::Batch(batch));
+        check::<_, v1::AttachResponse>(&ToWorker::Acknowledge { sequence });
+        check::<_, v1::AttachResponse>(&ToWorker::Withdraw { run, up_to: up_to.map(GenerationIndex) });
+        check::<_, v1::AttachResponse>(&ToWorker::Drain);
+        let heartbeat_interval = Duration::from_millis(500);
+        check::<_, v1::Welcome>(&Welcome { worker: WorkerId(sequence), heartbeat_interval });
+    }
+
+    #[test]
+    fn what_a_worker_says_survives(report in report(), reason in ".{0,40}", fingerprint in digest()) {
+        let run = report.run;
+        check::<_, v1::Report>(&report);
+        check::<_, v1::AttachRequest>(&FromWorker::Report(report));
+        check::<_, v1::AttachRequest>(&FromWorker::Reject { run, reason });
+        check::<_, v1::AttachRequest>(&FromWorker::Heartbeat);
+        check::<_, v1::AttachRequest>(&FromWorker::Leaving);
+        let (name, version) = ("host".to_owned(), "0.1.0".to_owned());
+        check::<_, v1::Hello>(&Hello { name, threads: 2, episode_semantics: 1, fingerprint, version });
+    }
+
+    #[test]
+    fn progress_survives(progress in progress(), worker in worker(), note in ".{0,40}") {
+        check::<_, v1::RunEvent>(&RunEvent::State(progress.state.clone()));
+        check::<_, v1::RunEvent>(&RunEvent::Note(note.clone()));
+        if let Some(last) = progress.last.clone() {
+            check::<_, v1::RunEvent>(&RunEvent::Generation(last));
+        }
+        check::<_, v1::CoordinatorStatus>(&CoordinatorStatus {
+            version: worker.version.clone(),
+            epoch: worker.settled,
+            uptime: worker.attached,
+            workers: worker.leased,
+            threads: worker.threads,
+            active_runs: worker.credit,
+            settled: worker.errors,
+            journal_trouble: worker.draining.then_some(note),
+        });
+        check::<_, v1::Run>(&progress);
+        check::<_, v1::Worker>(&worker);
+    }
+
+    #[test]
+    fn no_bytes_make_a_conversion_panic(bytes in vec(any::<u8>(), 0..200)) {
+        if let Ok(message) = v1::AttachRequest::decode(bytes.as_slice()) {
+            let _ = FromWorker::try_from(message);
+        }
+        if let Ok(message) = v1::AttachResponse::decode(bytes.as_slice()) {
+            let _ = ToWorker::try_from(message);
+        }
+        if let Ok(message) = v1::RunSpec::decode(bytes.as_slice()) {
+            let _ = RunSpec::try_from(message);
+        }
+    }
+}
+
+/// The spec that a client writes with as few fields as possible.
+fn minimal() -> v1::RunSpec {
+    use v1::run_spec::{Problem, Strategy};
+    let tasks = Some(v1::Tasks { families: vec!["xor".to_owned()], ..Default::default() });
+    v1::RunSpec {
+        name: "minimal".to_owned(),
+        strategy: Some(Strategy::CmaEs(v1::CmaEs { population_size: 16, ..Default::default() })),
+        problem: Some(Problem::RuleLearning(v1::RuleLearning { tasks, ..Default::default() })),
+        stop: Some(v1::Stop { generations: Some(3), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn absent_fields_have_the_defaults_of_toml() {
+    let toml = r#"
+        name = "minimal"
+        strategy = { kind = "cma-es", population_size = 16 }
+        tasks = { families = ["xor"] }
+        stop = { generations = 3 }
+    "#;
+    assert_eq!(RunSpec::try_from(minimal()), Ok(RunSpec::from_toml(toml).unwrap()));
+
+    let mut control = minimal();
+    control.strategy =
+        Some(v1::run_spec::Strategy::RandomSearch(v1::RandomSearch { population_size: 1, step_size: None }));
+    let toml = toml.replace("cma-es", "random-search").replace("16", "1");
+    assert_eq!(RunSpec::try_from(control), Ok(RunSpec::from_toml(&toml).unwrap()));
+}
+
+#[test]
+fn every_wrong_field_of_a_spec_is_named() {
+    fn refused(expected: &str, change: impl FnOnce(&mut v1::RunSpec)) {
+        let mut message = minimal();
+        change(&mut message);
+        check_refused::<RunSpec, _>(message, expected);
+    }
+    fn rule_learning(message: &mut v1::RunSpec) -> &mut v1::RuleLearning {
+        let Some(v1::run_spec::Problem::RuleLearning(problem)) = &mut message.problem else { unreachable!() };
+        problem
+    }
+    refused("version: this program reads", |m| m.version = Some(99));
+    refused("name: must be 1 to 64", |m| m.name = String::new());
+    refused("seed: a seed must be below", |m| m.seed = Some(u64::MAX));
+    refused("numerics: must be one of NUMERICS_UNIFORM, NUMERICS_ANY, not number 0", |m| {
+        m.numerics = Some(0);
+    });
+    refused("numerics: must be one of", |m| m.numerics = Some(77));
+    refused("cma_es: must be set", |m| m.strategy = None);
+    refused("cma_es.population_size: must be from 4", |m| {
+        m.strategy = Some(v1::run_spec::Strategy::CmaEs(v1::CmaEs::default()));
+    });
+    refused("random_search.step_size: must be above 0", |m| {
+        m.strategy = Some(v1::run_spec::Strategy::RandomSearch(v1::RandomSearch {
+            population_size: 1,
+            step_size: Some(f64::NAN),
+        }));
+    });
+    refused("rule_learning: must be set", |m| m.problem = None);
+    refused("rule_learning.tasks: must be set", |m| rule_learning(m).tasks = None);
+    refused("rule_learning.tasks.families[0]: `xorr` is not a task family", |m| {
+        rule_learning(m).tasks.as_mut().unwrap().families = vec!["xorr".to_owned()];
+    });
+    refused("rule_learning.tasks.families: must name at least one", |m| {
+        rule_learning(m).tasks = Some(v1::Tasks::default());
+    });
+    refused("rule_learning.tasks.families: must have at most", |m| {
+        rule_learning(m).tasks.as_mut().unwrap().families = vec!["xor".to_owned(); 5000];
+    });
+    refused("rule_learning.rule.states: must be from 1 to 16, not 300", |m| {
+        rule_learning(m).rule = Some(v1::Rule { states: Some(300), ..Default::default() });
+    });
+    refused("rule_learning.rule.forward_activation.per_state.activations[1]: must be one of", |m| {
+        let list = v1::ActivationList { activations: vec![1, 0] };
+        let activations = v1::StateActivations { kind: Some(v1::state_activations::Kind::PerState(list)) };
+        let rule = v1::Rule { forward_activation: Some(activations), ..Default::default() };
+        rule_learning(m).rule = Some(rule);
+    });
+    refused("rule_learning.network.hidden.neurons[0]: must be from 1", |m| {
+        let hidden = Some(v1::HiddenLayers { neurons: vec![0] });
+        rule_learning(m).network = Some(v1::Network { hidden, initial_synapses: None });
+    });
+    refused("evaluation.measure: must be set", |m| {
+        let evaluation = v1::Evaluation { measure: Some(v1::Measure::default()), ..Default::default() };
+        m.evaluation = Some(evaluation);
+    });
+    refused("evaluation.measure.points.points[0].weight: must be above 0", |m| {
+        let update = Some(v1::measure_point::Update::At(1));
+        let points = v1::MeasurePoints { points: vec![v1::MeasurePoint { update, weight: -1.0 }] };
+        let measure = v1::Measure { kind: Some(v1::measure::Kind::Points(points)) };
+        m.evaluation = Some(v1::Evaluation { measure: Some(measure), ..Default::default() });
+    });
+    refused("stop: must be set", |m| m.stop = None);
+    refused("stop: must set at least one", |m| m.stop = Some(v1::Stop::default()));
+    refused("stop.time_limit: must be whole seconds", |m| {
+        m.stop.as_mut().unwrap().time_limit = Some(prost_types::Duration { seconds: 1, nanos: 5 });
+    });
+    refused("stop.time_limit: must be a duration", |m| {
+        m.stop.as_mut().unwrap().time_limit = Some(prost_types::Duration { seconds: -1, nanos: 0 });
+    });
+    refused("stop.time_limit: must be from 1", |m| {
+        m.stop.as_mut().unwrap().time_limit = Some(prost_types::Duration { seconds: 0, nanos: 0 });
+    });
+}
+
+#[test]
+fn a_spec_that_is_read_otherwise_is_refused() {
+    let spec = RunSpec::try_from(minimal()).unwrap();
+    let mut announcement = v1::RunAnnouncement::from(&spec);
+    assert_eq!(announcement.clone().into_spec(), Ok(spec));
+    // What a newer coordinator's field would do: the digest covers more than this program reads.
+    announcement.spec.as_mut().unwrap().seed = Some(2);
+    let error = announcement.into_spec().unwrap_err().to_string();
+    assert!(error.starts_with("spec_digest: the coordinator announces"), "{error}");
+}
+
+#[test]
+fn work_over_the_limits_is_refused() {
+    let batch = || v1::Batch {
+        run: run_name(RunId::new(1)),
+        layout_digest: vec![0; 32],
+        purpose: v1::EpisodePurpose::Search.into(),
+        genomes: vec![v1::BatchGenome { candidate: 0, values: vec![0; 16] }],
+        assignments: vec![v1::Assignment { genome: 0, task: 0 }],
+        ..Default::default()
+    };
+    let refused = |expected, change: fn(&mut v1::Batch)| {
+        let mut message = batch();
+        change(&mut message);
+        check_refused::<Batch, _>(message, expected);
+    };
+    assert!(Batch::try_from(batch()).is_ok());
+    refused("run: must be `runs/`", |m| m.run = "00000001".to_owned());
+    refused("run: `1` is not a run id", |m| m.run = "runs/1".to_owned());
+    refused("layout_digest: must have 32 bytes, not 3", |m| m.layout_digest = vec![0; 3]);
+    refused("purpose: must be one of", |m| m.purpose = 0);
+    refused("genomes[0].values: must have a multiple of 8", |m| m.genomes[0].values.push(0));
+    refused("genomes[0].values: value 1 must be finite", |m| m.genomes[0].values[8..].fill(0xff));
+    refused("genomes[0].values: must have at most", |m| {
+        m.genomes[0].values = vec![0; 8 * (GENOME_VALUES_MAX + 1)];
+    });
+    refused("genomes: must have at most", |m| m.genomes = vec![m.genomes[0].clone(); BATCH_GENOMES_MAX + 1]);
+    refused("assignments: must have at most", |m| {
+        m.assignments = vec![m.assignments[0]; BATCH_EPISODES_MAX + 1];
+    });
+    refused("assignments[0].genome: must be below 1", |m| m.assignments[0].genome = 1);
+}
+
+#[test]
+fn reports_over_the_limits_are_refused() {
+    use v1::settlement::{Evaluated, Outcome, WorkerError};
+    let settlement = |outcome| v1::Settlement {
+        compute_time: Some(prost_types::Duration::default()),
+        outcome,
+        ..Default::default()
+    };
+    let refused = |expected, settlement: v1::Settlement, count| {
+        let report = v1::Report {
+            sequence: 1,
+            run: run_name(RunId::new(1)),
+            purpose: v1::EpisodePurpose::Search.into(),
+            settlements: vec![settlement; count],
+            ..Default::default()
+        };
+        check_refused::<Report, _>(report, expected);
+    };
+    let nan = Some(Outcome::Evaluated(Evaluated { fitness: f64::NAN }));
+    refused("settlements[0].evaluated.fitness: a fitness must be finite", settlement(nan), 1);
+    refused("settlements[0].outcome: must be set", settlement(None), 1);
+    let fit = Some(Outcome::Evaluated(Evaluated { fitness: 1.0 }));
+    refused("settlements: must have at most", settlement(fit.clone()), BATCH_EPISODES_MAX + 1);
+    let timeless = v1::Settlement { compute_time: None, ..settlement(fit) };
+    refused("settlements[0].compute_time: must be set", timeless, 1);
+    let long = Some(Outcome::WorkerError(WorkerError { reason: "x".repeat(REASON_BYTES_MAX + 1) }));
+    refused("settlements[0].worker_error.reason: must have at most", settlement(long), 1);
+    check_refused::<Report, _>(v1::Report::default(), "sequence: must be counted from 1");
+    check_refused::<FromWorker, _>(v1::AttachRequest::default(), "kind: must be set");
+}
+
+#[test]
+fn long_reasons_are_cut_at_a_characters_border() {
+    let reason = "é".repeat(REASON_BYTES_MAX);
+    let message = v1::AttachRequest::from(&FromWorker::Reject { run: RunId::new(1), reason });
+    let Ok(FromWorker::Reject { reason, .. }) = message.try_into() else { panic!("a reject") };
+    assert_eq!(reason.len(), REASON_BYTES_MAX);
+}
+
+#[test]
+fn hellos_that_would_spoil_a_terminal_are_refused() {
+    let hello = || v1::Hello {
+        display_name: "host".to_owned(),
+        threads: 1,
+        fingerprint: vec![0; 32],
+        version: "0".to_owned(),
+        ..Default::default()
+    };
+    assert!(Hello::try_from(hello()).is_ok());
+    check_refused::<Hello, _>(v1::Hello { display_name: "\u{1b}[2J".to_owned(), ..hello() }, "display_name");
+    check_refused::<Hello, _>(v1::Hello { display_name: String::new(), ..hello() }, "display_name");
+    check_refused::<Hello, _>(v1::Hello { version: "x".repeat(300), ..hello() }, "version");
+    check_refused::<Hello, _>(v1::Hello { threads: 0, ..hello() }, "threads: must be from 1");
+    check_refused::<Hello, _>(v1::Hello { fingerprint: vec![], ..hello() }, "fingerprint: must have 32");
+    let endless = v1::Welcome { worker: 1, heartbeat_interval: Some(prost_types::Duration::default()) };
+    check_refused::<Welcome, _>(endless, "heartbeat_interval: must be above 0");
+}

@@ -1,0 +1,33 @@
+//! The protobuf messages of hebbian, their generated code and their conversions from and to the domain. Nothing else.
+
+pub mod convert;
+
+/// What coordinator, workers and clients exchange.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated from the commented .proto files"
+)]
+pub mod v1 {
+    tonic::include_proto!("hebbian.v1");
+}
+
+/// What the coordinator's journal stores. Fields are never renumbered; separate from the wire.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated from the commented .proto files"
+)]
+pub mod journal {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("hebbian.journal.v1");
+    }
+}
+
+/// All files' descriptors, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
