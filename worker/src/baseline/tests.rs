@@ -1,0 +1,161 @@
+use hebbian_shared::seed::uniform_between;
+
+use super::*;
+
+fn configuration(kind: BaselineKind, learning_rate: f32) -> Configuration {
+    Configuration {
+        kind,
+        learning_rate,
+        initial_weights: InitialWeights::Xavier,
+        activation: HiddenActivation::Tanh,
+        loss: Loss::Squared,
+    }
+}
+
+/// Random inputs in +-1; the class is the sign of the first input's square minus 0.3, or its tenth.
+fn batch(examples: usize, inputs: usize, outputs: usize, seed: u64) -> Batch {
+    let mut rng = Seed::new(seed).unwrap().rng();
+    let input: Vec<f32> =
+        (0..examples * inputs).map(|_| uniform_between(&mut rng, -1.0, 1.0) as f32).collect();
+    let mut target = vec![-1.0; examples * outputs];
+    for (row, target) in input.chunks_exact(inputs).zip(target.chunks_exact_mut(outputs)) {
+        if outputs == 1 {
+            target[0] = (row[0] * row[0] - 0.3).signum();
+        } else {
+            target[((row[0] + 1.0) * 0.5 * outputs as f32) as usize % outputs] = 1.0;
+        }
+    }
+    Batch::new(examples, &input, &target)
+}
+
+fn loss(kind: Loss, batch: &Batch, outputs: &[f32]) -> f64 {
+    let rows = |rows: &[f32], example: usize| -> Vec<f64> {
+        rows.chunks_exact(batch.stride).map(|row| f64::from(row[example])).collect()
+    };
+    let of_example = |example: usize| {
+        let (output, target) = (rows(outputs, example), rows(&batch.targets, example));
+        match kind {
+            Loss::Squared => output.iter().zip(&target).map(|(y, t)| 0.5 * (y - t) * (y - t)).sum::<f64>(),
+            Loss::Logistic if output.len() == 1 => libm::log1p(libm::exp(-target[0] * output[0])),
+            Loss::Logistic => {
+                let total: f64 = output.iter().map(|&y| libm::exp(y)).sum();
+                let class = target.iter().position(|&t| t > 0.0).unwrap();
+                libm::log(total) - output[class]
+            }
+        }
+    };
+    (0..batch.examples).map(of_example).sum::<f64>() / batch.examples as f64
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    // A batch that is no multiple of the vector length shows whether the padding stays out of it.
+    for (layer_sizes, examples) in [(vec![2, 5, 1], 37), (vec![3, 6, 5, 4], 16), (vec![2, 3], 50)] {
+        for &activation in HiddenActivation::ALL {
+            for &kind in Loss::ALL {
+                let batch = batch(examples, layer_sizes[0], layer_sizes[layer_sizes.len() - 1], 3);
+                let mut perceptron = Perceptron::new(&layer_sizes, examples + 20, activation, kind);
+                perceptron.initialise(InitialWeights::UniformOne, Seed::new(5).unwrap());
+                perceptron.forward(&batch);
+                perceptron.backward(&batch);
+                let gradient = perceptron.parameters_and_gradient().1.to_vec();
+                let mut at = |place: usize, step: f32| {
+                    perceptron.parameters_and_gradient().0[place] += step;
+                    perceptron.forward(&batch);
+                    let loss = loss(kind, &batch, perceptron.outputs());
+                    perceptron.parameters_and_gradient().0[place] -= step;
+                    loss
+                };
+                for (place, &slope) in gradient.iter().enumerate() {
+                    let step = 1.0 / 256.0;
+                    let expected = (at(place, step) - at(place, -step)) / f64::from(2.0 * step);
+                    // relu is not smooth: a step may carry an example over its edge.
+                    let tolerance = if activation == HiddenActivation::Relu { 5e-3 } else { 2e-4 };
+                    assert!(
+                        (f64::from(slope) - expected).abs() < tolerance,
+                        "{layer_sizes:?} {activation:?} {kind:?}: {slope} and {expected} at {place}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tanh_is_the_library_function() {
+    for step in -3000..=3000 {
+        let x = step as f32 * 0.005;
+        let error = f64::from(perceptron::tanh(x)) - libm::tanh(f64::from(x));
+        assert!(error.abs() < 4e-7, "tanh {x} is off by {error}");
+    }
+    assert!(perceptron::tanh(f32::NAN).is_nan());
+    assert!((perceptron::tanh(f32::INFINITY) - 1.0).abs() < 4e-7);
+}
+
+#[test]
+fn optimisers_make_the_textbook_steps() {
+    // Two steps along the gradients 1 and -0.5.
+    let after_two = |kind| {
+        let mut optimizer = Optimizer::new(configuration(kind, 0.1), 1);
+        let mut run = || {
+            let mut parameter = [0.0];
+            optimizer.reset();
+            optimizer.step(&mut parameter, &[1.0]);
+            optimizer.step(&mut parameter, &[-0.5]);
+            parameter[0]
+        };
+        let first = run();
+        assert_eq!(first.to_bits(), run().to_bits(), "{kind}: a reset forgets everything");
+        f64::from(first)
+    };
+    assert!((after_two(BaselineKind::Sgd) + 0.05).abs() < 1e-7);
+    assert!((after_two(BaselineKind::Momentum) + 0.1 * (1.0 + 0.9 - 0.5)).abs() < 1e-7);
+    let mean = (0.9 * 0.1 - 0.1 * 0.5) / (1.0 - 0.81);
+    let square: f64 = (0.999 * 0.001 + 0.001 * 0.25) / (1.0 - 0.999 * 0.999);
+    let expected = -0.1 - 0.1 * mean / square.sqrt();
+    assert!((after_two(BaselineKind::Adam) - expected).abs() < 1e-5);
+}
+
+#[test]
+fn every_kind_learns_and_is_reproducible() {
+    for (&kind, rate) in BaselineKind::ALL.iter().zip([0.3, 0.1, 0.05]) {
+        for &loss in Loss::ALL {
+            for outputs in [1, 3] {
+                let configuration = Configuration { loss, ..configuration(kind, rate) };
+                let mut learner = Learner::new(configuration, &[2, 20, outputs], 256);
+                let query = batch(200, 2, outputs, 1);
+                let mut run = |seed| {
+                    learner.reset(Seed::new(seed).unwrap());
+                    let before = learner.accuracy(&query);
+                    for update in 0..200 {
+                        learner.update(&batch(64, 2, outputs, 10 + update));
+                    }
+                    (before, learner.accuracy(&query))
+                };
+                let (before, after) = run(1);
+                assert!(after > 0.85, "{configuration:?}: {before} became {after}");
+                assert_eq!(run(1), (before, after));
+                assert_ne!(run(2), (before, after));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_never_correct() {
+    let batch = batch(5, 2, 1, 1);
+    assert_eq!(batch.accuracy(&[f32::NAN; 16]), 0.0);
+    assert_eq!(batch.accuracy(&batch.targets), 1.0);
+    let classes = self::batch(5, 2, 3, 1);
+    assert_eq!(classes.accuracy(&[f32::NAN; 48]), 0.0);
+    assert_eq!(classes.accuracy(&classes.targets), 1.0);
+}
+
+#[test]
+fn names_are_read_as_they_are_written() {
+    for &kind in BaselineKind::ALL {
+        assert_eq!(kind.name().parse(), Ok(kind));
+    }
+    let error = "adamw".parse::<BaselineKind>().unwrap_err().to_string();
+    assert_eq!(error, "`adamw` is not a baseline; there are sgd, momentum, adam");
+}

@@ -1,0 +1,191 @@
+//! The honest evaluation: fresh networks trained by a rule, and perceptrons trained by tuned gradient descent, on the
+//! same tasks with the same layer sizes and the same batches.
+//!
+//! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others. The
+//! result is a function of the arguments; the number of threads changes only the time it takes.
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::task::TaskFamily;
+
+use crate::baseline::BaselineKind;
+use crate::interrupt::Interrupt;
+use crate::network::UpdateRule;
+use crate::task::TaskError;
+use progress::Progress;
+
+mod parallel;
+mod progress;
+mod report;
+mod trial;
+mod tuning;
+
+pub use report::{
+    BaselineEstimate, Column, Comparison, Estimate, FamilyComparison, GroupComparison, TunedBaseline,
+};
+
+/// The most updates of a compared network.
+pub const UPDATES_MAX: u32 = 2000;
+/// The most numbers that all batches of one task may hold: a thread keeps them twice, which makes 1 GiB.
+const BATCH_NUMBERS_MAX: u64 = 128 << 20;
+/// The most numbers of updates that are compared.
+pub const COLUMNS_MAX: usize = 32;
+/// The most tasks of each family.
+pub const TASKS_PER_FAMILY_MAX: u32 = 100_000;
+/// The most threads.
+pub const THREADS_MAX: usize = 1024;
+
+/// What is compared, and how closely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparisonSettings {
+    /// Families whose tasks networks are trained on, each once.
+    pub families: Vec<TaskFamily>,
+    /// Numbers of updates after which accuracy is measured, increasing, from 1 to [`UPDATES_MAX`].
+    pub updates: Vec<u32>,
+    /// Baselines, each once.
+    pub baselines: Vec<BaselineKind>,
+    /// Fresh tasks of each family, from 2 to [`TASKS_PER_FAMILY_MAX`].
+    pub tasks_per_family: u32,
+    /// Root of all draws of tasks, batches and initial weights.
+    pub seed: Seed,
+    /// Threads, from 1 to [`THREADS_MAX`].
+    pub threads: usize,
+}
+
+/// Why a comparison ended without a result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComparisonError {
+    /// A setting is out of range.
+    #[error("{field}: {problem}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The genome does not belong to the rule.
+    #[error("the genome has {found} values; a rule of these options has {expected}")]
+    Genome {
+        /// Values of the genome.
+        found: usize,
+        /// Values of the layout.
+        expected: usize,
+    },
+    /// Tasks of a family cannot be had.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// Somebody asked to stop.
+    #[error("the comparison was interrupted")]
+    Interrupted,
+}
+
+impl ComparisonSettings {
+    /// The customary comparison: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against all baselines.
+    pub fn new(families: Vec<TaskFamily>, seed: Seed, threads: usize) -> Self {
+        Self {
+            families,
+            updates: vec![3, 5, 10, 20, 50],
+            baselines: BaselineKind::ALL.to_vec(),
+            tasks_per_family: 150,
+            seed,
+            threads,
+        }
+    }
+
+    /// Refuses what is out of range, naming the field.
+    pub fn validate(&self) -> Result<(), ComparisonError> {
+        let refuse = |field, problem| Err(ComparisonError::Setting { field, problem });
+        if let Some(family) = missing_or_twice(&self.families) {
+            return refuse("families", family);
+        }
+        if let Some(baseline) = missing_or_twice(&self.baselines) {
+            return refuse("baselines", baseline);
+        }
+        let updates = &self.updates;
+        if updates.is_empty() || updates.len() > COLUMNS_MAX {
+            return refuse("updates", format!("must be 1 to {COLUMNS_MAX} numbers, not {}", updates.len()));
+        }
+        if let Some(out) = updates.iter().find(|&&count| count == 0 || count > UPDATES_MAX) {
+            return refuse("updates", format!("must be from 1 to {UPDATES_MAX}, not {out}"));
+        }
+        let mut pairs = updates.iter().zip(&updates[1..]);
+        if let Some((before, after)) = pairs.find(|(before, after)| before >= after) {
+            return refuse("updates", format!("must increase, but {after} follows {before}"));
+        }
+        if !(2..=TASKS_PER_FAMILY_MAX).contains(&self.tasks_per_family) {
+            let problem = format!("must be from 2 to {TASKS_PER_FAMILY_MAX}, not {}", self.tasks_per_family);
+            return refuse("tasks_per_family", problem);
+        }
+        if !(1..=THREADS_MAX).contains(&self.threads) {
+            return refuse("threads", format!("must be from 1 to {THREADS_MAX}, not {}", self.threads));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a rule that could not have come from a run, or whose batches do not fit into memory.
+fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), ComparisonError> {
+    let parts = [rule.rule.validate(), rule.network.validate(), rule.tasks.validate()];
+    if let Some(error) = parts.into_iter().find_map(Result::err) {
+        return Err(ComparisonError::Setting { field: "rule", problem: error.to_string() });
+    }
+    let updates = u64::from(settings.updates.last().copied().unwrap_or(0));
+    for family in &settings.families {
+        let numbers = u64::from(family.inputs() + family.outputs()) * u64::from(rule.tasks.batch_size);
+        if updates * numbers > BATCH_NUMBERS_MAX {
+            let problem = format!(
+                "{updates} batches of {} examples of {family} do not fit into memory; at most {} do",
+                rule.tasks.batch_size,
+                BATCH_NUMBERS_MAX / numbers
+            );
+            return Err(ComparisonError::Setting { field: "updates", problem });
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a list of names that must name something and nothing twice.
+fn missing_or_twice<T: PartialEq + std::fmt::Display>(names: &[T]) -> Option<String> {
+    if names.is_empty() {
+        return Some("must name at least one".to_owned());
+    }
+    let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
+    twice.map(|(_, name)| format!("names `{name}` twice"))
+}
+
+/// Trains networks with the rule and with tuned baselines and measures both.
+///
+/// `progress` is called from several threads with the work done and the total, in updates of one network, not always in
+/// order.
+pub fn compare(
+    rule: &RuleLearning,
+    genome: &Genome,
+    settings: &ComparisonSettings,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    interrupt: &Interrupt,
+) -> Result<Comparison, ComparisonError> {
+    compare_with(rule, genome, settings, tuning::Effort::FULL, progress, interrupt)
+}
+
+fn compare_with(
+    rule: &RuleLearning,
+    genome: &Genome,
+    settings: &ComparisonSettings,
+    effort: tuning::Effort,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    interrupt: &Interrupt,
+) -> Result<Comparison, ComparisonError> {
+    settings.validate()?;
+    check_rule(rule, settings)?;
+    let layout = GenomeLayout::of_rule(&rule.rule);
+    let update_rule = UpdateRule::from_genome(&layout, genome)
+        .ok_or(ComparisonError::Genome { found: genome.0.len(), expected: layout.dimension() })?;
+    let progress = Progress::new(progress, effort.work(rule, settings) + trial::work(settings));
+    let baselines = tuning::tune(rule, settings, effort, &progress, interrupt)?;
+    let trials = trial::run(rule, &update_rule, &baselines, settings, &progress, interrupt)?;
+    Ok(report::assemble(rule, settings, baselines, &trials))
+}
+
+#[cfg(test)]
+mod tests;

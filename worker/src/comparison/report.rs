@@ -1,0 +1,272 @@
+//! What a comparison found, as it is written into `report.json`.
+
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::task::TaskFamily;
+use serde::{Deserialize, Serialize};
+
+use super::ComparisonSettings;
+use super::trial::TrialResult;
+use crate::baseline::Configuration;
+
+/// Families that are reported together; all others are reported singly.
+const GROUPS: [(&str, &[TaskFamily]); 2] = [
+    ("boolean", &[TaskFamily::And, TaskFamily::Qand, TaskFamily::Nxor]),
+    (
+        "random",
+        &[
+            TaskFamily::AngularSlice,
+            TaskFamily::TwoMoons,
+            TaskFamily::Sine,
+            TaskFamily::Square,
+            TaskFamily::Quadric,
+        ],
+    ),
+];
+
+/// Accuracies of a rule and of baselines on the same tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Numbers of updates: the columns.
+    pub updates: Vec<u32>,
+    /// Tasks of each family.
+    pub tasks_per_family: u32,
+    /// Root of all draws.
+    pub seed: Seed,
+    /// Families on which the rule was evolved and the baselines were tuned.
+    pub training_families: Vec<TaskFamily>,
+    /// The baselines as they were tuned, up to two of each kind.
+    pub baselines: Vec<TunedBaseline>,
+    /// Groups of families, in the order of their first family.
+    pub groups: Vec<GroupComparison>,
+    /// Families, in the order in which they were asked for.
+    pub families: Vec<FamilyComparison>,
+}
+
+/// A configuration that was the best of its kind on the training families.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TunedBaseline {
+    /// The kind, with the number of updates it was tuned for (`adam@5`) if another won at the other number.
+    pub name: String,
+    /// What won.
+    pub configuration: Configuration,
+    /// Numbers of updates at which it won.
+    pub tuned_for: Vec<u32>,
+    /// Mean accuracy at each of them on the tasks of the tuning, slightly flattered by having been selected there.
+    pub tuning_accuracy: Vec<f64>,
+}
+
+/// A mean over tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation of the tasks over the square root of their number.
+    pub standard_error: f64,
+}
+
+impl Estimate {
+    /// Of at least one value.
+    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let count = values.clone().count() as f64;
+        let mean = values.clone().sum::<f64>() / count;
+        let squares = values.map(|value| (value - mean) * (value - mean)).sum::<f64>();
+        Self { mean, standard_error: (squares / (count - 1.0).max(1.0) / count).sqrt() }
+    }
+}
+
+/// A baseline in one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaselineEstimate {
+    /// As in [`Comparison::baselines`].
+    pub name: String,
+    /// Its accuracy.
+    pub accuracy: Estimate,
+}
+
+/// All accuracies after one number of updates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// The number of updates.
+    pub updates: u32,
+    /// Accuracy of networks that the rule trained.
+    pub rule: Estimate,
+    /// Accuracies of the baselines, in the order of [`Comparison::baselines`].
+    pub baselines: Vec<BaselineEstimate>,
+    /// Name of the baseline with the highest mean of this column.
+    pub best_baseline: String,
+    /// Accuracy of that baseline.
+    pub best: Estimate,
+    /// The rule's accuracy minus that of the best baseline; the standard error is of the difference on the same task.
+    pub difference: Estimate,
+}
+
+/// One family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FamilyComparison {
+    /// Which.
+    pub family: TaskFamily,
+    /// Whether the rule was evolved, and the baselines were tuned, on it.
+    pub trained_on: bool,
+    /// One per number of updates.
+    pub columns: Vec<Column>,
+}
+
+/// Families that belong together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupComparison {
+    /// `boolean` (and, qand, nxor), `random` (angular-slice, two-moons, sine, square, quadric), or a family's name.
+    pub name: String,
+    /// The group's families that were asked for.
+    pub families: Vec<TaskFamily>,
+    /// Whether the rule was evolved, and the baselines were tuned, on any of them.
+    pub trained_on: bool,
+    /// One per number of updates.
+    pub columns: Vec<Column>,
+    /// The first of the numbers of updates from which on the best baseline is ahead of the rule in every column.
+    pub overtaken_from: Option<u32>,
+}
+
+pub(super) fn assemble(
+    rule: &RuleLearning,
+    settings: &ComparisonSettings,
+    baselines: Vec<TunedBaseline>,
+    trials: &[TrialResult],
+) -> Comparison {
+    let training_families = &rule.tasks.families;
+    let columns_of = |families: &[TaskFamily]| -> Vec<Column> {
+        let trials: Vec<&TrialResult> =
+            trials.iter().filter(|trial| families.contains(&trial.family)).collect();
+        let columns = settings.updates.iter().enumerate();
+        columns.map(|(place, &updates)| column(updates, place, &baselines, &trials)).collect()
+    };
+    let families = settings.families.iter().map(|&family| FamilyComparison {
+        family,
+        trained_on: training_families.contains(&family),
+        columns: columns_of(&[family]),
+    });
+    let groups = groups_of(&settings.families).into_iter().map(|(name, families)| {
+        let columns = columns_of(&families);
+        GroupComparison {
+            name: name.to_owned(),
+            trained_on: families.iter().any(|family| training_families.contains(family)),
+            families,
+            overtaken_from: overtaken_from(&columns),
+            columns,
+        }
+    });
+    Comparison {
+        updates: settings.updates.clone(),
+        tasks_per_family: settings.tasks_per_family,
+        seed: settings.seed,
+        training_families: training_families.clone(),
+        groups: groups.collect(),
+        families: families.collect(),
+        baselines,
+    }
+}
+
+/// The groups of families in the order of their first family, each with those of its families that are asked for.
+fn groups_of(families: &[TaskFamily]) -> Vec<(&'static str, Vec<TaskFamily>)> {
+    let mut groups: Vec<(&'static str, Vec<TaskFamily>)> = Vec::new();
+    for &family in families {
+        let named = GROUPS.iter().find(|(_, members)| members.contains(&family));
+        let name = named.map_or(family.name(), |(name, _)| name);
+        match groups.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, members)) => members.push(family),
+            None => groups.push((name, vec![family])),
+        }
+    }
+    groups
+}
+
+fn column(updates: u32, place: usize, baselines: &[TunedBaseline], trials: &[&TrialResult]) -> Column {
+    let of_baseline = |baseline: usize| trials.iter().map(move |trial| trial.baselines[baseline][place]);
+    let estimates: Vec<BaselineEstimate> = baselines
+        .iter()
+        .enumerate()
+        .map(|(number, baseline)| BaselineEstimate {
+            name: baseline.name.clone(),
+            accuracy: Estimate::of(of_baseline(number)),
+        })
+        .collect();
+    let mut best = 0;
+    for (number, estimate) in estimates.iter().enumerate() {
+        if estimate.accuracy.mean > estimates[best].accuracy.mean {
+            best = number;
+        }
+    }
+    Column {
+        updates,
+        rule: Estimate::of(trials.iter().map(|trial| trial.rule[place])),
+        best_baseline: estimates[best].name.clone(),
+        best: estimates[best].accuracy,
+        difference: Estimate::of(trials.iter().map(|trial| trial.rule[place] - trial.baselines[best][place])),
+        baselines: estimates,
+    }
+}
+
+fn overtaken_from(columns: &[Column]) -> Option<u32> {
+    let behind = columns.iter().rev().take_while(|column| column.difference.mean < 0.0);
+    behind.last().map(|column| column.updates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_the_mean_and_its_standard_error() {
+        let estimate = Estimate::of([1.0, 2.0, 3.0, 6.0].into_iter());
+        assert_eq!(estimate.mean, 3.0);
+        assert!((estimate.standard_error - (14.0_f64 / 3.0 / 4.0).sqrt()).abs() < 1e-15);
+        assert_eq!(Estimate::of([0.5].into_iter()), Estimate { mean: 0.5, standard_error: 0.0 });
+    }
+
+    #[test]
+    fn groups_keep_only_what_was_asked_for() {
+        let asked = [TaskFamily::Stripes, TaskFamily::Qand, TaskFamily::Sine, TaskFamily::And];
+        let expected = [
+            ("stripes", vec![TaskFamily::Stripes]),
+            ("boolean", vec![TaskFamily::Qand, TaskFamily::And]),
+            ("random", vec![TaskFamily::Sine]),
+        ];
+        assert_eq!(groups_of(&asked), expected);
+    }
+
+    #[test]
+    fn the_best_baseline_is_that_of_the_column_and_overtakes_for_good() {
+        let configuration = Configuration {
+            kind: crate::baseline::BaselineKind::Sgd,
+            learning_rate: 1.0,
+            initial_weights: crate::baseline::InitialWeights::He,
+            activation: crate::baseline::HiddenActivation::Relu,
+            loss: crate::baseline::Loss::Squared,
+        };
+        let tuned = ["a", "b"].map(|name| TunedBaseline {
+            name: name.to_owned(),
+            configuration,
+            tuned_for: vec![5],
+            tuning_accuracy: vec![0.5],
+        });
+        let trial = |rule: [f64; 4], a: [f64; 4], b: [f64; 4]| TrialResult {
+            family: TaskFamily::And,
+            rule: rule.to_vec(),
+            baselines: vec![a.to_vec(), b.to_vec()],
+        };
+        let trials = [
+            trial([0.4, 0.8, 0.6, 0.7], [0.5, 0.6, 0.6, 0.8], [0.4, 0.5, 0.9, 0.7]),
+            trial([0.6, 0.8, 0.8, 0.7], [0.7, 0.6, 0.6, 0.8], [0.4, 0.5, 0.7, 0.7]),
+        ];
+        let trials: Vec<&TrialResult> = trials.iter().collect();
+        let columns: Vec<Column> = (0..4).map(|place| column(10, place, &tuned, &trials)).collect();
+        let best: Vec<&str> = columns.iter().map(|column| column.best_baseline.as_str()).collect();
+        assert_eq!(best, ["a", "a", "b", "a"]);
+        assert!((columns[2].difference.mean + 0.1).abs() < 1e-12);
+        assert!((columns[2].difference.standard_error - 0.2).abs() < 1e-12);
+        assert!(columns[0].difference.standard_error < 1e-12, "paired: the same difference on both tasks");
+        let named = |place: usize, updates| Column { updates, ..columns[place].clone() };
+        assert_eq!(overtaken_from(&[named(0, 3), named(1, 5), named(2, 10), named(3, 20)]), Some(10));
+        assert_eq!(overtaken_from(&[named(0, 3), named(1, 5)]), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! One task on which the rule and all baselines are tried.
+
+use hebbian_shared::seed::{Purpose, Seed};
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::task::TaskFamily;
+
+use super::progress::Progress;
+use super::{ComparisonError, ComparisonSettings, TunedBaseline, parallel};
+use crate::baseline::{Batch, Configuration, Learner};
+use crate::episode::objective;
+use crate::interrupt::Interrupt;
+use crate::network::{Network, UpdateRule};
+use crate::task::{self, TaskDistribution, TaskSet, TaskSizes};
+
+/// A task with all its batches, as the rule's network and as the baselines want them.
+pub(super) struct Trial {
+    sizes: TaskSizes,
+    seed: Seed,
+    /// Row-major inputs and targets.
+    support: Vec<(Vec<f32>, Vec<f32>)>,
+    query: (Vec<f32>, Vec<f32>),
+    converted_support: Vec<Batch>,
+    converted_query: Batch,
+}
+
+impl Trial {
+    /// Draws the task of a seed and its first batches.
+    pub(super) fn draw(
+        distribution: &dyn TaskDistribution,
+        seed: Seed,
+        updates: u32,
+    ) -> Result<Self, ComparisonError> {
+        let task = distribution.sample(seed)?;
+        let sizes = task.sizes();
+        let buffers = |examples| (vec![0.0; examples * sizes.inputs], vec![0.0; examples * sizes.outputs]);
+        let mut support = Vec::with_capacity(updates as usize);
+        for update in 0..updates {
+            let (mut inputs, mut targets) = buffers(sizes.support);
+            task.support(update, &mut inputs, &mut targets);
+            support.push((inputs, targets));
+        }
+        let mut query = buffers(sizes.query);
+        task.query(&mut query.0, &mut query.1);
+        let converted =
+            |examples, (inputs, targets): &(Vec<f32>, Vec<f32>)| Batch::new(examples, inputs, targets);
+        Ok(Self {
+            sizes,
+            seed,
+            converted_support: support.iter().map(|batch| converted(sizes.support, batch)).collect(),
+            converted_query: converted(sizes.query, &query),
+            support,
+            query,
+        })
+    }
+
+    fn batch_max(&self) -> usize {
+        self.sizes.support.max(self.sizes.query)
+    }
+
+    /// Accuracy of a baseline after each of `points` updates, which increase.
+    pub(super) fn train_baseline(
+        &self,
+        configuration: Configuration,
+        layer_sizes: &[usize],
+        points: &[u32],
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f64>, ComparisonError> {
+        let mut learner = Learner::new(configuration, layer_sizes, self.batch_max());
+        learner.reset(self.seed);
+        let mut curve = Vec::with_capacity(points.len());
+        let mut updates = 0;
+        for &point in points {
+            if interrupt.is_raised() {
+                return Err(ComparisonError::Interrupted);
+            }
+            for batch in &self.converted_support[updates..point as usize] {
+                learner.update(batch);
+            }
+            updates = point as usize;
+            curve.push(learner.accuracy(&self.converted_query));
+        }
+        Ok(curve)
+    }
+
+    /// Accuracy of the rule after each of `points` updates, which increase. A network that has left the finite numbers
+    /// predicts nothing.
+    fn train_rule(
+        &self,
+        rule: &RuleLearning,
+        update_rule: &UpdateRule<f32>,
+        layer_sizes: &[usize],
+        points: &[u32],
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f64>, ComparisonError> {
+        let mut network = Network::new(&rule.rule, layer_sizes, self.batch_max());
+        network.initialise_synapses(&rule.network.initial_synapses, self.seed);
+        let mut prediction = vec![0.0; self.query.1.len()];
+        let mut curve = Vec::with_capacity(points.len());
+        let mut updates = 0;
+        for &point in points {
+            for (inputs, targets) in &self.support[updates..point as usize] {
+                if interrupt.is_raised() {
+                    return Err(ComparisonError::Interrupted);
+                }
+                network.update(update_rule, inputs, targets, self.sizes.support);
+            }
+            updates = point as usize;
+            network.predict(update_rule, &self.query.0, self.sizes.query, &mut prediction);
+            let finite = network.is_finite() && prediction.iter().all(|value| value.is_finite());
+            let accuracy = objective::accuracy(&prediction, &self.query.1, self.sizes.outputs);
+            curve.push(if finite { accuracy } else { 0.0 });
+        }
+        Ok(curve)
+    }
+}
+
+/// What one task of a family showed.
+pub(super) struct TrialResult {
+    pub(super) family: TaskFamily,
+    /// Accuracy of the rule at each number of updates.
+    pub(super) rule: Vec<f64>,
+    /// `[baseline][number of updates]`
+    pub(super) baselines: Vec<Vec<f64>>,
+}
+
+/// Updates of all networks that [`run`] trains, at most.
+pub(super) fn work(settings: &ComparisonSettings) -> u64 {
+    task_work(settings) * settings.families.len() as u64 * u64::from(settings.tasks_per_family)
+}
+
+fn task_work(settings: &ComparisonSettings) -> u64 {
+    let updates = settings.updates.last().copied().unwrap_or(0);
+    (1 + 2 * settings.baselines.len() as u64) * u64::from(updates)
+}
+
+/// Tries the rule and the baselines on fresh tasks of every family, in the order of families and tasks.
+pub(super) fn run(
+    rule: &RuleLearning,
+    update_rule: &UpdateRule<f32>,
+    baselines: &[TunedBaseline],
+    settings: &ComparisonSettings,
+    progress: &Progress<'_>,
+    interrupt: &Interrupt,
+) -> Result<Vec<TrialResult>, ComparisonError> {
+    let mut families = Vec::new();
+    for &family in &settings.families {
+        families.push((family, task::distribution(family, &rule.tasks, TaskSet::Evaluation)?));
+    }
+    let tasks = settings.tasks_per_family as usize;
+    let points = &settings.updates[..];
+    let updates = points[points.len() - 1];
+    parallel::map(
+        families.len() * tasks,
+        settings.threads,
+        interrupt,
+        || (),
+        |(), job| {
+            let (family, distribution) = &families[job / tasks];
+            let root = settings.seed.derive(Purpose::Comparison, *family as u64);
+            let seed = root.derive(Purpose::Task, (job % tasks) as u64);
+            let trial = Trial::draw(&**distribution, seed, updates)?;
+            let layer_sizes = rule.network.layer_sizes(family.inputs(), family.outputs());
+            let result = TrialResult {
+                family: *family,
+                rule: trial.train_rule(rule, update_rule, &layer_sizes, points, interrupt)?,
+                baselines: baselines
+                    .iter()
+                    .map(|baseline| {
+                        trial.train_baseline(baseline.configuration, &layer_sizes, points, interrupt)
+                    })
+                    .collect::<Result<_, _>>()?,
+            };
+            progress.advance(task_work(settings));
+            Ok(result)
+        },
+    )
+}

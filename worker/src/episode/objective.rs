@@ -1,0 +1,102 @@
+//! What predictions are worth. Higher is better.
+
+use hebbian_shared::spec::evaluation::Objective;
+
+/// The objective of finite predictions, `[examples, outputs]` as the targets of +-1; `NaN` where it overflows.
+pub(crate) fn value(objective: Objective, prediction: &[f32], target: &[f32], outputs: usize) -> f64 {
+    match objective {
+        Objective::Accuracy => accuracy(prediction, target, outputs),
+        Objective::SquaredError => {
+            let squares = prediction.iter().zip(target).map(|(&y, &t)| {
+                let difference = f64::from(y) - f64::from(t);
+                difference * difference
+            });
+            -squares.sum::<f64>() / target.len() as f64
+        }
+        Objective::Logistic => {
+            let examples = prediction.chunks_exact(outputs).zip(target.chunks_exact(outputs));
+            let losses = examples.map(|(prediction, target)| {
+                if outputs == 1 {
+                    softplus(-f64::from(target[0]) * f64::from(prediction[0]))
+                } else {
+                    cross_entropy(prediction, class(target))
+                }
+            });
+            -losses.sum::<f64>() * outputs as f64 / target.len() as f64
+        }
+    }
+}
+
+/// Share of the examples whose class is predicted: the sign of the only output (0 counts as negative) or the first
+/// largest of several.
+pub(crate) fn accuracy(prediction: &[f32], target: &[f32], outputs: usize) -> f64 {
+    let correct = if outputs == 1 {
+        prediction.iter().zip(target).filter(|(y, t)| (**y > 0.0) == (**t > 0.0)).count()
+    } else {
+        let examples = prediction.chunks_exact(outputs).zip(target.chunks_exact(outputs));
+        examples.filter(|(prediction, target)| class(prediction) == class(target)).count()
+    };
+    correct as f64 * outputs as f64 / target.len() as f64
+}
+
+/// The first largest output.
+fn class(outputs: &[f32]) -> usize {
+    let mut best = 0;
+    for (place, &output) in outputs.iter().enumerate() {
+        if output > outputs[best] {
+            best = place;
+        }
+    }
+    best
+}
+
+/// log(1 + exp(x)) without overflow.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
+}
+
+/// Minus the logarithm of the softmax of `prediction` at `class`.
+fn cross_entropy(prediction: &[f32], class: usize) -> f64 {
+    let highest = prediction.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights = prediction.iter().map(|&y| libm::exp(f64::from(y) - f64::from(highest)));
+    libm::log(weights.sum::<f64>()) + f64::from(highest) - f64::from(prediction[class])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(objective: Objective, prediction: &[f32], target: &[f32], outputs: usize, expected: f64) {
+        let found = value(objective, prediction, target, outputs);
+        assert!((found - expected).abs() < 1e-12, "{objective:?} of {prediction:?}: {found}, not {expected}");
+    }
+
+    #[test]
+    fn objectives_are_their_formulas() {
+        let target = [1.0, -1.0, 1.0, -1.0];
+        let prediction = [0.5, -0.5, -0.5, 0.0];
+        check(Objective::Accuracy, &prediction, &target, 1, 0.75);
+        check(Objective::SquaredError, &prediction, &target, 1, -(0.25 + 0.25 + 2.25 + 1.0) / 4.0);
+        let logistic = |margin: f64| (1.0 + (-margin).exp()).ln();
+        let expected = -(2.0 * logistic(0.5) + logistic(-0.5) + logistic(0.0)) / 4.0;
+        check(Objective::Logistic, &prediction, &target, 1, expected);
+    }
+
+    #[test]
+    fn several_outputs_are_classes() {
+        let target = [-1.0, 1.0, -1.0, 1.0, -1.0, -1.0];
+        let prediction = [0.0, 2.0, 1.0, 0.5, 0.25, 0.5];
+        check(Objective::Accuracy, &prediction, &target, 3, 1.0);
+        check(Objective::Accuracy, &[0.5; 6], &target, 3, 0.5);
+        let first = (1.0 + 2.0_f64.exp() + 1.0_f64.exp()).ln() - 2.0;
+        let second = (2.0 * 0.5_f64.exp() + 0.25_f64.exp()).ln() - 0.5;
+        check(Objective::Logistic, &prediction, &target, 3, -(first + second) / 2.0);
+    }
+
+    #[test]
+    fn large_predictions_do_not_overflow() {
+        check(Objective::Logistic, &[1e30], &[-1.0], 1, -f64::from(1e30_f32));
+        check(Objective::Logistic, &[1e30], &[1.0], 1, 0.0);
+        check(Objective::Logistic, &[1e30, 0.0], &[1.0, -1.0], 2, 0.0);
+    }
+}

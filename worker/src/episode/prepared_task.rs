@@ -1,0 +1,136 @@
+//! A task with the batches that were drawn from it, for the next candidates that meet it.
+
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::task::TaskFamily;
+
+use crate::task::{Task, TaskSizes};
+
+/// A task, its query and as many of its first support batches as fit.
+pub(super) struct PreparedTask {
+    pub(super) family: TaskFamily,
+    pub(super) seed: Seed,
+    /// The workspace's clock.
+    pub(super) last_used: u64,
+    task: Box<dyn Task>,
+    query_inputs: Vec<f32>,
+    query_targets: Vec<f32>,
+    /// Batches of the first updates, one after the other.
+    kept_inputs: Vec<f32>,
+    kept_targets: Vec<f32>,
+    kept: u32,
+    kept_max: u32,
+    /// The batch of an update that is not kept.
+    other_inputs: Vec<f32>,
+    other_targets: Vec<f32>,
+    numbers_max: usize,
+}
+
+impl PreparedTask {
+    /// Keeps at most `numbers_max` numbers of support batches.
+    pub(super) fn new(family: TaskFamily, seed: Seed, task: Box<dyn Task>, numbers_max: usize) -> Self {
+        let mut prepared = Self {
+            family,
+            seed,
+            last_used: 0,
+            task,
+            query_inputs: Vec::new(),
+            query_targets: Vec::new(),
+            kept_inputs: Vec::new(),
+            kept_targets: Vec::new(),
+            kept: 0,
+            kept_max: 0,
+            other_inputs: Vec::new(),
+            other_targets: Vec::new(),
+            numbers_max,
+        };
+        prepared.start();
+        prepared
+    }
+
+    /// Takes another task into the same memory.
+    pub(super) fn replace(&mut self, family: TaskFamily, seed: Seed, task: Box<dyn Task>) {
+        self.family = family;
+        self.seed = seed;
+        self.task = task;
+        self.start();
+    }
+
+    fn start(&mut self) {
+        let TaskSizes { inputs, outputs, support, query } = self.task.sizes();
+        self.query_inputs.resize(query * inputs, 0.0);
+        self.query_targets.resize(query * outputs, 0.0);
+        self.task.query(&mut self.query_inputs, &mut self.query_targets);
+        self.kept_inputs.clear();
+        self.kept_targets.clear();
+        self.kept = 0;
+        self.kept_max = (self.numbers_max / (support * (inputs + outputs))) as u32;
+    }
+
+    pub(super) fn sizes(&self) -> TaskSizes {
+        self.task.sizes()
+    }
+
+    /// Inputs and targets of the query.
+    pub(super) fn query(&self) -> (&[f32], &[f32]) {
+        (&self.query_inputs, &self.query_targets)
+    }
+
+    /// Inputs and targets of an update's support batch.
+    pub(super) fn support(&mut self, update: u32) -> (&[f32], &[f32]) {
+        let TaskSizes { inputs, outputs, support, .. } = self.task.sizes();
+        let (inputs, targets) = (support * inputs, support * outputs);
+        let range = |length: usize| update as usize * length..(update as usize + 1) * length;
+        if update == self.kept && update < self.kept_max {
+            self.kept_inputs.resize(range(inputs).end, 0.0);
+            self.kept_targets.resize(range(targets).end, 0.0);
+            self.task.support(
+                update,
+                &mut self.kept_inputs[range(inputs)],
+                &mut self.kept_targets[range(targets)],
+            );
+            self.kept += 1;
+        }
+        if update < self.kept {
+            return (&self.kept_inputs[range(inputs)], &self.kept_targets[range(targets)]);
+        }
+        self.other_inputs.resize(inputs, 0.0);
+        self.other_targets.resize(targets, 0.0);
+        self.task.support(update, &mut self.other_inputs, &mut self.other_targets);
+        (&self.other_inputs, &self.other_targets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_shared::spec::task::TaskSpec;
+
+    use super::*;
+    use crate::task::{TaskSet, distribution};
+
+    #[test]
+    fn batches_are_the_tasks_whether_they_are_kept_or_not() {
+        let spec = TaskSpec { batch_size: 4, query_size: 8, ..TaskSpec::of(vec![TaskFamily::Circle]) };
+        let seed = |number| Seed::new(number).unwrap();
+        let sample = |number| {
+            let family = distribution(TaskFamily::Circle, &spec, TaskSet::Training).unwrap();
+            family.sample(seed(number)).unwrap()
+        };
+        // Room for three batches of four examples with two inputs and one target.
+        let mut prepared = PreparedTask::new(TaskFamily::Circle, seed(1), sample(1), 3 * 4 * 3);
+        for number in [1, 2] {
+            if number == 2 {
+                prepared.replace(TaskFamily::Circle, seed(2), sample(2));
+            }
+            let task = sample(number);
+            for update in [0, 1, 0, 3, 2, 3, 4, 2, 0] {
+                let (mut inputs, mut targets) = ([0.0; 8], [0.0; 4]);
+                task.support(update, &mut inputs, &mut targets);
+                assert_eq!(prepared.support(update), (&inputs[..], &targets[..]), "update {update}");
+            }
+            let (mut inputs, mut targets) = ([0.0; 16], [0.0; 8]);
+            task.query(&mut inputs, &mut targets);
+            assert_eq!(prepared.query(), (&inputs[..], &targets[..]));
+            assert_eq!(prepared.kept, 3);
+        }
+    }
+}

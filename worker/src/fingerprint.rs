@@ -1,0 +1,126 @@
+//! The numerics fingerprint: whether two workers compute the same bits.
+
+use std::sync::Arc;
+
+use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::seed::{Purpose, Seed, fill_normal};
+use hebbian_shared::spec::RunSpec;
+
+use crate::episode::{EpisodeRunner, Workspace};
+use crate::interrupt::Interrupt;
+
+/// The canonical runs: small and large matrices, all activations, feedbacks, backward updates, objectives and task
+/// families with arithmetic of their own. Changing one changes every worker's fingerprint.
+const SPECS: [&str; 5] = [
+    include_str!("fingerprint/plane.toml"),
+    include_str!("fingerprint/digits.toml"),
+    include_str!("fingerprint/wide.toml"),
+    include_str!("fingerprint/activations.toml"),
+    include_str!("fingerprint/derivatives.toml"),
+];
+
+/// The digest of the bits of canonical episodes on this machine. Workers of equal fingerprints may share a run whose
+/// result must be exact.
+///
+/// # Panics
+/// If a canonical run is not a valid spec (checked by a test).
+pub fn fingerprint() -> Digest {
+    let mut bytes = Vec::new();
+    for (place, outcomes) in canonical_outcomes().into_iter().enumerate() {
+        bytes.push(place as u8);
+        for outcome in outcomes {
+            match outcome.settled().flatten() {
+                Some(fitness) => bytes.extend(fitness.get().to_le_bytes()),
+                // No fitness has these bits.
+                None => bytes.extend(f64::NAN.to_le_bytes()),
+            }
+        }
+    }
+    Digest::of(&bytes)
+}
+
+/// The outcomes of the episodes of each canonical run.
+fn canonical_outcomes() -> Vec<Vec<Outcome>> {
+    let mut workspace = Workspace::new();
+    let interrupt = Interrupt::new();
+    let of_spec = |(place, text): (usize, &&str)| {
+        let spec = RunSpec::from_toml(text).expect("a canonical run is a valid spec");
+        let runner = EpisodeRunner::new(Arc::new(spec)).expect("canonical runs need nothing special");
+        let seed = runner.spec().seed.derive(Purpose::Fingerprint, place as u64);
+        let genome = genome(runner.spec().layout().dimension(), seed);
+        let tasks = 0..runner.spec().tasks_per_generation();
+        let episode = |task| {
+            let key = EpisodeKey {
+                run: RunId::new(0),
+                generation: GenerationIndex(0),
+                purpose: EpisodePurpose::Search,
+                block: BlockIndex(0),
+                candidate: CandidateIndex(0),
+                task: TaskIndex(task),
+            };
+            runner.run(&mut workspace, &genome, &key, &interrupt).expect("nobody interrupts")
+        };
+        tasks.map(episode).collect()
+    };
+    SPECS.iter().enumerate().map(of_spec).collect()
+}
+
+/// A genome near the start of a search: normal with standard deviation 0.3.
+fn genome(dimension: usize, seed: Seed) -> Genome {
+    let mut values = vec![0.0; dimension];
+    fill_normal(&mut seed.rng(), &mut values);
+    Genome(values.into_iter().map(|value| 0.3 * value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_episodes_are_evaluated_and_differ() {
+        for (place, outcomes) in canonical_outcomes().into_iter().enumerate() {
+            let fitness =
+                |outcome: &Outcome| outcome.settled().flatten().map(|fitness| fitness.get().to_bits());
+            let mut seen: Vec<_> = outcomes.iter().map(fitness).collect();
+            assert!(seen.iter().all(Option::is_some), "canonical run {place}: {outcomes:?}");
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), outcomes.len(), "canonical run {place}: {outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_same_every_time() {
+        assert_eq!(fingerprint(), fingerprint());
+    }
+
+    #[test]
+    fn every_kernel_and_activation_has_a_part_in_it() {
+        let all = SPECS.concat();
+        for word in [
+            "identity",
+            "\"tanh\"",
+            "\"relu\"",
+            "relu_tanh",
+            "\"sigmoid\"",
+            "d_identity",
+            "d_tanh",
+            "d_relu",
+            "d_sigmoid",
+            "concat-ground-truth",
+            "replace-state0",
+            "difference\"",
+            "difference-times-second-state",
+            "softmax-difference",
+            "additive",
+            "multiplicative-second-state",
+            "squared-error",
+            "logistic",
+        ] {
+            assert!(all.contains(word), "no canonical run has {word}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Initial synapses.
+
+use hebbian_shared::seed::{Purpose, Seed, fill_normal, uniform_between};
+use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
+
+use super::neuron::transpose;
+use super::real::Real;
+use super::synapse::Synapses;
+
+/// Draws the synapses of layer `layer`: every state and both directions independently, bias included.
+///
+/// Each direction of each layer has a stream of its own below `seed` (index 2 layer for forward, 2 layer + 1 for
+/// backward), so that what a plan leaves out changes nothing else. Within a stream the order is that of storage:
+/// `[state, source, destination]`. Ties: with `symmetric_synapses` the backward synapses are the transpose of the
+/// forward ones, with `symmetric_states` all states equal state 0.
+pub(super) fn initialise<T: Real>(
+    synapses: &mut Synapses<T>,
+    spec: &InitialSynapses,
+    seed: Seed,
+    layer: usize,
+    symmetric_synapses: bool,
+    symmetric_states: bool,
+) {
+    let stride = synapses.stride();
+    let stream = |direction: u64| seed.derive(Purpose::Synapses, 2 * layer as u64 + direction);
+    let neurons = synapses.inputs + synapses.outputs;
+    draw(&mut synapses.forward, spec, neurons, stream(0), stride, symmetric_states);
+    if !symmetric_synapses {
+        draw(&mut synapses.backward, spec, neurons, stream(1), stride, symmetric_states);
+        return;
+    }
+    let (rows, columns) = (synapses.inputs + 1, synapses.outputs);
+    let Synapses { forward, backward, .. } = synapses;
+    for (forward, backward) in forward.chunks_exact(stride).zip(backward.chunks_exact_mut(stride)) {
+        transpose(forward, columns, backward, rows);
+    }
+}
+
+fn draw<T: Real>(
+    values: &mut [T],
+    spec: &InitialSynapses,
+    neurons: usize,
+    seed: Seed,
+    stride: usize,
+    symmetric_states: bool,
+) {
+    if values.is_empty() {
+        return;
+    }
+    let drawn = if symmetric_states { stride } else { values.len() };
+    let (first, rest) = values.split_at_mut(drawn);
+    let mut rng = seed.rng();
+    match spec.distribution {
+        SynapseDistribution::Uniform | SynapseDistribution::Xavier => {
+            let bound = match spec.distribution {
+                SynapseDistribution::Xavier => spec.scale * libm::sqrt(6.0 / neurons as f64),
+                _ => spec.scale,
+            };
+            for value in first.iter_mut() {
+                *value = T::from_f64(uniform_between(&mut rng, -bound, bound));
+            }
+        }
+        SynapseDistribution::Normal => {
+            // An even length, so that the chunks continue one sequence of pairs.
+            let mut normal = [0.0; 64];
+            for chunk in first.chunks_mut(normal.len()) {
+                let normal = &mut normal[..chunk.len()];
+                fill_normal(&mut rng, normal);
+                for (value, draw) in chunk.iter_mut().zip(normal) {
+                    *value = T::from_f64(spec.scale * *draw);
+                }
+            }
+        }
+    }
+    rest.chunks_exact_mut(stride).for_each(|state| state.copy_from_slice(first));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::plan::BackwardBlock;
+
+    fn drawn(distribution: SynapseDistribution, tied: (bool, bool), shape: (usize, usize)) -> Synapses<f64> {
+        let mut synapses = Synapses::new(shape.0, shape.1, 3, BackwardBlock::Whole);
+        let spec = InitialSynapses { distribution, scale: 0.5 };
+        initialise(&mut synapses, &spec, Seed::new(1).unwrap(), 0, tied.0, tied.1);
+        synapses
+    }
+
+    /// Mean, variance and the largest magnitude of a large draw.
+    fn check(distribution: SynapseDistribution, variance: f64, bound: f64) {
+        let synapses = drawn(distribution, (false, false), (199, 100));
+        for values in [&synapses.forward, &synapses.backward] {
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let second = values.iter().map(|x| x * x).sum::<f64>() / count;
+            assert!(mean.abs() < 5.0 * (variance / count).sqrt(), "mean {mean}");
+            assert!((second / variance - 1.0).abs() < 0.03, "variance {second}, not {variance}");
+            assert!(values.iter().all(|x| x.abs() <= bound));
+        }
+        assert_ne!(synapses.forward, synapses.backward);
+        assert_ne!(synapses.forward[..20_000], synapses.forward[20_000..40_000]);
+    }
+
+    #[test]
+    fn moments_are_those_of_the_distribution() {
+        check(SynapseDistribution::Uniform, 0.25 / 3.0, 0.5);
+        check(SynapseDistribution::Normal, 0.25, 3.5);
+        check(SynapseDistribution::Xavier, 0.25 * 6.0 / 299.0 / 3.0, 0.5 * (6.0_f64 / 299.0).sqrt());
+    }
+
+    #[test]
+    fn ties_hold_where_flags_ask_for_them() {
+        let uniform = SynapseDistribution::Uniform;
+        let both = drawn(uniform, (true, true), (4, 3));
+        let mut transposed = vec![0.0; 15];
+        transpose(&both.forward[..15], 3, &mut transposed, 5);
+        assert!(both.backward.chunks_exact(15).all(|state| state == transposed));
+        assert!(both.forward.chunks_exact(15).all(|state| *state == both.forward[..15]));
+        let states = drawn(uniform, (false, true), (4, 3));
+        assert_eq!(states.backward[..15], states.backward[15..30]);
+        assert_ne!(states.backward[..15], transposed);
+        let directions = drawn(uniform, (true, false), (4, 3));
+        transpose(&directions.forward[15..30], 3, &mut transposed, 5);
+        assert_eq!(directions.backward[15..30], transposed);
+        assert_ne!(directions.forward[..15], directions.forward[15..30]);
+    }
+
+    /// These draws are part of every result.
+    #[test]
+    fn first_draws_are_pinned() {
+        let bits = |distribution| {
+            let synapses = drawn(distribution, (false, false), (2, 2));
+            [synapses.forward[0], synapses.forward[1], synapses.backward[0]].map(f64::to_bits)
+        };
+        assert_eq!(bits(SynapseDistribution::Uniform), PINNED_UNIFORM);
+        assert_eq!(bits(SynapseDistribution::Normal), PINNED_NORMAL);
+    }
+
+    const PINNED_UNIFORM: [u64; 3] =
+        [13_824_246_278_763_911_960, 13_820_310_304_223_797_052, 13_822_528_440_352_879_282];
+    const PINNED_NORMAL: [u64; 3] =
+        [13_810_619_520_649_854_202, 4_597_253_172_981_403_578, 13_818_787_916_813_215_984];
+}

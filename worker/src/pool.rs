@@ -1,0 +1,257 @@
+//! Compute threads apart from tokio, so that computing never starves a heartbeat.
+//!
+//! Threads are not pinned to cores: several workers on one host would all take the first ones.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use hebbian_shared::dispatch::{Assignment, Batch, Settlement};
+use hebbian_shared::episode::{EpisodeKey, Outcome};
+use tokio::sync::mpsc;
+
+use crate::evaluator::{Episodes, Runner};
+use crate::interrupt::Interrupt;
+
+/// Runs whose state a thread keeps at hand.
+const RUNS_PER_THREAD_MAX: usize = 4;
+/// How long a thread holds back finished episodes to hand them over together.
+const HOLD: Duration = Duration::from_millis(5);
+
+/// A batch to compute.
+pub struct Job {
+    /// Names the job within its pool's owner.
+    pub ticket: u64,
+    /// The episodes.
+    pub batch: Batch,
+    /// Who runs them.
+    pub runner: Arc<dyn Runner>,
+    /// Raised when the job's episodes are no longer wanted: nothing finer than a batch is ever withdrawn.
+    pub interrupt: Interrupt,
+}
+
+impl Job {
+    fn key(&self, assignment: Assignment) -> EpisodeKey {
+        EpisodeKey {
+            run: self.batch.run,
+            generation: self.batch.generation,
+            purpose: self.batch.purpose,
+            block: self.batch.block,
+            candidate: self.batch.genomes[assignment.genome as usize].candidate,
+            task: assignment.task,
+        }
+    }
+}
+
+/// Episodes of one job that have ended.
+pub struct Finished {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Those that were not interrupted.
+    pub settlements: Vec<Settlement>,
+    /// Number of those that were.
+    pub interrupted: usize,
+}
+
+impl Finished {
+    /// Number of episodes.
+    pub fn episodes(&self) -> usize {
+        self.settlements.len() + self.interrupted
+    }
+}
+
+/// Compute threads and their queue. Dropping it interrupts everything and ends the threads.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Jobs and their first episode that no thread has taken.
+    queue: VecDeque<(Arc<Job>, usize)>,
+    /// What each thread computes.
+    running: Vec<Option<Arc<Job>>>,
+    closed: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The next episode, in order of submission.
+    fn take(&mut self) -> Option<(Arc<Job>, Assignment)> {
+        loop {
+            let (job, next) = self.queue.front_mut()?;
+            if let Some(&assignment) = job.batch.assignments.get(*next) {
+                *next += 1;
+                return Some((job.clone(), assignment));
+            }
+            self.queue.pop_front();
+        }
+    }
+}
+
+impl Pool {
+    /// Starts the threads. What they finish arrives at the receiver, from each thread in order.
+    pub fn start(threads: u32) -> io::Result<(Self, mpsc::UnboundedReceiver<Finished>)> {
+        // Unbounded, but never longer than what was submitted.
+        let (results, receiver) = mpsc::unbounded_channel();
+        let pool = Self { shared: Arc::default() };
+        pool.shared.state().running = vec![None; threads as usize];
+        for number in 0..threads as usize {
+            let (shared, results) = (pool.shared.clone(), results.clone());
+            thread::Builder::new().name(format!("compute-{number}")).spawn(move || {
+                Thread { number, shared, results, held: None, episodes: VecDeque::new() }.work();
+            })?;
+        }
+        Ok((pool, receiver))
+    }
+
+    /// Queues a job's episodes.
+    pub fn submit(&self, job: Arc<Job>) {
+        self.shared.state().queue.push_back((job, 0));
+        self.shared.work.notify_all();
+    }
+
+    /// Forgets the episodes that no thread has taken yet; those being computed will still arrive.
+    pub fn discard_queued(&self) {
+        self.shared.state().queue.clear();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.closed = true;
+        state.queue.clear();
+        for job in state.running.iter().flatten() {
+            job.interrupt.raise();
+        }
+        drop(state);
+        self.shared.work.notify_all();
+    }
+}
+
+struct Thread {
+    number: usize,
+    shared: Arc<Shared>,
+    results: mpsc::UnboundedSender<Finished>,
+    /// Finished episodes of one job that were not handed over yet, and when they began to be held back.
+    held: Option<(Finished, Instant)>,
+    /// The most recently used last.
+    episodes: VecDeque<(Arc<dyn Runner>, Box<dyn Episodes>)>,
+}
+
+impl Thread {
+    fn work(mut self) {
+        while let Some((job, assignment)) = self.next() {
+            if self.held.as_ref().is_some_and(|(held, _)| !Arc::ptr_eq(&held.job, &job)) {
+                self.hand_over();
+            }
+            let start = Instant::now();
+            let outcome = if job.interrupt.is_raised() { None } else { self.run(&job, assignment) };
+            let compute_time = start.elapsed();
+            let (held, since) = self.held.get_or_insert_with(|| {
+                (Finished { job: job.clone(), settlements: Vec::new(), interrupted: 0 }, start)
+            });
+            match outcome {
+                Some(outcome) => held.settlements.push(Settlement {
+                    candidate: job.batch.genomes[assignment.genome as usize].candidate,
+                    task: assignment.task,
+                    outcome,
+                    compute_time,
+                }),
+                None => held.interrupted += 1,
+            }
+            // The next episode will last about as long as this one: hold back only what will not wait for long.
+            if compute_time >= HOLD / 2 || since.elapsed() >= HOLD {
+                self.hand_over();
+            }
+        }
+    }
+
+    /// The next episode; waits for it, and hands over what is held before it waits. `None` when the pool is closed.
+    fn next(&mut self) -> Option<(Arc<Job>, Assignment)> {
+        let shared = self.shared.clone();
+        let mut state = shared.state();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((job, assignment)) = state.take() {
+                state.running[self.number] = Some(job.clone());
+                return Some((job, assignment));
+            }
+            state.running[self.number] = None;
+            if self.held.is_some() {
+                drop(state);
+                self.hand_over();
+                state = shared.state();
+            } else {
+                state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if let Some((finished, _)) = self.held.take() {
+            // Nobody is there to read only while the pool is being dropped.
+            let _ = self.results.send(finished);
+        }
+    }
+
+    fn run(&mut self, job: &Job, assignment: Assignment) -> Option<Outcome> {
+        let genome = &job.batch.genomes[assignment.genome as usize].genome;
+        let key = job.key(assignment);
+        let found = self.episodes.iter().position(|(runner, _)| Arc::ptr_eq(runner, &job.runner));
+        let mut known = found.and_then(|place| self.episodes.remove(place));
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+            let (_, episodes) =
+                known.get_or_insert_with(|| (job.runner.clone(), job.runner.clone().on_thread()));
+            episodes.run(genome, &key, &job.interrupt)
+        }));
+        match outcome {
+            Ok(outcome) => {
+                if self.episodes.len() >= RUNS_PER_THREAD_MAX {
+                    self.episodes.pop_front();
+                }
+                self.episodes.extend(known);
+                match outcome {
+                    None if !job.interrupt.is_raised() => Some(Outcome::WorkerError {
+                        reason: "the episode stopped without being asked to".to_owned(),
+                    }),
+                    outcome => outcome,
+                }
+            }
+            // What the panic left behind is not used again.
+            Err(payload) => Some(Outcome::WorkerError {
+                reason: format!("panicked: {}", panic_message(payload.as_ref())),
+            }),
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests;

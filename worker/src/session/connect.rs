@@ -1,0 +1,129 @@
+//! Connections to coordinators, over TCP or over memory.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::SessionError;
+
+/// Bytes that may wait in each direction of a connection over memory.
+const MEMORY_BUFFER: usize = 1 << 20;
+
+/// Settings of connections. TLS will have its place here.
+#[derive(Clone, Debug)]
+pub struct TransportSettings {
+    /// How long connecting and being welcomed may take.
+    pub connect_timeout: Duration,
+    /// A connection that was silent for so long is asked for a sign of life (an HTTP/2 ping).
+    pub keep_alive_interval: Duration,
+    /// A connection that does not answer in this time is given up: it is what notices a silent partition.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Default for TransportSettings {
+    /// A silent partition is noticed within three seconds.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            keep_alive_interval: Duration::from_secs(1),
+            keep_alive_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Where a worker finds its coordinator.
+#[derive(Clone, Debug)]
+pub enum Coordinators {
+    /// Addresses that are tried in turn.
+    Addresses(Vec<Endpoint>),
+    /// A listener in this process: one end of a duplex goes into it.
+    Memory(mpsc::Sender<DuplexStream>),
+}
+
+impl Coordinators {
+    /// Reads addresses such as `http://host:7007`; `host:7007` means the same.
+    pub fn parse<S: AsRef<str>>(addresses: &[S]) -> Result<Self, SessionError> {
+        if addresses.is_empty() {
+            return Err(SessionError::NoCoordinator);
+        }
+        addresses
+            .iter()
+            .map(|address| endpoint(address.as_ref()))
+            .collect::<Result<_, _>>()
+            .map(Self::Addresses)
+    }
+
+    /// Connects; the attempt's number says which address is next.
+    pub(super) async fn connect(
+        &self,
+        settings: &TransportSettings,
+        attempt: usize,
+    ) -> Result<Channel, String> {
+        let configured = |endpoint: Endpoint| {
+            endpoint
+                .connect_timeout(settings.connect_timeout)
+                .http2_keep_alive_interval(settings.keep_alive_interval)
+                .keep_alive_timeout(settings.keep_alive_timeout)
+                .keep_alive_while_idle(true)
+                .tcp_nodelay(true)
+        };
+        match self {
+            Self::Addresses(endpoints) => {
+                let endpoint = endpoints[attempt % endpoints.len()].clone();
+                let uri = endpoint.uri().clone();
+                configured(endpoint).connect().await.map_err(|error| format!("{uri}: {}", chain(&error)))
+            }
+            Self::Memory(dial) => {
+                let dial = dial.clone();
+                let connector = tower::service_fn(move |_: Uri| {
+                    let dial = dial.clone();
+                    async move {
+                        let (ours, theirs) = tokio::io::duplex(MEMORY_BUFFER);
+                        let gone = |_| io::Error::new(io::ErrorKind::ConnectionRefused, "it does not listen");
+                        dial.send(theirs).await.map_err(gone)?;
+                        Ok::<_, io::Error>(TokioIo::new(ours))
+                    }
+                });
+                // The name is never looked up.
+                configured(Endpoint::from_static("http://coordinator"))
+                    .connect_with_connector(connector)
+                    .await
+                    .map_err(|error| format!("the coordinator of this process: {}", chain(&error)))
+            }
+        }
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, SessionError> {
+    let refused = |problem: String| SessionError::Address { address: address.to_owned(), problem };
+    let address = address.trim();
+    let uri = match address.split_once("://") {
+        Some(("http", _)) => address.to_owned(),
+        Some((scheme, _)) => return Err(refused(format!("the scheme must be http, not {scheme}"))),
+        None => format!("http://{address}"),
+    };
+    let endpoint = Endpoint::from_shared(uri).map_err(|error| refused(chain(&error)))?;
+    match endpoint.uri().authority() {
+        Some(authority) if authority.port().is_some() => Ok(endpoint),
+        _ => Err(refused("it needs a port, for example http://localhost:7420".to_owned())),
+    }
+}
+
+/// An error with its causes, in one line: tonic's own message says "transport error" only.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

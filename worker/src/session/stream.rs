@@ -1,0 +1,455 @@
+//! One stream to a coordinator, from the hello to its end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_proto::v1::attach_request::Kind as RequestKind;
+use hebbian_proto::v1::attach_response::Kind as ResponseKind;
+use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
+use hebbian_proto::{convert, v1};
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{Batch, FromWorker, ToWorker, Welcome};
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::spec::RunSpec;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::reports::Reports;
+use super::{SessionEnd, SessionSettings};
+use crate::evaluator::{Evaluator, Runner};
+use crate::interrupt::Interrupt;
+use crate::pool::{Finished, Job, Pool, panic_message};
+
+/// Messages that may wait to be sent.
+const OUTGOING_LENGTH: usize = 16;
+/// Runs that a worker is prepared for at a time; the least recently used is prepared again when it is needed.
+const RUNNERS_MAX: usize = 8;
+/// The most runs that a coordinator may announce on one stream.
+const ANNOUNCED_MAX: usize = 10_000;
+/// The most episodes that a worker holds; a coordinator that sends more does not know what it does.
+const EPISODES_HELD_MAX: usize = 1 << 18;
+/// How long a worker that leaves waits for the coordinator to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(super) enum StreamEnd {
+    /// The worker has left, for it was shut down.
+    Left,
+    /// The coordinator wanted the worker to leave.
+    Drained,
+    /// It broke, with the reason.
+    Lost(String),
+}
+
+/// What a worker keeps from stream to stream.
+pub(super) struct Worker {
+    evaluator: Arc<dyn Evaluator>,
+    pool: Pool,
+    finished: mpsc::UnboundedReceiver<Finished>,
+    reports: Reports,
+    /// By the digest of their specs, the most recently used last.
+    runners: VecDeque<(Digest, Arc<dyn Runner>)>,
+    tickets: u64,
+    pub(super) end: SessionEnd,
+}
+
+impl Worker {
+    pub(super) fn new(
+        evaluator: Arc<dyn Evaluator>,
+        pool: Pool,
+        finished: mpsc::UnboundedReceiver<Finished>,
+        reports: Reports,
+    ) -> Self {
+        let runners = VecDeque::new();
+        Self { evaluator, pool, finished, reports, runners, tickets: 0, end: SessionEnd::default() }
+    }
+
+    fn runner(&mut self, spec: Digest) -> Option<Arc<dyn Runner>> {
+        let place = self.runners.iter().position(|(digest, _)| *digest == spec)?;
+        let found = self.runners.remove(place)?;
+        self.runners.push_back(found.clone());
+        Some(found.1)
+    }
+
+    fn remember(&mut self, spec: Digest, runner: Arc<dyn Runner>) {
+        if self.runners.len() >= RUNNERS_MAX {
+            self.runners.pop_front();
+        }
+        self.runners.push_back((spec, runner));
+    }
+}
+
+/// A run that was announced on this stream.
+struct Announced {
+    spec: Arc<RunSpec>,
+    spec_digest: Digest,
+    layout_digest: Digest,
+    preparing: bool,
+    /// Batches that wait for the preparation.
+    waiting: Vec<Batch>,
+}
+
+/// A job whose episodes have not all arrived.
+struct Open {
+    job: Arc<Job>,
+    remaining: usize,
+}
+
+type Prepared = (RunId, Result<Arc<dyn Runner>, String>);
+
+/// An attached stream.
+pub(super) struct Stream<'a> {
+    settings: &'a SessionSettings,
+    worker: &'a mut Worker,
+    incoming: Streaming<v1::AttachResponse>,
+    outgoing: mpsc::Sender<v1::AttachRequest>,
+    /// What is sent before any report.
+    urgent: VecDeque<FromWorker>,
+    /// Sequence number of the last report sent on this stream.
+    sent: u64,
+    heartbeat: Interval,
+    /// `None` for a run that was rejected.
+    runs: BTreeMap<RunId, Option<Announced>>,
+    preparing: JoinSet<Prepared>,
+    open: BTreeMap<u64, Open>,
+    /// Episodes of open jobs and waiting batches.
+    held: usize,
+    /// When what was gathered becomes a report.
+    report_at: Option<Instant>,
+    /// Set when the stream shall end as soon as all is reported.
+    leaving: Option<StreamEnd>,
+}
+
+impl<'a> Stream<'a> {
+    /// Connects, says hello and waits for the welcome.
+    pub(super) async fn attach(
+        settings: &'a SessionSettings,
+        worker: &'a mut Worker,
+        attempt: usize,
+    ) -> Result<Self, String> {
+        let channel = settings.coordinators.connect(&settings.transport, attempt).await?;
+        let (outgoing, queue) = mpsc::channel(OUTGOING_LENGTH);
+        let hello = v1::AttachRequest { kind: Some(RequestKind::Hello((&settings.hello).into())) };
+        outgoing.try_send(hello).map_err(|error| error.to_string())?;
+        let mut client = DispatchServiceClient::new(channel)
+            .max_decoding_message_size(convert::PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX);
+        let welcome = async {
+            let mut incoming = client.attach(ReceiverStream::new(queue)).await?.into_inner();
+            let first = incoming.message().await?;
+            Ok::<_, Status>((incoming, first))
+        };
+        let (incoming, first) = tokio::time::timeout(settings.transport.connect_timeout, welcome)
+            .await
+            .map_err(|_| "the coordinator did not answer the hello in time".to_owned())?
+            .map_err(|status| said(&status))?;
+        let Some(ResponseKind::Welcome(welcome)) = first.and_then(|message| message.kind) else {
+            return Err("the coordinator's first message was not a welcome".to_owned());
+        };
+        let welcome = Welcome::try_from(welcome).map_err(|error| format!("welcome.{error}"))?;
+        tracing::info!(worker = %welcome.worker, "attached");
+        worker.end.streams += 1;
+        let mut heartbeat = tokio::time::interval(welcome.heartbeat_interval);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What was gathered while no coordinator was there goes first.
+        worker.reports.close();
+        Ok(Self {
+            settings,
+            worker,
+            incoming,
+            outgoing,
+            urgent: VecDeque::new(),
+            sent: 0,
+            heartbeat,
+            runs: BTreeMap::new(),
+            preparing: JoinSet::new(),
+            open: BTreeMap::new(),
+            held: 0,
+            report_at: None,
+            leaving: None,
+        })
+    }
+
+    /// Works until the stream ends or, after the shutdown, until all that is held is reported.
+    pub(super) async fn work(&mut self, shutdown: &CancellationToken) -> StreamEnd {
+        let mut deadline = None;
+        let end = loop {
+            if self.is_done()
+                && let Some(end) = self.leaving.take()
+            {
+                self.close().await;
+                break end;
+            }
+            let stopping = matches!(self.leaving, Some(StreamEnd::Left));
+            let step = tokio::select! {
+                message = self.incoming.message() => self.hear(message),
+                Some(finished) = self.worker.finished.recv() => {
+                    self.gather(finished);
+                    Ok(())
+                }
+                () = until(self.report_at), if self.report_at.is_some() => {
+                    self.report();
+                    Ok(())
+                }
+                permit = self.outgoing.clone().reserve_owned(), if self.has_outgoing() => match permit {
+                    Ok(permit) => {
+                        if let Some(message) = self.next_outgoing() {
+                            permit.send(message);
+                        }
+                        Ok(())
+                    }
+                    // The answer says why.
+                    Err(_) => Err(self.reason().await),
+                },
+                _ = self.heartbeat.tick() => {
+                    // At most one waits: several would say nothing more.
+                    if !self.urgent.contains(&FromWorker::Heartbeat) {
+                        self.urgent.push_back(FromWorker::Heartbeat);
+                    }
+                    Ok(())
+                }
+                Some(prepared) = self.preparing.join_next() => {
+                    if let Ok((run, runner)) = prepared {
+                        self.prepared(run, runner);
+                    }
+                    Ok(())
+                }
+                () = shutdown.cancelled(), if !stopping => {
+                    self.urgent.push_back(FromWorker::Leaving);
+                    self.leaving = Some(StreamEnd::Left);
+                    deadline = Some(Instant::now() + self.settings.shutdown_grace);
+                    Ok(())
+                }
+                () = until(deadline), if deadline.is_some() => break StreamEnd::Left,
+            };
+            if let Err(problem) = step {
+                break StreamEnd::Lost(problem);
+            }
+        };
+        // What was not begun is given to others; what is being computed will be reported on the next stream.
+        self.worker.pool.discard_queued();
+        end
+    }
+
+    /// Whether nothing is held and all is sent.
+    fn is_done(&self) -> bool {
+        self.held == 0 && self.report_at.is_none() && !self.has_outgoing()
+    }
+
+    fn has_outgoing(&self) -> bool {
+        !self.urgent.is_empty() || self.worker.reports.after(self.sent).is_some()
+    }
+
+    fn next_outgoing(&mut self) -> Option<v1::AttachRequest> {
+        if let Some(message) = self.urgent.pop_front() {
+            return Some((&message).into());
+        }
+        let report = self.worker.reports.after(self.sent)?;
+        self.sent = report.sequence;
+        Some(v1::AttachRequest { kind: Some(RequestKind::Report(report.into())) })
+    }
+
+    fn report(&mut self) {
+        self.report_at = None;
+        self.worker.reports.close();
+    }
+
+    /// Closes our side, so that all that was sent arrives, and waits a little for the other.
+    async fn close(&mut self) {
+        let (unused, _) = mpsc::channel(1);
+        self.outgoing = unused;
+        let rest = async { while let Ok(Some(_)) = self.incoming.message().await {} };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, rest).await;
+    }
+
+    /// Why the coordinator does not listen any more.
+    async fn reason(&mut self) -> String {
+        let last = async {
+            loop {
+                match self.incoming.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return "the coordinator closed the stream".to_owned(),
+                    Err(status) => return said(&status),
+                }
+            }
+        };
+        let silent = |_| "the connection broke".to_owned();
+        tokio::time::timeout(CLOSE_TIMEOUT, last).await.unwrap_or_else(silent)
+    }
+
+    fn hear(&mut self, message: Result<Option<v1::AttachResponse>, Status>) -> Result<(), String> {
+        let message = match message {
+            Ok(Some(message)) => message,
+            Ok(None) => return Err("the coordinator closed the stream".to_owned()),
+            Err(status) => return Err(said(&status)),
+        };
+        // A spec that this program cannot read is a reason to reject the run, not to leave the coordinator.
+        if let Some(ResponseKind::Announcement(announcement)) = message.kind {
+            let run = announcement.run().map_err(|error| error.to_string())?;
+            match announcement.into_spec() {
+                Ok(spec) => self.announced(run, spec)?,
+                Err(error) => self.reject(run, error.to_string()),
+            }
+            return Ok(());
+        }
+        match ToWorker::try_from(message)
+            .map_err(|error| format!("the coordinator sent nonsense: {error}"))?
+        {
+            ToWorker::Spec { run, spec } => self.announced(run, Arc::unwrap_or_clone(spec))?,
+            ToWorker::Batch(batch) => self.take(batch)?,
+            ToWorker::Acknowledge { sequence } => self.worker.reports.acknowledge(sequence),
+            ToWorker::Withdraw { run, up_to } => self.withdraw(run, up_to),
+            ToWorker::Drain => {
+                self.leaving.get_or_insert(StreamEnd::Drained);
+            }
+        }
+        Ok(())
+    }
+
+    fn announced(&mut self, run: RunId, spec: RunSpec) -> Result<(), String> {
+        if self.runs.len() >= ANNOUNCED_MAX {
+            return Err(format!("the coordinator announced more than {ANNOUNCED_MAX} runs"));
+        }
+        let announced = Announced {
+            spec_digest: spec.digest(),
+            layout_digest: spec.layout().digest(),
+            spec: Arc::new(spec),
+            preparing: false,
+            waiting: Vec::new(),
+        };
+        self.runs.insert(run, Some(announced));
+        self.prepare(run);
+        Ok(())
+    }
+
+    /// Gets ready for a run, or finds out that this worker cannot, apart from tokio: data sets are read.
+    fn prepare(&mut self, run: RunId) {
+        let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
+        if announced.preparing || self.worker.runner(announced.spec_digest).is_some() {
+            return;
+        }
+        announced.preparing = true;
+        let (evaluator, spec) = (self.worker.evaluator.clone(), announced.spec.clone());
+        self.preparing.spawn_blocking(move || {
+            let prepared = panic::catch_unwind(AssertUnwindSafe(|| evaluator.prepare(spec)));
+            let prepared = prepared
+                .unwrap_or_else(|payload| Err(format!("panicked: {}", panic_message(payload.as_ref()))));
+            (run, prepared)
+        });
+    }
+
+    fn prepared(&mut self, run: RunId, runner: Result<Arc<dyn Runner>, String>) {
+        match runner {
+            Ok(runner) => {
+                let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
+                announced.preparing = false;
+                let waiting = std::mem::take(&mut announced.waiting);
+                self.worker.remember(announced.spec_digest, runner.clone());
+                for batch in waiting {
+                    self.submit(batch, runner.clone());
+                }
+            }
+            Err(reason) => self.reject(run, reason),
+        }
+    }
+
+    /// Says that this worker cannot work on a run, and drops what it holds of it.
+    fn reject(&mut self, run: RunId, reason: String) {
+        tracing::warn!(%run, reason, "this worker cannot work on a run");
+        if let Some(Some(announced)) = self.runs.insert(run, None) {
+            self.held -= announced.waiting.iter().map(|batch| batch.assignments.len()).sum::<usize>();
+        }
+        self.urgent.push_back(FromWorker::Reject { run, reason });
+    }
+
+    fn take(&mut self, batch: Batch) -> Result<(), String> {
+        let run = batch.run;
+        let Some(announced) = self.runs.get_mut(&run) else {
+            return Err(format!("the coordinator sent a batch of run {run}, which it has not announced"));
+        };
+        // A batch that crossed the rejection.
+        let Some(announced) = announced else { return Ok(()) };
+        if batch.layout != announced.layout_digest {
+            let reason = format!(
+                "the coordinator lays genomes out as {}, this worker as {}",
+                batch.layout.short(),
+                announced.layout_digest.short()
+            );
+            self.reject(run, reason);
+            return Ok(());
+        }
+        self.held += batch.assignments.len();
+        if self.held > EPISODES_HELD_MAX {
+            return Err(format!("the coordinator sent more than {EPISODES_HELD_MAX} episodes"));
+        }
+        if let Some(runner) = self.worker.runner(announced.spec_digest) {
+            self.submit(batch, runner);
+        } else {
+            announced.waiting.push(batch);
+            self.prepare(run);
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, batch: Batch, runner: Arc<dyn Runner>) {
+        let remaining = batch.assignments.len();
+        if remaining == 0 {
+            return;
+        }
+        self.worker.tickets += 1;
+        let ticket = self.worker.tickets;
+        let job = Arc::new(Job { ticket, batch, runner, interrupt: Interrupt::new() });
+        self.open.insert(ticket, Open { job: job.clone(), remaining });
+        self.worker.pool.submit(job);
+    }
+
+    /// Interrupts what is not wanted. Nothing is said about it.
+    fn withdraw(&mut self, run: RunId, up_to: Option<GenerationIndex>) {
+        let unwanted = |batch: &Batch| batch.run == run && up_to.is_none_or(|last| batch.generation <= last);
+        for open in self.open.values().filter(|open| unwanted(&open.job.batch)) {
+            open.job.interrupt.raise();
+        }
+        if let Some(Some(announced)) = self.runs.get_mut(&run) {
+            let gone = announced.waiting.extract_if(.., |batch| unwanted(batch));
+            self.held -= gone.map(|batch| batch.assignments.len()).sum::<usize>();
+        }
+    }
+
+    /// Takes over what the pool has finished; reports it at once where a batch is complete, else soon.
+    fn gather(&mut self, finished: Finished) {
+        self.worker.end.episodes += finished.settlements.len() as u64;
+        let episodes = finished.episodes();
+        let ticket = finished.job.ticket;
+        self.worker.reports.add(&finished.job.batch, finished.settlements);
+        // A job of an earlier stream is not open.
+        if let Some(open) = self.open.get_mut(&ticket) {
+            open.remaining -= episodes;
+            self.held -= episodes;
+            if open.remaining == 0 {
+                self.open.remove(&ticket);
+                self.report();
+                return;
+            }
+        }
+        self.report_at.get_or_insert_with(|| Instant::now() + self.settings.report_delay);
+    }
+}
+
+/// What the coordinator said when it ended the stream.
+fn said(status: &Status) -> String {
+    format!("{}: {}", status.code(), status.message())
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,116 @@
+//! Tasks: what networks are trained on and measured on.
+//!
+//! A family's [`TaskDistribution`] turns a seed into a [`Task`], and a task turns the number of an update into a batch.
+//! Every draw is a function of the task's seed, through its children named [`Purpose::Task`] (the function or the
+//! augmentation), [`Purpose::Split`] (which examples of a finite set are support), [`Purpose::Support`] (by update) and
+//! [`Purpose::Query`], so batches can be drawn again, in any order, by anybody.
+//!
+//! [`Purpose::Task`]: hebbian_shared::seed::Purpose::Task
+//! [`Purpose::Split`]: hebbian_shared::seed::Purpose::Split
+//! [`Purpose::Support`]: hebbian_shared::seed::Purpose::Support
+//! [`Purpose::Query`]: hebbian_shared::seed::Purpose::Query
+
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
+
+mod digits;
+pub mod idx;
+mod images;
+mod plane;
+
+/// Numbers of neurons and examples of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskSizes {
+    /// Input neurons.
+    pub inputs: usize,
+    /// Output neurons: one of labels +-1, or one per class.
+    pub outputs: usize,
+    /// Examples of each support batch.
+    pub support: usize,
+    /// Examples of the query.
+    pub query: usize,
+}
+
+/// Which part of a finite data set a task may use. Families that draw from a formula do not distinguish them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskSet {
+    /// Support and query from the training part, without overlap within a task.
+    Training,
+    /// Support from the training part, query from the test part, which no search has ever seen.
+    Evaluation,
+}
+
+/// A distribution over tasks.
+pub trait TaskDistribution: Send + Sync {
+    /// Draws the task of a seed; the same seed gives the same task.
+    fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError>;
+}
+
+/// One task. Its targets are +1 for the true class and -1 otherwise; with one output, the sign is the class.
+pub trait Task: Send + Sync {
+    /// Its numbers of neurons and examples.
+    fn sizes(&self) -> TaskSizes;
+
+    /// Writes the support batch of an update (counted from 0): `inputs` is `[support, inputs]` and `targets` is
+    /// `[support, outputs]`, both row-major.
+    ///
+    /// # Panics
+    /// If a buffer has another length than [`Task::sizes`] says.
+    fn support(&self, update: u32, inputs: &mut [f32], targets: &mut [f32]);
+
+    /// Writes the query: `inputs` is `[query, inputs]` and `targets` is `[query, outputs]`, both row-major.
+    ///
+    /// # Panics
+    /// If a buffer has another length than [`Task::sizes`] says.
+    fn query(&self, inputs: &mut [f32], targets: &mut [f32]);
+}
+
+/// Why a task cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// No draw of a family's function had enough of both labels.
+    #[error("{family}: none of {draws} random functions had 30 to 70 % positive labels")]
+    Unbalanced {
+        /// The family.
+        family: TaskFamily,
+        /// How many functions were drawn.
+        draws: u32,
+    },
+    /// A data set is damaged or does not fit together.
+    #[error("{file}: {problem}")]
+    Data {
+        /// The file.
+        file: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A data set is too small for what is asked of it.
+    #[error(
+        "tasks.query_size: {family} has {examples} training examples, which {query_size} would leave no support"
+    )]
+    TooFewExamples {
+        /// The family.
+        family: TaskFamily,
+        /// Examples of its training part.
+        examples: usize,
+        /// What the query asks for.
+        query_size: u32,
+    },
+}
+
+/// The distribution of a family's tasks, with the batch sizes and augmentations of `spec`.
+pub fn distribution(
+    family: TaskFamily,
+    spec: &TaskSpec,
+    set: TaskSet,
+) -> Result<Box<dyn TaskDistribution>, TaskError> {
+    match family {
+        TaskFamily::Digits => {
+            Ok(Box::new(images::ImageDistribution::new(family, digits::data_set()?, spec, set)?))
+        }
+        _ => Ok(Box::new(plane::PlaneDistribution::new(family, spec))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

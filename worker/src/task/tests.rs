@@ -1,0 +1,184 @@
+use std::collections::BTreeSet;
+
+use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation};
+
+use super::*;
+
+type Batch = (Vec<f32>, Vec<f32>);
+
+fn sample(spec: &TaskSpec, set: TaskSet, family: TaskFamily, seed: u64) -> Box<dyn Task> {
+    distribution(family, spec, set).unwrap().sample(Seed::new(seed).unwrap()).unwrap()
+}
+
+fn support(task: &dyn Task, update: u32) -> Batch {
+    let TaskSizes { inputs, outputs, support, .. } = task.sizes();
+    let mut batch = (vec![f32::NAN; inputs * support], vec![f32::NAN; outputs * support]);
+    task.support(update, &mut batch.0, &mut batch.1);
+    batch
+}
+
+fn query(task: &dyn Task) -> Batch {
+    let TaskSizes { inputs, outputs, query, .. } = task.sizes();
+    let mut batch = (vec![f32::NAN; inputs * query], vec![f32::NAN; outputs * query]);
+    task.query(&mut batch.0, &mut batch.1);
+    batch
+}
+
+fn bits(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
+    let of = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect();
+    (of(&batch.0), of(&batch.1))
+}
+
+#[test]
+fn tasks_are_functions_of_the_seed_in_any_order_of_calls() {
+    let spec = TaskSpec { batch_size: 7, query_size: 9, ..TaskSpec::of(vec![TaskFamily::Xor]) };
+    for &family in TaskFamily::ALL {
+        let once = sample(&spec, TaskSet::Training, family, 5);
+        let again = sample(&spec, TaskSet::Training, family, 5);
+        let (first, third) = (support(&*once, 0), support(&*once, 2));
+        let asked = query(&*once);
+        assert_eq!(bits(&query(&*again)), bits(&asked), "{family}");
+        assert_eq!(bits(&support(&*again, 2)), bits(&third), "{family}");
+        assert_eq!(bits(&support(&*again, 0)), bits(&first), "{family}");
+        assert_ne!(bits(&first), bits(&third), "{family}: every update has fresh examples");
+        let other = sample(&spec, TaskSet::Training, family, 6);
+        assert_ne!(bits(&support(&*other, 0)), bits(&first), "{family}: another seed, another task");
+    }
+}
+
+#[test]
+fn targets_are_plus_and_minus_one_with_one_true_class() {
+    let spec = TaskSpec::of(vec![TaskFamily::Xor]);
+    for &family in TaskFamily::ALL {
+        let task = sample(&spec, TaskSet::Training, family, 1);
+        let sizes = task.sizes();
+        let expected = (family.inputs() as usize, family.outputs() as usize, 64, 256);
+        assert_eq!((sizes.inputs, sizes.outputs, sizes.support, sizes.query), expected);
+        for (inputs, targets) in [support(&*task, 0), query(&*task)] {
+            assert!(inputs.iter().all(|input| input.is_finite()));
+            assert!(targets.iter().all(|target| target.abs() == 1.0));
+            if sizes.outputs > 1 {
+                let mut examples = targets.chunks_exact(sizes.outputs);
+                assert!(examples.all(|target| target.iter().sum::<f32>() == 2.0 - sizes.outputs as f32));
+            }
+        }
+    }
+}
+
+/// Digests of the first examples of every family: if this fails, every journalled run has changed.
+#[test]
+fn first_examples_are_pinned() {
+    let spec = TaskSpec { batch_size: 5, query_size: 5, ..TaskSpec::of(vec![TaskFamily::Xor]) };
+    let found: Vec<(TaskFamily, String)> = TaskFamily::ALL
+        .iter()
+        .map(|&family| {
+            let task = sample(&spec, TaskSet::Training, family, 1);
+            let (mut inputs, mut targets) = support(&*task, 3);
+            let asked = query(&*task);
+            inputs.extend(asked.0);
+            targets.extend(asked.1);
+            let bytes: Vec<u8> =
+                inputs.iter().chain(&targets).flat_map(|value| value.to_le_bytes()).collect();
+            (family, hebbian_shared::digest::Digest::of(&bytes).short())
+        })
+        .collect();
+    let found: Vec<_> = found.iter().map(|(family, digest)| (*family, digest.as_str())).collect();
+    assert_eq!(found, PINNED);
+}
+
+const PINNED: &[(TaskFamily, &str)] = &[
+    (TaskFamily::And, "073d62bf3e4c"),
+    (TaskFamily::Or, "73a0afba8dbb"),
+    (TaskFamily::Xor, "235f4f6a4efe"),
+    (TaskFamily::Nxor, "f930d600e77b"),
+    (TaskFamily::Qand, "812e2a133964"),
+    (TaskFamily::HalfPlane, "c53d0635d665"),
+    (TaskFamily::ProjectedXor, "0e8ec6c82ad6"),
+    (TaskFamily::OrientedOr, "3f4a3ad2e8ab"),
+    (TaskFamily::Circle, "f6bd3f5eb871"),
+    (TaskFamily::AngularSlice, "8e4ca8764509"),
+    (TaskFamily::TwoMoons, "2552df270003"),
+    (TaskFamily::Sine, "c2e725d5049d"),
+    (TaskFamily::Square, "959154de3259"),
+    (TaskFamily::Quadric, "f185442b606a"),
+    (TaskFamily::Stripes, "0209a9bc70ab"),
+    (TaskFamily::Digits, "9f024c238beb"),
+];
+
+fn plain_digits(query_size: u32) -> TaskSpec {
+    let images = ImageAugmentation { permute_labels: false, inputs: vec![InputAugmentation::Original] };
+    TaskSpec { batch_size: 500, query_size, images, ..TaskSpec::of(vec![TaskFamily::Digits]) }
+}
+
+fn images(batch: &Batch) -> BTreeSet<Vec<u32>> {
+    batch.0.chunks_exact(64).map(|image| image.iter().map(|pixel| pixel.to_bits()).collect()).collect()
+}
+
+#[test]
+fn no_image_is_in_support_and_query_of_one_task() {
+    for set in [TaskSet::Training, TaskSet::Evaluation] {
+        let task = sample(&plain_digits(300), set, TaskFamily::Digits, 2);
+        let asked = images(&query(&*task));
+        assert_eq!(asked.len(), 300, "the query has no image twice");
+        let supported: BTreeSet<_> = (0..20).flat_map(|update| images(&support(&*task, update))).collect();
+        let available = if set == TaskSet::Training { 1137 } else { 1437 };
+        assert!(supported.len() > available - 20 && supported.len() <= available, "{}", supported.len());
+        assert!(asked.is_disjoint(&supported), "{set:?}");
+    }
+}
+
+#[test]
+fn evaluation_asks_for_the_test_part_and_training_never_does() {
+    let digits = digits::data_set().unwrap();
+    let test: BTreeSet<Vec<u32>> = (0..digits.test.len())
+        .map(|image| digits.test.image(image).iter().map(|pixel| pixel.to_bits()).collect())
+        .collect();
+    let training = sample(&plain_digits(1024), TaskSet::Training, TaskFamily::Digits, 3);
+    assert!(images(&query(&*training)).is_disjoint(&test));
+    let evaluation = sample(&plain_digits(1024), TaskSet::Evaluation, TaskFamily::Digits, 3);
+    assert_eq!(evaluation.sizes().query, 360, "the whole test part");
+    assert_eq!(images(&query(&*evaluation)), test);
+}
+
+#[test]
+fn augmentations_permute_or_mix_pixels_and_permute_classes() {
+    let with = |permute_labels, inputs| {
+        let images = ImageAugmentation { permute_labels, inputs: vec![inputs] };
+        let spec = TaskSpec { images, ..plain_digits(300) };
+        query(&*sample(&spec, TaskSet::Evaluation, TaskFamily::Digits, 4))
+    };
+    let original = with(false, InputAugmentation::Original);
+    let permuted = with(false, InputAugmentation::Permuted);
+    assert_ne!(original.0, permuted.0);
+    let sorted = |image: &[f32]| {
+        let mut image = image.to_vec();
+        image.sort_by(f32::total_cmp);
+        image
+    };
+    let images = |batch: &Batch| batch.0.chunks_exact(64).map(sorted).collect::<Vec<_>>();
+    assert_eq!(images(&original), images(&permuted));
+    assert_eq!(original.1, permuted.1);
+
+    let projected = with(false, InputAugmentation::Projected);
+    let variance =
+        |batch: &Batch| batch.0.iter().map(|&x| f64::from(x * x)).sum::<f64>() / batch.0.len() as f64;
+    assert!((variance(&projected) / variance(&original) - 1.0).abs() < 0.2);
+
+    let relabelled = with(true, InputAugmentation::Original);
+    assert_eq!(original.0, relabelled.0);
+    let class = |target: &[f32]| target.iter().position(|&value| value > 0.0).unwrap();
+    let pairs: BTreeSet<_> = original
+        .1
+        .chunks_exact(10)
+        .zip(relabelled.1.chunks_exact(10))
+        .map(|(before, after)| (class(before), class(after)))
+        .collect();
+    assert_eq!(pairs.len(), 10, "each class has one other name");
+    assert!(pairs.iter().any(|(before, after)| before != after));
+}
+
+#[test]
+fn a_query_that_leaves_no_support_is_refused() {
+    let error = distribution(TaskFamily::Digits, &plain_digits(1437), TaskSet::Training).err().unwrap();
+    assert!(error.to_string().starts_with("tasks.query_size: digits has 1437"), "{error}");
+}
