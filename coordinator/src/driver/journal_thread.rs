@@ -1,0 +1,150 @@
+//! The journal's own thread: it groups commits, tries again while the disk is full, and reads for whoever asks.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::GenerationSummary;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use crate::engine::effect::{Event, Transaction};
+use crate::handle::HandleError;
+use crate::journal::{Journal, JournalError, StoredEvent};
+
+/// The first and the longest wait before a failed commit is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+type Answer<T> = oneshot::Sender<Result<T, HandleError>>;
+
+/// Something for the thread.
+#[derive(Debug)]
+pub(super) enum Job {
+    Commit(Transaction),
+    Generations { run: RunId, from: GenerationIndex, limit: u32, answer: Answer<Vec<GenerationSummary>> },
+    Events { run: RunId, after: u64, up_to: u64, limit: u32, answer: Answer<Vec<StoredEvent>> },
+    Close { answer: Answer<()> },
+}
+
+/// What the thread says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// For the engine.
+    Event(Event),
+    /// The journal can never be written again by this process.
+    Ended(JournalError),
+}
+
+/// Starts the thread; it ends with `Close`, with the last sender, or with an error that will not pass.
+pub(super) fn spawn(journal: Box<dyn Journal>, said: UnboundedSender<Said>) -> std::io::Result<Sender<Job>> {
+    let (sender, jobs) = mpsc::channel();
+    thread::Builder::new().name("journal".into()).spawn(move || {
+        let (group, retry) = (Vec::new(), None);
+        JournalThread { journal, jobs, said, group, retry, committed: 0, synced: 0 }.run();
+    })?;
+    Ok(sender)
+}
+
+struct JournalThread {
+    journal: Box<dyn Journal>,
+    jobs: Receiver<Job>,
+    said: UnboundedSender<Said>,
+    /// Transactions in order, not yet written.
+    group: Vec<Transaction>,
+    /// After a failed attempt: when the next one is due, and how long the wait for it is.
+    retry: Option<(Instant, Duration)>,
+    committed: u64,
+    synced: u64,
+}
+
+impl JournalThread {
+    fn run(mut self) {
+        loop {
+            let job = match self.retry {
+                Some((due, _)) => self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let closing = match job {
+                Ok(job) => self.gather(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // By the clock and not by the silence: readers may ask all the time.
+            let due = self.retry.is_none_or(|(due, _)| Instant::now() >= due);
+            if (due || closing.is_some())
+                && let Err(error) = self.commit()
+            {
+                if let Some(answer) = closing {
+                    let _ = answer.send(Err(HandleError::Journal(error.to_string())));
+                }
+                let _ = self.said.send(Said::Ended(error));
+                return;
+            }
+            if let Some(answer) = closing {
+                let lost = self.group.len();
+                // The file is closed before anybody hears that it is.
+                drop(self);
+                let closed = if lost == 0 {
+                    Ok(())
+                } else {
+                    Err(HandleError::Journal("its last records could not be written".into()))
+                };
+                let _ = answer.send(closed);
+                return;
+            }
+        }
+    }
+
+    /// Takes a job and all that wait behind it: one commit serves them together.
+    fn gather(&mut self, first: Job) -> Option<Answer<()>> {
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Commit(transaction) => self.group.push(transaction),
+                Job::Generations { run, from, limit, answer } => {
+                    let found = self.journal.generations(run, from, limit);
+                    let _ = answer.send(found.map_err(|error| HandleError::Journal(error.to_string())));
+                }
+                Job::Events { run, after, up_to, limit, answer } => {
+                    let found = self.journal.events(run, after, up_to, limit);
+                    let _ = answer.send(found.map_err(|error| HandleError::Journal(error.to_string())));
+                }
+                Job::Close { answer } => return Some(answer),
+            }
+            next = self.jobs.try_recv().ok();
+        }
+        None
+    }
+
+    /// Writes the group. An error that may pass keeps it for the next attempt.
+    fn commit(&mut self) -> Result<(), JournalError> {
+        let Some(last) = self.group.last().map(|transaction| transaction.position) else { return Ok(()) };
+        let sync = self.group.iter().any(|transaction| transaction.sync);
+        match self.journal.commit(&self.group, sync) {
+            Ok(()) => {
+                if self.retry.take().is_some() {
+                    tracing::info!("the journal can be written again");
+                }
+                self.group.clear();
+                self.committed = last;
+                if sync {
+                    self.synced = last;
+                }
+                let event = Event::Journalled { committed: self.committed, synced: self.synced };
+                let _ = self.said.send(Said::Event(event));
+                Ok(())
+            }
+            Err(error) if error.is_transient() => {
+                let wait = self.retry.map_or(RETRY.0, |(_, wait)| (2 * wait).min(RETRY.1));
+                if self.retry.is_none() {
+                    tracing::warn!(%error, "the journal cannot be written; the runs pause until it can");
+                }
+                self.retry = Some((Instant::now() + wait, wait));
+                let _ = self.said.send(Said::Event(Event::JournalFailed { reason: error.to_string() }));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

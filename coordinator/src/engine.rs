@@ -1,0 +1,525 @@
+//! All runs over one scheduler: events in, effects out, the time as an argument.
+//!
+//! **Durability.** A record is applied when it is handed to the journal, but nobody is told before it is safe:
+//! acknowledgements to workers wait for the commit (which survives the process), replies and watchers wait for the
+//! sync (which survives the machine). Only work goes ahead: the next generation is handed out while the last one's
+//! close is still on its way to the disk, because losing it costs time, never a result: the same generation would be
+//! computed again.
+//!
+//! **Journal trouble.** While the journal cannot write, nothing new is handed out and every run shows itself paused
+//! with the reason. That pause is not a record, since it could not be written; it ends with the trouble.
+//!
+//! **Stranded runs.** While workers are attached but none of them may work on a run (other numerics, other semantics,
+//! rejected, quarantined), it shows itself paused with the reason. That pause is no record either but a fact about the
+//! workers of this moment, and ends when one comes that may: after a restart of a mixed cluster the wrong worker may
+//! well be the first to come back. Watchers are told by a note. A run without any workers just waits.
+
+pub mod effect;
+mod eligibility;
+mod outbox;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_shared::dispatch::{
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
+};
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::progress::{RunProgress, RunState};
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::time::Timestamp;
+
+use crate::handle::{HandleError, RunAction};
+use crate::run::record::{Created, StoredRun, Write};
+use crate::run::{Run, RunError};
+use crate::scheduler::{self, Action, Scheduler};
+use effect::{Effect, Event, Reply, Ticket};
+use outbox::Outbox;
+
+/// What steers the engine. Nothing here can change a result.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often workers must be heard.
+    pub heartbeat_interval: Duration,
+    /// Leases, batches, hedges.
+    pub scheduler: scheduler::Settings,
+    /// How long settlements may wait to be committed together.
+    pub group_commit: Duration,
+    /// The most runs, ended ones included.
+    pub runs_max: usize,
+    /// The most attached workers.
+    pub workers_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(500),
+            scheduler: scheduler::Settings::default(),
+            group_commit: Duration::from_millis(20),
+            runs_max: 10_000,
+            workers_max: 20_000,
+        }
+    }
+}
+
+/// The most compute threads that are believed of one worker.
+const THREADS_MAX: u32 = 4096;
+/// The longest client's name for a creation, in characters.
+const REQUEST_ID_MAX: usize = 128;
+/// The longest name that people see of a worker, in characters.
+const WORKER_NAME_MAX: usize = 64;
+
+struct WorkerEntry {
+    hello: Hello,
+    /// Runs whose spec it was sent.
+    specs: BTreeSet<RunId>,
+}
+
+/// See the module.
+pub struct Engine {
+    settings: Settings,
+    epoch: u64,
+    started: Timestamp,
+    runs: BTreeMap<RunId, Run>,
+    /// In order of creation.
+    order: Vec<RunId>,
+    request_ids: BTreeMap<String, RunId>,
+    workers: BTreeMap<WorkerId, WorkerEntry>,
+    scheduler: Scheduler,
+    outbox: Outbox,
+    trouble: Option<String>,
+    /// Scratch: places of candidates in a batch's table of genomes.
+    table: Vec<u32>,
+}
+
+impl Engine {
+    /// The engine over what a journal holds, in order of creation. `epoch` is the journal's.
+    pub fn recover(
+        now: Timestamp,
+        settings: Settings,
+        epoch: u64,
+        stored: Vec<StoredRun>,
+    ) -> Result<(Self, Vec<Effect>), RunError> {
+        let mut engine = Self {
+            scheduler: Scheduler::new(settings.scheduler.clone()),
+            outbox: Outbox::new(settings.group_commit),
+            settings,
+            epoch,
+            started: now,
+            runs: BTreeMap::new(),
+            order: Vec::new(),
+            request_ids: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            trouble: None,
+            table: Vec::new(),
+        };
+        let mut writes = Vec::new();
+        for stored in stored {
+            let id = stored.run;
+            let run = Run::recover(now, stored, &mut writes)?;
+            engine.outbox.already_durable(id, run.sequence());
+            engine.insert(run);
+            engine.outbox.write(now, &mut writes);
+            engine.open(now, id);
+        }
+        let mut effects = Vec::new();
+        engine.finish(now, &mut effects);
+        Ok((engine, effects))
+    }
+
+    /// Takes an event; returns what is to be done, in order.
+    pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Create { ticket, run, spec, request_id, unix_ms } => {
+                let created = self.create(now, run, *spec, request_id, unix_ms);
+                let reply = created.map(|run| self.progress(run).expect("the run exists"));
+                self.reply(ticket, Reply::Progress(reply));
+            }
+            Event::Act { ticket, run, action } => {
+                let reply = self.act(now, run, action);
+                self.reply(ticket, Reply::Progress(reply));
+            }
+            Event::Result { ticket, run } => {
+                let found = self.runs.get(&run).ok_or(HandleError::NoSuchRun(run)).map(Run::result);
+                let reply = self.check_journal().and(found);
+                self.reply(ticket, Reply::Result(reply));
+            }
+            Event::Attach { ticket, worker, hello } => {
+                let reply = self.attach(now, worker, hello);
+                self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Welcome(reply)) });
+            }
+            Event::FromWorker { worker, message } => self.hear(now, worker, message),
+            Event::Detach { worker } => {
+                self.workers.remove(&worker);
+                let mut actions = Vec::new();
+                self.scheduler.detach(worker, &mut actions);
+                self.carry_out(now, actions);
+            }
+            Event::Journalled { committed, synced } => {
+                self.trouble = None;
+                self.outbox.journalled(committed, synced);
+            }
+            Event::JournalFailed { reason } => self.trouble = Some(reason),
+            Event::Tick => {}
+        }
+        let mut effects = Vec::new();
+        self.finish(now, &mut effects);
+        effects
+    }
+
+    /// What still has to be written, at once: for the end of the process.
+    pub fn flush(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.outbox.flush(Timestamp(Duration::MAX), &mut effects);
+        effects
+    }
+
+    /// When an [`Event::Tick`] is due, unless another event comes first.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        [self.scheduler.deadline(), self.outbox.deadline()].into_iter().flatten().min()
+    }
+
+    /// What every event ends with: the clock, the queue, the journal.
+    fn finish(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut actions = Vec::new();
+        self.scheduler.tick(now, &mut actions);
+        self.carry_out(now, actions);
+        if self.trouble.is_none() {
+            let mut actions = Vec::new();
+            self.scheduler.dispatch(now, &mut actions);
+            self.carry_out(now, actions);
+        }
+        self.outbox.flush(now, effects);
+    }
+
+    fn check_journal(&self) -> Result<(), HandleError> {
+        self.trouble.clone().map_or(Ok(()), |reason| Err(HandleError::Journal(reason)))
+    }
+
+    /// Answers once everything that was decided so far survives a power loss.
+    fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        let refused =
+            matches!(reply, Reply::Progress(Err(_)) | Reply::Result(Err(_)) | Reply::Welcome(Err(_)));
+        let effect = Effect::Reply { ticket, reply: Box::new(reply) };
+        if refused {
+            self.outbox.now(effect);
+        } else {
+            self.outbox.after_sync(effect);
+        }
+    }
+
+    fn create(
+        &mut self,
+        now: Timestamp,
+        id: RunId,
+        spec: RunSpec,
+        request_id: String,
+        unix_ms: u64,
+    ) -> Result<RunId, HandleError> {
+        self.check_journal()?;
+        if request_id.chars().count() > REQUEST_ID_MAX {
+            return Err(HandleError::Limit(format!(
+                "request_id: must have at most {REQUEST_ID_MAX} characters"
+            )));
+        }
+        spec.validate()?;
+        if let Some(&existing) = self.request_ids.get(&request_id) {
+            let same = self.runs.get(&existing).is_some_and(|run| run.spec_digest() == spec.digest());
+            return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id)) };
+        }
+        if self.runs.len() >= self.settings.runs_max {
+            let limit = self.settings.runs_max;
+            return Err(HandleError::Limit(format!(
+                "there are {limit} runs, which is the limit: delete old ones"
+            )));
+        }
+        if self.runs.contains_key(&id) {
+            return Err(HandleError::Limit(format!("the run id {id} is taken; try again")));
+        }
+        let created = Created { spec: Arc::new(spec), request_id, created_unix_ms: unix_ms };
+        let mut writes = Vec::new();
+        let run = Run::create(now, id, created, &mut writes);
+        self.insert(run);
+        self.outbox.write(now, &mut writes);
+        self.open(now, id);
+        Ok(id)
+    }
+
+    fn insert(&mut self, run: Run) {
+        self.order.push(run.id());
+        let request_id = &run.created().request_id;
+        if !request_id.is_empty() {
+            self.request_ids.insert(request_id.clone(), run.id());
+        }
+        self.runs.insert(run.id(), run);
+    }
+
+    /// Gives a run to the scheduler, unless it has ended.
+    fn open(&mut self, now: Timestamp, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if run.state().is_final() {
+            return;
+        }
+        self.scheduler.open(id);
+        if matches!(run.state(), RunState::Paused { .. }) {
+            self.scheduler.pause(id);
+        }
+        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for worker in workers {
+            self.admit(now, id, worker);
+        }
+        self.begin_generation(now, id);
+        self.close_generation(now, id);
+    }
+
+    fn note(&mut self, now: Timestamp, id: RunId, text: String) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let mut writes = Vec::new();
+        run.note(now, text, &mut writes);
+        self.outbox.write(now, &mut writes);
+    }
+
+    fn act(&mut self, now: Timestamp, id: RunId, action: RunAction) -> Result<RunProgress, HandleError> {
+        let run = self.runs.get_mut(&id).ok_or(HandleError::NoSuchRun(id))?;
+        self.trouble.clone().map_or(Ok(()), |reason| Err(HandleError::Journal(reason)))?;
+        let refuse = |problem: &str| Err(HandleError::WrongState { run: id, problem: problem.into() });
+        let mut writes = Vec::new();
+        match (action, run.state().clone()) {
+            (RunAction::Delete, RunState::Running | RunState::Paused { .. }) => {
+                return refuse("has not ended; cancel it first");
+            }
+            (RunAction::Delete, _) => {
+                let progress = self.progress(id).ok_or(HandleError::NoSuchRun(id))?;
+                self.delete(now, id);
+                return Ok(progress);
+            }
+            (RunAction::Cancel, RunState::Cancelled) | (RunAction::Pause, RunState::Paused { .. }) => {}
+            // It may be stranded on quarantined workers.
+            (RunAction::Resume, RunState::Running) => self.scheduler.resume(id),
+            (_, RunState::Finished { .. }) => return refuse("has finished"),
+            (_, RunState::Cancelled) => return refuse("was cancelled"),
+            (RunAction::Pause, RunState::Running) => {
+                let reason = "by an operator; resume it to go on".into();
+                run.change_state(now, RunState::Paused { reason }, &mut writes);
+                self.scheduler.pause(id);
+            }
+            (RunAction::Resume, RunState::Paused { .. }) => {
+                run.change_state(now, RunState::Running, &mut writes);
+                self.scheduler.resume(id);
+            }
+            (RunAction::Cancel, _) => {
+                run.change_state(now, RunState::Cancelled, &mut writes);
+                self.end(now, id);
+            }
+        }
+        self.outbox.write(now, &mut writes);
+        if action == RunAction::Resume {
+            self.close_generation(now, id);
+        }
+        self.progress(id).ok_or(HandleError::NoSuchRun(id))
+    }
+
+    fn delete(&mut self, now: Timestamp, id: RunId) {
+        if let Some(run) = self.runs.remove(&id) {
+            self.order.retain(|other| *other != id);
+            self.request_ids.remove(&run.created().request_id);
+            self.outbox.write(now, &mut vec![Write::Delete { run: id }]);
+            self.outbox.after_sync(Effect::Deleted { run: id });
+        }
+    }
+
+    /// Takes a run from the scheduler.
+    fn end(&mut self, now: Timestamp, id: RunId) {
+        let mut actions = Vec::new();
+        self.scheduler.close(id, &mut actions);
+        self.carry_out(now, actions);
+        for worker in self.workers.values_mut() {
+            worker.specs.remove(&id);
+        }
+    }
+
+    fn attach(&mut self, now: Timestamp, worker: WorkerId, mut hello: Hello) -> Result<Welcome, HandleError> {
+        if self.workers.len() >= self.settings.workers_max {
+            let limit = self.settings.workers_max;
+            return Err(HandleError::Limit(format!("{limit} workers are attached, which is the limit")));
+        }
+        let printable = |c: &char| !c.is_control();
+        hello.name = hello.name.chars().filter(printable).take(WORKER_NAME_MAX).collect();
+        hello.version = hello.version.chars().filter(printable).take(WORKER_NAME_MAX).collect();
+        hello.threads = hello.threads.clamp(1, THREADS_MAX);
+        self.scheduler.attach(now, worker, hello.threads);
+        self.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new() });
+        let active = self.runs.values().filter(|run| !run.state().is_final());
+        let active: Vec<RunId> = active.map(Run::id).collect();
+        for run in active {
+            self.admit(now, run, worker);
+        }
+        Ok(Welcome { worker, heartbeat_interval: self.settings.heartbeat_interval })
+    }
+
+    fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
+        if !self.workers.contains_key(&worker) {
+            return;
+        }
+        self.scheduler.heard(now, worker);
+        match message {
+            FromWorker::Heartbeat => {}
+            FromWorker::Report(report) => self.report(now, worker, report),
+            FromWorker::Reject { run, reason } => {
+                let mut actions = Vec::new();
+                if self.runs.get(&run).is_some_and(|run| !run.state().is_final()) {
+                    let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+                    self.scheduler.bar(run, worker, reason, &mut actions);
+                }
+                self.carry_out(now, actions);
+            }
+            FromWorker::Leaving => self.scheduler.drain(worker),
+        }
+    }
+
+    fn report(&mut self, now: Timestamp, worker: WorkerId, report: Report) {
+        let (id, sequence) = (report.run, report.sequence);
+        let mut actions = Vec::new();
+        let accepted = self.scheduler.report(now, worker, report, &mut actions);
+        if let Some(run) = self.runs.get_mut(&id)
+            && !accepted.is_empty()
+        {
+            let mut writes = Vec::new();
+            run.commit(now, run.settled_record(&accepted), &mut writes);
+            self.outbox.write(now, &mut writes);
+        }
+        self.outbox.after_commit(Effect::Send { worker, message: ToWorker::Acknowledge { sequence } });
+        self.carry_out(now, actions);
+        self.close_generation(now, id);
+    }
+
+    /// Closes the open generation if it is complete, and begins the next one or ends the run.
+    fn close_generation(&mut self, now: Timestamp, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if !run.is_complete() || run.state().is_final() {
+            return;
+        }
+        let mut writes = Vec::new();
+        let closed = run.close(now, &mut writes);
+        if let Err(error) = closed {
+            let reason = format!("generation {} could not be closed: {error}", run.generation());
+            run.change_state(now, RunState::Paused { reason }, &mut writes);
+            self.scheduler.pause(id);
+            self.outbox.write(now, &mut writes);
+            return;
+        }
+        self.outbox.write(now, &mut writes);
+        self.begin_generation(now, id);
+    }
+
+    /// Ends the run if a criterion is met; otherwise hands the open generation's episodes to the scheduler.
+    fn begin_generation(&mut self, now: Timestamp, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let mut writes = Vec::new();
+        let stop = run.stop_reason(now, &mut writes);
+        if let Some(reason) = stop {
+            run.change_state(now, RunState::Finished { reason }, &mut writes);
+            self.outbox.write(now, &mut writes);
+            self.end(now, id);
+            return;
+        }
+        self.outbox.write(now, &mut writes);
+        let Some(run) = self.runs.get(&id) else { return };
+        let mut actions = Vec::new();
+        let settled = |candidate, task| run.has_settled(candidate, task);
+        let (generation, blocks, tasks) = (run.generation(), run.blocks(), run.tasks());
+        self.scheduler.submit(id, generation, blocks, tasks, settled, &mut actions);
+        self.carry_out(now, actions);
+    }
+
+    fn carry_out(&mut self, now: Timestamp, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Dispatch { worker, run, generation, episodes, .. } => {
+                    self.send_batch(worker, run, generation, &episodes);
+                }
+                Action::Withdraw { worker, run, up_to } => {
+                    self.outbox.now(Effect::Send { worker, message: ToWorker::Withdraw { run, up_to } });
+                }
+                Action::Expired { worker } => {
+                    self.workers.remove(&worker);
+                    let reason = format!("not heard for {:?}", self.settings.scheduler.lease);
+                    self.outbox.now(Effect::Close { worker, reason });
+                }
+                Action::Exhausted { run, reason } => self.pause(now, run, reason),
+                Action::Barred { run, worker, reason } => {
+                    let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
+                    let text = format!("worker {name} may no longer work on this run: {reason}");
+                    self.note(now, run, text);
+                    self.note_if_stranded(now, run);
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self, now: Timestamp, id: RunId, reason: String) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if *run.state() == RunState::Running {
+            let mut writes = Vec::new();
+            run.change_state(now, RunState::Paused { reason }, &mut writes);
+            self.scheduler.pause(id);
+            self.outbox.write(now, &mut writes);
+        }
+    }
+
+    fn send_batch(
+        &mut self,
+        worker: WorkerId,
+        id: RunId,
+        generation: GenerationIndex,
+        episodes: &[(CandidateIndex, TaskIndex)],
+    ) {
+        let (Some(run), Some(entry)) = (self.runs.get(&id), self.workers.get_mut(&worker)) else { return };
+        let Some((first, _)) = episodes.first() else { return };
+        debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
+        if entry.specs.insert(id) {
+            let message = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
+            self.outbox.now(Effect::Send { worker, message });
+        }
+        self.table.clear();
+        self.table.resize(run.blocks().len(), u32::MAX);
+        let mut genomes = Vec::new();
+        let mut assignments = Vec::with_capacity(episodes.len());
+        for &(candidate, task) in episodes {
+            let place = &mut self.table[candidate.as_usize()];
+            if *place == u32::MAX {
+                *place = genomes.len() as u32;
+                genomes.push(BatchGenome { candidate, genome: Arc::clone(run.genome(candidate)) });
+            }
+            assignments.push(Assignment { genome: *place, task });
+        }
+        let batch = Batch {
+            run: id,
+            layout: run.layout_digest(),
+            generation,
+            purpose: hebbian_shared::episode::EpisodePurpose::Search,
+            block: run.blocks()[first.as_usize()],
+            genomes,
+            assignments,
+        };
+        self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
+    }
+
+    /// Checks what must hold after every event.
+    ///
+    /// # Panics
+    /// If it does not hold.
+    pub fn check_invariants(&self) {
+        self.scheduler.check_invariants();
+        for (&id, run) in &self.runs {
+            let progress = run.progress();
+            if !run.state().is_final() {
+                let open = progress.episodes - progress.settled;
+                assert_eq!(self.scheduler.unsettled(id), open, "scheduler and run agree on what is open");
+            }
+        }
+    }
+}

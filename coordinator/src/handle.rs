@@ -1,0 +1,279 @@
+//! How the rest of the process talks to the driver: one inbox, replies by one-shot channels.
+
+use std::sync::Arc;
+
+use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
+use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
+use hebbian_shared::progress::{
+    CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, RunResult, WorkerStatus,
+};
+use hebbian_shared::spec::{RunSpec, SpecError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages that may wait in the driver's inbox before senders wait.
+pub const INBOX_LENGTH: usize = 4096;
+/// Messages that may wait for a worker's stream; a worker that does not read them is detached.
+pub const OUTBOX_LENGTH: usize = 1024;
+/// Events that may wait for a watcher; one that does not read them is told to resume by sequence number.
+pub const WATCH_LENGTH: usize = 256;
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandleError {
+    /// There is no such run.
+    #[error("there is no run `{0}` here")]
+    NoSuchRun(RunId),
+    /// The spec was refused.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The same request id came with another spec.
+    #[error("request_id: `{0}` was used before for another spec")]
+    RequestIdReused(String),
+    /// The run's state does not allow it.
+    #[error("run {run} {problem}")]
+    WrongState {
+        /// The run.
+        run: RunId,
+        /// What stands against it, for example `has finished`.
+        problem: String,
+    },
+    /// A limit of the coordinator.
+    #[error("{0}")]
+    Limit(String),
+    /// The journal cannot be written or read.
+    #[error("the journal cannot be used: {0}")]
+    Journal(String),
+    /// The coordinator is shutting down.
+    #[error("the coordinator is shutting down")]
+    ShuttingDown,
+}
+
+/// An operator's action on a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAction {
+    /// Hand out nothing more until resumed.
+    Pause,
+    /// Go on; forgets the attempts that exhausted an episode.
+    Resume,
+    /// End for ever; the journal keeps what was found.
+    Cancel,
+    /// Remove a run that has ended.
+    Delete,
+}
+
+/// An event with its sequence number within the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequencedEvent {
+    /// Increases by at least one from event to event; `watch` resumes after it.
+    pub sequence: u64,
+    /// What was committed.
+    pub event: RunEvent,
+}
+
+/// The stream of a run's committed events. It ends after the run's final state, when the coordinator shuts down, or
+/// when the watcher was too slow; the caller watches again from the last sequence number it has seen.
+pub type Watch = mpsc::Receiver<SequencedEvent>;
+
+/// Something for the driver, with where its answer goes.
+#[derive(Debug)]
+pub enum Request {
+    /// Create a run. The same `request_id` with the same spec gives the run that it created before.
+    Create {
+        /// The spec; the driver validates it again.
+        spec: Box<RunSpec>,
+        /// The client's name for this creation, 1 to 128 characters; empty for none.
+        request_id: String,
+        /// Answered when the run is synced to the journal.
+        reply: oneshot::Sender<Result<RunProgress, HandleError>>,
+    },
+    /// One run at this moment. It may be ahead of the disk by what is still being written, and it shows what is never
+    /// written: the pause while the journal cannot be, and the one while no attached worker may work on the run. What
+    /// is told for good (replies to `Create`, `Act` and `Result`, and what `Watch` sends) is on the disk.
+    Get {
+        /// Which.
+        run: RunId,
+        /// The answer.
+        reply: oneshot::Sender<Result<RunProgress, HandleError>>,
+    },
+    /// All runs as `Get` shows them, in order of creation.
+    List {
+        /// The answer.
+        reply: oneshot::Sender<Result<Vec<RunProgress>, HandleError>>,
+    },
+    /// An operator's action; answered when it is synced to the journal.
+    Act {
+        /// On which run.
+        run: RunId,
+        /// What.
+        action: RunAction,
+        /// The run afterwards; its last progress if it was deleted.
+        reply: oneshot::Sender<Result<RunProgress, HandleError>>,
+    },
+    /// What a run has found.
+    Result {
+        /// Which.
+        run: RunId,
+        /// The answer.
+        reply: oneshot::Sender<Result<RunResult, HandleError>>,
+    },
+    /// Closed generations in order.
+    Generations {
+        /// Of which run.
+        run: RunId,
+        /// From which on.
+        from: GenerationIndex,
+        /// How many at most.
+        limit: u32,
+        /// The answer.
+        reply: oneshot::Sender<Result<Vec<GenerationSummary>, HandleError>>,
+    },
+    /// Committed events after a sequence number (0 for all), then live ones. What cannot be committed is none: a pause
+    /// while the journal cannot be written is seen with `Get` and `Status` only.
+    Watch {
+        /// Of which run.
+        run: RunId,
+        /// The last sequence number that the watcher has seen.
+        after: u64,
+        /// The answer.
+        reply: oneshot::Sender<Result<Watch, HandleError>>,
+    },
+    /// The attached workers.
+    Workers {
+        /// The answer.
+        reply: oneshot::Sender<Result<Vec<WorkerStatus>, HandleError>>,
+    },
+    /// The coordinator.
+    Status {
+        /// The answer.
+        reply: oneshot::Sender<Result<CoordinatorStatus, HandleError>>,
+    },
+    /// A worker has come.
+    Attach {
+        /// What it said.
+        hello: Hello,
+        /// Where it is, for people.
+        peer: String,
+        /// Its stream; dropping it is the coordinator's good-bye.
+        outbox: mpsc::Sender<Arc<ToWorker>>,
+        /// The answer.
+        reply: oneshot::Sender<Result<Welcome, HandleError>>,
+    },
+    /// A worker said something.
+    FromWorker {
+        /// Which.
+        worker: WorkerId,
+        /// What.
+        message: FromWorker,
+    },
+    /// A worker's stream ended.
+    Detach {
+        /// Which.
+        worker: WorkerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Close the journal and end; answered when it is closed.
+    ShutDown {
+        /// The answer.
+        reply: oneshot::Sender<Result<(), HandleError>>,
+    },
+}
+
+/// A way to the driver; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inbox: mpsc::Sender<Request>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, HandleError>>;
+
+impl Handle {
+    /// A handle and the inbox that the driver reads.
+    pub fn new() -> (Self, mpsc::Receiver<Request>) {
+        let (inbox, receiver) = mpsc::channel(INBOX_LENGTH);
+        (Self { inbox }, receiver)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, HandleError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(request(reply)).await.map_err(|_| HandleError::ShuttingDown)?;
+        answer.await.unwrap_or(Err(HandleError::ShuttingDown))
+    }
+
+    /// Creates a run; see [`Request::Create`].
+    pub async fn create(&self, spec: RunSpec, request_id: String) -> Result<RunProgress, HandleError> {
+        self.ask(|reply| Request::Create { spec: Box::new(spec), request_id, reply }).await
+    }
+
+    /// How a run stands; see [`Request::Get`].
+    pub async fn get(&self, run: RunId) -> Result<RunProgress, HandleError> {
+        self.ask(|reply| Request::Get { run, reply }).await
+    }
+
+    /// How all runs stand, in order of creation.
+    pub async fn list(&self) -> Result<Vec<RunProgress>, HandleError> {
+        self.ask(|reply| Request::List { reply }).await
+    }
+
+    /// Acts on a run; returns when the action is synced to the journal.
+    pub async fn act(&self, run: RunId, action: RunAction) -> Result<RunProgress, HandleError> {
+        self.ask(|reply| Request::Act { run, action, reply }).await
+    }
+
+    /// What a run has found so far.
+    pub async fn result(&self, run: RunId) -> Result<RunResult, HandleError> {
+        self.ask(|reply| Request::Result { run, reply }).await
+    }
+
+    /// At most `limit` closed generations, from `from` on.
+    pub async fn generations(
+        &self,
+        run: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, HandleError> {
+        self.ask(|reply| Request::Generations { run, from, limit, reply }).await
+    }
+
+    /// Committed events after a sequence number, then live ones; without gaps.
+    pub async fn watch(&self, run: RunId, after: u64) -> Result<Watch, HandleError> {
+        self.ask(|reply| Request::Watch { run, after, reply }).await
+    }
+
+    /// The attached workers.
+    pub async fn workers(&self) -> Result<Vec<WorkerStatus>, HandleError> {
+        self.ask(|reply| Request::Workers { reply }).await
+    }
+
+    /// The coordinator as a whole.
+    pub async fn status(&self) -> Result<CoordinatorStatus, HandleError> {
+        self.ask(|reply| Request::Status { reply }).await
+    }
+
+    /// Attaches a worker whose messages go to `outbox`.
+    pub async fn attach(
+        &self,
+        hello: Hello,
+        peer: String,
+        outbox: mpsc::Sender<Arc<ToWorker>>,
+    ) -> Result<Welcome, HandleError> {
+        self.ask(|reply| Request::Attach { hello, peer, outbox, reply }).await
+    }
+
+    /// Passes on what a worker said. Waits while the inbox is full, which slows the worker's stream down.
+    pub async fn from_worker(&self, worker: WorkerId, message: FromWorker) -> Result<(), HandleError> {
+        let request = Request::FromWorker { worker, message };
+        self.inbox.send(request).await.map_err(|_| HandleError::ShuttingDown)
+    }
+
+    /// A worker's stream has ended.
+    pub async fn detach(&self, worker: WorkerId, reason: String) {
+        // If the driver is gone, so is the worker's session.
+        let _ = self.inbox.send(Request::Detach { worker, reason }).await;
+    }
+
+    /// Closes the journal and ends the driver.
+    pub async fn shut_down(&self) -> Result<(), HandleError> {
+        self.ask(|reply| Request::ShutDown { reply }).await
+    }
+}

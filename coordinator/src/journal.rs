@@ -1,0 +1,130 @@
+//! The journal: where records survive. One trait, two stores, one conformance suite (`tests/tests/storage.rs`).
+//!
+//! **Form.** A run's history is its records. All are kept but settlements, of which only the open generation's and
+//! the last closed one's are needed (the latter to find out whether this machine's arithmetic still agrees); older
+//! ones are dropped with the snapshot that made them needless. So a journal grows by one summary a generation.
+//!
+//! **Epochs.** Opening a journal for writing raises its epoch. Every commit says its journal's epoch, and one below
+//! the stored epoch is refused: of two coordinators on one journal only the younger can write.
+
+pub mod codec;
+pub mod memory;
+pub mod sqlite;
+
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::{GenerationSummary, RunEvent};
+
+use crate::engine::effect::Transaction;
+use crate::run::record::StoredRun;
+
+/// Why a journal cannot be used. Each message names the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The address names no store that this program has.
+    #[error("storage.url: `{url}` names no journal: it must be `sqlite:PATH` or `memory:`")]
+    Url {
+        /// The address.
+        url: String,
+    },
+    /// Another process has it open.
+    #[error("{store}: another coordinator is using this journal; stop it first")]
+    Locked {
+        /// The store.
+        store: String,
+    },
+    /// Another coordinator has taken it over.
+    #[error(
+        "{store}: a younger coordinator (epoch {found}) has taken this journal over from this one (epoch {ours})"
+    )]
+    Superseded {
+        /// The store.
+        store: String,
+        /// The epoch of this journal.
+        ours: u64,
+        /// The epoch that is stored.
+        found: u64,
+    },
+    /// Written by a newer program.
+    #[error(
+        "{store}: this journal was written by a newer hebbian (format {found}, this one reads up to {known})"
+    )]
+    Newer {
+        /// The store.
+        store: String,
+        /// Its format.
+        found: i64,
+        /// The newest format that this program knows.
+        known: i64,
+    },
+    /// Not a journal at all, or damaged.
+    #[error("{store}: {problem}")]
+    Corrupt {
+        /// The store.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It cannot be written for now: no room, no permission, an error of the device. Worth trying again.
+    #[error("{store}: {problem}")]
+    Unavailable {
+        /// The store.
+        store: String,
+        /// What is wrong, for example `no space left on the disk`.
+        problem: String,
+    },
+}
+
+impl JournalError {
+    /// Whether it may be over later, without anybody touching the coordinator.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// A committed event with the sequence number of its record.
+pub type StoredEvent = (u64, RunEvent);
+
+/// A store of records. Calls may block; the driver makes them on a thread of their own.
+pub trait Journal: Send {
+    /// The store's name in messages: the path of a file.
+    fn store(&self) -> &str;
+
+    /// The epoch of this opening, higher than any before.
+    fn epoch(&self) -> u64;
+
+    /// All runs in order of creation.
+    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError>;
+
+    /// Writes transactions, all or nothing. Afterwards they survive the process; with `sync`, they and all before
+    /// them survive a power loss. After an error that [`JournalError::is_transient`] nothing has been written, and
+    /// the same call may be made again.
+    fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError>;
+
+    /// At most `limit` closed generations of a run, from `from` on. Empty if there is no such run.
+    fn generations(
+        &mut self,
+        run: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, JournalError>;
+
+    /// At most `limit` events of a run in order, with sequence numbers after `after` and up to `up_to`.
+    fn events(
+        &mut self,
+        run: RunId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, JournalError>;
+}
+
+/// Opens the journal at an address for writing: `sqlite:PATH` (created if it is not there) or `memory:`.
+pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            Ok(Box::new(sqlite::SqliteJournal::open(path.as_ref())?))
+        }
+        Some(("memory", "")) => Ok(Box::new(memory::MemoryJournal::default())),
+        _ => Err(JournalError::Url { url: url.into() }),
+    }
+}

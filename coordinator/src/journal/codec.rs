@@ -1,0 +1,307 @@
+//! Records and snapshots as the protobuf messages that are stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_proto::journal::v1 as stored;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
+use hebbian_shared::progress::{GenerationSummary, RunState, SearchSummary, StopReason};
+use hebbian_shared::spec::RunSpec;
+use prost::Message as _;
+use stored::record::Kind;
+use stored::state_changed::State;
+
+use crate::run::record::{Created, Record, Settled, SettledEpisode, Snapshot};
+
+/// Why stored bytes are not a record or a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(String);
+
+fn wrong(problem: impl std::fmt::Display) -> DecodeError {
+    DecodeError(problem.to_string())
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, DecodeError> {
+    Digest::try_from(bytes).map_err(|_| wrong("a digest has not 32 bytes"))
+}
+
+fn fitness(value: f64) -> Result<Fitness, DecodeError> {
+    Fitness::new(value).map_err(wrong)
+}
+
+/// A record as it is stored.
+pub fn encode_record(record: &Record) -> Vec<u8> {
+    let kind = match record {
+        Record::Created(created) => Kind::Created(stored::Created {
+            spec_json: serde_json::to_string(&*created.spec).expect("a spec is plain data"),
+            spec_digest: created.spec.digest().0.to_vec(),
+            request_id: created.request_id.clone(),
+            created_unix_ms: created.created_unix_ms,
+        }),
+        Record::FingerprintTaken { fingerprint, worker } => {
+            Kind::FingerprintTaken(stored::FingerprintTaken {
+                fingerprint: fingerprint.0.to_vec(),
+                worker: worker.clone(),
+            })
+        }
+        Record::Settled(settled) => Kind::Settled(encode_settled(settled)),
+        Record::GenerationClosed(summary) => Kind::GenerationClosed(encode_summary(summary)),
+        Record::TimeLimit { generation } => Kind::TimeLimit(stored::TimeLimit { generation: generation.0 }),
+        Record::StateChanged { state, elapsed } => Kind::StateChanged(stored::StateChanged {
+            elapsed_ns: nanoseconds(*elapsed),
+            state: Some(match state.clone() {
+                RunState::Running => State::Running(stored::Running {}),
+                RunState::Paused { reason } => State::Paused(stored::Paused { reason }),
+                RunState::Finished { reason: StopReason { criterion, detail } } => {
+                    State::Finished(stored::Finished { criterion, detail })
+                }
+                RunState::Cancelled => State::Cancelled(stored::Cancelled {}),
+            }),
+        }),
+        Record::NumericsChanged { generation, journalled, replayed } => {
+            Kind::NumericsChanged(stored::NumericsChanged {
+                generation: generation.0,
+                journalled: journalled.0.to_vec(),
+                replayed: replayed.0.to_vec(),
+            })
+        }
+        Record::Note { text } => Kind::Note(stored::Note { text: text.clone() }),
+    };
+    stored::Record { kind: Some(kind) }.encode_to_vec()
+}
+
+fn encode_settled(settled: &Settled) -> stored::Settled {
+    let purpose = match settled.purpose {
+        EpisodePurpose::Search => stored::EpisodePurpose::Search,
+        EpisodePurpose::Remeasure => stored::EpisodePurpose::Remeasure,
+        EpisodePurpose::Validation => stored::EpisodePurpose::Validation,
+    };
+    stored::Settled {
+        generation: settled.generation.0,
+        purpose: purpose.into(),
+        candidate: settled.episodes.iter().map(|episode| episode.candidate.0).collect(),
+        task: settled.episodes.iter().map(|episode| episode.task.0).collect(),
+        fitness: settled.episodes.iter().map(|e| e.fitness.map_or(f64::NAN, Fitness::get)).collect(),
+        compute_time_ns: nanoseconds(settled.compute_time),
+    }
+}
+
+fn encode_summary(summary: &GenerationSummary) -> stored::GenerationClosed {
+    let search = &summary.search;
+    stored::GenerationClosed {
+        generation: summary.generation.0,
+        updates: summary.updates,
+        best: summary.best.map(Fitness::get),
+        median: summary.median.map(Fitness::get),
+        diverged: summary.diverged,
+        evaluations: summary.evaluations,
+        episodes: summary.episodes,
+        compute_time_ns: nanoseconds(summary.compute_time),
+        elapsed_ns: nanoseconds(summary.elapsed),
+        step_size: search.step_size,
+        axis_ratio: search.axis_ratio,
+        deviation_min: search.deviation_range.0,
+        deviation_max: search.deviation_range.1,
+        mean_norm: search.mean_norm,
+        digest: summary.digest.0.to_vec(),
+    }
+}
+
+/// Reads what [`encode_record`] wrote. A kind of a newer program is an error.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let record = stored::Record::decode(bytes).map_err(wrong)?;
+    Ok(match record.kind.ok_or_else(|| wrong("a record of a kind that this program does not know"))? {
+        Kind::Created(created) => {
+            let spec: RunSpec = serde_json::from_str(&created.spec_json)
+                .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
+            // Not compared with the digest of the spec as read: a newer program may write new defaults into it.
+            digest(&created.spec_digest)?;
+            let stored::Created { request_id, created_unix_ms, .. } = created;
+            Record::Created(Created { spec: Arc::new(spec), request_id, created_unix_ms })
+        }
+        Kind::FingerprintTaken(taken) => {
+            Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
+        }
+        Kind::Settled(settled) => Record::Settled(decode_settled(&settled)?),
+        Kind::GenerationClosed(closed) => Record::GenerationClosed(Box::new(decode_summary(&closed)?)),
+        Kind::TimeLimit(limit) => Record::TimeLimit { generation: GenerationIndex(limit.generation) },
+        Kind::StateChanged(changed) => Record::StateChanged {
+            elapsed: Duration::from_nanos(changed.elapsed_ns),
+            state: match changed.state.ok_or_else(|| wrong("a state that this program does not know"))? {
+                State::Running(_) => RunState::Running,
+                State::Paused(stored::Paused { reason }) => RunState::Paused { reason },
+                State::Finished(stored::Finished { criterion, detail }) => {
+                    RunState::Finished { reason: StopReason { criterion, detail } }
+                }
+                State::Cancelled(_) => RunState::Cancelled,
+            },
+        },
+        Kind::NumericsChanged(changed) => Record::NumericsChanged {
+            generation: GenerationIndex(changed.generation),
+            journalled: digest(&changed.journalled)?,
+            replayed: digest(&changed.replayed)?,
+        },
+        Kind::Note(stored::Note { text }) => Record::Note { text },
+    })
+}
+
+fn decode_settled(settled: &stored::Settled) -> Result<Settled, DecodeError> {
+    let count = settled.candidate.len();
+    if settled.task.len() != count || settled.fitness.len() != count {
+        return Err(wrong("settlements whose lists differ in length"));
+    }
+    let places = settled.candidate.iter().zip(&settled.task).zip(&settled.fitness);
+    let episodes = places.map(|((&candidate, &task), &value)| {
+        let fitness = if value.is_nan() { None } else { Some(fitness(value)?) };
+        Ok(SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(task), fitness })
+    });
+    Ok(Settled {
+        generation: GenerationIndex(settled.generation),
+        purpose: match settled.purpose() {
+            stored::EpisodePurpose::Search => EpisodePurpose::Search,
+            stored::EpisodePurpose::Remeasure => EpisodePurpose::Remeasure,
+            stored::EpisodePurpose::Validation => EpisodePurpose::Validation,
+            stored::EpisodePurpose::Unspecified => return Err(wrong("settlements without a purpose")),
+        },
+        episodes: episodes.collect::<Result<_, DecodeError>>()?,
+        compute_time: Duration::from_nanos(settled.compute_time_ns),
+    })
+}
+
+fn decode_summary(closed: &stored::GenerationClosed) -> Result<GenerationSummary, DecodeError> {
+    Ok(GenerationSummary {
+        generation: GenerationIndex(closed.generation),
+        updates: closed.updates,
+        best: closed.best.map(fitness).transpose()?,
+        median: closed.median.map(fitness).transpose()?,
+        diverged: closed.diverged,
+        evaluations: closed.evaluations,
+        episodes: closed.episodes,
+        compute_time: Duration::from_nanos(closed.compute_time_ns),
+        elapsed: Duration::from_nanos(closed.elapsed_ns),
+        search: SearchSummary {
+            step_size: closed.step_size,
+            axis_ratio: closed.axis_ratio,
+            deviation_range: (closed.deviation_min, closed.deviation_max),
+            mean_norm: closed.mean_norm,
+        },
+        digest: digest(&closed.digest)?,
+    })
+}
+
+/// A snapshot as it is stored.
+pub fn encode_snapshot(snapshot: &Snapshot) -> Vec<u8> {
+    let best = snapshot.best.as_ref();
+    stored::Snapshot {
+        closed: snapshot.closed.0,
+        strategy: snapshot.strategy.clone(),
+        digest: snapshot.digest.0.to_vec(),
+        best: best
+            .map(|(genome, fitness)| stored::Sample { genome: genome.0.clone(), fitness: fitness.get() }),
+    }
+    .encode_to_vec()
+}
+
+/// Reads what [`encode_snapshot`] wrote.
+pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
+    let snapshot = stored::Snapshot::decode(bytes).map_err(wrong)?;
+    let best = snapshot.best.map(|best| Ok((Genome(best.genome), fitness(best.fitness)?)));
+    Ok(Snapshot {
+        closed: GenerationIndex(snapshot.closed),
+        strategy: snapshot.strategy,
+        digest: digest(&snapshot.digest)?,
+        best: best.transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(record: &Record) {
+        let decoded = decode_record(&encode_record(record)).unwrap();
+        assert_eq!(decoded, *record);
+    }
+
+    #[test]
+    fn every_kind_of_record_survives_being_written_and_read() {
+        let spec = RunSpec::from_toml(include_str!("../../../examples/quickstart.toml")).unwrap();
+        let some = Digest::of(b"some");
+        let elapsed = Duration::from_nanos(1_234_567_891);
+        let fit = |value| Some(Fitness::new(value).unwrap());
+        check(&Record::Created(Created {
+            spec: Arc::new(spec),
+            request_id: "id".into(),
+            created_unix_ms: 7,
+        }));
+        check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
+        let episode = |candidate, task, fitness| SettledEpisode {
+            candidate: CandidateIndex(candidate),
+            task: TaskIndex(task),
+            fitness,
+        };
+        check(&Record::Settled(Settled {
+            generation: GenerationIndex(3),
+            purpose: EpisodePurpose::Search,
+            episodes: vec![episode(0, 1, fit(0.1)), episode(2, 0, None), episode(1, 1, fit(-1e-300))],
+            compute_time: elapsed,
+        }));
+        check(&Record::GenerationClosed(Box::new(GenerationSummary {
+            generation: GenerationIndex(3),
+            updates: 10,
+            best: fit(0.75),
+            median: None,
+            diverged: 2,
+            evaluations: 64,
+            episodes: 128,
+            compute_time: elapsed,
+            elapsed,
+            search: SearchSummary {
+                step_size: 0.3,
+                axis_ratio: 2.0,
+                deviation_range: (0.1, 0.2),
+                mean_norm: 1.5,
+            },
+            digest: some,
+        })));
+        check(&Record::TimeLimit { generation: GenerationIndex(9) });
+        for state in [
+            RunState::Running,
+            RunState::Paused { reason: "why".into() },
+            RunState::Finished { reason: StopReason { criterion: "target".into(), detail: "0.9".into() } },
+            RunState::Cancelled,
+        ] {
+            check(&Record::StateChanged { state, elapsed });
+        }
+        let replayed = Digest::of(b"other");
+        check(&Record::NumericsChanged { generation: GenerationIndex(1), journalled: some, replayed });
+        check(&Record::Note { text: "note".into() });
+    }
+
+    #[test]
+    fn snapshots_survive_being_written_and_read() {
+        for best in [None, Some((Genome(vec![0.1, -2.0]), Fitness::new(0.5).unwrap()))] {
+            let closed = GenerationIndex(4);
+            let snapshot = Snapshot { closed, strategy: vec![1, 2], digest: Digest::of(b"x"), best };
+            assert_eq!(decode_snapshot(&encode_snapshot(&snapshot)).unwrap(), snapshot);
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        assert!(decode_record(b"").is_err());
+        assert!(decode_record(b"\xff\xff\xff").is_err());
+        assert!(decode_snapshot(b"\x0a").is_err());
+        let kinds_to_come = [0xfa, 0x01, 0x00];
+        assert!(decode_record(&kinds_to_come).unwrap_err().to_string().contains("does not know"));
+    }
+}

@@ -1,0 +1,363 @@
+//! The journal as one SQLite file: embedded, transactional, and readable with the `sqlite3` tool while it is in use.
+//!
+//! Write-ahead logging; a plain commit reaches the operating system (it survives SIGKILL), a synced one the disk (it
+//! survives a power loss, and so do all before it). A lock on `FILE.lock` keeps a second live coordinator out, and
+//! the epoch in `meta` keeps out one that believes to be alive.
+
+mod schema;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::GenerationSummary;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+
+use super::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};
+use super::{Journal, JournalError, StoredEvent};
+use crate::engine::effect::Transaction;
+use crate::run::record::{Created, Record, StoredRun, Write};
+
+/// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    store: String,
+    connection: Connection,
+    epoch: u64,
+    /// Whether commits are synced at the moment.
+    syncing: bool,
+    /// Held as long as the journal is open.
+    _lock: File,
+}
+
+impl SqliteJournal {
+    /// Opens or creates the journal at `path`, for this process alone.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let store = path.display().to_string();
+        // One file, one lock, by whichever link it is reached. A file that is not there yet has no links.
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let lock_path = lock_path(path);
+        let locked_before = lock_path.exists();
+        let lock = lock(path, &lock_path, &store)?;
+        let opened = Self::open_locked(path, store, lock);
+        if opened.as_ref().is_err_and(|error| !error.is_transient()) && !locked_before {
+            // What is no journal of ours is left as it was found; that it could not be tidied up helps nobody.
+            let _ = std::fs::remove_file(lock_path);
+        }
+        opened
+    }
+
+    fn open_locked(path: &Path, store: String, lock: File) -> Result<Self, JournalError> {
+        let explain = |error: &rusqlite::Error| explain(&store, error);
+        let connection = Connection::open(path).map_err(|error| explain(&error))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| explain(&error))?;
+        schema::prepare(&connection, &store)?;
+        let epoch = schema::raise_epoch(&connection).map_err(|error| explain(&error))?;
+        Ok(Self { store, connection, epoch, syncing: true, _lock: lock })
+    }
+
+    /// Refuses to let the file grow above `bytes`, as if the disk were full. A size below the present one stops growth.
+    pub fn limit_size(&mut self, bytes: u64) -> Result<(), JournalError> {
+        let explain = |error| explain(&self.store, &error);
+        let page: i64 =
+            self.connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(explain)?;
+        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+        self.connection
+            .pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))
+            .map_err(explain)
+    }
+
+    fn corrupt(&self, problem: impl std::fmt::Display) -> JournalError {
+        JournalError::Corrupt { store: self.store.clone(), problem: problem.to_string() }
+    }
+
+    fn load_run(&self, run: RunId, created: Created, sequence: u64) -> Result<StoredRun, JournalError> {
+        let name = run.to_string();
+        let explain = |error| explain(&self.store, &error);
+        let blobs = |sql: &str| -> Result<Vec<Vec<u8>>, JournalError> {
+            let mut statement = self.connection.prepare(sql).map_err(explain)?;
+            let rows = statement.query_map([&name], |row| row.get(0)).map_err(explain)?;
+            rows.collect::<Result<_, _>>().map_err(explain)
+        };
+        let last = blobs("SELECT record FROM generations WHERE run = ?1 ORDER BY generation DESC LIMIT 1")?;
+        let last = last.first().map(|bytes| self.summary(bytes)).transpose()?;
+        let snapshots = blobs("SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC LIMIT 2")?;
+        let snapshots = snapshots.iter().rev().map(|bytes| decode_snapshot(bytes));
+        let records =
+            blobs("SELECT record FROM records WHERE run = ?1 AND kind <> 'created' ORDER BY sequence")?;
+        let records = records.iter().map(|bytes| decode_record(bytes));
+        let in_run = |error| self.corrupt(format!("run {run}: {error}"));
+        Ok(StoredRun {
+            run,
+            created,
+            last,
+            snapshots: snapshots.collect::<Result<_, _>>().map_err(in_run)?,
+            records: records.collect::<Result<_, _>>().map_err(in_run)?,
+            sequence,
+        })
+    }
+
+    fn summary(&self, bytes: &[u8]) -> Result<GenerationSummary, JournalError> {
+        match decode_record(bytes).map_err(|error| self.corrupt(error))? {
+            Record::GenerationClosed(summary) => Ok(*summary),
+            _ => Err(self.corrupt("a generation's row holds another kind of record")),
+        }
+    }
+}
+
+/// `FILE.lock`
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Locks `FILE.lock` for the life of the returned file. The journal itself cannot be locked so: closing any other
+/// handle on it would drop SQLite's own locks.
+fn lock(path: &Path, lock_path: &Path, store: &str) -> Result<File, JournalError> {
+    let unavailable = |error: std::io::Error, what: &str| JournalError::Unavailable {
+        store: store.to_owned(),
+        problem: format!("{what}: {error}"),
+    };
+    if path.is_dir() {
+        let problem = "is a directory; a journal is a file".to_owned();
+        return Err(JournalError::Corrupt { store: store.to_owned(), problem });
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(lock_path);
+    let file = file.map_err(|error| unavailable(error, "its lock file cannot be made"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { store: store.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(unavailable(error, "it cannot be locked")),
+    }
+}
+
+/// What an error of SQLite means to whoever runs the coordinator.
+fn explain(store: &str, error: &rusqlite::Error) -> JournalError {
+    let store = store.to_owned();
+    let unavailable =
+        |problem: &str| JournalError::Unavailable { store: store.clone(), problem: problem.into() };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => unavailable("no space left on the disk"),
+        Some(ErrorCode::ReadOnly) => unavailable("the file is read-only"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            unavailable("another program has locked the file")
+        }
+        Some(ErrorCode::NotADatabase) => JournalError::Corrupt {
+            store,
+            problem: "is not a hebbian journal (not an SQLite database, or its beginning is damaged)".into(),
+        },
+        Some(ErrorCode::DatabaseCorrupt) => JournalError::Corrupt {
+            store,
+            problem: format!("the journal is damaged ({error}); restore it from a copy"),
+        },
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            unavailable(&format!("it cannot be read or written ({error})"))
+        }
+        _ => JournalError::Corrupt { store, problem: error.to_string() },
+    }
+}
+
+fn write(transaction: &rusqlite::Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
+    match write {
+        Write::Record { run, sequence, record } => {
+            write_record(transaction, &run.to_string(), *sequence as i64, record)
+        }
+        Write::Snapshot { run, snapshot } => {
+            let run = run.to_string();
+            let needed = snapshot.closed.0.saturating_sub(1);
+            transaction
+                .prepare_cached("INSERT INTO snapshots (run, closed, snapshot) VALUES (?1, ?2, ?3)")?
+                .execute(params![run, snapshot.closed.0, encode_snapshot(snapshot)])?;
+            transaction
+                .prepare_cached("DELETE FROM snapshots WHERE run = ?1 AND closed < ?2")?
+                .execute(params![run, needed])?;
+            transaction
+                .prepare_cached(
+                    "DELETE FROM records WHERE run = ?1 AND kind = 'settled' AND generation < ?2",
+                )?
+                .execute(params![run, needed])?;
+            Ok(())
+        }
+        Write::Delete { run } => {
+            for table in ["records", "generations", "snapshots", "runs"] {
+                transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.to_string()])?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn write_record(
+    transaction: &rusqlite::Transaction<'_>,
+    run: &str,
+    sequence: i64,
+    record: &Record,
+) -> rusqlite::Result<()> {
+    let bytes = encode_record(record);
+    if let Record::Created(created) = record {
+        transaction
+            .prepare_cached(
+                "INSERT INTO runs (run, name, state, spec, request_id, created_unix_ms) \
+                 VALUES (?1, ?2, 'running', ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                run,
+                created.spec.name,
+                created.spec.to_toml(),
+                created.request_id,
+                created.created_unix_ms as i64
+            ])?;
+    }
+    if let Record::StateChanged { state, .. } = record {
+        transaction
+            .prepare_cached("UPDATE runs SET state = ?2 WHERE run = ?1")?
+            .execute(params![run, state.name()])?;
+    }
+    if let Record::GenerationClosed(summary) = record {
+        transaction
+            .prepare_cached(
+                "INSERT INTO generations (run, generation, sequence, updates, best, median, diverged, evaluations, \
+                 episodes, elapsed_s, step_size, digest, record) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                run,
+                summary.generation.0,
+                sequence,
+                summary.updates,
+                summary.best.map(f64::from),
+                summary.median.map(f64::from),
+                summary.diverged,
+                summary.evaluations as i64,
+                summary.episodes as i64,
+                summary.elapsed.as_secs_f64(),
+                summary.search.step_size,
+                summary.digest.to_string(),
+                bytes
+            ])?;
+        return Ok(());
+    }
+    let (kind, generation) = match record {
+        Record::Created(_) => ("created", None),
+        Record::FingerprintTaken { .. } => ("fingerprint_taken", None),
+        Record::Settled(settled) => ("settled", Some(settled.generation.0)),
+        Record::GenerationClosed(_) => unreachable!("has a table of its own"),
+        Record::TimeLimit { generation } => ("time_limit", Some(generation.0)),
+        Record::StateChanged { .. } => ("state_changed", None),
+        Record::NumericsChanged { generation, .. } => ("numerics_changed", Some(generation.0)),
+        Record::Note { .. } => ("note", None),
+    };
+    transaction
+        .prepare_cached(
+            "INSERT INTO records (run, sequence, kind, generation, record) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![run, sequence, kind, generation, bytes])?;
+    Ok(())
+}
+
+impl Journal for SqliteJournal {
+    fn store(&self) -> &str {
+        &self.store
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+        let explain = |error| explain(&self.store, &error);
+        let sql = "SELECT runs.run, records.record, \
+                   max((SELECT max(sequence) FROM records AS r WHERE r.run = runs.run), \
+                   coalesce((SELECT max(sequence) FROM generations AS g WHERE g.run = runs.run), 0)) \
+                   FROM runs JOIN records ON records.run = runs.run AND records.kind = 'created' \
+                   ORDER BY runs.number";
+        let mut statement = self.connection.prepare(sql).map_err(explain)?;
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
+        };
+        let rows = statement.query_map([], row).map_err(explain)?;
+        let mut runs = Vec::new();
+        for row in rows {
+            let (name, bytes, sequence) = row.map_err(explain)?;
+            let run: RunId = name.parse().map_err(|error| self.corrupt(error))?;
+            let in_run = |error| self.corrupt(format!("run {run}: {error}"));
+            let Record::Created(created) = decode_record(&bytes).map_err(in_run)? else {
+                return Err(self.corrupt(format!("run {run} does not begin with its creation")));
+            };
+            runs.push(self.load_run(run, created, sequence as u64)?);
+        }
+        Ok(runs)
+    }
+
+    fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
+        let store = &self.store;
+        let explain = |error| explain(store, &error);
+        if sync != self.syncing {
+            let level = if sync { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level).map_err(explain)?;
+            self.syncing = sync;
+        }
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
+        let found = schema::epoch(&transaction).map_err(explain)?;
+        if found != self.epoch {
+            return Err(JournalError::Superseded { store: store.clone(), ours: self.epoch, found });
+        }
+        for record in transactions.iter().flat_map(|transaction| &transaction.writes) {
+            write(&transaction, record).map_err(explain)?;
+        }
+        transaction.commit().map_err(explain)
+    }
+
+    fn generations(
+        &mut self,
+        run: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, JournalError> {
+        let explain = |error| explain(&self.store, &error);
+        let sql =
+            "SELECT record FROM generations WHERE run = ?1 AND generation >= ?2 ORDER BY generation LIMIT ?3";
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let rows = statement.query_map(params![run.to_string(), from.0, limit], |row| row.get(0));
+        let rows: Vec<Vec<u8>> = rows.map_err(explain)?.collect::<Result<_, _>>().map_err(explain)?;
+        rows.iter().map(|bytes| self.summary(bytes)).collect()
+    }
+
+    fn events(
+        &mut self,
+        run: RunId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        let explain = |error| explain(&self.store, &error);
+        let sql = "SELECT sequence, record FROM records \
+                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 AND kind <> 'settled' \
+                   UNION ALL SELECT sequence, record FROM generations \
+                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
+                   ORDER BY sequence LIMIT ?4";
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let range = params![
+            run.to_string(),
+            i64::try_from(after).unwrap_or(i64::MAX),
+            i64::try_from(up_to).unwrap_or(i64::MAX),
+            limit
+        ];
+        let rows = statement
+            .query_map(range, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .map_err(explain)?;
+        let mut events = Vec::new();
+        for row in rows {
+            let (sequence, bytes) = row.map_err(explain)?;
+            let record = decode_record(&bytes).map_err(|error| self.corrupt(error))?;
+            events.extend(record.event().map(|event| (sequence as u64, event)));
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,487 @@
+//! One run as a state machine over its records.
+//!
+//! The state changes only in `Run::apply`, and live runs and recovered ones go through the same lines: a live run
+//! applies a record when it hands it to the journal, a recovered one when it reads it. Verdicts are taken in task
+//! order and told in candidate order, so the order in which outcomes arrive cannot be seen in the result.
+
+pub mod record;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::Settlement;
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::progress::{GenerationSummary, RunProgress, RunResult, RunState, StopReason};
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::time::Timestamp;
+
+use crate::strategy::{self, Strategy, StrategyError, StrategySnapshot, stop};
+use record::{Created, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
+
+/// Notes that a run keeps for people who ask; the journal keeps all.
+const NOTES_MAX: usize = 32;
+
+/// Why records do not make a run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The strategy refused.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// The journalled spec is not one that this program accepts.
+    #[error("run {run}: {problem}")]
+    Stored {
+        /// The run.
+        run: RunId,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Episode {
+    Open,
+    /// A fitness, or `None` if it diverged.
+    Settled(Option<Fitness>),
+}
+
+/// The generation that episodes are out for.
+struct OpenGeneration {
+    genomes: Vec<Arc<Genome>>,
+    blocks: Vec<BlockIndex>,
+    /// By candidate and task.
+    outcomes: Vec<Episode>,
+    settled: u32,
+    compute_time: Duration,
+}
+
+impl OpenGeneration {
+    fn ask(strategy: &dyn Strategy, tasks: u32) -> Self {
+        let candidates = strategy.ask();
+        let outcomes = vec![Episode::Open; candidates.len() * tasks as usize];
+        let blocks = candidates.iter().map(|candidate| candidate.block).collect();
+        let genomes = candidates.into_iter().map(|candidate| Arc::new(candidate.genome)).collect();
+        Self { genomes, blocks, outcomes, settled: 0, compute_time: Duration::ZERO }
+    }
+}
+
+/// See the module.
+pub struct Run {
+    id: RunId,
+    created: Created,
+    tasks: u32,
+    layout: GenomeLayout,
+    layout_digest: Digest,
+    spec_digest: Digest,
+    strategy: Box<dyn Strategy>,
+    state: RunState,
+    /// Index of the open generation.
+    generation: GenerationIndex,
+    open: OpenGeneration,
+    evaluations: u64,
+    episodes: u64,
+    best: Option<(Genome, Fitness)>,
+    last: Option<GenerationSummary>,
+    fingerprint: Option<Digest>,
+    time_limit: Option<GenerationIndex>,
+    notes: VecDeque<String>,
+    sequence: u64,
+    /// Running time up to the last record that says so, and since when the run has been running on.
+    elapsed: Duration,
+    running_since: Option<Timestamp>,
+}
+
+impl Run {
+    /// A new run; its first record goes to `out`.
+    pub fn create(now: Timestamp, id: RunId, created: Created, out: &mut Vec<Write>) -> Self {
+        let mut run = Self::begin(now, id, created.clone());
+        run.write(Record::Created(created), out);
+        run
+    }
+
+    fn begin(now: Timestamp, id: RunId, created: Created) -> Self {
+        let spec = &created.spec;
+        let strategy = strategy::build(spec);
+        let tasks = spec.tasks_per_generation();
+        let layout = spec.layout();
+        Self {
+            id,
+            tasks,
+            layout_digest: layout.digest(),
+            layout,
+            spec_digest: spec.digest(),
+            open: OpenGeneration::ask(strategy.as_ref(), tasks),
+            strategy,
+            created,
+            state: RunState::Running,
+            generation: GenerationIndex(0),
+            evaluations: 0,
+            episodes: 0,
+            best: None,
+            last: None,
+            fingerprint: None,
+            time_limit: None,
+            notes: VecDeque::new(),
+            sequence: 0,
+            elapsed: Duration::ZERO,
+            running_since: Some(now),
+        }
+    }
+
+    /// The run that a journal holds. New records, if the recovery found something to say, go to `out`.
+    ///
+    /// It starts from the last snapshot but replays the generation before it, where the journal still has it: if
+    /// that gives another state, this machine's arithmetic differs from the one that ran before.
+    pub fn recover(now: Timestamp, stored: StoredRun, out: &mut Vec<Write>) -> Result<Self, RunError> {
+        let StoredRun { run: id, created, last, snapshots, records, sequence } = stored;
+        let refuse = |problem: String| RunError::Stored { run: id, problem };
+        created.spec.validate().map_err(|error| refuse(error.to_string()))?;
+        let mut run = Self::begin(now, id, created);
+        run.sequence = sequence;
+        let mut snapshots = snapshots.into_iter().rev();
+        let latest = snapshots.next();
+        let mut replayed = None;
+        if let Some(latest) = &latest {
+            let before = snapshots.next();
+            let start = before.as_ref().map_or(GenerationIndex(0), |snapshot| snapshot.closed);
+            if start.next() == latest.closed {
+                if let Some(before) = &before {
+                    run.restore(before)?;
+                }
+                for record in &records {
+                    if matches!(record, Record::Settled(_)) {
+                        run.apply(now, record);
+                    }
+                }
+                if run.is_complete() {
+                    run.tell()?;
+                    replayed = Some(run.strategy.snapshot().digest());
+                }
+            }
+            run.restore(latest)?;
+        }
+        match (&latest, &last) {
+            (Some(latest), Some(last)) if latest.closed == last.generation.next() => {}
+            (None, None) => {}
+            _ => {
+                return Err(refuse("its last snapshot does not belong to its last closed generation".into()));
+            }
+        }
+        if let Some(last) = last {
+            run.evaluations = last.evaluations;
+            run.episodes = last.episodes;
+            run.elapsed = last.elapsed;
+            run.last = Some(last);
+        }
+        for record in &records {
+            run.apply(now, record);
+        }
+        if let (Some(latest), Some(replayed)) = (latest, replayed)
+            && latest.digest != replayed
+        {
+            let generation = GenerationIndex(latest.closed.0 - 1);
+            let record = Record::NumericsChanged { generation, journalled: latest.digest, replayed };
+            run.commit(now, record, out);
+        }
+        Ok(run)
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
+        let state = StrategySnapshot::from_bytes(&snapshot.strategy)?;
+        self.strategy = strategy::restore(&self.created.spec, &state)?;
+        self.generation = snapshot.closed;
+        self.best.clone_from(&snapshot.best);
+        self.open = OpenGeneration::ask(self.strategy.as_ref(), self.tasks);
+        Ok(())
+    }
+
+    /// Applies a record and hands it to the journal.
+    pub fn commit(&mut self, now: Timestamp, record: Record, out: &mut Vec<Write>) {
+        self.apply(now, &record);
+        self.write(record, out);
+    }
+
+    fn write(&mut self, record: Record, out: &mut Vec<Write>) {
+        self.sequence += 1;
+        out.push(Write::Record { run: self.id, sequence: self.sequence, record });
+    }
+
+    /// The one place where records change the state. What does not fit (another generation, an episode that has
+    /// settled) changes nothing.
+    fn apply(&mut self, now: Timestamp, record: &Record) {
+        match record {
+            Record::GenerationClosed(summary) => {
+                self.evaluations = summary.evaluations;
+                self.episodes = summary.episodes;
+                self.elapsed = summary.elapsed;
+                self.running_since = self.running_since.map(|_| now);
+                self.last = Some((**summary).clone());
+            }
+            Record::FingerprintTaken { fingerprint, .. } => self.fingerprint = Some(*fingerprint),
+            Record::TimeLimit { generation } => self.time_limit = Some(*generation),
+            Record::Settled(settled) => self.settle(settled),
+            Record::StateChanged { state, elapsed } => {
+                self.state = state.clone();
+                self.elapsed = self.elapsed.max(*elapsed);
+                self.running_since = (*state == RunState::Running).then_some(now);
+            }
+            // The first is what a run begins from, see `begin`; the others are notes.
+            Record::Created(_) | Record::NumericsChanged { .. } | Record::Note { .. } => {}
+        }
+        if let Some(note) = record.note() {
+            if self.notes.len() == NOTES_MAX {
+                self.notes.pop_front();
+            }
+            self.notes.push_back(note);
+        }
+    }
+
+    fn settle(&mut self, settled: &Settled) {
+        if settled.generation != self.generation || settled.purpose != EpisodePurpose::Search {
+            return;
+        }
+        for episode in &settled.episodes {
+            let Some(place) = self.place(episode.candidate, episode.task) else { continue };
+            let outcome = &mut self.open.outcomes[place];
+            if *outcome == Episode::Open {
+                *outcome = Episode::Settled(episode.fitness);
+                self.open.settled += 1;
+            }
+        }
+        self.open.compute_time = self.open.compute_time.saturating_add(settled.compute_time);
+    }
+
+    fn place(&self, candidate: CandidateIndex, task: TaskIndex) -> Option<usize> {
+        (candidate.as_usize() < self.open.genomes.len() && task.0 < self.tasks)
+            .then(|| candidate.as_usize() * self.tasks as usize + task.as_usize())
+    }
+
+    /// The record of settlements that a scheduler accepted.
+    pub fn settled_record(&self, settlements: &[Settlement]) -> Record {
+        let episodes = settlements.iter().filter_map(|settlement| {
+            let fitness = settlement.outcome.settled()?;
+            Some(SettledEpisode { candidate: settlement.candidate, task: settlement.task, fitness })
+        });
+        Record::Settled(Settled {
+            generation: self.generation,
+            purpose: EpisodePurpose::Search,
+            episodes: episodes.collect(),
+            compute_time: settlements
+                .iter()
+                .fold(Duration::ZERO, |sum, settlement| sum.saturating_add(settlement.compute_time)),
+        })
+    }
+
+    /// Whether every episode of the open generation has an outcome.
+    pub fn is_complete(&self) -> bool {
+        self.open.settled as usize == self.open.outcomes.len()
+    }
+
+    /// Verdicts over the open generation's candidates, told to the strategy; the best sample is remembered.
+    fn tell(&mut self) -> Result<Vec<Verdict>, StrategyError> {
+        let by_candidate = self.open.outcomes.chunks(self.tasks as usize);
+        let verdicts: Vec<Verdict> = by_candidate
+            .map(|outcomes| {
+                let outcomes = outcomes.iter().map(|outcome| match outcome {
+                    Episode::Settled(fitness) => *fitness,
+                    Episode::Open => unreachable!("only complete generations are told"),
+                });
+                Verdict::of(outcomes).expect("a generation has tasks")
+            })
+            .collect();
+        self.strategy.tell(&verdicts)?;
+        for (genome, verdict) in self.open.genomes.iter().zip(&verdicts) {
+            if let Some(fitness) = verdict.fitness()
+                && self.best.as_ref().is_none_or(|(_, best)| fitness > *best)
+            {
+                self.best = Some(((**genome).clone(), fitness));
+            }
+        }
+        Ok(verdicts)
+    }
+
+    /// Closes the complete generation and opens the next; the summary and the snapshot go to `out` together.
+    pub fn close(&mut self, now: Timestamp, out: &mut Vec<Write>) -> Result<(), RunError> {
+        debug_assert!(self.is_complete(), "only complete generations are closed");
+        let verdicts = self.tell()?;
+        let snapshot = self.strategy.snapshot();
+        let digest = snapshot.digest();
+        let mut ranked = verdicts.clone();
+        ranked.sort_unstable();
+        let diverged = verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32;
+        let summary = GenerationSummary {
+            generation: self.generation,
+            updates: self.created.spec.evaluation.updates(self.generation.0),
+            best: ranked.last().and_then(|verdict| verdict.fitness()),
+            median: median(&ranked),
+            diverged,
+            evaluations: self.evaluations + verdicts.len() as u64,
+            episodes: self.episodes + self.open.outcomes.len() as u64,
+            compute_time: self.open.compute_time,
+            elapsed: self.elapsed_at(now),
+            search: self.strategy.summary(),
+            digest,
+        };
+        self.commit(now, Record::GenerationClosed(Box::new(summary)), out);
+        self.generation = self.generation.next();
+        let best = self.best.clone();
+        let snapshot = Snapshot { closed: self.generation, strategy: snapshot.to_bytes(), digest, best };
+        out.push(Write::Snapshot { run: self.id, snapshot });
+        self.open = OpenGeneration::ask(self.strategy.as_ref(), self.tasks);
+        Ok(())
+    }
+
+    /// Why the search should end before the open generation. Reaching the time limit is a record of its own.
+    pub fn stop_reason(&mut self, now: Timestamp, out: &mut Vec<Write>) -> Option<StopReason> {
+        let spec = Arc::clone(&self.created.spec);
+        let best = self.best.as_ref().map(|(_, fitness)| *fitness);
+        let reason = self.strategy.stop_reason().filter(|_| self.generation.0 > 0);
+        let limit = stop::limit_reached(&spec.stop, self.generation.0, self.evaluations, best);
+        if let Some(reason) = limit.or(reason) {
+            return Some(reason);
+        }
+        let limit = Duration::from_secs(spec.stop.time_limit_s?);
+        let last = GenerationIndex(self.generation.0.checked_sub(1)?);
+        if self.time_limit.is_none() && self.elapsed_at(now) >= limit {
+            self.commit(now, Record::TimeLimit { generation: last }, out);
+        }
+        self.time_limit.filter(|generation| *generation <= last).map(|_| StopReason {
+            criterion: "time_limit".into(),
+            detail: format!("{:.0} s (limit {} s)", self.elapsed_at(now).as_secs_f64(), limit.as_secs()),
+        })
+    }
+
+    /// Time for which the run has been running.
+    fn elapsed_at(&self, now: Timestamp) -> Duration {
+        self.elapsed + self.running_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Changes the state; nothing if it is the same already.
+    pub fn change_state(&mut self, now: Timestamp, state: RunState, out: &mut Vec<Write>) {
+        if self.state != state {
+            let elapsed = self.elapsed_at(now);
+            self.commit(now, Record::StateChanged { state, elapsed }, out);
+        }
+    }
+
+    /// Records a note, unless it stands among the last ones already.
+    pub fn note(&mut self, now: Timestamp, text: String, out: &mut Vec<Write>) {
+        if !self.notes.contains(&text) {
+            self.commit(now, Record::Note { text }, out);
+        }
+    }
+
+    /// Whether an episode of the open generation has an outcome.
+    pub fn has_settled(&self, candidate: CandidateIndex, task: TaskIndex) -> bool {
+        self.place(candidate, task).is_some_and(|place| self.open.outcomes[place] != Episode::Open)
+    }
+
+    /// The id.
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// The spec.
+    pub fn spec(&self) -> &Arc<RunSpec> {
+        &self.created.spec
+    }
+
+    /// The digest of the spec.
+    pub fn spec_digest(&self) -> Digest {
+        self.spec_digest
+    }
+
+    /// How the run began.
+    pub fn created(&self) -> &Created {
+        &self.created
+    }
+
+    /// The state.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The open generation.
+    pub fn generation(&self) -> GenerationIndex {
+        self.generation
+    }
+
+    /// Tasks of each block.
+    pub fn tasks(&self) -> u32 {
+        self.tasks
+    }
+
+    /// The block of each candidate of the open generation.
+    pub fn blocks(&self) -> &[BlockIndex] {
+        &self.open.blocks
+    }
+
+    /// The genome of a candidate of the open generation.
+    pub fn genome(&self, candidate: CandidateIndex) -> &Arc<Genome> {
+        &self.open.genomes[candidate.as_usize()]
+    }
+
+    /// The digest of the genomes' layout.
+    pub fn layout_digest(&self) -> Digest {
+        self.layout_digest
+    }
+
+    /// The numerics fingerprint that workers must have.
+    pub fn fingerprint(&self) -> Option<Digest> {
+        self.fingerprint
+    }
+
+    /// The sequence number of the last record.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How the run stands. `leased` and `eligible_workers` are the scheduler's to say and are 0 here.
+    pub fn progress(&self) -> RunProgress {
+        RunProgress {
+            run: self.id,
+            name: self.created.spec.name.clone(),
+            spec_digest: self.spec_digest,
+            state: self.state.clone(),
+            generation: self.generation,
+            generations_limit: self.created.spec.stop.generations,
+            settled: self.open.settled,
+            episodes: self.open.outcomes.len() as u32,
+            leased: 0,
+            eligible_workers: 0,
+            best: self.best.as_ref().map(|(_, fitness)| *fitness),
+            last: self.last.clone(),
+            created_unix_ms: self.created.created_unix_ms,
+            fingerprint: self.fingerprint,
+            notes: self.notes.iter().cloned().collect(),
+            sequence: self.sequence,
+        }
+    }
+
+    /// What the run has found.
+    pub fn result(&self) -> RunResult {
+        RunResult {
+            run: self.id,
+            spec: (*self.created.spec).clone(),
+            state: self.state.clone(),
+            generations: self.generation.0,
+            mean: self.strategy.mean(),
+            best: self.best.clone(),
+            layout: self.layout.clone(),
+        }
+    }
+}
+
+/// The median fitness of verdicts ranked worst to best; `None` if it falls on a diverged one.
+fn median(ranked: &[Verdict]) -> Option<Fitness> {
+    let upper = ranked.get(ranked.len() / 2)?.fitness()?;
+    if ranked.len() % 2 == 1 {
+        return Some(upper);
+    }
+    let lower = ranked[ranked.len() / 2 - 1].fitness()?;
+    Fitness::new(f64::midpoint(lower.get(), upper.get())).ok()
+}

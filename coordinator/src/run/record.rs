@@ -1,0 +1,182 @@
+//! What is journalled of a run, in the domain's words. `journal::codec` puts it on the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState};
+use hebbian_shared::spec::RunSpec;
+
+/// One change of a run's state. Applying a run's records in order gives the run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// The run exists. Always the first record.
+    Created(Created),
+    /// Only workers whose canonical episodes have this digest may work on the run.
+    FingerprintTaken {
+        /// The digest.
+        fingerprint: Digest,
+        /// The name of the worker it was taken from.
+        worker: String,
+    },
+    /// Episodes of the open generation have outcomes.
+    Settled(Settled),
+    /// All episodes of the open generation have settled and the strategy was told.
+    GenerationClosed(Box<GenerationSummary>),
+    /// The time limit was reached: this is the last generation.
+    TimeLimit {
+        /// Which.
+        generation: GenerationIndex,
+    },
+    /// The run was paused, resumed, finished or cancelled.
+    StateChanged {
+        /// The state from now on.
+        state: RunState,
+        /// How long the run had been running.
+        elapsed: Duration,
+    },
+    /// Replaying a generation on this machine gave another state than the one journalled; the run goes on from the
+    /// journalled one.
+    NumericsChanged {
+        /// Which generation.
+        generation: GenerationIndex,
+        /// The digest of the strategy's state as it was journalled.
+        journalled: Digest,
+        /// The digest that the replay gave.
+        replayed: Digest,
+    },
+    /// Something people should know.
+    Note {
+        /// What.
+        text: String,
+    },
+}
+
+/// How a run began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created {
+    /// All that determines its result, defaults resolved.
+    pub spec: Arc<RunSpec>,
+    /// The client's name for the creation; empty for none.
+    pub request_id: String,
+    /// When, in milliseconds since 1970 UTC.
+    pub created_unix_ms: u64,
+}
+
+/// Outcomes of episodes of one generation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// Which generation.
+    pub generation: GenerationIndex,
+    /// What the episodes were for.
+    pub purpose: EpisodePurpose,
+    /// The episodes. Their block is the candidate's.
+    pub episodes: Vec<SettledEpisode>,
+    /// Time that threads computed on them, summed.
+    pub compute_time: Duration,
+}
+
+/// One episode's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledEpisode {
+    /// The candidate.
+    pub candidate: CandidateIndex,
+    /// The task.
+    pub task: TaskIndex,
+    /// Its fitness; `None` if it diverged.
+    pub fitness: Option<Fitness>,
+}
+
+/// The search's whole state between two generations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// How many generations are closed, which is the index of the next one.
+    pub closed: GenerationIndex,
+    /// The strategy's state, as the strategy writes it.
+    pub strategy: Vec<u8>,
+    /// The digest of the strategy's state.
+    pub digest: Digest,
+    /// The best sample told so far.
+    pub best: Option<(Genome, Fitness)>,
+}
+
+/// What a journal gives back of a run: enough to go on, not its history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRun {
+    /// The run.
+    pub run: RunId,
+    /// How it began.
+    pub created: Created,
+    /// The last closed generation.
+    pub last: Option<GenerationSummary>,
+    /// The last snapshots, oldest first; at most two.
+    pub snapshots: Vec<Snapshot>,
+    /// All other records in order, except settlements before the older snapshot. Settlements may stand after the
+    /// others.
+    pub records: Vec<Record>,
+    /// The sequence number of the run's last record.
+    pub sequence: u64,
+}
+
+/// Something to be written to the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A record.
+    Record {
+        /// Of which run.
+        run: RunId,
+        /// Increases from record to record of a run, from 1.
+        sequence: u64,
+        /// The record.
+        record: Record,
+    },
+    /// A snapshot. Those before the last two, and the settlements that only they need, may be forgotten.
+    Snapshot {
+        /// Of which run.
+        run: RunId,
+        /// The snapshot.
+        snapshot: Snapshot,
+    },
+    /// All of a run is to be forgotten.
+    Delete {
+        /// Which run.
+        run: RunId,
+    },
+}
+
+impl Record {
+    /// What watchers are told of the record; `None` if nothing.
+    pub fn event(&self) -> Option<RunEvent> {
+        match self {
+            Self::GenerationClosed(summary) => Some(RunEvent::Generation((**summary).clone())),
+            Self::StateChanged { state, .. } => Some(RunEvent::State(state.clone())),
+            Self::Created(_) => Some(RunEvent::State(RunState::Running)),
+            Self::Settled(_) => None,
+            other => other.note().map(RunEvent::Note),
+        }
+    }
+
+    /// The record as a note for people; `None` for those that are more than that.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::FingerprintTaken { fingerprint, worker } => {
+                Some(format!("numerics fingerprint {} taken from worker {worker}", fingerprint.short()))
+            }
+            Self::TimeLimit { generation } => Some(format!("time limit reached in generation {generation}")),
+            Self::NumericsChanged { generation, journalled, replayed } => Some(format!(
+                "numerics changed: replaying generation {generation} gave state {} instead of {}; going on from the \
+                 stored state",
+                replayed.short(),
+                journalled.short()
+            )),
+            Self::Note { text } => Some(text.clone()),
+            Self::Created(_) | Self::Settled(_) | Self::GenerationClosed(_) | Self::StateChanged { .. } => {
+                None
+            }
+        }
+    }
+}

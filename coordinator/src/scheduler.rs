@@ -1,0 +1,562 @@
+//! Who computes which episode: workers, leases, attempts, hedges, credit, and fairness between runs.
+//!
+//! Pure: it is given the time and answers with [`Action`]s. It knows nothing of genomes, fitness or journals. After
+//! every event holds what [`Scheduler::check_invariants`] checks: an open episode is queued or leased, at most twice
+//! and then to two workers; leases are held by attached workers; nobody holds more than its credit; an episode
+//! settles exactly once.
+
+mod dispatch;
+mod settings;
+mod work;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hebbian_shared::dispatch::{Report, Settlement};
+use hebbian_shared::episode::{EpisodePurpose, Outcome};
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::time::Timestamp;
+
+pub use settings::Settings;
+use work::{LeaseId, Settling, Work};
+use worker::{Bar, Recent, Worker};
+
+/// How often leases are compared with the clock while some may be overdue.
+const HEDGE_CHECK: Duration = Duration::from_millis(25);
+/// The largest multiple of the usual turnaround that a lease may last before it counts as lost; doubles with each loss.
+const OVERDUE_TURNAROUNDS: u32 = 20;
+/// The most workers' outstanding compute time that is believed of one settlement.
+const COMPUTE_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What the scheduler wants done or known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Give episodes to a worker.
+    Dispatch {
+        /// To whom.
+        worker: WorkerId,
+        /// Of which run.
+        run: RunId,
+        /// Of which generation.
+        generation: GenerationIndex,
+        /// What for.
+        purpose: EpisodePurpose,
+        /// Of which block.
+        block: BlockIndex,
+        /// Which, task by task.
+        episodes: Vec<(CandidateIndex, TaskIndex)>,
+        /// Whether others work on the same episodes.
+        hedge: bool,
+    },
+    /// Tell a worker that it need not finish what it holds.
+    Withdraw {
+        /// Whom.
+        worker: WorkerId,
+        /// Of which run.
+        run: RunId,
+        /// Up to which generation; `None` for the whole run.
+        up_to: Option<GenerationIndex>,
+    },
+    /// A worker was not heard of in time and has been detached.
+    Expired {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// An episode's attempts are exhausted: the run cannot go on by itself.
+    Exhausted {
+        /// The run.
+        run: RunId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A worker may no longer work on a run.
+    Barred {
+        /// The run.
+        run: RunId,
+        /// The worker.
+        worker: WorkerId,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// A worker's load and pace, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// Episodes it holds.
+    pub leased: u32,
+    /// Episodes it may hold.
+    pub credit: u32,
+    /// Episodes it settled.
+    pub settled: u64,
+    /// Errors it reported.
+    pub errors: u64,
+    /// Median compute time of its recent episodes.
+    pub episode_time: Option<Duration>,
+    /// When it attached.
+    pub attached: Timestamp,
+    /// Whether it is leaving.
+    pub draining: bool,
+    /// Runs it may not work on, with the reason.
+    pub barred: Vec<(RunId, String)>,
+}
+
+#[derive(Debug, Default)]
+struct RunEntry {
+    work: Option<Work>,
+    paused: bool,
+    /// Worker time spent on the run and expected to be, since it joined; joins at the others' level.
+    used: Duration,
+    /// From a batch's dispatch to the report of its episodes.
+    turnaround: Recent,
+    compute: Recent,
+}
+
+impl RunEntry {
+    fn queued(&self) -> u32 {
+        if self.paused { 0 } else { self.work.as_ref().map_or(0, Work::queued) }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Scheduler {
+    settings: Settings,
+    workers: BTreeMap<WorkerId, Worker>,
+    runs: BTreeMap<RunId, RunEntry>,
+    /// Workers with an idle thread.
+    idle: BTreeSet<WorkerId>,
+    /// Workers that can take work in advance; contains `idle`.
+    ready: BTreeSet<WorkerId>,
+    threads: u32,
+    next_expiry_check: Timestamp,
+    next_hedge_check: Timestamp,
+    settled: u64,
+}
+
+impl Scheduler {
+    /// Without workers and runs.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            workers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            threads: 0,
+            next_expiry_check: Timestamp::default(),
+            next_hedge_check: Timestamp::default(),
+            settled: 0,
+        }
+    }
+
+    /// A worker has come. Bar it from runs before the next [`Scheduler::dispatch`].
+    pub fn attach(&mut self, now: Timestamp, worker: WorkerId, threads: u32) {
+        debug_assert!(!self.workers.contains_key(&worker), "worker ids are never used twice");
+        self.threads += threads.max(1);
+        self.workers.insert(worker, Worker::new(now, threads.max(1)));
+        self.refresh(worker);
+    }
+
+    /// A worker is gone: what it held is queued again at once.
+    pub fn detach(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
+        let Some(gone) = self.workers.remove(&worker) else { return };
+        self.threads -= gone.threads;
+        self.refresh(worker);
+        for (run, lease) in gone.leases {
+            self.lose(run, lease, "its worker was lost", out);
+        }
+    }
+
+    /// A worker lives; renews its leases.
+    pub fn heard(&mut self, now: Timestamp, worker: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.heard = worker.heard.max(now);
+        }
+    }
+
+    /// A worker takes nothing more; it reports what it holds.
+    pub fn drain(&mut self, worker: WorkerId) {
+        if let Some(leaving) = self.workers.get_mut(&worker) {
+            leaving.draining = true;
+            self.refresh(worker);
+        }
+    }
+
+    /// A run that wants worker time. It gets no arrears for the time before.
+    pub fn open(&mut self, run: RunId) {
+        let level = self.runs.values().filter(|entry| entry.queued() > 0).map(|entry| entry.used).min();
+        self.runs.entry(run).or_default().used = level.unwrap_or_default();
+    }
+
+    /// A run that wants none any more.
+    pub fn close(&mut self, run: RunId, out: &mut Vec<Action>) {
+        self.drop_work(run, None, out);
+        self.runs.remove(&run);
+        for worker in self.workers.values_mut() {
+            worker.standings.remove(&run);
+        }
+    }
+
+    /// Holds a run's episodes back. What is leased stays leased, and its outcomes are welcome.
+    pub fn pause(&mut self, run: RunId) {
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.paused = true;
+        }
+    }
+
+    /// Hands a run's episodes out again, and forgets errors, losses and quarantines.
+    pub fn resume(&mut self, run: RunId) {
+        let level = self.runs.values().filter(|entry| entry.queued() > 0).map(|entry| entry.used).min();
+        let Some(entry) = self.runs.get_mut(&run) else { return };
+        entry.paused = false;
+        entry.used = entry.used.max(level.unwrap_or_default());
+        if let Some(work) = &mut entry.work {
+            work.forgive();
+        }
+        for worker in self.workers.values_mut() {
+            let Some(standing) = worker.standings.get_mut(&run) else { continue };
+            standing.errors_in_row = 0;
+            if matches!(standing.barred, Some((_, Bar::Quarantine))) {
+                standing.barred = None;
+            }
+        }
+    }
+
+    /// The episodes of a run's next generation: each candidate (given by its block) on each task, without those
+    /// already settled. What is left of the generation before is withdrawn.
+    pub fn submit(
+        &mut self,
+        run: RunId,
+        generation: GenerationIndex,
+        blocks: &[BlockIndex],
+        tasks: u32,
+        settled: impl Fn(CandidateIndex, TaskIndex) -> bool,
+        out: &mut Vec<Action>,
+    ) {
+        let before = self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
+        self.drop_work(run, before, out);
+        let entry = self.runs.entry(run).or_default();
+        entry.work = Some(Work::new(generation, EpisodePurpose::Search, blocks, tasks, settled));
+    }
+
+    /// Keeps a worker from a run while it is attached.
+    pub fn bar(&mut self, run: RunId, worker: WorkerId, reason: String, out: &mut Vec<Action>) {
+        self.bar_for(run, worker, reason, Bar::Session, out);
+    }
+
+    /// Takes a report. Returns what settles an episode for the first time, in the report's order; all else (late
+    /// duplicates, other generations, episodes that never were) is harmless.
+    pub fn report(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        report: Report,
+        out: &mut Vec<Action>,
+    ) -> Vec<Settlement> {
+        self.heard(now, worker);
+        let Report { run, generation, purpose, block, settlements, .. } = report;
+        let (Some(reporter), Some(entry)) = (self.workers.get_mut(&worker), self.runs.get_mut(&run)) else {
+            return Vec::new();
+        };
+        let Some(work) = entry.work.as_mut() else { return Vec::new() };
+        if work.generation != generation || work.purpose != purpose || reporter.barred(run) {
+            return Vec::new();
+        }
+        let mut accepted = Vec::with_capacity(settlements.len());
+        let mut rejected = None;
+        let mut quarantined = None;
+        let mut exhausted = None;
+        for settlement in settlements {
+            let Some(slot) = work.slot(block, settlement.candidate, settlement.task) else { continue };
+            let released = work.release(worker, slot);
+            if let Some(released) = released {
+                reporter.hand_back(1, released.estimate);
+                if released.last {
+                    reporter.leases.remove(&(run, released.lease));
+                    entry.turnaround.push(now.since(released.since));
+                }
+            }
+            let standing = reporter.standings.entry(run).or_default();
+            match &settlement.outcome {
+                Outcome::Evaluated(_) | Outcome::Diverged => {
+                    standing.errors_in_row = 0;
+                    if let Some(released) = released {
+                        let took = settlement.compute_time.min(COMPUTE_TIME_MAX);
+                        standing.compute.push(took);
+                        reporter.compute.push(took);
+                        entry.compute.push(took);
+                        entry.used = entry.used.saturating_sub(released.estimate) + took;
+                    }
+                    if work.settle(slot) == Settling::First {
+                        reporter.settled += 1;
+                        self.settled += 1;
+                        accepted.push(settlement);
+                    }
+                }
+                Outcome::WorkerError { reason } => {
+                    // An error that answers no lease was counted before, or when the lease was lost.
+                    if released.is_none() {
+                        continue;
+                    }
+                    reporter.errors += 1;
+                    standing.errors_in_row += 1;
+                    if work.requeue_failed(slot, worker) >= self.settings.errors_max {
+                        exhausted.get_or_insert_with(|| {
+                            format!(
+                                "candidate {} on task {} of generation {generation} failed on {} workers, the last \
+                                 time with: {}",
+                                settlement.candidate,
+                                settlement.task,
+                                self.settings.errors_max,
+                                shorten(reason)
+                            )
+                        });
+                    }
+                    if standing.errors_in_row >= self.settings.errors_in_row_max {
+                        quarantined.get_or_insert_with(|| {
+                            format!(
+                                "{} errors in a row, the last: {}",
+                                standing.errors_in_row,
+                                shorten(reason)
+                            )
+                        });
+                    }
+                }
+                Outcome::Rejected { reason } => {
+                    if released.is_some() {
+                        work.requeue_failed(slot, worker);
+                    }
+                    rejected.get_or_insert_with(|| shorten(reason));
+                }
+            }
+        }
+        self.refresh(worker);
+        if let Some(reason) = exhausted {
+            out.push(Action::Exhausted { run, reason });
+        }
+        if let Some(reason) = rejected {
+            self.bar(run, worker, reason, out);
+        } else if let Some(reason) = quarantined {
+            self.bar_for(run, worker, reason, Bar::Quarantine, out);
+        }
+        accepted
+    }
+
+    /// Looks at the clock: detaches workers not heard of, queues overdue leases again, hedges old ones. Call it when
+    /// [`Scheduler::deadline`] has come.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        if now >= self.next_expiry_check {
+            self.next_expiry_check = now + self.settings.lease / 8;
+            let lease = self.settings.lease;
+            let silent = self.workers.iter().filter(|(_, worker)| now.since(worker.heard) > lease);
+            let silent: Vec<WorkerId> = silent.map(|(&id, _)| id).collect();
+            for worker in silent {
+                self.detach(worker, out);
+                out.push(Action::Expired { worker });
+            }
+            self.lose_overdue(now, out);
+        }
+        if now >= self.next_hedge_check {
+            self.next_hedge_check = now + HEDGE_CHECK;
+            self.hedge(now, out);
+        }
+    }
+
+    /// When [`Scheduler::tick`] has something to look at again.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        if self.workers.is_empty() {
+            return None;
+        }
+        let leased = |entry: &RunEntry| entry.work.as_ref().is_some_and(|work| !work.leases.is_empty());
+        let hedging = !self.idle.is_empty() && self.runs.values().any(|e| e.queued() == 0 && leased(e));
+        Some(if hedging { self.next_expiry_check.min(self.next_hedge_check) } else { self.next_expiry_check })
+    }
+
+    /// Queues again what has been leased for far longer than usual, although its worker lives.
+    fn lose_overdue(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        let mut overdue = Vec::new();
+        for (&run, entry) in &self.runs {
+            let Some(work) = &entry.work else { continue };
+            // While nothing is known, an episode may well be longer than the time in which a worker must be heard.
+            let usual = entry.turnaround.median().unwrap_or(self.settings.lease);
+            let threshold = usual.saturating_mul(OVERDUE_TURNAROUNDS).max(self.settings.lease);
+            for (&id, lease) in work.leases.iter().take_while(|(_, l)| now.since(l.since) >= threshold) {
+                if now.since(lease.since) >= threshold.saturating_mul(1 << work.lost_before(id).min(16)) {
+                    overdue.push((run, id, lease.worker));
+                }
+            }
+        }
+        for (run, lease, worker) in overdue {
+            if let Some(holder) = self.workers.get_mut(&worker) {
+                holder.leases.remove(&(run, lease));
+            }
+            self.lose(run, lease, "it took far longer than others", out);
+            self.refresh(worker);
+        }
+    }
+
+    /// Ends a lease and queues its open episodes again.
+    fn lose(&mut self, run: RunId, lease: LeaseId, why: &str, out: &mut Vec<Action>) {
+        let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut()) else { return };
+        let Some((worker, estimate)) = work.leases.get(&lease).map(|lease| (lease.worker, lease.estimate))
+        else {
+            return;
+        };
+        let (released, most_lost) = work.lose(lease);
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.hand_back(released, estimate);
+        }
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.used = entry.used.saturating_sub(estimate * released);
+        }
+        if most_lost >= self.settings.losses_max {
+            let reason =
+                format!("an episode was given out {most_lost} times and never answered; the last time {why}");
+            out.push(Action::Exhausted { run, reason });
+        }
+    }
+
+    fn bar_for(&mut self, run: RunId, worker: WorkerId, reason: String, bar: Bar, out: &mut Vec<Action>) {
+        let Some(barred) = self.workers.get_mut(&worker) else { return };
+        let standing = barred.standings.entry(run).or_default();
+        if standing.barred.is_some() {
+            return;
+        }
+        standing.barred = Some((reason.clone(), bar));
+        let held: Vec<_> = barred.leases.range((run, 0)..=(run, LeaseId::MAX)).copied().collect();
+        for key in &held {
+            barred.leases.remove(key);
+        }
+        for &(_, lease) in &held {
+            self.lose(run, lease, "its worker may no longer work on the run", out);
+        }
+        if !held.is_empty() {
+            out.push(Action::Withdraw { worker, run, up_to: None });
+        }
+        out.push(Action::Barred { run, worker, reason });
+        self.refresh(worker);
+    }
+
+    /// Ends all leases of a run's generation, telling their workers.
+    fn drop_work(&mut self, run: RunId, up_to: Option<GenerationIndex>, out: &mut Vec<Action>) {
+        let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.take()) else { return };
+        let mut holders = BTreeSet::new();
+        for (id, lease) in work.leases {
+            let Some(worker) = self.workers.get_mut(&lease.worker) else { continue };
+            worker.leases.remove(&(run, id));
+            worker.hand_back(lease.held, lease.estimate);
+            holders.insert(lease.worker);
+        }
+        for worker in holders {
+            self.refresh(worker);
+            out.push(Action::Withdraw { worker, run, up_to });
+        }
+    }
+
+    /// Brings `idle` and `ready` up to date with a worker.
+    fn refresh(&mut self, id: WorkerId) {
+        let worker = self.workers.get(&id);
+        for (set, belongs) in [
+            (&mut self.idle, worker.is_some_and(|worker| worker.idle(&self.settings))),
+            (&mut self.ready, worker.is_some_and(|worker| worker.ready(&self.settings))),
+        ] {
+            if belongs {
+                set.insert(id);
+            } else {
+                set.remove(&id);
+            }
+        }
+    }
+
+    /// Episodes of a run's generation that have not settled.
+    pub fn unsettled(&self, run: RunId) -> u32 {
+        self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map_or(0, Work::unsettled)
+    }
+
+    /// Episodes of a run that workers hold.
+    pub fn leased(&self, run: RunId) -> u32 {
+        let work = self.runs.get(&run).and_then(|entry| entry.work.as_ref());
+        work.map_or(0, |work| work.leases.values().filter(|lease| !lease.hedge).map(|lease| lease.held).sum())
+    }
+
+    /// Attached workers that may work on a run.
+    pub fn eligible_workers(&self, run: RunId) -> u32 {
+        self.workers.values().filter(|worker| worker.eligible(run)).count() as u32
+    }
+
+    /// Why a run gets nowhere although workers are attached: none of them may work on it. The reason is that of the
+    /// last that came. `None` if one may, and if nobody is there but such as are leaving.
+    pub fn stranded(&self, run: RunId) -> Option<&str> {
+        let mut last = None;
+        for worker in self.workers.values().filter(|worker| !worker.draining) {
+            let (reason, _) = worker.standings.get(&run)?.barred.as_ref()?;
+            last = Some(reason.as_str());
+        }
+        last
+    }
+
+    /// Episodes settled since the start.
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// Compute threads of all attached workers.
+    pub fn threads(&self) -> u32 {
+        self.threads
+    }
+
+    /// A worker's load and pace.
+    pub fn load(&self, worker: WorkerId) -> Option<WorkerLoad> {
+        let worker = self.workers.get(&worker)?;
+        let barred = worker
+            .standings
+            .iter()
+            .filter_map(|(&run, standing)| standing.barred.as_ref().map(|(reason, _)| (run, reason.clone())));
+        Some(WorkerLoad {
+            leased: worker.held,
+            credit: worker.credit(&self.settings).max(worker.held),
+            settled: worker.settled,
+            errors: worker.errors,
+            episode_time: worker.compute.median(),
+            attached: worker.attached,
+            draining: worker.draining,
+            barred: barred.collect(),
+        })
+    }
+
+    /// Checks what must hold after every event; see the module.
+    ///
+    /// # Panics
+    /// If it does not hold.
+    pub fn check_invariants(&self) {
+        let mut held: BTreeMap<WorkerId, (u32, BTreeSet<(RunId, LeaseId)>)> = BTreeMap::new();
+        for (&run, entry) in &self.runs {
+            let Some(work) = &entry.work else { continue };
+            work.check_invariants();
+            for (&id, lease) in &work.leases {
+                assert!(self.workers.contains_key(&lease.worker), "a lease's worker is attached");
+                let (count, leases) = held.entry(lease.worker).or_default();
+                *count += lease.held;
+                leases.insert((run, id));
+            }
+        }
+        assert_eq!(self.threads, self.workers.values().map(|worker| worker.threads).sum::<u32>());
+        for (id, worker) in &self.workers {
+            let (count, leases) = held.remove(id).unwrap_or_default();
+            assert_eq!((worker.held, &worker.leases), (count, &leases), "{id} holds what its leases say");
+            assert!(worker.held <= worker.credit_max(&self.settings), "{id} holds more than its credit");
+            assert_eq!(self.idle.contains(id), worker.idle(&self.settings));
+            assert_eq!(self.ready.contains(id), worker.ready(&self.settings));
+        }
+    }
+}
+
+/// What a peer says goes to people in a bounded form, on one line.
+fn shorten(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! What steers the scheduler.
+
+use std::time::Duration;
+
+/// What steers the scheduler. Nothing here can change a result.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A worker that is not heard for so long loses its leases.
+    pub lease: Duration,
+    /// No lease younger than this is hedged, whatever the median duration.
+    pub hedge_min: Duration,
+    /// Work that a batch should hold for one thread.
+    pub batch_work: Duration,
+    /// Work below which a batch is not split further to balance the end of a generation.
+    pub work_min: Duration,
+    /// The most episodes of a batch.
+    pub batch_length_max: u32,
+    /// Distinct workers whose errors exhaust an episode.
+    pub errors_max: usize,
+    /// Lost leases that exhaust an episode.
+    pub losses_max: u32,
+    /// Errors in a row that quarantine a worker.
+    pub errors_in_row_max: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(3),
+            hedge_min: Duration::from_millis(50),
+            batch_work: Duration::from_millis(20),
+            work_min: Duration::from_millis(1),
+            batch_length_max: 1024,
+            errors_max: 3,
+            losses_max: 10,
+            errors_in_row_max: 5,
+        }
+    }
+}
+
+impl Settings {
+    /// Episodes of a batch that are about `batch_work` long; one while the duration is unknown.
+    pub(super) fn batch_length(&self, episode: Option<Duration>) -> u32 {
+        self.episodes_in(self.batch_work, episode)
+    }
+
+    pub(super) fn episodes_in(&self, work: Duration, episode: Option<Duration>) -> u32 {
+        let Some(episode) = episode else { return 1 };
+        let length = work.as_nanos() / episode.as_nanos().max(1);
+        (length as u32).clamp(1, self.batch_length_max)
+    }
+}

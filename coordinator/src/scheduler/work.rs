@@ -1,0 +1,415 @@
+//! The episodes of one generation: which are queued, which are leased, which have settled.
+//!
+//! An episode's *slot* is its place in the order of dispatch: block by block, task by task, candidate by candidate, so
+//! that a batch meets few tasks and a worker prepares each of them once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
+use hebbian_shared::time::Timestamp;
+
+/// Numbers a lease within its generation; 0 stands for none.
+pub(super) type LeaseId = u32;
+const NO_LEASE: LeaseId = 0;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Episode {
+    /// The lease and its hedge.
+    leases: [LeaseId; 2],
+    queued: bool,
+    settled: bool,
+}
+
+impl Episode {
+    fn leased(self) -> bool {
+        self.leases != [NO_LEASE; 2]
+    }
+}
+
+/// What has gone wrong with one episode.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble {
+    /// Workers that answered with an error.
+    pub(super) failed_on: BTreeSet<WorkerId>,
+    /// Leases that ended without an answer.
+    pub(super) lost: u32,
+}
+
+/// Episodes that one worker was given together.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) worker: WorkerId,
+    pub(super) since: Timestamp,
+    /// What was given; some may be answered.
+    slots: Vec<u32>,
+    /// How many of them the worker still holds.
+    pub(super) held: u32,
+    pub(super) hedge: bool,
+    /// Time that each episode was expected to take on one thread.
+    pub(super) estimate: Duration,
+}
+
+/// Candidates that meet the same tasks.
+#[derive(Debug)]
+struct Group {
+    block: BlockIndex,
+    candidates: Vec<u32>,
+    start: u32,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settling {
+    First,
+    Duplicate,
+}
+
+/// What a worker gave back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Released {
+    pub(super) estimate: Duration,
+    pub(super) since: Timestamp,
+    /// The lease holds nothing more.
+    pub(super) last: bool,
+    pub(super) lease: LeaseId,
+}
+
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) generation: GenerationIndex,
+    pub(super) purpose: EpisodePurpose,
+    tasks: u32,
+    groups: Vec<Group>,
+    /// Of each candidate: its group and its place there.
+    places: Vec<(u32, u32)>,
+    episodes: Vec<Episode>,
+    unsettled: u32,
+    queued: u32,
+    fresh: VecDeque<Range<u32>>,
+    /// Given out before without an answer.
+    retry: VecDeque<u32>,
+    /// Answered with an error: not for the workers that failed on them while there are others.
+    failed: Vec<u32>,
+    pub(super) troubles: BTreeMap<u32, Trouble>,
+    pub(super) leases: BTreeMap<LeaseId, Lease>,
+    next_lease: LeaseId,
+}
+
+impl Work {
+    /// Every candidate (given by its block) on every task, without those that have settled before.
+    pub(super) fn new(
+        generation: GenerationIndex,
+        purpose: EpisodePurpose,
+        blocks: &[BlockIndex],
+        tasks: u32,
+        settled: impl Fn(CandidateIndex, TaskIndex) -> bool,
+    ) -> Self {
+        let mut by_block: BTreeMap<BlockIndex, Vec<u32>> = BTreeMap::new();
+        for (candidate, &block) in blocks.iter().enumerate() {
+            by_block.entry(block).or_default().push(candidate as u32);
+        }
+        let mut places = vec![(0, 0); blocks.len()];
+        let mut groups = Vec::new();
+        let mut start = 0;
+        for (block, candidates) in by_block {
+            for (place, &candidate) in candidates.iter().enumerate() {
+                places[candidate as usize] = (groups.len() as u32, place as u32);
+            }
+            let length = candidates.len() as u32 * tasks;
+            groups.push(Group { block, candidates, start });
+            start += length;
+        }
+        let mut work = Self {
+            generation,
+            purpose,
+            tasks,
+            groups,
+            places,
+            episodes: vec![Episode { queued: true, ..Episode::default() }; start as usize],
+            unsettled: start,
+            queued: start,
+            fresh: std::iter::once(0..start).collect(),
+            retry: VecDeque::new(),
+            failed: Vec::new(),
+            troubles: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            next_lease: 1,
+        };
+        for slot in 0..start {
+            let (_, candidate, task) = work.episode(slot);
+            if settled(candidate, task) {
+                work.settle(slot);
+            }
+        }
+        work
+    }
+
+    pub(super) fn unsettled(&self) -> u32 {
+        self.unsettled
+    }
+
+    pub(super) fn queued(&self) -> u32 {
+        self.queued
+    }
+
+    fn group(&self, slot: u32) -> &Group {
+        let after = self.groups.partition_point(|group| group.start <= slot);
+        &self.groups[after - 1]
+    }
+
+    /// Which episode a slot stands for.
+    pub(super) fn episode(&self, slot: u32) -> (BlockIndex, CandidateIndex, TaskIndex) {
+        let group = self.group(slot);
+        let width = group.candidates.len() as u32;
+        let within = slot - group.start;
+        let candidate = group.candidates[(within % width) as usize];
+        (group.block, CandidateIndex(candidate), TaskIndex(within / width))
+    }
+
+    /// The slot of an episode; `None` if there is no such episode here.
+    pub(super) fn slot(&self, block: BlockIndex, candidate: CandidateIndex, task: TaskIndex) -> Option<u32> {
+        let &(group, place) = self.places.get(candidate.as_usize())?;
+        let group = &self.groups[group as usize];
+        (group.block == block && task.0 < self.tasks)
+            .then(|| group.start + task.0 * group.candidates.len() as u32 + place)
+    }
+
+    /// Takes up to `length` queued episodes of one block for `worker`. An episode that failed on this worker is left
+    /// to others if `others` says that there are some.
+    pub(super) fn take(
+        &mut self,
+        worker: WorkerId,
+        length: usize,
+        others: impl Fn(&BTreeSet<WorkerId>) -> bool,
+    ) -> Vec<u32> {
+        let mut taken: Vec<u32> = Vec::new();
+        let mut block = None;
+        let mut place = 0;
+        while place < self.failed.len() && taken.len() < length {
+            let slot = self.failed[place];
+            if !self.episodes[slot as usize].queued {
+                self.failed.swap_remove(place);
+                continue;
+            }
+            let failed_on = self.troubles.get(&slot).map(|trouble| &trouble.failed_on);
+            let for_others =
+                failed_on.is_some_and(|failed_on| failed_on.contains(&worker) && others(failed_on));
+            let its_block = self.group(slot).block;
+            if for_others || block.is_some_and(|block| block != its_block) {
+                place += 1;
+                continue;
+            }
+            block = Some(its_block);
+            self.failed.swap_remove(place);
+            self.episodes[slot as usize].queued = false;
+            taken.push(slot);
+        }
+        while taken.len() < length
+            && let Some(&slot) = self.retry.front()
+        {
+            if self.episodes[slot as usize].queued {
+                let its_block = self.group(slot).block;
+                if block.is_some_and(|block| block != its_block) {
+                    break;
+                }
+                block = Some(its_block);
+                self.episodes[slot as usize].queued = false;
+                taken.push(slot);
+            }
+            self.retry.pop_front();
+        }
+        while taken.len() < length
+            && let Some(range) = self.fresh.front_mut()
+        {
+            let Some(slot) = range.next() else {
+                self.fresh.pop_front();
+                continue;
+            };
+            if !self.episodes[slot as usize].queued {
+                continue;
+            }
+            let its_block = self.group(slot).block;
+            if block.is_some_and(|block| block != its_block) {
+                if let Some(range) = self.fresh.front_mut() {
+                    range.start = slot;
+                }
+                break;
+            }
+            block = Some(its_block);
+            self.episodes[slot as usize].queued = false;
+            taken.push(slot);
+        }
+        self.queued -= taken.len() as u32;
+        taken
+    }
+
+    /// Records that `worker` was given `slots`, which were taken from the queue or hold one lease.
+    pub(super) fn lease(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        slots: Vec<u32>,
+        hedge: bool,
+        estimate: Duration,
+    ) -> LeaseId {
+        let id = self.next_lease;
+        self.next_lease += 1;
+        for &slot in &slots {
+            let leases = &mut self.episodes[slot as usize].leases;
+            let place = usize::from(leases[0] != NO_LEASE);
+            debug_assert_eq!(leases[place], NO_LEASE, "an episode has at most two leases");
+            leases[place] = id;
+        }
+        let held = slots.len() as u32;
+        self.leases.insert(id, Lease { worker, since: now, slots, held, hedge, estimate });
+        id
+    }
+
+    /// Ends a worker's hold on an episode, if it has one.
+    pub(super) fn release(&mut self, worker: WorkerId, slot: u32) -> Option<Released> {
+        let episode = &mut self.episodes[slot as usize];
+        for place in 0..2 {
+            let id = episode.leases[place];
+            let Some(lease) = self.leases.get_mut(&id) else { continue };
+            if lease.worker != worker {
+                continue;
+            }
+            episode.leases[place] = NO_LEASE;
+            lease.held -= 1;
+            let released =
+                Released { estimate: lease.estimate, since: lease.since, last: lease.held == 0, lease: id };
+            if released.last {
+                self.leases.remove(&id);
+            }
+            return Some(released);
+        }
+        None
+    }
+
+    /// Marks an episode as settled.
+    pub(super) fn settle(&mut self, slot: u32) -> Settling {
+        let episode = &mut self.episodes[slot as usize];
+        if episode.settled {
+            return Settling::Duplicate;
+        }
+        episode.settled = true;
+        self.queued -= u32::from(episode.queued);
+        episode.queued = false;
+        self.unsettled -= 1;
+        Settling::First
+    }
+
+    /// Whether the episode must be given out again: it is open and nobody holds it.
+    fn abandoned(&self, slot: u32) -> bool {
+        let episode = self.episodes[slot as usize];
+        !episode.settled && !episode.queued && !episode.leased()
+    }
+
+    /// Queues an episode again that its only worker failed on. Returns how many workers failed on it.
+    pub(super) fn requeue_failed(&mut self, slot: u32, worker: WorkerId) -> usize {
+        let trouble = self.troubles.entry(slot).or_default();
+        trouble.failed_on.insert(worker);
+        let failures = trouble.failed_on.len();
+        if self.abandoned(slot) {
+            self.episodes[slot as usize].queued = true;
+            self.queued += 1;
+            self.failed.push(slot);
+        }
+        failures
+    }
+
+    /// Ends a lease whose worker does not answer. Returns how many episodes it released and the most leases that any
+    /// of those that had to be queued again has lost.
+    pub(super) fn lose(&mut self, id: LeaseId) -> (u32, u32) {
+        let Some(lease) = self.leases.remove(&id) else { return (0, 0) };
+        let mut most = 0;
+        for slot in lease.slots {
+            let episode = &mut self.episodes[slot as usize];
+            let Some(place) = episode.leases.iter().position(|&held| held == id) else { continue };
+            episode.leases[place] = NO_LEASE;
+            if !self.abandoned(slot) {
+                continue;
+            }
+            self.episodes[slot as usize].queued = true;
+            self.queued += 1;
+            let trouble = self.troubles.entry(slot).or_default();
+            trouble.lost += 1;
+            most = most.max(trouble.lost);
+            if trouble.failed_on.is_empty() {
+                self.retry.push_back(slot);
+            } else {
+                self.failed.push(slot);
+            }
+        }
+        (lease.held, most)
+    }
+
+    /// Open episodes of a lease that nobody else holds, those that its worker would come to last first.
+    pub(super) fn unhedged(&self, id: LeaseId, length: usize) -> Vec<u32> {
+        let Some(lease) = self.leases.get(&id) else { return Vec::new() };
+        let alone = |slot: &&u32| {
+            let episode = self.episodes[**slot as usize];
+            !episode.settled && (episode.leases == [id, NO_LEASE] || episode.leases == [NO_LEASE, id])
+        };
+        let mut found: Vec<u32> = lease.slots.iter().rev().filter(alone).copied().collect();
+        if let Some(&first) = found.first() {
+            let block = self.group(first).block;
+            found.retain(|&slot| self.group(slot).block == block);
+        }
+        found.truncate(length);
+        found
+    }
+
+    /// Most leases that any episode of this lease has lost before.
+    pub(super) fn lost_before(&self, id: LeaseId) -> u32 {
+        if self.troubles.is_empty() {
+            return 0;
+        }
+        let slots = self.leases.get(&id).map_or(&[][..], |lease| &lease.slots);
+        slots.iter().filter_map(|slot| self.troubles.get(slot)).map(|trouble| trouble.lost).max().unwrap_or(0)
+    }
+
+    /// Forgets what went wrong so far.
+    pub(super) fn forgive(&mut self) {
+        self.troubles.clear();
+        self.retry.extend(self.failed.drain(..));
+    }
+
+    /// Checks what must always hold.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub(super) fn check_invariants(&self) {
+        let (mut queued, mut unsettled) = (0, 0);
+        let mut held: BTreeMap<LeaseId, u32> = BTreeMap::new();
+        let mut reachable = vec![false; self.episodes.len()];
+        let waiting = self.fresh.iter().cloned().flatten();
+        for slot in waiting.chain(self.retry.iter().copied()).chain(self.failed.iter().copied()) {
+            reachable[slot as usize] = true;
+        }
+        for (slot, episode) in self.episodes.iter().enumerate() {
+            queued += u32::from(episode.queued);
+            unsettled += u32::from(!episode.settled);
+            assert!(!(episode.settled && episode.queued), "slot {slot} has settled and is queued");
+            assert!(!(episode.queued && episode.leased()), "slot {slot} is queued and leased");
+            assert!(
+                episode.settled || episode.queued || episode.leased(),
+                "slot {slot} is open and neither queued nor leased"
+            );
+            assert!(!episode.queued || reachable[slot], "slot {slot} counts as queued but no queue holds it");
+            let mut workers = BTreeSet::new();
+            for id in episode.leases.into_iter().filter(|&id| id != NO_LEASE) {
+                *held.entry(id).or_default() += 1;
+                let lease = self.leases.get(&id).expect("an episode's lease exists");
+                assert!(workers.insert(lease.worker), "slot {slot} is leased twice to one worker");
+            }
+        }
+        assert_eq!((queued, unsettled), (self.queued, self.unsettled));
+        let counted: BTreeMap<LeaseId, u32> =
+            self.leases.iter().map(|(&id, lease)| (id, lease.held)).collect();
+        assert_eq!(held, counted, "leases hold what episodes say");
+    }
+}

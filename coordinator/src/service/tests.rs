@@ -1,0 +1,590 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hebbian_proto::v1;
+use hebbian_proto::v1::attach_request::Kind as RequestKind;
+use hebbian_proto::v1::attach_response::Kind as ResponseKind;
+use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
+use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
+use hebbian_proto::v1::run_service_client::RunServiceClient;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
+use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
+use hebbian_shared::progress::{
+    CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, RunState, SearchSummary, StopReason,
+    WorkerStatus,
+};
+use hebbian_shared::spec::RunSpec;
+use hyper_util::rt::TokioIo;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status, Streaming};
+use tonic_reflection::pb::v1 as reflection;
+use tonic_types::StatusExt as _;
+
+use super::*;
+use crate::handle::{HandleError, Request, RunAction, SequencedEvent};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A driver that keeps runs in a list and tells the test of its workers.
+struct FakeDriver {
+    runs: Vec<RunProgress>,
+    requests: BTreeMap<String, (RunSpec, RunId)>,
+    /// What watchers are told, and whether the watch is cut after it.
+    events: Vec<SequencedEvent>,
+    workers: mpsc::Sender<FakeWorker>,
+    said: mpsc::Sender<Said>,
+}
+
+/// A worker as the driver sees it: its hello and its outbox.
+type FakeWorker = (Hello, mpsc::Sender<Arc<ToWorker>>);
+
+/// What the driver hears of a worker.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Message(FromWorker),
+    Gone(String),
+}
+
+impl FakeDriver {
+    fn find(&self, run: RunId) -> Result<RunProgress, HandleError> {
+        self.runs.iter().find(|known| known.run == run).cloned().ok_or(HandleError::NoSuchRun(run))
+    }
+
+    fn create(&mut self, spec: &RunSpec, request_id: String) -> Result<RunProgress, HandleError> {
+        if spec.name == "full" {
+            return Err(HandleError::Limit("there are too many runs".to_owned()));
+        }
+        if let Some((known, run)) = self.requests.get(&request_id) {
+            return if known == spec {
+                self.find(*run)
+            } else {
+                Err(HandleError::RequestIdReused(request_id))
+            };
+        }
+        let run = RunId::new(self.runs.len() as u64);
+        if !request_id.is_empty() {
+            self.requests.insert(request_id, (spec.clone(), run));
+        }
+        self.runs.push(RunProgress {
+            run,
+            name: spec.name.clone(),
+            spec_digest: spec.digest(),
+            state: RunState::Running,
+            generation: GenerationIndex(0),
+            generations_limit: spec.stop.generations,
+            settled: 0,
+            episodes: 0,
+            leased: 0,
+            eligible_workers: 0,
+            best: None,
+            last: None,
+            created_unix_ms: 1000 + run.number() / 2,
+            fingerprint: None,
+            notes: Vec::new(),
+            sequence: 1,
+        });
+        self.find(run)
+    }
+
+    fn act(&mut self, run: RunId, action: RunAction) -> Result<RunProgress, HandleError> {
+        let progress = self.find(run)?;
+        let state = match action {
+            RunAction::Pause => RunState::Paused { reason: "asked".to_owned() },
+            RunAction::Resume => RunState::Running,
+            RunAction::Cancel => RunState::Cancelled,
+            RunAction::Delete if progress.state.is_final() => {
+                self.runs.retain(|known| known.run != run);
+                return Ok(progress);
+            }
+            RunAction::Delete => {
+                return Err(HandleError::WrongState { run, problem: "has not ended".to_owned() });
+            }
+        };
+        let known = self.runs.iter_mut().find(|known| known.run == run).unwrap();
+        known.state = state;
+        Ok(known.clone())
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        while let Some(request) = inbox.recv().await {
+            match request {
+                Request::Create { spec, request_id, reply } => {
+                    let _ = reply.send(self.create(&spec, request_id));
+                }
+                Request::Get { run, reply } => drop(reply.send(self.find(run))),
+                Request::List { reply } => drop(reply.send(Ok(self.runs.clone()))),
+                Request::Act { run, action, reply } => drop(reply.send(self.act(run, action))),
+                Request::Result { run, reply } => drop(reply.send(Err(HandleError::NoSuchRun(run)))),
+                Request::Generations { run, from, limit, reply } => {
+                    let generations = (from.0..5.min(from.0.saturating_add(limit))).map(generation).collect();
+                    let _ = reply.send(self.find(run).map(|_| generations));
+                }
+                Request::Watch { run, after, reply } => {
+                    let (sender, watch) = mpsc::channel(64);
+                    for event in self.events.iter().filter(|event| event.sequence > after) {
+                        sender.try_send(event.clone()).unwrap();
+                    }
+                    let _ = reply.send(self.find(run).map(|_| watch));
+                }
+                Request::Workers { reply } => {
+                    let _ = reply.send(Ok((0..5).rev().map(worker).collect()));
+                }
+                Request::Status { reply } => drop(reply.send(Ok(status()))),
+                Request::Attach { hello, outbox, reply, .. } => {
+                    let heartbeat_interval = Duration::from_millis(500);
+                    let _ = reply.send(Ok(Welcome { worker: WorkerId(1), heartbeat_interval }));
+                    self.workers.send((hello, outbox)).await.unwrap();
+                }
+                Request::FromWorker { message, .. } => self.said.send(Said::Message(message)).await.unwrap(),
+                Request::Detach { reason, .. } => self.said.send(Said::Gone(reason)).await.unwrap(),
+                Request::ShutDown { .. } => return,
+            }
+        }
+    }
+}
+
+fn generation(number: u32) -> GenerationSummary {
+    GenerationSummary {
+        generation: GenerationIndex(number),
+        updates: 10,
+        best: None,
+        median: None,
+        diverged: 0,
+        evaluations: 0,
+        episodes: 0,
+        compute_time: Duration::ZERO,
+        elapsed: Duration::ZERO,
+        search: SearchSummary::default(),
+        digest: Digest([0; 32]),
+    }
+}
+
+fn worker(id: u64) -> WorkerStatus {
+    WorkerStatus {
+        worker: WorkerId(id),
+        name: "worker".to_owned(),
+        threads: 1,
+        version: "0".to_owned(),
+        fingerprint: Digest([0; 32]),
+        leased: 0,
+        credit: 1,
+        settled: 0,
+        errors: 0,
+        episode_time: None,
+        attached: Duration::ZERO,
+        draining: false,
+        ineligible: Vec::new(),
+    }
+}
+
+fn status() -> CoordinatorStatus {
+    CoordinatorStatus {
+        version: "0".to_owned(),
+        epoch: 3,
+        uptime: Duration::from_secs(5),
+        workers: 5,
+        threads: 5,
+        active_runs: 1,
+        settled: 9,
+        journal_trouble: None,
+    }
+}
+
+fn finished() -> RunState {
+    let reason = StopReason { criterion: "generations".to_owned(), detail: "2".to_owned() };
+    RunState::Finished { reason }
+}
+
+fn event(sequence: u64, event: RunEvent) -> SequencedEvent {
+    SequencedEvent { sequence, event }
+}
+
+struct Setting {
+    channel: Channel,
+    workers: mpsc::Receiver<FakeWorker>,
+    said: mpsc::Receiver<Said>,
+}
+
+impl Setting {
+    async fn new(events: Vec<SequencedEvent>) -> Self {
+        let (handle, inbox) = Handle::new();
+        let (worker_sender, workers) = mpsc::channel(4);
+        let (said_sender, said) = mpsc::channel(64);
+        let driver = FakeDriver {
+            runs: Vec::new(),
+            requests: BTreeMap::new(),
+            events,
+            workers: worker_sender,
+            said: said_sender,
+        };
+        tokio::spawn(driver.run(inbox));
+        let (dial, connections) = memory();
+        let settings =
+            TransportSettings { hello_timeout: Duration::from_millis(300), ..TransportSettings::default() };
+        tokio::spawn(serve(handle, connections, settings, CancellationToken::new()));
+        let connector = tower::service_fn(move |_: Uri| {
+            let dial = dial.clone();
+            async move {
+                let (ours, theirs) = tokio::io::duplex(1 << 16);
+                dial.send(theirs).await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>(TokioIo::new(ours))
+            }
+        });
+        let endpoint = Endpoint::from_static("http://test");
+        let channel = endpoint.connect_with_connector(connector).await.unwrap();
+        Self { channel, workers, said }
+    }
+
+    fn runs(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::new(self.channel.clone())
+    }
+
+    async fn create(&self, spec: v1::RunSpec, request_id: &str) -> Result<String, Status> {
+        let request = v1::CreateRunRequest { spec: Some(spec), request_id: request_id.to_owned() };
+        Ok(self.runs().create_run(request).await?.into_inner().run.expect("a run").name)
+    }
+
+    /// Opens a worker's stream and sends its first messages.
+    async fn attach(
+        &self,
+        first: Vec<v1::AttachRequest>,
+    ) -> (mpsc::Sender<v1::AttachRequest>, Result<Streaming<v1::AttachResponse>, Status>) {
+        let (sender, queue) = mpsc::channel(16);
+        for message in first {
+            sender.send(message).await.unwrap();
+        }
+        let mut client =
+            DispatchServiceClient::new(self.channel.clone()).max_encoding_message_size(usize::MAX);
+        let answer = client.attach(ReceiverStream::new(queue)).await;
+        (sender, answer.map(tonic::Response::into_inner))
+    }
+
+    async fn hear(&mut self) -> Said {
+        tokio::time::timeout(PATIENCE, self.said.recv()).await.expect("in time").expect("a driver")
+    }
+}
+
+fn minimal(name: &str) -> v1::RunSpec {
+    use v1::run_spec::{Problem, Strategy};
+    let tasks = Some(v1::Tasks { families: vec!["xor".to_owned()], ..Default::default() });
+    v1::RunSpec {
+        name: name.to_owned(),
+        strategy: Some(Strategy::CmaEs(v1::CmaEs { population_size: 16, ..Default::default() })),
+        problem: Some(Problem::RuleLearning(v1::RuleLearning { tasks, ..Default::default() })),
+        stop: Some(v1::Stop { generations: Some(3), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn hello() -> v1::AttachRequest {
+    let hello = v1::Hello {
+        display_name: "worker".to_owned(),
+        threads: 1,
+        episode_semantics: 1,
+        fingerprint: vec![0; 32],
+        version: "0".to_owned(),
+    };
+    v1::AttachRequest { kind: Some(RequestKind::Hello(hello)) }
+}
+
+/// A refusal has its code and names the field.
+fn check(status: &Status, code: Code, field: &str) {
+    assert_eq!(status.code(), code, "{status:?}");
+    let details = status.get_details_bad_request().expect("details");
+    assert_eq!(details.field_violations[0].field, field);
+    assert!(!details.field_violations[0].description.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_named() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut spec = minimal("run");
+    spec.strategy = Some(v1::run_spec::Strategy::CmaEs(v1::CmaEs::default()));
+    let status = setting.create(spec, "").await.unwrap_err();
+    check(&status, Code::InvalidArgument, "spec.cma_es.population_size");
+    let status = setting.create(minimal("run"), &"x".repeat(129)).await.unwrap_err();
+    check(&status, Code::InvalidArgument, "request_id");
+    let status = setting.runs().create_run(v1::CreateRunRequest::default()).await.unwrap_err();
+    check(&status, Code::InvalidArgument, "spec");
+    let status = setting.runs().get_run(v1::GetRunRequest { name: "1".to_owned() }).await.unwrap_err();
+    check(&status, Code::InvalidArgument, "name");
+    let request = v1::ListGenerationsRequest { parent: "runs/".to_owned(), ..Default::default() };
+    check(&setting.runs().list_generations(request).await.unwrap_err(), Code::InvalidArgument, "parent");
+    let request = v1::ListRunsRequest { page_size: 10_000, ..Default::default() };
+    check(&setting.runs().list_runs(request).await.unwrap_err(), Code::InvalidArgument, "page_size");
+    let request = v1::ListRunsRequest { page_token: "x".to_owned(), ..Default::default() };
+    check(&setting.runs().list_runs(request).await.unwrap_err(), Code::InvalidArgument, "page_token");
+    assert_eq!(setting.create(minimal("full"), "").await.unwrap_err().code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_there_is_named() {
+    let setting = Setting::new(Vec::new()).await;
+    let name = "runs/0000000z".to_owned();
+    let mut client = setting.runs();
+    for status in [
+        client.get_run(v1::GetRunRequest { name: name.clone() }).await.unwrap_err(),
+        client.pause_run(v1::PauseRunRequest { name: name.clone() }).await.unwrap_err(),
+        client.get_run_result(v1::GetRunResultRequest { name: name.clone() }).await.unwrap_err(),
+        client.watch_run(v1::WatchRunRequest { name: name.clone(), after_sequence: 0 }).await.unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::NotFound, "{status:?}");
+        assert_eq!(status.get_details_resource_info().unwrap().resource_name, name);
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_creates_once() {
+    let setting = Setting::new(Vec::new()).await;
+    let first = setting.create(minimal("run"), "a").await.unwrap();
+    assert_eq!(setting.create(minimal("run"), "a").await.unwrap(), first);
+    assert_ne!(setting.create(minimal("run"), "b").await.unwrap(), first);
+    let status = setting.create(minimal("other"), "a").await.unwrap_err();
+    check(&status, Code::AlreadyExists, "request_id");
+}
+
+#[tokio::test]
+async fn operators_act_on_runs() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut client = setting.runs();
+    let name = setting.create(minimal("run"), "").await.unwrap();
+    let state = |run: Option<v1::Run>| RunProgress::try_from(run.unwrap()).unwrap().state.name();
+    let paused = client.pause_run(v1::PauseRunRequest { name: name.clone() }).await.unwrap();
+    assert_eq!(state(paused.into_inner().run), "paused");
+    let resumed = client.resume_run(v1::ResumeRunRequest { name: name.clone() }).await.unwrap();
+    assert_eq!(state(resumed.into_inner().run), "running");
+    let status = client.delete_run(v1::DeleteRunRequest { name: name.clone() }).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.get_details_precondition_failure().unwrap().violations[0].subject, name);
+    let cancelled = client.cancel_run(v1::CancelRunRequest { name: name.clone() }).await.unwrap();
+    assert_eq!(state(cancelled.into_inner().run), "cancelled");
+    client.delete_run(v1::DeleteRunRequest { name: name.clone() }).await.unwrap();
+    assert_eq!(client.get_run(v1::GetRunRequest { name }).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_though_runs_are_deleted() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut client = setting.runs();
+    let mut names = Vec::new();
+    for _ in 0..5 {
+        names.push(setting.create(minimal("run"), "").await.unwrap());
+    }
+    let page = async |client: &mut RunServiceClient<Channel>, page_token: String| {
+        let request = v1::ListRunsRequest { page_size: 2, page_token };
+        let page = client.list_runs(request).await.unwrap().into_inner();
+        (page.runs.into_iter().map(|run| run.name).collect::<Vec<_>>(), page.next_page_token)
+    };
+    let (first, token) = page(&mut client, String::new()).await;
+    assert_eq!(first, names[..2]);
+    let (second, token) = page(&mut client, token).await;
+    assert_eq!(second, names[2..4]);
+    client.cancel_run(v1::CancelRunRequest { name: names[3].clone() }).await.unwrap();
+    client.delete_run(v1::DeleteRunRequest { name: names[3].clone() }).await.unwrap();
+    let (third, token) = page(&mut client, token).await;
+    // None is missing; a neighbour of the deleted run may be told twice.
+    assert_eq!(third.last(), Some(&names[4]));
+    assert_eq!(token, "");
+}
+
+#[tokio::test]
+async fn generations_and_workers_come_in_pages() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut client = setting.runs();
+    let parent = setting.create(minimal("run"), "").await.unwrap();
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListGenerationsRequest { parent: parent.clone(), page_size: 2, page_token };
+        let page = client.list_generations(request).await.unwrap().into_inner();
+        found.push(page.generations.iter().map(|summary| summary.generation).collect::<Vec<_>>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, [vec![0, 1], vec![2, 3], vec![4]]);
+    let other = setting.create(minimal("run"), "").await.unwrap();
+    let page_token = "00000000-2".to_owned();
+    let request = v1::ListGenerationsRequest { parent: other, page_size: 2, page_token };
+    check(&client.list_generations(request).await.unwrap_err(), Code::InvalidArgument, "page_token");
+
+    let mut client = ClusterServiceClient::new(setting.channel.clone());
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListWorkersRequest { page_size: 3, page_token };
+        let page = client.list_workers(request).await.unwrap().into_inner();
+        found.push(page.workers.iter().map(|worker| worker.id).collect::<Vec<_>>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, [vec![0, 1, 2], vec![3, 4]]);
+    let answer = client.get_coordinator_status(v1::GetCoordinatorStatusRequest {}).await.unwrap();
+    assert_eq!(CoordinatorStatus::try_from(answer.into_inner().status.unwrap()), Ok(status()));
+}
+
+/// Sequence numbers of a watch, and how it ended.
+async fn watched(setting: &Setting, name: &str, after_sequence: u64) -> (Vec<u64>, Result<(), Status>) {
+    let request = v1::WatchRunRequest { name: name.to_owned(), after_sequence };
+    let mut stream = setting.runs().watch_run(request).await.unwrap().into_inner();
+    let mut found = Vec::new();
+    loop {
+        match tokio::time::timeout(PATIENCE, stream.message()).await.expect("in time") {
+            Ok(Some(response)) => {
+                RunEvent::try_from(response.event.unwrap()).unwrap();
+                found.push(response.sequence);
+            }
+            Ok(None) => return (found, Ok(())),
+            Err(status) => return (found, Err(status)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_the_final_state_and_resumes_after_a_sequence_number() {
+    let events = vec![
+        event(2, RunEvent::Generation(generation(0))),
+        event(4, RunEvent::Note("slow".to_owned())),
+        event(7, RunEvent::State(finished())),
+    ];
+    let setting = Setting::new(events).await;
+    let name = setting.create(minimal("run"), "").await.unwrap();
+    let (found, end) = watched(&setting, &name, 0).await;
+    assert_eq!(found, [2, 4, 7]);
+    end.unwrap();
+    let (found, end) = watched(&setting, &name, 2).await;
+    assert_eq!(found, [4, 7]);
+    end.unwrap();
+    // Of a run that has ended nothing is left to tell.
+    setting.runs().cancel_run(v1::CancelRunRequest { name: name.clone() }).await.unwrap();
+    let (found, end) = watched(&setting, &name, 7).await;
+    assert!(found.is_empty());
+    end.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_that_is_cut_says_so() {
+    let events = vec![event(2, RunEvent::Generation(generation(0)))];
+    let setting = Setting::new(events).await;
+    let name = setting.create(minimal("run"), "").await.unwrap();
+    let (found, end) = watched(&setting, &name, 0).await;
+    assert_eq!(found, [2]);
+    assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_worker_is_welcomed_heard_and_detached() {
+    let mut setting = Setting::new(Vec::new()).await;
+    let (sender, answer) = setting.attach(vec![hello()]).await;
+    let mut stream = answer.unwrap();
+    let first = stream.message().await.unwrap().unwrap();
+    assert!(matches!(first.kind, Some(ResponseKind::Welcome(_))));
+    let (hello, outbox) = setting.workers.recv().await.unwrap();
+    assert_eq!(hello.name, "worker");
+    outbox.send(Arc::new(ToWorker::Acknowledge { sequence: 5 })).await.unwrap();
+    let message = stream.message().await.unwrap().unwrap();
+    assert_eq!(ToWorker::try_from(message), Ok(ToWorker::Acknowledge { sequence: 5 }));
+    sender.send((&FromWorker::Heartbeat).into()).await.unwrap();
+    assert_eq!(setting.hear().await, Said::Message(FromWorker::Heartbeat));
+    // Whatever was said before the stream's end is heard before the worker is gone.
+    sender.send((&FromWorker::Leaving).into()).await.unwrap();
+    drop(sender);
+    assert_eq!(setting.hear().await, Said::Message(FromWorker::Leaving));
+    assert_eq!(setting.hear().await, Said::Gone("the worker closed its stream".to_owned()));
+    drop(outbox);
+    assert!(stream.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_detaches_its_worker() {
+    let mut setting = Setting::new(Vec::new()).await;
+    let (sender, answer) = setting.attach(vec![hello()]).await;
+    let mut stream = answer.unwrap();
+    stream.message().await.unwrap().unwrap();
+    drop((sender, stream));
+    assert!(matches!(setting.hear().await, Said::Gone(_)));
+}
+
+#[tokio::test]
+async fn the_driver_can_say_good_bye() {
+    let mut setting = Setting::new(Vec::new()).await;
+    let (_sender, answer) = setting.attach(vec![hello()]).await;
+    let mut stream = answer.unwrap();
+    stream.message().await.unwrap().unwrap();
+    drop(setting.workers.recv().await.unwrap());
+    assert!(stream.message().await.unwrap().is_none());
+    assert!(matches!(setting.hear().await, Said::Gone(_)));
+}
+
+#[tokio::test]
+async fn who_does_not_say_hello_is_not_attached() {
+    let mut setting = Setting::new(Vec::new()).await;
+    let (_sender, answer) = setting.attach(vec![(&FromWorker::Heartbeat).into()]).await;
+    check(&answer.unwrap_err(), Code::InvalidArgument, "hello");
+    let (_sender, answer) = setting.attach(vec![v1::AttachRequest::default()]).await;
+    check(&answer.unwrap_err(), Code::InvalidArgument, "hello");
+    let nameless = v1::AttachRequest { kind: Some(RequestKind::Hello(v1::Hello::default())) };
+    let (_sender, answer) = setting.attach(vec![nameless]).await;
+    check(&answer.unwrap_err(), Code::InvalidArgument, "hello.display_name");
+    let (_sender, answer) = setting.attach(Vec::new()).await;
+    assert_eq!(answer.unwrap_err().code(), Code::DeadlineExceeded);
+    assert!(setting.workers.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_message_that_breaks_a_rule_ends_the_stream_with_the_reason() {
+    let reason = "x".repeat(convert::COORDINATOR_MESSAGE_BYTES_MAX + 1);
+    let oversize = v1::Reject { run: "runs/00000001".to_owned(), reason };
+    let oversize = v1::AttachRequest { kind: Some(RequestKind::Reject(oversize)) };
+    let bad_report = v1::AttachRequest { kind: Some(RequestKind::Report(v1::Report::default())) };
+    for (message, code) in [
+        (hello(), Code::InvalidArgument),
+        (bad_report, Code::InvalidArgument),
+        (v1::AttachRequest::default(), Code::InvalidArgument),
+        (oversize, Code::OutOfRange),
+    ] {
+        let mut setting = Setting::new(Vec::new()).await;
+        let (sender, answer) = setting.attach(vec![hello()]).await;
+        let mut stream = answer.unwrap();
+        stream.message().await.unwrap().unwrap();
+        sender.send(message).await.unwrap();
+        let status = tokio::time::timeout(PATIENCE, stream.message()).await.expect("in time").unwrap_err();
+        assert_eq!(status.code(), code, "{status:?}");
+        assert_eq!(setting.hear().await, Said::Gone(status.message().to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn health_and_reflection_know_every_service() {
+    let setting = Setting::new(Vec::new()).await;
+    let services = ["hebbian.v1.RunService", "hebbian.v1.DispatchService", "hebbian.v1.ClusterService"];
+    let mut health = tonic_health::pb::health_client::HealthClient::new(setting.channel.clone());
+    for service in services.into_iter().chain([""]) {
+        let request = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    }
+
+    let request = reflection::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(reflection::server_reflection_request::MessageRequest::ListServices(
+            String::new(),
+        )),
+    };
+    let mut client =
+        reflection::server_reflection_client::ServerReflectionClient::new(setting.channel.clone());
+    let mut answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(reflection::server_reflection_response::MessageResponse::ListServicesResponse(list)) = answer
+    else {
+        panic!("a list of services was expected, not {answer:?}");
+    };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    for service in services.into_iter().chain(["grpc.health.v1.Health"]) {
+        assert!(names.iter().any(|name| name == service), "{service} of {names:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Search strategies: ask for candidates, tell their verdicts. Pure, deterministic, in f64.
+//!
+//! A strategy is a state and three functions: what it asks for is a function of its state and the run's seed, telling
+//! advances the state by one generation, and a snapshot is the whole state. So a restored strategy continues bit for bit.
+
+use hebbian_shared::fitness::Verdict;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::BlockIndex;
+use hebbian_shared::progress::{SearchSummary, StopReason};
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::strategy::StrategySpec;
+
+pub mod cma_es;
+pub mod random_search;
+mod ranking;
+pub mod snapshot;
+pub mod stop;
+
+pub use cma_es::CmaEs;
+pub use random_search::RandomSearch;
+pub use snapshot::StrategySnapshot;
+
+/// A point that a strategy wants measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Where it is.
+    pub genome: Genome,
+    /// On which block of the generation's tasks. Block 0 is what the search is told of first; others measure again.
+    pub block: BlockIndex,
+}
+
+/// Why a strategy could not be told, or not be restored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StrategyError {
+    /// Another number of verdicts than candidates.
+    #[error("{expected} candidates were asked for but {found} verdicts were told")]
+    VerdictCount {
+        /// Candidates.
+        expected: usize,
+        /// Verdicts.
+        found: usize,
+    },
+    /// A sample that cannot have been drawn by the strategy.
+    #[error("sample {candidate}: {problem}")]
+    Sample {
+        /// Which one, counted from 0.
+        candidate: usize,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A snapshot of another strategy, dimension or version.
+    #[error("the snapshot does not fit: {0}")]
+    Snapshot(String),
+}
+
+/// A search. No generator is stored: what `ask` draws derives from the run's seed and the generation.
+pub trait Strategy: Send {
+    /// The candidates of the open generation. Pure: ask twice, get the same.
+    fn ask(&self) -> Vec<Candidate>;
+    /// Closes the open generation with all verdicts, in candidate order. An error leaves the strategy as it was.
+    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError>;
+    /// Why the strategy itself would end the search, with the figure that met the criterion.
+    fn stop_reason(&self) -> Option<StopReason>;
+    /// The result of a run: the search distribution's mean (of random search, the best sample).
+    fn mean(&self) -> Genome;
+    /// For people.
+    fn summary(&self) -> SearchSummary;
+    /// The whole state.
+    fn snapshot(&self) -> StrategySnapshot;
+}
+
+/// The strategy of a validated spec at its first generation; the initial mean is zero.
+pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
+    let mean = vec![0.0; spec.layout().dimension()];
+    match &spec.strategy {
+        StrategySpec::CmaEs(settings) => Box::new(CmaEs::new(mean, settings, spec.seed)),
+        StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, spec.seed)),
+    }
+}
+
+/// The strategy of a validated spec as it was when `snapshot` was taken; it continues bit for bit.
+///
+/// A snapshot of another strategy or dimension, or one whose numbers no search can reach, is refused.
+pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn Strategy>, StrategyError> {
+    let mean = vec![0.0; spec.layout().dimension()];
+    match (&spec.strategy, snapshot) {
+        (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state)) => {
+            Ok(Box::new(CmaEs::restore(mean.len(), settings, spec.seed, state)?))
+        }
+        (StrategySpec::RandomSearch(settings), StrategySnapshot::RandomSearch(state)) => {
+            Ok(Box::new(RandomSearch::restore(mean, settings, spec.seed, state)?))
+        }
+        (strategy, snapshot) => Err(StrategyError::Snapshot(format!(
+            "the spec's strategy is {}, the snapshot is of {}",
+            strategy.name(),
+            snapshot.name()
+        ))),
+    }
+}
+
+/// Refuses another number of verdicts than candidates.
+fn check_count(expected: usize, verdicts: &[Verdict]) -> Result<(), StrategyError> {
+    if verdicts.len() == expected {
+        Ok(())
+    } else {
+        Err(StrategyError::VerdictCount { expected, found: verdicts.len() })
+    }
+}
+
+#[cfg(test)]
+mod conformance;

@@ -1,0 +1,148 @@
+//! The search distribution, and all else that a generation leaves to the next.
+
+use faer::Mat;
+
+use super::super::StrategyError;
+use super::super::snapshot::CmaEsSnapshot;
+
+/// Everything that changes from generation to generation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct State {
+    /// Generations told; the open generation's index.
+    pub(super) generation: u32,
+    /// Updates of the distribution: the generations of which at least one candidate had a fitness.
+    pub(super) updates: u32,
+    /// Updates since the covariance matrix was decomposed.
+    pub(super) lag: u32,
+    /// Whether the last update was refused since it would have left the finite numbers.
+    pub(super) stuck: bool,
+    /// The mean (m), n numbers.
+    pub(super) mean: Vec<f64>,
+    /// The step size (sigma), positive.
+    pub(super) step_size: f64,
+    /// The evolution path of the step size (`p_sigma`), n numbers.
+    pub(super) step_size_path: Vec<f64>,
+    /// The evolution path of the covariance matrix (`p_c`), n numbers.
+    pub(super) covariance_path: Vec<f64>,
+    /// The covariance matrix (C), n x n, up to the step size; only the lower triangle is kept up to date.
+    pub(super) covariance: Mat<f64>,
+    /// Eigenvectors of C when it was last decomposed (B), one per column.
+    pub(super) eigenbasis: Mat<f64>,
+    /// Square roots of the eigenvalues of C when it was last decomposed (D), ascending, positive.
+    pub(super) axis_lengths: Vec<f64>,
+}
+
+/// Beyond this, in either direction, products of two numbers of the state may leave the finite numbers.
+const MAGNITUDE_MAX: f64 = 1e140;
+/// More generations than a spec allows.
+const GENERATIONS_MAX: u32 = 1 << 31;
+
+impl State {
+    /// The isotropic distribution of a first generation.
+    pub(super) fn new(mean: Vec<f64>, step_size: f64) -> Self {
+        let n = mean.len();
+        Self {
+            generation: 0,
+            updates: 0,
+            lag: 0,
+            stuck: false,
+            mean,
+            step_size,
+            step_size_path: vec![0.0; n],
+            covariance_path: vec![0.0; n],
+            covariance: Mat::identity(n, n),
+            eigenbasis: Mat::identity(n, n),
+            axis_lengths: vec![1.0; n],
+        }
+    }
+
+    /// Shortest and longest axis.
+    pub(super) fn axis_range(&self) -> (f64, f64) {
+        let range = |ends: (f64, f64), &d: &f64| (ends.0.min(d), ends.1.max(d));
+        self.axis_lengths.iter().fold((f64::INFINITY, 0.0), range)
+    }
+
+    /// Coordinate-wise standard deviations.
+    pub(super) fn deviations(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.mean.len()).map(|i| self.step_size * self.covariance[(i, i)].sqrt())
+    }
+
+    /// Whether the distribution can be sampled from and updated without leaving the finite numbers; the eigenbasis, which
+    /// does not change between decompositions, is taken to be one.
+    pub(super) fn is_sound(&self) -> bool {
+        let bounded = |values: &[f64]| values.iter().all(|v| v.abs() <= MAGNITUDE_MAX);
+        let positive = |value: f64| (1.0 / MAGNITUDE_MAX..=MAGNITUDE_MAX).contains(&value);
+        let n = self.mean.len();
+        positive(self.step_size)
+            && bounded(&self.mean)
+            && bounded(&self.step_size_path)
+            && bounded(&self.covariance_path)
+            && (0..n).all(|column| bounded(&self.covariance.col_as_slice(column)[column..]))
+            && (0..n).all(|i| positive(self.covariance[(i, i)]))
+            && self.axis_lengths.iter().all(|&d| positive(d))
+    }
+
+    /// All of the state as plain numbers.
+    pub(super) fn to_snapshot(&self) -> CmaEsSnapshot {
+        let n = self.mean.len();
+        let lower = |column: usize| self.covariance.col_as_slice(column)[column..].iter();
+        CmaEsSnapshot {
+            generation: self.generation,
+            updates: self.updates,
+            lag: self.lag,
+            stuck: self.stuck,
+            mean: self.mean.clone(),
+            step_size: self.step_size,
+            step_size_path: self.step_size_path.clone(),
+            covariance_path: self.covariance_path.clone(),
+            covariance: (0..n).flat_map(lower).copied().collect(),
+            eigenbasis: (0..n).flat_map(|column| self.eigenbasis.col_as_slice(column)).copied().collect(),
+            axis_lengths: self.axis_lengths.clone(),
+        }
+    }
+
+    /// The state of a snapshot for a search of `n` dimensions; refuses what no search can reach.
+    pub(super) fn from_snapshot(n: usize, snapshot: &CmaEsSnapshot) -> Result<Self, StrategyError> {
+        for (name, expected, found) in [
+            ("mean", n, snapshot.mean.len()),
+            ("step_size_path", n, snapshot.step_size_path.len()),
+            ("covariance_path", n, snapshot.covariance_path.len()),
+            ("covariance", n * (n + 1) / 2, snapshot.covariance.len()),
+            ("eigenbasis", n * n, snapshot.eigenbasis.len()),
+            ("axis_lengths", n, snapshot.axis_lengths.len()),
+        ] {
+            if expected != found {
+                let problem = format!("{name} must hold {expected} numbers, not {found}");
+                return Err(StrategyError::Snapshot(problem));
+            }
+        }
+        let mut covariance = Mat::zeros(n, n);
+        let mut lower = snapshot.covariance.as_slice();
+        for column in 0..n {
+            let (values, rest) = lower.split_at(n - column);
+            covariance.col_as_slice_mut(column)[column..].copy_from_slice(values);
+            lower = rest;
+        }
+        let state = Self {
+            generation: snapshot.generation,
+            updates: snapshot.updates,
+            lag: snapshot.lag,
+            stuck: snapshot.stuck,
+            mean: snapshot.mean.clone(),
+            step_size: snapshot.step_size,
+            step_size_path: snapshot.step_size_path.clone(),
+            covariance_path: snapshot.covariance_path.clone(),
+            covariance,
+            eigenbasis: Mat::from_fn(n, n, |row, column| snapshot.eigenbasis[column * n + row]),
+            axis_lengths: snapshot.axis_lengths.clone(),
+        };
+        let counts_agree = state.lag <= state.updates
+            && state.updates <= state.generation
+            && state.generation < GENERATIONS_MAX;
+        if counts_agree && state.is_sound() && snapshot.eigenbasis.iter().all(|b| b.abs() <= 1.0 + 1e-9) {
+            Ok(state)
+        } else {
+            Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Random search: the control that every other strategy must beat.
+
+use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::BlockIndex;
+use hebbian_shared::progress::{SearchSummary, StopReason};
+use hebbian_shared::seed::{Purpose, Seed, fill_normal};
+use hebbian_shared::spec::strategy::RandomSearchSpec;
+
+use super::snapshot::RandomSearchSnapshot;
+use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count};
+
+/// Independent normal samples around the initial mean, in every generation alike.
+///
+/// Its distribution never moves, so its result is not a mean but the best sample ever told; before the first candidate
+/// with a fitness, the initial mean. Among equals the first told stays.
+#[derive(Clone, Debug)]
+pub struct RandomSearch {
+    initial_mean: Vec<f64>,
+    deviation: f64,
+    population_size: usize,
+    seed: Seed,
+    generation: u32,
+    best: Option<(Genome, Fitness)>,
+}
+
+impl RandomSearch {
+    /// A search around `initial_mean`, a finite point, with the settings of a validated spec.
+    pub fn new(initial_mean: Vec<f64>, settings: &RandomSearchSpec, seed: Seed) -> Self {
+        Self {
+            initial_mean,
+            deviation: settings.step_size,
+            population_size: settings.population_size as usize,
+            seed,
+            generation: 0,
+            best: None,
+        }
+    }
+
+    /// The search around `initial_mean` as it was when `snapshot` was taken.
+    pub fn restore(
+        initial_mean: Vec<f64>,
+        settings: &RandomSearchSpec,
+        seed: Seed,
+        snapshot: &RandomSearchSnapshot,
+    ) -> Result<Self, StrategyError> {
+        let dimension = initial_mean.len();
+        let best = match &snapshot.best {
+            None => None,
+            Some((genome, _)) if genome.len() != dimension || !genome.iter().all(|x| x.is_finite()) => {
+                let problem = format!("its best sample must hold {dimension} finite numbers");
+                return Err(StrategyError::Snapshot(problem));
+            }
+            Some((genome, fitness)) => {
+                let fitness = Fitness::new(*fitness).map_err(|e| StrategyError::Snapshot(e.to_string()))?;
+                Some((Genome(genome.clone()), fitness))
+            }
+        };
+        let generation = snapshot.generation;
+        Ok(Self { generation, best, ..Self::new(initial_mean, settings, seed) })
+    }
+
+    fn samples(&self) -> impl Iterator<Item = Genome> + '_ {
+        let mut rng = self.seed.derive(Purpose::Sampling, u64::from(self.generation)).rng();
+        (0..self.population_size).map(move |_| {
+            let mut values = vec![0.0; self.initial_mean.len()];
+            fill_normal(&mut rng, &mut values);
+            values.iter_mut().zip(&self.initial_mean).for_each(|(z, m)| *z = m + self.deviation * *z);
+            Genome(values)
+        })
+    }
+}
+
+impl Strategy for RandomSearch {
+    fn ask(&self) -> Vec<Candidate> {
+        self.samples().map(|genome| Candidate { genome, block: BlockIndex(0) }).collect()
+    }
+
+    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
+        check_count(self.population_size, verdicts)?;
+        let mut best = None;
+        for (candidate, fitness) in verdicts.iter().enumerate().filter_map(|(i, v)| Some((i, v.fitness()?))) {
+            if best.is_none_or(|(_, highest)| fitness > highest) {
+                best = Some((candidate, fitness));
+            }
+        }
+        if let Some((candidate, fitness)) = best
+            && self.best.as_ref().is_none_or(|(_, highest)| fitness > *highest)
+        {
+            let genome = self.samples().nth(candidate);
+            self.best = genome.map(|genome| (genome, fitness));
+        }
+        self.generation = self.generation.saturating_add(1);
+        Ok(())
+    }
+
+    fn stop_reason(&self) -> Option<StopReason> {
+        None
+    }
+
+    fn mean(&self) -> Genome {
+        match &self.best {
+            Some((genome, _)) => genome.clone(),
+            None => Genome(self.initial_mean.clone()),
+        }
+    }
+
+    fn summary(&self) -> SearchSummary {
+        let mean = self.mean();
+        SearchSummary {
+            step_size: self.deviation,
+            axis_ratio: 1.0,
+            deviation_range: (self.deviation, self.deviation),
+            mean_norm: mean.0.iter().map(|x| x * x).sum::<f64>().sqrt(),
+        }
+    }
+
+    fn snapshot(&self) -> StrategySnapshot {
+        let best = self.best.as_ref().map(|(genome, fitness)| (genome.0.clone(), fitness.get()));
+        StrategySnapshot::RandomSearch(RandomSearchSnapshot { generation: self.generation, best })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search() -> RandomSearch {
+        let settings = RandomSearchSpec { population_size: 1000, step_size: 0.5 };
+        RandomSearch::new(vec![1.0, -2.0, 3.0], &settings, Seed::new(4).unwrap())
+    }
+
+    fn fit(value: f64) -> Verdict {
+        Verdict::Fit(Fitness::new(value).unwrap())
+    }
+
+    #[test]
+    fn samples_scatter_around_the_initial_mean() {
+        let candidates = search().ask();
+        for (dimension, mean) in [1.0, -2.0, 3.0].into_iter().enumerate() {
+            let values: Vec<f64> = candidates.iter().map(|c| c.genome.0[dimension]).collect();
+            let average = values.iter().sum::<f64>() / 1000.0;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
+            // Five standard errors.
+            assert!((average - mean).abs() < 5.0 * 0.5 / 1000f64.sqrt(), "{average}");
+            assert!((variance - 0.25).abs() < 5.0 * 0.25 * (2.0 / 1000f64).sqrt(), "{variance}");
+        }
+    }
+
+    #[test]
+    fn the_result_is_the_best_sample_ever_told() {
+        let mut search = search();
+        assert_eq!(search.mean().0, [1.0, -2.0, 3.0]);
+        let first = search.ask();
+        let mut verdicts = vec![fit(0.0); 1000];
+        verdicts[0] = Verdict::Diverged { episodes: 1 };
+        verdicts[7] = fit(2.0);
+        verdicts[8] = fit(2.0);
+        search.tell(&verdicts).unwrap();
+        assert_eq!(search.mean(), first[7].genome);
+        assert_ne!(search.ask(), first);
+        // No improvement in the second generation.
+        search.tell(&vec![fit(2.0); 1000]).unwrap();
+        assert_eq!(search.mean(), first[7].genome);
+    }
+}
