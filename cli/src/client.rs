@@ -1,0 +1,360 @@
+//! A client of a coordinator: connects, names runs, gives up in time, and turns refusals into one-line failures.
+
+use std::time::Duration;
+
+use clap::Args;
+use hebbian_proto::convert::{self, ConvertError, PEER_MESSAGE_BYTES_MAX};
+use hebbian_proto::v1;
+use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
+use hebbian_proto::v1::run_service_client::RunServiceClient;
+use hebbian_shared::id::RunId;
+use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
+use hebbian_shared::spec::RunSpec;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt as _;
+
+use crate::configuration::DEFAULT_COORDINATOR;
+use crate::failure::Failure;
+
+/// Which coordinator, and for how long to try.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClientArguments {
+    /// The coordinator's address.
+    #[arg(long, value_name = "URL", env = "HEBBIAN_COORDINATOR", default_value = DEFAULT_COORDINATOR)]
+    pub(crate) coordinator: String,
+    /// Give up when the coordinator has not answered for this long: `500ms`, `10s`, `2min`.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Runs or workers of a page: as many as the coordinator likes.
+const PAGE_SIZE: u32 = 0;
+
+/// A connection to a coordinator.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    runs: RunServiceClient<Channel>,
+    cluster: ClusterServiceClient<Channel>,
+    channel: Channel,
+    url: String,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) async fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
+        let ClientArguments { coordinator: url, timeout } = arguments;
+        let refused = || {
+            Failure::bad_input(format_args!("--coordinator: `{url}` is not an address"))
+                .hint(format_args!("write it as {DEFAULT_COORDINATOR}"))
+        };
+        if !url.starts_with("http://") {
+            return Err(refused());
+        }
+        let endpoint = Endpoint::from_shared(url.clone())
+            .map_err(|_| refused())?
+            .connect_timeout(*timeout)
+            .http2_keep_alive_interval(Duration::from_secs(5))
+            .keep_alive_timeout(*timeout);
+        let unreachable = |problem: &str| {
+            Failure::unreachable(format_args!("{url}: no coordinator answers: {problem}"))
+                .hint("start one with `hebbian coordinator`, or name it with --coordinator URL or HEBBIAN_COORDINATOR")
+        };
+        let channel = match tokio::time::timeout(*timeout, endpoint.connect()).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(unreachable(&root_cause(&error))),
+            Err(_) => {
+                return Err(unreachable(&format!("timeout after {}", humantime::format_duration(*timeout))));
+            }
+        };
+        Ok(Self {
+            runs: RunServiceClient::new(channel.clone()).max_decoding_message_size(PEER_MESSAGE_BYTES_MAX),
+            cluster: ClusterServiceClient::new(channel.clone())
+                .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX),
+            channel,
+            url: url.clone(),
+            timeout: *timeout,
+        })
+    }
+
+    /// The coordinator's address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The transport, for services that other crates generate.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Waits for an answer, but not for ever.
+    pub(crate) async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.status(&status)),
+            Err(_) => Err(Failure::unreachable(format_args!(
+                "{}: no answer after {}",
+                self.url,
+                humantime::format_duration(self.timeout)
+            ))
+            .hint("--timeout TIME waits longer")),
+        }
+    }
+
+    /// A refusal as a failure.
+    fn status(&self, status: &Status) -> Failure {
+        // What the coordinator says has no source; what has one arose on the way, whatever its code.
+        if let Some(source) = std::error::Error::source(status) {
+            let cause = root_cause(source);
+            return Failure::unreachable(format_args!("{}: the connection broke: {cause}", self.url));
+        }
+        let message = match status.get_error_details().bad_request() {
+            Some(request) if !request.field_violations.is_empty() => {
+                let violation = &request.field_violations[0];
+                let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
+                if violation.description.contains(field) {
+                    violation.description.clone()
+                } else {
+                    format!("{field}: {}", violation.description)
+                }
+            }
+            _ => status.message().to_owned(),
+        };
+        match status.code() {
+            Code::NotFound => Failure::not_found(message),
+            Code::InvalidArgument | Code::AlreadyExists => Failure::bad_input(message),
+            Code::Unavailable | Code::DeadlineExceeded => {
+                Failure::unreachable(format_args!("{}: {message}", self.url))
+            }
+            Code::Unimplemented => Failure::failed(format_args!(
+                "{}: what answers there is not a hebbian coordinator of this version ({message})",
+                self.url
+            )),
+            _ => Failure::failed(message),
+        }
+    }
+
+    /// An answer of a newer coordinator that this program does not understand.
+    fn convert(&self, error: &ConvertError) -> Failure {
+        Failure::failed(format_args!("{}: the answer is not understood: {error}", self.url))
+            .hint("is the coordinator newer than this program? `hebbian status` shows its version")
+    }
+
+    fn run(&self, run: Option<v1::Run>) -> Result<RunProgress, Failure> {
+        RunProgress::try_from(run.unwrap_or_default()).map_err(|error| self.convert(&error))
+    }
+
+    /// Creates a run; repeating it with the same `request_id` is safe.
+    pub(crate) async fn create(&self, spec: &RunSpec, request_id: String) -> Result<RunProgress, Failure> {
+        let request = v1::CreateRunRequest { spec: Some(spec.into()), request_id };
+        let response = self.answer(self.runs.clone().create_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// How a run stands.
+    pub(crate) async fn get(&self, run: RunId) -> Result<RunProgress, Failure> {
+        let request = v1::GetRunRequest { name: convert::run_name(run) };
+        let response = self.answer(self.runs.clone().get_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// All runs in order of creation.
+    pub(crate) async fn list(&self) -> Result<Vec<RunProgress>, Failure> {
+        let mut runs = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListRunsRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.answer(self.runs.clone().list_runs(request)).await?;
+            for run in page.runs {
+                runs.push(self.run(Some(run))?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(runs);
+            }
+        }
+    }
+
+    /// The run that the user means: an id, the beginning of one, or a spec's name.
+    pub(crate) async fn find(&self, name: &str) -> Result<RunProgress, Failure> {
+        choose(name, &self.list().await?)
+    }
+
+    /// Hands out nothing more.
+    pub(crate) async fn pause(&self, run: RunId) -> Result<RunProgress, Failure> {
+        let request = v1::PauseRunRequest { name: convert::run_name(run) };
+        let response = self.answer(self.runs.clone().pause_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// Goes on.
+    pub(crate) async fn resume(&self, run: RunId) -> Result<RunProgress, Failure> {
+        let request = v1::ResumeRunRequest { name: convert::run_name(run) };
+        let response = self.answer(self.runs.clone().resume_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// Ends a run for ever.
+    pub(crate) async fn cancel(&self, run: RunId) -> Result<RunProgress, Failure> {
+        let request = v1::CancelRunRequest { name: convert::run_name(run) };
+        let response = self.answer(self.runs.clone().cancel_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// Removes a run that has ended.
+    pub(crate) async fn delete(&self, run: RunId) -> Result<(), Failure> {
+        let request = v1::DeleteRunRequest { name: convert::run_name(run) };
+        self.answer(self.runs.clone().delete_run(request)).await?;
+        Ok(())
+    }
+
+    /// What a run has found.
+    pub(crate) async fn result(&self, run: RunId) -> Result<RunResult, Failure> {
+        let request = v1::GetRunResultRequest { name: convert::run_name(run) };
+        let response = self.answer(self.runs.clone().get_run_result(request)).await?;
+        RunResult::try_from(response.result.unwrap_or_default()).map_err(|error| self.convert(&error))
+    }
+
+    /// Committed events after a sequence number, then live ones.
+    pub(crate) async fn watch(
+        &self,
+        run: RunId,
+        after_sequence: u64,
+    ) -> Result<Streaming<v1::WatchRunResponse>, Failure> {
+        let request = v1::WatchRunRequest { name: convert::run_name(run), after_sequence };
+        self.answer(self.runs.clone().watch_run(request)).await
+    }
+
+    /// An event with its sequence number, as `watch` streams it.
+    pub(crate) fn event(&self, response: v1::WatchRunResponse) -> Result<(u64, RunEvent), Failure> {
+        let event =
+            RunEvent::try_from(response.event.unwrap_or_default()).map_err(|error| self.convert(&error))?;
+        Ok((response.sequence, event))
+    }
+
+    /// Why a stream broke.
+    pub(crate) fn broken(&self, status: &Status) -> Failure {
+        self.status(status)
+    }
+
+    /// The attached workers.
+    pub(crate) async fn workers(&self) -> Result<Vec<WorkerStatus>, Failure> {
+        let mut workers = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListWorkersRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.answer(self.cluster.clone().list_workers(request)).await?;
+            for worker in page.workers {
+                workers.push(WorkerStatus::try_from(worker).map_err(|error| self.convert(&error))?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(workers);
+            }
+        }
+    }
+
+    /// The coordinator as a whole.
+    pub(crate) async fn status_of_coordinator(&self) -> Result<CoordinatorStatus, Failure> {
+        let request = v1::GetCoordinatorStatusRequest {};
+        let response = self.answer(self.cluster.clone().get_coordinator_status(request)).await?;
+        CoordinatorStatus::try_from(response.status.unwrap_or_default()).map_err(|error| self.convert(&error))
+    }
+}
+
+/// The innermost reason of an error: `connection refused` rather than `transport error`.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let text = cause.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// Picks the run that `name` means: the run of that id, else the only one of that spec name, else the only one whose
+/// id begins so.
+fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
+    if name.is_empty() {
+        return Err(Failure::bad_input("a run is named by its id, the beginning of it, or its spec's name"));
+    }
+    let id = name.to_ascii_lowercase();
+    let matches: [&dyn Fn(&RunProgress) -> bool; 3] =
+        [&|run| run.run.to_string() == id, &|run| run.name == name, &|run| {
+            run.run.to_string().starts_with(&id)
+        }];
+    for fits in matches {
+        let mut found: Vec<&RunProgress> = runs.iter().filter(|run| fits(run)).collect();
+        if found.len() > 1 {
+            let ids: Vec<String> = found.iter().take(10).map(|run| run.run.to_string()).collect();
+            let message = format!("`{name}` may mean any of {} runs: {}", found.len(), ids.join(", "));
+            return Err(Failure::bad_input(message).hint("name the run by its whole id"));
+        }
+        if let Some(run) = found.pop() {
+            return Ok(run.clone());
+        }
+    }
+    Err(Failure::not_found(format_args!("there is no run `{name}`")).hint("`hebbian list` shows all runs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hebbian_shared::digest::Digest;
+    use hebbian_shared::id::GenerationIndex;
+    use hebbian_shared::progress::RunState;
+
+    fn run(id: &str, name: &str) -> RunProgress {
+        RunProgress {
+            run: id.parse().unwrap(),
+            name: name.to_owned(),
+            spec_digest: Digest::of(b""),
+            state: RunState::Running,
+            generation: GenerationIndex(0),
+            generations_limit: None,
+            settled: 0,
+            episodes: 0,
+            leased: 0,
+            eligible_workers: 0,
+            best: None,
+            last: None,
+            created_unix_ms: 0,
+            fingerprint: None,
+            notes: vec![],
+            sequence: 0,
+        }
+    }
+
+    fn check(name: &str, expected: Result<&str, &str>) {
+        let runs = vec![
+            run("aaaa0000", "one"),
+            run("aaaa1111", "two"),
+            run("bbbb0000", "two"),
+            run("cccc0000", "aaaa0000"),
+        ];
+        match (choose(name, &runs), expected) {
+            (Ok(found), Ok(id)) => assert_eq!(found.run.to_string(), id),
+            (Err(failure), Err(message)) => {
+                assert!(failure.message().contains(message), "{}", failure.message());
+            }
+            (found, _) => panic!("`{name}` gave {found:?}"),
+        }
+    }
+
+    #[test]
+    fn a_run_is_named_by_id_prefix_or_spec() {
+        check("aaaa1111", Ok("aaaa1111"));
+        check("aaaa0000", Ok("aaaa0000"));
+        check("one", Ok("aaaa0000"));
+        check("b", Ok("bbbb0000"));
+        check("BBBB", Ok("bbbb0000"));
+        check("aaaa", Err("`aaaa` may mean any of 2 runs: aaaa0000, aaaa1111"));
+        check("two", Err("`two` may mean any of 2 runs: aaaa1111, bbbb0000"));
+        check("three", Err("there is no run `three`"));
+        check("", Err("a run is named by"));
+    }
+}

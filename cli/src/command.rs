@@ -1,0 +1,306 @@
+//! The command tree: what can be written after `hebbian`, and which file does it.
+
+mod cancel;
+mod check;
+mod coordinator;
+mod create;
+mod delete;
+mod evaluate;
+mod health;
+mod list;
+mod pause;
+mod result;
+mod resume;
+mod run;
+mod spec;
+mod status;
+mod watch;
+mod worker;
+mod workers;
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hebbian_coordinator::journal::JournalError;
+use hebbian_shared::process::configuration::Layers;
+use hebbian_shared::process::logging::{self, LogSettings};
+use hebbian_shared::process::shutdown;
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RunSpec;
+use tokio_util::sync::CancellationToken;
+
+use crate::configuration::Configuration;
+use crate::failure::Failure;
+use crate::{files, render};
+
+/// The largest run spec that is read, in bytes.
+const SPEC_SIZE_MAX: u64 = 1 << 20;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Start here:
+  hebbian run                              evolve the quickstart's rule in this process (about a minute)
+  hebbian spec > my.toml                   a commented run spec to change
+  hebbian check my.toml                    is it valid, and what will it cost here?
+  hebbian run my.toml --out runs/mine      run it; Ctrl-C and the same command again resume it
+  hebbian evaluate runs/mine/genome.json   compare the evolved rule with SGD, momentum and Adam
+
+On a cluster:
+  hebbian coordinator                                          once
+  hebbian worker --coordinator http://HOST:7420                on as many machines as you like
+  hebbian create my.toml && hebbian watch my-spec-name         from anywhere
+
+Exit codes:
+  0 done   1 failed   2 wrong arguments or input   3 not found   4 coordinator unreachable   130 interrupted";
+
+/// Evolves learning rules: CMA-ES searches for update rules of multi-state networks, in one process or on a cluster.
+///
+/// The same run spec and seed give the same result to the last bit, however many workers there are and whatever
+/// happens to them.
+#[derive(Debug, Parser)]
+#[command(name = "hebbian", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Program {
+    #[command(flatten)]
+    log: LogArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Evaluate(evaluate::Arguments),
+    Spec(spec::Arguments),
+    Check(check::Arguments),
+    Coordinator(coordinator::Arguments),
+    Worker(worker::Arguments),
+    Create(create::Arguments),
+    List(list::Arguments),
+    Status(status::Arguments),
+    Watch(watch::Arguments),
+    Pause(pause::Arguments),
+    Resume(resume::Arguments),
+    Cancel(cancel::Arguments),
+    Delete(delete::Arguments),
+    Result(result::Arguments),
+    Workers(workers::Arguments),
+    Health(health::Arguments),
+}
+
+/// Flags about log lines, for every command.
+#[derive(Clone, Debug, Args)]
+struct LogArguments {
+    /// What to log on standard error, as `RUST_LOG`: `info`, `debug`, `warn,hebbian_coordinator=debug`.
+    #[arg(long = "log", value_name = "FILTER", global = true, help_heading = "Logging")]
+    filter: Option<String>,
+    /// How to write log lines.
+    #[arg(long = "log-format", value_name = "FORMAT", global = true, help_heading = "Logging")]
+    format: Option<WrittenLogFormat>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WrittenLogFormat {
+    Text,
+    Json,
+}
+
+impl LogArguments {
+    /// The configuration of a process: all layers, these flags and those of `flags` on top.
+    fn configuration(
+        &self,
+        file: Option<&Path>,
+        flags: impl FnOnce(Layers) -> Layers,
+    ) -> Result<Configuration, Failure> {
+        Configuration::load(file, |layers| {
+            let format = self.format.map(|format| match format {
+                WrittenLogFormat::Text => "text",
+                WrittenLogFormat::Json => "json",
+            });
+            flags(layers.flag("log.filter", self.filter.clone()).flag("log.format", format))
+        })
+    }
+
+    /// Logs from now on, for commands that have no other configuration.
+    fn set_up(&self) -> Result<(), Failure> {
+        set_up_logging(&self.configuration(None, |layers| layers)?.log, "warn")
+    }
+}
+
+/// Logs from now on; `default` is the filter where nobody gave one.
+fn set_up_logging(settings: &LogSettings, default: &str) -> Result<(), Failure> {
+    logging::set_up(settings, default, render::log_writer).map_err(Failure::bad_input)
+}
+
+impl Program {
+    /// Reads the arguments; prints help and version where they are asked for.
+    pub(crate) fn parse_arguments() -> Result<Self, Failure> {
+        Self::try_parse().map_err(|error| {
+            if error.use_stderr() {
+                usage_failure(&error)
+            } else {
+                error.exit();
+            }
+        })
+    }
+
+    /// Does what the arguments say.
+    pub(crate) fn execute(self) -> Result<(), Failure> {
+        let log = self.log;
+        match self.command {
+            Command::Run(arguments) => run::execute(arguments, &log),
+            Command::Evaluate(arguments) => evaluate::execute(&arguments, &log),
+            Command::Spec(arguments) => spec::execute(&arguments),
+            Command::Check(arguments) => check::execute(&arguments, &log),
+            Command::Coordinator(arguments) => coordinator::execute(arguments, &log),
+            Command::Worker(arguments) => worker::execute(arguments, &log),
+            Command::Create(arguments) => create::execute(arguments, &log),
+            Command::List(arguments) => list::execute(&arguments, &log),
+            Command::Status(arguments) => status::execute(arguments, &log),
+            Command::Watch(arguments) => watch::execute(arguments, &log),
+            Command::Pause(arguments) => pause::execute(arguments, &log),
+            Command::Resume(arguments) => resume::execute(arguments, &log),
+            Command::Cancel(arguments) => cancel::execute(arguments, &log),
+            Command::Delete(arguments) => delete::execute(arguments, &log),
+            Command::Result(arguments) => result::execute(arguments, &log),
+            Command::Workers(arguments) => workers::execute(&arguments, &log),
+            Command::Health(arguments) => health::execute(arguments, &log),
+        }
+    }
+}
+
+/// clap's error as one line; its tip, or else the usage, becomes the hint.
+fn usage_failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = paragraphs.next().unwrap_or_default();
+    let failure = Failure::bad_input(message.strip_prefix("error: ").unwrap_or(&message));
+    let rest: Vec<String> = paragraphs.collect();
+    let marked = |mark: &str| rest.iter().find_map(|part| part.strip_prefix(mark)).map(str::to_owned);
+    match marked("tip: ").or_else(|| marked("Usage: ").map(|usage| format!("usage: {usage}"))) {
+        Some(hint) => failure.hint(hint),
+        None => failure.hint("`hebbian --help` lists the commands"),
+    }
+}
+
+/// Runs `work` on an asynchronous runtime. Signals end the process, as they do by default.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// Runs `work` with a token that the first SIGINT or SIGTERM cancels; the second one ends the process.
+fn block_on_until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    block_on(async {
+        let shutdown = shutdown::on_signal()
+            .map_err(|error| Failure::failed(format_args!("cannot listen for signals: {error}")))?;
+        work(shutdown).await
+    })
+}
+
+/// A journal that cannot be opened: a wrong file is wrong input, a full disk or a busy file is not.
+fn journal_failure(error: &JournalError) -> Failure {
+    match error {
+        JournalError::Url { .. } | JournalError::Newer { .. } | JournalError::Corrupt { .. } => {
+            Failure::bad_input(error)
+        }
+        _ => Failure::failed(error),
+    }
+}
+
+/// Reads a run spec (`-`: from standard input), with another seed if one is given.
+fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
+    let text = files::read_text(path, SPEC_SIZE_MAX)?;
+    let name = if files::is_stdin(path) { PathBuf::from("standard input") } else { path.to_owned() };
+    let mut spec = RunSpec::from_toml(&text).map_err(|error| {
+        Failure::bad_input(format_args!("{}: {error}", name.display()))
+            .hint("`hebbian spec` prints a commented example")
+    })?;
+    spec.seed = seed.unwrap_or(spec.seed);
+    Ok(spec)
+}
+
+/// The built-in spec, with another seed if one is given.
+fn quickstart(seed: Option<Seed>) -> RunSpec {
+    let mut spec = RunSpec::from_toml(crate::QUICKSTART).expect("the quickstart is tested to be valid");
+    spec.seed = seed.unwrap_or(spec.seed);
+    spec
+}
+
+/// A seed as it is written in arguments.
+fn parse_seed(text: &str) -> Result<Seed, String> {
+    let range = || "a seed is a whole number from 0 to 2^63 - 1".to_owned();
+    text.parse::<u64>().ok().and_then(|number| Seed::new(number).ok()).ok_or_else(range)
+}
+
+/// A number of compute threads as it is written in arguments.
+fn parse_threads(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("a number of threads is from 1 to 1024".to_owned()),
+    }
+}
+
+/// As many compute threads as this machine has cores for us.
+fn all_cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn check(arguments: &[&str], message: &str, hint: &str) {
+        let arguments = std::iter::once(&"hebbian").chain(arguments);
+        let failure = usage_failure(&Program::try_parse_from(arguments).expect_err(message));
+        assert!(failure.message().starts_with(message), "{}", failure.message());
+        assert!(failure.advice().unwrap().starts_with(hint), "{:?}", failure.advice());
+    }
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_arguments_are_told_in_one_line() {
+        check(
+            &["run", "--wokers", "2"],
+            "unexpected argument '--wokers' found",
+            "a similar argument exists: '--workers'",
+        );
+        check(
+            &["run", "--workers", "0"],
+            "invalid value '0' for '--workers <N>': a number of threads is from 1",
+            "",
+        );
+        check(&["run", "--seed", "-1"], "unexpected argument '-1'", "");
+        check(&["run", "--seed", "9223372036854775808"], "invalid value '9223372036854775808'", "");
+        check(&["status", "--timeout", "soon", "x"], "invalid value 'soon' for '--timeout <TIME>'", "");
+        check(
+            &["evaluate"],
+            "the following required arguments were not provided: <GENOME>",
+            "usage: hebbian evaluate",
+        );
+        check(&["evolve"], "unrecognized subcommand 'evolve'", "");
+    }
+
+    #[test]
+    fn the_quickstart_is_valid() {
+        assert_eq!(quickstart(None).name, "quickstart");
+        assert_eq!(quickstart(Some(Seed::new(7).unwrap())).seed.get(), 7);
+    }
+}

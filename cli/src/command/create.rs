@@ -1,0 +1,58 @@
+//! `hebbian create`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::seed::Seed;
+
+use super::{LogArguments, block_on, parse_seed, read_spec};
+use crate::client::{Client, ClientArguments};
+use crate::failure::Failure;
+use crate::render::{self, Paint};
+
+/// Create a run on a coordinator; its workers start on it at once. Prints the run's id.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian create my.toml                     prints the new run's id
+  hebbian spec | hebbian create -            the quickstart, on the cluster
+  hebbian watch $(hebbian create my.toml)    creates a run and follows it")]
+pub(super) struct Arguments {
+    /// The run spec; `-` reads it from standard input.
+    spec: PathBuf,
+    /// Another seed than the spec's.
+    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    seed: Option<Seed>,
+    /// A name for this creation: the same name and spec again give the run that was created before.
+    #[arg(long, value_name = "NAME")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    client: ClientArguments,
+    /// Print the run as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { spec, seed, request_id, client, json } = arguments;
+    let spec = read_spec(&spec, seed)?;
+    let request_id = request_id.unwrap_or_else(fresh_request_id);
+    block_on(async {
+        let client = Client::connect(&client).await?;
+        let run = client.create(&spec, request_id).await?;
+        if json {
+            return render::out(&render::json::pretty(&render::json::run(&run)));
+        }
+        let watch = Paint::stderr().command(&format!("hebbian watch {}", run.run));
+        render::note(&format!("created run {} of `{}`; follow it with {watch}", run.run, run.name));
+        render::out(&format!("{}\n", run.run))
+    })
+}
+
+/// A name that no other creation has: process and moment.
+fn fresh_request_id() -> String {
+    let moment = jiff::Timestamp::now().as_nanosecond();
+    let host = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Digest::of(format!("{host} {} {moment}", std::process::id()).as_bytes()).short()
+}

@@ -1,0 +1,28 @@
+//! `hebbian delete`
+
+use clap::Args;
+
+use super::{LogArguments, block_on};
+use crate::client::{Client, ClientArguments};
+use crate::failure::Failure;
+use crate::render;
+
+/// Remove a run that has finished or was cancelled, with all that it found.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The run: its id, the beginning of its id, or its spec's name.
+    run: String,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { run, client } = arguments;
+    block_on(async {
+        let client = Client::connect(&client).await?;
+        let run = client.find(&run).await?;
+        client.delete(run.run).await?;
+        render::out(&format!("{}  {}  deleted\n", run.run, run.name))
+    })
+}

@@ -1,0 +1,37 @@
+//! `hebbian health`
+
+use clap::Args;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::{LogArguments, block_on};
+use crate::client::{Client, ClientArguments};
+use crate::failure::Failure;
+use crate::render;
+
+/// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not, 4 if
+/// nothing answers.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Ask for one service, for example `hebbian.v1.DispatchService`; without it, for the whole coordinator.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    service: String,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { service, client } = arguments;
+    block_on(async {
+        let client = Client::connect(&client).await?;
+        let mut health = HealthClient::new(client.channel());
+        let response = client.answer(health.check(HealthCheckRequest { service })).await?;
+        if response.status() == ServingStatus::Serving {
+            render::out("serving\n")
+        } else {
+            Err(Failure::failed(format_args!("{}: the coordinator is not serving", client.url())))
+        }
+    })
+}

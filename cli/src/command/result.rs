@@ -1,0 +1,48 @@
+//! `hebbian result`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{LogArguments, block_on};
+use crate::client::{Client, ClientArguments};
+use crate::failure::Failure;
+use crate::files;
+use crate::genome_file::GenomeFile;
+use crate::render::{self, Paint};
+
+/// Fetch what a run has found: the mean of the search distribution. Works while the run is still running.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hebbian result quickstart --out genome.json && hebbian evaluate genome.json"
+)]
+pub(super) struct Arguments {
+    /// The run: its id, the beginning of its id, or its spec's name.
+    run: String,
+    /// Where to write the genome file; without it, or with `-`, it goes to standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { run, out, client } = arguments;
+    block_on(async {
+        let client = Client::connect(&client).await?;
+        let run = client.find(&run).await?;
+        let result = client.result(run.run).await?;
+        let text = GenomeFile::of_result(&result).to_json();
+        let Some(path) = out.filter(|path| !files::is_stdin(path)) else { return render::out(&text) };
+        files::write_atomically(&path, &text)?;
+        let evaluate = Paint::stderr().command(&format!("hebbian evaluate {}", path.display()));
+        render::note(&format!(
+            "wrote {} after {} generations ({}); compare it with {evaluate}",
+            path.display(),
+            result.generations,
+            result.state.name()
+        ));
+        Ok(())
+    })
+}

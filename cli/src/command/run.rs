@@ -1,0 +1,326 @@
+//! `hebbian run`: coordinator, worker and client in one process, over the same engine and the same wire, without ports.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::handle::{Handle, HandleError, RunAction};
+use hebbian_coordinator::journal;
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunResult, RunState};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_worker::comparison::Comparison;
+use hebbian_worker::interrupt::Interrupt;
+use tokio_util::sync::CancellationToken;
+
+use super::evaluate::compare_finished;
+use super::{
+    LogArguments, all_cores, block_on_until_signal, journal_failure, parse_seed, parse_threads, quickstart,
+    read_spec,
+};
+use crate::failure::{Failure, FailureKind};
+use crate::files;
+use crate::forecast::Forecast;
+use crate::genome_file::GenomeFile;
+use crate::local_cluster::LocalWorker;
+use crate::render::progress::Progress;
+use crate::render::{self, Paint};
+use crate::report::Report;
+use crate::run_directory::{self, RunDirectory};
+
+/// How often the open generation is asked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Generations of one answer of the journal.
+const GENERATIONS_PAGE: u32 = 1000;
+
+/// Evolve a rule in this process, then compare it with tuned SGD, momentum and Adam on tasks it has never seen.
+///
+/// Without a spec it is the built-in quickstart, about a minute of two cores. Ctrl-C stops cleanly; the same --out goes
+/// on from there. The result is the same for any number of workers, to the last bit.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian run                              the quickstart, into a new directory below runs/
+  hebbian run my.toml --out runs/mine      a spec of your own; the same command again resumes it
+  hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
+  hebbian run --seed 2 --workers 1         another seed, on one core
+
+The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule) and report.json.")]
+pub(super) struct Arguments {
+    /// The run spec; `-` reads it from standard input [default: the built-in quickstart].
+    spec: Option<PathBuf>,
+    /// Compute threads; they change only the time it takes [default: all cores].
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    workers: Option<u32>,
+    /// Another seed than the spec's.
+    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    seed: Option<Seed>,
+    /// The directory for all files; one of an earlier run resumes it [default: a new one below runs/].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the report as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { spec, workers, seed, out, json } = arguments;
+    let spec = spec.map(|path| read_spec(&path, seed)).transpose()?;
+    let directory = RunDirectory::choose(out, spec, seed, || quickstart(seed))?;
+    if let Some(report) = Report::read(&directory.report(), directory.spec())? {
+        render::note(&format!("{} is finished; this is its report", directory.path().display()));
+        return show_report(&report, &directory, json);
+    }
+    let threads = workers.unwrap_or_else(all_cores);
+    block_on_until_signal(|shutdown| async move {
+        directory.prepare()?;
+        let report = evolve(&directory, threads, workers, &shutdown).await?;
+        show_report(&report, &directory, json)
+    })
+}
+
+/// Runs the search to its end, or to an interrupt, and writes what came of it.
+async fn evolve(
+    directory: &RunDirectory,
+    threads: u32,
+    workers: Option<u32>,
+    shutdown: &CancellationToken,
+) -> Result<Report, Failure> {
+    let url = format!("sqlite:{}", directory.journal().display());
+    let journal = journal::open(&url).map_err(|error| journal_failure(&error))?;
+    let (handle, driver) =
+        driver::start(DriverSettings::default(), journal).await.map_err(Failure::failed)?;
+    let found = search(&handle, directory, threads, shutdown).await;
+    let closed = handle.shut_down().await;
+    // The driver has answered; what is left of it is its thread's end.
+    let _ = driver.await;
+    let resume = resume_command(directory.path(), workers);
+    let (run, generations) = match found? {
+        Found::Finished { run, generations } => (run, generations),
+        Found::Interrupted { generations } => {
+            closed.map_err(failed)?;
+            return Err(Failure::interrupted(format_args!(
+                "stopped after {generations} generations; everything is saved in {}",
+                directory.path().display()
+            ))
+            .hint(format_args!("go on with `{resume}`")));
+        }
+    };
+    closed.map_err(failed)?;
+    let RunState::Finished { reason } = run.state.clone() else {
+        return Err(Failure::failed(format_args!("the run was {}", run.state.name())));
+    };
+    let comparison = compare(&run, threads, shutdown).await.map_err(|failure| match failure.kind() {
+        FailureKind::Interrupted => Failure::interrupted(format_args!(
+            "the search is finished and saved in {}, but not compared with baselines",
+            directory.path().display()
+        ))
+        .hint(format_args!("`{resume}` compares it")),
+        _ => failure,
+    })?;
+    let report = Report::new(&run, reason, &generations, comparison);
+    files::write_atomically(&directory.report(), &report.to_json())?;
+    Ok(report)
+}
+
+/// How the search ended.
+enum Found {
+    /// By a criterion.
+    Finished { run: Box<RunResult>, generations: Vec<GenerationSummary> },
+    /// By the user.
+    Interrupted { generations: u32 },
+}
+
+/// Creates or finds the run, computes on it until it ends, and writes its genome.
+async fn search(
+    handle: &Handle,
+    directory: &RunDirectory,
+    threads: u32,
+    shutdown: &CancellationToken,
+) -> Result<Found, Failure> {
+    let run = open_run(handle, directory).await?;
+    announce(directory, &run, threads);
+    let mut worker = LocalWorker::start(handle.clone(), threads);
+    let followed = tokio::select! {
+        followed = follow(handle, directory.spec(), &run, shutdown) => followed,
+        failure = worker.failed() => Err(failure),
+    };
+    worker.stop().await;
+    let interrupted = followed?;
+    let result = handle.result(run.run).await.map_err(failed)?;
+    if result.generations > 0 {
+        files::write_atomically(&directory.genome(), &GenomeFile::of_result(&result).to_json())?;
+    }
+    if interrupted {
+        return Ok(Found::Interrupted { generations: result.generations });
+    }
+    let generations = all_generations(handle, run.run).await?;
+    Ok(Found::Finished { run: Box::new(result), generations })
+}
+
+/// The directory's only run, created if there is none.
+async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgress, Failure> {
+    let spec = directory.spec();
+    let runs = handle.list().await.map_err(failed)?;
+    let Some(run) = runs.first() else {
+        return handle.create(spec.clone(), String::new()).await.map_err(failed);
+    };
+    let journal = directory.journal();
+    if runs.len() > 1 {
+        return Err(Failure::bad_input(format_args!(
+            "{}: holds {} runs: it is a coordinator's journal, not one of `hebbian run`",
+            journal.display(),
+            runs.len()
+        )));
+    }
+    if run.spec_digest != spec.digest() {
+        let stored = handle.result(run.run).await.map_err(failed)?.spec;
+        let difference = run_directory::difference(&stored, spec).unwrap_or_default();
+        return Err(Failure::bad_input(format_args!(
+            "{}: the journal belongs to another spec: {difference}",
+            journal.display()
+        )));
+    }
+    match run.state {
+        // Whatever paused it may be gone by now; if not, it pauses again and says so.
+        RunState::Paused { .. } => handle.act(run.run, RunAction::Resume).await.map_err(failed),
+        _ => Ok(run.clone()),
+    }
+}
+
+/// Says what will be done.
+fn announce(directory: &RunDirectory, run: &RunProgress, threads: u32) {
+    let paint = Paint::stderr();
+    let spec = directory.spec();
+    let verb = match (&run.state, directory.is_new()) {
+        (RunState::Finished { .. }, _) => "finished before:",
+        (_, true) => "evolving",
+        (_, false) => "going on with",
+    };
+    let threads = render::text::plural(u64::from(threads), "thread");
+    render::note(&format!(
+        "{verb} `{}` in {} on {threads}",
+        paint.bold(&spec.name),
+        directory.path().display()
+    ));
+    render::note(render::run::spec(spec, paint).trim_end());
+}
+
+/// Shows the run's events until it ends; whether the user interrupted it.
+async fn follow(
+    handle: &Handle,
+    spec: &RunSpec,
+    run: &RunProgress,
+    shutdown: &CancellationToken,
+) -> Result<bool, Failure> {
+    let mut progress = Progress::new(Forecast::of(spec));
+    let mut sequence = 0;
+    let mut poll = tokio::time::interval(POLL_INTERVAL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let mut events = handle.watch(run.run, sequence).await.map_err(failed)?;
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                _ = poll.tick() => {
+                    let now = handle.get(run.run).await.map_err(failed)?;
+                    progress.show(f64::from(now.settled) / f64::from(now.episodes.max(1)));
+                    if matches!(now.state, RunState::Paused { .. }) {
+                        give_up_if_nothing_helps(handle, run.run).await?;
+                    }
+                    continue;
+                }
+                () = shutdown.cancelled() => return Ok(true),
+            };
+            let Some(event) = event else { break };
+            sequence = event.sequence;
+            progress.event(&event.event, sequence > run.sequence);
+            if let RunEvent::State(state) = &event.event
+                && state.is_final()
+            {
+                return Ok(false);
+            }
+        }
+        // The stream ends after the final state, or because this watcher was too slow.
+        if handle.get(run.run).await.map_err(failed)?.state.is_final() {
+            return Ok(false);
+        }
+    }
+}
+
+/// A pause for want of room on the disk ends by itself; any other needs somebody, and here is nobody.
+async fn give_up_if_nothing_helps(handle: &Handle, run: RunId) -> Result<(), Failure> {
+    if handle.status().await.map_err(failed)?.journal_trouble.is_some() {
+        return Ok(());
+    }
+    // There may have been room again between the pause and the question: only a pause that is still there counts.
+    match handle.get(run).await.map_err(failed)?.state {
+        RunState::Paused { reason } => Err(Failure::failed(format_args!("the run is paused: {reason}"))
+            .hint("the same command goes on when the cause is gone")),
+        _ => Ok(()),
+    }
+}
+
+async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<GenerationSummary>, Failure> {
+    let mut all: Vec<GenerationSummary> = Vec::new();
+    loop {
+        let from = GenerationIndex(all.len() as u32);
+        let page = handle.generations(run, from, GENERATIONS_PAGE).await.map_err(failed)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+async fn compare(run: &RunResult, threads: u32, shutdown: &CancellationToken) -> Result<Comparison, Failure> {
+    let Problem::RuleLearning(problem) = run.spec.problem.clone();
+    let (genome, seed) = (run.mean.clone(), run.spec.seed);
+    let interrupt = Arc::new(Interrupt::new());
+    let raised = Arc::clone(&interrupt);
+    let mut computing =
+        tokio::task::spawn_blocking(move || compare_finished(&problem, &genome, seed, threads, &interrupt));
+    let ended = tokio::select! {
+        ended = &mut computing => ended,
+        () = shutdown.cancelled() => {
+            raised.raise();
+            computing.await
+        }
+    };
+    ended.map_err(|error| Failure::failed(format_args!("the comparison failed: {error}")))?
+}
+
+fn failed(error: HandleError) -> Failure {
+    match error {
+        HandleError::Spec(error) => Failure::bad_input(error),
+        error => Failure::failed(error),
+    }
+}
+
+/// What to type to go on.
+fn resume_command(directory: &Path, workers: Option<u32>) -> String {
+    let workers = workers.map_or_else(String::new, |workers| format!(" --workers {workers}"));
+    format!("hebbian run --out {}{workers}", shell_word(&directory.display().to_string()))
+}
+
+/// A word as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn show_report(report: &Report, directory: &RunDirectory, json: bool) -> Result<(), Failure> {
+    if json {
+        return render::out(&report.to_json());
+    }
+    let text = render::report::text(report, Paint::stdout());
+    let next = format!("hebbian evaluate {}", shell_word(&directory.genome().display().to_string()));
+    render::out(&(text + &render::report::files(directory, &next, Paint::stdout())))
+}

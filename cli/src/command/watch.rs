@@ -1,0 +1,190 @@
+//! `hebbian watch`
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use hebbian_shared::id::RunId;
+use hebbian_shared::progress::{RunEvent, RunProgress, RunState};
+use tokio_util::sync::CancellationToken;
+
+use super::{LogArguments, block_on_until_signal};
+use crate::client::{Client, ClientArguments};
+use crate::failure::{Failure, FailureKind};
+use crate::forecast::Forecast;
+use crate::render::progress::Progress;
+use crate::render::{self, Paint};
+
+/// How often a lost coordinator is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the open generation is asked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Follow a run until it ends. A broken connection is resumed where it broke; nothing is shown twice or left out.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian watch quickstart           a live line on a terminal, lines in a pipe
+  hebbian watch quickstart --json    one JSON object per committed event, from the first on
+
+Exit code 0 if the run has finished, 1 if it was cancelled; 4 if the coordinator stays away for --timeout.")]
+pub(super) struct Arguments {
+    /// The run: its id, the beginning of its id, or its spec's name.
+    run: String,
+    /// Start after this sequence number instead of at the first event.
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0, hide_default_value = true)]
+    after: u64,
+    #[command(flatten)]
+    client: ClientArguments,
+    /// Print one JSON object per event.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    block_on_until_signal(|interrupted| async move {
+        let client = Client::connect(&arguments.client).await?;
+        let run = client.find(&arguments.run).await?;
+        let mut watcher = Watcher::new(&client, &run, &arguments).await?;
+        let result = watcher.follow(client, &arguments.client, &interrupted).await;
+        drop(watcher);
+        if !arguments.json && result.is_ok() {
+            let client = Client::connect(&arguments.client).await?;
+            let run = client.get(run.run).await?;
+            render::out(&render::run::details(&run, Paint::stdout()))?;
+            let result = Paint::stderr().command(&format!("hebbian result {} --out genome.json", run.run));
+            render::note(&format!("fetch what it found with {result}"));
+        }
+        result
+    })
+}
+
+/// What has been seen of the run, across connections.
+struct Watcher {
+    run: RunId,
+    /// The last sequence number that was shown.
+    sequence: u64,
+    /// Events up to this one had happened before the watch began.
+    past: u64,
+    /// `None` prints JSON.
+    progress: Option<Progress>,
+    /// Since when the coordinator has not answered.
+    lost: Option<Instant>,
+}
+
+/// Why one connection's events ended.
+enum End {
+    Run(RunState),
+    Connection(Failure),
+    Interrupt,
+}
+
+impl Watcher {
+    async fn new(client: &Client, run: &RunProgress, arguments: &Arguments) -> Result<Self, Failure> {
+        let progress = if arguments.json {
+            None
+        } else {
+            Some(Progress::new(Forecast::of(&client.result(run.run).await?.spec)))
+        };
+        Ok(Self { run: run.run, sequence: arguments.after, past: run.sequence, progress, lost: None })
+    }
+
+    /// Follows the run over as many connections as it takes.
+    async fn follow(
+        &mut self,
+        client: Client,
+        arguments: &ClientArguments,
+        interrupted: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut client = Some(client);
+        loop {
+            let connected = match client.take() {
+                Some(client) => Ok(client),
+                None => Client::connect(arguments).await,
+            };
+            let end = match connected {
+                Ok(client) => self.events(&client, interrupted).await?,
+                Err(failure) => End::Connection(failure),
+            };
+            let failure = match end {
+                End::Run(RunState::Cancelled) => {
+                    return Err(Failure::failed(format_args!("run {} was cancelled", self.run)));
+                }
+                End::Run(_) => return Ok(()),
+                End::Interrupt => return Err(self.interrupted()),
+                End::Connection(failure) => failure,
+            };
+            if self.lost.get_or_insert_with(Instant::now).elapsed() >= arguments.timeout {
+                return Err(failure);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_INTERVAL) => {}
+                () = interrupted.cancelled() => return Err(self.interrupted()),
+            }
+        }
+    }
+
+    fn interrupted(&self) -> Failure {
+        Failure::interrupted(format_args!("run {} goes on without being watched", self.run))
+            .hint(format_args!("hebbian watch {}", self.run))
+    }
+
+    /// Shows the events of one connection. Errors are those that no other connection would mend.
+    async fn events(&mut self, client: &Client, interrupted: &CancellationToken) -> Result<End, Failure> {
+        let lost_or_failed = |failure: Failure| match failure.kind() {
+            FailureKind::Unreachable => Ok(End::Connection(failure)),
+            _ => Err(failure),
+        };
+        let mut stream = match client.watch(self.run, self.sequence).await {
+            Ok(stream) => stream,
+            Err(failure) => return lost_or_failed(failure),
+        };
+        self.lost = None;
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let message = tokio::select! {
+                message = stream.message() => message,
+                _ = poll.tick(), if self.progress.is_some() => {
+                    // Only the stream decides whether the connection is lost.
+                    if let Ok(run) = client.get(self.run).await
+                        && let Some(progress) = &mut self.progress
+                    {
+                        progress.show(f64::from(run.settled) / f64::from(run.episodes.max(1)));
+                    }
+                    continue;
+                }
+                () = interrupted.cancelled() => return Ok(End::Interrupt),
+            };
+            let response = match message {
+                Ok(Some(response)) => response,
+                Ok(None) => {
+                    // The stream's regular end comes after the final state.
+                    let run = match client.get(self.run).await {
+                        Ok(run) => run,
+                        Err(failure) => return lost_or_failed(failure),
+                    };
+                    return Ok(if run.state.is_final() && self.sequence >= run.sequence {
+                        End::Run(run.state)
+                    } else {
+                        End::Connection(Failure::unreachable(format_args!(
+                            "{}: the stream of events ended early",
+                            client.url()
+                        )))
+                    });
+                }
+                Err(status) => return lost_or_failed(client.broken(&status)),
+            };
+            let (sequence, event) = client.event(response)?;
+            self.sequence = sequence;
+            match &mut self.progress {
+                Some(progress) => progress.event(&event, sequence > self.past),
+                None => render::out(&render::json::line(&render::json::event(sequence, &event)))?,
+            }
+            if let RunEvent::State(state) = event
+                && state.is_final()
+            {
+                return Ok(End::Run(state));
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `hebbian worker`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use hebbian_worker::evaluator::LearningEvaluator;
+use hebbian_worker::session::{self, Coordinators, SessionSettings};
+use tokio_util::sync::CancellationToken;
+
+use super::{LogArguments, all_cores, block_on_until_signal, parse_threads, set_up_logging};
+use crate::configuration::Configuration;
+use crate::failure::Failure;
+use crate::local_cluster::{hello, session_failure};
+
+/// The most compute threads of a worker.
+const THREADS_MAX: u32 = 1024;
+
+/// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
+///
+/// It needs one outgoing connection and nothing else. It may be started and killed at any moment; no result depends on
+/// it. While no coordinator answers it keeps trying, and says so. SIGTERM and Ctrl-C let it report what it holds.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian worker                                                  for a coordinator on this machine
+  hebbian worker --coordinator http://a:7420,http://b:7420        tried in turn until one answers
+  hebbian worker --coordinator http://a:7420 --threads 8 --name node-7
+
+Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__NAME, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+pub(super) struct Arguments {
+    /// A TOML file with the sections `worker` and `log`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Addresses of coordinators, tried in turn [default: `http://127.0.0.1:7420`].
+    #[arg(long, value_name = "URL[,URL]")]
+    coordinator: Option<String>,
+    /// Compute threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    threads: Option<u32>,
+    /// A name for people [default: the host's name].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    let Arguments { config, coordinator, threads, name } = arguments;
+    let configuration = log.configuration(config.as_deref(), |layers| {
+        layers
+            .flag("worker.coordinators", coordinator)
+            .flag("worker.threads", threads)
+            .flag("worker.name", name)
+    })?;
+    set_up_logging(&configuration.log, "info")?;
+    block_on_until_signal(|shutdown| work(configuration, shutdown))
+}
+
+async fn work(configuration: Configuration, shutdown: CancellationToken) -> Result<(), Failure> {
+    let worker = configuration.worker;
+    let threads = worker.threads.unwrap_or_else(all_cores);
+    if !(1..=THREADS_MAX).contains(&threads) {
+        return Err(Failure::bad_input(format_args!(
+            "worker.threads: must be from 1 to {THREADS_MAX}, not {threads}"
+        )));
+    }
+    let coordinators = Coordinators::parse(&worker.coordinators).map_err(|error| session_failure(&error))?;
+    let hello = hello(worker.name.unwrap_or_else(host_name), threads);
+    tracing::info!(
+        "worker {} `{}` with {threads} threads, numerics {}, for {}",
+        env!("CARGO_PKG_VERSION"),
+        hello.name,
+        hello.fingerprint.short(),
+        worker.coordinators.join(", ")
+    );
+    let settings = SessionSettings::new(coordinators, hello);
+    let end = session::run(settings, Arc::new(LearningEvaluator), shutdown)
+        .await
+        .map_err(|error| session_failure(&error))?;
+    tracing::info!("good-bye after {} episodes", end.episodes);
+    Ok(())
+}
+
+/// The host's name, or something to tell workers apart by.
+fn host_name() -> String {
+    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = read.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("worker-{}", std::process::id()))
+}

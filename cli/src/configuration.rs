@@ -1,0 +1,140 @@
+//! The configuration of the long-running processes: all that must not change a result.
+//!
+//! Layers: the defaults below < a TOML file (`--config`) < environment `HEBBIAN__SECTION__KEY` < flags. One file may
+//! serve coordinator and workers: each reads its own sections and checks all of them.
+
+use std::path::{Path, PathBuf};
+
+use hebbian_shared::process::configuration::{ConfigurationError, Layers};
+use hebbian_shared::process::logging::LogSettings;
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// The port that a coordinator listens on unless it is told otherwise.
+pub(crate) const DEFAULT_PORT: u16 = 7420;
+
+/// Where clients and workers look for a coordinator unless they are told otherwise.
+pub(crate) const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7420";
+
+/// All sections.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Configuration {
+    /// Log lines of every process.
+    pub(crate) log: LogSettings,
+    /// How the coordinator is reached.
+    pub(crate) server: ServerSettings,
+    /// Where the coordinator keeps its journal.
+    pub(crate) storage: StorageSettings,
+    /// The worker.
+    pub(crate) worker: WorkerSettings,
+}
+
+/// Section `server`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerSettings {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub(crate) listen: String,
+    /// Whether to listen on other addresses than loopback without TLS.
+    pub(crate) insecure: bool,
+    /// A file that receives the address, once it is listened on.
+    pub(crate) address_file: Option<PathBuf>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { listen: format!("127.0.0.1:{DEFAULT_PORT}"), insecure: false, address_file: None }
+    }
+}
+
+/// Section `storage`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StorageSettings {
+    /// `sqlite:PATH`, or `memory:` for a coordinator that forgets.
+    pub(crate) url: String,
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        Self { url: "sqlite:hebbian.sqlite".to_owned() }
+    }
+}
+
+/// Section `worker`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WorkerSettings {
+    /// Addresses of coordinators, tried in turn: a list, or one text with commas.
+    #[serde(deserialize_with = "list_or_commas")]
+    pub(crate) coordinators: Vec<String>,
+    /// Compute threads; all cores if absent.
+    pub(crate) threads: Option<u32>,
+    /// A name for people; the host's name if absent.
+    pub(crate) name: Option<String>,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { coordinators: vec![DEFAULT_COORDINATOR.to_owned()], threads: None, name: None }
+    }
+}
+
+/// Environment and flags have only text, where a file has lists.
+fn list_or_commas<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of texts, or one text with commas")]
+    enum Written {
+        List(Vec<String>),
+        Commas(String),
+    }
+    let texts = match Written::deserialize(deserializer)? {
+        Written::List(texts) => texts,
+        Written::Commas(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+    };
+    Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+}
+
+impl Configuration {
+    /// Reads the file and the environment, then what `flags` sets above them.
+    pub(crate) fn load(file: Option<&Path>, flags: impl FnOnce(Layers) -> Layers) -> Result<Self, Failure> {
+        let refused = |error: ConfigurationError| Failure::bad_input(error);
+        let layers = Layers::new().file(file).map_err(refused)?;
+        let layers = layers.environment(std::env::vars_os()).map_err(refused)?;
+        flags(layers).load().map_err(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coordinators(value: &str) -> Vec<String> {
+        let environment = [("HEBBIAN__WORKER__COORDINATORS".into(), value.into())];
+        let layers = Layers::new().environment(environment).unwrap();
+        layers.load::<Configuration>().unwrap().worker.coordinators
+    }
+
+    #[test]
+    fn the_shipped_files_and_the_defaults_are_valid() {
+        for file in ["coordinator.toml", "worker.toml"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config").join(file);
+            let layers = Layers::new().file(Some(&path)).unwrap();
+            let shipped = layers.load::<Configuration>().unwrap();
+            // The files show the defaults, so that a reader can trust both.
+            assert_eq!(format!("{shipped:?}"), format!("{:?}", Configuration::default()), "{file}");
+        }
+        assert_eq!(
+            Configuration::default().worker.coordinators,
+            [format!("http://127.0.0.1:{DEFAULT_PORT}")]
+        );
+    }
+
+    #[test]
+    fn coordinators_may_be_written_with_commas() {
+        assert_eq!(coordinators("http://a:1"), ["http://a:1"]);
+        assert_eq!(coordinators("http://a:1, http://b:2,"), ["http://a:1", "http://b:2"]);
+    }
+}

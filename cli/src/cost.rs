@@ -1,0 +1,141 @@
+//! What a run spec will cost on this machine, from timing a few of its episodes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::seed::{self, Purpose};
+use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_worker::episode::{EpisodeRunner, Workspace};
+use hebbian_worker::interrupt::Interrupt;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::forecast::Forecast;
+
+/// Time that timing may take, over all phases.
+const BUDGET: Duration = Duration::from_secs(3);
+/// The most episodes that are timed of one family in one phase.
+const EPISODES_MAX: u32 = 50;
+
+/// The cost of the generations with one unroll length.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PhaseCost {
+    /// Generations of the phase that will be run; `None` where the spec does not limit them.
+    pub(crate) generations: Option<u32>,
+    /// Updates per episode.
+    pub(crate) updates: u32,
+    /// Seconds of one thread for one episode, on average over the families.
+    pub(crate) episode_s: f64,
+}
+
+/// The cost of a run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Cost {
+    /// Numbers to evolve.
+    pub(crate) dimension: usize,
+    /// Generations, where the spec limits them.
+    pub(crate) generations: Option<u32>,
+    /// Episodes of each generation.
+    pub(crate) episodes_per_generation: u64,
+    /// By unroll length.
+    pub(crate) phases: Vec<PhaseCost>,
+    /// Seconds of one thread, where the spec limits generations or evaluations.
+    pub(crate) compute_s: Option<f64>,
+    /// Threads of this machine.
+    pub(crate) threads: u32,
+    /// Seconds on this machine: the compute time over its threads, or the spec's limit of time.
+    pub(crate) elapsed_s: Option<f64>,
+}
+
+impl Cost {
+    /// Times a few episodes of every phase and family.
+    pub(crate) fn measure(spec: &RunSpec, threads: u32) -> Result<Self, Failure> {
+        let forecast = Forecast::of(spec);
+        let runner = EpisodeRunner::new(Arc::new(spec.clone())).map_err(Failure::failed)?;
+        let mut workspace = Workspace::default();
+        let genome = typical_genome(spec);
+        let mut phases = Vec::new();
+        let mut begin = 0u32;
+        let unroll = &spec.evaluation.unroll;
+        for (place, phase) in unroll.iter().enumerate() {
+            let end =
+                if place + 1 == unroll.len() { u32::MAX } else { begin.saturating_add(phase.generations) };
+            let generations = forecast.generations().map(|all| end.min(all).saturating_sub(begin));
+            if generations == Some(0) {
+                break;
+            }
+            let budget = BUDGET / unroll.len() as u32;
+            let episode_s = time_episodes(&runner, &mut workspace, &genome, spec, begin, budget);
+            phases.push(PhaseCost { generations, updates: phase.updates, episode_s });
+            begin = end;
+        }
+        let episodes = forecast.episodes_per_generation();
+        let compute_s = phases
+            .iter()
+            .map(|phase| phase.generations.map(|n| f64::from(n) * episodes as f64 * phase.episode_s))
+            .sum::<Option<f64>>();
+        let by_work = compute_s.map(|seconds| seconds / f64::from(threads));
+        let by_time = spec.stop.time_limit_s.map(|limit| limit as f64);
+        Ok(Self {
+            dimension: spec.layout().dimension(),
+            generations: forecast.generations(),
+            episodes_per_generation: episodes,
+            phases,
+            compute_s,
+            threads,
+            elapsed_s: [by_work, by_time].into_iter().flatten().reduce(f64::min),
+        })
+    }
+}
+
+/// A genome near the start of the search: zero is too regular to be typical, a large one may diverge at once.
+fn typical_genome(spec: &RunSpec) -> Genome {
+    let mut values = vec![0.0; spec.layout().dimension()];
+    seed::fill_normal(&mut spec.seed.derive(Purpose::Fingerprint, 0).rng(), &mut values);
+    Genome(values.into_iter().map(|value| 0.1 * value).collect())
+}
+
+/// Seconds of one episode in a generation, on average over the families in their shares.
+fn time_episodes(
+    runner: &EpisodeRunner,
+    workspace: &mut Workspace,
+    genome: &Genome,
+    spec: &RunSpec,
+    generation: u32,
+    budget: Duration,
+) -> f64 {
+    let Problem::RuleLearning(problem) = &spec.problem;
+    let families = problem.tasks.families.len() as u32;
+    let interrupt = Interrupt::new();
+    let population = spec.strategy.population_size();
+    let mut seconds = 0.0;
+    for task in 0..families {
+        let mut time = |candidate| {
+            let key = EpisodeKey {
+                run: RunId::new(0),
+                generation: GenerationIndex(generation),
+                purpose: EpisodePurpose::Search,
+                block: BlockIndex(0),
+                candidate: CandidateIndex(candidate),
+                task: TaskIndex(task),
+            };
+            let start = Instant::now();
+            runner.run(workspace, genome, &key, &interrupt);
+            start.elapsed()
+        };
+        // The first candidate of a task pays for drawing it, on every thread.
+        let first = time(0);
+        let (mut rest, mut count) = (Duration::ZERO, 0);
+        while count < EPISODES_MAX && (count == 0 || rest + first < budget / families) {
+            rest += time(1 + count);
+            count += 1;
+        }
+        let later = rest.as_secs_f64() / f64::from(count);
+        let draw = (first.as_secs_f64() - later).max(0.0);
+        seconds += later + draw / f64::from(population);
+    }
+    seconds / f64::from(families)
+}

@@ -1,0 +1,221 @@
+//! `genome.json`: an evolved rule with all that is needed to use it again.
+//!
+//! ```json
+//! {
+//!   "format": "hebbian-genome-1",
+//!   "layout": { "segments": [ { "name": "forward_transform", "start": 0, "shape": [4, 4], "transform": {} } ] },
+//!   "values": [0.25, -1.5],
+//!   "rule": {}, "network": {}, "tasks": {},
+//!   "provenance": { "spec": "quickstart", "spec_digest": "...", "seed": 1, "generation": 265, "version": "0.1.0" }
+//! }
+//! ```
+//!
+//! `values` are the search values, untransformed, in the order of `layout`; they are written with as many digits as
+//! read back to the same bits.
+
+use std::path::Path;
+
+use hebbian_shared::digest::Digest;
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::progress::RunResult;
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::network::NetworkSpec;
+use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_shared::spec::task::TaskSpec;
+use hebbian_shared::spec::{Problem, RuleLearning, SpecError};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// What the key `format` must say.
+const FORMAT: &str = "hebbian-genome-1";
+
+/// The largest genome file that is read, in bytes; a genome of 16 states takes less than 100 kB.
+const SIZE_MAX: u64 = 16 << 20;
+
+/// Where a genome comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Provenance {
+    /// Name of the run's spec.
+    pub(crate) spec: String,
+    /// Digest of the run's spec.
+    pub(crate) spec_digest: Digest,
+    /// The run's seed.
+    pub(crate) seed: Seed,
+    /// Closed generations.
+    pub(crate) generation: u32,
+    /// The program that wrote the file.
+    pub(crate) version: String,
+}
+
+/// A genome file as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GenomeFile {
+    format: String,
+    layout: GenomeLayout,
+    values: Genome,
+    rule: RuleSpec,
+    network: NetworkSpec,
+    tasks: TaskSpec,
+    /// Where it comes from.
+    pub(crate) provenance: Provenance,
+}
+
+impl GenomeFile {
+    /// The mean that a run has found.
+    pub(crate) fn of_result(result: &RunResult) -> Self {
+        let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = result.spec.problem.clone();
+        Self {
+            format: FORMAT.to_owned(),
+            layout: result.layout.clone(),
+            values: result.mean.clone(),
+            rule,
+            network,
+            tasks,
+            provenance: Provenance {
+                spec: result.spec.name.clone(),
+                spec_digest: result.spec.digest(),
+                seed: result.spec.seed,
+                generation: result.generations,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+        }
+    }
+
+    /// The genome.
+    pub(crate) fn genome(&self) -> &Genome {
+        &self.values
+    }
+
+    /// The problem that the genome was evolved for.
+    pub(crate) fn problem(&self) -> RuleLearning {
+        RuleLearning { rule: self.rule.clone(), network: self.network.clone(), tasks: self.tasks.clone() }
+    }
+
+    /// The file's text.
+    pub(crate) fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a genome file is plain data");
+        text.push('\n');
+        text
+    }
+
+    /// Reads and checks a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = files::read_text(path, SIZE_MAX)?;
+        Self::parse(&text).map_err(|problem| {
+            Failure::bad_input(format_args!("{}: {problem}", path.display()))
+                .hint("`hebbian run` and `hebbian result RUN --out FILE` write genome files")
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let json: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+            if error.is_eof() {
+                format!("is truncated: the text ends at line {} inside of a value", error.line())
+            } else {
+                format!("is not JSON: {error}")
+            }
+        })?;
+        match json.get("format").and_then(serde_json::Value::as_str) {
+            Some(FORMAT) => {}
+            Some(other) => {
+                let other: String = other.chars().take(64).collect();
+                return Err(format!("format: `{other}` is not `{FORMAT}`, the one that this program reads"));
+            }
+            None => return Err(format!("is not a genome file: it has no key `format` with `{FORMAT}`")),
+        }
+        let values = json
+            .get("values")
+            .and_then(serde_json::Value::as_array)
+            .ok_or("values: must be a list of numbers")?;
+        // JSON has no NaN; careless writers put null in its place.
+        if let Some(place) = values.iter().position(|value| !value.as_f64().is_some_and(f64::is_finite)) {
+            return Err(format!("values[{place}]: must be a finite number, not {}", values[place]));
+        }
+        let file: Self = serde_json::from_value(json).map_err(|error| error.to_string())?;
+        let refused = |error: SpecError| error.to_string();
+        file.rule.validate().map_err(refused)?;
+        file.network.validate().map_err(refused)?;
+        file.tasks.validate().map_err(refused)?;
+        let layout = GenomeLayout::of_rule(&file.rule);
+        if file.layout != layout {
+            return Err(format!(
+                "layout: has digest {}, but `rule` makes the layout {}",
+                file.layout.digest().short(),
+                layout.digest().short()
+            ));
+        }
+        if file.values.0.len() != layout.dimension() {
+            return Err(format!(
+                "values: must be {} numbers as `layout` says, not {}",
+                layout.dimension(),
+                file.values.0.len()
+            ));
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hebbian_shared::id::RunId;
+    use hebbian_shared::progress::RunState;
+    use hebbian_shared::spec::RunSpec;
+
+    fn file() -> GenomeFile {
+        let spec = RunSpec::from_toml(crate::QUICKSTART).unwrap();
+        let layout = spec.layout();
+        let mut values: Vec<f64> = (0..layout.dimension()).map(|i| 1.0 / (i as f64 + 3.0)).collect();
+        values[..4].copy_from_slice(&[-0.0, f64::MIN_POSITIVE, 1e300, -3.0]);
+        let mean = Genome(values);
+        let run = RunId::new(1);
+        let state = RunState::Cancelled;
+        GenomeFile::of_result(&RunResult { run, spec, state, generations: 7, mean, best: None, layout })
+    }
+
+    fn check(change: impl FnOnce(&mut serde_json::Value), expected: &str) {
+        let mut json: serde_json::Value = serde_json::from_str(&file().to_json()).unwrap();
+        change(&mut json);
+        let error = GenomeFile::parse(&json.to_string()).expect_err(expected);
+        assert!(error.contains(expected), "no `{expected}` in: {error}");
+    }
+
+    #[test]
+    fn values_survive_bit_for_bit() {
+        let written = file();
+        let read = GenomeFile::parse(&written.to_json()).unwrap();
+        assert_eq!(read, written);
+        let bits = |file: &GenomeFile| file.genome().0.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&read), bits(&written));
+    }
+
+    #[test]
+    fn what_is_no_genome_file_is_refused_with_what_is_wrong() {
+        check(
+            |json| json["format"] = "hebbian-genome-2".into(),
+            "`hebbian-genome-2` is not `hebbian-genome-1`",
+        );
+        check(
+            |json| json["values"][3] = serde_json::Value::Null,
+            "values[3]: must be a finite number, not null",
+        );
+        check(|json| json["values"][3] = "x".into(), "values[3]: must be a finite number");
+        check(|json| json["values"] = vec![1.0].into(), "values: must be 68 numbers as `layout` says, not 1");
+        check(|json| json["layout"]["segments"][0]["start"] = 1.into(), "layout: has digest");
+        check(|json| json["rule"]["states"] = 17.into(), "rule.states: must be from 1 to 16, not 17");
+        check(|json| json["rule"]["states"] = 2.into(), "layout: has digest");
+        check(|json| json["surprise"] = 1.into(), "unknown field `surprise`");
+        check(|json| *json = serde_json::json!({ "weights": [1, 2] }), "is not a genome file");
+        check(|json| *json = serde_json::json!([1, 2]), "is not a genome file");
+        let text = file().to_json();
+        for end in [0, 1, text.len() / 2, text.len() - 3] {
+            let error = GenomeFile::parse(&text[..end]).unwrap_err();
+            assert!(error.contains("is truncated"), "{end}: {error}");
+        }
+        assert!(GenomeFile::parse(&text.replace("-3.0", "1e999")).unwrap_err().contains("out of range"));
+        assert!(GenomeFile::parse("version = 1").unwrap_err().contains("is not JSON"));
+    }
+}

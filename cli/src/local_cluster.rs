@@ -1,0 +1,81 @@
+//! A worker in this process, connected over memory: what `hebbian run` has instead of a cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_shared::dispatch::Hello;
+use hebbian_shared::episode::EPISODE_SEMANTICS;
+use hebbian_worker::evaluator::LearningEvaluator;
+use hebbian_worker::session::{self, Coordinators, SessionError, SessionSettings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+
+/// How long episodes may still compute after an interrupt; what is lost is computed again.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// What a worker of this program says of itself.
+pub(crate) fn hello(name: String, threads: u32) -> Hello {
+    Hello {
+        name,
+        threads,
+        episode_semantics: EPISODE_SEMANTICS,
+        fingerprint: hebbian_worker::fingerprint::fingerprint(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// A refused session as a failure.
+pub(crate) fn session_failure(error: &SessionError) -> Failure {
+    match error {
+        SessionError::Threads(_) => Failure::failed(error),
+        SessionError::NoCoordinator | SessionError::Address { .. } => {
+            Failure::bad_input(format_args!("worker.coordinators: {error}"))
+        }
+    }
+}
+
+/// The worker and the server that it talks to.
+pub(crate) struct LocalWorker {
+    shutdown: CancellationToken,
+    serving: CancellationToken,
+    session: JoinHandle<Result<session::SessionEnd, SessionError>>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl LocalWorker {
+    /// Starts computing for the driver behind `handle` on `threads` threads.
+    pub(crate) fn start(handle: Handle, threads: u32) -> Self {
+        let (shutdown, serving) = (CancellationToken::new(), CancellationToken::new());
+        let (dial, connections) = service::memory();
+        let served = service::serve(handle, connections, TransportSettings::default(), serving.clone());
+        let mut settings =
+            SessionSettings::new(Coordinators::Memory(dial), hello("local".to_owned(), threads));
+        settings.shutdown_grace = SHUTDOWN_GRACE;
+        let worked = session::run(settings, Arc::new(LearningEvaluator), shutdown.clone());
+        Self { shutdown, serving, session: tokio::spawn(worked), server: tokio::spawn(served) }
+    }
+
+    /// Waits until the worker ends by itself, which it does only if it cannot work at all.
+    pub(crate) async fn failed(&mut self) -> Failure {
+        match (&mut self.session).await {
+            Ok(Err(error)) => session_failure(&error),
+            Ok(Ok(_)) => Failure::failed("the worker has ended"),
+            Err(error) => Failure::failed(format_args!("the worker has failed: {error}")),
+        }
+    }
+
+    /// Lets the worker report what it holds, and ends it.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        // What a worker that broke leaves behind is computed again by the next one.
+        if !self.session.is_finished() {
+            let _ = self.session.await;
+        }
+        self.serving.cancel();
+        let _ = self.server.await;
+    }
+}

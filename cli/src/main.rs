@@ -1,0 +1,31 @@
+//! The hebbian program: everything that a user starts.
+//!
+//! `command` has one file per command, `render` is the only place that prints.
+
+mod client;
+mod command;
+mod configuration;
+mod cost;
+mod failure;
+mod files;
+mod forecast;
+mod genome_file;
+mod local_cluster;
+mod render;
+mod report;
+mod run_directory;
+
+use std::process::ExitCode;
+
+/// The built-in run spec: what `hebbian run` runs and `hebbian spec` prints.
+const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
+
+fn main() -> ExitCode {
+    match command::Program::parse_arguments().and_then(command::Program::execute) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            render::failure(&failure);
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The comparison of a rule with baselines as a table.
+
+use std::fmt::Write as _;
+
+use hebbian_shared::spec::task::TaskFamily;
+use hebbian_worker::comparison::{Column, Comparison, GroupComparison};
+
+use super::Paint;
+
+/// Width of a row's name.
+const NAME_WIDTH: usize = 16;
+/// Width of a number of updates.
+const COLUMN_WIDTH: usize = 12;
+
+/// The whole comparison: a block of rows per group of families, a column per number of updates.
+pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
+    let mut text = String::new();
+    let tasks = comparison.tasks_per_family;
+    let heading = if comparison.groups.iter().all(|group| !group.trained_on || is_images(group)) {
+        "Accuracy on tasks that were not trained on"
+    } else {
+        "Accuracy on fresh tasks"
+    };
+    let _ = writeln!(text, "{} ({tasks} of each family; networks start from scratch)", paint.bold(heading));
+    let mut header = format!("{:<NAME_WIDTH$}", "after updates");
+    for updates in &comparison.updates {
+        let _ = write!(header, "{updates:>COLUMN_WIDTH$}");
+    }
+    let _ = writeln!(text, "\n{}", paint.dim(&header));
+    for group in &comparison.groups {
+        text.push_str(&block(group, paint));
+    }
+    let _ = writeln!(
+        text,
+        "{}",
+        paint.dim(
+            "best baseline: the best of each column among the tuned ones; difference: rule - best on the same tasks,\n\
+             +- its standard error; ahead: by more than one standard error"
+        )
+    );
+    text
+}
+
+/// A baseline's settings in one line each.
+pub(crate) fn baselines(comparison: &Comparison, paint: Paint) -> String {
+    let mut text = format!("{}\n", paint.bold("Baselines, tuned on the training families"));
+    for baseline in &comparison.baselines {
+        let tuned: Vec<String> = baseline.tuned_for.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "  {:<14}{} {}",
+            baseline.name,
+            describe(&baseline.configuration),
+            paint.dim(&format!("(best at {} updates)", tuned.join(" and ")))
+        );
+    }
+    text
+}
+
+/// A configuration's values in their written form, without the kind, which the name says.
+fn describe(configuration: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(configuration).expect("plain data");
+    let parts =
+        value.as_object().into_iter().flatten().filter(|(key, _)| *key != "kind").map(|(key, value)| {
+            let value = value.as_str().map_or_else(|| short_number(value), str::to_owned);
+            format!("{} {value}", key.replace('_', " "))
+        });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn short_number(value: &serde_json::Value) -> String {
+    value.as_f64().map_or_else(|| value.to_string(), super::text::significant)
+}
+
+/// On images, tasks of the trained family are still unseen: other images, other permutations.
+fn is_images(group: &GroupComparison) -> bool {
+    group.families == [TaskFamily::Digits]
+}
+
+fn block(group: &GroupComparison, paint: Paint) -> String {
+    let names: Vec<&str> = group.families.iter().map(|family| family.name()).collect();
+    let mut title = match group.name.as_str() {
+        "random" => format!("unseen random families: {}", names.join(", ")),
+        _ => names.join(", "),
+    };
+    if group.trained_on {
+        title = title.replace("unseen random", "random");
+        title.push_str(if is_images(group) { " (test images)" } else { " (trained on)" });
+    }
+    let mut text = format!("{}\n", paint.bold(&title));
+    let columns = &group.columns;
+    row(&mut text, "  evolved rule", columns, |column| accuracy(column.rule.mean));
+    row(&mut text, "  best baseline", columns, |column| accuracy(column.best.mean));
+    row(&mut text, "", columns, |column| column.best_baseline.clone());
+    row(&mut text, "  difference", columns, |column| {
+        format!(
+            "{}{}",
+            if column.difference.mean < 0.0 { '-' } else { '+' },
+            accuracy(column.difference.mean.abs())
+        )
+    });
+    row(&mut text, "", columns, |column| format!("+-{}", accuracy(column.difference.standard_error)));
+    row_painted(&mut text, "  ahead", columns, |column| {
+        let (word, painted): (&str, fn(Paint, &str) -> String) = match standing(column) {
+            Standing::Rule => ("rule", Paint::good),
+            Standing::Level => ("level", Paint::dim),
+            Standing::Baseline => ("baseline", Paint::warning),
+        };
+        painted(paint, &format!("{word:>COLUMN_WIDTH$}"))
+    });
+    let _ = match group.overtaken_from {
+        Some(updates) => writeln!(text, "  the baselines overtake the rule from {updates} updates on"),
+        None => writeln!(text, "  the baselines do not overtake the rule within these numbers of updates"),
+    };
+    text.push('\n');
+    text
+}
+
+/// Who is ahead in a column.
+enum Standing {
+    Rule,
+    Level,
+    Baseline,
+}
+
+fn standing(column: &Column) -> Standing {
+    let difference = column.difference;
+    if difference.mean > difference.standard_error {
+        Standing::Rule
+    } else if difference.mean < -difference.standard_error {
+        Standing::Baseline
+    } else {
+        Standing::Level
+    }
+}
+
+fn row(text: &mut String, name: &str, columns: &[Column], cell: impl Fn(&Column) -> String) {
+    row_painted(text, name, columns, |column| format!("{:>COLUMN_WIDTH$}", cell(column)));
+}
+
+fn row_painted(text: &mut String, name: &str, columns: &[Column], cell: impl Fn(&Column) -> String) {
+    let _ = write!(text, "{name:<NAME_WIDTH$}");
+    text.extend(columns.iter().map(cell));
+    text.push('\n');
+}
+
+/// An accuracy as the papers write it: `.931`, `1.000`.
+fn accuracy(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.strip_prefix('0').map_or(text.clone(), str::to_owned)
+}

@@ -1,0 +1,45 @@
+//! What a run will cost.
+
+use std::time::Duration;
+
+use super::{Paint, run, text};
+use crate::cost::Cost;
+
+fn seconds(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds).map_or_else(|_| "for ever".to_owned(), text::duration)
+}
+
+/// The cost in a few lines.
+pub(crate) fn lines(cost: &Cost, paint: Paint) -> String {
+    let generations = match cost.generations {
+        Some(generations) => text::plural(u64::from(generations), "generation"),
+        None => "no limit of generations".to_owned(),
+    };
+    let mut lines = vec![(
+        "work",
+        format!("{generations} of {} episodes each", text::count(cost.episodes_per_generation as f64)),
+    )];
+    for phase in &cost.phases {
+        let of = phase
+            .generations
+            .map_or_else(String::new, |n| format!("{}, ", text::plural(u64::from(n), "generation")));
+        let episode = seconds(phase.episode_s);
+        lines.push((
+            "episodes",
+            format!("{of}{} each: {episode} an episode", text::plural(u64::from(phase.updates), "update")),
+        ));
+    }
+    if let Some(compute) = cost.compute_s {
+        lines.push(("compute", format!("{} of one core", seconds(compute))));
+    }
+    let estimate = match cost.elapsed_s {
+        Some(elapsed) => format!(
+            "about {} on this machine with {}",
+            paint.bold(&seconds(elapsed)),
+            text::plural(u64::from(cost.threads), "thread")
+        ),
+        None => "unknown: only the search's own criteria end it".to_owned(),
+    };
+    lines.push(("time", estimate));
+    run::fields(&lines, paint)
+}

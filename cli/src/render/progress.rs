@@ -1,0 +1,168 @@
+//! A run's progress while it is watched: a live line on a terminal, a line now and then anywhere else.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Paint, colour_allowed, note, run, set_live_line, text};
+use crate::forecast::{Forecast, Pace};
+
+/// Where there is no terminal, a line is printed for every tenth of the run, and at least this often.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
+/// Positions of the bar.
+const BAR_LENGTH: u64 = 1000;
+
+/// Shows how a run goes. Dropping it takes the live line away.
+pub(crate) struct Progress {
+    pace: Pace,
+    bar: Option<ProgressBar>,
+    last: Option<GenerationSummary>,
+    tenth: u32,
+    printed: Option<Instant>,
+    paused: bool,
+}
+
+impl Progress {
+    /// The progress of a run of which nothing has been seen yet.
+    pub(crate) fn new(forecast: Forecast) -> Self {
+        let terminal =
+            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let bar = terminal.then(|| live_bar(&forecast));
+        set_live_line(bar.clone());
+        Self { pace: Pace::new(forecast), bar, last: None, tenth: 0, printed: None, paused: false }
+    }
+
+    /// Shows an event. Those of the past (`live` is false) only count for the pace.
+    pub(crate) fn event(&mut self, event: &RunEvent, live: bool) {
+        match event {
+            RunEvent::Generation(summary) => {
+                self.pace.closed(summary);
+                self.last = Some(summary.clone());
+                if live {
+                    self.show(0.0);
+                }
+            }
+            RunEvent::State(state) if live => self.state(state),
+            RunEvent::Note(text) if live => note(&format!("{} {text}", Paint::stderr().warning("note:"))),
+            RunEvent::State(_) | RunEvent::Note(_) => {}
+        }
+    }
+
+    fn state(&mut self, state: &RunState) {
+        let was_paused = std::mem::replace(&mut self.paused, matches!(state, RunState::Paused { .. }));
+        if self.paused || (was_paused && *state == RunState::Running) {
+            note(&run::state(state, Paint::stderr()));
+        }
+    }
+
+    /// Shows how much of the open generation is settled, from 0 to 1.
+    pub(crate) fn show(&mut self, settled: f64) {
+        let done = self.pace.done(settled);
+        let Some(bar) = &self.bar else { return self.show_plain(done.unwrap_or(0.0)) };
+        bar.set_position((done.unwrap_or(0.0) * BAR_LENGTH as f64) as u64);
+        let Some(last) = &self.last else { return };
+        let of = self.pace.forecast().generations().map_or_else(String::new, |all| format!("/{all}"));
+        bar.set_prefix(format!("{}{of}", last.generation.0 + 1));
+        let mut message = format!(
+            "best {}  median {}  step size {}",
+            text::fitness(last.best),
+            text::fitness(last.median),
+            text::significant(last.search.step_size)
+        );
+        if last.diverged > 0 {
+            let _ = write!(message, "  diverged {}", last.diverged);
+        }
+        if let Some(rate) = self.pace.episodes_per_second() {
+            let _ = write!(message, "  {} episodes/s", text::count(rate));
+        }
+        if let Some(left) = self.pace.left() {
+            let _ = write!(message, "  {} left", text::duration(Duration::from_secs(left.as_secs())));
+        }
+        bar.set_message(message);
+    }
+
+    fn show_plain(&mut self, done: f64) {
+        let tenth = (done * 10.0 + 1e-9) as u32;
+        let due = self.printed.is_none_or(|printed| printed.elapsed() >= PLAIN_INTERVAL);
+        let Some(last) = &self.last else { return };
+        if tenth <= self.tenth && !due {
+            return;
+        }
+        self.tenth = self.tenth.max(tenth);
+        self.printed = Some(Instant::now());
+        let mut line =
+            run::generation_line(last, self.pace.forecast().generations(), self.pace.episodes_per_second());
+        if let Some(left) = self.pace.left().filter(|left| left.as_secs() > 0) {
+            let _ = write!(line, "  {} left", text::duration(Duration::from_secs(left.as_secs())));
+        }
+        note(&line);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        set_live_line(None);
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn live_bar(forecast: &Forecast) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(BAR_LENGTH), ProgressDrawTarget::stderr_with_hz(10));
+    let known = forecast.generations().is_some();
+    let gauge = match (known, colour_allowed()) {
+        (true, true) => "{bar:16.cyan/dim}",
+        (true, false) => "{bar:16}",
+        (false, _) => "{spinner}",
+    };
+    let style = ProgressStyle::with_template(&format!("{{prefix}} {gauge} {{wide_msg}}"));
+    bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+    let of = forecast.generations().map_or_else(String::new, |all| format!("/{all}"));
+    bar.set_prefix(format!("0{of}"));
+    bar.set_message("waiting for the first generation");
+    bar
+}
+
+/// A live line for work that is no run, such as a comparison.
+pub(crate) struct Activity {
+    bar: Option<ProgressBar>,
+}
+
+impl Activity {
+    /// Says what is done from now on.
+    pub(crate) fn new(what: &str) -> Self {
+        let terminal =
+            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        if !terminal {
+            note(what);
+            return Self { bar: None };
+        }
+        let bar = ProgressBar::with_draw_target(Some(BAR_LENGTH), ProgressDrawTarget::stderr_with_hz(10));
+        let gauge = if colour_allowed() { "{bar:16.cyan/dim}" } else { "{bar:16}" };
+        let style = ProgressStyle::with_template(&format!("{{msg}} {gauge} {{percent}} %"));
+        bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+        bar.set_message(what.to_owned());
+        set_live_line(Some(bar.clone()));
+        Self { bar: Some(bar) }
+    }
+
+    /// Shows the part that is done, from 0 to 1.
+    pub(crate) fn show(&self, done: f64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position((done.clamp(0.0, 1.0) * BAR_LENGTH as f64) as u64);
+        }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        set_live_line(None);
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The end of `hebbian run`: what the search came to, and what to do next.
+
+use std::time::Duration;
+
+use super::{Paint, comparison, run, text};
+use crate::report::Report;
+use crate::run_directory::RunDirectory;
+
+/// The report as text.
+pub(crate) fn text(report: &Report, paint: Paint) -> String {
+    let seconds = |seconds: f64| text::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let lines = [
+        ("search", format!("{} (seed {}): {}", paint.bold(&report.spec), report.seed, report.stop.detail)),
+        (
+            "spent",
+            format!(
+                "{} evaluations, {} episodes, {} ({} of compute)",
+                text::count(report.evaluations as f64),
+                text::count(report.episodes as f64),
+                seconds(report.elapsed_s),
+                seconds(report.compute_s)
+            ),
+        ),
+        ("genome", format!("digest {}", report.genome_digest.short())),
+    ];
+    format!("{}\n{}\n", run::fields(&lines, paint), comparison::table(&report.comparison, paint))
+}
+
+/// Where the files are, and the next command to try.
+pub(crate) fn files(directory: &RunDirectory, next: &str, paint: Paint) -> String {
+    let more = format!("{next} --tasks stripes,sine --updates 5,50,500");
+    let lines = [
+        ("rule", directory.genome().display().to_string()),
+        ("report", directory.report().display().to_string()),
+        ("next", paint.command(&more)),
+    ];
+    run::fields(&lines, paint)
+}

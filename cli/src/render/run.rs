@@ -1,0 +1,192 @@
+//! Runs as lists, details and events.
+
+use std::fmt::Write as _;
+
+use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunProgress, RunState};
+use hebbian_shared::spec::{Problem, RunSpec};
+
+use super::Paint;
+use super::text;
+
+/// A state's name in its colour.
+fn painted_state(state: &RunState, paint: Paint) -> String {
+    match state {
+        RunState::Running => paint.good(state.name()),
+        RunState::Paused { .. } => paint.warning(state.name()),
+        RunState::Finished { .. } => paint.bold(state.name()),
+        RunState::Cancelled => paint.dim(state.name()),
+    }
+}
+
+/// A state and why it is so.
+pub(crate) fn state(state: &RunState, paint: Paint) -> String {
+    let name = painted_state(state, paint);
+    match state {
+        RunState::Running | RunState::Cancelled => name,
+        RunState::Paused { reason } => format!("{name}: {reason}"),
+        RunState::Finished { reason } => format!("{name}: {}", reason.detail),
+    }
+}
+
+fn generations(run: &RunProgress) -> String {
+    match run.generations_limit {
+        Some(limit) => format!("{}/{limit}", run.generation),
+        None => run.generation.to_string(),
+    }
+}
+
+/// All runs, one line each.
+pub(crate) fn list(runs: &[RunProgress]) -> String {
+    if runs.is_empty() {
+        return "no runs yet; `hebbian create SPEC.toml` creates one\n".to_owned();
+    }
+    let row = |run: &RunProgress| {
+        let last = run.last.as_ref();
+        vec![
+            run.run.to_string(),
+            run.name.clone(),
+            run.state.name().to_owned(),
+            generations(run),
+            text::fitness(last.and_then(|last| last.best)),
+            text::fitness(last.and_then(|last| last.median)),
+            run.eligible_workers.to_string(),
+            text::ago(run.created_unix_ms),
+        ]
+    };
+    let header = ["run", "spec", "state", "generation", "best", "median", "workers", "created"];
+    text::table(&header, &[3, 4, 5, 6], runs.iter().map(row).collect())
+}
+
+/// Everything about one run.
+pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
+    let mut lines = vec![
+        ("run", format!("{}  {}", paint.bold(&run.run.to_string()), run.name)),
+        ("state", state(&run.state, paint)),
+        ("generation", generations(run)),
+    ];
+    if !run.state.is_final() {
+        let workers = text::plural(u64::from(run.eligible_workers), "worker");
+        lines.push((
+            "episodes",
+            format!("{} of {} settled, {} leased, {workers}", run.settled, run.episodes, run.leased),
+        ));
+    }
+    if let Some(last) = &run.last {
+        lines.push((
+            "fitness",
+            format!("best {}, median {}", text::fitness(last.best), text::fitness(last.median)),
+        ));
+        lines.push((
+            "search",
+            format!(
+                "step size {}, axis ratio {}, |mean| {}",
+                text::significant(last.search.step_size),
+                text::significant(last.search.axis_ratio),
+                text::significant(last.search.mean_norm)
+            ),
+        ));
+        lines.push((
+            "spent",
+            format!(
+                "{} episodes ({} evaluations) in {}",
+                text::count(last.episodes as f64),
+                text::count(last.evaluations as f64),
+                text::duration(last.elapsed)
+            ),
+        ));
+    }
+    lines.push((
+        "created",
+        format!("{} ({})", text::moment(run.created_unix_ms), text::ago(run.created_unix_ms)),
+    ));
+    lines.push(("spec", format!("digest {}", run.spec_digest.short())));
+    if let Some(fingerprint) = &run.fingerprint {
+        lines.push(("numerics", format!("fingerprint {}", fingerprint.short())));
+    }
+    let mut text = fields(&lines, paint);
+    for note in &run.notes {
+        let _ = writeln!(text, "{} {note}", paint.warning("note"));
+    }
+    text
+}
+
+/// A run after an operator's action, in one line.
+pub(crate) fn acted(run: &RunProgress, paint: Paint) -> String {
+    format!("{}  {}  {}\n", run.run, run.name, state(&run.state, paint))
+}
+
+/// The coordinator as a whole.
+pub(crate) fn coordinator(status: &CoordinatorStatus, url: &str, paint: Paint) -> String {
+    let mut lines = vec![
+        ("coordinator", format!("{}  hebbian {}", paint.bold(url), status.version)),
+        ("up", format!("{} (start {} on this journal)", text::duration(status.uptime), status.epoch)),
+        ("runs", format!("{} active", status.active_runs)),
+        ("workers", format!("{} with {}", status.workers, text::plural(u64::from(status.threads), "thread"))),
+        ("settled", format!("{} episodes since the start", text::count(status.settled as f64))),
+    ];
+    if let Some(trouble) = &status.journal_trouble {
+        lines.push(("journal", paint.bad(trouble)));
+    }
+    fields(&lines, paint)
+}
+
+/// What a spec asks for, in three lines.
+pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
+    let Problem::RuleLearning(problem) = &spec.problem;
+    let layers: Vec<String> = problem.network.hidden.iter().map(ToString::to_string).collect();
+    let families: Vec<&str> = problem.tasks.families.iter().map(|family| family.name()).collect();
+    let lines = [
+        (
+            "search",
+            format!(
+                "{}, population {}, {} numbers to evolve, seed {}",
+                spec.strategy.name(),
+                spec.strategy.population_size(),
+                spec.layout().dimension(),
+                spec.seed
+            ),
+        ),
+        (
+            "rule",
+            format!(
+                "{} states per neuron and synapse, hidden layers {}",
+                problem.rule.states,
+                layers.join("-")
+            ),
+        ),
+        ("tasks", format!("{} a generation: {}", problem.tasks.per_generation, families.join(", "))),
+    ];
+    fields(&lines, paint)
+}
+
+/// One closed generation in one line without decoration, for logs and pipes.
+pub(crate) fn generation_line(
+    summary: &GenerationSummary,
+    limit: Option<u32>,
+    episodes_per_second: Option<f64>,
+) -> String {
+    let done = summary.generation.0 + 1;
+    let of = limit.map_or_else(String::new, |limit| format!("/{limit}"));
+    let mut line = format!(
+        "generation {done}{of}  best {}  median {}  step size {}",
+        text::fitness(summary.best),
+        text::fitness(summary.median),
+        text::significant(summary.search.step_size)
+    );
+    if summary.diverged > 0 {
+        let _ = write!(line, "  diverged {}", summary.diverged);
+    }
+    if let Some(rate) = episodes_per_second {
+        let _ = write!(line, "  {} episodes/s", text::count(rate));
+    }
+    line
+}
+
+/// Lines of a name and a value.
+pub(crate) fn fields(lines: &[(&str, String)], paint: Paint) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{}  {value}", paint.dim(&format!("{name:<width$}")));
+        text
+    })
+}

@@ -1,0 +1,39 @@
+//! The attached workers.
+
+use std::fmt::Write as _;
+
+use hebbian_shared::progress::WorkerStatus;
+
+use super::{Paint, text};
+
+/// One line per worker, then why some may not work on a run.
+pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
+    if workers.is_empty() {
+        return "no workers are attached; `hebbian worker --coordinator URL` starts one\n".to_owned();
+    }
+    let row = |worker: &WorkerStatus| {
+        vec![
+            worker.worker.to_string(),
+            worker.name.clone(),
+            worker.threads.to_string(),
+            format!("{}/{}", worker.leased, worker.credit),
+            worker.settled.to_string(),
+            worker.errors.to_string(),
+            worker.episode_time.map_or_else(|| "-".to_owned(), text::duration),
+            text::duration(worker.attached),
+            worker.version.clone(),
+            if worker.draining { "draining" } else { "working" }.to_owned(),
+        ]
+    };
+    let header = [
+        "worker", "name", "threads", "leased", "settled", "errors", "episode", "attached", "version", "state",
+    ];
+    let mut text = text::table(&header, &[0, 2, 3, 4, 5, 6, 7], workers.iter().map(row).collect());
+    for worker in workers {
+        for refused in &worker.ineligible {
+            let mark = paint.warning("ineligible");
+            let _ = writeln!(text, "{mark} {} for run {}: {}", worker.name, refused.run, refused.reason);
+        }
+    }
+    text
+}

@@ -1,0 +1,187 @@
+//! Wrong inputs: one line that names the culprit, an exit code that is not zero, and nothing written.
+
+use std::net::TcpListener;
+
+use crate::support::{Place, SPEC, errors};
+
+/// Runs the program in a place where nothing may change; the message must be one line with all of `parts`.
+fn check(place: &Place, arguments: &[&str], code: i32, parts: &[&str]) {
+    let before = place.listing();
+    let output = place.output(arguments);
+    let errors = errors(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+    let lines: Vec<&str> = errors.lines().filter(|line| line.starts_with("hebbian: error: ")).collect();
+    let [line] = lines[..] else { panic!("{arguments:?}: not one line: {errors}") };
+    for part in parts {
+        assert!(line.contains(part), "{arguments:?}: no `{part}` in: {line}");
+    }
+    for line in errors.lines() {
+        let known = ["hebbian: error: ", "hebbian: hint: "].iter().any(|start| line.starts_with(start));
+        assert!(known, "{arguments:?}: {line}");
+    }
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(place.listing(), before, "{arguments:?}");
+}
+
+/// A spec with a change.
+fn spec(place: &Place, from: &str, to: &str, parts: &[&str]) {
+    assert!(SPEC.contains(from), "{from}");
+    place.write("wrong.toml", &SPEC.replacen(from, to, 1));
+    for arguments in
+        [&["run", "wrong.toml", "--out", "out"][..], &["check", "wrong.toml"], &["create", "wrong.toml"]]
+    {
+        check(place, arguments, 2, &[&["wrong.toml: "], parts].concat());
+    }
+}
+
+#[test]
+fn wrong_specs() {
+    let place = Place::new();
+    spec(&place, "seed = 7", "sead = 7", &["line 3", "unknown field `sead`"]);
+    spec(&place, "per_generation = 4", "per_generation = 4\nbatch = 4", &["unknown field `batch`"]);
+    spec(
+        &place,
+        "population_size = 8",
+        "population_size = 3",
+        &["strategy.population_size: must be from 4 to"],
+    );
+    spec(&place, "states = 2", "states = 17", &["rule.states: must be from 1 to 16, not 17"]);
+    spec(&place, "\"xor\"", "\"xnor\"", &["xnor"]);
+    spec(&place, "generations = 60", "", &["stop: must set at least one"]);
+    spec(&place, "seed = 7", "version = 9", &["version: this program reads versions 1 to 1, not 9"]);
+    spec(&place, "name = \"tiny\"", "name = ", &["line 2"]);
+    check(&place, &["run", "no.toml"], 3, &["no.toml: cannot be read: no such file"]);
+    check(&place, &["run", "."], 2, &[".: cannot be read"]);
+}
+
+#[test]
+fn wrong_arguments() {
+    let place = Place::new();
+    check(&place, &["run", "--wokers", "2"], 2, &["unexpected argument '--wokers'"]);
+    check(&place, &["run", "--workers", "0"], 2, &["'--workers <N>'", "from 1 to 1024"]);
+    check(&place, &["run", "--seed", "x"], 2, &["'--seed <S>'", "a seed is a whole number"]);
+    check(&place, &["evolve"], 2, &["unrecognized subcommand 'evolve'"]);
+    check(&place, &["status", "x", "--timeout", "soon"], 2, &["'--timeout <TIME>'"]);
+    check(&place, &["list", "--coordinator", "ftp://x"], 2, &["--coordinator: `ftp://x` is not an address"]);
+    check(&place, &["run", "--log", "hebbian=loud"], 2, &["log.filter: `hebbian=loud`"]);
+}
+
+#[test]
+fn wrong_output_directories() {
+    let place = Place::new();
+    place.write("file", "precious");
+    check(&place, &["run", "tiny.toml", "--out", "file"], 2, &["--out: file is a file"]);
+    check(&place, &["run", "tiny.toml", "--out", "file/below"], 2, &["--out", "file/below"]);
+    std::fs::create_dir(place.path("foreign")).unwrap();
+    place.write("foreign/genome.json", "{}");
+    check(
+        &place,
+        &["run", "tiny.toml", "--out", "foreign"],
+        2,
+        &["foreign has a genome.json but no spec.toml"],
+    );
+}
+
+#[test]
+fn wrong_genome_files() {
+    let place = Place::new();
+    place.write("foreign.json", "{\"weights\": [1, 2]}");
+    place.write("truncated.json", "{\"format\": \"hebbian-genome-1\", \"values\": [0.5, ");
+    place.write("newer.json", "{\"format\": \"hebbian-genome-2\"}");
+    place.write("binary.json", "\0\u{1}");
+    check(&place, &["evaluate", "foreign.json"], 2, &["foreign.json: is not a genome file"]);
+    check(&place, &["evaluate", "truncated.json"], 2, &["truncated.json: is truncated"]);
+    check(&place, &["evaluate", "newer.json"], 2, &["newer.json: format: `hebbian-genome-2`"]);
+    check(&place, &["evaluate", "binary.json"], 2, &["binary.json: is not JSON"]);
+    check(&place, &["evaluate", "no.json"], 3, &["no.json: cannot be read: no such file"]);
+}
+
+#[test]
+fn wrong_journals() {
+    let place = Place::new();
+    place.write("text.sqlite", &"this is not a database, ".repeat(1000));
+    let coordinator = ["coordinator", "--listen", "127.0.0.1:0", "--storage"];
+    let with = |url: &'static str| [&coordinator[..], &[url]].concat();
+    check(&place, &with("sqlite:text.sqlite"), 2, &["text.sqlite"]);
+    check(&place, &with("postgres://x"), 2, &["storage.url", "postgres://x"]);
+    check(&place, &with("sqlite:no/such/journal.sqlite"), 1, &["no/such/journal.sqlite"]);
+    check(&place, &with("sqlite:."), 2, &[".: is a directory"]);
+}
+
+#[test]
+fn a_journal_of_another_spec() {
+    let place = Place::new();
+    let short = SPEC.replace("generations = 60", "generations = 1");
+    place.write("one.toml", &short);
+    place.write("two.toml", &short.replace("seed = 7", "seed = 8"));
+    for name in ["one", "two"] {
+        assert!(place.output(&["run", &format!("{name}.toml"), "--out", name]).status.success());
+    }
+    // As if somebody had mixed the files up.
+    std::fs::copy(place.path("one/journal.sqlite"), place.path("two/journal.sqlite")).unwrap();
+    std::fs::remove_file(place.path("two/report.json")).unwrap();
+    check(
+        &place,
+        &["run", "--out", "two"],
+        2,
+        &["two/journal.sqlite", "another spec: seed is 7 there and 8 here"],
+    );
+}
+
+#[test]
+fn wrong_configurations() {
+    let place = Place::new();
+    place.write("wrong.toml", "[server]\nlissten = \"127.0.0.1:0\"\n");
+    check(
+        &place,
+        &["coordinator", "--config", "wrong.toml"],
+        2,
+        &["wrong.toml: line 2", "unknown field `lissten`"],
+    );
+    check(
+        &place,
+        &["worker", "--config", "wrong.toml"],
+        2,
+        &["wrong.toml: line 2", "unknown field `lissten`"],
+    );
+    check(&place, &["worker", "--config", "no.toml"], 2, &["no.toml: cannot be read"]);
+    check(&place, &["worker", "--coordinator", "ftp://x:1"], 2, &["worker.coordinators", "ftp://x:1"]);
+    let listen = ["coordinator", "--listen", "0.0.0.0:0"];
+    check(
+        &place,
+        &listen,
+        2,
+        &["server.listen: 0.0.0.0:0 can be reached by other machines, and there is no TLS"],
+    );
+
+    let mut command = place.command(&["coordinator", "--listen", "127.0.0.1:0"]);
+    let output = command.env("HEBBIAN__STORAGE__PATH", "x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = errors(&output);
+    assert!(errors.contains("HEBBIAN__STORAGE__PATH: unknown field `path`"), "{errors}");
+    assert_eq!(place.listing().len(), 2);
+}
+
+#[test]
+fn a_port_in_use_and_a_coordinator_that_is_not_there() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    check(&place, &["coordinator", "--listen", &taken], 1, &[&taken, "is in use by another process"]);
+    // It listens, but says nothing.
+    let url = format!("http://{taken}");
+    let mute = ["list", "--coordinator", &url, "--timeout", "300ms"];
+    check(&place, &mute, 4, &[&url]);
+    drop(listener);
+    for arguments in [
+        &["list"][..],
+        &["status", "x"],
+        &["watch", "x"],
+        &["health"],
+        &["workers"],
+        &["create", "tiny.toml"],
+    ] {
+        let arguments = [arguments, &["--coordinator", &url, "--timeout", "2s"]].concat();
+        check(&place, &arguments, 4, &[&url, "no coordinator answers"]);
+    }
+}

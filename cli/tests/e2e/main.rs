@@ -1,0 +1,6 @@
+//! The program as users meet it: real processes, real files, real signals, a real port.
+
+mod cluster;
+mod inputs;
+mod local;
+mod support;
