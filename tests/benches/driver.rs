@@ -1,0 +1,103 @@
+//! How many episodes a second one coordinator settles: the driver with its journal, two workers that answer at once,
+//! no wire. `cargo bench -p hebbian-tests --bench driver`
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::journal;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::progress::RunEvent;
+use hebbian_shared::spec::RunSpec;
+use tokio::sync::mpsc;
+
+const POPULATION_SIZE: u32 = 256;
+const TASKS: u32 = 64;
+const GENERATIONS: u32 = 100;
+
+/// A worker that answers at once.
+async fn work(handle: Handle) {
+    let (outbox, mut inbox) = mpsc::channel(1024);
+    let hello = Hello {
+        name: "bench".into(),
+        threads: 1,
+        episode_semantics: EPISODE_SEMANTICS,
+        fingerprint: Digest::of(b"bench"),
+        version: "bench".into(),
+    };
+    let worker = handle.attach(hello, "here".into(), outbox).await.expect("the driver is up").worker;
+    let mut sequence = 0;
+    while let Some(message) = inbox.recv().await {
+        let ToWorker::Batch(batch) = &*Arc::clone(&message) else { continue };
+        let settlements = batch.assignments.iter().map(|assignment| {
+            let genome = &batch.genomes[assignment.genome as usize];
+            let fitness = Fitness::new(-genome.genome.0[0] * genome.genome.0[0]).expect("finite");
+            Settlement {
+                candidate: genome.candidate,
+                task: assignment.task,
+                outcome: Outcome::Evaluated(Evaluation { fitness }),
+                compute_time: Duration::from_micros(1),
+            }
+        });
+        sequence += 1;
+        let report = Report {
+            sequence,
+            run: batch.run,
+            generation: batch.generation,
+            purpose: batch.purpose,
+            block: batch.block,
+            settlements: settlements.collect(),
+        };
+        if handle.from_worker(worker, FromWorker::Report(report)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Random search: its `tell` costs next to nothing, so that what is measured is the coordinator.
+fn spec() -> RunSpec {
+    let text = format!(
+        "name = \"bench\"\n[strategy]\nkind = \"random-search\"\npopulation_size = {POPULATION_SIZE}\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\n\
+         per_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
+    );
+    RunSpec::from_toml(&text).expect("a valid spec")
+}
+
+async fn measure(url: &str) {
+    let journal = journal::open(url).expect("a journal");
+    let (handle, driver) = driver::start(DriverSettings::default(), journal).await.expect("it starts");
+    for _ in 0..2 {
+        tokio::spawn(work(handle.clone()));
+    }
+    let begun = Instant::now();
+    let run = handle.create(spec(), String::new()).await.expect("a run").run;
+    let mut after = 0;
+    while !handle.get(run).await.expect("the run").state.is_final() {
+        let mut watch = handle.watch(run, after).await.expect("the run");
+        while let Some(event) = watch.recv().await {
+            after = event.sequence;
+            if matches!(&event.event, RunEvent::State(state) if state.is_final()) {
+                break;
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let closed = handle.get(run).await.expect("the run").last.expect("closed generations");
+    let episodes = closed.episodes as f64;
+    assert_eq!(closed.episodes, u64::from(POPULATION_SIZE * TASKS * GENERATIONS));
+    println!("{:>12.0} episodes/s with {}", episodes / seconds, url.split(':').next().unwrap_or_default());
+    handle.shut_down().await.expect("it closes");
+    driver.await.expect("it ends");
+}
+
+#[tokio::main]
+async fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    measure("memory:").await;
+    measure(&format!("sqlite:{}", folder.path().join("journal.db").display())).await;
+}

@@ -1,0 +1,3 @@
+//! Fixtures and helpers that several tests share.
+
+pub mod golden;

@@ -1,0 +1,66 @@
+//! The inner loop allocates nothing after its first step where it uses its own loops (the `gemm` crate, which large
+//! layers use, allocates its packing space in every call). A test of its own, because it counts the whole process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::network::InitialSynapses;
+use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_worker::network::{Network, UpdateRule};
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocations of a second episode: draw, updates and predictions.
+fn check(layers: &[usize], states: u8, batch: usize) -> usize {
+    let options = RuleSpec { states, ..RuleSpec::default() };
+    let layout = GenomeLayout::of_rule(&options);
+    let rule = UpdateRule::<f32>::from_genome(&layout, &Genome(vec![0.1; layout.dimension()])).unwrap();
+    let (inputs, outputs) = (layers[0], layers[layers.len() - 1]);
+    let (input, target) = (vec![0.5; batch * inputs], vec![0.5; batch * outputs]);
+    let query = vec![0.25; 256 * inputs];
+    let mut prediction = vec![0.0; 256 * outputs];
+    let mut network = Network::<f32>::new(&options, layers, batch);
+    let mut allocations = 0;
+    for _ in 0..2 {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        network.reset();
+        network.initialise_synapses(&InitialSynapses::default(), Seed::new(1).unwrap());
+        for _ in 0..5 {
+            network.update(&rule, &input, &target, batch);
+            network.predict(&rule, &query, 256, &mut prediction);
+        }
+        assert!(network.is_finite());
+        allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    }
+    allocations
+}
+
+/// One test function: a second one would allocate beside the first.
+#[test]
+fn nothing_is_allocated_after_the_first_step() {
+    assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the allocator is not counted");
+    assert_eq!(check(&[2, 20, 1], 4, 64), 0, "the quickstart");
+    assert_eq!(check(&[2, 10, 10, 1], 2, 33), 0, "two hidden layers");
+}

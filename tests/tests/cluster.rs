@@ -1,0 +1,210 @@
+//! Coordinator and workers over a real wire: whatever happens to workers and coordinators, a run's result has the bits
+//! of the sequential loop.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_coordinator::strategy;
+use hebbian_shared::dispatch::Hello;
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, EpisodePurpose, Outcome};
+use hebbian_shared::fitness::Verdict;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::progress::{RunEvent, RunResult};
+use hebbian_shared::spec::RunSpec;
+use hebbian_worker::episode::{EpisodeRunner, Workspace};
+use hebbian_worker::evaluator::LearningEvaluator;
+use hebbian_worker::fingerprint::fingerprint;
+use hebbian_worker::interrupt::Interrupt;
+use hebbian_worker::session::{self, Coordinators, SessionSettings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So many that a restart in the midst of the run does not come after its end.
+const GENERATIONS: u32 = 100;
+
+fn spec() -> RunSpec {
+    let text = format!(
+        r#"
+        name = "tiny"
+        strategy = {{ kind = "cma-es", population_size = 8 }}
+        rule = {{ states = 2 }}
+        network = {{ hidden = [8] }}
+        tasks = {{ families = ["xor", "circle"], per_generation = 4, batch_size = 16, query_size = 32 }}
+        stop = {{ generations = {GENERATIONS} }}
+        "#
+    );
+    RunSpec::from_toml(&text).unwrap()
+}
+
+/// The mean of a run that one thread computes episode by episode, without scheduler, journal and wire.
+fn sequential(spec: &RunSpec) -> Genome {
+    let runner = EpisodeRunner::new(Arc::new(spec.clone())).unwrap();
+    let mut workspace = Workspace::new();
+    let mut strategy = strategy::build(spec);
+    for generation in 0..GENERATIONS {
+        let verdicts: Vec<Verdict> = strategy
+            .ask()
+            .iter()
+            .zip(0..)
+            .map(|(candidate, index)| {
+                let episodes = (0..spec.tasks_per_generation()).map(|task| {
+                    let key = EpisodeKey {
+                        run: RunId::new(0),
+                        generation: GenerationIndex(generation),
+                        purpose: EpisodePurpose::Search,
+                        block: candidate.block,
+                        candidate: CandidateIndex(index),
+                        task: TaskIndex(task),
+                    };
+                    let outcome: Outcome =
+                        runner.run(&mut workspace, &candidate.genome, &key, &Interrupt::new()).unwrap();
+                    outcome.settled().expect("an outcome of the genome, not of the worker")
+                });
+                Verdict::of(episodes).unwrap()
+            })
+            .collect();
+        strategy.tell(&verdicts).unwrap();
+    }
+    strategy.mean()
+}
+
+fn check(result: &RunResult) {
+    let expected = sequential(&spec());
+    let bits = |genome: &Genome| genome.0.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert!(expected.0.iter().any(|&value| value != 0.0), "the search has moved");
+    assert_eq!(result.generations, GENERATIONS);
+    assert_eq!(bits(&result.mean), bits(&expected));
+}
+
+/// A worker in this process.
+struct Worker {
+    shutdown: CancellationToken,
+    task: JoinHandle<u64>,
+}
+
+impl Worker {
+    fn start(coordinators: Coordinators, name: &str, threads: u32) -> Self {
+        let hello = Hello {
+            name: name.to_owned(),
+            threads,
+            episode_semantics: EPISODE_SEMANTICS,
+            fingerprint: fingerprint(),
+            version: "test".to_owned(),
+        };
+        let settings = SessionSettings::new(coordinators, hello);
+        let shutdown = CancellationToken::new();
+        let session = session::run(settings, Arc::new(LearningEvaluator), shutdown.clone());
+        Self { shutdown, task: tokio::spawn(async { session.await.expect("a session").episodes }) }
+    }
+
+    /// Ends as a worker should; the number of episodes it settled.
+    async fn leave(self) -> u64 {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("in time").expect("no panic")
+    }
+}
+
+/// Waits until a generation of the run has closed, or the run has ended.
+async fn closed(handle: &Handle, run: RunId, generation: u32) {
+    let mut after = 0;
+    let watching = async {
+        loop {
+            let mut watch = handle.watch(run, after).await.expect("the run");
+            while let Some(event) = watch.recv().await {
+                after = event.sequence;
+                match event.event {
+                    RunEvent::Generation(summary) if summary.generation.0 >= generation => return,
+                    RunEvent::State(state) if state.is_final() => return,
+                    _ => {}
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, watching).await.expect("in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_over_memory_give_the_bits_of_the_sequential_loop() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(&directory.path().join("journal.sqlite")).unwrap();
+    let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
+    let (dial, connections) = service::memory();
+    let serving = CancellationToken::new();
+    let server = tokio::spawn(service::serve(
+        handle.clone(),
+        connections,
+        TransportSettings::default(),
+        serving.clone(),
+    ));
+    let workers = ["one", "two"].map(|name| Worker::start(Coordinators::Memory(dial.clone()), name, 1));
+
+    let run = handle.create(spec(), "once".to_owned()).await.unwrap().run;
+    assert_eq!(handle.create(spec(), "once".to_owned()).await.unwrap().run, run);
+    closed(&handle, run, u32::MAX).await;
+    check(&handle.result(run).await.unwrap());
+
+    let mut settled = 0;
+    for worker in workers {
+        settled += worker.leave().await;
+    }
+    let episodes = u64::from(GENERATIONS) * 8 * 4;
+    assert!(settled >= episodes, "{settled} of {episodes} episodes");
+    serving.cancel();
+    handle.shut_down().await.unwrap();
+    driver.await.unwrap();
+    tokio::time::timeout(PATIENCE, server).await.expect("in time").unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.sqlite");
+    let settings = || TransportSettings { shutdown_grace: Duration::from_millis(200), ..Default::default() };
+
+    let journal = SqliteJournal::open(&path).unwrap();
+    let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
+    let listener = service::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = CancellationToken::new();
+    let server =
+        tokio::spawn(service::serve(handle.clone(), service::accept(listener), settings(), serving.clone()));
+    let coordinators = || Coordinators::parse(&[address.to_string()]).unwrap();
+    let doomed = Worker::start(coordinators(), "doomed", 1);
+    let steady = Worker::start(coordinators(), "steady", 1);
+    let run = handle.create(spec(), String::new()).await.unwrap().run;
+
+    closed(&handle, run, 2).await;
+    // As a kill: nothing is reported or said.
+    doomed.task.abort();
+    closed(&handle, run, 4).await;
+    serving.cancel();
+    handle.shut_down().await.unwrap();
+    driver.await.unwrap();
+    server.await.unwrap().unwrap();
+
+    let journal = SqliteJournal::open(&path).unwrap();
+    let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
+    let before = handle.get(run).await.unwrap();
+    assert!(before.generation.0 >= 4, "what was closed is still closed: {}", before.generation);
+    assert!(!before.state.is_final(), "the restart came too late to show anything");
+    let listener = service::bind(address).unwrap();
+    let serving = CancellationToken::new();
+    let server =
+        tokio::spawn(service::serve(handle.clone(), service::accept(listener), settings(), serving.clone()));
+    closed(&handle, run, u32::MAX).await;
+    check(&handle.result(run).await.unwrap());
+    assert!(steady.leave().await > 0, "the steady worker came back");
+    serving.cancel();
+    handle.shut_down().await.unwrap();
+    driver.await.unwrap();
+    server.await.unwrap().unwrap();
+}

@@ -1,0 +1,309 @@
+//! The driver with real channels, a real clock and a real file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::engine::effect::Transaction;
+use hebbian_coordinator::handle::{Handle, HandleError, RunAction, SequencedEvent, Watch};
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
+use hebbian_coordinator::run::record::StoredRun;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunState};
+use hebbian_shared::spec::RunSpec;
+use tokio::sync::mpsc;
+
+fn spec(generations: u32) -> RunSpec {
+    let text = format!(
+        "name = \"bowl\"\n[strategy]\nkind = \"cma-es\"\npopulation_size = 8\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 4\n\
+         [stop]\ngenerations = {generations}\n"
+    );
+    RunSpec::from_toml(&text).unwrap()
+}
+
+fn fitness(genome: &Genome) -> Fitness {
+    Fitness::new(-genome.0.iter().map(|x| (x - 0.3) * (x - 0.3)).sum::<f64>()).unwrap()
+}
+
+/// A worker that answers at once; ends with its stream.
+async fn work(handle: Handle) {
+    work_slowly(handle, Duration::ZERO).await;
+}
+
+/// A worker that answers after a while.
+async fn work_slowly(handle: Handle, delay: Duration) {
+    let (outbox, mut inbox) = mpsc::channel(1024);
+    let hello = Hello {
+        name: "test".into(),
+        threads: 2,
+        episode_semantics: EPISODE_SEMANTICS,
+        fingerprint: Digest::of(b"test"),
+        version: "test".into(),
+    };
+    let worker = handle.attach(hello, "here".into(), outbox).await.unwrap().worker;
+    let mut sequence = 0;
+    let mut heartbeat = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        let message = tokio::select! {
+            message = inbox.recv() => message,
+            _ = heartbeat.tick() => {
+                if handle.from_worker(worker, FromWorker::Heartbeat).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(message) = message else { return };
+        let ToWorker::Batch(batch) = &*Arc::clone(&message) else { continue };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let settlements = batch.assignments.iter().map(|assignment| {
+            let genome = &batch.genomes[assignment.genome as usize];
+            Settlement {
+                candidate: genome.candidate,
+                task: assignment.task,
+                outcome: Outcome::Evaluated(Evaluation { fitness: fitness(&genome.genome) }),
+                compute_time: Duration::from_micros(10),
+            }
+        });
+        sequence += 1;
+        let report = Report {
+            sequence,
+            run: batch.run,
+            generation: batch.generation,
+            purpose: batch.purpose,
+            block: batch.block,
+            settlements: settlements.collect(),
+        };
+        if handle.from_worker(worker, FromWorker::Report(report)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn start(url: &str) -> Handle {
+    driver::start(DriverSettings::default(), journal::open(url).unwrap()).await.unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_created_watched_finished_and_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let handle = start(&url).await;
+    let worker = tokio::spawn(work(handle.clone()));
+    let created = handle.create(spec(30), "once".into()).await.unwrap();
+    assert_eq!(handle.create(spec(30), "once".into()).await.unwrap().run, created.run);
+    let reused = handle.create(spec(31), "once".into()).await.unwrap_err();
+    assert!(matches!(reused, HandleError::RequestIdReused(_)), "{reused}");
+
+    let mut watch = handle.watch(created.run, 0).await.unwrap();
+    let (mut generations, mut last, mut state) = (0, 0, RunState::Running);
+    while let Some(event) = next(&mut watch).await {
+        assert!(event.sequence > last);
+        last = event.sequence;
+        match event.event {
+            RunEvent::Generation(summary) => {
+                assert_eq!(summary.generation, GenerationIndex(generations), "without a gap");
+                generations += 1;
+            }
+            RunEvent::State(changed) => state = changed,
+            RunEvent::Note(_) => {}
+        }
+    }
+    assert_eq!(generations, 30);
+    assert!(matches!(state, RunState::Finished { .. }), "{state:?}");
+    let result = handle.result(created.run).await.unwrap();
+    assert!(result.best.as_ref().unwrap().1.get() > -0.1, "{:?}", result.best);
+    assert_eq!(handle.status().await.unwrap().workers, 1);
+    handle.shut_down().await.unwrap();
+    worker.await.unwrap();
+
+    let handle = start(&url).await;
+    assert_eq!(handle.result(created.run).await.unwrap(), result);
+    assert_eq!(handle.generations(created.run, GenerationIndex(28), 10).await.unwrap().len(), 2);
+    assert!(handle.watch(created.run, last).await.unwrap().recv().await.is_none(), "nothing more will come");
+    assert!(handle.watch(created.run, last - 1).await.unwrap().recv().await.is_some());
+    let refused = handle.act(created.run, RunAction::Pause).await.unwrap_err().to_string();
+    assert!(refused.ends_with("has finished"), "{refused}");
+    handle.act(created.run, RunAction::Delete).await.unwrap();
+    assert_eq!(handle.get(created.run).await.unwrap_err(), HandleError::NoSuchRun(created.run));
+    handle.shut_down().await.unwrap();
+    assert_eq!(handle.list().await.unwrap_err(), HandleError::ShuttingDown);
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_read_is_detached() {
+    let handle = start("memory:").await;
+    let (outbox, _unread) = mpsc::channel(1);
+    let hello = Hello {
+        name: "deaf".into(),
+        threads: 4,
+        episode_semantics: EPISODE_SEMANTICS,
+        fingerprint: Digest::of(b"test"),
+        version: "test".into(),
+    };
+    handle.attach(hello, "here".into(), outbox).await.unwrap();
+    assert_eq!(handle.workers().await.unwrap().len(), 1);
+    handle.create(spec(2), String::new()).await.unwrap();
+    assert_eq!(handle.workers().await.unwrap().len(), 0);
+    handle.shut_down().await.unwrap();
+}
+
+/// A journal in a file whose disk has no room while the switch says so.
+struct Filling {
+    file: SqliteJournal,
+    full: Arc<AtomicBool>,
+}
+
+impl Journal for Filling {
+    fn store(&self) -> &str {
+        self.file.store()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.file.epoch()
+    }
+
+    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+        self.file.load()
+    }
+
+    fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
+        self.file.limit_size(if self.full.load(Ordering::SeqCst) { 0 } else { u64::MAX })?;
+        self.file.commit(transactions, sync)
+    }
+
+    fn generations(
+        &mut self,
+        run: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, JournalError> {
+        self.file.generations(run, from, limit)
+    }
+
+    fn events(
+        &mut self,
+        run: RunId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        self.file.events(run, after, up_to, limit)
+    }
+}
+
+async fn start_filling(path: &Path, full: &Arc<AtomicBool>) -> Handle {
+    let file = SqliteJournal::open(path).unwrap();
+    let journal = Filling { file, full: Arc::clone(full) };
+    driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap().0
+}
+
+/// Asks until the run is as wanted.
+async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&RunProgress) -> bool) -> RunProgress {
+    let begun = Instant::now();
+    loop {
+        let progress = handle.get(run).await.unwrap();
+        if wanted(&progress) {
+            return progress;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{progress:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The next event; the test fails if the watch hangs.
+async fn next(watch: &mut Watch) -> Option<SequencedEvent> {
+    tokio::time::timeout(Duration::from_secs(60), watch.recv()).await.expect("in time")
+}
+
+const FULL_DISK_GENERATIONS: u32 = 60;
+
+/// Fills the disk in the midst of a run, frees it (with a new coordinator, if `restart`), and compares the result with
+/// an undisturbed run's.
+async fn check_full_disk(restart: bool) {
+    let undisturbed = start("memory:").await;
+    let run = undisturbed.create(spec(FULL_DISK_GENERATIONS), String::new()).await.unwrap().run;
+    let _worker = tokio::spawn(work(undisturbed.clone()));
+    until(&undisturbed, run, |progress| progress.state.is_final()).await;
+    let expected = undisturbed.result(run).await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let full = Arc::new(AtomicBool::new(false));
+    let mut handle = start_filling(&path, &full).await;
+    let run = handle.create(spec(FULL_DISK_GENERATIONS), String::new()).await.unwrap().run;
+    full.store(true, Ordering::SeqCst);
+    // Work goes ahead of the disk: at full speed the run might end before the journal's thread meets the full disk.
+    let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(5)));
+    let paused = until(&handle, run, |progress| matches!(progress.state, RunState::Paused { .. })).await;
+    let RunState::Paused { reason } = &paused.state else { unreachable!("waited for") };
+    assert!(reason.contains("the journal cannot be written"), "{reason}");
+    assert!(reason.contains("no space left on the disk"), "{reason}");
+    assert!(reason.contains(&path.display().to_string()), "{reason}");
+    let trouble = handle.status().await.unwrap().journal_trouble;
+    assert!(trouble.as_ref().is_some_and(|trouble| trouble.contains("no space left")), "{trouble:?}");
+    let refused = handle.create(spec(1), String::new()).await.unwrap_err();
+    assert!(matches!(refused, HandleError::Journal(_)), "{refused}");
+
+    // It stands still, what watchers see is what is on the disk, and reading goes on.
+    let paused = until(&handle, run, |progress| progress.leased == 0).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let still = handle.get(run).await.unwrap();
+    assert_eq!((still.generation, still.settled), (paused.generation, paused.settled));
+    assert!(still.generation.0 < FULL_DISK_GENERATIONS);
+    let durable = handle.generations(run, GenerationIndex(0), 1000).await.unwrap();
+    assert!(durable.len() <= still.generation.as_usize());
+
+    if restart {
+        let lost = handle.shut_down().await.unwrap_err().to_string();
+        assert!(lost.contains("could not be written"), "{lost}");
+        worker.await.unwrap();
+        full.store(false, Ordering::SeqCst);
+        handle = start_filling(&path, &full).await;
+        assert_eq!(handle.get(run).await.unwrap().state, RunState::Running);
+        tokio::spawn(work(handle.clone()));
+    } else {
+        full.store(false, Ordering::SeqCst);
+        // Readers may ask all the time: the next attempt does not wait for their silence.
+        let asking = handle.clone();
+        tokio::spawn(async move { while asking.generations(run, GenerationIndex(0), 1).await.is_ok() {} });
+    }
+    until(&handle, run, |progress| progress.state.is_final()).await;
+    assert_eq!(handle.status().await.unwrap().journal_trouble, None);
+    let result = handle.result(run).await.unwrap();
+    assert_eq!(
+        (result.generations, result.mean, result.best),
+        (expected.generations, expected.mean, expected.best)
+    );
+    let mut watch = handle.watch(run, 0).await.unwrap();
+    let mut generations = 0;
+    while let Some(event) = next(&mut watch).await {
+        if let RunEvent::Generation(summary) = event.event {
+            assert_eq!(summary.generation.0, generations, "without a gap");
+            generations += 1;
+        }
+    }
+    assert_eq!(generations, result.generations);
+    handle.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_pauses_the_run_until_there_is_room() {
+    check_full_disk(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_on_a_full_disk_goes_on_after_a_restart() {
+    check_full_disk(true).await;
+}

@@ -1,0 +1,97 @@
+//! The network against golden vectors: every `*.json` of the folder named by `HEBBIAN_GOLDEN_DIR`, by default the
+//! fixtures. A file that cannot be run is a failure.
+
+use std::path::{Path, PathBuf};
+
+use hebbian_tests::golden::{Coverage, Tolerance, run};
+
+/// The folder's vectors in order of their names; an error if there is none.
+fn vectors(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(format!("{}: holds no *.json", folder.display()));
+    }
+    Ok(files)
+}
+
+fn folder() -> PathBuf {
+    match std::env::var_os("HEBBIAN_GOLDEN_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden"),
+    }
+}
+
+/// Runs all vectors and reports all that fail.
+fn check(run: impl Fn(&str) -> Result<(), String>) {
+    let files = vectors(&folder()).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut problems = Vec::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        if let Err(problem) = text.and_then(|text| run(&text)) {
+            problems.push(format!("{}: {problem}", file.display()));
+        }
+    }
+    assert!(problems.is_empty(), "{} of {} fail:\n{}", problems.len(), files.len(), problems.join("\n"));
+    println!("{} vectors", files.len());
+}
+
+#[test]
+fn f64_with_everything_computed() {
+    check(|text| run::<f64>(text, Coverage::Full, Tolerance::Absolute(1e-10)));
+}
+
+#[test]
+fn f64_with_only_what_is_read() {
+    check(|text| run::<f64>(text, Coverage::Lean, Tolerance::Absolute(1e-10)));
+}
+
+#[test]
+fn f32_with_everything_computed() {
+    check(|text| run::<f32>(text, Coverage::Full, Tolerance::Relative(1e-5)));
+}
+
+#[test]
+fn f32_with_only_what_is_read() {
+    check(|text| run::<f32>(text, Coverage::Lean, Tolerance::Relative(1e-5)));
+}
+
+/// The first default vector with one piece of text replaced.
+fn altered(from: &str, to: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/a1_default_k2.json");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_the_reason() {
+    for (from, to, reason) in [
+        ("\"relu_tanh\"", "\"softplus\"", "spec.forward_activation"),
+        ("\"additive\"", "\"quadratic\"", "spec.backward_update"),
+        ("\"concat_groundtruth\"", "\"hints\"", "spec.feedback"),
+        ("\"oja\":null", "\"oja\":{\"use_ojas_rule\":false}", "spec.oja"),
+        ("\"supervised_every\":null", "\"supervised_every\":2", "spec.supervised_every"),
+        ("\"supervised_every\"", "\"supervised_often\"", "spec.supervised_often"),
+        ("\"needs_full_synapse_matrix\":false", "\"needs_full_synapse_matrix\":true", "full synapse"),
+        ("\"neuron/keep\"", "\"neuron/keeps\"", "genome.neuron/keeps"),
+        ("\"batch_size\":", "\"batch_size\":1", "another shape"),
+        ("\"format\":\"blur-golden-1\"", "\"format\":\"blur-golden-2\"", "format"),
+    ] {
+        let problem = run::<f64>(&altered(from, to), Coverage::Full, Tolerance::Absolute(1e-10)).unwrap_err();
+        assert!(problem.contains(reason), "{to}: {problem}");
+    }
+}
+
+#[test]
+fn an_empty_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(vectors(folder.path()).unwrap_err().contains("no *.json"));
+}

@@ -1,0 +1,512 @@
+//! The simulated world: one coordinator at a time, workers, wires, a disk, operators, and everything that goes wrong.
+//!
+//! Time is simulated in microseconds. All chance comes from the schedule's seed, so a failing schedule is its seed.
+
+pub(crate) mod fault;
+mod trouble;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hebbian_coordinator::engine::effect::{Effect, Event, Reply, Ticket};
+use hebbian_coordinator::engine::{Engine, Settings};
+use hebbian_coordinator::handle::RunAction;
+use hebbian_coordinator::run::Run;
+use hebbian_coordinator::scheduler;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{FromWorker, Report, ToWorker};
+use hebbian_shared::episode::EPISODE_SEMANTICS;
+use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::progress::RunState;
+use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below, uniform};
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::time::Timestamp;
+
+use super::disk::Disk;
+use fault::{Fault, Faults};
+use worker::SimWorker;
+
+/// A worker's connection to one life of the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Session {
+    life: u64,
+    worker: WorkerId,
+}
+
+#[derive(Debug)]
+enum Happening {
+    ToCoordinator(Session, FromWorker),
+    ToWorker(usize, Session, ToWorker),
+    StreamEnds(Session),
+    Connect(usize, u64),
+    Heartbeat(usize, Session),
+    Compute(usize, u64),
+    JournalWrites(u64),
+    Tick(u64),
+    Client,
+    Trouble,
+}
+
+struct Client {
+    spec: RunSpec,
+    request_id: String,
+    ticket: Option<Ticket>,
+    run: Option<RunId>,
+}
+
+pub(crate) struct World {
+    seed: u64,
+    rng: ChaCha8Rng,
+    now: u64,
+    happenings: BTreeMap<(u64, u64), Happening>,
+    order: u64,
+    engine: Option<Engine>,
+    life: u64,
+    disk: Disk,
+    journal_busy: bool,
+    next_worker: u64,
+    next_ticket: u64,
+    next_run: u64,
+    next_tick: Option<u64>,
+    workers: Vec<SimWorker>,
+    clients: Vec<Client>,
+    /// Tickets of this life of the coordinator that were not answered yet.
+    owed: BTreeSet<Ticket>,
+    /// Up to where watchers of each run were told in this life of the coordinator.
+    published: BTreeMap<RunId, u64>,
+    pub(crate) faults: Faults,
+    /// Faults stop here, so that every schedule ends.
+    calm: u64,
+    rates: Rates,
+}
+
+/// How likely things go wrong in this schedule.
+struct Rates {
+    lose: f64,
+    duplicate: f64,
+    error: f64,
+    kill_between_effects: f64,
+}
+
+const MILLISECOND: u64 = 1000;
+/// A schedule that takes longer hangs.
+const TIME_MAX: u64 = 600_000 * MILLISECOND;
+
+pub(crate) fn fingerprint(kind: u32) -> Digest {
+    Digest::of(&kind.to_le_bytes())
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, specs: Vec<RunSpec>) -> Self {
+        let mut rng = Seed::new(seed).unwrap().rng();
+        let pick =
+            |rng: &mut ChaCha8Rng, values: &[f64]| values[index_below(rng, values.len() as u32) as usize];
+        let rates = Rates {
+            lose: pick(&mut rng, &[0.0, 0.02, 0.2]),
+            duplicate: pick(&mut rng, &[0.0, 0.05, 0.5]),
+            error: pick(&mut rng, &[0.0, 0.02, 0.3]),
+            kill_between_effects: pick(&mut rng, &[0.0, 0.002, 0.02]),
+        };
+        let mut workers = Vec::new();
+        // One good worker of each kind of arithmetic: whichever fingerprint a run takes, somebody can finish it.
+        for kind in 0..2 {
+            workers.push(SimWorker::new(format!("steady{kind}"), kind));
+        }
+        for place in 0..index_below(&mut rng, 5) {
+            let mut worker = SimWorker::new(format!("extra{place}"), u32::from(uniform(&mut rng) < 0.3));
+            if uniform(&mut rng) < 0.15 {
+                worker.semantics = EPISODE_SEMANTICS + 1;
+            }
+            worker.rejects = uniform(&mut rng) < 0.15;
+            if uniform(&mut rng) < 0.25 {
+                worker.slowness = 50;
+            }
+            workers.push(worker);
+        }
+        let clients = specs.into_iter().enumerate().map(|(place, spec)| Client {
+            spec,
+            request_id: format!("request {place}"),
+            ticket: None,
+            run: None,
+        });
+        let mut world = Self {
+            seed,
+            now: 0,
+            happenings: BTreeMap::new(),
+            order: 0,
+            engine: None,
+            life: 0,
+            disk: Disk::default(),
+            journal_busy: false,
+            next_worker: 1,
+            next_ticket: 1,
+            next_run: 1,
+            next_tick: None,
+            workers,
+            clients: clients.collect(),
+            owed: BTreeSet::new(),
+            published: BTreeMap::new(),
+            faults: Faults::new(),
+            calm: MILLISECOND * u64::from(200 + index_below(&mut rng, 2000)),
+            rates,
+            rng,
+        };
+        if world.clients.len() > 1 {
+            world.count(Fault::SeveralRuns);
+        }
+        world.start_coordinator();
+        for place in 0..world.workers.len() {
+            world.after(20, Happening::Connect(place, 0));
+        }
+        world.after(1, Happening::Client);
+        world.after(30, Happening::Trouble);
+        world
+    }
+
+    fn count(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    fn chance(&mut self, rate: f64) -> bool {
+        self.now < self.calm && uniform(&mut self.rng) < rate
+    }
+
+    /// Up to `most` milliseconds, in microseconds.
+    fn delay(&mut self, most: u64) -> u64 {
+        u64::from(index_below(&mut self.rng, (most * MILLISECOND) as u32)) + 1
+    }
+
+    fn at(&mut self, time: u64, happening: Happening) {
+        self.order += 1;
+        self.happenings.insert((time, self.order), happening);
+    }
+
+    fn after(&mut self, most: u64, happening: Happening) {
+        let time = self.now + self.delay(most);
+        self.at(time, happening);
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        Timestamp(Duration::from_micros(self.now))
+    }
+
+    /// Runs until every run has finished and every reply has arrived. Returns the finished engine and disk.
+    pub(crate) fn run(mut self) -> (Engine, Disk, Vec<RunId>, Faults) {
+        while !self.is_over() {
+            let Some(((time, _), happening)) = self.happenings.pop_first() else {
+                panic!("schedule {}: nothing will ever happen again", self.seed);
+            };
+            self.now = time;
+            assert!(time < TIME_MAX, "schedule {} hangs: {:?}", self.seed, self.engine.map(|e| e.list()));
+            self.happen(happening);
+        }
+        let runs: Vec<RunId> =
+            self.clients.iter().map(|client| client.run.expect("the client was answered")).collect();
+        assert!(self.owed.is_empty(), "schedule {}: {:?} were never answered", self.seed, self.owed);
+        for &run in &runs {
+            let events = self.disk.records(run).filter(|(_, record)| record.event().is_some());
+            let last = events.map(|(sequence, _)| sequence).last();
+            let told = self.published.get(&run).copied();
+            assert!(told >= last, "schedule {}: watchers know of {told:?} of {last:?}", self.seed);
+        }
+        (self.engine.expect("the coordinator is up"), self.disk, runs, self.faults)
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(engine) = &self.engine else { return false };
+        let finished = |run: RunId| engine.run(run).is_some_and(|run| run.state().is_final());
+        let quiet = self.workers.iter().all(|worker| worker.unacknowledged.is_empty());
+        self.now > self.calm
+            && self.disk.is_idle()
+            && quiet
+            && self.clients.iter().all(|client| client.run.is_some_and(finished))
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToCoordinator(session, message) => {
+                if session.life == self.life {
+                    if let FromWorker::Report(report) = &message {
+                        self.notice_time(session, report);
+                    }
+                    self.handle(Event::FromWorker { worker: session.worker, message });
+                }
+            }
+            Happening::ToWorker(place, session, message) => {
+                if self.workers[place].session != Some(session) {
+                } else if self.workers[place].reachable {
+                    self.worker_hears(place, message);
+                } else {
+                    // A stream loses nothing in its middle: what is lost ends it.
+                    self.disconnect(place);
+                }
+            }
+            Happening::StreamEnds(session) => {
+                if session.life == self.life {
+                    self.handle(Event::Detach { worker: session.worker });
+                }
+                for place in 0..self.workers.len() {
+                    if self.workers[place].session == Some(session) {
+                        self.disconnect(place);
+                    }
+                }
+            }
+            Happening::Connect(place, life) => self.connect(place, life),
+            Happening::Heartbeat(place, session) => {
+                if self.workers[place].session == Some(session) {
+                    self.say(place, FromWorker::Heartbeat);
+                    let time = self.now + 50 * MILLISECOND;
+                    self.at(time, Happening::Heartbeat(place, session));
+                }
+            }
+            Happening::Compute(place, life) => {
+                if self.workers[place].life == life {
+                    self.compute(place);
+                }
+            }
+            Happening::JournalWrites(life) => self.journal_writes(life),
+            Happening::Tick(life) => {
+                if self.life == life {
+                    self.next_tick = None;
+                    self.handle(Event::Tick);
+                }
+            }
+            Happening::Client => self.client(),
+            Happening::Trouble => self.trouble(),
+        }
+    }
+
+    fn notice_time(&mut self, session: Session, report: &Report) {
+        let run = self.engine.as_ref().and_then(|engine| engine.run(report.run));
+        let open = run.map(Run::generation);
+        if open.is_some_and(|open| open > report.generation) {
+            self.count(Fault::ReportLate);
+        }
+        if open.is_none_or(|open| open < report.generation)
+            && let Some(worker) = self.workers.iter_mut().find(|worker| worker.session == Some(session))
+        {
+            worker.premature.insert(report.sequence);
+        }
+    }
+
+    // The coordinator.
+
+    fn start_coordinator(&mut self) {
+        self.life += 1;
+        let settings = Settings {
+            heartbeat_interval: Duration::from_millis(50),
+            group_commit: Duration::from_millis(5),
+            scheduler: scheduler::Settings {
+                lease: Duration::from_millis(300),
+                hedge_min: Duration::from_millis(5),
+                batch_work: Duration::from_millis(3),
+                ..scheduler::Settings::default()
+            },
+            ..Settings::default()
+        };
+        self.owed.clear();
+        self.published.clear();
+        let (epoch, stored) = self.disk.load();
+        let (engine, effects) = Engine::recover(self.timestamp(), settings, epoch, stored).unwrap();
+        for client in &self.clients {
+            if let Some(run) = client.run {
+                assert!(engine.run(run).is_some(), "a run that its client was told of is lost");
+            }
+        }
+        engine.check_invariants();
+        self.engine = Some(engine);
+        self.next_tick = None;
+        self.journal_busy = false;
+        self.carry_out(effects);
+    }
+
+    fn kill_coordinator(&mut self, power_loss: bool) {
+        let before = self.disk.settled().len();
+        self.disk.crash(power_loss);
+        if self.disk.settled().len() < before {
+            self.count(Fault::SettlementsRolledBack);
+        }
+        self.engine = None;
+        for client in &mut self.clients {
+            client.ticket = None;
+        }
+        for place in 0..self.workers.len() {
+            if self.workers[place].session.is_some() {
+                self.disconnect(place);
+            }
+        }
+        self.start_coordinator();
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.timestamp();
+        let Some(engine) = &mut self.engine else { return };
+        if let Event::Create { ticket, .. } | Event::Act { ticket, .. } | Event::Attach { ticket, .. } =
+            &event
+        {
+            self.owed.insert(*ticket);
+        }
+        let effects = engine.handle(now, event);
+        engine.check_invariants();
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if self.chance(self.rates.kill_between_effects) {
+                self.count(Fault::CoordinatorKilledBetweenEffects);
+                let power_loss = self.chance(0.5);
+                if power_loss {
+                    self.count(Fault::PowerLoss);
+                }
+                return self.kill_coordinator(power_loss);
+            }
+            self.carry_out_one(effect);
+        }
+        let deadline = self.engine.as_ref().and_then(Engine::deadline);
+        if let Some(deadline) = deadline.map(|deadline| (deadline.0.as_micros() as u64).max(self.now + 1))
+            && self.next_tick.is_none_or(|tick| deadline < tick)
+        {
+            self.next_tick = Some(deadline);
+            self.at(deadline, Happening::Tick(self.life));
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Commit(transaction) => {
+                self.disk.hand_over(transaction);
+                self.wake_journal();
+            }
+            Effect::Send { worker, message } => {
+                let session = Session { life: self.life, worker };
+                if let Some(place) = self.workers.iter().position(|w| w.session == Some(session)) {
+                    if let ToWorker::Acknowledge { sequence } = message {
+                        self.check_acknowledged(place, sequence);
+                    }
+                    let time = (self.now + self.delay(2)).max(self.workers[place].last_down);
+                    self.workers[place].last_down = time;
+                    self.at(time, Happening::ToWorker(place, session, message));
+                }
+            }
+            Effect::Close { worker, .. } => {
+                self.count(Fault::LeaseExpired);
+                let session = Session { life: self.life, worker };
+                self.after(5, Happening::StreamEnds(session));
+            }
+            Effect::Publish { run, sequence } => {
+                assert!(
+                    self.disk.synced_sequence(run) >= sequence,
+                    "watchers are told of durable records only"
+                );
+                let before = self.published.insert(run, sequence);
+                assert!(before < Some(sequence), "watchers are told in order");
+            }
+            Effect::Deleted { run } => panic!("nobody deletes {run}"),
+            Effect::Reply { ticket, reply } => {
+                assert!(self.owed.remove(&ticket), "a request is answered once");
+                let Reply::Progress(reply) = *reply else { return };
+                let client = self.clients.iter_mut().find(|client| client.ticket == Some(ticket));
+                let (Some(client), Ok(progress)) = (client, reply) else { return };
+                assert!(
+                    self.disk.synced_sequence(progress.run) > 0,
+                    "a client is told of a durable run only"
+                );
+                assert!(client.run.is_none_or(|run| run == progress.run), "one request, one run");
+                client.run = Some(progress.run);
+                client.ticket = None;
+            }
+        }
+    }
+
+    /// What the coordinator acknowledges survives its process, unless it was not wanted.
+    fn check_acknowledged(&self, place: usize, sequence: u64) {
+        let worker = &self.workers[place];
+        for report in worker.unacknowledged.iter().filter(|report| report.sequence <= sequence) {
+            let run = self.engine.as_ref().and_then(|engine| engine.run(report.run));
+            let Some(run) = run else { continue };
+            if run.fingerprint() != Some(worker.fingerprint) || report.sequence < sequence {
+                continue;
+            }
+            for settlement in report.settlements.iter().filter(|s| s.outcome.settled().is_some()) {
+                let (candidate, task) = (settlement.candidate.0, settlement.task.0);
+                let known = self.disk.has_settled((report.run, report.generation.0, candidate, task));
+                let wanted =
+                    !run.state().is_final() && report.generation <= run.generation() && !worker.rejects;
+                let wanted = wanted && !worker.premature.contains(&sequence);
+                let quarantined = run.progress().notes.iter().any(|note| note.contains(&worker.name));
+                assert!(
+                    known || !wanted || quarantined,
+                    "{settlement:?} was acknowledged but is not committed"
+                );
+            }
+        }
+    }
+
+    fn wake_journal(&mut self) {
+        if !self.journal_busy && !self.disk.is_idle() {
+            self.journal_busy = true;
+            self.after(8, Happening::JournalWrites(self.life));
+        }
+    }
+
+    fn journal_writes(&mut self, life: u64) {
+        if life != self.life {
+            return;
+        }
+        self.journal_busy = false;
+        if self.disk.full {
+            self.journal_busy = true;
+            self.after(30, Happening::JournalWrites(life));
+            return self.handle(Event::JournalFailed { reason: "no space left on the disk".into() });
+        }
+        let most = 1 + index_below(&mut self.rng, 4) as usize;
+        let wrote = self.disk.write(most);
+        self.wake_journal();
+        if let Some((committed, synced)) = wrote {
+            self.handle(Event::Journalled { committed, synced: synced.unwrap_or(0) });
+        }
+    }
+
+    // Clients and operators.
+
+    fn client(&mut self) {
+        for place in 0..self.clients.len() {
+            let client = &mut self.clients[place];
+            if client.run.is_none() && client.ticket.is_none() {
+                let ticket = Ticket(self.next_ticket);
+                let run = RunId::new(self.next_run);
+                self.next_ticket += 1;
+                self.next_run += 1;
+                client.ticket = Some(ticket);
+                let (spec, request_id) = (Box::new(client.spec.clone()), client.request_id.clone());
+                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms: 0 });
+            } else if client.run.is_none() && uniform(&mut self.rng) < 0.1 {
+                // The client gives up waiting and asks again, as the same request.
+                client.ticket = None;
+            }
+        }
+        let paused = |state: &RunState| matches!(state, RunState::Paused { .. });
+        let listed = self.engine.as_ref().map(Engine::list).unwrap_or_default();
+        for progress in listed {
+            let of_journal = |reason: &str| reason.contains("the journal cannot be written");
+            let ticket = Ticket(self.next_ticket);
+            self.next_ticket += 1;
+            let run = progress.run;
+            if let RunState::Paused { reason } = &progress.state
+                && !of_journal(reason)
+                && uniform(&mut self.rng) < 0.3
+            {
+                if !reason.contains("operator") {
+                    self.count(Fault::RunPausedItself);
+                }
+                self.handle(Event::Act { ticket, run, action: RunAction::Resume });
+            } else if !paused(&progress.state) && self.chance(0.02) {
+                self.count(Fault::Paused);
+                self.handle(Event::Act { ticket, run, action: RunAction::Pause });
+            }
+        }
+        self.after(40, Happening::Client);
+    }
+}

@@ -1,0 +1,369 @@
+//! One conformance suite for every journal, and what is special about the file.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::engine::effect::Transaction;
+use hebbian_coordinator::journal::memory::MemoryJournal;
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::journal::{self, Journal, JournalError};
+use hebbian_coordinator::run::record::{Created, Record, Settled, SettledEpisode, Snapshot, Write};
+use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState, SearchSummary};
+use hebbian_shared::spec::RunSpec;
+use rusqlite::Connection;
+
+const RUN: u64 = 77;
+
+fn created() -> Created {
+    let spec = RunSpec::from_toml(include_str!("../../examples/quickstart.toml")).unwrap();
+    Created { spec: Arc::new(spec), request_id: "request".into(), created_unix_ms: 5 }
+}
+
+fn settled(generation: u32, candidate: u32) -> Record {
+    let fitness = Some(Fitness::new(0.25).unwrap());
+    let episode = SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(0), fitness };
+    Record::Settled(Settled {
+        generation: GenerationIndex(generation),
+        purpose: EpisodePurpose::Search,
+        episodes: vec![episode],
+        compute_time: Duration::from_millis(1),
+    })
+}
+
+fn summary(generation: u32) -> GenerationSummary {
+    GenerationSummary {
+        generation: GenerationIndex(generation),
+        updates: 10,
+        best: Some(Fitness::new(0.5).unwrap()),
+        median: None,
+        diverged: 0,
+        evaluations: 64,
+        episodes: 64,
+        compute_time: Duration::from_millis(2),
+        elapsed: Duration::from_secs(1),
+        search: SearchSummary::default(),
+        digest: Digest::of(&generation.to_le_bytes()),
+    }
+}
+
+/// Writes records as transactions of their own.
+struct Writer<'a> {
+    journal: &'a mut dyn Journal,
+    sequence: u64,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, record: Record) -> Result<(), JournalError> {
+        let write = Write::Record { run: RunId::new(RUN), sequence: self.sequence + 1, record };
+        self.journal.commit(&[Transaction { position: 1, writes: vec![write], sync: true }], true)?;
+        self.sequence += 1;
+        Ok(())
+    }
+
+    fn close(&mut self, generation: u32) {
+        self.write(Record::GenerationClosed(Box::new(summary(generation)))).unwrap();
+        let digest = Digest::of(&generation.to_le_bytes());
+        let closed = GenerationIndex(generation + 1);
+        let snapshot = Snapshot { closed, strategy: vec![generation as u8; 100], digest, best: None };
+        let write = Write::Snapshot { run: RunId::new(RUN), snapshot };
+        self.journal.commit(&[Transaction { position: 1, writes: vec![write], sync: false }], false).unwrap();
+    }
+}
+
+/// What every journal must do.
+fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box<dyn Journal>) {
+    let run = RunId::new(RUN);
+    assert_eq!(journal.load().unwrap(), []);
+    let epoch = journal.epoch();
+    let mut writer = Writer { journal: &mut *journal, sequence: 0 };
+    writer.write(Record::Created(created())).unwrap();
+    for generation in 0..3 {
+        writer.write(settled(generation, 0)).unwrap();
+        writer.close(generation);
+    }
+    writer.write(settled(3, 0)).unwrap();
+    let paused = RunState::Paused { reason: "why".into() };
+    let elapsed = Duration::from_secs(2);
+    writer.write(Record::StateChanged { state: paused.clone(), elapsed }).unwrap();
+    let sequence = writer.sequence;
+
+    let mut journal = reopen(journal);
+    assert!(journal.epoch() > epoch, "each opening raises the epoch");
+    let stored = journal.load().unwrap();
+    assert_eq!(stored.len(), 1);
+    let stored = &stored[0];
+    assert_eq!((stored.run, &stored.created, stored.sequence), (run, &created(), sequence));
+    assert_eq!(stored.last, Some(summary(2)));
+    assert_eq!(stored.snapshots.iter().map(|s| s.closed.0).collect::<Vec<_>>(), [2, 3]);
+    let kept = |record: &Record| stored.records.contains(record);
+    assert!(kept(&settled(2, 0)) && kept(&settled(3, 0)), "the open generation and the one before");
+    assert!(!kept(&settled(1, 0)), "older settlements are dropped");
+    assert!(kept(&Record::StateChanged { state: paused.clone(), elapsed }));
+
+    let from = GenerationIndex(1);
+    assert_eq!(journal.generations(run, from, 1).unwrap(), [summary(1)]);
+    assert_eq!(journal.generations(run, from, 9).unwrap(), [summary(1), summary(2)]);
+    let events = journal.events(run, 0, u64::MAX, 100).unwrap();
+    let expected = [
+        RunEvent::State(RunState::Running),
+        RunEvent::Generation(summary(0)),
+        RunEvent::Generation(summary(1)),
+        RunEvent::Generation(summary(2)),
+        RunEvent::State(paused),
+    ];
+    assert_eq!(events.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), expected);
+    assert!(events.is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(journal.events(run, events[1].0, events[3].0, 100).unwrap(), events[2..4]);
+    assert_eq!(journal.events(run, 0, u64::MAX, 2).unwrap(), events[..2]);
+
+    let delete = Transaction { position: 1, writes: vec![Write::Delete { run }], sync: true };
+    journal.commit(&[delete], true).unwrap();
+    assert_eq!(reopen(journal).load().unwrap(), []);
+}
+
+#[test]
+fn the_journal_in_memory_conforms() {
+    let journal = MemoryJournal::default();
+    // The trait object hides its contents: the copy on the disk is one that the same writes made.
+    let shared = std::sync::Arc::new(std::sync::Mutex::new(journal));
+    check(Box::new(Shared(Arc::clone(&shared), 0)), |_| {
+        let mut journal = shared.lock().unwrap();
+        *journal = journal.reopen();
+        Box::new(Shared(Arc::clone(&shared), journal.epoch()))
+    });
+}
+
+/// A journal in memory that outlives its opening.
+struct Shared(Arc<std::sync::Mutex<MemoryJournal>>, u64);
+
+impl Journal for Shared {
+    fn store(&self) -> &'static str {
+        "memory:"
+    }
+
+    fn epoch(&self) -> u64 {
+        self.1
+    }
+
+    fn load(&mut self) -> Result<Vec<hebbian_coordinator::run::record::StoredRun>, JournalError> {
+        self.0.lock().unwrap().load()
+    }
+
+    fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
+        self.0.lock().unwrap().commit(transactions, sync)
+    }
+
+    fn generations(
+        &mut self,
+        run: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, JournalError> {
+        self.0.lock().unwrap().generations(run, from, limit)
+    }
+
+    fn events(
+        &mut self,
+        run: RunId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<journal::StoredEvent>, JournalError> {
+        self.0.lock().unwrap().events(run, after, up_to, limit)
+    }
+}
+
+#[test]
+fn the_journal_in_a_file_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    check(Box::new(SqliteJournal::open(&path).unwrap()), |journal| {
+        drop(journal);
+        Box::new(SqliteJournal::open(&path).unwrap())
+    });
+}
+
+/// The message is one line that names the file and says what is wrong with it.
+fn check_message(error: &str, path: &Path, expected: &str) {
+    assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    assert!(error.contains(&path.display().to_string()), "names the file: {error}");
+}
+
+/// The file cannot be opened as a journal, or not be read, and is left alone.
+fn check_refused(path: &Path, expected: &str) {
+    let before = fs::read(path).ok();
+    let error = SqliteJournal::open(path).and_then(|mut journal| journal.load()).expect_err(expected);
+    check_message(&error.to_string(), path, expected);
+    assert_eq!(fs::read(path).ok(), before, "a refused file is left alone");
+}
+
+/// A journal in a file with a run of some generations.
+fn written(path: &Path) {
+    let mut journal = SqliteJournal::open(path).unwrap();
+    let mut writer = Writer { journal: &mut journal, sequence: 0 };
+    writer.write(Record::Created(created())).unwrap();
+    for generation in 0..200 {
+        writer.write(settled(generation, 0)).unwrap();
+        writer.close(generation);
+    }
+}
+
+#[test]
+fn files_that_are_no_journals_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    fs::write(&path, "not a database, but long enough to have a header of a hundred bytes ".repeat(20))
+        .unwrap();
+    check_refused(&path, "is not a hebbian journal");
+    check_refused(folder.path(), "is a directory");
+    let path = folder.path().join("other.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE photographs (name TEXT)").unwrap();
+    check_refused(&path, "not a hebbian journal");
+    check_refused(&folder.path().join("missing").join("journal.db"), "its lock file cannot be made");
+    assert!(journal::open("postgres:there").err().unwrap().to_string().contains("sqlite:PATH"));
+    assert!(journal::open("memory:").is_ok());
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    check_refused(&path, "was written by a newer hebbian (format 2, this one reads up to 1)");
+}
+
+#[test]
+fn a_record_of_a_kind_to_come_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let sql = "UPDATE records SET record = x'fa0100' WHERE kind = 'settled'";
+    assert!(Connection::open(&path).unwrap().execute(sql, []).unwrap() > 0);
+    let error = SqliteJournal::open(&path).unwrap().load().unwrap_err().to_string();
+    check_message(&error, &path, "a record of a kind that this program does not know");
+    check_message(&error, &path, &RunId::new(RUN).to_string());
+}
+
+#[test]
+fn a_damaged_journal_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let whole = fs::read(&path).unwrap();
+    for kept in [whole.len() / 2, whole.len() - 4096, 5000, 50] {
+        fs::write(&path, &whole[..kept]).unwrap();
+        check_refused(&path, "damaged");
+    }
+    let mut overwritten = whole.clone();
+    overwritten[whole.len() / 2..].fill(0xab);
+    fs::write(&path, &overwritten).unwrap();
+    check_refused(&path, "damaged");
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(SqliteJournal::open(&path).unwrap().load().unwrap().len(), 1, "the whole file is a journal");
+}
+
+#[test]
+fn a_read_only_journal_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    // The header's version for writers is one to come: SQLite then reads only, also for root, whom permissions do not
+    // stop. (File format, section 1.3.3.)
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[18] = 3;
+    fs::write(&path, bytes).unwrap();
+    check_refused(&path, "the file is read-only");
+}
+
+#[test]
+fn a_journal_that_another_program_writes_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    check_refused(&path, "another program has locked the file");
+    other.execute_batch("ROLLBACK").unwrap();
+    SqliteJournal::open(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_taken_up_is_refused_with_the_journals_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    // Its snapshots hold no state of a strategy.
+    written(&path);
+    let journal = SqliteJournal::open(&path).unwrap();
+    let error = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap_err().to_string();
+    check_message(&error, &path, "cannot be taken up");
+}
+
+#[test]
+fn a_second_live_coordinator_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let first = SqliteJournal::open(&path).unwrap();
+    let error = SqliteJournal::open(&path).unwrap_err();
+    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+    check_message(&error.to_string(), &path, "another coordinator is using this journal");
+    drop(first);
+    SqliteJournal::open(&path).unwrap();
+}
+
+/// A link to the journal once had a lock of its own, and the second coordinator put an end to the first.
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_journal_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let first = SqliteJournal::open(&path).unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let error = SqliteJournal::open(&link).unwrap_err();
+    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+    drop(first);
+    SqliteJournal::open(&link).unwrap();
+}
+
+#[test]
+fn an_older_epoch_cannot_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut old = SqliteJournal::open(&path).unwrap();
+    // As if the lock were lost, for example on a network file system.
+    fs::remove_file(folder.path().join("journal.db.lock")).unwrap();
+    let _new = SqliteJournal::open(&path).unwrap();
+    let error = Writer { journal: &mut old, sequence: 0 }.write(Record::Created(created())).unwrap_err();
+    assert!(matches!(error, JournalError::Superseded { .. }), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[test]
+fn a_full_disk_is_passing_trouble_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut journal = SqliteJournal::open(&path).unwrap();
+    Writer { journal: &mut journal, sequence: 0 }.write(Record::Created(created())).unwrap();
+    journal.limit_size(0).unwrap();
+    let mut writer = Writer { journal: &mut journal, sequence: 1 };
+    let mut written = 0;
+    let error = loop {
+        match writer.write(Record::Note { text: format!("{written} {}", "x".repeat(1000)) }) {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_transient() && error.to_string().contains("no space left"), "{error}");
+    journal.limit_size(u64::MAX).unwrap();
+    let mut writer = Writer { journal: &mut journal, sequence: 1 + written };
+    writer.write(Record::Note { text: "there is room again".into() }).unwrap();
+    assert_eq!(journal.load().unwrap()[0].records.len() as u64, written + 1);
+}
