@@ -16,6 +16,7 @@ use tonic_types::StatusExt as _;
 
 use crate::configuration::DEFAULT_COORDINATOR;
 use crate::failure::Failure;
+use crate::tls::ClientTls;
 
 /// Which coordinator, and for how long to try.
 #[derive(Clone, Debug, Args)]
@@ -26,6 +27,8 @@ pub(crate) struct ClientArguments {
     /// Give up when the coordinator has not answered for this long: `500ms`, `10s`, `2min`.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) tls: ClientTls,
 }
 
 /// Runs or workers of a page: as many as the coordinator likes.
@@ -44,16 +47,22 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
-        let ClientArguments { coordinator: url, timeout } = arguments;
+        let ClientArguments { coordinator: url, timeout, tls } = arguments;
         let refused = || {
             Failure::bad_input(format_args!("--coordinator: `{url}` is not an address"))
                 .hint(format_args!("write it as {DEFAULT_COORDINATOR}"))
         };
-        if !url.starts_with("http://") {
+        let secure = url.starts_with("https://");
+        if !secure && !url.starts_with("http://") {
             return Err(refused());
         }
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|_| refused())?
+        let mut endpoint = Endpoint::from_shared(url.clone()).map_err(|_| refused())?;
+        if secure {
+            endpoint = endpoint.tls_config(tls.config()?).map_err(|error| {
+                Failure::bad_input(format_args!("{url}: TLS cannot be set up: {}", root_cause(&error)))
+            })?;
+        }
+        let endpoint = endpoint
             .connect_timeout(*timeout)
             .http2_keep_alive_interval(Duration::from_secs(5))
             .keep_alive_timeout(*timeout);

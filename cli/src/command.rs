@@ -1,6 +1,7 @@
 //! The command tree: what can be written after `hebbian`, and which file does it.
 
 mod cancel;
+mod certs;
 mod check;
 mod coordinator;
 mod create;
@@ -91,6 +92,7 @@ enum Command {
     Result(result::Arguments),
     Workers(workers::Arguments),
     Health(health::Arguments),
+    Certs(certs::Arguments),
 }
 
 /// Flags about log lines, for every command.
@@ -170,6 +172,7 @@ impl Program {
             Command::Result(arguments) => result::execute(arguments, &log),
             Command::Workers(arguments) => workers::execute(&arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
+            Command::Certs(arguments) => certs::execute(&arguments, &log),
         }
     }
 }

@@ -10,6 +10,7 @@ use hebbian_shared::process::logging::LogSettings;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::tls::ClientTls;
 
 /// The port that a coordinator listens on unless it is told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 7420;
@@ -41,11 +42,30 @@ pub(crate) struct ServerSettings {
     pub(crate) insecure: bool,
     /// A file that receives the address, once it is listened on.
     pub(crate) address_file: Option<PathBuf>,
+    /// Certificates; without them there is no TLS.
+    pub(crate) tls: ServerTlsSettings,
+}
+
+/// Section `server.tls`: PEM files.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerTlsSettings {
+    /// The coordinator's certificate and those between it and its authority.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key.
+    pub(crate) key: Option<PathBuf>,
+    /// Authorities; with them only peers that show a certificate of theirs are let in.
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { listen: format!("127.0.0.1:{DEFAULT_PORT}"), insecure: false, address_file: None }
+        Self {
+            listen: format!("127.0.0.1:{DEFAULT_PORT}"),
+            insecure: false,
+            address_file: None,
+            tls: ServerTlsSettings::default(),
+        }
     }
 }
 
@@ -74,11 +94,18 @@ pub(crate) struct WorkerSettings {
     pub(crate) threads: Option<u32>,
     /// A name for people; the host's name if absent.
     pub(crate) name: Option<String>,
+    /// Certificates, for addresses that begin with `https://`.
+    pub(crate) tls: ClientTls,
 }
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { coordinators: vec![DEFAULT_COORDINATOR.to_owned()], threads: None, name: None }
+        Self {
+            coordinators: vec![DEFAULT_COORDINATOR.to_owned()],
+            threads: None,
+            name: None,
+            tls: ClientTls::default(),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reading with limits, writing all or nothing.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -32,8 +33,17 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
 
 /// Writes a file so that, whatever happens, its name holds either the old content or all of the new one.
 pub(crate) fn write_atomically(path: &Path, text: &str) -> Result<(), Failure> {
+    write(path, text, 0o666)
+}
+
+/// As [`write_atomically`], for the owner's eyes only.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    write(path, text, 0o600)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let temporary = temporary_beside(path);
-    let written = write_and_sync(&temporary, text).and_then(|()| {
+    let written = write_and_sync(&temporary, text, mode).and_then(|()| {
         fs::rename(&temporary, path)?;
         // The rename itself must survive a power loss.
         File::open(parent(path)).and_then(|directory| directory.sync_all())
@@ -45,8 +55,8 @@ pub(crate) fn write_atomically(path: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-fn write_and_sync(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
+fn write_and_sync(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

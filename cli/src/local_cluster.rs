@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_coordinator::handle::Handle;
-use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_worker::evaluator::LearningEvaluator;
@@ -50,7 +50,7 @@ impl LocalWorker {
     /// Starts computing for the driver behind `handle` on `threads` threads.
     pub(crate) fn start(handle: Handle, threads: u32) -> Self {
         let (shutdown, serving) = (CancellationToken::new(), CancellationToken::new());
-        let (dial, connections) = service::memory();
+        let (dial, connections) = connection::memory();
         let served = service::serve(handle, connections, TransportSettings::default(), serving.clone());
         let mut settings =
             SessionSettings::new(Coordinators::Memory(dial), hello("local".to_owned(), threads));

@@ -14,6 +14,7 @@ mod local_cluster;
 mod render;
 mod report;
 mod run_directory;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -4,39 +4,36 @@
 //! then, but the same engine and the same wire.
 
 mod cluster;
+pub mod connection;
 mod dispatch;
 mod page;
 mod run;
 mod status;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::Stream;
 use hebbian_proto::v1::cluster_service_server::ClusterServiceServer;
 use hebbian_proto::v1::dispatch_service_server::DispatchServiceServer;
 use hebbian_proto::v1::run_service_server::RunServiceServer;
 use hebbian_proto::{FILE_DESCRIPTOR_SET, convert};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, Router};
 
 use crate::handle::Handle;
 
-/// Connections that may wait to be accepted: a thousand workers reconnect at once when a coordinator restarts.
-const LISTEN_BACKLOG: u32 = 4096;
-/// Connections over memory that may wait to be accepted.
-const MEMORY_BACKLOG: usize = 64;
-/// How long accepting pauses when the process has run out of files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Requests that one connection may have open: a worker needs one, a client few.
+const STREAMS_PER_CONNECTION_MAX: u32 = 128;
+/// Bytes of a request's headers, all together.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
-/// Settings of connections. TLS will have its place here.
+/// Settings of open connections; how they are opened is in [`connection`].
 #[derive(Clone, Debug)]
 pub struct TransportSettings {
     /// A connection that was silent for so long is asked for a sign of life (an HTTP/2 ping).
@@ -87,6 +84,8 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
     Server::builder()
         .http2_keepalive_interval(Some(settings.keep_alive_interval))
         .http2_keepalive_timeout(Some(settings.keep_alive_timeout))
+        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .add_service(dispatch)
         .add_service(run)
         .add_service(cluster)
@@ -116,39 +115,4 @@ where
         ended = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled()) => ended,
         () = grace => Ok(()),
     }
-}
-
-/// Listens on a TCP address. Port 0 takes a free one; ask the listener which.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A coordinator that restarts must not wait for its predecessor's connections to be forgotten.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(LISTEN_BACKLOG)
-}
-
-/// The connections of a listener. A failure to accept (too many open files) pauses accepting and ends nothing.
-pub fn accept(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    stream::unfold(listener, async |listener| {
-        loop {
-            match listener.accept().await {
-                Ok((connection, _)) => {
-                    // Without it small messages wait for others; a connection that refuses it still works.
-                    let _ = connection.set_nodelay(true);
-                    return Some((Ok(connection), listener));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    })
-}
-
-/// A listener in memory: whoever sends one end of a [`tokio::io::duplex`] into the sender is connected to it.
-pub fn memory() -> (mpsc::Sender<DuplexStream>, impl Stream<Item = io::Result<DuplexStream>>) {
-    let (dial, connections) = mpsc::channel(MEMORY_BACKLOG);
-    (dial, tokio_stream::wrappers::ReceiverStream::new(connections).map(Ok))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::Handle;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_coordinator::strategy;
 use hebbian_shared::dispatch::Hello;
@@ -21,7 +22,7 @@ use hebbian_worker::episode::{EpisodeRunner, Workspace};
 use hebbian_worker::evaluator::LearningEvaluator;
 use hebbian_worker::fingerprint::fingerprint;
 use hebbian_worker::interrupt::Interrupt;
-use hebbian_worker::session::{self, Coordinators, SessionSettings};
+use hebbian_worker::session::{self, ClientTlsConfig, Coordinators, SessionSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -137,7 +138,7 @@ async fn two_workers_over_memory_give_the_bits_of_the_sequential_loop() {
     let directory = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(&directory.path().join("journal.sqlite")).unwrap();
     let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
-    let (dial, connections) = service::memory();
+    let (dial, connections) = connection::memory();
     let serving = CancellationToken::new();
     let server = tokio::spawn(service::serve(
         handle.clone(),
@@ -172,12 +173,16 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
 
     let journal = SqliteJournal::open(&path).unwrap();
     let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
-    let listener = service::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let listener = connection::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let serving = CancellationToken::new();
-    let server =
-        tokio::spawn(service::serve(handle.clone(), service::accept(listener), settings(), serving.clone()));
-    let coordinators = || Coordinators::parse(&[address.to_string()]).unwrap();
+    let server = tokio::spawn(service::serve(
+        handle.clone(),
+        connection::accept(listener, ConnectionLimits::default(), None),
+        settings(),
+        serving.clone(),
+    ));
+    let coordinators = || Coordinators::parse(&[address.to_string()], &ClientTlsConfig::new()).unwrap();
     let doomed = Worker::start(coordinators(), "doomed", 1);
     let steady = Worker::start(coordinators(), "steady", 1);
     let run = handle.create(spec(), String::new()).await.unwrap().run;
@@ -196,10 +201,14 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let before = handle.get(run).await.unwrap();
     assert!(before.generation.0 >= 4, "what was closed is still closed: {}", before.generation);
     assert!(!before.state.is_final(), "the restart came too late to show anything");
-    let listener = service::bind(address).unwrap();
+    let listener = connection::bind(address).unwrap();
     let serving = CancellationToken::new();
-    let server =
-        tokio::spawn(service::serve(handle.clone(), service::accept(listener), settings(), serving.clone()));
+    let server = tokio::spawn(service::serve(
+        handle.clone(),
+        connection::accept(listener, ConnectionLimits::default(), None),
+        settings(),
+        serving.clone(),
+    ));
     closed(&handle, run, u32::MAX).await;
     check(&handle.result(run).await.unwrap());
     assert!(steady.leave().await > 0, "the steady worker came back");

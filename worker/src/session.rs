@@ -20,6 +20,8 @@ use crate::pool::Pool;
 pub use connect::{Coordinators, TransportSettings};
 use reports::Reports;
 use stream::{Stream, StreamEnd, Worker};
+/// TLS of a worker: which authorities it trusts, and the certificate that it shows.
+pub use tonic::transport::ClientTlsConfig;
 
 /// How often a trouble that goes on is told above the debug level.
 const REPEAT_WARNING: Duration = Duration::from_secs(60);

@@ -1,16 +1,21 @@
 //! `hebbian coordinator`
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal;
+use hebbian_coordinator::service::connection::{self, ConnectionLimits};
+use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, block_on_until_signal, journal_failure, set_up_logging};
-use crate::configuration::{Configuration, ServerSettings};
+use crate::configuration::{Configuration, ServerSettings, ServerTlsSettings};
 use crate::failure::Failure;
 use crate::files;
 
@@ -22,11 +27,13 @@ use crate::files;
 #[command(after_help = "Examples:
   hebbian coordinator                                       for this machine only
   hebbian coordinator --listen 0.0.0.0:7420 --insecure      for a private network
+  hebbian coordinator --listen 0.0.0.0:7420 --tls-certificate coordinator.pem --tls-key coordinator-key.pem \
+      --tls-client-ca ca.pem                                for any network; `hebbian certs` makes the files
   hebbian coordinator --storage sqlite:/var/lib/hebbian/journal.sqlite
   hebbian coordinator --config coordinator.toml
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
-HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__STORAGE__URL, HEBBIAN__LOG__FORMAT,
+HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY, ...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `server`, `storage` and `log`.
@@ -44,16 +51,29 @@ pub(super) struct Arguments {
     /// Where to keep the journal: sqlite:PATH, or memory: to forget [default: sqlite:hebbian.sqlite].
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
+    /// The coordinator's certificate (PEM); SIGHUP reads all certificates again.
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+    /// Let in only workers and clients with a certificate of this authority (PEM).
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_client_ca: Option<PathBuf>,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, listen, insecure, address_file, storage } = arguments;
+    let Arguments { config, listen, insecure, address_file, storage, .. } = arguments;
+    let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
             .flag("server.listen", listen)
             .flag("server.insecure", insecure.then_some(true))
-            .flag("server.address_file", address_file.map(|path| path.to_string_lossy().into_owned()))
+            .flag("server.address_file", text(address_file))
             .flag("storage.url", storage)
+            .flag("server.tls.certificate", text(arguments.tls_certificate))
+            .flag("server.tls.key", text(arguments.tls_key))
+            .flag("server.tls.client_ca", text(arguments.tls_client_ca))
     })?;
     set_up_logging(&configuration.log, "info")?;
     block_on_until_signal(|shutdown| serve(configuration, shutdown))
@@ -63,7 +83,8 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let server = &configuration.server;
     let url = &configuration.storage.url;
     // Before the journal is touched: a port in use must leave nothing behind.
-    let wanted = address(server)?;
+    let tls = tls(&server.tls)?;
+    let wanted = address(server, tls.is_some())?;
     let cannot_listen = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             Failure::failed(format_args!("server.listen: {wanted} is in use by another process"))
@@ -71,28 +92,45 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         }
         _ => Failure::failed(format_args!("server.listen: {wanted} cannot be listened on: {error}")),
     };
-    let listener = service::bind(wanted).map_err(cannot_listen)?;
+    // Each worker is a connection, and each connection a file.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+    let listener = connection::bind(wanted).map_err(cannot_listen)?;
     let listening = listener.local_addr().map_err(cannot_listen)?;
     let journal = journal::open(url).map_err(|error| journal_failure(&error))?;
     let (handle, mut driver) =
         driver::start(DriverSettings::default(), journal).await.map_err(Failure::failed)?;
-    tracing::info!("coordinator {} listens on http://{listening}, journal {url}", env!("CARGO_PKG_VERSION"));
-    if !listening.ip().is_loopback() {
-        tracing::warn!("there is no TLS: anybody who reaches {listening} can use this coordinator");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!(
+        "coordinator {} listens on {scheme}://{listening}, journal {url}",
+        env!("CARGO_PKG_VERSION")
+    );
+    match &tls {
+        None if !listening.ip().is_loopback() => {
+            tracing::warn!("there is no TLS: anybody who reaches {listening} can use this coordinator");
+        }
+        Some(tls) if !tls.is_mutual() => {
+            tracing::warn!(
+                "there is no --tls-client-ca: anybody who reaches {listening} can use this coordinator"
+            );
+        }
+        _ => {}
     }
     if let Some(path) = &server.address_file {
-        files::write_atomically(path, &format!("http://{listening}\n"))?;
+        files::write_atomically(path, &format!("{scheme}://{listening}\n"))?;
     }
     // Not a child of `shutdown`: the driver must close the streams before the server waits for them.
     let ended = CancellationToken::new();
     let serving = service::serve(
         handle.clone(),
-        service::accept(listener),
+        connection::accept(listener, ConnectionLimits::default(), tls.clone()),
         TransportSettings::default(),
         ended.clone(),
     );
     tokio::pin!(serving);
     let unexpected = tokio::select! {
+        never = reload_on_hangup(tls) => match never {},
         () = shutdown.cancelled() => None,
         result = &mut serving => {
             Some(Failure::failed(match result {
@@ -117,8 +155,57 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     Ok(())
 }
 
+/// The certificates, if there are any.
+fn tls(settings: &ServerTlsSettings) -> Result<Option<Arc<Tls>>, Failure> {
+    let ServerTlsSettings { certificate, key, client_ca } = settings;
+    let missing = |field: &str, other: &str| {
+        Err(Failure::bad_input(format_args!("server.tls.{field}: must be set where server.tls.{other} is"))
+            .hint("`hebbian certs` makes certificates to start with"))
+    };
+    let files = match (certificate, key, client_ca) {
+        (Some(certificate), Some(key), client_ca) => {
+            TlsFiles { certificate: certificate.clone(), key: key.clone(), client_ca: client_ca.clone() }
+        }
+        (None, None, None) => return Ok(None),
+        (None, Some(_), _) => return missing("certificate", "key"),
+        (Some(_), None, _) => return missing("key", "certificate"),
+        (None, None, Some(_)) => return missing("certificate", "client_ca"),
+    };
+    Tls::load(files).map(Arc::new).map(Some).map_err(|error| {
+        let field = if client_ca.as_ref().is_some_and(|path| path.display().to_string() == error.path) {
+            "client_ca"
+        } else if certificate.as_ref().is_some_and(|path| path.display().to_string() == error.path) {
+            "certificate"
+        } else {
+            "key"
+        };
+        Failure::bad_input(format_args!("server.tls.{field}: {error}"))
+    })
+}
+
+/// Reads the certificates again with every SIGHUP. Without TLS a SIGHUP changes nothing, and ends nothing.
+async fn reload_on_hangup(tls: Option<Arc<Tls>>) -> Infallible {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be listened for; certificates are read at the start only");
+            return std::future::pending().await;
+        }
+    };
+    while hangup.recv().await.is_some() {
+        match tls.as_deref().map(Tls::reload) {
+            Some(Ok(())) => tracing::info!("SIGHUP: the certificates were read again"),
+            Some(Err(error)) => {
+                tracing::error!(%error, "SIGHUP: the certificates cannot be used; those in use stay in use");
+            }
+            None => tracing::info!("SIGHUP: there are no certificates to read again"),
+        }
+    }
+    std::future::pending().await
+}
+
 /// The address to listen on, if that is allowed.
-fn address(server: &ServerSettings) -> Result<SocketAddr, Failure> {
+fn address(server: &ServerSettings, tls: bool) -> Result<SocketAddr, Failure> {
     let ServerSettings { listen, insecure, .. } = server;
     let not_an_address = || {
         Failure::bad_input(format_args!("server.listen: `{listen}` is not an address and a port"))
@@ -126,22 +213,22 @@ fn address(server: &ServerSettings) -> Result<SocketAddr, Failure> {
     };
     let resolved =
         listen.to_socket_addrs().map_err(|_| not_an_address())?.next().ok_or_else(not_an_address)?;
-    if resolved.ip().is_loopback() || *insecure {
+    if resolved.ip().is_loopback() || *insecure || tls {
         return Ok(resolved);
     }
     Err(Failure::bad_input(format_args!(
         "server.listen: {listen} can be reached by other machines, and there is no TLS"
     ))
-    .hint("--insecure allows it, on a private network"))
+    .hint("give it certificates (`hebbian certs` makes some); --insecure allows it without, on a private network"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(listen: &str, insecure: bool, expected: Result<&str, &str>) {
-        let server = ServerSettings { listen: listen.to_owned(), insecure, address_file: None };
-        match (address(&server), expected) {
+    fn check(listen: &str, (insecure, tls): (bool, bool), expected: Result<&str, &str>) {
+        let server = ServerSettings { listen: listen.to_owned(), insecure, ..ServerSettings::default() };
+        match (address(&server, tls), expected) {
             (Ok(found), Ok(address)) => assert_eq!(found.to_string(), address),
             (Err(failure), Err(message)) => {
                 assert!(failure.message().contains(message), "{}", failure.message());
@@ -151,12 +238,31 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_certificates_is_refused() {
+        let path = || Some(PathBuf::from("x.pem"));
+        let check = |settings: ServerTlsSettings, message: &str| {
+            let failure = tls(&settings).unwrap_err();
+            assert!(failure.message().starts_with(message), "{}", failure.message());
+        };
+        assert!(tls(&ServerTlsSettings::default()).unwrap().is_none());
+        let none = ServerTlsSettings::default;
+        check(ServerTlsSettings { certificate: path(), ..none() }, "server.tls.key: must be set");
+        check(ServerTlsSettings { key: path(), ..none() }, "server.tls.certificate: must be set");
+        check(ServerTlsSettings { client_ca: path(), ..none() }, "server.tls.certificate: must be set");
+        check(
+            ServerTlsSettings { certificate: path(), key: path(), ..none() },
+            "server.tls.certificate: x.pem: cannot be read",
+        );
+    }
+
+    #[test]
     fn without_tls_only_loopback_is_listened_on_unless_told_so() {
-        check("127.0.0.1:0", false, Ok("127.0.0.1:0"));
-        check("[::1]:7420", false, Ok("[::1]:7420"));
-        check("0.0.0.0:7420", false, Err("0.0.0.0:7420 can be reached by other machines"));
-        check("0.0.0.0:7420", true, Ok("0.0.0.0:7420"));
-        check("7420", false, Err("`7420` is not an address and a port"));
-        check("127.0.0.1:70000", false, Err("is not an address and a port"));
+        check("127.0.0.1:0", (false, false), Ok("127.0.0.1:0"));
+        check("[::1]:7420", (false, false), Ok("[::1]:7420"));
+        check("0.0.0.0:7420", (false, false), Err("0.0.0.0:7420 can be reached by other machines"));
+        check("0.0.0.0:7420", (true, false), Ok("0.0.0.0:7420"));
+        check("0.0.0.0:7420", (false, true), Ok("0.0.0.0:7420"));
+        check("7420", (false, false), Err("`7420` is not an address and a port"));
+        check("127.0.0.1:70000", (false, false), Err("is not an address and a port"));
     }
 }

@@ -12,6 +12,7 @@ use super::{LogArguments, all_cores, block_on_until_signal, parse_threads, set_u
 use crate::configuration::Configuration;
 use crate::failure::Failure;
 use crate::local_cluster::{hello, session_failure};
+use crate::tls::ClientTls;
 
 /// The most compute threads of a worker.
 const THREADS_MAX: u32 = 1024;
@@ -25,9 +26,10 @@ const THREADS_MAX: u32 = 1024;
   hebbian worker                                                  for a coordinator on this machine
   hebbian worker --coordinator http://a:7420,http://b:7420        tried in turn until one answers
   hebbian worker --coordinator http://a:7420 --threads 8 --name node-7
+  hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
-HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__NAME, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `worker` and `log`.
     #[arg(long, value_name = "FILE")]
@@ -41,15 +43,21 @@ pub(super) struct Arguments {
     /// A name for people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    tls: ClientTls,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, coordinator, threads, name } = arguments;
+    let Arguments { config, coordinator, threads, name, tls } = arguments;
+    let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
             .flag("worker.coordinators", coordinator)
             .flag("worker.threads", threads)
             .flag("worker.name", name)
+            .flag("worker.tls.ca", text(tls.ca))
+            .flag("worker.tls.certificate", text(tls.certificate))
+            .flag("worker.tls.key", text(tls.key))
     })?;
     set_up_logging(&configuration.log, "info")?;
     block_on_until_signal(|shutdown| work(configuration, shutdown))
@@ -63,7 +71,8 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.threads: must be from 1 to {THREADS_MAX}, not {threads}"
         )));
     }
-    let coordinators = Coordinators::parse(&worker.coordinators).map_err(|error| session_failure(&error))?;
+    let coordinators = Coordinators::parse(&worker.coordinators, &worker.tls.config()?)
+        .map_err(|error| session_failure(&error))?;
     let hello = hello(worker.name.unwrap_or_else(host_name), threads);
     tracing::info!(
         "worker {} `{}` with {threads} threads, numerics {}, for {}",

@@ -4,3 +4,4 @@ mod cluster;
 mod inputs;
 mod local;
 mod support;
+mod tls;

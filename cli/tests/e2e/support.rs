@@ -53,7 +53,9 @@ impl Place {
 
     /// Writes a file in it.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     /// All that is in it, sorted.
@@ -182,6 +184,7 @@ pub(crate) fn bits(path: &Path) -> Vec<u64> {
 pub(crate) struct Coordinator<'a> {
     place: &'a Place,
     process: Process,
+    further: &'a [&'a str],
     /// Where it listens.
     pub(crate) url: String,
 }
@@ -189,11 +192,16 @@ pub(crate) struct Coordinator<'a> {
 impl<'a> Coordinator<'a> {
     /// Starts one and waits until it listens.
     pub(crate) fn start(place: &'a Place) -> Self {
-        let (process, url) = Self::launch(place, "127.0.0.1:0");
-        Self { place, process, url }
+        Self::start_with(place, &[])
     }
 
-    fn launch(place: &Place, listen: &str) -> (Process, String) {
+    /// Starts one with further arguments.
+    pub(crate) fn start_with(place: &'a Place, further: &'a [&'a str]) -> Self {
+        let (process, url) = Self::launch(place, "127.0.0.1:0", further);
+        Self { place, process, further, url }
+    }
+
+    fn launch(place: &Place, listen: &str, further: &[&str]) -> (Process, String) {
         let address = place.path("address");
         // The predecessor's, if there was one.
         let _ = fs::remove_file(&address);
@@ -206,7 +214,7 @@ impl<'a> Coordinator<'a> {
             "--address-file",
             "address",
         ];
-        let mut process = place.start(&arguments, "coordinator.log");
+        let mut process = place.start(&[&arguments, further].concat(), "coordinator.log");
         until("the coordinator listens", || {
             assert!(!process.has_ended(), "{}", fs::read_to_string(place.path("coordinator.log")).unwrap());
             address.exists()
@@ -219,7 +227,12 @@ impl<'a> Coordinator<'a> {
     pub(crate) fn kill_and_restart(&mut self) {
         self.process.kill();
         let listen = self.url.strip_prefix("http://").unwrap().to_owned();
-        (self.process, self.url) = Self::launch(self.place, &listen);
+        (self.process, self.url) = Self::launch(self.place, &listen, self.further);
+    }
+
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     /// Starts a worker of one thread.

@@ -16,12 +16,14 @@ use hebbian_shared::progress::{
 };
 use hebbian_shared::spec::RunSpec;
 use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status, Streaming};
 use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt as _;
 
+use super::connection::memory;
 use super::*;
 use crate::handle::{HandleError, Request, RunAction, SequencedEvent};
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 
 use super::SessionError;
 
 /// Bytes that may wait in each direction of a connection over memory.
 const MEMORY_BUFFER: usize = 1 << 20;
 
-/// Settings of connections. TLS will have its place here.
+/// Settings of connections. TLS belongs to the addresses: see [`Coordinators::parse`].
 #[derive(Clone, Debug)]
 pub struct TransportSettings {
     /// How long connecting and being welcomed may take.
@@ -46,14 +46,15 @@ pub enum Coordinators {
 }
 
 impl Coordinators {
-    /// Reads addresses such as `http://host:7007`; `host:7007` means the same.
-    pub fn parse<S: AsRef<str>>(addresses: &[S]) -> Result<Self, SessionError> {
+    /// Reads addresses such as `http://host:7420`; `host:7420` means the same. `tls` is for those that begin with
+    /// `https://`.
+    pub fn parse<S: AsRef<str>>(addresses: &[S], tls: &ClientTlsConfig) -> Result<Self, SessionError> {
         if addresses.is_empty() {
             return Err(SessionError::NoCoordinator);
         }
         addresses
             .iter()
-            .map(|address| endpoint(address.as_ref()))
+            .map(|address| endpoint(address.as_ref(), tls))
             .collect::<Result<_, _>>()
             .map(Self::Addresses)
     }
@@ -99,19 +100,22 @@ impl Coordinators {
     }
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, SessionError> {
+fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionError> {
     let refused = |problem: String| SessionError::Address { address: address.to_owned(), problem };
     let address = address.trim();
     let uri = match address.split_once("://") {
-        Some(("http", _)) => address.to_owned(),
-        Some((scheme, _)) => return Err(refused(format!("the scheme must be http, not {scheme}"))),
+        Some(("http" | "https", _)) => address.to_owned(),
+        Some((scheme, _)) => return Err(refused(format!("the scheme must be http or https, not {scheme}"))),
         None => format!("http://{address}"),
     };
     let endpoint = Endpoint::from_shared(uri).map_err(|error| refused(chain(&error)))?;
-    match endpoint.uri().authority() {
-        Some(authority) if authority.port().is_some() => Ok(endpoint),
-        _ => Err(refused("it needs a port, for example http://localhost:7420".to_owned())),
+    if endpoint.uri().port().is_none() {
+        return Err(refused("it needs a port, for example http://localhost:7420".to_owned()));
     }
+    if endpoint.uri().scheme_str() != Some("https") {
+        return Ok(endpoint);
+    }
+    endpoint.tls_config(tls.clone()).map_err(|error| refused(chain(&error)))
 }
 
 /// An error with its causes, in one line: tonic's own message says "transport error" only.

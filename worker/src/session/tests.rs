@@ -465,17 +465,18 @@ async fn a_worker_without_coordinator_keeps_trying_until_it_is_shut_down() {
 #[test]
 fn addresses_are_checked() {
     fn refused(address: &str, expected: &str) {
-        let error = Coordinators::parse(&[address]).unwrap_err().to_string();
+        let error = Coordinators::parse(&[address], &ClientTlsConfig::new()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("coordinator: `{address}`")), "{error}");
         assert!(error.contains(expected), "{error}");
     }
     assert!(matches!(
-        Coordinators::parse(&["localhost:1", "http://[::1]:2"]),
-        Ok(Coordinators::Addresses(endpoints)) if endpoints.len() == 2
+        Coordinators::parse(&["localhost:1", "http://[::1]:2", "https://a:3"], &ClientTlsConfig::new()),
+        Ok(Coordinators::Addresses(endpoints)) if endpoints.len() == 3
     ));
-    refused("https://localhost:1", "must be http");
+    refused("ftp://localhost:1", "must be http or https, not ftp");
+    refused("https://localhost", "needs a port");
     refused("localhost", "needs a port");
     refused("local host:1", "invalid");
     let none: [&str; 0] = [];
-    assert!(matches!(Coordinators::parse(&none), Err(SessionError::NoCoordinator)));
+    assert!(matches!(Coordinators::parse(&none, &ClientTlsConfig::new()), Err(SessionError::NoCoordinator)));
 }

@@ -1,0 +1,150 @@
+//! `hebbian certs`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
+use rustls_pki_types::ServerName;
+
+use super::LogArguments;
+use crate::failure::Failure;
+use crate::{files, render};
+
+/// How long certificates are valid: what browsers accept at most, and long enough for a cluster.
+const DAYS: u16 = 825;
+/// The largest authority file that is read, in bytes.
+const PEM_SIZE_MAX: u64 = 1 << 20;
+
+/// Make certificates for TLS: an authority, a certificate for the coordinator and one for workers and clients.
+///
+/// They are for a cluster of your own: whoever has the files of the authority can let others in, so keep ca-key.pem
+/// away from the machines. Where DIR holds an authority already, it signs new certificates for the other two.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  hebbian certs --out certs --name coordinator.lan
+  hebbian coordinator --listen 0.0.0.0:7420 --tls-certificate certs/coordinator.pem \\
+      --tls-key certs/coordinator-key.pem --tls-client-ca certs/ca.pem
+  hebbian worker --coordinator https://coordinator.lan:7420 --tls-ca certs/ca.pem \\
+      --tls-certificate certs/client.pem --tls-key certs/client-key.pem")]
+pub(super) struct Arguments {
+    /// Where to write ca.pem, ca-key.pem, coordinator.pem, coordinator-key.pem, client.pem and client-key.pem.
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    out: PathBuf,
+    /// A name or address by which the coordinator is reached, besides `localhost`, `127.0.0.1` and `::1`; may be repeated.
+    #[arg(long = "name", value_name = "HOST")]
+    names: Vec<String>,
+}
+
+pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { out, names } = arguments;
+    if let Some(wrong) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
+        return Err(Failure::bad_input(format_args!("--name: `{wrong}` is not a host's name or address"))
+            .hint("write it without scheme and port, for example --name coordinator.lan"));
+    }
+    let mut all = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    all.extend(names.iter().filter(|name| !all.contains(name)).cloned().collect::<Vec<_>>());
+    // Before anything is written.
+    let coordinator = parameters("hebbian coordinator", all.clone(), ExtendedKeyUsagePurpose::ServerAuth)?;
+    let client = parameters("hebbian client", Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
+    fs::create_dir_all(out).map_err(|error| Failure::file(out, "cannot be made", &error))?;
+    let (authority, found) = authority(out)?;
+    issue(out, "coordinator", &coordinator, &authority)?;
+    issue(out, "client", &client, &authority)?;
+    let signer = if found { "the authority that was there" } else { "a new authority" };
+    render::out(&format!(
+        "wrote coordinator.pem and client.pem with their keys to {}, signed by {signer}; the coordinator is {}\n",
+        out.display(),
+        all.join(", ")
+    ))
+}
+
+fn failed(error: &rcgen::Error) -> Failure {
+    Failure::failed(format_args!("the certificates cannot be made: {error}"))
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn validity(parameters: &mut CertificateParams) {
+    let now = jiff::Zoned::now().date();
+    let date = |date: jiff::civil::Date| {
+        rcgen::date_time_ymd(i32::from(date.year()), date.month() as u8, date.day() as u8)
+    };
+    // From yesterday on: clocks differ.
+    parameters.not_before = date(now.saturating_sub(jiff::Span::new().days(1)));
+    parameters.not_after = date(now.saturating_add(jiff::Span::new().days(DAYS)));
+}
+
+/// What a certificate says.
+fn parameters(
+    name: &str,
+    hosts: Vec<String>,
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<CertificateParams, Failure> {
+    let mut parameters = CertificateParams::new(hosts).map_err(|error| failed(&error))?;
+    parameters.distinguished_name = named(name);
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![usage];
+    parameters.use_authority_key_identifier_extension = true;
+    validity(&mut parameters);
+    Ok(parameters)
+}
+
+/// The authority in the directory and whether it was there before.
+fn authority(directory: &Path) -> Result<(Issuer<'static, KeyPair>, bool), Failure> {
+    let (certificate, key) = (directory.join("ca.pem"), directory.join("ca-key.pem"));
+    match (certificate.exists(), key.exists()) {
+        (true, true) => {
+            let private = KeyPair::from_pem(&files::read_text(&key, PEM_SIZE_MAX)?).map_err(|error| {
+                Failure::bad_input(format_args!("{}: holds no private key: {error}", key.display()))
+            })?;
+            let issuer = Issuer::from_ca_cert_pem(&files::read_text(&certificate, PEM_SIZE_MAX)?, private);
+            let issuer = issuer.map_err(|error| {
+                Failure::bad_input(format_args!("{}: holds no authority: {error}", certificate.display()))
+            })?;
+            Ok((issuer, true))
+        }
+        (false, false) => {
+            let private = KeyPair::generate().map_err(|error| failed(&error))?;
+            let mut parameters = CertificateParams::default();
+            parameters.distinguished_name = named("hebbian authority");
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            validity(&mut parameters);
+            let signed = parameters.self_signed(&private).map_err(|error| failed(&error))?;
+            files::write_secret(&key, &private.serialize_pem())?;
+            files::write_atomically(&certificate, &signed.pem())?;
+            Ok((Issuer::new(parameters, private), false))
+        }
+        (there, _) => {
+            let (there, missing) = if there { (certificate, key) } else { (key, certificate) };
+            Err(Failure::bad_input(format_args!(
+                "{}: is missing beside {}; an authority is both",
+                missing.display(),
+                there.display()
+            ))
+            .hint("name another --out for a new authority"))
+        }
+    }
+}
+
+/// Writes a certificate and its new key.
+fn issue(
+    directory: &Path,
+    name: &str,
+    parameters: &CertificateParams,
+    authority: &Issuer<'static, KeyPair>,
+) -> Result<(), Failure> {
+    let key = KeyPair::generate().map_err(|error| failed(&error))?;
+    let certificate = parameters.signed_by(&key, authority).map_err(|error| failed(&error))?;
+    files::write_secret(&directory.join(format!("{name}-key.pem")), &key.serialize_pem())?;
+    files::write_atomically(&directory.join(format!("{name}.pem")), &certificate.pem())
+}

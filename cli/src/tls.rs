@@ -1,0 +1,68 @@
+//! TLS of workers and clients: whom they trust and what they show.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// The largest certificate file that is read, in bytes.
+const PEM_SIZE_MAX: u64 = 1 << 20;
+
+/// Certificates for addresses that begin with `https://`: flags of every client command, and section `worker.tls`.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClientTls {
+    /// Trust coordinators with a certificate of this authority (PEM) [default: the system's authorities].
+    #[arg(long = "tls-ca", value_name = "FILE", env = "HEBBIAN_TLS_CA", help_heading = "TLS")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate to show to the coordinator (PEM).
+    #[arg(
+        long = "tls-certificate",
+        value_name = "FILE",
+        env = "HEBBIAN_TLS_CERTIFICATE",
+        help_heading = "TLS"
+    )]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The private key of the certificate (PEM).
+    #[arg(long = "tls-key", value_name = "FILE", env = "HEBBIAN_TLS_KEY", help_heading = "TLS")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl ClientTls {
+    /// Reads the files.
+    pub(crate) fn config(&self) -> Result<ClientTlsConfig, Failure> {
+        let Self { ca, certificate, key } = self;
+        let config = ClientTlsConfig::new();
+        let config = match ca {
+            Some(path) => config.ca_certificate(Certificate::from_pem(pem(path, "CERTIFICATE")?)),
+            None => config.with_enabled_roots(),
+        };
+        match (certificate, key) {
+            (None, None) => Ok(config),
+            (Some(certificate), Some(key)) => {
+                let identity = Identity::from_pem(pem(certificate, "CERTIFICATE")?, pem(key, "PRIVATE KEY")?);
+                Ok(config.identity(identity))
+            }
+            (Some(_), None) => Err(Failure::bad_input("--tls-key: must be given with --tls-certificate")),
+            (None, Some(_)) => Err(Failure::bad_input("--tls-certificate: must be given with --tls-key")),
+        }
+    }
+}
+
+/// The text of a PEM file that holds a block of this kind.
+fn pem(path: &Path, kind: &str) -> Result<String, Failure> {
+    let text = files::read_text(path, PEM_SIZE_MAX)?;
+    if text
+        .lines()
+        .any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{kind}-----")))
+    {
+        Ok(text)
+    } else {
+        let what = kind.to_lowercase();
+        Err(Failure::bad_input(format_args!("{}: holds no {what} in PEM form", path.display())))
+    }
+}

@@ -1,0 +1,97 @@
+//! TLS: certificates from the program's own hand, who is let in, and what those who are not are told.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{Coordinator, Place, errors, until};
+
+const SERVER: [&str; 6] = [
+    "--tls-certificate",
+    "certs/coordinator.pem",
+    "--tls-key",
+    "certs/coordinator-key.pem",
+    "--tls-client-ca",
+    "certs/ca.pem",
+];
+const TRUST: [&str; 2] = ["--tls-ca", "certs/ca.pem"];
+const IDENTITY: [&str; 4] = ["--tls-certificate", "certs/client.pem", "--tls-key", "certs/client-key.pem"];
+
+#[test]
+fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_refuses_others() {
+    let place = Place::new();
+    assert!(place.ok(&["certs"]).contains("signed by a new authority"));
+    let mode = fs::metadata(place.path("certs/ca-key.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let coordinator = Coordinator::start_with(&place, &SERVER);
+    assert!(coordinator.url.starts_with("https://"), "{}", coordinator.url);
+    let with = |arguments: &[&'static str], tls: &[&[&'static str]]| -> Vec<String> {
+        let all = [arguments, &["--coordinator"][..]].concat().into_iter().map(str::to_owned);
+        all.chain([coordinator.url.clone()]).chain(tls.concat().into_iter().map(str::to_owned)).collect()
+    };
+    let output =
+        |arguments: Vec<String>| place.output(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
+
+    let known = output(with(&["health"], &[&TRUST, &IDENTITY]));
+    assert!(known.status.success(), "{}", errors(&known));
+    let unknown = output(with(&["health"], &[&TRUST]));
+    assert_eq!(unknown.status.code(), Some(4), "{}", errors(&unknown));
+    until("the coordinator says why", || log().contains("peer sent no certificates"));
+    let distrustful = output(with(&["health"], &[&IDENTITY]));
+    assert_eq!(distrustful.status.code(), Some(4));
+    assert!(errors(&distrustful).contains("certificate"), "{}", errors(&distrustful));
+
+    let arguments = with(&["worker", "--threads", "1", "--name", "known"], &[&TRUST, &IDENTITY]);
+    let _known = place.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), "known.log");
+    let arguments = with(&["worker", "--threads", "1", "--name", "unknown"], &[&TRUST]);
+    let mut unknown = place.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), "unknown.log");
+    let workers = || String::from_utf8(output(with(&["workers"], &[&TRUST, &IDENTITY])).stdout).unwrap();
+    until("the worker with a certificate is attached", || workers().contains("known"));
+    until("the one without has tried", || {
+        fs::read_to_string(place.path("unknown.log")).unwrap().contains("not attached")
+    });
+    assert!(!workers().contains("unknown"));
+    assert!(!unknown.has_ended(), "it keeps trying");
+
+    // New certificates of the same authority, without a restart.
+    let before = fs::read(place.path("certs/coordinator.pem")).unwrap();
+    assert!(
+        place
+            .ok(&["certs", "--name", "coordinator.example"])
+            .contains("signed by the authority that was there")
+    );
+    assert_ne!(fs::read(place.path("certs/coordinator.pem")).unwrap(), before);
+    coordinator.signal("HUP");
+    until("the certificates are read again", || log().contains("the certificates were read again"));
+    let renewed = output(with(&["health"], &[&TRUST, &IDENTITY]));
+    assert!(renewed.status.success(), "{}", errors(&renewed));
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+#[test]
+fn wrong_certificates_are_named_and_nothing_is_started() {
+    let place = Place::new();
+    let check = |arguments: &[&str], message: &str| {
+        let before = place.listing();
+        let output = place.output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains(message), "{}", errors(&output));
+        assert_eq!(place.listing(), before);
+    };
+    place.write("empty.pem", "");
+    let coordinator = ["coordinator", "--listen", "127.0.0.1:0"];
+    let with = |further: &[&'static str]| [&coordinator[..], further].concat();
+    check(&with(&["--tls-key", "empty.pem"]), "server.tls.certificate: must be set where server.tls.key is");
+    check(
+        &with(&["--tls-certificate", "empty.pem", "--tls-key", "empty.pem"]),
+        "server.tls.certificate: empty.pem: holds no certificate in PEM form",
+    );
+    check(&["worker", "--tls-key", "empty.pem"], "--tls-certificate: must be given with --tls-key");
+    check(
+        &["worker", "--coordinator", "https://localhost:1", "--tls-ca", "empty.pem"],
+        "empty.pem: holds no certificate in PEM form",
+    );
+    check(&["certs", "--name", "https://a:7420"], "--name: `https://a:7420` is not a host's name or address");
+    place.write("half/ca.pem", "no authority");
+    check(&["certs", "--out", "half"], "ca-key.pem: is missing beside half/ca.pem");
+}
