@@ -34,6 +34,17 @@ pub(crate) struct ClientArguments {
 /// Runs or workers of a page: as many as the coordinator likes.
 const PAGE_SIZE: u32 = 0;
 
+/// What an operator does to a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    /// Hand out nothing more.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End for ever.
+    Cancel,
+}
+
 /// A connection to a coordinator.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -193,25 +204,15 @@ impl Client {
         choose(name, &self.list().await?)
     }
 
-    /// Hands out nothing more.
-    pub(crate) async fn pause(&self, run: RunId) -> Result<RunProgress, Failure> {
-        let request = v1::PauseRunRequest { name: convert::run_name(run) };
-        let response = self.answer(self.runs.clone().pause_run(request)).await?;
-        self.run(response.run)
-    }
-
-    /// Goes on.
-    pub(crate) async fn resume(&self, run: RunId) -> Result<RunProgress, Failure> {
-        let request = v1::ResumeRunRequest { name: convert::run_name(run) };
-        let response = self.answer(self.runs.clone().resume_run(request)).await?;
-        self.run(response.run)
-    }
-
-    /// Ends a run for ever.
-    pub(crate) async fn cancel(&self, run: RunId) -> Result<RunProgress, Failure> {
-        let request = v1::CancelRunRequest { name: convert::run_name(run) };
-        let response = self.answer(self.runs.clone().cancel_run(request)).await?;
-        self.run(response.run)
+    /// Acts on a run; the run afterwards.
+    pub(crate) async fn act(&self, run: RunId, action: Action) -> Result<RunProgress, Failure> {
+        let (name, mut runs) = (convert::run_name(run), self.runs.clone());
+        let run = match action {
+            Action::Pause => self.answer(runs.pause_run(v1::PauseRunRequest { name })).await?.run,
+            Action::Resume => self.answer(runs.resume_run(v1::ResumeRunRequest { name })).await?.run,
+            Action::Cancel => self.answer(runs.cancel_run(v1::CancelRunRequest { name })).await?.run,
+        };
+        self.run(run)
     }
 
     /// Removes a run that has ended.

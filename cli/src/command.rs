@@ -1,6 +1,6 @@
 //! The command tree: what can be written after `hebbian`, and which file does it.
 
-mod cancel;
+mod action;
 mod certs;
 mod check;
 mod coordinator;
@@ -9,9 +9,7 @@ mod delete;
 mod evaluate;
 mod health;
 mod list;
-mod pause;
 mod result;
-mod resume;
 mod run;
 mod spec;
 mod status;
@@ -31,6 +29,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Action;
 use crate::configuration::Configuration;
 use crate::failure::Failure;
 use crate::{files, render};
@@ -85,9 +84,12 @@ enum Command {
     List(list::Arguments),
     Status(status::Arguments),
     Watch(watch::Arguments),
-    Pause(pause::Arguments),
-    Resume(resume::Arguments),
-    Cancel(cancel::Arguments),
+    /// Pause a run: nothing more of it is handed out until it is resumed.
+    Pause(action::Arguments),
+    /// Resume a paused run. Forgets the failed attempts that may have paused it.
+    Resume(action::Arguments),
+    /// End a run for ever. What it has found can still be read with `hebbian result`.
+    Cancel(action::Arguments),
     Delete(delete::Arguments),
     Result(result::Arguments),
     Workers(workers::Arguments),
@@ -165,9 +167,9 @@ impl Program {
             Command::List(arguments) => list::execute(&arguments, &log),
             Command::Status(arguments) => status::execute(arguments, &log),
             Command::Watch(arguments) => watch::execute(arguments, &log),
-            Command::Pause(arguments) => pause::execute(arguments, &log),
-            Command::Resume(arguments) => resume::execute(arguments, &log),
-            Command::Cancel(arguments) => cancel::execute(arguments, &log),
+            Command::Pause(arguments) => action::execute(arguments, Action::Pause, &log),
+            Command::Resume(arguments) => action::execute(arguments, Action::Resume, &log),
+            Command::Cancel(arguments) => action::execute(arguments, Action::Cancel, &log),
             Command::Delete(arguments) => delete::execute(arguments, &log),
             Command::Result(arguments) => result::execute(arguments, &log),
             Command::Workers(arguments) => workers::execute(&arguments, &log),
@@ -290,7 +292,31 @@ mod tests {
             "invalid value '0' for '--workers <N>': a number of threads is from 1",
             "",
         );
-        check(&["run", "--seed", "-1"], "unexpected argument '-1'", "");
+        check(
+            &["run", "--seed", "-1"],
+            "invalid value '-1' for '--seed <S>': a seed is a whole number from 0",
+            "",
+        );
+        check(
+            &["worker", "--threads", "-2"],
+            "invalid value '-2' for '--threads <N>': a number of threads is",
+            "",
+        );
+        check(
+            &["evaluate", "x", "--updates", "3,-3"],
+            "invalid value '-3' for '--updates <N,M,..>': -3 is not in 1..=2000",
+            "",
+        );
+        check(
+            &["evaluate", "x", "--tasks-per-family", "1"],
+            "invalid value '1' for '--tasks-per-family <N>': 1 is not in 2..=100000",
+            "",
+        );
+        check(
+            &["create", "x", "--request-id", ""],
+            "invalid value '' for '--request-id <NAME>': the name of a creation has 1 to 128 bytes",
+            "",
+        );
         check(&["run", "--seed", "9223372036854775808"], "invalid value '9223372036854775808'", "");
         check(&["status", "--timeout", "soon", "x"], "invalid value 'soon' for '--timeout <TIME>'", "");
         check(

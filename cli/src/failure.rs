@@ -86,6 +86,11 @@ impl Failure {
         Self::new(kind, format_args!("{}: {what}: {problem}", path.display()))
     }
 
+    /// A file or directory that cannot be written: the work failed, whatever is missing.
+    pub(crate) fn writing(path: &std::path::Path, what: &str, error: &std::io::Error) -> Self {
+        Self { kind: FailureKind::Failed, ..Self::file(path, what, error) }
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {

@@ -42,6 +42,16 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::bad_input(format_args!("{}: is a directory; name a file", path.display())));
+    }
+    if !parent(path).is_dir() {
+        return Err(Failure::bad_input(format_args!(
+            "{}: cannot be written: there is no directory {}",
+            path.display(),
+            parent(path).display()
+        )));
+    }
     let temporary = temporary_beside(path);
     let written = write_and_sync(&temporary, text, mode).and_then(|()| {
         fs::rename(&temporary, path)?;
@@ -51,7 +61,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     written.map_err(|error| {
         // There may be nothing to remove; the first error is the one that matters.
         let _ = fs::remove_file(&temporary);
-        Failure::file(path, "cannot be written", &error)
+        Failure::writing(path, "cannot be written", &error)
     })
 }
 
@@ -93,7 +103,13 @@ mod tests {
         let path = directory.path().join("a");
         fs::create_dir(&path).unwrap();
         let failure = write_atomically(&path, "text").unwrap_err();
-        assert!(failure.message().contains("a: cannot be written"), "{}", failure.message());
+        assert!(failure.message().contains("a: is a directory; name a file"), "{}", failure.message());
+        let failure = write_atomically(&directory.path().join("b/c"), "text").unwrap_err();
+        assert!(
+            failure.message().contains("b/c: cannot be written: there is no directory"),
+            "{}",
+            failure.message()
+        );
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let long = directory.path().join("long");
         fs::write(&long, "12345").unwrap();

@@ -88,7 +88,7 @@ impl RunDirectory {
             return Ok(());
         }
         fs::create_dir_all(&self.path)
-            .map_err(|error| Failure::file(&self.path, "cannot be created", &error))?;
+            .map_err(|error| Failure::writing(&self.path, "--out: cannot be created", &error))?;
         files::write_atomically(&self.path.join("spec.toml"), &self.spec.to_toml())
     }
 

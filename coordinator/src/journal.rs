@@ -27,7 +27,7 @@ pub enum JournalError {
         url: String,
     },
     /// Another process has it open.
-    #[error("{store}: another coordinator is using this journal; stop it first")]
+    #[error("{store}: another hebbian process is using this journal; stop it, or wait for its end")]
     Locked {
         /// The store.
         store: String,

@@ -313,7 +313,7 @@ fn a_second_live_coordinator_is_refused() {
     let first = SqliteJournal::open(&path).unwrap();
     let error = SqliteJournal::open(&path).unwrap_err();
     assert!(matches!(error, JournalError::Locked { .. }), "{error}");
-    check_message(&error.to_string(), &path, "another coordinator is using this journal");
+    check_message(&error.to_string(), &path, "another hebbian process is using this journal");
     drop(first);
     SqliteJournal::open(&path).unwrap();
 }

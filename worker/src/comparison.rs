@@ -124,6 +124,17 @@ impl ComparisonSettings {
     }
 }
 
+/// Whether [`compare`] would refuse these: the settings, the rule's options and the genome's dimension.
+pub fn check(
+    rule: &RuleLearning,
+    genome: &Genome,
+    settings: &ComparisonSettings,
+) -> Result<(), ComparisonError> {
+    settings.validate()?;
+    check_rule(rule, settings)?;
+    update_rule(rule, genome).map(drop)
+}
+
 /// Refuses a rule that could not have come from a run, or whose batches do not fit into memory.
 fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), ComparisonError> {
     let parts = [rule.rule.validate(), rule.network.validate(), rule.tasks.validate()];
@@ -143,6 +154,13 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The rule that the genome stands for.
+fn update_rule(rule: &RuleLearning, genome: &Genome) -> Result<UpdateRule<f32>, ComparisonError> {
+    let layout = GenomeLayout::of_rule(&rule.rule);
+    UpdateRule::from_genome(&layout, genome)
+        .ok_or(ComparisonError::Genome { found: genome.0.len(), expected: layout.dimension() })
 }
 
 /// What is wrong with a list of names that must name something and nothing twice.
@@ -176,11 +194,8 @@ fn compare_with(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
-    settings.validate()?;
-    check_rule(rule, settings)?;
-    let layout = GenomeLayout::of_rule(&rule.rule);
-    let update_rule = UpdateRule::from_genome(&layout, genome)
-        .ok_or(ComparisonError::Genome { found: genome.0.len(), expected: layout.dimension() })?;
+    check(rule, genome, settings)?;
+    let update_rule = update_rule(rule, genome)?;
     let progress = Progress::new(progress, effort.work(rule, settings) + trial::work(settings));
     let baselines = tuning::tune(rule, settings, effort, &progress, interrupt)?;
     let trials = trial::run(rule, &update_rule, &baselines, settings, &progress, interrupt)?;

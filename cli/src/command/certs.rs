@@ -51,7 +51,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     // Before anything is written.
     let coordinator = parameters("hebbian coordinator", all.clone(), ExtendedKeyUsagePurpose::ServerAuth)?;
     let client = parameters("hebbian client", Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
-    fs::create_dir_all(out).map_err(|error| Failure::file(out, "cannot be made", &error))?;
+    fs::create_dir_all(out).map_err(|error| Failure::writing(out, "--out: cannot be created", &error))?;
     let (authority, found) = authority(out)?;
     issue(out, "coordinator", &coordinator, &authority)?;
     issue(out, "client", &client, &authority)?;

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input.
     spec: PathBuf,
     /// Estimate for so many compute threads [default: all cores].
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u32>,
     /// Print the estimate as a JSON object.
     #[arg(long)]

@@ -11,6 +11,9 @@ use crate::client::{Client, ClientArguments};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
+/// The longest name of a creation, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// Create a run on a coordinator; its workers start on it at once. Prints the run's id.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -21,10 +24,10 @@ pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input.
     spec: PathBuf,
     /// Another seed than the spec's.
-    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    #[arg(long, value_name = "S", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Option<Seed>,
     /// A name for this creation: the same name and spec again give the run that was created before.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_request_id)]
     request_id: Option<String>,
     #[command(flatten)]
     client: ClientArguments,
@@ -48,6 +51,14 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         render::note(&format!("created run {} of `{}`; follow it with {watch}", run.run, run.name));
         render::out(&format!("{}\n", run.run))
     })
+}
+
+/// The name of a creation as the coordinator takes it.
+fn parse_request_id(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=REQUEST_ID_BYTES_MAX => Ok(text.to_owned()),
+        length => Err(format!("the name of a creation has 1 to {REQUEST_ID_BYTES_MAX} bytes, not {length}")),
+    }
 }
 
 /// A name that no other creation has: process and moment.

@@ -14,15 +14,22 @@ pub(super) struct Arguments {
     run: String,
     #[command(flatten)]
     client: ClientArguments,
+    /// Print what was deleted as a JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
-    let Arguments { run, client } = arguments;
+    let Arguments { run, client, json } = arguments;
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
         client.delete(run.run).await?;
-        render::out(&format!("{}  {}  deleted\n", run.run, run.name))
+        render::out(&if json {
+            render::json::pretty(&serde_json::json!({ "run": run.run, "name": run.name, "state": "deleted" }))
+        } else {
+            format!("{}  {}  deleted\n", run.run, run.name)
+        })
     })
 }

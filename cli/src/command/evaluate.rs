@@ -36,20 +36,33 @@ pub(super) struct Arguments {
     /// Task families to compare on [default: families that the rule was not evolved on].
     #[arg(long, value_name = "A,B,..", value_delimiter = ',')]
     tasks: Vec<TaskFamily>,
-    /// Numbers of updates after which to measure the accuracy.
-    #[arg(long, value_name = "N,M,..", value_delimiter = ',', default_values_t = [3, 5, 10, 20, 50])]
+    /// Numbers of updates after which to measure the accuracy: increasing, from 1 to 2000.
+    #[arg(
+        long,
+        value_name = "N,M,..",
+        value_delimiter = ',',
+        default_values_t = [3, 5, 10, 20, 50],
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(comparison::UPDATES_MAX)),
+        allow_negative_numbers = true
+    )]
     updates: Vec<u32>,
     /// Baselines to compare with: sgd, momentum, adam.
     #[arg(long, value_name = "A,B,..", value_delimiter = ',', default_values_t = BaselineKind::ALL.to_vec())]
     baselines: Vec<BaselineKind>,
-    /// Fresh tasks of each family; the standard error falls with their square root.
-    #[arg(long, value_name = "N", default_value_t = 150)]
+    /// Fresh tasks of each family, from 2 to 100000; the standard error falls with their square root.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 150,
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(comparison::TASKS_PER_FAMILY_MAX)),
+        allow_negative_numbers = true
+    )]
     tasks_per_family: u32,
     /// Root of all draws of the comparison.
-    #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed)]
+    #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Seed,
     /// Compute threads; they change only the time it takes [default: all cores].
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u32>,
     /// Print the comparison as a JSON object.
     #[arg(long)]
@@ -71,6 +84,8 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         seed: arguments.seed,
         threads: arguments.threads.unwrap_or_else(all_cores) as usize,
     };
+    // Before anything is said.
+    comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
     let activity = Activity::new("comparing with tuned baselines");
     let comparison = comparison::compare(
         &problem,

@@ -7,7 +7,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::render;
 
 /// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not, 4 if
@@ -27,7 +27,14 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let mut health = HealthClient::new(client.channel());
-        let response = client.answer(health.check(HealthCheckRequest { service })).await?;
+        let request = HealthCheckRequest { service: service.clone() };
+        let response =
+            client.answer(health.check(request)).await.map_err(|failure| match failure.kind() {
+                FailureKind::NotFound => {
+                    Failure::not_found(format_args!("--service: {} has no service `{service}`", client.url()))
+                }
+                _ => failure,
+            })?;
         if response.status() == ServingStatus::Serving {
             render::out("serving\n")
         } else {

@@ -52,10 +52,10 @@ pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input [default: the built-in quickstart].
     spec: Option<PathBuf>,
     /// Compute threads; they change only the time it takes [default: all cores].
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     workers: Option<u32>,
     /// Another seed than the spec's.
-    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    #[arg(long, value_name = "S", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Option<Seed>,
     /// The directory for all files; one of an earlier run resumes it [default: a new one below runs/].
     #[arg(long, value_name = "DIR")]

@@ -25,12 +25,20 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
   hebbian watch quickstart           a live line on a terminal, lines in a pipe
   hebbian watch quickstart --json    one JSON object per committed event, from the first on
 
+Generations are counted from 1: a generation's number is how many are closed with it, as `status` has it.
+
 Exit code 0 if the run has finished, 1 if it was cancelled; 4 if the coordinator stays away for --timeout.")]
 pub(super) struct Arguments {
     /// The run: its id, the beginning of its id, or its spec's name.
     run: String,
     /// Start after this sequence number instead of at the first event.
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "SEQUENCE",
+        default_value_t = 0,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
     after: u64,
     #[command(flatten)]
     client: ClientArguments,

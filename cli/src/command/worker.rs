@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use hebbian_proto::convert::NAME_BYTES_MAX;
 use hebbian_worker::evaluator::LearningEvaluator;
 use hebbian_worker::session::{self, Coordinators, SessionSettings};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use super::{LogArguments, all_cores, block_on_until_signal, parse_threads, set_u
 use crate::configuration::Configuration;
 use crate::failure::Failure;
 use crate::local_cluster::{hello, session_failure};
+use crate::render;
 use crate::tls::ClientTls;
 
 /// The most compute threads of a worker.
@@ -38,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL[,URL]")]
     coordinator: Option<String>,
     /// Compute threads [default: all cores].
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u32>,
     /// A name for people [default: the host's name].
     #[arg(long, value_name = "NAME")]
@@ -71,13 +73,20 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.threads: must be from 1 to {THREADS_MAX}, not {threads}"
         )));
     }
+    let name = worker.name.unwrap_or_else(host_name);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Failure::bad_input(format_args!(
+            "worker.name: must be 1 to {NAME_BYTES_MAX} bytes without control characters, not {name:?}"
+        )));
+    }
     let coordinators = Coordinators::parse(&worker.coordinators, &worker.tls.config()?)
         .map_err(|error| session_failure(&error))?;
-    let hello = hello(worker.name.unwrap_or_else(host_name), threads);
+    let hello = hello(name, threads);
     tracing::info!(
-        "worker {} `{}` with {threads} threads, numerics {}, for {}",
+        "worker {} `{}` with {}, numerics {}, for {}",
         env!("CARGO_PKG_VERSION"),
         hello.name,
+        render::text::plural(u64::from(threads), "thread"),
         hello.fingerprint.short(),
         worker.coordinators.join(", ")
     );

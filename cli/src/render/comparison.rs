@@ -16,10 +16,12 @@ const COLUMN_WIDTH: usize = 12;
 pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let mut text = String::new();
     let tasks = comparison.tasks_per_family;
-    let heading = if comparison.groups.iter().all(|group| !group.trained_on || is_images(group)) {
+    let heading = if comparison.groups.iter().all(|group| !group.trained_on) {
         "Accuracy on tasks that were not trained on"
+    } else if comparison.groups.iter().all(is_images) {
+        "Accuracy on test images that were not trained on, in fresh tasks of a family that was"
     } else {
-        "Accuracy on fresh tasks"
+        "Accuracy on fresh tasks, also of families that were trained on"
     };
     let _ = writeln!(text, "{} ({tasks} of each family; networks start from scratch)", paint.bold(heading));
     let mut header = format!("{:<NAME_WIDTH$}", "after updates");

@@ -30,10 +30,10 @@ fn state(state: &RunState) -> Value {
     }
 }
 
-/// A closed generation.
+/// A closed generation, by the number of generations that were closed with it: as `status` and the lines of `watch` count.
 pub(crate) fn generation(summary: &GenerationSummary) -> Value {
     json!({
-        "generation": summary.generation,
+        "generation": summary.generation.0 + 1,
         "updates": summary.updates,
         "best": summary.best,
         "median": summary.median,

@@ -95,7 +95,7 @@ fn a_run_is_created_watched_paused_resumed_cancelled_and_deleted() {
         .filter(|event| event["event"] == "generation")
         .map(|event| event["generation"].as_u64().unwrap())
         .collect();
-    assert_eq!(generations, (0..60).collect::<Vec<u64>>());
+    assert_eq!(generations, (1..=60).collect::<Vec<u64>>());
     assert!(events.iter().any(|event| event["event"] == "state" && event["state"] == "paused"));
     assert_eq!(events.last().unwrap()["state"], "finished");
     let middle = &events[events.len() / 2];

@@ -1,13 +1,13 @@
-//! `hebbian pause`
+//! `hebbian pause`, `hebbian resume`, `hebbian cancel`
 
 use clap::Args;
 
 use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use crate::client::{Action, Client, ClientArguments};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
-/// Pause a run: nothing more of it is handed out until it is resumed.
+/// What pause, resume and cancel want to know.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The run: its id, the beginning of its id, or its spec's name.
@@ -19,13 +19,13 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+pub(super) fn execute(arguments: Arguments, action: Action, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
     let Arguments { run, client, json } = arguments;
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let run = client.pause(run.run).await?;
+        let run = client.act(run.run, action).await?;
         render::out(&if json {
             render::json::pretty(&render::json::run(&run))
         } else {
