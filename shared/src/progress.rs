@@ -67,6 +67,37 @@ pub struct SearchSummary {
     pub deviation_range: (f64, f64),
     /// Euclidean norm of the mean.
     pub mean_norm: f64,
+    /// What is known of noise in the fitness; `None` where nothing is done about it.
+    #[serde(default)]
+    pub noise: Option<NoiseSummary>,
+    /// The restart that the generation ended with.
+    #[serde(default)]
+    pub restart: Option<Restart>,
+}
+
+/// What a strategy knows of noise in the fitness, and how it learns in it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoiseSummary {
+    /// How far two measurements agree on the order of candidates: 1 in everything, 0 in nothing (Kendall's tau, averaged
+    /// over recent generations); `None` where it is not measured.
+    pub agreement: Option<f64>,
+    /// Learning rate of the mean, in (0, 1]; 1 without adaptation.
+    pub mean_rate: f64,
+    /// Learning rate of the covariance, in (0, 1]; 1 without adaptation.
+    pub covariance_rate: f64,
+}
+
+/// A search that ended by a criterion of its own and began anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Candidates per generation of the new search.
+    pub population_size: u32,
+    /// Initial step size of the new search.
+    pub step_size: f64,
+    /// Why the old one ended.
+    pub reason: StopReason,
 }
 
 /// One closed generation.

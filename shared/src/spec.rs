@@ -20,11 +20,13 @@ use evaluation::EvaluationSpec;
 use network::NetworkSpec;
 use rule::RuleSpec;
 use stop::StopSpec;
-use strategy::StrategySpec;
+use strategy::{StrategySpec, UnresolvedStrategy};
 use task::TaskSpec;
 
 /// The spec version that this program writes; it reads all versions up to it.
-pub const SPEC_VERSION: u32 = 1;
+///
+/// Version 2: CMA-ES handles noise by default.
+pub const SPEC_VERSION: u32 = 2;
 
 /// Everything that determines a run's result.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +89,7 @@ struct WrittenSpec {
     seed: Seed,
     #[serde(default)]
     numerics: Numerics,
-    strategy: StrategySpec,
+    strategy: UnresolvedStrategy,
     #[serde(default)]
     rule: RuleSpec,
     #[serde(default)]
@@ -181,9 +183,9 @@ impl RunSpec {
         problem.network.validate()?;
         problem.tasks.validate()?;
         self.evaluation.validate()?;
-        self.strategy.validate()?;
+        self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
-        let episodes = u64::from(self.strategy.population_size()) * u64::from(problem.tasks.per_generation);
+        let episodes = u64::from(self.strategy.candidates_max()) * u64::from(problem.tasks.per_generation);
         if episodes > EPISODES_PER_GENERATION_MAX {
             return Err(SpecError::field(
                 "tasks.per_generation",
@@ -250,6 +252,7 @@ impl From<WrittenSpec> for RunSpec {
         let WrittenSpec { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, stop } =
             written;
         let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
+        let strategy = strategy.resolve(version);
         Self { version, name, seed, strategy, problem, evaluation, stop, numerics }
     }
 }
@@ -258,6 +261,7 @@ impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
         let RunSpec { version, name, seed, strategy, problem, evaluation, stop, numerics } = spec;
         let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = problem;
+        let strategy = strategy.into();
         Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, stop }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use hebbian_coordinator::strategy::{CmaEs, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::strategy::CmaEsSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
 
 const BATCHES: usize = 101;
 /// Short, so that some batches run undisturbed on a machine that others use too.
@@ -29,7 +29,7 @@ fn generation_seconds(search: &mut CmaEs) -> f64 {
 
 /// The fastest and the median.
 fn microseconds(dimension: usize, population_size: u32) -> (f64, f64) {
-    let settings = CmaEsSpec { population_size, step_size: 1.0, active: true };
+    let settings = CmaEsSpec { step_size: 1.0, noise: NoiseHandling::None, ..CmaEsSpec::of(population_size) };
     let new = || CmaEs::new(vec![1.0; dimension], &settings, Seed::new(1).unwrap());
     let mut search = new();
     let warm_up: f64 = (0..10).map(|_| generation_seconds(&mut search)).sum::<f64>() / 10.0;

@@ -5,7 +5,7 @@
 use hebbian_coordinator::strategy::{CmaEs, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
-use hebbian_shared::spec::strategy::CmaEsSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
 
 const DIMENSION: usize = 10;
 /// The default population size, 4 + 3 ln n.
@@ -63,7 +63,7 @@ fn median_evaluations(function: Function, start: f64, settings: &CmaEsSpec, seed
 }
 
 fn settings(step_size: f64) -> CmaEsSpec {
-    CmaEsSpec { population_size: POPULATION_SIZE, step_size, active: true }
+    CmaEsSpec { step_size, noise: NoiseHandling::None, ..CmaEsSpec::of(POPULATION_SIZE) }
 }
 
 /// The median must be within 1.1 times pycma's. Over 301 seeds its standard error is below 1 % on each function.
@@ -111,7 +111,7 @@ fn half_the_population_may_diverge() {
 #[test]
 fn a_large_population_does_not_blow_up_the_step_size() {
     for (dimension, population_size) in [(2, 4096), (10, 4096), (10, 16_384)] {
-        let settings = CmaEsSpec { population_size, step_size: 0.1, active: true };
+        let settings = CmaEsSpec { population_size, ..settings(0.1) };
         let mut search = CmaEs::new(vec![1.0; dimension], &settings, Seed::new(1).unwrap());
         let mut largest: f64 = 0.0;
         for _ in 0..60 {

@@ -6,7 +6,7 @@ use hebbian_coordinator::strategy::{CmaEs, Strategy as _, StrategySnapshot};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::strategy::CmaEsSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -54,7 +54,8 @@ fn pycmas_samples_lead_to_pycmas_states() {
     let mut stalled = 0;
     for trajectory in &recording.trajectories {
         let Trajectory { population_size, step_size, active, .. } = *trajectory;
-        let settings = CmaEsSpec { population_size, step_size, active };
+        let settings =
+            CmaEsSpec { step_size, active, noise: NoiseHandling::None, ..CmaEsSpec::of(population_size) };
         let mut search = CmaEs::new(trajectory.mean.clone(), &settings, Seed::new(1).unwrap());
         assert!(trajectory.generations.len() >= 30);
         for (index, generation) in trajectory.generations.iter().enumerate() {

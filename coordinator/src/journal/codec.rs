@@ -9,7 +9,9 @@ use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
-use hebbian_shared::progress::{GenerationSummary, RunState, SearchSummary, StopReason};
+use hebbian_shared::progress::{
+    GenerationSummary, NoiseSummary, Restart, RunState, SearchSummary, StopReason,
+};
 use hebbian_shared::spec::RunSpec;
 use prost::Message as _;
 use stored::record::Kind;
@@ -112,6 +114,16 @@ fn encode_summary(summary: &GenerationSummary) -> stored::GenerationClosed {
         deviation_min: search.deviation_range.0,
         deviation_max: search.deviation_range.1,
         mean_norm: search.mean_norm,
+        agreement: search.noise.and_then(|noise| noise.agreement),
+        mean_rate: search.noise.map(|noise| noise.mean_rate),
+        covariance_rate: search.noise.map(|noise| noise.covariance_rate),
+        restart: search.restart.as_ref().map(|restart| stored::Restart {
+            number: restart.number,
+            population_size: restart.population_size,
+            step_size: restart.step_size,
+            criterion: restart.reason.criterion.clone(),
+            detail: restart.reason.detail.clone(),
+        }),
         digest: summary.digest.0.to_vec(),
     }
 }
@@ -193,6 +205,15 @@ fn decode_summary(closed: &stored::GenerationClosed) -> Result<GenerationSummary
             axis_ratio: closed.axis_ratio,
             deviation_range: (closed.deviation_min, closed.deviation_max),
             mean_norm: closed.mean_norm,
+            noise: closed.mean_rate.zip(closed.covariance_rate).map(|(mean_rate, covariance_rate)| {
+                NoiseSummary { agreement: closed.agreement, mean_rate, covariance_rate }
+            }),
+            restart: closed.restart.as_ref().map(|restart| Restart {
+                number: restart.number,
+                population_size: restart.population_size,
+                step_size: restart.step_size,
+                reason: StopReason { criterion: restart.criterion.clone(), detail: restart.detail.clone() },
+            }),
         },
         digest: digest(&closed.digest)?,
     })
@@ -270,6 +291,13 @@ mod tests {
                 axis_ratio: 2.0,
                 deviation_range: (0.1, 0.2),
                 mean_norm: 1.5,
+                noise: Some(NoiseSummary { agreement: Some(0.5), mean_rate: 0.9, covariance_rate: 0.1 }),
+                restart: Some(Restart {
+                    number: 1,
+                    population_size: 128,
+                    step_size: 0.5,
+                    reason: StopReason { criterion: "tolx".into(), detail: "1e-12".into() },
+                }),
             },
             digest: some,
         })));

@@ -139,6 +139,7 @@ impl Strategy for CmaEs {
             axis_ratio: longest / shortest,
             deviation_range: self.state.deviations().fold((f64::INFINITY, 0.0), range),
             mean_norm: linear_algebra::norm(&self.state.mean),
+            ..SearchSummary::default()
         }
     }
 

@@ -3,7 +3,7 @@
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, RandomSearchSpec, StrategySpec};
 use proptest::prelude::*;
 
 use super::*;
@@ -11,7 +11,10 @@ use super::*;
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
 fn strategies(population_size: u32) -> [StrategySpec; 3] {
-    let cma_es = |active| StrategySpec::CmaEs(CmaEsSpec { population_size, step_size: 0.5, active });
+    let cma_es = |active| {
+        let noise = NoiseHandling::None;
+        StrategySpec::CmaEs(CmaEsSpec { active, noise, ..CmaEsSpec::of(population_size) })
+    };
     let random_search = StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size: 0.5 });
     [cma_es(true), cma_es(false), random_search]
 }
@@ -148,7 +151,7 @@ fn seeds_and_generations_give_different_candidates() {
 #[test]
 fn one_dimension_is_enough() {
     let seed = Seed::new(5).unwrap();
-    let cma_es = CmaEsSpec { population_size: 4, step_size: 0.5, active: true };
+    let cma_es = CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(4) };
     let random_search = RandomSearchSpec { population_size: 4, step_size: 3.0 };
     let strategies: [(Box<dyn super::Strategy>, f64); 2] = [
         (Box::new(CmaEs::new(vec![0.0], &cma_es, seed)), 1e-6),

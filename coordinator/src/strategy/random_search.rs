@@ -112,6 +112,7 @@ impl Strategy for RandomSearch {
             axis_ratio: 1.0,
             deviation_range: (self.deviation, self.deviation),
             mean_norm: mean.0.iter().map(|x| x * x).sum::<f64>().sqrt(),
+            ..SearchSummary::default()
         }
     }
 

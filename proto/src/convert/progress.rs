@@ -5,8 +5,8 @@ use std::time::Duration;
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment, Transform};
 use hebbian_shared::id::{GenerationIndex, WorkerId};
 use hebbian_shared::progress::{
-    CoordinatorStatus, GenerationSummary, Ineligibility, RunEvent, RunProgress, RunResult, RunState,
-    SearchSummary, StopReason, WorkerStatus,
+    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Restart, RunEvent, RunProgress,
+    RunResult, RunState, SearchSummary, StopReason, WorkerStatus,
 };
 use hebbian_shared::spec::RunSpec;
 
@@ -50,23 +50,46 @@ impl TryFrom<v1::RunState> for RunState {
 
 impl From<&SearchSummary> for v1::SearchSummary {
     fn from(summary: &SearchSummary) -> Self {
+        let noise = summary.noise;
         Self {
             step_size: summary.step_size,
             axis_ratio: summary.axis_ratio,
             deviation_min: summary.deviation_range.0,
             deviation_max: summary.deviation_range.1,
             mean_norm: summary.mean_norm,
+            agreement: noise.and_then(|noise| noise.agreement),
+            mean_rate: noise.map(|noise| noise.mean_rate),
+            covariance_rate: noise.map(|noise| noise.covariance_rate),
+            restart: summary.restart.as_ref().map(|restart| v1::Restart {
+                number: restart.number,
+                population_size: restart.population_size,
+                step_size: restart.step_size,
+                criterion: restart.reason.criterion.clone(),
+                detail: restart.reason.detail.clone(),
+            }),
         }
     }
 }
 
 impl From<v1::SearchSummary> for SearchSummary {
     fn from(message: v1::SearchSummary) -> Self {
+        let rates = message.mean_rate.zip(message.covariance_rate);
         Self {
             step_size: message.step_size,
             axis_ratio: message.axis_ratio,
             deviation_range: (message.deviation_min, message.deviation_max),
             mean_norm: message.mean_norm,
+            noise: rates.map(|(mean_rate, covariance_rate)| NoiseSummary {
+                agreement: message.agreement,
+                mean_rate,
+                covariance_rate,
+            }),
+            restart: message.restart.map(|restart| Restart {
+                number: restart.number,
+                population_size: restart.population_size,
+                step_size: restart.step_size,
+                reason: StopReason { criterion: restart.criterion, detail: restart.detail },
+            }),
         }
     }
 }

@@ -9,7 +9,9 @@ use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
 };
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::strategy::{
+    CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts, SearchStart, StrategySpec,
+};
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION, SpecError};
 
@@ -22,6 +24,8 @@ use crate::v1;
 const LIST_MAX: usize = 1024;
 
 wire_enum!(Numerics, v1::Numerics { Uniform, Any });
+wire_enum!(NoiseHandling, v1::NoiseHandling { Auto, None, Lra });
+wire_enum!(Restarts, v1::Restarts { None, Ipop, Bipop });
 wire_enum!(Gates, v1::Gates { Scalar, PerState });
 wire_enum!(Hebbian, v1::Hebbian { Mean, Sum });
 wire_enum!(BackwardUpdate, v1::BackwardUpdate { Additive, MultiplicativeSecondState });
@@ -47,6 +51,7 @@ wire_enum!(Objective, v1::Objective { Accuracy, SquaredError, Logistic });
 fn wire_path(field: &str, strategy: &StrategySpec) -> String {
     let (section, rest) = field.split_once('.').unwrap_or((field, ""));
     match section {
+        "strategy" if rest == "kind" => wire_path("strategy", strategy).trim_end_matches('.').to_owned(),
         "strategy" => match strategy {
             StrategySpec::CmaEs(_) => format!("cma_es.{rest}"),
             StrategySpec::RandomSearch(_) => format!("random_search.{rest}"),
@@ -91,12 +96,13 @@ impl TryFrom<v1::RunSpec> for RunSpec {
         let seed = Seed::new(seed).map_err(|error| ConvertError::new("seed", error.to_string()))?;
         check_text("name", &message.name, 64)?;
         let tasks = required("rule_learning.tasks", problem.tasks)?;
+        let version = message.version.unwrap_or(SPEC_VERSION);
         let spec = Self {
-            version: message.version.unwrap_or(SPEC_VERSION),
+            version,
             name: message.name,
             seed,
             numerics: Numerics::from_wire_or("numerics", message.numerics, Numerics::default())?,
-            strategy: required("cma_es", message.strategy)?.into(),
+            strategy: to_strategy(required("cma_es", message.strategy)?, version)?,
             problem: Problem::RuleLearning(RuleLearning {
                 rule: RuleSpec::try_from(problem.rule.unwrap_or_default())
                     .map_err(|error| error.within("rule_learning.rule"))?,
@@ -122,35 +128,63 @@ impl TryFrom<v1::RunSpec> for RunSpec {
 
 impl From<&StrategySpec> for v1::run_spec::Strategy {
     fn from(spec: &StrategySpec) -> Self {
-        match *spec {
-            StrategySpec::CmaEs(CmaEsSpec { population_size, step_size, active }) => {
-                Self::CmaEs(v1::CmaEs { population_size, step_size: Some(step_size), active: Some(active) })
-            }
+        match spec {
+            StrategySpec::CmaEs(spec) => Self::CmaEs(v1::CmaEs {
+                population_size: spec.population_size,
+                step_size: Some(spec.step_size),
+                active: Some(spec.active),
+                noise: Some(spec.noise.to_wire()),
+                restarts: Some(spec.restarts.to_wire()),
+                mirrored: Some(spec.mirrored),
+                initial_mean: spec.start.mean.clone(),
+                initial_covariance: spec.start.covariance.clone(),
+                scales: spec.start.scales.clone(),
+                fixed: spec.start.fixed.clone(),
+                lower_bounds: spec.start.lower_bounds.clone(),
+                upper_bounds: spec.start.upper_bounds.clone(),
+            }),
             StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size }) => {
-                Self::RandomSearch(v1::RandomSearch { population_size, step_size: Some(step_size) })
+                Self::RandomSearch(v1::RandomSearch {
+                    population_size: *population_size,
+                    step_size: Some(*step_size),
+                })
             }
         }
     }
 }
 
-impl From<v1::run_spec::Strategy> for StrategySpec {
-    fn from(message: v1::run_spec::Strategy) -> Self {
-        match message {
-            v1::run_spec::Strategy::CmaEs(message) => {
-                let default = CmaEsSpec::of(message.population_size);
-                Self::CmaEs(CmaEsSpec {
-                    step_size: message.step_size.unwrap_or(default.step_size),
-                    active: message.active.unwrap_or(default.active),
-                    ..default
-                })
-            }
-            v1::run_spec::Strategy::RandomSearch(message) => {
-                let default = RandomSearchSpec::of(message.population_size);
-                let step_size = message.step_size.unwrap_or(default.step_size);
-                Self::RandomSearch(RandomSearchSpec { step_size, ..default })
-            }
+/// The strategy of a spec of the given version.
+fn to_strategy(message: v1::run_spec::Strategy, version: u32) -> Result<StrategySpec, ConvertError> {
+    Ok(match message {
+        v1::run_spec::Strategy::CmaEs(message) => {
+            let default = CmaEsSpec::of(message.population_size);
+            StrategySpec::CmaEs(CmaEsSpec {
+                population_size: message.population_size,
+                step_size: message.step_size.unwrap_or(default.step_size),
+                active: message.active.unwrap_or(default.active),
+                noise: NoiseHandling::from_wire_or(
+                    "cma_es.noise",
+                    message.noise,
+                    NoiseHandling::default_of(version),
+                )?,
+                restarts: Restarts::from_wire_or("cma_es.restarts", message.restarts, default.restarts)?,
+                mirrored: message.mirrored.unwrap_or(default.mirrored),
+                start: SearchStart {
+                    mean: message.initial_mean,
+                    covariance: message.initial_covariance,
+                    scales: message.scales,
+                    fixed: message.fixed,
+                    lower_bounds: message.lower_bounds,
+                    upper_bounds: message.upper_bounds,
+                },
+            })
         }
-    }
+        v1::run_spec::Strategy::RandomSearch(message) => {
+            let default = RandomSearchSpec::of(message.population_size);
+            let step_size = message.step_size.unwrap_or(default.step_size);
+            StrategySpec::RandomSearch(RandomSearchSpec { step_size, ..default })
+        }
+    })
 }
 
 impl From<&RuleSpec> for v1::Rule {

@@ -8,8 +8,8 @@ use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::progress::{
-    CoordinatorStatus, GenerationSummary, Ineligibility, RunEvent, RunProgress, RunResult, RunState,
-    SearchSummary, StopReason, WorkerStatus,
+    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Restart, RunEvent, RunProgress,
+    RunResult, RunState, SearchSummary, StopReason, WorkerStatus,
 };
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::evaluation::{
@@ -20,7 +20,9 @@ use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
 };
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::strategy::{
+    CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts, SearchStart, StrategySpec,
+};
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
 use proptest::prelude::*;
@@ -131,10 +133,31 @@ fn evaluation() -> impl Strategy<Value = EvaluationSpec> {
 }
 
 fn spec() -> impl Strategy<Value = RunSpec> {
+    let noise = select(vec![NoiseHandling::Auto, NoiseHandling::None, NoiseHandling::Lra]);
+    let restarts = select(vec![Restarts::None, Restarts::Ipop, Restarts::Bipop]);
+    // Every rule has more than two numbers to evolve, so these fit all.
+    let start = (option::of(-9.0..0.0), option::of(1.0..9.0), vec(0..1u32, 0..=1)).prop_map(
+        |(lower, upper, fixed)| SearchStart {
+            lower_bounds: lower.into_iter().collect(),
+            upper_bounds: upper.into_iter().collect(),
+            fixed,
+            ..SearchStart::default()
+        },
+    );
     let strategy = prop_oneof![
-        (4..=256u32, 1e-9..1e6, any::<bool>()).prop_map(|(population_size, step_size, active)| {
-            StrategySpec::CmaEs(CmaEsSpec { population_size, step_size, active })
-        }),
+        (4..=256u32, 1e-9..1e6, any::<[bool; 2]>(), noise, restarts, start).prop_map(
+            |(population_size, step_size, [active, mirrored], noise, restarts, start)| {
+                StrategySpec::CmaEs(CmaEsSpec {
+                    population_size,
+                    step_size,
+                    active,
+                    noise,
+                    restarts,
+                    mirrored,
+                    start,
+                })
+            }
+        ),
         (1..=256u32, 1e-9..1e6).prop_map(|(population_size, step_size)| {
             StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
         }),
@@ -281,7 +304,23 @@ fn generation() -> impl Strategy<Value = GenerationSummary> {
             episodes,
             compute_time,
             elapsed,
-            search: SearchSummary { step_size, axis_ratio, deviation_range: (low, high), mean_norm },
+            search: SearchSummary {
+                step_size,
+                axis_ratio,
+                deviation_range: (low, high),
+                mean_norm,
+                noise: (generation % 2 == 0).then_some(NoiseSummary {
+                    agreement: (generation % 4 == 0).then_some(0.25),
+                    mean_rate: 0.5,
+                    covariance_rate: 1.0,
+                }),
+                restart: (generation % 3 == 0).then(|| Restart {
+                    number: updates,
+                    population_size: diverged,
+                    step_size,
+                    reason: StopReason { criterion: "tolx".to_owned(), detail: "small".to_owned() },
+                }),
+            },
             digest,
         },
     )

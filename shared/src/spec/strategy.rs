@@ -7,9 +7,8 @@ use super::{SpecError, check_range};
 /// The largest population.
 pub const POPULATION_SIZE_MAX: u32 = 65_536;
 
-/// Which strategy searches, and its settings. The initial mean is zero: layouts make zero a sane start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenStrategy", into = "WrittenStrategy")]
+/// Which strategy searches, and its settings.
+#[derive(Clone, Debug, PartialEq)]
 pub enum StrategySpec {
     /// CMA-ES with full covariance (Hansen 2016).
     CmaEs(CmaEsSpec),
@@ -27,42 +26,142 @@ struct WrittenStrategy {
     step_size: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     active: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noise: Option<NoiseHandling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restarts: Option<Restarts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mirrored: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    initial_mean: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    initial_covariance: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scales: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fixed: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lower_bounds: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    upper_bounds: Vec<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum StrategyKind {
     CmaEs,
     RandomSearch,
 }
 
-impl TryFrom<WrittenStrategy> for StrategySpec {
-    type Error = SpecError;
+/// A strategy that was read before the version of its spec is known, on which one default depends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "WrittenStrategy", into = "WrittenStrategy")]
+pub(super) struct UnresolvedStrategy {
+    spec: StrategySpec,
+    noise_is_written: bool,
+}
 
-    fn try_from(written: WrittenStrategy) -> Result<Self, SpecError> {
-        let WrittenStrategy { kind, population_size, step_size, active } = written;
-        match kind {
-            StrategyKind::CmaEs => {
-                Ok(Self::CmaEs(CmaEsSpec { population_size, step_size, active: active.unwrap_or(true) }))
+impl UnresolvedStrategy {
+    /// The strategy with all its defaults, of a spec of the given version.
+    pub(super) fn resolve(self, version: u32) -> StrategySpec {
+        match self.spec {
+            StrategySpec::CmaEs(spec) if !self.noise_is_written => {
+                StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::default_of(version), ..spec })
             }
-            StrategyKind::RandomSearch if active.is_some() => {
-                Err(SpecError::field("strategy.active", "is a setting of cma-es, not of random-search"))
-            }
-            StrategyKind::RandomSearch => {
-                Ok(Self::RandomSearch(RandomSearchSpec { population_size, step_size }))
-            }
+            spec => spec,
         }
     }
 }
 
-impl From<StrategySpec> for WrittenStrategy {
+impl From<StrategySpec> for UnresolvedStrategy {
     fn from(spec: StrategySpec) -> Self {
-        match spec {
-            StrategySpec::CmaEs(CmaEsSpec { population_size, step_size, active }) => {
-                Self { kind: StrategyKind::CmaEs, population_size, step_size, active: Some(active) }
+        Self { spec, noise_is_written: true }
+    }
+}
+
+impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
+    type Error = SpecError;
+
+    fn try_from(written: WrittenStrategy) -> Result<Self, SpecError> {
+        let noise_is_written = written.noise.is_some();
+        let spec = match written.kind {
+            StrategyKind::CmaEs => StrategySpec::CmaEs(CmaEsSpec {
+                population_size: written.population_size,
+                step_size: written.step_size,
+                active: written.active.unwrap_or(true),
+                noise: written.noise.unwrap_or_default(),
+                restarts: written.restarts.unwrap_or_default(),
+                mirrored: written.mirrored.unwrap_or(false),
+                start: SearchStart {
+                    mean: written.initial_mean,
+                    covariance: written.initial_covariance,
+                    scales: written.scales,
+                    fixed: written.fixed,
+                    lower_bounds: written.lower_bounds,
+                    upper_bounds: written.upper_bounds,
+                },
+            }),
+            StrategyKind::RandomSearch => {
+                for (field, is_written) in [
+                    ("active", written.active.is_some()),
+                    ("noise", noise_is_written),
+                    ("restarts", written.restarts.is_some()),
+                    ("mirrored", written.mirrored.is_some()),
+                    ("initial_mean", !written.initial_mean.is_empty()),
+                    ("initial_covariance", !written.initial_covariance.is_empty()),
+                    ("scales", !written.scales.is_empty()),
+                    ("fixed", !written.fixed.is_empty()),
+                    ("lower_bounds", !written.lower_bounds.is_empty()),
+                    ("upper_bounds", !written.upper_bounds.is_empty()),
+                ] {
+                    if is_written {
+                        let field = format!("strategy.{field}");
+                        return Err(SpecError::field(field, "is a setting of cma-es, not of random-search"));
+                    }
+                }
+                StrategySpec::RandomSearch(RandomSearchSpec {
+                    population_size: written.population_size,
+                    step_size: written.step_size,
+                })
             }
-            StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size }) => {
-                Self { kind: StrategyKind::RandomSearch, population_size, step_size, active: None }
+        };
+        Ok(Self { spec, noise_is_written })
+    }
+}
+
+impl From<UnresolvedStrategy> for WrittenStrategy {
+    fn from(strategy: UnresolvedStrategy) -> Self {
+        let bare = |kind, population_size, step_size| Self {
+            kind,
+            population_size,
+            step_size,
+            active: None,
+            noise: None,
+            restarts: None,
+            mirrored: None,
+            initial_mean: Vec::new(),
+            initial_covariance: Vec::new(),
+            scales: Vec::new(),
+            fixed: Vec::new(),
+            lower_bounds: Vec::new(),
+            upper_bounds: Vec::new(),
+        };
+        match strategy.spec {
+            StrategySpec::CmaEs(spec) => Self {
+                active: Some(spec.active),
+                noise: Some(spec.noise),
+                restarts: Some(spec.restarts),
+                mirrored: Some(spec.mirrored),
+                initial_mean: spec.start.mean,
+                initial_covariance: spec.start.covariance,
+                scales: spec.start.scales,
+                fixed: spec.start.fixed,
+                lower_bounds: spec.start.lower_bounds,
+                upper_bounds: spec.start.upper_bounds,
+                ..bare(StrategyKind::CmaEs, spec.population_size, spec.step_size)
+            },
+            StrategySpec::RandomSearch(spec) => {
+                bare(StrategyKind::RandomSearch, spec.population_size, spec.step_size)
             }
         }
     }
@@ -71,12 +170,71 @@ impl From<StrategySpec> for WrittenStrategy {
 /// Settings of CMA-ES.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CmaEsSpec {
-    /// Candidates per generation (lambda), at least 4.
+    /// Candidates per generation (lambda), at least 4; those that are asked again come on top.
     pub population_size: u32,
     /// Initial step size (sigma), in (0, 1e6].
     pub step_size: f64,
     /// Whether the worst half shrinks the covariance (active update, negative weights).
     pub active: bool,
+    /// What is done about noise in the fitness.
+    pub noise: NoiseHandling,
+    /// What follows when the search has converged or failed.
+    pub restarts: Restarts,
+    /// Whether every second candidate is the mirror image, at the mean, of the one before.
+    pub mirrored: bool,
+    /// Where the search starts, and where it may go.
+    pub start: SearchStart,
+}
+
+/// Where a search starts, and where it may go. Lists that are empty stand for their defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SearchStart {
+    /// The initial mean, n numbers, for example the genome of another run. Empty: zeros.
+    pub mean: Vec<f64>,
+    /// The initial covariance matrix up to the step size: its lower triangle by columns, n (n + 1) / 2 numbers, for
+    /// example of another run's snapshot. Empty: the identity.
+    pub covariance: Vec<f64>,
+    /// Initial standard deviations relative to the step size, n positive numbers. Empty: all 1.
+    pub scales: Vec<f64>,
+    /// Coordinates, counted from 0, that keep the initial mean's value.
+    pub fixed: Vec<u32>,
+    /// Lower bounds, one for all coordinates or n. Empty: none.
+    pub lower_bounds: Vec<f64>,
+    /// Upper bounds, one for all coordinates or n. Empty: none.
+    pub upper_bounds: Vec<f64>,
+}
+
+/// What CMA-ES does about noise in the fitness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoiseHandling {
+    /// Noise is measured by asking a few candidates again; learning rates adapt while there is some.
+    #[default]
+    Auto,
+    /// Nothing.
+    None,
+    /// Learning rates always adapt (LRA-CMA-ES, Nomura, Akimoto and Ono 2023).
+    Lra,
+}
+
+impl NoiseHandling {
+    /// The default of a spec of the given version: the first knew nothing of noise.
+    pub fn default_of(version: u32) -> Self {
+        if version < 2 { Self::None } else { Self::Auto }
+    }
+}
+
+/// What follows when a search has stopped by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restarts {
+    /// The end.
+    #[default]
+    None,
+    /// A new search with twice the population (Auger and Hansen 2005).
+    Ipop,
+    /// A new search, alternately with twice the population and with a small one (Hansen 2009).
+    Bipop,
 }
 
 /// Settings of random search.
@@ -95,9 +253,95 @@ fn default_step_size() -> f64 {
 impl CmaEsSpec {
     /// Default settings for a population size.
     pub fn of(population_size: u32) -> Self {
-        Self { population_size, step_size: default_step_size(), active: true }
+        Self {
+            population_size,
+            step_size: default_step_size(),
+            active: true,
+            noise: NoiseHandling::default(),
+            restarts: Restarts::default(),
+            mirrored: false,
+            start: SearchStart::default(),
+        }
     }
 }
+
+impl CmaEsSpec {
+    /// How many candidates of a population are asked again where noise is measured.
+    pub fn reasked(population_size: u32) -> u32 {
+        2 + population_size / 20
+    }
+}
+
+impl SearchStart {
+    /// Refuses what does not fit a space of `dimension` coordinates, naming the field.
+    pub fn validate(&self, dimension: usize) -> Result<(), SpecError> {
+        let refuse =
+            |field: &str, problem: String| Err(SpecError::field(format!("strategy.{field}"), problem));
+        let triangle = dimension * (dimension + 1) / 2;
+        for (field, values, lengths) in [
+            ("initial_mean", &self.mean, [dimension, dimension]),
+            ("initial_covariance", &self.covariance, [triangle, triangle]),
+            ("scales", &self.scales, [dimension, dimension]),
+            ("lower_bounds", &self.lower_bounds, [1, dimension]),
+            ("upper_bounds", &self.upper_bounds, [1, dimension]),
+        ] {
+            if !values.is_empty() && !lengths.contains(&values.len()) {
+                let [one, all] = lengths;
+                let right = if one == all { format!("{all}") } else { format!("{one} or {all}") };
+                return refuse(field, format!("must hold {right} numbers, not {}", values.len()));
+            }
+            if let Some(place) = values.iter().position(|value| value.is_nan() || value.abs() > NUMBER_MAX) {
+                let value = values[place];
+                return refuse(
+                    &format!("{field}[{place}]"),
+                    format!("must be a number of at most {NUMBER_MAX:e} in size, not {value}"),
+                );
+            }
+        }
+        if let Some(place) = self.scales.iter().position(|scale| *scale < 1.0 / NUMBER_MAX) {
+            let problem = format!("must be at least {:e}, not {}", 1.0 / NUMBER_MAX, self.scales[place]);
+            return refuse(&format!("scales[{place}]"), problem);
+        }
+        for (place, &fixed) in self.fixed.iter().enumerate() {
+            if fixed as usize >= dimension {
+                let problem = format!("must be a coordinate below {dimension}, not {fixed}");
+                return refuse(&format!("fixed[{place}]"), problem);
+            }
+            if self.fixed[..place].contains(&fixed) {
+                return refuse("fixed", format!("names coordinate {fixed} twice"));
+            }
+        }
+        if self.fixed.len() >= dimension {
+            return refuse("fixed", "leaves no coordinate to search".to_owned());
+        }
+        let of = |values: &[f64], i: usize| values.get(i).or(values.first()).copied();
+        for i in 0..dimension {
+            let (lower, upper) = (of(&self.lower_bounds, i), of(&self.upper_bounds, i));
+            if let (Some(lower), Some(upper)) = (lower, upper)
+                && lower >= upper
+            {
+                return refuse(
+                    "lower_bounds",
+                    format!("must be below upper_bounds: coordinate {i} has {lower} and {upper}"),
+                );
+            }
+            let mean = self.mean.get(i).copied().unwrap_or(0.0);
+            if lower.is_some_and(|lower| mean < lower) || upper.is_some_and(|upper| mean > upper) {
+                return refuse(
+                    "initial_mean",
+                    format!("must be within the bounds: coordinate {i} is {mean}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The largest number of a list that a strategy starts from.
+const NUMBER_MAX: f64 = 1e100;
+
+/// The largest dimension that CMA-ES searches with a full covariance matrix: five matrices of that size are kept.
+pub const FULL_COVARIANCE_DIMENSION_MAX: usize = 10_000;
 
 impl RandomSearchSpec {
     /// Default settings for a population size.
@@ -115,6 +359,16 @@ impl StrategySpec {
         }
     }
 
+    /// The most candidates that a generation asks for before any restart: the population, and those asked again.
+    pub fn candidates_max(&self) -> u32 {
+        match self {
+            Self::CmaEs(spec) if spec.noise == NoiseHandling::Auto => {
+                spec.population_size + CmaEsSpec::reasked(spec.population_size)
+            }
+            _ => self.population_size(),
+        }
+    }
+
     /// The strategy's name as it is written.
     pub fn name(&self) -> &'static str {
         match self {
@@ -123,8 +377,21 @@ impl StrategySpec {
         }
     }
 
-    /// Refuses what is out of range, naming the field.
-    pub fn validate(&self) -> Result<(), SpecError> {
+    /// Refuses what is out of range or does not fit genomes of `dimension` numbers, naming the field.
+    pub fn validate(&self, dimension: usize) -> Result<(), SpecError> {
+        if let Self::CmaEs(spec) = self {
+            if dimension > FULL_COVARIANCE_DIMENSION_MAX {
+                return Err(SpecError::field(
+                    "strategy.kind",
+                    format!(
+                        "cma-es keeps full matrices of {dimension} x {dimension} numbers, {:.0} GB each; above \
+                         {FULL_COVARIANCE_DIMENSION_MAX} dimensions use sep-cma-es",
+                        (dimension as f64).powi(2) * 8e-9
+                    ),
+                ));
+            }
+            spec.start.validate(dimension)?;
+        }
         let (smallest, step_size) = match self {
             Self::CmaEs(spec) => (4, spec.step_size),
             Self::RandomSearch(spec) => (1, spec.step_size),

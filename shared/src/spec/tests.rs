@@ -68,7 +68,7 @@ fn every_wrong_field_is_named() {
     check("updates = 10 ", "updates = 0 ", "evaluation.unroll[0].updates");
     check("generations = 265", "generations = 0", "stop.generations");
     check("generations = 265", "", "stop: must set at least one");
-    check("version = 1", "version = 2", "version: this program reads versions 1 to 1");
+    check("version = 1", "version = 3", "version: this program reads versions 1 to 2");
     check("name = \"quickstart\"", "name = \"Quick start\"", "name: must be");
 }
 
@@ -89,4 +89,63 @@ fn what_costs_without_bound_is_refused() {
     spec.evaluation.unroll[2].updates = 10_000;
     let error = spec.validate().unwrap_err().to_string();
     assert!(error.starts_with("evaluation.unroll: the longest episode"), "{error}");
+}
+
+fn cma_es(text: &str) -> strategy::CmaEsSpec {
+    match RunSpec::from_toml(text).unwrap().strategy {
+        StrategySpec::CmaEs(spec) => spec,
+        StrategySpec::RandomSearch(_) => panic!("the quickstart runs cma-es"),
+    }
+}
+
+#[test]
+fn the_default_of_noise_is_that_of_the_specs_version() {
+    use strategy::NoiseHandling;
+    let of = |version: &str, line: &str| {
+        let text = QUICKSTART.replacen("version = 1", version, 1);
+        cma_es(&text.replacen("population_size = 64", &format!("population_size = 64\n{line}"), 1)).noise
+    };
+    assert_eq!(of("version = 1", ""), NoiseHandling::None);
+    assert_eq!(of("version = 1", "noise = \"lra\""), NoiseHandling::Lra);
+    assert_eq!(of("version = 2", ""), NoiseHandling::Auto);
+    assert_eq!(of("version = 2", "noise = \"none\""), NoiseHandling::None);
+}
+
+#[test]
+fn where_a_search_starts_is_checked_against_the_genomes() {
+    let check = |lines: &str, expected: &str| {
+        check("population_size = 64", &format!("population_size = 64\n{lines}"), expected);
+    };
+    check("initial_mean = [1.0]", "strategy.initial_mean: must hold 68 numbers, not 1");
+    check("initial_covariance = [1.0]", "strategy.initial_covariance: must hold 2346 numbers, not 1");
+    check("scales = [1.0, 2.0]", "strategy.scales: must hold 68 numbers, not 2");
+    check("lower_bounds = [1.0, 2.0]", "strategy.lower_bounds: must hold 1 or 68 numbers, not 2");
+    check("lower_bounds = [nan]", "strategy.lower_bounds[0]: must be a number");
+    check("lower_bounds = [1.0]", "strategy.initial_mean: must be within the bounds: coordinate 0 is 0");
+    check("lower_bounds = [1.0]\nupper_bounds = [-1.0]", "strategy.lower_bounds: must be below upper_bounds");
+    check("fixed = [68]", "strategy.fixed[0]: must be a coordinate below 68, not 68");
+    check("fixed = [3, 4, 3]", "strategy.fixed: names coordinate 3 twice");
+    let all: Vec<String> = (0..68).map(|i| i.to_string()).collect();
+    check(&format!("fixed = [{}]", all.join(", ")), "strategy.fixed: leaves no coordinate to search");
+    check("noise = \"some\"", "unknown variant `some`, expected one of `auto`, `none`, `lra`");
+    let zeros = ["0.0"; 68].join(", ");
+    check(&format!("scales = [{zeros}]"), "strategy.scales[0]: must be at least");
+    let random = |line: &str| format!("kind = \"random-search\"\n{line}");
+    for (field, line) in [("noise", "noise = \"auto\""), ("scales", "scales = [1.0]")] {
+        super::tests::check(
+            "kind = \"cma-es\"",
+            &random(line),
+            &format!("strategy.{field}: is a setting of cma-es"),
+        );
+    }
+}
+
+#[test]
+fn a_covariance_matrix_that_fills_the_memory_is_refused() {
+    let spec = StrategySpec::CmaEs(strategy::CmaEsSpec::of(16));
+    let error = spec.validate(100_000).unwrap_err().to_string();
+    assert!(
+        error.starts_with("strategy.kind: ") && error.contains("80 GB") && error.contains("sep-cma-es"),
+        "{error}"
+    );
 }
