@@ -7,6 +7,7 @@ mod coordinator;
 mod create;
 mod delete;
 mod evaluate;
+mod genome;
 mod health;
 mod list;
 mod result;
@@ -50,6 +51,7 @@ Start here:
   hebbian check my.toml                    is it valid, and what will it cost here?
   hebbian run my.toml --out runs/mine      run it; Ctrl-C and the same command again resume it
   hebbian evaluate runs/mine/genome.json   compare the evolved rule with SGD, momentum and Adam
+  hebbian genome show runs/mine/genome.json   its matrices and gates by name
 
 On a cluster:
   hebbian coordinator                                          once
@@ -76,6 +78,7 @@ pub(crate) struct Program {
 enum Command {
     Run(run::Arguments),
     Evaluate(evaluate::Arguments),
+    Genome(genome::Arguments),
     Spec(spec::Arguments),
     Check(check::Arguments),
     Coordinator(coordinator::Arguments),
@@ -159,6 +162,7 @@ impl Program {
         match self.command {
             Command::Run(arguments) => run::execute(arguments, &log),
             Command::Evaluate(arguments) => evaluate::execute(&arguments, &log),
+            Command::Genome(arguments) => genome::execute(&arguments, &log),
             Command::Spec(arguments) => spec::execute(&arguments),
             Command::Check(arguments) => check::execute(&arguments, &log),
             Command::Coordinator(arguments) => coordinator::execute(arguments, &log),

@@ -33,15 +33,20 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
 
 /// Writes a file so that, whatever happens, its name holds either the old content or all of the new one.
 pub(crate) fn write_atomically(path: &Path, text: &str) -> Result<(), Failure> {
-    write(path, text, 0o666)
+    write(path, text.as_bytes(), 0o666)
+}
+
+/// As [`write_atomically`], for what is no text.
+pub(crate) fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write(path, bytes, 0o666)
 }
 
 /// As [`write_atomically`], for the owner's eyes only.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    write(path, text, 0o600)
+    write(path, text.as_bytes(), 0o600)
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::bad_input(format_args!("{}: is a directory; name a file", path.display())));
     }
@@ -53,7 +58,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         )));
     }
     let temporary = temporary_beside(path);
-    let written = write_and_sync(&temporary, text, mode).and_then(|()| {
+    let written = write_and_sync(&temporary, bytes, mode).and_then(|()| {
         fs::rename(&temporary, path)?;
         // The rename itself must survive a power loss.
         File::open(parent(path)).and_then(|directory| directory.sync_all())
@@ -65,9 +70,9 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     })
 }
 
-fn write_and_sync(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+fn write_and_sync(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

@@ -89,6 +89,11 @@ impl GenomeFile {
         &self.values
     }
 
+    /// Its layout.
+    pub(crate) fn layout(&self) -> &GenomeLayout {
+        &self.layout
+    }
+
     /// The problem that the genome was evolved for.
     pub(crate) fn problem(&self) -> RuleLearning {
         RuleLearning { rule: self.rule.clone(), network: self.network.clone(), tasks: self.tasks.clone() }
@@ -135,11 +140,8 @@ impl GenomeFile {
             return Err(format!("values[{place}]: must be a finite number, not {}", values[place]));
         }
         let file: Self = serde_json::from_value(json).map_err(|error| error.to_string())?;
-        let refused = |error: SpecError| error.to_string();
-        file.rule.validate().map_err(refused)?;
-        file.network.validate().map_err(refused)?;
-        file.tasks.validate().map_err(refused)?;
-        let layout = GenomeLayout::of_rule(&file.rule);
+        file.problem().validate().map_err(|error: SpecError| error.to_string())?;
+        let layout = GenomeLayout::of_rule(&file.rule, &file.network);
         if file.layout != layout {
             return Err(format!(
                 "layout: has digest {}, but `rule` makes the layout {}",
@@ -159,21 +161,31 @@ impl GenomeFile {
 }
 
 #[cfg(test)]
+impl GenomeFile {
+    /// A genome of the quickstart whose search values are a function of their place.
+    pub(crate) fn of_quickstart(value: impl Fn(usize) -> f64) -> Self {
+        use hebbian_shared::id::RunId;
+        use hebbian_shared::progress::RunState;
+        let spec = hebbian_shared::spec::RunSpec::from_toml(crate::QUICKSTART).unwrap();
+        let layout = spec.layout();
+        let mean = Genome((0..layout.dimension()).map(value).collect());
+        let (run, state) = (RunId::new(1), RunState::Cancelled);
+        Self::of_result(&RunResult { run, spec, state, generations: 7, mean, best: None, layout })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use hebbian_shared::id::RunId;
-    use hebbian_shared::progress::RunState;
-    use hebbian_shared::spec::RunSpec;
 
     fn file() -> GenomeFile {
-        let spec = RunSpec::from_toml(crate::QUICKSTART).unwrap();
-        let layout = spec.layout();
-        let mut values: Vec<f64> = (0..layout.dimension()).map(|i| 1.0 / (i as f64 + 3.0)).collect();
-        values[..4].copy_from_slice(&[-0.0, f64::MIN_POSITIVE, 1e300, -3.0]);
-        let mean = Genome(values);
-        let run = RunId::new(1);
-        let state = RunState::Cancelled;
-        GenomeFile::of_result(&RunResult { run, spec, state, generations: 7, mean, best: None, layout })
+        GenomeFile::of_quickstart(|place| match place {
+            0 => -0.0,
+            1 => f64::MIN_POSITIVE,
+            2 => 1e300,
+            3 => -3.0,
+            place => 1.0 / (place as f64 + 3.0),
+        })
     }
 
     fn check(change: impl FnOnce(&mut serde_json::Value), expected: &str) {

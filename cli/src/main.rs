@@ -9,6 +9,7 @@ mod cost;
 mod failure;
 mod files;
 mod forecast;
+mod genome_export;
 mod genome_file;
 mod local_cluster;
 mod render;

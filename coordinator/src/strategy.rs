@@ -69,9 +69,9 @@ pub trait Strategy: Send {
     fn snapshot(&self) -> StrategySnapshot;
 }
 
-/// The strategy of a validated spec at its first generation; the initial mean is zero.
+/// The strategy of a validated spec at its first generation, at the layout's initial mean.
 pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
-    let mean = vec![0.0; spec.layout().dimension()];
+    let mean = spec.layout().initial_mean().0;
     match &spec.strategy {
         StrategySpec::CmaEs(settings) => Box::new(CmaEs::new(mean, settings, spec.seed)),
         StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, spec.seed)),
@@ -82,7 +82,7 @@ pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
 ///
 /// A snapshot of another strategy or dimension, or one whose numbers no search can reach, is refused.
 pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn Strategy>, StrategyError> {
-    let mean = vec![0.0; spec.layout().dimension()];
+    let mean = spec.layout().initial_mean().0;
     match (&spec.strategy, snapshot) {
         (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state)) => {
             Ok(Box::new(CmaEs::restore(mean.len(), settings, spec.seed, state)?))

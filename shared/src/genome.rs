@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::spec::rule::{Gates, RuleSpec};
+use crate::spec::network::NetworkSpec;
+use crate::spec::rule::{ForwardSynapseUpdate, Gates, GenomeScope, RuleSpec};
 
 /// A point of the search space: one f64 per dimension of the layout, untransformed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,13 @@ pub enum Transform {
         /// The x at which the decay is `rate`.
         shift: f64,
     },
+    /// `low + (high - low) / (1 + exp(-x))`: a number between two bounds
+    Bounded {
+        /// Value far below x = 0.
+        low: f64,
+        /// Value far above x = 0.
+        high: f64,
+    },
 }
 
 impl Transform {
@@ -65,6 +73,7 @@ impl Transform {
             Self::Affine { offset, scale } => offset + scale * x,
             Self::Exp { factor, scale } => factor * libm::exp(scale * x),
             Self::Decay { rate, shift } => libm::exp(-rate * libm::exp(x - shift)),
+            Self::Bounded { low, high } => low + (high - low) / (1.0 + libm::exp(-x)),
         }
     }
 }
@@ -81,6 +90,14 @@ pub struct Segment {
     pub shape: Vec<u32>,
     /// From search values to parameters.
     pub transform: Transform,
+    /// Where the search starts, in the search space.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub initial_mean: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Segment {
@@ -100,6 +117,15 @@ impl Segment {
     }
 }
 
+/// What a synapse keeps: nearly all at 0.
+const SYNAPSE_KEEP: Transform = Transform::Decay { rate: 0.05, shift: 1.0 };
+/// The weight of the Hebbian sum: a tenth at 0.
+const SYNAPSE_UPDATE: Transform = Transform::Exp { factor: 0.1, scale: 1.0 };
+/// Oja's own rule at 0. Its sign would not matter.
+const OJA_MULTIPLIER: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
+/// Changes fall to 1/e at a synapse of 1 for x = 0. Its sign would not matter.
+const SATURATION: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
+
 /// Names, shapes and transforms of all parts of a genome, in order and without gaps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,27 +134,74 @@ pub struct GenomeLayout {
 }
 
 impl GenomeLayout {
-    /// The layout of the shared genome of `rule` (science: 4 k^2 numbers and four gates).
-    pub fn of_rule(rule: &RuleSpec) -> Self {
+    /// The layout of the genomes of a rule for these networks.
+    ///
+    /// Always there are four k x k matrices and four gates (one number, or one per state): 4 k^2 + 4 numbers at least.
+    /// Options append segments, so that a layout without them is what it was before they existed. A genome per layer
+    /// puts an axis of the synapse layers before all of these shapes; only `rescale_to` and `initial_synapse_scale` are
+    /// the network's.
+    ///
+    /// # Panics
+    /// If the genome is per layer and the networks have several depths, which [`RuleSpec::validate_for`] refuses.
+    pub fn of_rule(rule: &RuleSpec, network: &NetworkSpec) -> Self {
         let k = u32::from(rule.states);
-        let gate_shape = match rule.gates {
+        let layers = match rule.genome {
+            GenomeScope::Shared => None,
+            GenomeScope::PerLayer => {
+                Some(network.synapse_layers().expect("a genome per layer is for one depth") as u32)
+            }
+        };
+        let state_shape = match rule.gates {
             Gates::Scalar => vec![],
             Gates::PerState => vec![k],
         };
+        let per_layer = |shape: &[u32]| layers.into_iter().chain(shape.iter().copied()).collect::<Vec<_>>();
+        let (matrix, gate) = (per_layer(&[k, k]), per_layer(&state_shape));
         let mut layout = Self { segments: Vec::with_capacity(8) };
         for name in ["forward_transform", "backward_transform", "hebbian_pre", "hebbian_post"] {
-            layout.push(name, vec![k, k], Transform::IDENTITY);
+            layout.push(name, &matrix, Transform::IDENTITY);
         }
-        layout.push("neuron_keep", gate_shape.clone(), Transform::Affine { offset: 1.0, scale: 1.0 });
-        layout.push("neuron_update", gate_shape.clone(), Transform::Exp { factor: 1.0, scale: 0.5 });
-        layout.push("synapse_keep", gate_shape.clone(), Transform::Decay { rate: 0.05, shift: 1.0 });
-        layout.push("synapse_update", gate_shape, Transform::Exp { factor: 0.1, scale: 1.0 });
+        layout.push("neuron_keep", &gate, Transform::Affine { offset: 1.0, scale: 1.0 });
+        layout.push("neuron_update", &gate, Transform::Exp { factor: 1.0, scale: 0.5 });
+        layout.push("synapse_keep", &gate, SYNAPSE_KEEP);
+        layout.push("synapse_update", &gate, SYNAPSE_UPDATE);
+        let multiplier = rule.oja.is_some_and(|oja| oja.multiplier);
+        if multiplier {
+            layout.push("oja_multiplier", &gate, OJA_MULTIPLIER);
+        }
+        if rule.saturation.is_some() {
+            layout.push("saturation", &gate, SATURATION);
+        }
+        if rule.normalisation.is_some_and(|normalisation| normalisation.rescale) {
+            layout.push("rescale_to", &state_shape, Transform::Exp { factor: 1.0, scale: 0.5 });
+        }
+        if rule.evolve_initial_scale {
+            layout.push("initial_synapse_scale", &[], Transform::Bounded { low: 0.0, high: 2.0 });
+        }
+        if rule.forward_synapse_update == ForwardSynapseUpdate::OwnGenome {
+            layout.push("forward_synapse_hebbian_pre", &matrix, Transform::IDENTITY);
+            layout.push("forward_synapse_hebbian_post", &matrix, Transform::IDENTITY);
+            layout.push("forward_synapse_keep", &gate, SYNAPSE_KEEP);
+            layout.push("forward_synapse_update", &gate, SYNAPSE_UPDATE);
+            if multiplier {
+                layout.push("forward_synapse_oja_multiplier", &gate, OJA_MULTIPLIER);
+            }
+            if rule.saturation.is_some() {
+                layout.push("forward_synapse_saturation", &gate, SATURATION);
+            }
+        }
         layout
     }
 
-    fn push(&mut self, name: &str, shape: Vec<u32>, transform: Transform) {
-        let start = self.dimension() as u32;
-        self.segments.push(Segment { name: name.to_owned(), start, shape, transform });
+    fn push(&mut self, name: &str, shape: &[u32], transform: Transform) {
+        let (name, start, shape) = (name.to_owned(), self.dimension() as u32, shape.to_vec());
+        self.segments.push(Segment { name, start, shape, transform, initial_mean: 0.0 });
+    }
+
+    /// Where a search starts: each segment's initial mean for all of its values.
+    pub fn initial_mean(&self) -> Genome {
+        let of_segment = |segment: &Segment| std::iter::repeat_n(segment.initial_mean, segment.len());
+        Genome(self.segments.iter().flat_map(of_segment).collect())
     }
 
     /// The segments in order.
@@ -165,9 +238,96 @@ impl GenomeLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::rule::{Normalisation, Oja, Saturation};
 
     fn layout(states: u8, gates: Gates) -> GenomeLayout {
-        GenomeLayout::of_rule(&RuleSpec { states, gates, ..RuleSpec::default() })
+        of_rule(&RuleSpec { states, gates, ..RuleSpec::default() })
+    }
+
+    fn of_rule(rule: &RuleSpec) -> GenomeLayout {
+        GenomeLayout::of_rule(rule, &NetworkSpec::default())
+    }
+
+    /// Names and shapes of a rule with every option for networks of three layers of synapses.
+    fn everything(genome: GenomeScope, gates: Gates) -> Vec<(String, Vec<u32>)> {
+        let rule = RuleSpec {
+            states: 3,
+            gates,
+            genome,
+            normalisation: Some(Normalisation { stored: true, rescale: true, ..Normalisation::default() }),
+            oja: Some(Oja { multiplier: true, ..Oja::default() }),
+            saturation: Some(Saturation::default()),
+            forward_synapse_update: ForwardSynapseUpdate::OwnGenome,
+            evolve_initial_scale: true,
+            ..RuleSpec::default()
+        };
+        let network = NetworkSpec { hidden: vec![4, 5], ..NetworkSpec::default() };
+        let layout = GenomeLayout::of_rule(&rule, &network);
+        layout.segments().iter().map(|segment| (segment.name.clone(), segment.shape.clone())).collect()
+    }
+
+    #[test]
+    fn options_append_segments_and_a_genome_per_layer_gives_them_an_axis() {
+        let check = |genome, gates, matrix: &[u32], gate: &[u32], state: &[u32]| {
+            let segments = everything(genome, gates);
+            let names: Vec<&str> = segments.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(
+                names[8..],
+                [
+                    "oja_multiplier",
+                    "saturation",
+                    "rescale_to",
+                    "initial_synapse_scale",
+                    "forward_synapse_hebbian_pre",
+                    "forward_synapse_hebbian_post",
+                    "forward_synapse_keep",
+                    "forward_synapse_update",
+                    "forward_synapse_oja_multiplier",
+                    "forward_synapse_saturation",
+                ]
+            );
+            for (name, shape) in &segments {
+                let expected = match name.as_str() {
+                    "rescale_to" => state,
+                    "initial_synapse_scale" => &[],
+                    name if name.contains("transform") || name.contains("hebbian") => matrix,
+                    _ => gate,
+                };
+                assert_eq!(shape, expected, "{name}");
+            }
+        };
+        check(GenomeScope::Shared, Gates::Scalar, &[3, 3], &[], &[]);
+        check(GenomeScope::Shared, Gates::PerState, &[3, 3], &[3], &[3]);
+        check(GenomeScope::PerLayer, Gates::Scalar, &[3, 3, 3], &[3], &[]);
+        check(GenomeScope::PerLayer, Gates::PerState, &[3, 3, 3], &[3, 3], &[3]);
+    }
+
+    /// A genome file holds its layout, and programs compare layouts by their digests.
+    #[test]
+    fn the_layout_of_the_first_rules_is_as_it_was() {
+        assert_eq!(
+            layout(4, Gates::Scalar).digest().to_string(),
+            "2236f8d9e4fb1e572ad5b3c1b46c9ae960b4930e9fdc3c2b320e7137ac064f59"
+        );
+        assert_eq!(
+            layout(2, Gates::PerState).digest().to_string(),
+            "57348df78203da0984ab5123e9967e3ac64476a3cbaa45a4e71a2afec8763abf"
+        );
+    }
+
+    #[test]
+    fn the_search_starts_at_the_initial_mean_and_bounds_hold() {
+        let rule = RuleSpec { evolve_initial_scale: true, ..RuleSpec::default() };
+        let mut layout = of_rule(&rule);
+        assert_eq!(layout.initial_mean(), Genome(vec![0.0; 69]));
+        let at = |x: f64| Transform::Bounded { low: 0.0, high: 2.0 }.apply(x);
+        assert_eq!(layout.parameters("initial_synapse_scale", &layout.initial_mean()), Some(vec![1.0]));
+        assert!(at(-800.0) >= 0.0 && at(-3.0) < at(3.0) && at(800.0) <= 2.0);
+        layout.segments[1].initial_mean = -0.5;
+        let mean = layout.initial_mean();
+        assert_eq!((mean.0[15], mean.0[16], mean.0[31], mean.0[32]), (0.0, -0.5, -0.5, 0.0));
+        let back: GenomeLayout = serde_json::from_str(&serde_json::to_string(&layout).unwrap()).unwrap();
+        assert_eq!(back, layout);
     }
 
     #[test]

@@ -67,6 +67,61 @@ pub struct RuleLearning {
     pub tasks: TaskSpec,
 }
 
+impl RuleLearning {
+    /// Checks every field and every limit of memory, naming the field.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        self.rule.validate()?;
+        self.network.validate()?;
+        self.rule.validate_for(&self.network)?;
+        self.tasks.validate()?;
+        let numbers = self.network_numbers();
+        if numbers > NETWORK_NUMBERS_MAX {
+            return Err(SpecError::field(
+                "network.hidden",
+                format!(
+                    "a network with its batch would hold {numbers:.1e} numbers; at most {NETWORK_NUMBERS_MAX:.1e} are \
+                     allowed (fewer neurons or states, or a smaller batch or query)"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Neurons of every layer, for each task family's networks.
+    fn layer_sizes(&self) -> impl Iterator<Item = Vec<usize>> {
+        let families = self.tasks.families.iter();
+        families.map(|family| self.network.layer_sizes(family.inputs(), family.outputs()))
+    }
+
+    /// The most numbers that a network holds at a time: synapses, the states of a batch, and scratch memory.
+    pub fn network_numbers(&self) -> f64 {
+        let rule = &self.rule;
+        let k = f64::from(rule.states);
+        let batch = f64::from(self.tasks.batch_size.max(self.tasks.query_size));
+        let of_sizes = |sizes: Vec<usize>| {
+            let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
+            let widest = sizes.iter().max().map_or(0.0, |&neurons| neurons as f64);
+            let synapses = 2.0 * NetworkSpec::synapses_of(&sizes);
+            let copies = if rule.normalisation.is_some() { 2.0 } else { 1.0 };
+            let within = if rule.needs_synapses_within_layers() { within(&sizes) } else { 0.0 };
+            // One state's sums are scratch, and a layer's states under five transforms.
+            let of_synapses = (k * copies + 1.0) * synapses + (k + 1.0) * within;
+            let layers = if rule.forward_activations_in_synapse_update { 2.0 } else { 1.0 };
+            of_synapses + k * batch * ((layers + 1.0) * neurons + 6.0 * widest)
+        };
+        self.layer_sizes().map(of_sizes).fold(0.0, f64::max)
+    }
+}
+
+/// Synapses of one state within the two neuron layers of each synapse layer, the bias included.
+fn within(sizes: &[usize]) -> f64 {
+    sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0).powi(2) + (pair[1] as f64).powi(2)).sum()
+}
+
+/// The most numbers of a network with all its memory ([`RuleLearning::network_numbers`]): 1 GiB of them in f32. Buffers
+/// grow by doubling, so a thread may hold twice that for a moment.
+pub const NETWORK_NUMBERS_MAX: f64 = 268_435_456.0;
+
 /// Whether workers with other bits may join a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -179,9 +234,7 @@ impl RunSpec {
             return Err(SpecError::field("name", "must be 1 to 64 characters of a-z, 0-9, `-`, `_` and `.`"));
         }
         let Problem::RuleLearning(problem) = &self.problem;
-        problem.rule.validate()?;
-        problem.network.validate()?;
-        problem.tasks.validate()?;
+        problem.validate()?;
         self.evaluation.validate()?;
         self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
@@ -212,10 +265,12 @@ impl RunSpec {
     fn episode_flops(&self) -> f64 {
         let Problem::RuleLearning(problem) = &self.problem;
         let synapses = problem
-            .tasks
-            .families
-            .iter()
-            .map(|family| problem.network.synapses(family.inputs(), family.outputs()))
+            .layer_sizes()
+            .map(|sizes| {
+                let both = NetworkSpec::synapses_of(&sizes);
+                // Of four products over the batch, those within layers take two.
+                both + if problem.rule.needs_synapses_within_layers() { within(&sizes) / 2.0 } else { 0.0 }
+            })
             .fold(0.0, f64::max);
         let states = f64::from(problem.rule.states);
         let batch = f64::from(problem.tasks.batch_size);
@@ -225,7 +280,7 @@ impl RunSpec {
     /// The layout of the run's genomes.
     pub fn layout(&self) -> GenomeLayout {
         let Problem::RuleLearning(problem) = &self.problem;
-        GenomeLayout::of_rule(&problem.rule)
+        GenomeLayout::of_rule(&problem.rule, &problem.network)
     }
 
     /// Tasks in each block of a generation.

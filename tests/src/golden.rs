@@ -2,14 +2,18 @@
 //!
 //! The format (`blur-golden-1`) holds the options, the raw parameters of an update rule, initial synapses, some steps
 //! and, after each, everything that the definition says. Layers are `[example, neuron, state]`, forward synapses
-//! `[n + 1, m, state]`, backward synapses `[m, n + 1, state]`.
+//! `[n + 1, m, state]`, backward synapses `[m, n + 1, state]`, full matrices `[n + 1 + m, n + 1 + m, state]`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
+    Oja, RuleSpec, Saturation, StateActivations,
 };
-use hebbian_worker::network::{BackwardBlock, BackwardPass, Network, Plan, Real, UpdateRule};
+use hebbian_worker::network::{
+    BackwardBlock, BackwardPass, Network, Plan, Real, SynapseRule, UpdateRule, WithinBlocks,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -51,8 +55,7 @@ struct Vector {
 struct InitialSynapses {
     forward: Vec<Tensor>,
     backward: Vec<Tensor>,
-    #[serde(rename = "full")]
-    _full: Vec<Tensor>,
+    full: Vec<Tensor>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,7 +64,7 @@ struct Step {
     input: Tensor,
     target: Tensor,
     #[serde(rename = "step")]
-    _index: Option<u64>,
+    index: Option<u64>,
     backward_pass_neurons: bool,
     backward_pass_synapses: bool,
     expected: Expected,
@@ -74,6 +77,7 @@ struct Expected {
     layers: Vec<Tensor>,
     forward_synapses: Vec<Tensor>,
     backward_synapses: Vec<Tensor>,
+    full_synapses: Option<Vec<Tensor>>,
     prediction: Option<Tensor>,
     l2_score: Option<f64>,
 }
@@ -113,10 +117,10 @@ pub fn run<T: Real>(text: &str, coverage: Coverage, tolerance: Tolerance) -> Res
     let vector: Vector = serde_json::from_str(text).map_err(|error| format!("is not a vector: {error}"))?;
     vector.validate()?;
     let options = rule_spec(&vector)?;
-    let rule = update_rule::<T>(&vector)?;
+    let rule = update_rule::<T>(&vector, &options)?;
     let plan = match coverage {
-        Coverage::Full => Plan::full(&vector.updatable),
-        Coverage::Lean => Plan::lean(&vector.updatable),
+        Coverage::Full => Plan::full(&options, vector.layer_sizes.len()),
+        Coverage::Lean => Plan::lean(&options, vector.layer_sizes.len()),
     };
     let mut runner = Runner {
         network: Network::with_plan(&options, &vector.layer_sizes, vector.batch_size, plan),
@@ -164,7 +168,6 @@ impl Vector {
             |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("{}: {what}", self.id)) };
         require(self.format == "blur-golden-1", "format is not blur-golden-1")?;
         require(self.expected_dtype == "float64", "expected_dtype is not float64")?;
-        require(!self.needs_full_synapse_matrix, "full synapse matrices are not supported")?;
         require((1..=16).contains(&self.num_states), "num_states must be 1 to 16")?;
         require(
             self.layer_sizes.len() >= 2 && !self.layer_sizes.contains(&0),
@@ -192,9 +195,17 @@ impl Vector {
                     .zip(self.layer_sizes.windows(2))
                     .all(|(tensor, pair)| tensor.is(&[pair[1], pair[0] + 1, k]))
         };
+        let full = |tensors: &[Tensor]| {
+            tensors.len() + 1 == self.layer_sizes.len()
+                && tensors.iter().zip(self.layer_sizes.windows(2)).all(|(tensor, pair)| {
+                    let side = pair[0] + 1 + pair[1];
+                    tensor.is(&[side, side, k])
+                })
+        };
         let (first, last) = (self.layer_sizes[0], self.layer_sizes[self.layer_sizes.len() - 1]);
         require(forward(&self.initial_synapses.forward), "initial_synapses.forward has another shape")?;
         require(backward(&self.initial_synapses.backward), "initial_synapses.backward has another shape")?;
+        require(full(&self.initial_synapses.full), "initial_synapses.full has another shape")?;
         for step in self.steps.iter().chain([&self.validation]) {
             let expected = &step.expected;
             require(step.input.is(&[b, first]) && step.target.is(&[b, last]), "a batch has another shape")?;
@@ -206,7 +217,16 @@ impl Vector {
                 forward(&expected.forward_synapses) && backward(&expected.backward_synapses),
                 "expected synapses have another shape",
             )?;
+            require(
+                expected.full_synapses.as_deref().is_none_or(full),
+                "expected.full_synapses has another shape",
+            )?;
         }
+        require(
+            !self.needs_full_synapse_matrix
+                || self.steps.iter().all(|step| step.expected.full_synapses.is_some()),
+            "expected.full_synapses is missing",
+        )?;
         let validation = &self.validation;
         require(
             !validation.backward_pass_neurons && !validation.backward_pass_synapses,
@@ -245,23 +265,17 @@ impl Tensor {
     }
 }
 
-/// The options of a vector; whatever is not known or not built is refused.
+/// The options of a vector; whatever is not known is refused.
 fn rule_spec(vector: &Vector) -> Result<RuleSpec, String> {
-    const OFF: [&str; 7] = [
-        "synapse_normalization",
-        "oja",
-        "saturation_type",
-        "per_layer_genome",
-        "forward_synapse_update",
-        "use_forward_activations_for_synapse_update",
-        "supervised_every",
-    ];
+    let has_own = vector.genome.keys().any(|name| name.starts_with("forward_synapse/"));
     let mut spec = RuleSpec {
         states: vector.num_states as u8,
         gates: Gates::PerState,
         hebbian: Hebbian::Sum,
+        updatable: Some(vector.updatable.clone()),
         ..RuleSpec::default()
     };
+    let epsilon = vector.spec.get("saturation_eps").and_then(Value::as_f64);
     let required = [
         "forward_activation",
         "backward_activation",
@@ -287,6 +301,8 @@ fn rule_spec(vector: &Vector) -> Result<RuleSpec, String> {
                 spec.backward_update = match value.as_str() {
                     Some("additive") => BackwardUpdate::Additive,
                     Some("multiplicative_second_state") => BackwardUpdate::MultiplicativeSecondState,
+                    Some("multiplicative") => BackwardUpdate::Multiplicative,
+                    Some("none") => BackwardUpdate::None,
                     _ => return Err(refuse()),
                 }
             }
@@ -303,16 +319,81 @@ fn rule_spec(vector: &Vector) -> Result<RuleSpec, String> {
             "zero_out_neurons" => spec.zero_out_neurons = value.as_bool().ok_or_else(refuse)?,
             "symmetric_in_out_synapses" => spec.symmetric_synapses = value.as_bool().ok_or_else(refuse)?,
             "symmetric_states_synapses" => spec.symmetric_states = value.as_bool().ok_or_else(refuse)?,
-            // Only a saturation that is refused below would use it.
+            "synapse_normalization" => spec.normalisation = normalisation(value).ok_or_else(refuse)?,
+            "oja" => spec.oja = oja(value).ok_or_else(refuse)?,
+            "saturation_type" => {
+                spec.saturation = match value.as_str() {
+                    Some("exp_update") => {
+                        Some(Saturation { epsilon: epsilon.ok_or("spec.saturation_eps must be a number")? })
+                    }
+                    // These two words mean what null means: no saturation.
+                    Some("disabled" | "normalization") => None,
+                    _ if value.is_null() => None,
+                    _ => return Err(refuse()),
+                }
+            }
+            // Read with the type.
             "saturation_eps" if value.is_null() || value.is_number() => {}
-            // These two words mean what null means: no saturation.
-            "saturation_type" if matches!(value.as_str(), Some("disabled" | "normalization")) => {}
-            name if OFF.contains(&name) && (value.is_null() || value == &Value::Bool(false)) => {}
+            "per_layer_genome" => {
+                if value.as_bool().ok_or_else(refuse)? {
+                    spec.genome = GenomeScope::PerLayer;
+                }
+            }
+            "forward_synapse_update" => {
+                spec.forward_synapse_update = match (value.as_bool().ok_or_else(refuse)?, has_own) {
+                    (false, _) => ForwardSynapseUpdate::Off,
+                    (true, false) => ForwardSynapseUpdate::SharedGenome,
+                    (true, true) => ForwardSynapseUpdate::OwnGenome,
+                }
+            }
+            "use_forward_activations_for_synapse_update" => {
+                spec.forward_activations_in_synapse_update = value.as_bool().ok_or_else(refuse)?;
+            }
+            "supervised_every" if value.is_null() => {}
+            "supervised_every" => {
+                let every = value.as_u64().and_then(|every| u32::try_from(every).ok());
+                spec.supervised_every = every.ok_or_else(refuse)?;
+            }
             _ => return Err(refuse()),
         }
     }
     spec.validate().map_err(|error| error.to_string())?;
     Ok(spec)
+}
+
+/// The flag of that name of an object.
+fn flag(value: &Value, name: &str) -> Option<bool> {
+    value.get(name)?.as_bool()
+}
+
+/// `None` if the value is none of the format; normalisation that normalises nothing is none.
+#[allow(clippy::option_option, reason = "a value may be wrong, or say that there is none")]
+fn normalisation(value: &Value) -> Option<Option<Normalisation>> {
+    if value.is_null() {
+        return Some(None);
+    }
+    let normalisation = Normalisation {
+        stored: flag(value, "normalize_synapses")?,
+        in_activations: flag(value, "normalize_in_activations")?,
+        rescale: flag(value, "rescale")?,
+    };
+    let known = value.as_object()?.len() == 3;
+    known.then_some((normalisation.stored || normalisation.in_activations).then_some(normalisation))
+}
+
+/// `None` if the value is none of the format. The term is there wherever the object is, whatever `use_ojas_rule` says.
+#[allow(clippy::option_option, reason = "a value may be wrong, or say that there is none")]
+fn oja(value: &Value) -> Option<Option<Oja>> {
+    if value.is_null() {
+        return Some(None);
+    }
+    flag(value, "use_ojas_rule")?;
+    let oja = Oja {
+        scale: value.get("extra_multiplier")?.as_f64()?,
+        multiplier: flag(value, "use_multiplier")?,
+        synapse_weights: flag(value, "use_synapse_weights")?,
+    };
+    (value.as_object()?.len() == 4).then_some(Some(oja))
 }
 
 fn activations(value: &Value) -> Option<StateActivations> {
@@ -326,58 +407,114 @@ fn activations(value: &Value) -> Option<StateActivations> {
     }
 }
 
-fn update_rule<T: Real>(vector: &Vector) -> Result<UpdateRule<T>, String> {
-    const NAMES: [&str; 10] = [
-        "neuron/transform",
-        "neuron/keep",
-        "neuron/update",
-        "synapse/transform/pre",
-        "synapse/transform/post",
-        "synapse/keep",
-        "synapse/update",
-        // Without Oja's term, saturation and normalisation, the definition does not use these.
-        "synapse/transform/ojas_multiplier",
-        "synapse/saturation",
-        "synapse/rescale_to",
+fn update_rule<T: Real>(vector: &Vector, options: &RuleSpec) -> Result<UpdateRule<T>, String> {
+    let names = |part: &str, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("{part}/{name}")).collect()
+    };
+    let of_synapses = [
+        "transform/pre",
+        "transform/post",
+        "transform/ojas_multiplier",
+        "keep",
+        "update",
+        "saturation",
+        "rescale_to",
     ];
-    let k = vector.num_states;
-    if let Some(name) = vector.genome.keys().find(|name| !NAMES.contains(&name.as_str())) {
+    let mut known = names("neuron", &["transform", "keep", "update"]);
+    known.extend(names("synapse", &of_synapses));
+    known.extend(names("forward_synapse", &of_synapses));
+    if let Some(name) = vector.genome.keys().find(|name| !known.contains(name)) {
         return Err(format!("genome.{name} is not supported"));
     }
-    let tensor = |name: &str| vector.genome.get(name).ok_or_else(|| format!("genome.{name} is missing"));
-    let matrix = |name: &str, side: usize| -> Result<Vec<T>, String> {
-        let tensor = tensor(name)?;
-        if tensor.is(&[side, side]) {
-            Ok(tensor.to())
-        } else {
-            Err(format!("genome.{name} has another shape"))
-        }
+    let layers = match options.genome {
+        GenomeScope::Shared => None,
+        GenomeScope::PerLayer => Some(vector.layer_sizes.len() - 1),
     };
-    let gate = |name: &str| -> Result<Vec<T>, String> {
-        let tensor = tensor(name)?;
-        if tensor.is(&[]) {
-            Ok(vec![T::from_f64(tensor.data[0]); k])
-        } else if tensor.is(&[k]) {
-            Ok(tensor.to())
-        } else {
-            Err(format!("genome.{name} has another shape"))
-        }
-    };
-    let both = matrix("neuron/transform", 2 * k)?;
+    let genome = Genome { vector, layers, states: vector.num_states };
+    let k = vector.num_states;
+    let sets = layers.unwrap_or(1);
+    let both: Vec<T> = genome.matrix("neuron/transform", 2 * k)?;
     let block = |row: usize, column: usize| -> Vec<T> {
-        (0..k * k).map(|index| both[(row + index / k) * 2 * k + column + index % k]).collect()
+        (0..sets * k * k)
+            .map(|index| {
+                let (set, index) = (index / (k * k), index % (k * k));
+                both[set * 4 * k * k + (row + index / k) * 2 * k + column + index % k]
+            })
+            .collect()
+    };
+    let synapse = |part: &str, oja: Option<Oja>| -> Result<SynapseRule<T>, String> {
+        let of = |name: &str| genome.gate(&format!("{part}/{name}"), layers);
+        let ones = || vec![T::ONE; sets * k];
+        Ok(SynapseRule {
+            hebbian_pre: genome.matrix(&format!("{part}/transform/pre"), k)?,
+            hebbian_post: genome.matrix(&format!("{part}/transform/post"), k)?,
+            keep: of("keep")?,
+            update: of("update")?,
+            oja_multiplier: if oja.is_some_and(|oja| oja.multiplier) {
+                of("transform/ojas_multiplier")?
+            } else {
+                ones()
+            },
+            saturation: if options.saturation.is_some() { of("saturation")? } else { ones() },
+        })
     };
     Ok(UpdateRule {
         states: k,
+        layers: sets,
         forward_transform: block(0, k),
         backward_transform: block(k, 0),
-        hebbian_pre: matrix("synapse/transform/pre", k)?,
-        hebbian_post: matrix("synapse/transform/post", k)?,
-        neuron_keep: gate("neuron/keep")?,
-        neuron_update: gate("neuron/update")?,
-        synapse_keep: gate("synapse/keep")?,
-        synapse_update: gate("synapse/update")?,
+        neuron_keep: genome.gate("neuron/keep", layers)?,
+        neuron_update: genome.gate("neuron/update", layers)?,
+        synapse: synapse("synapse", options.oja)?,
+        forward_synapse: match options.forward_synapse_update {
+            ForwardSynapseUpdate::OwnGenome => Some(synapse("forward_synapse", options.oja)?),
+            ForwardSynapseUpdate::Off | ForwardSynapseUpdate::SharedGenome => None,
+        },
+        rescale_to: if options.normalisation.is_some_and(|normalisation| normalisation.rescale) {
+            genome.gate("synapse/rescale_to", None)?
+        } else {
+            vec![T::ONE; k]
+        },
+        initial_synapse_scale: 1.0,
     })
+}
+
+/// The tensors of a genome, shared or with an axis of layers.
+struct Genome<'a> {
+    vector: &'a Vector,
+    layers: Option<usize>,
+    states: usize,
+}
+
+impl Genome<'_> {
+    fn tensor(&self, name: &str) -> Result<&Tensor, String> {
+        self.vector.genome.get(name).ok_or_else(|| format!("genome.{name} is missing"))
+    }
+
+    /// `[layers, side, side]`
+    fn matrix<T: Real>(&self, name: &str, side: usize) -> Result<Vec<T>, String> {
+        let tensor = self.tensor(name)?;
+        let shape: Vec<usize> = self.layers.into_iter().chain([side, side]).collect();
+        if tensor.is(&shape) { Ok(tensor.to()) } else { Err(format!("genome.{name} has another shape")) }
+    }
+
+    /// `[layers, k]`, from one number, or one for each of `layers` or states, or for both.
+    fn gate<T: Real>(&self, name: &str, layers: Option<usize>) -> Result<Vec<T>, String> {
+        let (tensor, k) = (self.tensor(name)?, self.states);
+        let sets = layers.unwrap_or(1);
+        let whole: Vec<usize> = layers.into_iter().chain([k]).collect();
+        let repeat = if tensor.is(&[]) {
+            sets * k
+        } else if tensor.is(&whole) {
+            1
+        } else if layers.is_some() && tensor.is(&[sets]) {
+            k
+        } else {
+            return Err(format!("genome.{name} has another shape"));
+        };
+        let values = tensor.to::<T>().into_iter();
+        Ok(values.flat_map(|value| std::iter::repeat_n(value, repeat)).collect())
+    }
 }
 
 /// A network on its way through a vector.
@@ -401,9 +538,28 @@ impl<T: Real> Runner<'_, T> {
                 if let Some(backward) = self.network.backward_synapses_mut(layer, state) {
                     backward.copy_from_slice(&state_of(&initial.backward[layer]));
                 }
+                let (inputs, outputs) = self.diagonal_blocks(layer);
+                let block = |within: &Range<usize>| -> Vec<T> {
+                    let full = state_of(&initial.full[layer]);
+                    let cells =
+                        within.clone().flat_map(|row| within.clone().map(move |column| (row, column)));
+                    cells.map(|(row, column)| full[row * outputs.end + column]).collect()
+                };
+                if let Some(within) = self.network.synapses_within_inputs_mut(layer, state) {
+                    within.copy_from_slice(&block(&inputs));
+                }
+                if let Some(within) = self.network.synapses_within_outputs_mut(layer, state) {
+                    within.copy_from_slice(&block(&outputs));
+                }
             }
         }
         if self.network.is_finite() { Ok(()) } else { Err("initial synapses are not finite".to_owned()) }
+    }
+
+    /// Where the inputs with their bias, and the outputs, stand in a layer's full matrix.
+    fn diagonal_blocks(&self, layer: usize) -> (Range<usize>, Range<usize>) {
+        let inputs = self.vector.layer_sizes[layer] + 1;
+        (0..inputs, inputs..inputs + self.vector.layer_sizes[layer + 1])
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -411,7 +567,9 @@ impl<T: Real> Runner<'_, T> {
         self.compare_layers("layers_after_forward", &step.expected.layers_after_forward)?;
         let pass =
             BackwardPass { neurons: step.backward_pass_neurons, synapses: step.backward_pass_synapses };
-        self.network.backward(&self.rule, &step.target.to::<T>(), pass);
+        if step.index.is_none_or(|index| self.network.is_supervised(index)) {
+            self.network.backward(&self.rule, &step.target.to::<T>(), pass);
+        }
         self.compare_layers("layers", &step.expected.layers)?;
         self.compare_synapses(&step.expected)
     }
@@ -455,6 +613,37 @@ impl<T: Real> Runner<'_, T> {
                     .ok_or_else(|| format!("{what} is absent although the plan keeps it"))?[index / k];
                 self.tolerance.check(&what, index, found.to_f64(), value)?;
             }
+        }
+        for (layer, tensor) in expected.full_synapses.iter().flatten().enumerate() {
+            self.compare_within(layer, tensor)?;
+        }
+        Ok(())
+    }
+
+    /// The diagonal blocks of a layer's full matrix, as far as the plan keeps them.
+    fn compare_within(&self, layer: usize, full: &Tensor) -> Result<(), String> {
+        let (k, (inputs, outputs)) = (self.vector.num_states, self.diagonal_blocks(layer));
+        let WithinBlocks { inputs: has_inputs, outputs: has_outputs } =
+            self.network.plan().within_blocks(layer);
+        let has_bias = self.network.plan().backward_block(layer) == BackwardBlock::Whole;
+        for (index, &value) in full.data.iter().enumerate() {
+            let (state, cell) = (index % k, index / k);
+            let (row, column) = (cell / outputs.end, cell % outputs.end);
+            let (block, start, side) = if has_inputs
+                && inputs.contains(&row)
+                && inputs.contains(&column)
+                && (has_bias || column + 1 < inputs.end)
+            {
+                (self.network.synapses_within_inputs(layer, state), 0, inputs.len())
+            } else if has_outputs && outputs.contains(&row) && outputs.contains(&column) {
+                (self.network.synapses_within_outputs(layer, state), outputs.start, outputs.len())
+            } else {
+                continue;
+            };
+            let what = format!("full_synapses[{layer}]");
+            let found = block.ok_or_else(|| format!("{what} is absent although the plan keeps it"))?
+                [(row - start) * side + column - start];
+            self.tolerance.check(&what, index, found.to_f64(), value)?;
         }
         Ok(())
     }

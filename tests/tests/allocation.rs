@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::network::InitialSynapses;
+use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_worker::network::{Network, UpdateRule};
 
@@ -35,7 +35,7 @@ static COUNTING: Counting = Counting;
 /// Allocations of a second episode: draw, updates and predictions.
 fn check(layers: &[usize], states: u8, batch: usize) -> usize {
     let options = RuleSpec { states, ..RuleSpec::default() };
-    let layout = GenomeLayout::of_rule(&options);
+    let layout = GenomeLayout::of_rule(&options, &NetworkSpec::default());
     let rule = UpdateRule::<f32>::from_genome(&layout, &Genome(vec![0.1; layout.dimension()])).unwrap();
     let (inputs, outputs) = (layers[0], layers[layers.len() - 1]);
     let (input, target) = (vec![0.5; batch * inputs], vec![0.5; batch * outputs]);

@@ -137,8 +137,7 @@ pub fn check(
 
 /// Refuses a rule that could not have come from a run, or whose batches do not fit into memory.
 fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), ComparisonError> {
-    let parts = [rule.rule.validate(), rule.network.validate(), rule.tasks.validate()];
-    if let Some(error) = parts.into_iter().find_map(Result::err) {
+    if let Err(error) = rule.validate() {
         return Err(ComparisonError::Setting { field: "rule", problem: error.to_string() });
     }
     let updates = u64::from(settings.updates.last().copied().unwrap_or(0));
@@ -158,7 +157,7 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
 
 /// The rule that the genome stands for.
 fn update_rule(rule: &RuleLearning, genome: &Genome) -> Result<UpdateRule<f32>, ComparisonError> {
-    let layout = GenomeLayout::of_rule(&rule.rule);
+    let layout = GenomeLayout::of_rule(&rule.rule, &rule.network);
     UpdateRule::from_genome(&layout, genome)
         .ok_or(ComparisonError::Genome { found: genome.0.len(), expected: layout.dimension() })
 }

@@ -92,7 +92,7 @@ impl EpisodeRunner {
         let (task, network, prediction) =
             space.prepare(problem, family, &**distribution, seed).map_err(|error| error.to_string())?;
         network.reset();
-        network.initialise_synapses(&problem.network.initial_synapses, seed);
+        network.initialise_synapses(&rule.initial_synapses(problem.network.initial_synapses), seed);
         let sizes = task.sizes();
         let updates = self.spec.evaluation.updates(key.generation.0);
         let (mut total, mut weights) = (0.0, 0.0);

@@ -12,14 +12,15 @@ use hebbian_shared::spec::RunSpec;
 use crate::episode::{EpisodeRunner, Workspace};
 use crate::interrupt::Interrupt;
 
-/// The canonical runs: small and large matrices, all activations, feedbacks, backward updates, objectives and task
-/// families with arithmetic of their own. Changing one changes every worker's fingerprint.
-const SPECS: [&str; 5] = [
+/// The canonical runs: small and large matrices, all activations, feedbacks, backward updates, objectives, and
+/// task families and options with arithmetic of their own. Changing one changes every worker's fingerprint.
+const SPECS: [&str; 6] = [
     include_str!("fingerprint/plane.toml"),
     include_str!("fingerprint/digits.toml"),
     include_str!("fingerprint/wide.toml"),
     include_str!("fingerprint/activations.toml"),
     include_str!("fingerprint/derivatives.toml"),
+    include_str!("fingerprint/options.toml"),
 ];
 
 /// The digest of the bits of canonical episodes on this machine. Workers of equal fingerprints may share a run whose
@@ -117,6 +118,9 @@ mod tests {
             "softmax-difference",
             "additive",
             "multiplicative-second-state",
+            "normalisation",
+            "oja",
+            "saturation",
             "squared-error",
             "logistic",
         ] {

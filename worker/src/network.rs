@@ -6,7 +6,8 @@
 //! backpropagation is one rule of this family.
 //!
 //! Where to find what: `update_rule` the evolved numbers; `contraction` the products and their kernels; `neuron` and
-//! `synapse` the states; `activation`, `feedback`, `initialise` one option each; `plan` what need not be computed.
+//! `synapse` the states; `activation`, `feedback`, `initialise`, `normalisation`, `oja`, `saturation` one option each;
+//! `plan` what need not be computed.
 
 #![allow(
     clippy::inline_always,
@@ -15,30 +16,37 @@
 #![allow(clippy::needless_range_loop, reason = "iterators are not always inlined into a kernel, ranges are")]
 
 mod activation;
+pub mod backpropagation;
 mod contraction;
 mod dispatch;
 mod feedback;
 mod initialise;
 mod neuron;
+mod normalisation;
+mod oja;
 mod plan;
 mod real;
+mod saturation;
 mod synapse;
 mod update_rule;
 
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::InitialSynapses;
-use hebbian_shared::spec::rule::{Activation, BackwardUpdate, Hebbian, RuleSpec, StateActivations};
+use hebbian_shared::spec::rule::{
+    Activation, BackwardUpdate, ForwardSynapseUpdate, Hebbian, Normalisation, RuleSpec, StateActivations,
+};
 use pulp::{Arch, Simd};
 
 use activation::activate;
 use contraction::{Operand, Orientation, mix, propagate};
 use dispatch::dispatch;
 use neuron::{Layer, transpose};
-use synapse::{HebbianOperands, SynapseUpdate, Synapses};
+use synapse::{HebbianOperands, SynapseScratch, SynapseUpdate, Synapses};
+use update_rule::SynapseParameters;
 
-pub use plan::{BackwardBlock, Plan};
+pub use plan::{BackwardBlock, Plan, WithinBlocks};
 pub use real::Real;
-pub use update_rule::UpdateRule;
+pub use update_rule::{SynapseRule, UpdateRule};
 
 /// Examples that a prediction takes through the network at a time, so that they stay in the cache.
 const PREDICTION_TILE: usize = 128;
@@ -67,6 +75,12 @@ pub struct Network<T> {
     activations: Activations,
     layers: Vec<Layer<T>>,
     synapses: Vec<Synapses<T>>,
+    /// Normalised copies of the synapses, as passes use them; none without normalisation.
+    normalised: Vec<Synapses<T>>,
+    /// Layers as the forward pass left them; none unless the synapse update reads them.
+    forward_layers: Vec<Layer<T>>,
+    /// Updates since the network was new.
+    updates: u64,
     scratch: Scratch<T>,
 }
 
@@ -96,8 +110,10 @@ struct Scratch<T> {
     above: [Vec<T>; 2],
     /// Targets, `[neuron, example]`.
     target: Vec<T>,
-    /// One state's sums of a synapse layer, and those of its backward block.
-    sums: [Vec<T>; 2],
+    /// Of a synapse update.
+    synapse: SynapseScratch<T>,
+    /// One state's norms.
+    norms: Vec<T>,
     /// Layers of a prediction.
     prediction: Vec<Layer<T>>,
 }
@@ -111,8 +127,7 @@ fn take<T: Real>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
 }
 
 impl<T: Real> Network<T> {
-    /// A network of the usual kind that computes only what is read: neurons of all layers but the input are updated.
-    /// Synapses are zero; [`Network::initialise_synapses`] comes next.
+    /// A network that computes only what is read. Synapses are zero; [`Network::initialise_synapses`] comes next.
     ///
     /// `layer_sizes` are the neurons of each layer from input to output (at least two layers, none empty);
     /// `batch_max` is the largest batch that memory is reserved for, larger ones allocate.
@@ -120,7 +135,7 @@ impl<T: Real> Network<T> {
     /// # Panics
     /// See [`Network::with_plan`].
     pub fn new(options: &RuleSpec, layer_sizes: &[usize], batch_max: usize) -> Self {
-        let plan = Plan::lean(&Plan::usually_updatable(layer_sizes.len()));
+        let plan = Plan::lean(options, layer_sizes.len());
         Self::with_plan(options, layer_sizes, batch_max, plan)
     }
 
@@ -143,8 +158,21 @@ impl<T: Real> Network<T> {
         let synapses = layer_sizes
             .windows(2)
             .enumerate()
-            .map(|(layer, pair)| Synapses::new(pair[0], pair[1], states, plan.backward_block(layer)))
+            .map(|(layer, pair)| {
+                let (backward, within) = (plan.backward_block(layer), plan.within_blocks(layer));
+                Synapses::new(pair[0], pair[1], states, backward, within)
+            })
             .collect();
+        let normalised = |Normalisation { in_activations, .. }| {
+            let copy = |(layer, pair): (usize, &[usize])| {
+                let backward =
+                    if in_activations { plan.backward_block(layer) } else { BackwardBlock::Absent };
+                Synapses::new(pair[0], pair[1], states, backward, WithinBlocks::default())
+            };
+            layer_sizes.windows(2).enumerate().map(copy).collect()
+        };
+        let forward_layers =
+            if options.forward_activations_in_synapse_update { layers(batch_max) } else { Vec::new() };
         Self {
             arch: Arch::new(),
             activations: Activations {
@@ -154,9 +182,12 @@ impl<T: Real> Network<T> {
                 synapse: of(&options.synapse_activation),
             },
             options: options.clone(),
-            plan,
             layers: layers(batch_max),
             synapses,
+            normalised: options.normalisation.map(normalised).unwrap_or_default(),
+            plan,
+            forward_layers,
+            updates: 0,
             scratch: Scratch { prediction: layers(batch_max.min(PREDICTION_TILE)), ..Scratch::default() },
         }
     }
@@ -176,9 +207,15 @@ impl<T: Real> Network<T> {
         &self.plan
     }
 
-    /// Makes the network as new, but for its synapses: neuron states become zero.
+    /// Makes the network as new, but for its synapses: neuron states become zero, and the next update is the first.
     pub fn reset(&mut self) {
         self.layers.iter_mut().for_each(Layer::clear);
+        self.updates = 0;
+    }
+
+    /// Whether update `index`, from 0, has a backward pass.
+    pub fn is_supervised(&self, index: u64) -> bool {
+        index.is_multiple_of(u64::from(self.options.supervised_every))
     }
 
     /// Draws all synapses from streams below `seed`: forward and backward, all states and the bias row independently,
@@ -190,7 +227,8 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// One update: forward pass, feedback, backward pass of neurons, update of synapses.
+    /// One update: forward pass, feedback, backward pass of neurons, update of synapses. In an update that is not
+    /// supervised, counted from [`Network::reset`] on, the forward pass is all.
     ///
     /// `input` is `[batch, neurons of the first layer]`, `target` `[batch, neurons of the last layer]`, row-major.
     /// Values may be anything; what leaves the finite numbers shows in [`Network::is_finite`].
@@ -198,12 +236,20 @@ impl<T: Real> Network<T> {
     /// # Panics
     /// If a length does not match, `batch` is 0, or the rule has another number of states.
     pub fn update(&mut self, rule: &UpdateRule<T>, input: &[T], target: &[T], batch: usize) {
-        let states = feedback::states_kept(self.options.feedback, self.states());
+        let is_supervised = self.is_supervised(self.updates);
+        self.updates += 1;
+        let states = if is_supervised && self.options.forward_synapse_update == ForwardSynapseUpdate::Off {
+            feedback::states_kept(self.options.feedback, self.states())
+        } else {
+            self.states()
+        };
         self.forward_pass(rule, input, batch, states);
-        self.backward(rule, target, BackwardPass::BOTH);
+        if is_supervised {
+            self.backward(rule, target, BackwardPass::BOTH);
+        }
     }
 
-    /// The forward pass of an update. Neurons start from zero, or from where they are if the options say so and the
+    /// The forward pass of an update, with the synapse update that belongs to it if there is one. Neurons start from zero, or from where they are if the options say so and the
     /// batch has the size of the last one.
     ///
     /// # Panics
@@ -217,26 +263,32 @@ impl<T: Real> Network<T> {
         self.check(rule);
         assert!(batch > 0 && input.len() == batch * self.layers[0].neurons(), "input of another shape");
         let zeroed = self.options.zero_out_neurons;
-        let Self { layers, scratch, .. } = self;
-        for layer in layers.iter_mut() {
+        for layer in &mut self.layers {
             layer.resize(batch);
         }
-        layers[0].load(input, batch);
-        fold_gate(rule, &rule.forward_transform, &rule.neuron_update, &mut scratch.transform);
-        sum_columns(&scratch.transform, rule.states, &mut scratch.bias);
+        self.layers[0].load(input, batch);
+        self.normalise_for_forward_pass(rule);
+        let in_activations = self.normalises_in_activations();
         for layer in 0..self.synapses.len() {
+            let parameters = rule.neurons(layer);
+            let Self { scratch, .. } = self;
+            if layer == 0 || rule.layers > 1 {
+                fold_gate(parameters.forward_transform, parameters.neuron_update, &mut scratch.transform);
+                sum_columns(&scratch.transform, rule.states, &mut scratch.bias);
+            }
             if !self.plan.is_updatable(layer + 1) {
                 if zeroed {
                     self.layers[layer + 1].clear();
                 }
                 continue;
             }
-            let keep = (!zeroed).then_some(&rule.neuron_keep[..]);
+            let keep = (!zeroed).then_some(parameters.neuron_keep);
+            let synapses = if in_activations { &self.normalised[layer] } else { &self.synapses[layer] };
             let (below, above) = self.layers.split_at_mut(layer + 1);
             let last = layer + 1 == self.synapses.len();
             forward_layer(
                 self.arch,
-                &self.synapses[layer],
+                synapses,
                 &below[layer],
                 layer == 0,
                 &mut above[0],
@@ -246,6 +298,37 @@ impl<T: Real> Network<T> {
                 batch,
             );
         }
+        for (copy, layer) in self.forward_layers.iter_mut().zip(&self.layers) {
+            copy.copy_from(layer);
+        }
+        match self.options.forward_synapse_update {
+            ForwardSynapseUpdate::Off => {}
+            ForwardSynapseUpdate::SharedGenome => self.update_synapses(rule, &rule.synapse, batch, true),
+            ForwardSynapseUpdate::OwnGenome => {
+                let own = rule.forward_synapse.as_ref().expect("`check` has asked for it");
+                self.update_synapses(rule, own, batch, true);
+            }
+        }
+    }
+
+    /// Normalises the synapses, or copies of them, that a forward pass is about to use.
+    fn normalise_for_forward_pass(&mut self, rule: &UpdateRule<T>) {
+        let Some(Normalisation { stored, in_activations, .. }) = self.options.normalisation else { return };
+        let Self { arch, synapses, normalised, scratch, .. } = self;
+        for (synapses, copy) in synapses.iter_mut().zip(normalised) {
+            if stored {
+                normalisation::normalise(*arch, synapses, &rule.rescale_to, &mut scratch.norms);
+            }
+            if in_activations {
+                copy.forward.copy_from_slice(&synapses.forward);
+                normalisation::normalise_forward(*arch, copy, &rule.rescale_to, &mut scratch.norms);
+            }
+        }
+    }
+
+    /// Whether passes use normalised copies of the synapses.
+    fn normalises_in_activations(&self) -> bool {
+        self.options.normalisation.is_some_and(|normalisation| normalisation.in_activations)
     }
 
     /// The backward pass of an update, on the batch of the last forward pass.
@@ -268,7 +351,7 @@ impl<T: Real> Network<T> {
             self.backward_neurons(rule, batch);
         }
         if pass.synapses {
-            self.update_synapses(rule, batch);
+            self.update_synapses(rule, &rule.synapse, batch, false);
         }
     }
 
@@ -282,9 +365,8 @@ impl<T: Real> Network<T> {
         self.check(rule);
         let sizes = (self.layers[0].neurons(), self.layers[self.layers.len() - 1].neurons());
         assert!(input.len() == batch * sizes.0 && prediction.len() == batch * sizes.1, "another shape");
+        self.normalise_for_prediction(rule);
         let Self { scratch, .. } = self;
-        fold_gate(rule, &rule.forward_transform, &rule.neuron_update, &mut scratch.transform);
-        sum_columns(&scratch.transform, rule.states, &mut scratch.bias);
         let tiles =
             input.chunks(PREDICTION_TILE * sizes.0).zip(prediction.chunks_mut(PREDICTION_TILE * sizes.1));
         for (input, prediction) in tiles {
@@ -294,6 +376,11 @@ impl<T: Real> Network<T> {
             for layer in 0..self.synapses.len() {
                 let (below, above) = layers.split_at_mut(layer + 1);
                 above[0].resize(batch);
+                if layer == 0 || rule.layers > 1 {
+                    let parameters = rule.neurons(layer);
+                    fold_gate(parameters.forward_transform, parameters.neuron_update, &mut scratch.transform);
+                    sum_columns(&scratch.transform, rule.states, &mut scratch.bias);
+                }
                 if !self.plan.is_updatable(layer + 1) {
                     above[0].clear();
                     continue;
@@ -301,7 +388,7 @@ impl<T: Real> Network<T> {
                 let last = layer + 1 == self.synapses.len();
                 forward_layer(
                     self.arch,
-                    &self.synapses[layer],
+                    self.normalised.get(layer).unwrap_or(&self.synapses[layer]),
                     &below[layer],
                     layer == 0,
                     &mut above[0],
@@ -316,12 +403,28 @@ impl<T: Real> Network<T> {
         }
     }
 
+    /// Normalises copies of the synapses as the forward pass of an update would; those of the next update stay.
+    fn normalise_for_prediction(&mut self, rule: &UpdateRule<T>) {
+        let Some(Normalisation { stored, in_activations, .. }) = self.options.normalisation else { return };
+        let Self { arch, synapses, normalised, scratch, .. } = self;
+        for (synapses, copy) in synapses.iter().zip(normalised) {
+            copy.forward.copy_from_slice(&synapses.forward);
+            for _ in 0..u8::from(stored) + u8::from(in_activations) {
+                normalisation::normalise_forward(*arch, copy, &rule.rescale_to, &mut scratch.norms);
+            }
+        }
+    }
+
     /// Whether all synapses and all neuron states are finite numbers.
     pub fn is_finite(&self) -> bool {
         let arch = self.arch;
         let finite = |values: &[T]| dispatch!(arch, 'a, all_finite => (values: &'a [T]) -> bool);
-        self.synapses.iter().all(|synapses| finite(&synapses.forward) && finite(&synapses.backward))
-            && self.layers.iter().all(|layer| finite(layer.values()))
+        self.synapses.iter().all(|synapses| {
+            finite(&synapses.forward)
+                && finite(&synapses.backward)
+                && finite(&synapses.within_inputs)
+                && finite(&synapses.within_outputs)
+        }) && self.layers.iter().all(|layer| finite(layer.values()))
     }
 
     /// One state of a layer after the last pass: `[neuron, example]`.
@@ -354,22 +457,76 @@ impl<T: Real> Network<T> {
         self.synapses[layer].backward.get_mut(state * stride..(state + 1) * stride)
     }
 
+    /// Synapses among the inputs of synapse layer `layer` and their bias in one state: `[n + 1, n + 1]`, the bias last;
+    /// none if the plan leaves the block out.
+    pub fn synapses_within_inputs(&self, layer: usize, state: usize) -> Option<&[T]> {
+        let stride = (self.synapses[layer].inputs + 1).pow(2);
+        self.synapses[layer].within_inputs.get(state * stride..(state + 1) * stride)
+    }
+
+    /// As [`Network::synapses_within_inputs`], to be set.
+    pub fn synapses_within_inputs_mut(&mut self, layer: usize, state: usize) -> Option<&mut [T]> {
+        let stride = (self.synapses[layer].inputs + 1).pow(2);
+        self.synapses[layer].within_inputs.get_mut(state * stride..(state + 1) * stride)
+    }
+
+    /// Synapses among the outputs of synapse layer `layer` in one state: `[m, m]`; none if the plan leaves the block
+    /// out.
+    pub fn synapses_within_outputs(&self, layer: usize, state: usize) -> Option<&[T]> {
+        let stride = self.synapses[layer].outputs.pow(2);
+        self.synapses[layer].within_outputs.get(state * stride..(state + 1) * stride)
+    }
+
+    /// As [`Network::synapses_within_outputs`], to be set.
+    pub fn synapses_within_outputs_mut(&mut self, layer: usize, state: usize) -> Option<&mut [T]> {
+        let stride = self.synapses[layer].outputs.pow(2);
+        self.synapses[layer].within_outputs.get_mut(state * stride..(state + 1) * stride)
+    }
+
     fn check(&self, rule: &UpdateRule<T>) {
         assert!(rule.is_well_formed() && rule.states == self.states(), "a rule of another number of states");
+        assert!(rule.layers == 1 || rule.layers == self.synapses.len(), "a rule of another number of layers");
+        assert!(
+            self.options.forward_synapse_update != ForwardSynapseUpdate::OwnGenome
+                || rule.forward_synapse.is_some(),
+            "a rule without the forward synapse update's parameters"
+        );
     }
 
     /// Layers from the last but one to the first, each from the already updated next one.
     fn backward_neurons(&mut self, rule: &UpdateRule<T>, batch: usize) {
-        let multiplicative = self.options.backward_update == BackwardUpdate::MultiplicativeSecondState;
-        let gate = if multiplicative { &rule.neuron_keep } else { &rule.neuron_update };
+        let in_activations = self.normalises_in_activations();
+        let kind = self.options.backward_update;
         let Self { arch, layers, scratch, .. } = self;
         let arch = *arch;
-        fold_gate(rule, &rule.backward_transform, gate, &mut scratch.transform);
         for layer in (0..self.synapses.len()).rev() {
+            let parameters = rule.neurons(layer);
+            let keep = parameters.neuron_keep;
+            if layer + 1 == self.synapses.len() || rule.layers > 1 {
+                match kind {
+                    BackwardUpdate::Additive => fold_gate(
+                        parameters.backward_transform,
+                        parameters.neuron_update,
+                        &mut scratch.transform,
+                    ),
+                    BackwardUpdate::Multiplicative | BackwardUpdate::MultiplicativeSecondState => {
+                        fold_gate(parameters.backward_transform, keep, &mut scratch.transform);
+                    }
+                    BackwardUpdate::None => {
+                        scratch.transform.clear();
+                        scratch.transform.extend_from_slice(parameters.backward_transform);
+                    }
+                }
+            }
             if !self.plan.is_updatable(layer) {
                 continue;
             }
-            let synapses = &self.synapses[layer];
+            if in_activations {
+                let copy = &mut self.normalised[layer];
+                copy.backward.copy_from_slice(&self.synapses[layer].backward);
+                normalisation::normalise_backward(arch, copy, &rule.rescale_to, &mut scratch.norms);
+            }
+            let synapses = if in_activations { &self.normalised[layer] } else { &self.synapses[layer] };
             let (below, above) = layers.split_at_mut(layer + 1);
             let (here, next) = (&mut below[layer], &above[0]);
             let mixed = take(&mut scratch.mixed, next.values().len());
@@ -386,26 +543,34 @@ impl<T: Real> Network<T> {
                 let neurons = here.state_mut(state);
                 let weights = synapses.backward_weights(state);
                 let source = (source, T::ONE);
-                if !multiplicative {
-                    let keep = Some(rule.neuron_keep[state]);
-                    propagate(arch, weights, source, None, keep, neurons, batch);
-                } else if state == 0 {
-                    let keep = rule.neuron_keep[0];
-                    for x in neurons.iter_mut() {
-                        *x = *x * keep;
+                match kind {
+                    BackwardUpdate::Additive => {
+                        propagate(arch, weights, source, None, Some(keep[state]), neurons, batch);
                     }
-                } else {
-                    let arriving = take(&mut scratch.arriving, neurons.len());
-                    propagate(arch, weights, source, None, None, arriving, batch);
-                    neurons.iter_mut().zip(&*arriving).for_each(|(x, &u)| *x = *x * u);
+                    BackwardUpdate::None => propagate(arch, weights, source, None, None, neurons, batch),
+                    BackwardUpdate::MultiplicativeSecondState if state == 0 => {
+                        neurons.iter_mut().for_each(|x| *x = *x * keep[0]);
+                    }
+                    BackwardUpdate::Multiplicative | BackwardUpdate::MultiplicativeSecondState => {
+                        let arriving = take(&mut scratch.arriving, neurons.len());
+                        propagate(arch, weights, source, None, None, arriving, batch);
+                        neurons.iter_mut().zip(&*arriving).for_each(|(x, &u)| *x = *x * u);
+                    }
                 }
                 activate(arch, self.activations.backward[state], neurons);
             }
         }
     }
 
-    /// Every synapse learns from its two neurons. Nothing else changes, so the order of layers does not matter.
-    fn update_synapses(&mut self, rule: &UpdateRule<T>, batch: usize) {
+    /// Every synapse learns from its two neurons, by the parameters `of_synapses`. Nothing else changes, so the order of
+    /// layers does not matter. `after_forward` says that there has been no backward pass yet.
+    fn update_synapses(
+        &mut self,
+        rule: &UpdateRule<T>,
+        of_synapses: &SynapseRule<T>,
+        batch: usize,
+        after_forward: bool,
+    ) {
         let update = SynapseUpdate {
             arch: self.arch,
             symmetric_synapses: self.options.symmetric_synapses,
@@ -414,68 +579,67 @@ impl<T: Real> Network<T> {
                 Hebbian::Sum => 1.0,
                 Hebbian::Mean => 1.0 / batch as f64,
             },
+            oja: self.options.oja,
+            saturation: self.options.saturation,
             activations: &self.activations.synapse,
         };
-        let Self { arch, layers, synapses, scratch, plan, .. } = self;
+        let Self { arch, layers, forward_layers, synapses, scratch, plan, .. } = self;
         let (arch, k) = (*arch, rule.states);
-        // With tied states only the sums of state 0 are used.
-        let mixed_states = if update.symmetric_states { 1 } else { k };
-        let transform = |layer: &Layer<T>, [pre, post]: &mut [Vec<T>; 2], wanted: (bool, bool)| {
+        let mixed_states = if update.reads_all_states() { k } else { 1 };
+        let transform = |rule: SynapseParameters<'_, T>,
+                         layer: &Layer<T>,
+                         [pre, post]: &mut [Vec<T>; 2],
+                         wanted: (bool, bool)| {
             let length = layer.stride() * mixed_states;
             let mix = |transform: &[T], orientation, out: &mut Vec<T>| {
                 mix(arch, transform, orientation, k, layer.values(), take(out, length), layer.stride());
             };
             if wanted.0 {
-                mix(&rule.hebbian_pre, Orientation::RowsEnter, pre);
+                mix(rule.hebbian_pre, Orientation::RowsEnter, pre);
             }
             if wanted.1 {
-                mix(&rule.hebbian_post, Orientation::ColumnsEnter, post);
+                mix(rule.hebbian_post, Orientation::ColumnsEnter, post);
             }
         };
-        let exchanges =
-            |layer: usize| !update.symmetric_synapses && plan.backward_block(layer) != BackwardBlock::Absent;
         // The states above 0 of an input layer that is not updated are zero: its transforms are factors of state 0.
-        let plain_input = !plan.is_updatable(0);
-        transform(&layers[0], &mut scratch.below, (!plain_input, exchanges(0)));
-        for (layer, synapses) in synapses.iter_mut().enumerate() {
-            let (here, next) = (&layers[layer], &layers[layer + 1]);
-            let exchanged = exchanges(layer);
-            let more = layer + 2 < layers.len();
-            transform(next, &mut scratch.above, (exchanged || more, true));
+        let plain_input = after_forward || !forward_layers.is_empty() || !plan.is_updatable(0);
+        // What layer i + 1 is transformed to serves synapse layer i and the next one, unless it is another transform or
+        // another state of the layer.
+        let is_shared = rule.layers == 1 && forward_layers.is_empty();
+        for layer in 0..synapses.len() {
+            let parameters = of_synapses.of_layer(k, rule.layers, layer);
+            let following = synapses.get(layer + 1).filter(|_| is_shared);
+            let here = forward_layers.get(layer).unwrap_or(&layers[layer]);
+            let next = &layers[layer + 1];
+            let is_plain = layer == 0 && plain_input;
+            let wants_source = update.wants_exchanged_source(&synapses[layer]);
+            let wants_destination = update.wants_exchanged_destination(&synapses[layer]);
+            if layer == 0 || !is_shared {
+                transform(parameters, here, &mut scratch.below, (!is_plain, wants_destination));
+            }
+            let wanted = (wants_source || following.is_some(), true);
+            transform(parameters, next, &mut scratch.above, wanted);
             let [below, above] = [&scratch.below, &scratch.above];
             let operands = HebbianOperands {
-                source: if layer == 0 && plain_input {
-                    Operand::Scaled { values: here.state(0), factors: &rule.hebbian_pre[..k] }
+                source: if is_plain {
+                    Operand::Scaled { values: here.state(0), factors: &parameters.hebbian_pre[..k] }
                 } else {
-                    Operand::PerState {
-                        values: &below[0][..here.stride() * mixed_states],
-                        stride: here.stride(),
-                    }
+                    mixed(&below[0], here, mixed_states)
                 },
-                destination: Operand::PerState {
-                    values: &above[1][..next.stride() * mixed_states],
-                    stride: next.stride(),
-                },
-                exchanged: exchanged.then(|| {
-                    (
-                        Operand::PerState {
-                            values: &above[0][..next.stride() * mixed_states],
-                            stride: next.stride(),
-                        },
-                        Operand::PerState {
-                            values: &below[1][..here.stride() * mixed_states],
-                            stride: here.stride(),
-                        },
-                    )
-                }),
+                destination: mixed(&above[1], next, mixed_states),
+                exchanged_source: wants_source.then(|| mixed(&above[0], next, mixed_states)),
+                exchanged_destination: wants_destination.then(|| mixed(&below[1], here, mixed_states)),
                 batch,
             };
-            let [sums, transposed] = &mut scratch.sums;
-            let length = synapses.stride();
-            update.apply(rule, &operands, synapses, take(sums, length), take(transposed, length));
+            update.apply(parameters, &operands, &mut synapses[layer], &mut scratch.synapse);
             std::mem::swap(&mut scratch.below, &mut scratch.above);
         }
     }
+}
+
+/// The first `states` states of a layer after a transform that `buffer` begins with.
+fn mixed<'a, T: Real>(buffer: &'a [T], layer: &Layer<T>, states: usize) -> Operand<'a, T> {
+    Operand::PerState { values: &buffer[..layer.stride() * states], stride: layer.stride() }
 }
 
 #[inline(always)]
@@ -505,10 +669,9 @@ fn all_finite<T: Real, S: Simd>(simd: S, values: &[T]) -> bool {
 }
 
 /// `out[k, l] = transform[k, l] gate[l]`: what arrives is then already gated.
-fn fold_gate<T: Real>(rule: &UpdateRule<T>, transform: &[T], gate: &[T], out: &mut Vec<T>) {
+fn fold_gate<T: Real>(transform: &[T], gate: &[T], out: &mut Vec<T>) {
     out.clear();
     out.extend(transform.iter().zip(gate.iter().cycle()).map(|(&factor, &gate)| factor * gate));
-    debug_assert_eq!(out.len(), rule.states * rule.states);
 }
 
 /// The sum of each column of a k x k transform: what it makes of a neuron that is 1 in every state.

@@ -228,17 +228,19 @@ impl TryFrom<v1::RunEvent> for RunEvent {
 
 impl From<&Segment> for v1::Segment {
     fn from(segment: &Segment) -> Self {
-        use v1::transform::{Affine, Decay, Exp, Kind};
+        use v1::transform::{Affine, Bounded, Decay, Exp, Kind};
         let kind = match segment.transform {
             Transform::Affine { offset, scale } => Kind::Affine(Affine { offset, scale }),
             Transform::Exp { factor, scale } => Kind::Exp(Exp { factor, scale }),
             Transform::Decay { rate, shift } => Kind::Decay(Decay { rate, shift }),
+            Transform::Bounded { low, high } => Kind::Bounded(Bounded { low, high }),
         };
         Self {
             name: segment.name.clone(),
             start: segment.start,
             shape: segment.shape.clone(),
             transform: Some(v1::Transform { kind: Some(kind) }),
+            initial_mean: segment.initial_mean,
         }
     }
 }

@@ -6,7 +6,8 @@ use hebbian_shared::spec::evaluation::{
 };
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
 use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
+    Oja, RuleSpec, Saturation, StateActivations,
 };
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{
@@ -28,7 +29,9 @@ wire_enum!(NoiseHandling, v1::NoiseHandling { Auto, None, Lra });
 wire_enum!(Restarts, v1::Restarts { None, Ipop, Bipop });
 wire_enum!(Gates, v1::Gates { Scalar, PerState });
 wire_enum!(Hebbian, v1::Hebbian { Mean, Sum });
-wire_enum!(BackwardUpdate, v1::BackwardUpdate { Additive, MultiplicativeSecondState });
+wire_enum!(BackwardUpdate, v1::BackwardUpdate { Additive, MultiplicativeSecondState, Multiplicative, None });
+wire_enum!(GenomeScope, v1::GenomeScope { Shared, PerLayer });
+wire_enum!(ForwardSynapseUpdate, v1::ForwardSynapseUpdate { Off, SharedGenome, OwnGenome });
 wire_enum!(
     Feedback,
     v1::Feedback {
@@ -202,6 +205,23 @@ impl From<&RuleSpec> for v1::Rule {
             symmetric_synapses: Some(spec.symmetric_synapses),
             symmetric_states: Some(spec.symmetric_states),
             zero_out_neurons: Some(spec.zero_out_neurons),
+            genome: Some(spec.genome.to_wire()),
+            normalisation: spec.normalisation.map(|Normalisation { stored, in_activations, rescale }| {
+                v1::Normalisation { stored, in_activations, rescale }
+            }),
+            oja: spec.oja.map(|Oja { scale, multiplier, synapse_weights }| v1::Oja {
+                scale: Some(scale),
+                multiplier,
+                synapse_weights,
+            }),
+            saturation: spec
+                .saturation
+                .map(|Saturation { epsilon }| v1::Saturation { epsilon: Some(epsilon) }),
+            forward_synapse_update: Some(spec.forward_synapse_update.to_wire()),
+            forward_activations_in_synapse_update: Some(spec.forward_activations_in_synapse_update),
+            supervised_every: Some(spec.supervised_every),
+            updatable: spec.updatable.clone().map(|layers| v1::UpdatableLayers { layers }),
+            evolve_initial_scale: Some(spec.evolve_initial_scale),
         }
     }
 }
@@ -250,6 +270,39 @@ impl TryFrom<v1::Rule> for RuleSpec {
             symmetric_synapses: message.symmetric_synapses.unwrap_or(default.symmetric_synapses),
             symmetric_states: message.symmetric_states.unwrap_or(default.symmetric_states),
             zero_out_neurons: message.zero_out_neurons.unwrap_or(default.zero_out_neurons),
+            genome: GenomeScope::from_wire_or("genome", message.genome, default.genome)?,
+            normalisation: message.normalisation.map(
+                |v1::Normalisation { stored, in_activations, rescale }| Normalisation {
+                    stored,
+                    in_activations,
+                    rescale,
+                },
+            ),
+            oja: message.oja.map(|v1::Oja { scale, multiplier, synapse_weights }| Oja {
+                scale: scale.unwrap_or(Oja::default().scale),
+                multiplier,
+                synapse_weights,
+            }),
+            saturation: message.saturation.map(|v1::Saturation { epsilon }| Saturation {
+                epsilon: epsilon.unwrap_or(Saturation::default().epsilon),
+            }),
+            forward_synapse_update: ForwardSynapseUpdate::from_wire_or(
+                "forward_synapse_update",
+                message.forward_synapse_update,
+                default.forward_synapse_update,
+            )?,
+            forward_activations_in_synapse_update: message
+                .forward_activations_in_synapse_update
+                .unwrap_or(default.forward_activations_in_synapse_update),
+            supervised_every: message.supervised_every.unwrap_or(default.supervised_every),
+            updatable: match message.updatable {
+                None => None,
+                Some(v1::UpdatableLayers { layers }) => {
+                    check_length("updatable.layers", &layers, LIST_MAX)?;
+                    Some(layers)
+                }
+            },
+            evolve_initial_scale: message.evolve_initial_scale.unwrap_or(default.evolve_initial_scale),
         })
     }
 }

@@ -17,7 +17,8 @@ use hebbian_shared::spec::evaluation::{
 };
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
 use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, Gates, Hebbian, RuleSpec, StateActivations,
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
+    Oja, RuleSpec, Saturation, StateActivations,
 };
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{
@@ -67,7 +68,12 @@ fn rule() -> impl Strategy<Value = RuleSpec> {
         let options = (
             select(vec![Gates::Scalar, Gates::PerState]),
             select(vec![Hebbian::Mean, Hebbian::Sum]),
-            select(vec![BackwardUpdate::Additive, BackwardUpdate::MultiplicativeSecondState]),
+            select(vec![
+                BackwardUpdate::Additive,
+                BackwardUpdate::MultiplicativeSecondState,
+                BackwardUpdate::Multiplicative,
+                BackwardUpdate::None,
+            ]),
             select(vec![
                 Feedback::ConcatGroundTruth,
                 Feedback::ReplaceState0,
@@ -75,10 +81,11 @@ fn rule() -> impl Strategy<Value = RuleSpec> {
                 Feedback::DifferenceTimesSecondState,
                 Feedback::SoftmaxDifference,
             ]),
-            any::<[bool; 3]>(),
+            any::<[bool; 5]>(),
         );
-        (options, [(); 4].map(|()| activations(states))).prop_map(
-            move |((gates, hebbian, backward_update, feedback, flags), activations)| {
+        (options, [(); 4].map(|()| activations(states)), later_options()).prop_map(
+            move |((gates, hebbian, backward_update, feedback, flags), activations, later)| {
+                let (normalisation, oja, saturation, forward_synapse_update, supervised_every) = later;
                 let [forward_activation, backward_activation, last_layer_activation, synapse_activation] =
                     activations;
                 RuleSpec {
@@ -94,10 +101,39 @@ fn rule() -> impl Strategy<Value = RuleSpec> {
                     symmetric_synapses: flags[0],
                     symmetric_states: flags[1],
                     zero_out_neurons: flags[2],
+                    genome: if flags[3] { GenomeScope::PerLayer } else { GenomeScope::Shared },
+                    normalisation,
+                    oja,
+                    saturation,
+                    forward_synapse_update,
+                    forward_activations_in_synapse_update: flags[4]
+                        && forward_synapse_update == ForwardSynapseUpdate::Off,
+                    supervised_every,
+                    updatable: None,
+                    evolve_initial_scale: flags[4] != flags[0],
                 }
             },
         )
     })
+}
+
+type LaterOptions = (Option<Normalisation>, Option<Oja>, Option<Saturation>, ForwardSynapseUpdate, u32);
+
+fn later_options() -> impl Strategy<Value = LaterOptions> {
+    let normalisation = (any::<bool>(), any::<bool>()).prop_map(|(stored, rescale)| Normalisation {
+        stored,
+        in_activations: !stored || rescale,
+        rescale,
+    });
+    let oja = (-10.0..10.0, any::<bool>(), any::<bool>())
+        .prop_map(|(scale, multiplier, synapse_weights)| Oja { scale, multiplier, synapse_weights });
+    let saturation = (0.0..10.0).prop_map(|epsilon| Saturation { epsilon });
+    let forward = select(vec![
+        ForwardSynapseUpdate::Off,
+        ForwardSynapseUpdate::SharedGenome,
+        ForwardSynapseUpdate::OwnGenome,
+    ]);
+    (option::of(normalisation), option::of(oja), option::of(saturation), forward, 1..=100_000u32)
 }
 
 fn tasks() -> impl Strategy<Value = TaskSpec> {
@@ -182,8 +218,13 @@ fn spec() -> impl Strategy<Value = RunSpec> {
             time_limit_s,
         });
     let numerics = select(vec![Numerics::Uniform, Numerics::Any]);
-    ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule(), network, tasks(), evaluation(), stop, numerics)
-        .prop_map(|(name, seed, strategy, rule, network, tasks, evaluation, stop, numerics)| RunSpec {
+    let rule_and_network =
+        (rule(), network, option::of([any::<bool>(); 5])).prop_map(|(mut rule, network, updatable)| {
+            rule.updatable = updatable.map(|flags| flags[..network.hidden.len() + 2].to_vec());
+            (rule, network)
+        });
+    ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule_and_network, tasks(), evaluation(), stop, numerics)
+        .prop_map(|(name, seed, strategy, (rule, network), tasks, evaluation, stop, numerics)| RunSpec {
             version: SPEC_VERSION,
             name,
             seed: Seed::new(seed).unwrap(),
@@ -544,6 +585,21 @@ fn every_wrong_field_of_a_spec_is_named() {
     });
     refused("rule_learning.rule.states: must be from 1 to 16, not 300", |m| {
         rule_learning(m).rule = Some(v1::Rule { states: Some(300), ..Default::default() });
+    });
+    refused("rule_learning.rule.normalisation: normalises nothing", |m| {
+        let rule = v1::Rule { normalisation: Some(v1::Normalisation::default()), ..Default::default() };
+        rule_learning(m).rule = Some(rule);
+    });
+    refused("rule_learning.rule.updatable: must have 3 flags", |m| {
+        let updatable = Some(v1::UpdatableLayers { layers: vec![true; 4] });
+        rule_learning(m).rule = Some(v1::Rule { updatable, ..Default::default() });
+    });
+    refused("rule_learning.rule.updatable.layers: must have at most", |m| {
+        let updatable = Some(v1::UpdatableLayers { layers: vec![true; 5000] });
+        rule_learning(m).rule = Some(v1::Rule { updatable, ..Default::default() });
+    });
+    refused("rule_learning.rule.genome: must be one of", |m| {
+        rule_learning(m).rule = Some(v1::Rule { genome: Some(0), ..Default::default() });
     });
     refused("rule_learning.rule.forward_activation.per_state.activations[1]: must be one of", |m| {
         let list = v1::ActivationList { activations: vec![1, 0] };

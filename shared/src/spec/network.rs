@@ -84,6 +84,11 @@ impl NetworkSpec {
         Ok(())
     }
 
+    /// Layers of synapses, if all networks have as many.
+    pub fn synapse_layers(&self) -> Option<usize> {
+        Some(self.hidden.len() + 1)
+    }
+
     /// Neurons of every layer of a network between `inputs` and `outputs`.
     pub fn layer_sizes(&self, inputs: u32, outputs: u32) -> Vec<usize> {
         let hidden = self.hidden.iter().copied();
@@ -92,6 +97,11 @@ impl NetworkSpec {
 
     /// Synapses of one state and one direction, bias included.
     pub fn synapses(&self, inputs: u32, outputs: u32) -> f64 {
-        self.layer_sizes(inputs, outputs).windows(2).map(|pair| (pair[0] as f64 + 1.0) * pair[1] as f64).sum()
+        Self::synapses_of(&self.layer_sizes(inputs, outputs))
+    }
+
+    /// Synapses of one state and one direction of a network with these layers, bias included.
+    pub fn synapses_of(layer_sizes: &[usize]) -> f64 {
+        layer_sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0) * pair[1] as f64).sum()
     }
 }

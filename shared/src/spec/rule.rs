@@ -2,12 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::network::NetworkSpec;
 use super::{SpecError, check_range};
 
 /// The most states of a neuron.
 pub const STATES_MAX: u8 = 16;
+/// The longest distance of supervised updates: that of the longest unroll.
+pub const SUPERVISED_EVERY_MAX: u32 = 100_000;
 
 /// Options of the update rule, in the paper's terms.
+///
+/// What came after the first version is written only where it differs from its default, which is what rules did before:
+/// so the digest of an older spec is the same for every version of the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleSpec {
@@ -35,6 +41,43 @@ pub struct RuleSpec {
     pub symmetric_states: bool,
     /// Neurons are reset to 0 at the start of every update; otherwise they keep their states.
     pub zero_out_neurons: bool,
+    /// Whether all layers share one genome or each layer of synapses has its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub genome: GenomeScope,
+    /// Whether and where synapses are normalised. Default: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
+    /// Oja's term in the synapse update. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oja: Option<Oja>,
+    /// Saturation of synapses: large ones change less. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<Saturation>,
+    /// A synapse update after each forward pass, before any feedback.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forward_synapse_update: ForwardSynapseUpdate,
+    /// The lower neuron of a synapse enters the synapse update as the forward pass left it, not the backward pass.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forward_activations_in_synapse_update: bool,
+    /// Every how many updates there is a backward pass, the first one included, 1 to 100000. Default: 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub supervised_every: u32,
+    /// Per layer of neurons, input and output included, whether the passes change its states. Default: all but the
+    /// input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updatable: Option<Vec<bool>>,
+    /// Whether the genome scales the initial synapses.
+    #[serde(skip_serializing_if = "is_default")]
+    pub evolve_initial_scale: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(value: &u32) -> bool {
+    *value == 1
 }
 
 impl Default for RuleSpec {
@@ -52,6 +95,15 @@ impl Default for RuleSpec {
             symmetric_synapses: false,
             symmetric_states: false,
             zero_out_neurons: true,
+            genome: GenomeScope::Shared,
+            normalisation: None,
+            oja: None,
+            saturation: None,
+            forward_synapse_update: ForwardSynapseUpdate::Off,
+            forward_activations_in_synapse_update: false,
+            supervised_every: 1,
+            updatable: None,
+            evolve_initial_scale: false,
         }
     }
 }
@@ -85,8 +137,145 @@ impl RuleSpec {
                 ));
             }
         }
+        if self.forward_activations_in_synapse_update
+            && self.forward_synapse_update != ForwardSynapseUpdate::Off
+        {
+            return Err(SpecError::field(
+                "rule.forward_activations_in_synapse_update",
+                "cannot be combined with rule.forward_synapse_update, which has used the forward activations already; \
+                 set one of them",
+            ));
+        }
+        check_range("rule.supervised_every", self.supervised_every, 1, SUPERVISED_EVERY_MAX)?;
+        if let Some(Normalisation { stored: false, in_activations: false, .. }) = self.normalisation {
+            return Err(SpecError::field(
+                "rule.normalisation",
+                "normalises nothing; set `stored`, `in_activations` or both, or leave it out",
+            ));
+        }
+        if let Some(Oja { scale, .. }) = self.oja {
+            check_range("rule.oja.scale", scale, -1e6, 1e6)?;
+        }
+        if let Some(Saturation { epsilon }) = self.saturation {
+            check_range("rule.saturation.epsilon", epsilon, 0.0, 1e6)?;
+        }
         Ok(())
     }
+
+    /// Refuses a rule whose layers are not those of the networks, naming the field.
+    pub fn validate_for(&self, network: &NetworkSpec) -> Result<(), SpecError> {
+        let depth = network.synapse_layers();
+        if self.genome == GenomeScope::PerLayer && depth.is_none() {
+            return Err(SpecError::field(
+                "rule.genome",
+                "`per-layer` needs networks of one depth, but network.shapes mixes several; use `shared`",
+            ));
+        }
+        if let Some(flags) = &self.updatable {
+            let refuse = |problem| Err(SpecError::field("rule.updatable", problem));
+            match depth {
+                None => {
+                    return refuse(
+                        "needs networks of one depth, but network.shapes mixes several".to_owned(),
+                    );
+                }
+                Some(layers) if flags.len() != layers + 1 => {
+                    return refuse(format!(
+                        "must have {} flags, one per layer of neurons from the input to the output, not {}",
+                        layers + 1,
+                        flags.len()
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the synapse update reads synapses from a layer of neurons to itself.
+    pub fn needs_synapses_within_layers(&self) -> bool {
+        self.oja.is_some_and(|oja| oja.synapse_weights)
+    }
+
+    /// Whether the passes change a layer's neurons, for each of `layers` layers from the input to the output.
+    pub fn updatable(&self, layers: usize) -> Vec<bool> {
+        match &self.updatable {
+            Some(flags) => flags.clone(),
+            None => (0..layers).map(|layer| layer > 0).collect(),
+        }
+    }
+}
+
+/// Which layers a genome's parameters are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GenomeScope {
+    /// All layers share one set of parameters.
+    #[default]
+    Shared,
+    /// Each layer of synapses, with the neurons on both of its sides, has its own.
+    PerLayer,
+}
+
+/// Normalisation of synapses: each neuron's arriving synapses, bias included, get the Euclidean norm 1, state by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Normalisation {
+    /// The synapses themselves are normalised, at the start of every update.
+    pub stored: bool,
+    /// Both passes use normalised synapses; what is stored stays as it is.
+    pub in_activations: bool,
+    /// The norm is evolved (the segment `rescale_to`) instead of 1.
+    pub rescale: bool,
+}
+
+/// Oja's term: a decay of synapses by what their destination does, `d -= m W c`, where c is the square of the
+/// destination's transformed state summed as the Hebbian sum is, or of its arriving synapses, and
+/// `m = scale sign(synapse update) |evolved multiplier|`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Oja {
+    /// A factor of the term, -1e6 to 1e6.
+    pub scale: f64,
+    /// The multiplier is evolved (the segment `oja_multiplier`) instead of 1.
+    pub multiplier: bool,
+    /// The squares are those of the arriving synapses. Then the synapses within a layer, which nothing else reads, are
+    /// computed as well.
+    pub synapse_weights: bool,
+}
+
+impl Default for Oja {
+    fn default() -> Self {
+        Self { scale: 1.0, multiplier: false, synapse_weights: false }
+    }
+}
+
+/// Saturation: a synapse W changes by its usual change times `exp(-|W| (epsilon + |saturation|))`, the latter evolved
+/// (the segment `saturation`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Saturation {
+    /// The least rate, 0 to 1e6.
+    pub epsilon: f64,
+}
+
+impl Default for Saturation {
+    fn default() -> Self {
+        Self { epsilon: 1e-3 }
+    }
+}
+
+/// Whether synapses also learn from the forward pass alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardSynapseUpdate {
+    /// They do not.
+    #[default]
+    Off,
+    /// By the parameters of the synapse update.
+    SharedGenome,
+    /// By parameters of its own (the segments `forward_synapse_...`).
+    OwnGenome,
 }
 
 /// Shape of a gate.
@@ -120,6 +309,10 @@ pub enum BackwardUpdate {
     Additive,
     /// State 0 is kept (`keep * x`), the others become `keep * x * u`.
     MultiplicativeSecondState,
+    /// `keep * x * u` in every state
+    Multiplicative,
+    /// `u`: what arrives replaces the state, without gates.
+    None,
 }
 
 /// What is written into the last layer before the backward pass; y is its state 0, t the target.

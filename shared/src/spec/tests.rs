@@ -55,6 +55,25 @@ fn every_wrong_field_is_named() {
     check("states = 4", "states = 1", "rule.feedback");
     check("states = 4", "states = 4\nforward_activation = [\"tanh\"]", "rule.forward_activation");
     check("states = 4", "states = 4\nforward_activation = \"tan\"", "line");
+    check(
+        "states = 4",
+        "states = 4\nnormalisation = { rescale = true }",
+        "rule.normalisation: normalises nothing",
+    );
+    check("states = 4", "states = 4\noja = { scale = nan }", "rule.oja.scale: must be from");
+    check(
+        "states = 4",
+        "states = 4\nsaturation = { epsilon = -1.0 }",
+        "rule.saturation.epsilon: must be from 0",
+    );
+    check("states = 4", "states = 4\nsupervised_every = 0", "rule.supervised_every: must be from 1");
+    check("states = 4", "states = 4\nupdatable = [false, true]", "rule.updatable: must have 3 flags");
+    check("states = 4", "states = 4\ngenome = \"per-state\"", "rule.genome: unknown variant `per-state`");
+    check(
+        "states = 4",
+        "states = 4\nforward_synapse_update = \"own-genome\"\nforward_activations_in_synapse_update = true",
+        "rule.forward_activations_in_synapse_update: cannot be combined with rule.forward_synapse_update",
+    );
     check("hidden = [20]", "hidden = [0]", "network.hidden[0]");
     check("hidden = [20]", "hidden = [4096, 4096]", "network.hidden");
     check("scale = 0.5", "scale = -1.0", "network.initial_synapses.scale");
@@ -148,4 +167,84 @@ fn a_covariance_matrix_that_fills_the_memory_is_refused() {
         error.starts_with("strategy.kind: ") && error.contains("80 GB") && error.contains("sep-cma-es"),
         "{error}"
     );
+}
+
+/// Specs, genome files and journals that were written before an option existed are compared by their digests.
+#[test]
+fn a_spec_without_the_later_options_is_written_as_it_was() {
+    let spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    let Problem::RuleLearning(problem) = &spec.problem;
+    let written = serde_json::to_value(&problem.rule).unwrap();
+    let mut names: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "backward_activation",
+            "backward_update",
+            "feedback",
+            "forward_activation",
+            "gates",
+            "hebbian",
+            "last_layer_activation",
+            "states",
+            "symmetric_states",
+            "symmetric_synapses",
+            "synapse_activation",
+            "zero_out_neurons",
+        ]
+    );
+}
+
+#[test]
+fn every_option_survives_being_written_and_read() {
+    let options = r#"states = 4
+genome = "per-layer"
+normalisation = { stored = true, in_activations = true, rescale = true }
+oja = { scale = 0.5, multiplier = true, synapse_weights = true }
+saturation = { epsilon = 0.25 }
+forward_synapse_update = "own-genome"
+supervised_every = 3
+updatable = [true, false, true]
+evolve_initial_scale = true
+backward_update = "none""#;
+    let spec = RunSpec::from_toml(&QUICKSTART.replacen("states = 4", options, 1)).unwrap();
+    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    let json = serde_json::to_string(&spec).unwrap();
+    assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), spec);
+    // Two layers of synapses: four 4 x 4 matrices and six gates each, the forward update's own two and four, a norm
+    // and a scale.
+    assert_eq!(spec.layout().dimension(), 2 * (4 * 16 + 6) + 2 * (2 * 16 + 4) + 2);
+}
+
+#[test]
+fn networks_that_would_not_fit_into_memory_are_refused() {
+    fn refused(change: impl FnOnce(&mut RuleLearning)) {
+        let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
+        let Problem::RuleLearning(problem) = &mut spec.problem;
+        problem.network.hidden = vec![4096];
+        assert_eq!(problem.validate(), Ok(()));
+        change(problem);
+        let error = spec.validate().unwrap_err().to_string();
+        assert!(error.starts_with("network.hidden: a network with its batch would hold"), "{error}");
+    }
+    refused(|problem| problem.tasks.batch_size = 16384);
+    refused(|problem| problem.tasks.query_size = 16384);
+    refused(|problem| {
+        problem.rule.states = 8;
+        problem.rule.oja = Some(rule::Oja { synapse_weights: true, ..rule::Oja::default() });
+    });
+}
+
+#[test]
+fn every_example_is_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        RunSpec::from_toml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count += 1;
+    }
+    assert!(count >= 3, "{count} examples");
 }

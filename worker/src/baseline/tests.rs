@@ -2,6 +2,8 @@ use hebbian_shared::seed::uniform_between;
 
 use super::*;
 
+mod equivalence;
+
 fn configuration(kind: BaselineKind, learning_rate: f32) -> Configuration {
     Configuration {
         kind,

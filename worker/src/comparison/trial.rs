@@ -93,7 +93,7 @@ impl Trial {
         interrupt: &Interrupt,
     ) -> Result<Vec<f64>, ComparisonError> {
         let mut network = Network::new(&rule.rule, layer_sizes, self.batch_max());
-        network.initialise_synapses(&rule.network.initial_synapses, self.seed);
+        network.initialise_synapses(&update_rule.initial_synapses(rule.network.initial_synapses), self.seed);
         let mut prediction = vec![0.0; self.query.1.len()];
         let mut curve = Vec::with_capacity(points.len());
         let mut updates = 0;

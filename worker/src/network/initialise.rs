@@ -7,12 +7,16 @@ use super::neuron::transpose;
 use super::real::Real;
 use super::synapse::Synapses;
 
+/// From here on the streams' indices are those of synapses within a layer.
+const WITHIN: u64 = 1 << 32;
+
 /// Draws the synapses of layer `layer`: every state and both directions independently, bias included.
 ///
 /// Each direction of each layer has a stream of its own below `seed` (index 2 layer for forward, 2 layer + 1 for
-/// backward), so that what a plan leaves out changes nothing else. Within a stream the order is that of storage:
-/// `[state, source, destination]`. Ties: with `symmetric_synapses` the backward synapses are the transpose of the
-/// forward ones, with `symmetric_states` all states equal state 0.
+/// backward; the same from 2^32 on for synapses among the inputs and among the outputs), so that what a plan leaves out
+/// changes nothing else. Within a stream the order is that of storage: `[state, source, destination]`. Ties: with
+/// `symmetric_synapses` the backward synapses are the transpose of the forward ones and those within a layer are zero,
+/// with `symmetric_states` all states equal state 0.
 pub(super) fn initialise<T: Real>(
     synapses: &mut Synapses<T>,
     spec: &InitialSynapses,
@@ -27,8 +31,13 @@ pub(super) fn initialise<T: Real>(
     draw(&mut synapses.forward, spec, neurons, stream(0), stride, symmetric_states);
     if !symmetric_synapses {
         draw(&mut synapses.backward, spec, neurons, stream(1), stride, symmetric_states);
+        let (inputs, outputs) = ((synapses.inputs + 1).pow(2), synapses.outputs.pow(2));
+        draw(&mut synapses.within_inputs, spec, neurons, stream(WITHIN), inputs, symmetric_states);
+        draw(&mut synapses.within_outputs, spec, neurons, stream(WITHIN + 1), outputs, symmetric_states);
         return;
     }
+    synapses.within_inputs.fill(T::ZERO);
+    synapses.within_outputs.fill(T::ZERO);
     let (rows, columns) = (synapses.inputs + 1, synapses.outputs);
     let Synapses { forward, backward, .. } = synapses;
     for (forward, backward) in forward.chunks_exact(stride).zip(backward.chunks_exact_mut(stride)) {
@@ -78,10 +87,10 @@ fn draw<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::plan::BackwardBlock;
+    use crate::network::plan::{BackwardBlock, WithinBlocks};
 
     fn drawn(distribution: SynapseDistribution, tied: (bool, bool), shape: (usize, usize)) -> Synapses<f64> {
-        let mut synapses = Synapses::new(shape.0, shape.1, 3, BackwardBlock::Whole);
+        let mut synapses = Synapses::new(shape.0, shape.1, 3, BackwardBlock::Whole, WithinBlocks::default());
         let spec = InitialSynapses { distribution, scale: 0.5 };
         initialise(&mut synapses, &spec, Seed::new(1).unwrap(), 0, tied.0, tied.1);
         synapses

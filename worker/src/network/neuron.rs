@@ -26,6 +26,13 @@ impl<T: Real> Layer<T> {
         }
     }
 
+    /// Makes the layer what another one of the same shape is.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.batch = other.batch;
+        self.values.clear();
+        self.values.extend_from_slice(&other.values);
+    }
+
     /// Sets all states to zero.
     pub(super) fn clear(&mut self) {
         self.values.fill(T::ZERO);

@@ -42,6 +42,9 @@ pub trait Real:
     /// tanh x. `f32`: within 7 ulp everywhere, exactly odd, and 1 - 6e-8 or 1 from 8.5 on.
     #[must_use]
     fn tanh(self) -> Self;
+    /// The square root, correctly rounded.
+    #[must_use]
+    fn sqrt(self) -> Self;
     /// exp x for x in -87 to 88, clamped to that range. `f32`: within 2 ulp.
     #[must_use]
     fn exp(self) -> Self;
@@ -149,6 +152,11 @@ impl Real for f32 {
         Self::tanh_vector(Scalar::new(), self)
     }
 
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
     /// Cephes' `expf`: 2^n times a polynomial of what is left, at most ln 2 / 2.
     #[inline(always)]
     fn exp(self) -> Self {
@@ -233,6 +241,11 @@ impl Real for f64 {
 
     fn tanh(self) -> Self {
         libm::tanh(self)
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
 
     fn exp(self) -> Self {

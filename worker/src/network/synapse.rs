@@ -1,13 +1,16 @@
 //! The synapses between two layers and how they learn.
 
-use hebbian_shared::spec::rule::Activation;
+use hebbian_shared::spec::rule::{Activation, Oja, Saturation};
 use pulp::Arch;
 
 use super::activation::activate;
 use super::contraction::{Operand, Weights, blend, correlate, sum_over_batch};
-use super::plan::BackwardBlock;
+use super::oja;
+use super::plan::{BackwardBlock, WithinBlocks};
 use super::real::Real;
-use super::update_rule::UpdateRule;
+use super::saturation::saturating_blend;
+use super::take;
+use super::update_rule::SynapseParameters;
 
 /// The synapses between layer i (n inputs) and layer i + 1 (m outputs), both directions, all states.
 #[derive(Clone, Debug)]
@@ -19,19 +22,32 @@ pub(super) struct Synapses<T> {
     /// `[state, m, n + 1]`, the bias column last; empty if absent.
     pub(super) backward: Vec<T>,
     pub(super) backward_block: BackwardBlock,
+    /// Among the inputs and their bias: `[state, n + 1, n + 1]`, the bias last; empty if absent.
+    pub(super) within_inputs: Vec<T>,
+    /// Among the outputs: `[state, m, m]`; empty if absent.
+    pub(super) within_outputs: Vec<T>,
 }
 
 impl<T: Real> Synapses<T> {
     /// Synapses that are all zero.
-    pub(super) fn new(inputs: usize, outputs: usize, states: usize, backward_block: BackwardBlock) -> Self {
-        let length = (inputs + 1) * outputs * states;
-        let backward = if backward_block == BackwardBlock::Absent { 0 } else { length };
+    pub(super) fn new(
+        inputs: usize,
+        outputs: usize,
+        states: usize,
+        backward_block: BackwardBlock,
+        within: WithinBlocks,
+    ) -> Self {
+        let block = |is_kept: bool, rows: usize, columns: usize| {
+            vec![T::ZERO; if is_kept { rows * columns * states } else { 0 }]
+        };
         Self {
             inputs,
             outputs,
-            forward: vec![T::ZERO; length],
-            backward: vec![T::ZERO; backward],
+            forward: block(true, inputs + 1, outputs),
+            backward: block(backward_block != BackwardBlock::Absent, outputs, inputs + 1),
             backward_block,
+            within_inputs: block(within.inputs, inputs + 1, inputs + 1),
+            within_outputs: block(within.outputs, outputs, outputs),
         }
     }
 
@@ -62,11 +78,25 @@ pub(super) struct HebbianOperands<'a, T> {
     pub(super) source: Operand<'a, T>,
     /// Layer i + 1 under the post transform.
     pub(super) destination: Operand<'a, T>,
-    /// The roles exchanged: layer i + 1 under the pre transform and layer i under the post transform. None where the
-    /// backward update is not a sum of its own.
-    pub(super) exchanged: Option<(Operand<'a, T>, Operand<'a, T>)>,
+    /// Layer i + 1 under the pre transform, where it is wanted: see [`SynapseUpdate::wants_exchanged_source`].
+    pub(super) exchanged_source: Option<Operand<'a, T>>,
+    /// Layer i under the post transform, where it is wanted: see [`SynapseUpdate::wants_exchanged_destination`].
+    pub(super) exchanged_destination: Option<Operand<'a, T>>,
     /// Examples in the batch.
     pub(super) batch: usize,
+}
+
+/// Memory of a synapse update that holds nothing between calls.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SynapseScratch<T> {
+    /// One state's sums of the forward block.
+    sums: Vec<T>,
+    /// One state's sums of the backward block.
+    transposed: Vec<T>,
+    /// One state's sums of a block within a layer.
+    within: Vec<T>,
+    /// What each column of a block keeps.
+    keeps: Vec<T>,
 }
 
 /// How a synapse update treats its sums.
@@ -76,53 +106,105 @@ pub(super) struct SynapseUpdate<'a> {
     pub(super) symmetric_states: bool,
     /// 1 for the sum over the batch, 1 / batch for the mean.
     pub(super) batch_weight: f64,
+    pub(super) oja: Option<Oja>,
+    pub(super) saturation: Option<Saturation>,
     /// Activation of each state.
     pub(super) activations: &'a [Activation],
 }
 
 impl SynapseUpdate<'_> {
+    /// Whether the transformed states above 0 are read: tied states receive the sums of state 0, but Oja's term is not
+    /// tied.
+    pub(super) fn reads_all_states(&self) -> bool {
+        !self.symmetric_states || self.squares_activations()
+    }
+
+    /// Whether the update of `synapses` reads layer i + 1 under the pre transform.
+    pub(super) fn wants_exchanged_source<T: Real>(&self, synapses: &Synapses<T>) -> bool {
+        !self.symmetric_synapses
+            && (synapses.backward_block != BackwardBlock::Absent || !synapses.within_outputs.is_empty())
+    }
+
+    /// Whether the update of `synapses` reads layer i under the post transform.
+    pub(super) fn wants_exchanged_destination<T: Real>(&self, synapses: &Synapses<T>) -> bool {
+        synapses.backward_block != BackwardBlock::Absent
+            && (!self.symmetric_synapses || self.squares_activations())
+    }
+
+    fn squares_activations(&self) -> bool {
+        self.oja.is_some_and(|oja| !oja.synapse_weights)
+    }
+
     /// One synapse update of both directions: `W <- activation(keep W + update d)`, where
     /// `dF[i,j,o] = sum_b (pre transform of layer i)[b,i,o] (post transform of layer i + 1)[b,j,o]` with bias neurons
-    /// that are 1 in every state, and dB is the same with source and destination exchanged.
-    ///
-    /// `sums` and `transposed` are scratch for one state's synapses of one direction.
+    /// that are 1 in every state, and dB is the same with source and destination exchanged. Oja's term changes what a
+    /// synapse keeps, saturation how much of the change takes place.
     pub(super) fn apply<T: Real>(
         &self,
-        rule: &UpdateRule<T>,
+        rule: SynapseParameters<'_, T>,
         operands: &HebbianOperands<'_, T>,
         synapses: &mut Synapses<T>,
-        sums: &mut [T],
-        transposed: &mut [T],
+        scratch: &mut SynapseScratch<T>,
     ) {
+        let SynapseScratch { sums, transposed, within, keeps } = scratch;
         let stride = synapses.stride();
-        let (sums, transposed) = (&mut sums[..stride], &mut transposed[..stride]);
-        let backward = synapses.backward_block;
+        let (sums, transposed) = (take(sums, stride), take(transposed, stride));
+        let (inputs, outputs) = (synapses.inputs, synapses.outputs);
         for state in 0..rule.states {
             let of_its_own = state == 0 || !self.symmetric_states;
-            if of_its_own {
-                self.forward_sums(rule, operands, state, synapses.outputs, sums);
-            }
             let here = state * stride..(state + 1) * stride;
-            self.learn(rule, state, sums, &mut synapses.forward[here.clone()]);
-            if backward == BackwardBlock::Absent {
+            if of_its_own {
+                self.forward_sums(rule, operands, state, outputs, sums);
+            }
+            let keeps_of_outputs = self.keeps(
+                rule,
+                state,
+                operands.destination.of_state(if self.reads_all_states() { state } else { 0 }).0,
+                operands.batch,
+                (&synapses.forward[here.clone()], outputs),
+                of_state(&synapses.within_outputs, state, outputs * outputs),
+                take(keeps, outputs),
+            );
+            self.learn(rule, state, sums, &mut synapses.forward[here.clone()], outputs, keeps_of_outputs);
+            if !synapses.within_outputs.is_empty() {
+                let sums = take(within, outputs * outputs);
+                self.sums_within_outputs(operands, state, sums);
+                let block = &mut synapses.within_outputs[state * sums.len()..][..sums.len()];
+                self.learn(rule, state, sums, block, outputs, keeps_of_outputs);
+            }
+            if synapses.backward_block == BackwardBlock::Absent {
                 continue;
             }
             if of_its_own {
-                match operands.exchanged {
-                    Some(exchanged) => {
-                        self.backward_sums(rule, exchanged, operands.batch, state, synapses, transposed);
-                    }
-                    None => super::neuron::transpose(sums, synapses.outputs, transposed, synapses.inputs + 1),
-                }
+                self.backward_sums(rule, operands, state, synapses, sums, transposed);
             }
-            self.learn(rule, state, transposed, &mut synapses.backward[here]);
+            let used = if synapses.backward_block == BackwardBlock::Whole { inputs + 1 } else { inputs };
+            let destination = operands
+                .exchanged_destination
+                .map(|operand| operand.of_state(if self.reads_all_states() { state } else { 0 }).0);
+            let keeps_of_inputs = self.keeps(
+                rule,
+                state,
+                destination.unwrap_or_default(),
+                operands.batch,
+                (&synapses.backward[here.clone()], inputs + 1),
+                of_state(&synapses.within_inputs, state, (inputs + 1) * (inputs + 1)),
+                take(keeps, used),
+            );
+            self.learn(rule, state, transposed, &mut synapses.backward[here], inputs + 1, keeps_of_inputs);
+            if !synapses.within_inputs.is_empty() {
+                let sums = take(within, (inputs + 1) * (inputs + 1));
+                self.sums_within_inputs(rule, operands, state, inputs, sums);
+                let block = &mut synapses.within_inputs[state * sums.len()..][..sums.len()];
+                self.learn(rule, state, sums, block, inputs + 1, keeps_of_inputs);
+            }
         }
     }
 
     /// dF of one state, `[n + 1, m]`.
     fn forward_sums<T: Real>(
         &self,
-        rule: &UpdateRule<T>,
+        rule: SynapseParameters<'_, T>,
         operands: &HebbianOperands<'_, T>,
         state: usize,
         outputs: usize,
@@ -132,39 +214,155 @@ impl SynapseUpdate<'_> {
         debug_assert!(factor == T::ONE, "only sources are scaled");
         let source = operands.source.of_state(state);
         correlate(self.arch, source, destination, out, outputs, operands.batch);
-        let bias = (0..rule.states).map(|k| rule.hebbian_pre[k * rule.states + state]);
-        let bias = bias.fold(T::ZERO, |sum, factor| sum + factor);
         let row = out.len() - outputs;
+        let bias = bias_of_source(rule, state);
         sum_over_batch(self.arch, destination, bias, &mut out[row..], 1, operands.batch);
     }
 
-    /// dB of one state, `[m, n + 1]`; the bias column only where the block is whole.
+    /// dB of one state, `[m, n + 1]`, which is the transpose of dF where synapses are tied; the bias column means
+    /// something only where the block is whole.
     fn backward_sums<T: Real>(
         &self,
-        rule: &UpdateRule<T>,
-        (source, destination): (Operand<'_, T>, Operand<'_, T>),
-        batch: usize,
+        rule: SynapseParameters<'_, T>,
+        operands: &HebbianOperands<'_, T>,
         state: usize,
         synapses: &Synapses<T>,
+        forward: &[T],
         out: &mut [T],
     ) {
-        let source = source.of_state(state);
-        let (destination, factor) = destination.of_state(state);
+        let Synapses { inputs, outputs, .. } = *synapses;
+        if self.symmetric_synapses {
+            super::neuron::transpose(forward, outputs, out, inputs + 1);
+            return;
+        }
+        let (source, (destination, factor)) = operands.exchanged(state);
         debug_assert!(factor == T::ONE, "only sources are scaled");
-        let stride = synapses.inputs + 1;
+        let (stride, batch) = (inputs + 1, operands.batch);
         correlate(self.arch, source, destination, out, stride, batch);
+        let column = &mut out[inputs..];
         if synapses.backward_block == BackwardBlock::Whole {
-            let row = &rule.hebbian_post[state * rule.states..(state + 1) * rule.states];
-            let bias = row.iter().fold(T::ZERO, |sum, &factor| sum + factor);
-            let column = &mut out[synapses.inputs..];
+            let bias = bias_of_destination(rule, state);
             sum_over_batch(self.arch, source.0, source.1 * bias, column, stride, batch);
+        } else {
+            // What stands there is another layer's, perhaps of another episode.
+            column.iter_mut().step_by(stride).for_each(|sum| *sum = T::ZERO);
         }
     }
 
-    fn learn<T: Real>(&self, rule: &UpdateRule<T>, state: usize, sums: &[T], synapses: &mut [T]) {
-        let keep = rule.synapse_keep[state];
-        let update = rule.synapse_update[state] * T::from_f64(self.batch_weight);
-        blend(self.arch, synapses, keep, update, sums);
+    /// The sums of one state among the outputs, `[m, m]`: zero where synapses are tied.
+    fn sums_within_outputs<T: Real>(&self, operands: &HebbianOperands<'_, T>, state: usize, out: &mut [T]) {
+        let state = if self.symmetric_states { 0 } else { state };
+        match operands.exchanged_source {
+            Some(source) if !self.symmetric_synapses => {
+                let (destination, _) = operands.destination.of_state(state);
+                let outputs = destination.len() / operands.batch;
+                let source = source.of_state(state);
+                correlate(self.arch, source, destination, out, outputs, operands.batch);
+            }
+            _ => out.fill(T::ZERO),
+        }
+    }
+
+    /// The sums of one state among the inputs and their bias, `[n + 1, n + 1]`: zero where synapses are tied.
+    fn sums_within_inputs<T: Real>(
+        &self,
+        rule: SynapseParameters<'_, T>,
+        operands: &HebbianOperands<'_, T>,
+        state: usize,
+        inputs: usize,
+        out: &mut [T],
+    ) {
+        let state = if self.symmetric_states { 0 } else { state };
+        let Some(destination) = operands.exchanged_destination.filter(|_| !self.symmetric_synapses) else {
+            out.fill(T::ZERO);
+            return;
+        };
+        let (stride, batch) = (inputs + 1, operands.batch);
+        let (source, (destination, _)) = (operands.source.of_state(state), destination.of_state(state));
+        let biases = (bias_of_source(rule, state), bias_of_destination(rule, state));
+        correlate(self.arch, source, destination, out, stride, batch);
+        sum_over_batch(self.arch, destination, biases.0, &mut out[inputs * stride..], 1, batch);
+        sum_over_batch(self.arch, source.0, source.1 * biases.1, &mut out[inputs..], stride, batch);
+        out[stride * stride - 1] = T::from_f64(batch as f64) * biases.0 * biases.1;
+    }
+
+    /// What each column of a block keeps, if that is not the same number for all: `neurons` are the columns' transformed
+    /// states, `synapses` those that arrive at them, without and with those from the columns' own layer. Columns beyond
+    /// `neurons` (the bias) are not excited.
+    #[allow(clippy::too_many_arguments)]
+    fn keeps<'k, T: Real>(
+        &self,
+        rule: SynapseParameters<'_, T>,
+        state: usize,
+        neurons: &[T],
+        batch: usize,
+        (synapses, columns): (&[T], usize),
+        within: &[T],
+        keeps: &'k mut [T],
+    ) -> Option<&'k [T]> {
+        if self.oja.is_none() && self.saturation.is_none() {
+            return None;
+        }
+        keeps.fill(rule.keep[state]);
+        let Some(oja) = self.oja else { return Some(keeps) };
+        let strength = oja::strength(oja, rule.update[state], rule.oja_multiplier[state]);
+        if oja.synapse_weights {
+            oja::subtract_synapses(self.arch, keeps, strength, synapses, columns);
+            oja::subtract_synapses(self.arch, keeps, strength, within, columns);
+        } else {
+            let excited = &mut keeps[..neurons.len() / batch];
+            let strength = strength * T::from_f64(self.batch_weight);
+            oja::subtract_activations(self.arch, excited, strength, neurons, batch);
+        }
+        Some(keeps)
+    }
+
+    /// One state's synapses of one block, `[source, destination]` with `columns` destinations, learn from their sums.
+    fn learn<T: Real>(
+        &self,
+        rule: SynapseParameters<'_, T>,
+        state: usize,
+        sums: &[T],
+        synapses: &mut [T],
+        columns: usize,
+        keeps: Option<&[T]>,
+    ) {
+        let update = rule.update[state] * T::from_f64(self.batch_weight);
+        match (keeps, self.saturation) {
+            (None, _) => blend(self.arch, synapses, rule.keep[state], update, sums),
+            (Some(keeps), None) => oja::blend_columns(self.arch, synapses, keeps, update, sums, columns),
+            (Some(keeps), Some(Saturation { epsilon })) => {
+                let rate = T::from_f64(epsilon) + oja::absolute(rule.saturation[state]);
+                saturating_blend(self.arch, synapses, keeps, update, sums, rate, columns);
+            }
+        }
         activate(self.arch, self.activations[state], synapses);
     }
+}
+
+impl<'a, T: Real> HebbianOperands<'a, T> {
+    /// One state of both layers with their roles exchanged.
+    fn exchanged(&self, state: usize) -> ((&'a [T], T), (&'a [T], T)) {
+        let operand = |operand: Option<Operand<'a, T>>| {
+            operand.expect("an update of its own has been asked what it wants").of_state(state)
+        };
+        (operand(self.exchanged_source), operand(self.exchanged_destination))
+    }
+}
+
+/// What the pre transform makes of a bias neuron.
+fn bias_of_source<T: Real>(rule: SynapseParameters<'_, T>, state: usize) -> T {
+    let column = rule.hebbian_pre.iter().skip(state).step_by(rule.states);
+    column.fold(T::ZERO, |sum, &factor| sum + factor)
+}
+
+/// What the post transform makes of a bias neuron.
+fn bias_of_destination<T: Real>(rule: SynapseParameters<'_, T>, state: usize) -> T {
+    let row = &rule.hebbian_post[state * rule.states..(state + 1) * rule.states];
+    row.iter().fold(T::ZERO, |sum, &factor| sum + factor)
+}
+
+/// One state of a block, or nothing of an absent one.
+fn of_state<T>(block: &[T], state: usize, length: usize) -> &[T] {
+    if block.is_empty() { block } else { &block[state * length..][..length] }
 }

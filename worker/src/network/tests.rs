@@ -143,8 +143,8 @@ impl Reference {
                             let mix = |of: &dyn Fn(usize) -> f64, factor: &dyn Fn(usize) -> f64| -> f64 {
                                 (0..k).map(|d| of(d) * factor(d)).sum()
                             };
-                            let pre = |d: usize| rule.hebbian_pre[d * k + o];
-                            let post = |d: usize| rule.hebbian_post[o * k + d];
+                            let pre = |d: usize| rule.synapse.hebbian_pre[d * k + o];
+                            let post = |d: usize| rule.synapse.hebbian_post[o * k + d];
                             let below = |d: usize| self.with_bias(layer, d, i, b);
                             let above = |d: usize| self.neurons[layer + 1][d][j][b];
                             d_forward += mix(&below, &pre) * mix(&above, &post);
@@ -152,7 +152,7 @@ impl Reference {
                         }
                         let activations = &self.options.synapse_activation;
                         let learn = |w: &mut f64, d: f64| {
-                            let new = rule.synapse_keep[o] * *w + rule.synapse_update[o] * weight * d;
+                            let new = rule.synapse.keep[o] * *w + rule.synapse.update[o] * weight * d;
                             *w = activation(activations.of_state(o), new);
                         };
                         learn(&mut forward[o][i][j], d_forward);
@@ -177,31 +177,50 @@ fn random_rule(number: u64, k: usize) -> UpdateRule<f64> {
         fill_normal(&mut rng, &mut values);
         values.into_iter().map(|x| f64::from((x * scale) as f32)).collect()
     };
+    let (forward_transform, backward_transform) = (normal(k * k, 0.5), normal(k * k, 0.5));
+    let (hebbian_pre, hebbian_post) = (normal(k * k, 0.5), normal(k * k, 0.5));
     UpdateRule {
         states: k,
-        forward_transform: normal(k * k, 0.5),
-        backward_transform: normal(k * k, 0.5),
-        hebbian_pre: normal(k * k, 0.5),
-        hebbian_post: normal(k * k, 0.5),
+        layers: 1,
+        forward_transform,
+        backward_transform,
         neuron_keep: normal(k, 0.5),
         neuron_update: normal(k, 0.5),
-        synapse_keep: vec![0.984_375; k],
-        synapse_update: normal(k, 0.05),
+        synapse: SynapseRule {
+            hebbian_pre,
+            hebbian_post,
+            keep: vec![0.984_375; k],
+            update: normal(k, 0.05),
+            oja_multiplier: vec![1.0; k],
+            saturation: vec![1.0; k],
+        },
+        forward_synapse: None,
+        rescale_to: vec![1.0; k],
+        initial_synapse_scale: 1.0,
     }
 }
 
 fn rounded(rule: &UpdateRule<f64>) -> UpdateRule<f32> {
-    let f32s = |values: &[f64]| values.iter().map(|&x| x as f32).collect();
-    UpdateRule {
-        states: rule.states,
-        forward_transform: f32s(&rule.forward_transform),
-        backward_transform: f32s(&rule.backward_transform),
+    let f32s = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<_>>();
+    let synapses = |rule: &SynapseRule<f64>| SynapseRule {
         hebbian_pre: f32s(&rule.hebbian_pre),
         hebbian_post: f32s(&rule.hebbian_post),
+        keep: f32s(&rule.keep),
+        update: f32s(&rule.update),
+        oja_multiplier: f32s(&rule.oja_multiplier),
+        saturation: f32s(&rule.saturation),
+    };
+    UpdateRule {
+        states: rule.states,
+        layers: rule.layers,
+        forward_transform: f32s(&rule.forward_transform),
+        backward_transform: f32s(&rule.backward_transform),
         neuron_keep: f32s(&rule.neuron_keep),
         neuron_update: f32s(&rule.neuron_update),
-        synapse_keep: f32s(&rule.synapse_keep),
-        synapse_update: f32s(&rule.synapse_update),
+        synapse: synapses(&rule.synapse),
+        forward_synapse: rule.forward_synapse.as_ref().map(synapses),
+        rescale_to: f32s(&rule.rescale_to),
+        initial_synapse_scale: rule.initial_synapse_scale,
     }
 }
 
@@ -216,7 +235,7 @@ const UNIFORM: InitialSynapses = InitialSynapses { distribution: SynapseDistribu
 fn check(options: &RuleSpec, sizes: &[usize], batch: usize, number: u64) {
     let rule = random_rule(number, usize::from(options.states));
     let single = rounded(&rule);
-    let plan = Plan::full(&Plan::usually_updatable(sizes.len()));
+    let plan = Plan::full(options, sizes.len());
     let mut network = Network::<f32>::with_plan(options, sizes, batch, plan);
     network.initialise_synapses(&UNIFORM, seed(number));
     let mut reference = Reference::of(&network, batch);
@@ -345,8 +364,8 @@ fn a_prediction_leaves_the_network_as_it_was() {
 
 #[test]
 fn a_lean_plan_changes_no_bit_of_what_is_read() {
-    let full = Plan::full(&Plan::usually_updatable(4));
     let options = RuleSpec { states: 3, ..RuleSpec::default() };
+    let full = Plan::full(&options, 4);
     let sizes = [5, 9, 7, 2];
     let mut lean = Network::new(&options, &sizes, 64);
     let mut whole = Network::with_plan(&options, &sizes, 64, full);
@@ -389,9 +408,66 @@ fn what_is_not_finite_shows_and_never_panics() {
 #[test]
 fn an_overflowing_rule_diverges_visibly() {
     let mut rule = rounded(&random_rule(5, 4));
-    rule.synapse_update = vec![f32::INFINITY; 4];
+    rule.synapse.update = vec![f32::INFINITY; 4];
     let mut network = Network::<f32>::new(&RuleSpec::default(), &[2, 6, 1], 20);
     network.initialise_synapses(&UNIFORM, seed(1));
     network.update(&rule, &batch_of(1, 40), &batch_of(2, 20), 20);
     assert!(!network.is_finite());
+}
+
+#[test]
+fn a_diverged_episode_leaves_nothing_behind() {
+    let options = RuleSpec { synapse_activation: Activation::Tanh.into(), ..RuleSpec::default() };
+    let sizes = [2, 6, 5, 7, 1];
+    let mut reused = Network::<f32>::new(&options, &sizes, 30);
+    let mut diverging = rounded(&random_rule(5, 4));
+    diverging.synapse.update = vec![f32::INFINITY; 4];
+    reused.initialise_synapses(&UNIFORM, seed(1));
+    for _ in 0..2 {
+        reused.update(&diverging, &batch_of(1, 60), &batch_of(2, 30), 30);
+    }
+    assert!(!reused.is_finite());
+    let fresh = episode(&mut Network::new(&options, &sizes, 30), 1, 30);
+    assert_eq!(episode(&mut reused, 1, 30), fresh);
+    assert!(reused.is_finite(), "the episode before shows");
+}
+
+#[test]
+fn normalised_synapses_are_stored_by_updates_and_not_by_predictions() {
+    use hebbian_shared::spec::rule::Normalisation;
+    let with = |stored, in_activations| RuleSpec {
+        normalisation: Some(Normalisation { stored, in_activations, rescale: false }),
+        ..RuleSpec::default()
+    };
+    let rule = rounded(&random_rule(5, 4));
+    let (input, mut prediction) = (batch_of(1, 40), vec![0.0; 20]);
+    for (stored, in_activations) in [(true, false), (false, true), (true, true)] {
+        let mut network = Network::<f32>::new(&with(stored, in_activations), &[2, 6, 1], 20);
+        network.initialise_synapses(&UNIFORM, seed(1));
+        let before = network.forward_synapses(0, 0).to_vec();
+        network.predict(&rule, &input, 20, &mut prediction);
+        assert_eq!(network.forward_synapses(0, 0), before, "a prediction changes nothing");
+        network.forward(&rule, &input, 20);
+        assert_eq!(network.forward_synapses(0, 0) != before, stored);
+        let carried: Vec<u32> = network.neurons(2, 0).iter().map(|x| x.to_bits()).collect();
+        let predicted: Vec<u32> = prediction.iter().map(|x| x.to_bits()).collect();
+        assert_eq!(predicted, carried, "a prediction is the forward pass of an update");
+    }
+}
+
+#[test]
+fn updates_count_from_the_reset_on() {
+    let options = RuleSpec { supervised_every: 2, ..RuleSpec::default() };
+    let rule = rounded(&random_rule(5, 4));
+    let mut network = Network::<f32>::new(&options, &[2, 6, 1], 20);
+    network.initialise_synapses(&UNIFORM, seed(1));
+    let changes = |network: &mut Network<f32>| {
+        let before = network.forward_synapses(0, 0).to_vec();
+        network.update(&rule, &batch_of(1, 40), &batch_of(2, 20), 20);
+        network.forward_synapses(0, 0) != before
+    };
+    assert_eq!([(); 4].map(|()| changes(&mut network)), [true, false, true, false]);
+    network.update(&rule, &batch_of(1, 40), &batch_of(2, 20), 20);
+    network.reset();
+    assert_eq!([(); 2].map(|()| changes(&mut network)), [true, false]);
 }

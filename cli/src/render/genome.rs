@@ -1,0 +1,134 @@
+//! What a genome stands for.
+
+use hebbian_shared::genome::Segment;
+use hebbian_shared::spec::rule::RuleSpec;
+
+use super::{Paint, run, text};
+use crate::genome_export;
+use crate::genome_file::GenomeFile;
+
+/// All segments by name: gates in a line each, matrices row by row.
+pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
+    let from = &file.provenance;
+    let problem = file.problem();
+    let heading = run::fields(
+        &[
+            ("from", format!("`{}`, seed {}, after {} generations", from.spec, from.seed, from.generation)),
+            ("rule", options(&problem.rule)),
+            (
+                "genome",
+                format!(
+                    "{} numbers in {} parts, digest {}",
+                    file.layout().dimension(),
+                    file.layout().segments().len(),
+                    file.genome().digest().short()
+                ),
+            ),
+        ],
+        paint,
+    );
+    let mut text = heading;
+    let mut gates = Vec::new();
+    for (segment, values) in genome_export::parameters(file) {
+        match segment.shape[..] {
+            [.., rows, columns] if is_matrix(segment) => {
+                text.push_str(&matrices(segment, &values, (rows as usize, columns as usize), paint));
+            }
+            _ => gates.push((segment, values)),
+        }
+    }
+    text.push_str(&format!("\n{}\n", paint.bold("gates")));
+    let width = gates.iter().map(|(segment, _)| segment.name.len()).max().unwrap_or(0);
+    for (segment, values) in gates {
+        let per = match segment.shape[..] {
+            [] => String::new(),
+            [layers] if is_per_layer(file) && layers != 1 && segment.name != "rescale_to" => {
+                format!("  {}", paint.dim(&format!("by layer 0 to {}", layers - 1)))
+            }
+            [states] => format!("  {}", paint.dim(&format!("by state 0 to {}", states - 1))),
+            _ => format!("  {}", paint.dim("by layer, then state")),
+        };
+        let values: String = values.iter().map(|&value| format!(" {:>10}", number(value))).collect();
+        text.push_str(&format!("  {:<width$} {values}{per}\n", segment.name));
+    }
+    text
+}
+
+/// Whether the segment is one matrix or one for each layer; gates of all layers and states are rectangular too.
+fn is_matrix(segment: &Segment) -> bool {
+    segment.name.ends_with("transform")
+        || segment.name.ends_with("hebbian_pre")
+        || segment.name.ends_with("hebbian_post")
+}
+
+fn is_per_layer(file: &GenomeFile) -> bool {
+    file.layout().segment("forward_transform").is_some_and(|segment| segment.shape.len() == 3)
+}
+
+/// The matrices of a segment under its name, with what rows and columns are.
+fn matrices(segment: &Segment, values: &[f64], (rows, columns): (usize, usize), paint: Paint) -> String {
+    let sides = match segment.name.as_str() {
+        "forward_transform" => "from a state of the layer below (row) to a state that arrives (column)",
+        "backward_transform" => "from a state of the layer above (row) to a state that arrives (column)",
+        name if name.ends_with("hebbian_pre") => {
+            "from a state of the source neuron (row) to one of the synapse (column)"
+        }
+        _ => "from a state of the synapse (row) to one of the destination neuron (column)",
+    };
+    let count = values.len() / (rows * columns);
+    let mut text = String::new();
+    for (layer, matrix) in values.chunks_exact(rows * columns).enumerate() {
+        let of_layer =
+            if segment.shape.len() == 3 { format!(", layer {layer} of {count}") } else { String::new() };
+        text.push_str(&format!("\n{}{of_layer}  {}\n", paint.bold(&segment.name), paint.dim(sides)));
+        for (row, values) in matrix.chunks_exact(columns).enumerate() {
+            let values: String = values.iter().map(|&value| format!(" {:>10}", number(value))).collect();
+            text.push_str(&format!("  {}{values}\n", paint.dim(&format!("{row:>2}"))));
+        }
+    }
+    text
+}
+
+fn number(value: f64) -> String {
+    if value.is_finite() { text::significant(value) } else { value.to_string() }
+}
+
+/// The rule's options that differ from the default, as they are written in a spec.
+fn options(rule: &RuleSpec) -> String {
+    let (own, default) = (serde_json::json!(rule), serde_json::json!(RuleSpec::default()));
+    let mut options = vec![format!("states = {}", rule.states)];
+    for (name, value) in own.as_object().into_iter().flatten() {
+        if name != "states" && default.get(name) != Some(value) {
+            options.push(format!("{name} = {value}"));
+        }
+    }
+    options.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_segment_is_shown_with_its_parameters() {
+        let file = GenomeFile::of_quickstart(|place| place as f64 - 3.0);
+        let text = parameters(&file, Paint::stdout());
+        for segment in file.layout().segments() {
+            assert!(text.contains(&segment.name), "{} is missing in {text}", segment.name);
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines.iter().position(|line| line.starts_with("forward_transform")).unwrap();
+        let row: Vec<&str> = lines[at + 2].split_whitespace().collect();
+        assert_eq!(row, ["1", "1.00", "2.00", "3.00", "4.00"]);
+        assert!(text.contains("68 numbers in 8 parts"), "{text}");
+        assert!(
+            lines.iter().any(|line| line.trim_start().starts_with("neuron_keep ") && line.ends_with("62.0"))
+        );
+    }
+
+    #[test]
+    fn options_are_named_where_they_are_not_the_default() {
+        let rule = RuleSpec { states: 2, symmetric_states: true, supervised_every: 3, ..RuleSpec::default() };
+        assert_eq!(options(&rule), "states = 2, supervised_every = 3, symmetric_states = true");
+    }
+}
