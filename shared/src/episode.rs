@@ -7,7 +7,7 @@ use crate::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use crate::seed::{Purpose, Seed};
 
 /// Raised whenever the bits of any episode change. Workers of another value are not given episodes of a run.
-pub const EPISODE_SEMANTICS: u32 = 1;
+pub const EPISODE_SEMANTICS: u32 = 2;
 
 /// What an episode is measured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

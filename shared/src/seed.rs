@@ -73,6 +73,12 @@ impl Seed {
         Self(state >> 1)
     }
 
+    /// Word number `index` of the stream of plain words below this seed: `SplitMix64`, which costs next to nothing, for
+    /// the many numbers that only have to look random, such as initial synapses.
+    pub fn word(self, index: u64) -> u64 {
+        mix(self.0.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)))
+    }
+
     /// A fresh generator; the same one every time.
     pub fn rng(self) -> ChaCha8Rng {
         let mut key = [0; 32];
@@ -177,6 +183,7 @@ mod tests {
         let seed = Seed::new(1).unwrap();
         let mut rng = seed.rng();
         let words = [rng.next_u64(), rng.next_u64()];
+        let plain = [seed.word(0), seed.word(1)];
         let child = seed.derive(Purpose::Task, 7);
         let mut rng = child.rng();
         let uniform = uniform(&mut rng);
@@ -184,6 +191,7 @@ mod tests {
         fill_normal(&mut rng, &mut normal);
         let permutation = permutation(&mut rng, 8);
         assert_eq!(words, PINNED_WORDS);
+        assert_eq!(plain, PINNED_PLAIN_WORDS);
         assert_eq!(child.get(), PINNED_CHILD);
         assert_eq!(uniform.to_bits(), PINNED_UNIFORM);
         assert_eq!(normal.map(f64::to_bits), PINNED_NORMAL);
@@ -191,6 +199,8 @@ mod tests {
     }
 
     const PINNED_WORDS: [u64; 2] = [17_254_111_457_321_727_320, 9_958_508_360_252_413_363];
+    /// As Vigna's `splitmix64.c` gives them for the state 1.
+    const PINNED_PLAIN_WORDS: [u64; 2] = [10_451_216_379_200_822_465, 13_757_245_211_066_428_519];
     const PINNED_CHILD: u64 = 103_628_465_701_021_895;
     const PINNED_UNIFORM: u64 = 4_601_481_252_893_566_752;
     const PINNED_NORMAL: [u64; 3] =

@@ -21,6 +21,7 @@ mod contraction;
 mod dispatch;
 mod feedback;
 mod initialise;
+mod magnitude;
 mod neuron;
 mod normalisation;
 mod oja;
@@ -35,11 +36,10 @@ use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, ForwardSynapseUpdate, Hebbian, Normalisation, RuleSpec, StateActivations,
 };
-use pulp::{Arch, Simd};
+use pulp::Arch;
 
 use activation::activate;
 use contraction::{Operand, Orientation, mix, propagate};
-use dispatch::dispatch;
 use neuron::{Layer, transpose};
 use synapse::{HebbianOperands, SynapseScratch, SynapseUpdate, Synapses};
 use update_rule::SynapseParameters;
@@ -224,6 +224,7 @@ impl<T: Real> Network<T> {
         let RuleSpec { symmetric_synapses, symmetric_states, .. } = self.options;
         for (layer, synapses) in self.synapses.iter_mut().enumerate() {
             initialise::initialise(synapses, spec, seed, layer, symmetric_synapses, symmetric_states);
+            synapses.bound = synapses.measure(self.arch);
         }
     }
 
@@ -317,6 +318,7 @@ impl<T: Real> Network<T> {
         let Self { arch, synapses, normalised, scratch, .. } = self;
         for (synapses, copy) in synapses.iter_mut().zip(normalised) {
             if stored {
+                synapses.bound = None;
                 normalisation::normalise(*arch, synapses, &rule.rescale_to, &mut scratch.norms);
             }
             if in_activations {
@@ -417,14 +419,8 @@ impl<T: Real> Network<T> {
 
     /// Whether all synapses and all neuron states are finite numbers.
     pub fn is_finite(&self) -> bool {
-        let arch = self.arch;
-        let finite = |values: &[T]| dispatch!(arch, 'a, all_finite => (values: &'a [T]) -> bool);
-        self.synapses.iter().all(|synapses| {
-            finite(&synapses.forward)
-                && finite(&synapses.backward)
-                && finite(&synapses.within_inputs)
-                && finite(&synapses.within_outputs)
-        }) && self.layers.iter().all(|layer| finite(layer.values()))
+        self.synapses.iter().all(|synapses| synapses.is_finite(self.arch))
+            && self.layers.iter().all(|layer| layer.is_finite(self.arch))
     }
 
     /// One state of a layer after the last pass: `[neuron, example]`.
@@ -441,6 +437,7 @@ impl<T: Real> Network<T> {
     /// As [`Network::forward_synapses`], to be set.
     pub fn forward_synapses_mut(&mut self, layer: usize, state: usize) -> &mut [T] {
         let stride = self.synapses[layer].stride();
+        self.synapses[layer].bound = None;
         &mut self.synapses[layer].forward[state * stride..(state + 1) * stride]
     }
 
@@ -454,6 +451,7 @@ impl<T: Real> Network<T> {
     /// As [`Network::backward_synapses`], to be set.
     pub fn backward_synapses_mut(&mut self, layer: usize, state: usize) -> Option<&mut [T]> {
         let stride = self.synapses[layer].stride();
+        self.synapses[layer].bound = None;
         self.synapses[layer].backward.get_mut(state * stride..(state + 1) * stride)
     }
 
@@ -467,6 +465,7 @@ impl<T: Real> Network<T> {
     /// As [`Network::synapses_within_inputs`], to be set.
     pub fn synapses_within_inputs_mut(&mut self, layer: usize, state: usize) -> Option<&mut [T]> {
         let stride = (self.synapses[layer].inputs + 1).pow(2);
+        self.synapses[layer].bound = None;
         self.synapses[layer].within_inputs.get_mut(state * stride..(state + 1) * stride)
     }
 
@@ -480,6 +479,7 @@ impl<T: Real> Network<T> {
     /// As [`Network::synapses_within_outputs`], to be set.
     pub fn synapses_within_outputs_mut(&mut self, layer: usize, state: usize) -> Option<&mut [T]> {
         let stride = self.synapses[layer].outputs.pow(2);
+        self.synapses[layer].bound = None;
         self.synapses[layer].within_outputs.get_mut(state * stride..(state + 1) * stride)
     }
 
@@ -606,6 +606,9 @@ impl<T: Real> Network<T> {
         // What layer i + 1 is transformed to serves synapse layer i and the next one, unless it is another transform or
         // another state of the layer.
         let is_shared = rule.layers == 1 && forward_layers.is_empty();
+        for layer in layers.iter_mut().chain(forward_layers.iter_mut()) {
+            layer.measure(arch);
+        }
         for layer in 0..synapses.len() {
             let parameters = of_synapses.of_layer(k, rule.layers, layer);
             let following = synapses.get(layer + 1).filter(|_| is_shared);
@@ -629,6 +632,7 @@ impl<T: Real> Network<T> {
                 destination: mixed(&above[1], next, mixed_states),
                 exchanged_source: wants_source.then(|| mixed(&above[0], next, mixed_states)),
                 exchanged_destination: wants_destination.then(|| mixed(&below[1], here, mixed_states)),
+                largest: here.largest().zip(next.largest()).map(<[f64; 2]>::from),
                 batch,
             };
             update.apply(parameters, &operands, &mut synapses[layer], &mut scratch.synapse);
@@ -640,32 +644,6 @@ impl<T: Real> Network<T> {
 /// The first `states` states of a layer after a transform that `buffer` begins with.
 fn mixed<'a, T: Real>(buffer: &'a [T], layer: &Layer<T>, states: usize) -> Operand<'a, T> {
     Operand::PerState { values: &buffer[..layer.stride() * states], stride: layer.stride() }
-}
-
-#[inline(always)]
-fn all_finite<T: Real, S: Simd>(simd: S, values: &[T]) -> bool {
-    // 0 x is 0, or NaN for what is not finite.
-    let (vectors, rest) = T::as_vectors::<S>(values);
-    let zero = T::splat(simd, T::ZERO);
-    // Four sums, none of which waits for another.
-    let mut totals = [zero; 4];
-    let mut e = 0;
-    while e + 4 <= vectors.len() {
-        for n in 0..4 {
-            totals[n] = T::add_vectors(simd, totals[n], T::multiply_vectors(simd, zero, vectors[e + n]));
-        }
-        e += 4;
-    }
-    while e < vectors.len() {
-        totals[0] = T::add_vectors(simd, totals[0], T::multiply_vectors(simd, zero, vectors[e]));
-        e += 1;
-    }
-    let mut lanes = [T::ZERO; 16];
-    for total in totals {
-        let sum = &mut T::as_vectors_mut::<S>(&mut lanes).0[0];
-        *sum = T::add_vectors(simd, *sum, total);
-    }
-    lanes.iter().chain(rest).all(|&x| T::ZERO * x == T::ZERO)
 }
 
 /// `out[k, l] = transform[k, l] gate[l]`: what arrives is then already gated.

@@ -1,54 +1,50 @@
 //! The products of the network: mixing states, propagating them through synapses, and correlating layers.
 //!
 //! All matrices are neuron-major, `[neuron, example]` with the examples contiguous, one per state: so loops over the
-//! batch vectorise even where layers have two neurons. Two kernels compute a product. Which one is a function of its
-//! shape alone ([`Kernel::of_shape`]): nothing is timed at run time.
+//! batch vectorise even where layers have two neurons. One kernel computes nearly everything, [`tile`]; correlations of
+//! thin layers are sums along the examples, [`lanes`]. Which of the two is a function of the shape alone
+//! ([`Kernel::of_shape`]): nothing is timed at run time.
 //!
-//! - [`fused`]: own loops of multiplications and additions in a fixed order. Their bits do not depend on the width of
-//!   the CPU's vectors (nothing is fused into multiply-adds, and sums over the batch always have [`fused::LANES`]
-//!   partial sums), nor, in a propagation, on the place of an example in its batch.
-//! - [`blocked`]: the `gemm` crate, sequential. Its bits depend on the shape and on the CPU's features.
+//! Both consist of fused multiply-adds in an order that depends neither on the width of the CPU's vectors nor on how the
+//! work is divided: all CPUs compute the same bits (those without such an instruction slowly), and what is computed of an
+//! example does not depend on its place in the batch.
 
-mod blocked;
-mod fused;
+mod lanes;
+mod tile;
 
 use pulp::Arch;
 
 use super::dispatch::dispatch;
+use super::neuron::transpose;
 use super::real::Real;
-use fused::Start;
+use super::take;
+use tile::{Product, Start};
 
-/// How a product is computed.
+/// How two layers are correlated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kernel {
-    /// Own loops without packing.
-    Fused,
-    /// The `gemm` crate, which packs blocks of both sides.
-    Blocked,
+enum Kernel {
+    /// As a matrix product, after one side was transposed.
+    Tile,
+    /// As sums along the examples.
+    Lanes,
 }
 
 impl Kernel {
-    /// The kernel of a product of `sources` x `destinations` synapses over `batch` examples: blocked from
-    /// [`BLOCKED_MULTIPLICATIONS_MIN`] on, unless a side is too thin to fill a block.
-    pub(super) fn of_shape(sources: usize, destinations: usize, batch: usize) -> Self {
-        let thinnest = sources.min(destinations).min(batch);
-        if thinnest >= BLOCKED_SIDE_MIN
-            && sources.saturating_mul(destinations).saturating_mul(batch) >= BLOCKED_MULTIPLICATIONS_MIN
-        {
-            Self::Blocked
+    /// The kernel for layers of `sources` and `destinations` neurons: tiles unless a side is too thin.
+    fn of_shape(sources: usize, destinations: usize) -> Self {
+        if sources >= TILE_SOURCES_MIN && destinations >= TILE_DESTINATIONS_MIN {
+            Self::Tile
         } else {
-            Self::Fused
+            Self::Lanes
         }
     }
 }
 
-/// From this many multiplications on packing saves more than it costs. Measured on a busy Xeon with AVX-512, five runs
-/// (the last: two): an update of 64-32-10 with k = 4 and batch 64 took 33 to 56 us with this limit, 55 to 85 with 64 Ki
-/// and 145 to 163 with 512 Ki.
-const BLOCKED_MULTIPLICATIONS_MIN: usize = 16 * 1024;
+/// With fewer sources the destinations' transposition costs more than it saves.
+const TILE_SOURCES_MIN: usize = 6;
 
-/// Below this many neurons or examples most of a block would be padding.
-const BLOCKED_SIDE_MIN: usize = 8;
+/// With fewer destinations most of a vector of them would be empty.
+const TILE_DESTINATIONS_MIN: usize = 8;
 
 /// One side of a product: a `[neuron, example]` matrix per state, each with a factor.
 #[derive(Clone, Copy)]
@@ -100,18 +96,29 @@ pub(super) fn mix<T: Real>(
     length: usize,
 ) {
     assert!(transform.len() == k * k && states.len() == k * length && out.len() <= states.len());
-    let strides = match orientation {
-        Orientation::RowsEnter => (k, 1),
-        Orientation::ColumnsEnter => (1, k),
+    // The left side's rows are the states that leave, its columns those that enter.
+    let left_strides = match orientation {
+        Orientation::RowsEnter => (1, k),
+        Orientation::ColumnsEnter => (k, 1),
     };
-    dispatch!(arch, 'a, fused::mix => (
-        transform: &'a [T],
-        strides: (usize, usize),
-        k: usize,
-        states: &'a [T],
-        out: &'a mut [T],
-        length: usize,
-    ) -> ());
+    let product = Product {
+        left: transform,
+        left_strides,
+        right: states,
+        right_stride: length,
+        rows: out.len() / length,
+        depth: k,
+        columns: length,
+        factor: T::ONE,
+        start: Start { keep: None, bias: None },
+        out_stride: length,
+    };
+    multiply(arch, product, out);
+}
+
+/// Computes a product in the CPU's vectors.
+fn multiply<T: Real>(arch: Arch, product: Product<'_, T>, out: &mut [T]) {
+    dispatch!(arch, 'a, tile::multiply => (product: Product<'a, T>, out: &'a mut [T]) -> ());
 }
 
 /// One state's synapses as they are used in a propagation.
@@ -140,62 +147,80 @@ pub(super) fn propagate<T: Real>(
 ) {
     let Weights { sources, destinations, .. } = weights;
     assert!(source.len() == sources * batch && out.len() == destinations * batch);
-    match Kernel::of_shape(sources, destinations, batch) {
-        Kernel::Fused => dispatch!(arch, 'a, fused::propagate => (
-            weights: Weights<'a, T>,
-            source: &'a [T],
-            factor: T,
-            bias: Option<(&'a [T], T)>,
-            keep: Option<T>,
-            out: &'a mut [T],
-            batch: usize,
-        ) -> ()),
-        Kernel::Blocked => {
-            for (j, row) in out.chunks_exact_mut(batch).enumerate() {
-                let bias = bias.map_or(T::ZERO, |(synapses, factor)| synapses[j] * factor);
-                match keep {
-                    Some(keep) => row.iter_mut().for_each(|value| *value = *value * keep + bias),
-                    None => row.fill(bias),
-                }
-            }
-            blocked::propagate(weights, source, factor, out, batch);
-        }
-    }
+    let product = Product {
+        left: weights.values,
+        left_strides: (1, weights.stride),
+        right: source,
+        right_stride: batch,
+        rows: destinations,
+        depth: sources,
+        columns: batch,
+        factor,
+        start: Start { keep, bias },
+        out_stride: batch,
+    };
+    multiply(arch, product, out);
 }
 
-/// Correlates two layers in one state: `out[i, j] = factor sum_b source[i, b] destination[j, b]`, rows of `out` being
-/// `stride` apart.
+/// Correlates two layers in one state: `out[i, j] = keep out[i, j] + factor sum_b source[i, b] destination[j, b]`, rows
+/// of `out` being `stride` apart; `keep` none overwrites `out`. `transposed` is scratch.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn correlate<T: Real>(
     arch: Arch,
     (source, factor): (&[T], T),
     destination: &[T],
+    keep: Option<T>,
     out: &mut [T],
     stride: usize,
     batch: usize,
+    transposed: &mut Vec<T>,
 ) {
     let (sources, destinations) = (source.len() / batch, destination.len() / batch);
-    match Kernel::of_shape(sources, destinations, batch) {
-        Kernel::Fused => dispatch!(arch, 'a, fused::correlate => (
+    match Kernel::of_shape(sources, destinations) {
+        Kernel::Lanes => dispatch!(arch, 'a, lanes::correlate => (
             source: &'a [T],
-            factor: T,
             destination: &'a [T],
+            factor: T,
+            keep: Option<T>,
             out: &'a mut [T],
             stride: usize,
             batch: usize,
         ) -> ()),
-        Kernel::Blocked => blocked::correlate(source, factor, destination, out, stride, batch),
+        Kernel::Tile => {
+            let transposed = take(transposed, destination.len());
+            transpose(destination, batch, transposed, destinations);
+            let product = Product {
+                left: source,
+                left_strides: (batch, 1),
+                right: transposed,
+                right_stride: destinations,
+                rows: sources,
+                depth: batch,
+                columns: destinations,
+                factor,
+                start: Start { keep, bias: None },
+                out_stride: stride,
+            };
+            multiply(arch, product, out);
+        }
     }
 }
 
 /// `values <- keep values + update sums`.
 pub(super) fn blend<T: Real>(arch: Arch, values: &mut [T], keep: T, update: T, sums: &[T]) {
-    let (start, factors, rows) = (Start::Keep(keep, T::ZERO), [update], [sums]);
-    dispatch!(arch, 'a, fused::combine => (
-        start: Start<T>,
-        factors: [T; 1],
-        rows: [&'a [T]; 1],
-        values: &'a mut [T],
-    ) -> ());
+    let product = Product {
+        left: &[T::ONE],
+        left_strides: (0, 0),
+        right: sums,
+        right_stride: 0,
+        rows: 1,
+        depth: 1,
+        columns: values.len(),
+        factor: update,
+        start: Start { keep: Some(keep), bias: None },
+        out_stride: 0,
+    };
+    multiply(arch, product, values);
 }
 
 /// Sums over the batch: `out[j * stride] = factor sum_b layer[j, b]`: the correlation with a neuron that is constantly
@@ -208,7 +233,7 @@ pub(super) fn sum_over_batch<T: Real>(
     stride: usize,
     batch: usize,
 ) {
-    dispatch!(arch, 'a, fused::sum_over_batch => (
+    dispatch!(arch, 'a, lanes::sum_over_batch => (
         layer: &'a [T],
         factor: T,
         out: &'a mut [T],
@@ -259,17 +284,22 @@ mod tests {
                 assert!((found - expected).abs() <= tolerance * (1.0 + sources as f64), "{found} {expected}");
             }
         }
-        let mut synapses = vec![T::ZERO; sources * stride];
-        correlate(arch, (&source, half), &before, &mut synapses, stride, batch);
+        let old = matrix::<T>(5, sources * stride);
+        let mut synapses = old.clone();
+        let keep_synapses = keep.map(T::from_f64);
+        let mut scratch = Vec::new();
+        correlate(arch, (&source, half), &before, keep_synapses, &mut synapses, stride, batch, &mut scratch);
         for i in 0..sources {
             for j in 0..destinations {
-                let expected: f64 = (0..batch)
+                let sum: f64 = (0..batch)
                     .map(|b| 0.5 * source[i * batch + b].to_f64() * before[j * batch + b].to_f64())
                     .sum();
+                let expected = sum + keep.map_or(0.0, |keep| keep * old[i * stride + j].to_f64());
                 let found = synapses[i * stride + j].to_f64();
                 assert!((found - expected).abs() <= tolerance * (1.0 + batch as f64), "{found} {expected}");
             }
-            assert_eq!(synapses[i * stride + destinations], T::ZERO, "the gap between rows was written");
+            let gap = i * stride + destinations;
+            assert_eq!(synapses[gap], old[gap], "the gap between rows was written");
         }
     }
 
@@ -287,13 +317,12 @@ mod tests {
         }
 
         #[test]
-        fn an_example_has_the_same_bits_at_every_place_of_a_fused_propagation(
+        fn an_example_has_the_same_bits_at_every_place_and_in_every_vector(
             sources in 1_usize..20,
-            destinations in 1_usize..8,
+            destinations in 1_usize..20,
             batch in 1_usize..90,
             place in 0_usize..90,
         ) {
-            prop_assume!(Kernel::of_shape(sources, destinations, batch) == Kernel::Fused);
             let place = place % batch;
             let weights = matrix::<f32>(1, sources * destinations);
             let view = Weights { values: &weights, stride: destinations, sources, destinations };
@@ -302,26 +331,29 @@ mod tests {
             let mut together = vec![0.0; destinations * batch];
             let mut single = vec![0.0; destinations];
             let arch = Arch::new();
-            propagate(arch, view, (&source, 1.0), None, None, &mut together, batch);
-            propagate(Arch::Scalar, view, (&alone, 1.0), None, None, &mut single, 1);
+            propagate(arch, view, (&source, 0.3), None, None, &mut together, batch);
+            propagate(Arch::Scalar, view, (&alone, 0.3), None, None, &mut single, 1);
             for j in 0..destinations {
                 prop_assert_eq!(together[j * batch + place].to_bits(), single[j].to_bits());
             }
         }
 
         #[test]
-        fn fused_correlations_do_not_depend_on_the_width_of_vectors(
-            sources in 1_usize..10,
-            destinations in 1_usize..10,
+        fn correlations_do_not_depend_on_the_width_of_vectors(
+            sources in 1_usize..20,
+            destinations in 1_usize..40,
             batch in 1_usize..150,
+            keep in proptest::option::of(-1.0_f32..1.0),
         ) {
-            prop_assume!(Kernel::of_shape(sources, destinations, batch) == Kernel::Fused);
             let (source, destination) = (matrix::<f32>(1, sources * batch), matrix::<f32>(2, destinations * batch));
-            let mut wide = vec![0.0; sources * destinations];
+            let mut wide = matrix::<f32>(3, sources * destinations);
             let mut narrow = wide.clone();
-            let arch = Arch::new();
-            correlate(arch, (&source, 0.5), &destination, &mut wide, destinations, batch);
-            correlate(Arch::Scalar, (&source, 0.5), &destination, &mut narrow, destinations, batch);
+            let mut scratch = Vec::new();
+            let pair = [(Arch::new(), &mut wide), (Arch::Scalar, &mut narrow)];
+            for (arch, out) in pair {
+                correlate(arch, (&source, 0.5), &destination, keep, out, destinations, batch, &mut scratch);
+                sum_over_batch(arch, &destination, 0.5, &mut out[..destinations], 1, batch);
+            }
             prop_assert_eq!(wide, narrow);
         }
     }

@@ -1,6 +1,6 @@
 //! Initial synapses.
 
-use hebbian_shared::seed::{Purpose, Seed, fill_normal, uniform_between};
+use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
 
 use super::neuron::transpose;
@@ -58,18 +58,16 @@ fn draw<T: Real>(
     }
     let drawn = if symmetric_states { stride } else { values.len() };
     let (first, rest) = values.split_at_mut(drawn);
-    let mut rng = seed.rng();
     match spec.distribution {
         SynapseDistribution::Uniform | SynapseDistribution::Xavier => {
             let bound = match spec.distribution {
                 SynapseDistribution::Xavier => spec.scale * libm::sqrt(6.0 / neurons as f64),
                 _ => spec.scale,
             };
-            for value in first.iter_mut() {
-                *value = T::from_f64(uniform_between(&mut rng, -bound, bound));
-            }
+            fill_uniform(seed, bound, first);
         }
         SynapseDistribution::Normal => {
+            let mut rng = seed.rng();
             // An even length, so that the chunks continue one sequence of pairs.
             let mut normal = [0.0; 64];
             for chunk in first.chunks_mut(normal.len()) {
@@ -82,6 +80,21 @@ fn draw<T: Real>(
         }
     }
     rest.chunks_exact_mut(stride).for_each(|state| state.copy_from_slice(first));
+}
+
+/// Fills `values` with the centres of 2^24 equal parts of -bound .. bound, two from each word of the seed's stream: as
+/// fine as `f32` is, and never 0 or the bound itself.
+fn fill_uniform<T: Real>(seed: Seed, bound: f64, values: &mut [T]) {
+    let scale = T::from_f64(bound / f64::from(1 << 24));
+    // The odd numbers between -2^24 and 2^24.
+    let centre = |bits: u32| T::from_f64(f64::from((bits >> 8) as i32 * 2 + 1 - (1 << 24))) * scale;
+    for (index, pair) in values.chunks_mut(2).enumerate() {
+        let word = seed.word(index as u64);
+        pair[0] = centre(word as u32);
+        if let Some(second) = pair.get_mut(1) {
+            *second = centre((word >> 32) as u32);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -147,7 +160,7 @@ mod tests {
     }
 
     const PINNED_UNIFORM: [u64; 3] =
-        [13_824_246_278_763_911_960, 13_820_310_304_223_797_052, 13_822_528_440_352_879_282];
+        [4_575_712_042_370_990_080, 13_825_743_572_055_359_488, 4_599_533_899_700_240_384];
     const PINNED_NORMAL: [u64; 3] =
         [13_810_619_520_649_854_202, 4_597_253_172_981_403_578, 13_818_787_916_813_215_984];
 }

@@ -60,10 +60,26 @@ pub trait Real:
     fn as_vectors_mut<S: Simd>(values: &mut [Self]) -> (&mut [Self::Vector<S>], &mut [Self]);
     /// A vector of equal numbers.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
+    /// The numbers of a slice shorter than a vector, zeros after them.
+    fn load_part<S: Simd>(simd: S, values: &[Self]) -> Self::Vector<S>;
+    /// The first numbers of a vector into a slice shorter than it.
+    fn store_part<S: Simd>(simd: S, values: &mut [Self], vector: Self::Vector<S>);
     /// x + y in every lane.
     fn add_vectors<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> Self::Vector<S>;
     /// x y in every lane, rounded before anything is added to it.
     fn multiply_vectors<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> Self::Vector<S>;
+    /// x y + z in every lane, rounded once.
+    fn multiply_add_vectors<S: Simd>(
+        simd: S,
+        x: Self::Vector<S>,
+        y: Self::Vector<S>,
+        z: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+    /// x y + z, rounded once: a slow call where the CPU lacks the instruction.
+    #[must_use]
+    fn multiply_add(x: Self, y: Self, z: Self) -> Self;
+    /// The larger of x and |y| in every lane; anything where y is NaN.
+    fn larger_magnitude<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> Self::Vector<S>;
     /// [`Real::tanh`] in every lane.
     fn tanh_vector<S: Simd>(simd: S, x: Self::Vector<S>) -> Self::Vector<S>;
     /// max(0, tanh x) in every lane, but NaN stays.
@@ -113,6 +129,31 @@ impl Real for f32 {
     #[inline(always)]
     fn splat<S: Simd>(simd: S, value: Self) -> S::f32s {
         simd.splat_f32s(value)
+    }
+
+    #[inline(always)]
+    fn load_part<S: Simd>(simd: S, values: &[Self]) -> S::f32s {
+        simd.partial_load_f32s(values)
+    }
+
+    #[inline(always)]
+    fn store_part<S: Simd>(simd: S, values: &mut [Self], vector: S::f32s) {
+        simd.partial_store_f32s(values, vector);
+    }
+
+    #[inline(always)]
+    fn multiply_add_vectors<S: Simd>(simd: S, x: S::f32s, y: S::f32s, z: S::f32s) -> S::f32s {
+        simd.mul_add_f32s(x, y, z)
+    }
+
+    #[inline(always)]
+    fn multiply_add(x: Self, y: Self, z: Self) -> Self {
+        Scalar::new().mul_add_f32s(x, y, z)
+    }
+
+    #[inline(always)]
+    fn larger_magnitude<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
+        simd.max_f32s(x, simd.abs_f32s(y))
     }
 
     #[inline(always)]
@@ -215,6 +256,31 @@ impl Real for f64 {
     }
 
     #[inline(always)]
+    fn load_part<S: Simd>(_: S, values: &[Self]) -> Self {
+        values[0]
+    }
+
+    #[inline(always)]
+    fn store_part<S: Simd>(_: S, values: &mut [Self], vector: Self) {
+        values[0] = vector;
+    }
+
+    #[inline(always)]
+    fn multiply_add_vectors<S: Simd>(_: S, x: Self, y: Self, z: Self) -> Self {
+        Scalar::new().mul_add_f64s(x, y, z)
+    }
+
+    #[inline(always)]
+    fn multiply_add(x: Self, y: Self, z: Self) -> Self {
+        Scalar::new().mul_add_f64s(x, y, z)
+    }
+
+    #[inline(always)]
+    fn larger_magnitude<S: Simd>(_: S, x: Self, y: Self) -> Self {
+        if y.abs() > x { y.abs() } else { x }
+    }
+
+    #[inline(always)]
     fn add_vectors<S: Simd>(_: S, x: Self, y: Self) -> Self {
         x + y
     }
@@ -282,7 +348,7 @@ fn tanh_ratio<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 fn horner<S: Simd>(simd: S, z: S::f32s, coefficients: [f32; 5]) -> S::f32s {
     let mut sum = simd.splat_f32s(coefficients[0]);
     for n in 1..coefficients.len() {
-        sum = simd.add_f32s(simd.mul_f32s(sum, z), simd.splat_f32s(coefficients[n]));
+        sum = simd.mul_add_f32s(sum, z, simd.splat_f32s(coefficients[n]));
     }
     sum
 }

@@ -5,6 +5,7 @@ use pulp::Arch;
 
 use super::activation::activate;
 use super::contraction::{Operand, Weights, blend, correlate, sum_over_batch};
+use super::magnitude::largest;
 use super::oja;
 use super::plan::{BackwardBlock, WithinBlocks};
 use super::real::Real;
@@ -26,6 +27,8 @@ pub(super) struct Synapses<T> {
     pub(super) within_inputs: Vec<T>,
     /// Among the outputs: `[state, m, m]`; empty if absent.
     pub(super) within_outputs: Vec<T>,
+    /// No synapse's magnitude exceeds it, where it is known; all are finite then.
+    pub(super) bound: Option<f64>,
 }
 
 impl<T: Real> Synapses<T> {
@@ -48,7 +51,19 @@ impl<T: Real> Synapses<T> {
             backward_block,
             within_inputs: block(within.inputs, inputs + 1, inputs + 1),
             within_outputs: block(within.outputs, outputs, outputs),
+            bound: Some(0.0),
         }
+    }
+
+    /// Whether all synapses are finite.
+    pub(super) fn is_finite(&self, arch: Arch) -> bool {
+        self.bound.is_some() || self.measure(arch).is_some()
+    }
+
+    /// The largest magnitude; none if one is not finite.
+    pub(super) fn measure(&self, arch: Arch) -> Option<f64> {
+        let blocks = [&self.forward, &self.backward, &self.within_inputs, &self.within_outputs];
+        blocks.into_iter().try_fold(0.0_f64, |before, block| Some(before.max(largest(arch, block)?)))
     }
 
     /// Synapses of one state and one direction, bias included.
@@ -82,6 +97,8 @@ pub(super) struct HebbianOperands<'a, T> {
     pub(super) exchanged_source: Option<Operand<'a, T>>,
     /// Layer i under the post transform, where it is wanted: see [`SynapseUpdate::wants_exchanged_destination`].
     pub(super) exchanged_destination: Option<Operand<'a, T>>,
+    /// The largest magnitude of layer i and of layer i + 1; none if they are not finite.
+    pub(super) largest: Option<[f64; 2]>,
     /// Examples in the batch.
     pub(super) batch: usize,
 }
@@ -97,6 +114,8 @@ pub(super) struct SynapseScratch<T> {
     within: Vec<T>,
     /// What each column of a block keeps.
     keeps: Vec<T>,
+    /// One side of a product, transposed.
+    operand: Vec<T>,
 }
 
 /// How a synapse update treats its sums.
@@ -146,7 +165,15 @@ impl SynapseUpdate<'_> {
         synapses: &mut Synapses<T>,
         scratch: &mut SynapseScratch<T>,
     ) {
-        let SynapseScratch { sums, transposed, within, keeps } = scratch;
+        // Where nothing ties or reads the sums, they are added to the synapses as they are computed.
+        let is_plain = self.oja.is_none() && self.saturation.is_none();
+        if is_plain && !self.symmetric_synapses && !self.symmetric_states {
+            self.learn_at_once(rule, operands, synapses, scratch);
+            synapses.bound = self.bound_after(rule, operands, synapses.bound);
+            return;
+        }
+        synapses.bound = None;
+        let SynapseScratch { sums, transposed, within, keeps, operand } = scratch;
         let stride = synapses.stride();
         let (sums, transposed) = (take(sums, stride), take(transposed, stride));
         let (inputs, outputs) = (synapses.inputs, synapses.outputs);
@@ -154,7 +181,7 @@ impl SynapseUpdate<'_> {
             let of_its_own = state == 0 || !self.symmetric_states;
             let here = state * stride..(state + 1) * stride;
             if of_its_own {
-                self.forward_sums(rule, operands, state, outputs, sums);
+                self.forward_sums(rule, operands, state, outputs, sums, operand);
             }
             let keeps_of_outputs = self.keeps(
                 rule,
@@ -168,7 +195,7 @@ impl SynapseUpdate<'_> {
             self.learn(rule, state, sums, &mut synapses.forward[here.clone()], outputs, keeps_of_outputs);
             if !synapses.within_outputs.is_empty() {
                 let sums = take(within, outputs * outputs);
-                self.sums_within_outputs(operands, state, sums);
+                self.sums_within_outputs(operands, state, sums, operand);
                 let block = &mut synapses.within_outputs[state * sums.len()..][..sums.len()];
                 self.learn(rule, state, sums, block, outputs, keeps_of_outputs);
             }
@@ -176,7 +203,7 @@ impl SynapseUpdate<'_> {
                 continue;
             }
             if of_its_own {
-                self.backward_sums(rule, operands, state, synapses, sums, transposed);
+                self.backward_sums(rule, operands, state, synapses, sums, transposed, operand);
             }
             let used = if synapses.backward_block == BackwardBlock::Whole { inputs + 1 } else { inputs };
             let destination = operands
@@ -194,11 +221,111 @@ impl SynapseUpdate<'_> {
             self.learn(rule, state, transposed, &mut synapses.backward[here], inputs + 1, keeps_of_inputs);
             if !synapses.within_inputs.is_empty() {
                 let sums = take(within, (inputs + 1) * (inputs + 1));
-                self.sums_within_inputs(rule, operands, state, inputs, sums);
+                self.sums_within_inputs(rule, operands, state, inputs, sums, operand);
                 let block = &mut synapses.within_inputs[state * sums.len()..][..sums.len()];
                 self.learn(rule, state, sums, block, inputs + 1, keeps_of_inputs);
             }
         }
+    }
+
+    /// The update of synapses whose sums serve nothing else: a product of its own for each state and direction, which
+    /// scales what stands there and adds to it.
+    fn learn_at_once<T: Real>(
+        &self,
+        rule: SynapseParameters<'_, T>,
+        operands: &HebbianOperands<'_, T>,
+        synapses: &mut Synapses<T>,
+        scratch: &mut SynapseScratch<T>,
+    ) {
+        let (stride, batch) = (synapses.stride(), operands.batch);
+        let Synapses { inputs, outputs, backward_block, .. } = *synapses;
+        for state in 0..rule.states {
+            let (keep, gain) = (rule.keep[state], self.gain(rule, state));
+            let bias = take(&mut scratch.sums, outputs);
+            let forward = &mut synapses.forward[state * stride..(state + 1) * stride];
+            let ((source, factor), (destination, one)) =
+                (operands.source.of_state(state), operands.destination.of_state(state));
+            debug_assert!(one == T::ONE, "only sources are scaled");
+            let source = (source, factor * gain);
+            correlate(
+                self.arch,
+                source,
+                destination,
+                Some(keep),
+                forward,
+                outputs,
+                batch,
+                &mut scratch.operand,
+            );
+            sum_over_batch(self.arch, destination, bias_of_source(rule, state), bias, 1, batch);
+            blend(self.arch, &mut forward[inputs * outputs..], keep, gain, bias);
+            activate(self.arch, self.activations[state], forward);
+            if backward_block == BackwardBlock::Absent {
+                continue;
+            }
+            let backward = &mut synapses.backward[state * stride..(state + 1) * stride];
+            let ((source, factor), (destination, one)) = operands.exchanged(state);
+            debug_assert!(one == T::ONE, "only sources are scaled");
+            let scaled = (source, factor * gain);
+            let columns = inputs + 1;
+            correlate(
+                self.arch,
+                scaled,
+                destination,
+                Some(keep),
+                backward,
+                columns,
+                batch,
+                &mut scratch.operand,
+            );
+            if backward_block == BackwardBlock::Whole {
+                let factor = factor * bias_of_destination(rule, state);
+                sum_over_batch(self.arch, source, factor, bias, 1, batch);
+                let column = backward[inputs..].iter_mut().step_by(columns);
+                column.zip(&*bias).for_each(|(synapse, &sum)| *synapse = keep * *synapse + gain * sum);
+            }
+            activate(self.arch, self.activations[state], backward);
+        }
+    }
+
+    /// A bound of all synapses' magnitudes after an update, from that before it and the largest neurons: what lets
+    /// [`Synapses::is_finite`] do without a look at each of them. None if there was none, or some number on the way might
+    /// have overflowed.
+    fn bound_after<T: Real>(
+        &self,
+        rule: SynapseParameters<'_, T>,
+        operands: &HebbianOperands<'_, T>,
+        bound: Option<f64>,
+    ) -> Option<f64> {
+        /// Far below the largest `f32`, so that no rounding matters.
+        const SAFE: f64 = 1e30;
+        let (before, k) = (bound?, rule.states);
+        let [below, above] = operands.largest?;
+        // Bias neurons are 1.
+        let neurons = below.max(above).max(1.0);
+        let mut after = 1.0_f64;
+        for state in 0..k {
+            let magnitude = |x: T| x.to_f64().abs();
+            let pre: f64 = (0..k).map(|from| magnitude(rule.hebbian_pre[from * k + state])).sum();
+            let post: f64 = rule.hebbian_post[state * k..(state + 1) * k].iter().map(|&x| magnitude(x)).sum();
+            let (keep, gain) = (magnitude(rule.keep[state]), magnitude(self.gain(rule, state)));
+            // No factor below 1 hides an intermediate result that is larger than the last one.
+            let (pre, post) = (pre.max(1.0), post.max(1.0));
+            let sum = operands.batch as f64 * (neurons * pre) * (neurons * post);
+            // Not beyond it: NaN neither.
+            let is_safe = keep * before.max(1.0) + gain.max(1.0) * sum <= SAFE && keep <= SAFE;
+            if !is_safe {
+                return None;
+            }
+            // Generous for the rounding of sums. No activation exceeds both 1 and its argument.
+            after = after.max(1.01 * (keep * before + gain * sum));
+        }
+        Some(after)
+    }
+
+    /// The weight of the Hebbian sum.
+    fn gain<T: Real>(&self, rule: SynapseParameters<'_, T>, state: usize) -> T {
+        rule.update[state] * T::from_f64(self.batch_weight)
     }
 
     /// dF of one state, `[n + 1, m]`.
@@ -209,11 +336,12 @@ impl SynapseUpdate<'_> {
         state: usize,
         outputs: usize,
         out: &mut [T],
+        scratch: &mut Vec<T>,
     ) {
         let (destination, factor) = operands.destination.of_state(state);
         debug_assert!(factor == T::ONE, "only sources are scaled");
         let source = operands.source.of_state(state);
-        correlate(self.arch, source, destination, out, outputs, operands.batch);
+        correlate(self.arch, source, destination, None, out, outputs, operands.batch, scratch);
         let row = out.len() - outputs;
         let bias = bias_of_source(rule, state);
         sum_over_batch(self.arch, destination, bias, &mut out[row..], 1, operands.batch);
@@ -221,6 +349,7 @@ impl SynapseUpdate<'_> {
 
     /// dB of one state, `[m, n + 1]`, which is the transpose of dF where synapses are tied; the bias column means
     /// something only where the block is whole.
+    #[allow(clippy::too_many_arguments)]
     fn backward_sums<T: Real>(
         &self,
         rule: SynapseParameters<'_, T>,
@@ -229,6 +358,7 @@ impl SynapseUpdate<'_> {
         synapses: &Synapses<T>,
         forward: &[T],
         out: &mut [T],
+        scratch: &mut Vec<T>,
     ) {
         let Synapses { inputs, outputs, .. } = *synapses;
         if self.symmetric_synapses {
@@ -238,7 +368,7 @@ impl SynapseUpdate<'_> {
         let (source, (destination, factor)) = operands.exchanged(state);
         debug_assert!(factor == T::ONE, "only sources are scaled");
         let (stride, batch) = (inputs + 1, operands.batch);
-        correlate(self.arch, source, destination, out, stride, batch);
+        correlate(self.arch, source, destination, None, out, stride, batch, scratch);
         let column = &mut out[inputs..];
         if synapses.backward_block == BackwardBlock::Whole {
             let bias = bias_of_destination(rule, state);
@@ -250,14 +380,20 @@ impl SynapseUpdate<'_> {
     }
 
     /// The sums of one state among the outputs, `[m, m]`: zero where synapses are tied.
-    fn sums_within_outputs<T: Real>(&self, operands: &HebbianOperands<'_, T>, state: usize, out: &mut [T]) {
+    fn sums_within_outputs<T: Real>(
+        &self,
+        operands: &HebbianOperands<'_, T>,
+        state: usize,
+        out: &mut [T],
+        scratch: &mut Vec<T>,
+    ) {
         let state = if self.symmetric_states { 0 } else { state };
         match operands.exchanged_source {
             Some(source) if !self.symmetric_synapses => {
                 let (destination, _) = operands.destination.of_state(state);
                 let outputs = destination.len() / operands.batch;
                 let source = source.of_state(state);
-                correlate(self.arch, source, destination, out, outputs, operands.batch);
+                correlate(self.arch, source, destination, None, out, outputs, operands.batch, scratch);
             }
             _ => out.fill(T::ZERO),
         }
@@ -271,6 +407,7 @@ impl SynapseUpdate<'_> {
         state: usize,
         inputs: usize,
         out: &mut [T],
+        scratch: &mut Vec<T>,
     ) {
         let state = if self.symmetric_states { 0 } else { state };
         let Some(destination) = operands.exchanged_destination.filter(|_| !self.symmetric_synapses) else {
@@ -280,7 +417,7 @@ impl SynapseUpdate<'_> {
         let (stride, batch) = (inputs + 1, operands.batch);
         let (source, (destination, _)) = (operands.source.of_state(state), destination.of_state(state));
         let biases = (bias_of_source(rule, state), bias_of_destination(rule, state));
-        correlate(self.arch, source, destination, out, stride, batch);
+        correlate(self.arch, source, destination, None, out, stride, batch, scratch);
         sum_over_batch(self.arch, destination, biases.0, &mut out[inputs * stride..], 1, batch);
         sum_over_batch(self.arch, source.0, source.1 * biases.1, &mut out[inputs..], stride, batch);
         out[stride * stride - 1] = T::from_f64(batch as f64) * biases.0 * biases.1;
@@ -327,7 +464,7 @@ impl SynapseUpdate<'_> {
         columns: usize,
         keeps: Option<&[T]>,
     ) {
-        let update = rule.update[state] * T::from_f64(self.batch_weight);
+        let update = self.gain(rule, state);
         match (keeps, self.saturation) {
             (None, _) => blend(self.arch, synapses, rule.keep[state], update, sums),
             (Some(keeps), None) => oja::blend_columns(self.arch, synapses, keeps, update, sums, columns),
