@@ -22,11 +22,13 @@ pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
             worker.episode_time.map_or_else(|| "-".to_owned(), text::duration),
             text::duration(worker.attached),
             worker.version.clone(),
+            worker.fingerprint.short().to_string(),
             if worker.draining { "draining" } else { "working" }.to_owned(),
         ]
     };
     let header = [
-        "worker", "name", "threads", "leased", "settled", "errors", "episode", "attached", "version", "state",
+        "worker", "name", "threads", "leased", "settled", "errors", "episode", "attached", "version",
+        "numerics", "state",
     ];
     let mut text = text::table(&header, &[0, 2, 3, 4, 5, 6, 7], workers.iter().map(row).collect());
     for worker in workers {
