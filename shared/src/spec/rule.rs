@@ -14,6 +14,7 @@ pub const SUPERVISED_EVERY_MAX: u32 = 100_000;
 ///
 /// What came after the first version is written only where it differs from its default, which is what rules did before:
 /// so the digest of an older spec is the same for every version of the program.
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleSpec {
