@@ -549,7 +549,9 @@ impl<T: Real> Network<T> {
                     }
                     BackwardUpdate::None => propagate(arch, weights, source, None, None, neurons, batch),
                     BackwardUpdate::MultiplicativeSecondState if state == 0 => {
-                        neurons.iter_mut().for_each(|x| *x = *x * keep[0]);
+                        for x in neurons.iter_mut() {
+                            *x = *x * keep[0];
+                        }
                     }
                     BackwardUpdate::Multiplicative | BackwardUpdate::MultiplicativeSecondState => {
                         let arriving = take(&mut scratch.arriving, neurons.len());

@@ -477,9 +477,12 @@ impl SynapseUpdate<'_> {
     }
 }
 
+/// One state of a layer with its factor.
+type Side<'a, T> = (&'a [T], T);
+
 impl<'a, T: Real> HebbianOperands<'a, T> {
     /// One state of both layers with their roles exchanged.
-    fn exchanged(&self, state: usize) -> ((&'a [T], T), (&'a [T], T)) {
+    fn exchanged(&self, state: usize) -> (Side<'a, T>, Side<'a, T>) {
         let operand = |operand: Option<Operand<'a, T>>| {
             operand.expect("an update of its own has been asked what it wants").of_state(state)
         };
