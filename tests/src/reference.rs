@@ -1,6 +1,13 @@
 //! The multi-state network as its definition has it, in f64, line by line and without a thought for speed: every option,
 //! every block of the full synapse matrix, no kernel. What the worker's network is checked against.
 
+#![allow(
+    clippy::needless_range_loop,
+    clippy::match_same_arms,
+    clippy::comparison_chain,
+    reason = "as the definition"
+)]
+
 use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Hebbian, RuleSpec,
 };
@@ -336,7 +343,9 @@ impl Reference {
             }
             if self.options.symmetric_states {
                 let first = sums[0].clone();
-                sums.iter_mut().for_each(|d| d.clone_from(&first));
+                for d in &mut sums {
+                    d.clone_from(&first);
+                }
             }
             let mut updated = self.full[layer].clone();
             for o in 0..k {

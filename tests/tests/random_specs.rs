@@ -257,5 +257,6 @@ fn specs_are_refused_with_a_reason_or_run_within_their_memory() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+    println!("{} run, {} refused", run.get(), refused.get());
     assert!(run.get() > 100 && refused.get() > 100, "{} run, {} refused", run.get(), refused.get());
 }
