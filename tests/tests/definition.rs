@@ -269,10 +269,11 @@ fn check<T: Real>(case: &Case, tolerance: f64) -> Result<bool, TestCaseError> {
 
 /// Random cases, of which most must stay small to the end.
 fn run<T: Real>(count: u32, cases: impl Strategy<Value = Case>, tolerance: f64) {
+    let config = ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() };
     // The same cases every time: at the edge of a tolerance, luck should not decide.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let (all, finished) = (Cell::new(0), Cell::new(0));
-    let outcome = TestRunner::new_with_rng(ProptestConfig::with_cases(count), rng).run(&cases, |case| {
+    let outcome = TestRunner::new_with_rng(config, rng).run(&cases, |case| {
         all.set(all.get() + 1);
         finished.set(finished.get() + u32::from(check::<T>(&case, tolerance)?));
         Ok(())

@@ -251,7 +251,8 @@ const FIXED_BYTES: f64 = 4e6;
 #[test]
 fn specs_are_refused_with_a_reason_or_run_within_their_memory() {
     let (refused, run) = (Cell::new(0), Cell::new(0));
-    let outcome = TestRunner::new(ProptestConfig::with_cases(600)).run(&spec(), |spec| {
+    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&spec(), |spec| {
         let count = if check(&spec)? { &run } else { &refused };
         count.set(count.get() + 1);
         Ok(())

@@ -20,7 +20,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "GENOME")]
     genome: PathBuf,
     /// How to write it.
-    #[arg(long, value_name = "FORMAT")]
+    // The id `format` is that of the log's, which every command has.
+    #[arg(id = "export_format", long = "format", value_name = "FORMAT")]
     format: Format,
     /// Where to write it.
     #[arg(long, value_name = "FILE")]
