@@ -1,5 +1,7 @@
 //! What a genome stands for.
 
+use std::fmt::Write as _;
+
 use hebbian_shared::genome::Segment;
 use hebbian_shared::spec::rule::RuleSpec;
 
@@ -37,7 +39,7 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
             _ => gates.push((segment, values)),
         }
     }
-    text.push_str(&format!("\n{}\n", paint.bold("gates")));
+    let _ = writeln!(text, "\n{}", paint.bold("gates"));
     let width = gates.iter().map(|(segment, _)| segment.name.len()).max().unwrap_or(0);
     for (segment, values) in gates {
         let per = match segment.shape[..] {
@@ -48,8 +50,7 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
             [states] => format!("  {}", paint.dim(&format!("by state 0 to {}", states - 1))),
             _ => format!("  {}", paint.dim("by layer, then state")),
         };
-        let values: String = values.iter().map(|&value| format!(" {:>10}", number(value))).collect();
-        text.push_str(&format!("  {:<width$} {values}{per}\n", segment.name));
+        let _ = writeln!(text, "  {:<width$} {}{per}", segment.name, row_of(&values));
     }
     text
 }
@@ -80,17 +81,22 @@ fn matrices(segment: &Segment, values: &[f64], (rows, columns): (usize, usize), 
     for (layer, matrix) in values.chunks_exact(rows * columns).enumerate() {
         let of_layer =
             if segment.shape.len() == 3 { format!(", layer {layer} of {count}") } else { String::new() };
-        text.push_str(&format!("\n{}{of_layer}  {}\n", paint.bold(&segment.name), paint.dim(sides)));
+        let _ = writeln!(text, "\n{}{of_layer}  {}", paint.bold(&segment.name), paint.dim(sides));
         for (row, values) in matrix.chunks_exact(columns).enumerate() {
-            let values: String = values.iter().map(|&value| format!(" {:>10}", number(value))).collect();
-            text.push_str(&format!("  {}{values}\n", paint.dim(&format!("{row:>2}"))));
+            let _ = writeln!(text, "  {}{}", paint.dim(&format!("{row:>2}")), row_of(values));
         }
     }
     text
 }
 
-fn number(value: f64) -> String {
-    if value.is_finite() { text::significant(value) } else { value.to_string() }
+/// Numbers in columns.
+fn row_of(values: &[f64]) -> String {
+    let mut row = String::new();
+    for &value in values {
+        let number = if value.is_finite() { text::significant(value) } else { value.to_string() };
+        let _ = write!(row, " {number:>10}");
+    }
+    row
 }
 
 /// The rule's options that differ from the default, as they are written in a spec.

@@ -106,6 +106,7 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         },
         scale: arguments.initial_scale,
     };
+    #[allow(clippy::needless_update, reason = "whatever else networks have is as it usually is")]
     let network =
         NetworkSpec { hidden: arguments.hidden.clone(), initial_synapses, ..NetworkSpec::default() };
     let tasks = TaskSpec { batch_size: arguments.batch_size, ..TaskSpec::of(arguments.tasks.clone()) };
