@@ -5,6 +5,7 @@ mod certs;
 mod check;
 mod coordinator;
 mod create;
+mod data;
 mod delete;
 mod evaluate;
 mod genome;
@@ -19,6 +20,7 @@ mod worker;
 mod workers;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,10 +30,12 @@ use hebbian_shared::process::logging::{self, LogSettings};
 use hebbian_shared::process::shutdown;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
+use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Action;
 use crate::configuration::Configuration;
+use crate::data::DataArguments;
 use crate::failure::Failure;
 use crate::{files, render};
 
@@ -98,6 +102,7 @@ enum Command {
     Workers(workers::Arguments),
     Health(health::Arguments),
     Certs(certs::Arguments),
+    Data(data::Arguments),
 }
 
 /// Flags about log lines, for every command.
@@ -131,6 +136,14 @@ impl LogArguments {
             });
             flags(layers.flag("log.filter", self.filter.clone()).flag("log.format", format))
         })
+    }
+
+    /// Logs from now on, for commands that have no other configuration than where data sets are.
+    fn data_store(&self, data: &DataArguments) -> Result<Arc<DataStore>, Failure> {
+        let directory = data.directory.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let configuration = self.configuration(None, |layers| layers.flag("worker.data", directory))?;
+        set_up_logging(&configuration.log, "warn")?;
+        Ok(crate::data::store(configuration.worker.data))
     }
 
     /// Logs from now on, for commands that have no other configuration.
@@ -179,6 +192,7 @@ impl Program {
             Command::Workers(arguments) => workers::execute(&arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
+            Command::Data(arguments) => data::execute(arguments, &log),
         }
     }
 }

@@ -94,6 +94,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) threads: Option<u32>,
     /// A name for people; the host's name if absent.
     pub(crate) name: Option<String>,
+    /// The directory of data sets; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if absent.
+    pub(crate) data: Option<PathBuf>,
     /// Certificates, for addresses that begin with `https://`.
     pub(crate) tls: ClientTls,
 }
@@ -104,6 +106,7 @@ impl Default for WorkerSettings {
             coordinators: vec![DEFAULT_COORDINATOR.to_owned()],
             threads: None,
             name: None,
+            data: None,
             tls: ClientTls::default(),
         }
     }

@@ -10,6 +10,7 @@ use hebbian_shared::seed::{self, Purpose};
 use hebbian_shared::spec::{Problem, RunSpec};
 use hebbian_worker::episode::{EpisodeRunner, Workspace};
 use hebbian_worker::interrupt::Interrupt;
+use hebbian_worker::task::data_set::DataSets;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -52,9 +53,9 @@ pub(crate) struct Cost {
 
 impl Cost {
     /// Times a few episodes of every phase and family.
-    pub(crate) fn measure(spec: &RunSpec, threads: u32) -> Result<Self, Failure> {
+    pub(crate) fn measure(spec: &RunSpec, threads: u32, data: &dyn DataSets) -> Result<Self, Failure> {
         let forecast = Forecast::of(spec);
-        let runner = EpisodeRunner::new(Arc::new(spec.clone())).map_err(Failure::failed)?;
+        let runner = EpisodeRunner::with_data(Arc::new(spec.clone()), data).map_err(Failure::failed)?;
         let mut workspace = Workspace::default();
         let genome = typical_genome(spec);
         let mut phases = Vec::new();

@@ -7,6 +7,7 @@ use hebbian_coordinator::handle::Handle;
 use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
+use hebbian_worker::data_store::DataStore;
 use hebbian_worker::evaluator::LearningEvaluator;
 use hebbian_worker::session::{self, Coordinators, SessionError, SessionSettings};
 use tokio::task::JoinHandle;
@@ -48,14 +49,15 @@ pub(crate) struct LocalWorker {
 
 impl LocalWorker {
     /// Starts computing for the driver behind `handle` on `threads` threads.
-    pub(crate) fn start(handle: Handle, threads: u32) -> Self {
+    pub(crate) fn start(handle: Handle, threads: u32, data: Arc<DataStore>) -> Self {
         let (shutdown, serving) = (CancellationToken::new(), CancellationToken::new());
         let (dial, connections) = connection::memory();
         let served = service::serve(handle, connections, TransportSettings::default(), serving.clone());
         let mut settings =
             SessionSettings::new(Coordinators::Memory(dial), hello("local".to_owned(), threads));
         settings.shutdown_grace = SHUTDOWN_GRACE;
-        let worked = session::run(settings, Arc::new(LearningEvaluator), shutdown.clone());
+        let evaluator = Arc::new(LearningEvaluator::new(data));
+        let worked = session::run(settings, evaluator, shutdown.clone());
         Self { shutdown, serving, session: tokio::spawn(worked), server: tokio::spawn(served) }
     }
 

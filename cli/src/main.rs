@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod configuration;
 mod cost;
+mod data;
 mod failure;
 mod files;
 mod forecast;

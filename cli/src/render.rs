@@ -2,6 +2,7 @@
 
 pub(crate) mod comparison;
 pub(crate) mod cost;
+pub(crate) mod data;
 pub(crate) mod genome;
 pub(crate) mod json;
 pub(crate) mod progress;

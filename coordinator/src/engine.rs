@@ -226,6 +226,7 @@ impl Engine {
             )));
         }
         spec.validate()?;
+        spec.check_complete()?;
         if let Some(&existing) = self.request_ids.get(&request_id) {
             let same = self.runs.get(&existing).is_some_and(|run| run.spec_digest() == spec.digest());
             return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id)) };

@@ -15,6 +15,13 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest of some bytes after the other.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        parts.into_iter().for_each(|part| hash.update(part));
+        Self(hash.finalize().into())
+    }
+
     /// The first twelve hexadecimal digits: enough for people.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()

@@ -38,6 +38,8 @@ pub enum Purpose {
     Comparison = 12,
     /// The canonical episodes of the numerics fingerprint.
     Fingerprint = 13,
+    /// Which of a run's network shapes a task has.
+    Shape = 14,
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).

@@ -4,6 +4,7 @@
 //! it. It is written as TOML, travels as protobuf and is journalled with its defaults resolved: a field that an old
 //! spec lacks means what it meant before the field existed.
 
+pub mod data_set;
 pub mod evaluation;
 pub mod network;
 pub mod rule;
@@ -11,17 +12,19 @@ pub mod stop;
 pub mod strategy;
 pub mod task;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::genome::GenomeLayout;
 use crate::seed::Seed;
-use evaluation::EvaluationSpec;
+use evaluation::{EvaluationSpec, Objective};
 use network::NetworkSpec;
 use rule::RuleSpec;
 use stop::StopSpec;
 use strategy::{StrategySpec, UnresolvedStrategy};
-use task::TaskSpec;
+use task::{InputAugmentation, TaskFamily, TaskSpec};
 
 /// The spec version that this program writes; it reads all versions up to it.
 ///
@@ -77,9 +80,9 @@ impl RuleLearning {
         let numbers = self.network_numbers();
         if numbers > NETWORK_NUMBERS_MAX {
             return Err(SpecError::field(
-                "network.hidden",
+                self.network.field(),
                 format!(
-                    "a network with its batch would hold {numbers:.1e} numbers; at most {NETWORK_NUMBERS_MAX:.1e} are \
+                    "the networks of a thread with their batches would hold {numbers:.1e} numbers; at most {NETWORK_NUMBERS_MAX:.1e} are \
                      allowed (fewer neurons or states, or a smaller batch or query)"
                 ),
             ));
@@ -87,13 +90,18 @@ impl RuleLearning {
         Ok(())
     }
 
-    /// Neurons of every layer, for each task family's networks.
-    fn layer_sizes(&self) -> impl Iterator<Item = Vec<usize>> {
-        let families = self.tasks.families.iter();
-        families.map(|family| self.network.layer_sizes(family.inputs(), family.outputs()))
+    /// Neurons of every layer, of each different network: those of a thread, which keeps one of every shape for every
+    /// kind of task.
+    fn layer_sizes(&self) -> BTreeSet<Vec<usize>> {
+        let of_family = |&family: &TaskFamily| {
+            let (inputs, outputs) = (self.tasks.inputs(family), self.tasks.outputs(family));
+            let shapes = 0..self.network.all_shapes().len();
+            shapes.map(move |shape| self.network.layer_sizes(shape, inputs, outputs))
+        };
+        self.tasks.families.iter().flat_map(of_family).collect()
     }
 
-    /// The most numbers that a network holds at a time: synapses, the states of a batch, and scratch memory.
+    /// The most numbers that all networks of a thread hold: synapses, the states of a batch, and scratch memory.
     pub fn network_numbers(&self) -> f64 {
         let rule = &self.rule;
         let k = f64::from(rule.states);
@@ -109,7 +117,7 @@ impl RuleLearning {
             let layers = if rule.forward_activations_in_synapse_update { 2.0 } else { 1.0 };
             of_synapses + k * batch * ((layers + 1.0) * neurons + 6.0 * widest)
         };
-        self.layer_sizes().map(of_sizes).fold(0.0, f64::max)
+        self.layer_sizes().into_iter().map(of_sizes).sum()
     }
 }
 
@@ -118,7 +126,7 @@ fn within(sizes: &[usize]) -> f64 {
     sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0).powi(2) + (pair[1] as f64).powi(2)).sum()
 }
 
-/// The most numbers of a network with all its memory ([`RuleLearning::network_numbers`]): 1 GiB of them in f32. Buffers
+/// The most numbers of a thread's networks with all their memory ([`RuleLearning::network_numbers`]): 1 GiB of them in f32. Buffers
 /// grow by doubling, so a thread may hold twice that for a moment.
 pub const NETWORK_NUMBERS_MAX: f64 = 268_435_456.0;
 
@@ -238,6 +246,18 @@ impl RunSpec {
         self.evaluation.validate()?;
         self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
+        let regression = problem.tasks.families.iter().find(|family| family.is_regression());
+        if let Some(family) = regression
+            && self.evaluation.objective != Objective::SquaredError
+        {
+            return Err(SpecError::field(
+                "evaluation.objective",
+                format!(
+                    "must be squared-error, not {}: `{family}` has values and no classes",
+                    self.evaluation.objective.name()
+                ),
+            ));
+        }
         let episodes = u64::from(self.strategy.candidates_max()) * u64::from(problem.tasks.per_generation);
         if episodes > EPISODES_PER_GENERATION_MAX {
             return Err(SpecError::field(
@@ -261,20 +281,47 @@ impl RunSpec {
         Ok(())
     }
 
+    /// Whether a run of this spec can be created: all that it depends on is in it.
+    pub fn check_complete(&self) -> Result<(), SpecError> {
+        let Problem::RuleLearning(problem) = &self.problem;
+        for (place, data_set) in problem.tasks.data_sets.iter().enumerate() {
+            let field = |name: &str| format!("tasks.data_sets[{place}].{name}");
+            if data_set.digest.is_none() {
+                let problem = format!(
+                    "must be the digest of the content of `{}`, which `hebbian data list` prints",
+                    data_set.name
+                );
+                return Err(SpecError::field(field("digest"), problem));
+            }
+            if data_set.classes.is_empty() {
+                return Err(SpecError::field(field("classes"), "must list the labels that are used"));
+            }
+        }
+        Ok(())
+    }
+
     /// Multiplications of the longest episode, roughly.
     fn episode_flops(&self) -> f64 {
         let Problem::RuleLearning(problem) = &self.problem;
-        let synapses = problem
-            .layer_sizes()
-            .map(|sizes| {
-                let both = NetworkSpec::synapses_of(&sizes);
-                // Of four products over the batch, those within layers take two.
-                both + if problem.rule.needs_synapses_within_layers() { within(&sizes) / 2.0 } else { 0.0 }
-            })
-            .fold(0.0, f64::max);
+        let tasks = &problem.tasks;
+        let within_layers = problem.rule.needs_synapses_within_layers();
         let states = f64::from(problem.rule.states);
-        let batch = f64::from(problem.tasks.batch_size);
-        4.0 * synapses * states * batch * f64::from(self.evaluation.updates_max())
+        let batch = f64::from(tasks.batch_size);
+        let updates = f64::from(self.evaluation.updates_max());
+        let projects = tasks.images.inputs.contains(&InputAugmentation::Projected);
+        let examples = batch * updates + f64::from(tasks.query_size);
+        let projection = |&family: &TaskFamily| {
+            let inputs = f64::from(tasks.inputs(family));
+            if projects && family.is_images() { examples * inputs * inputs } else { 0.0 }
+        };
+        let training = |sizes: Vec<usize>| {
+            // Of four products over the batch, those within layers take two.
+            let synapses =
+                NetworkSpec::synapses_of(&sizes) + if within_layers { within(&sizes) / 2.0 } else { 0.0 };
+            4.0 * synapses * states * batch * updates
+        };
+        tasks.families.iter().map(projection).fold(0.0, f64::max)
+            + problem.layer_sizes().into_iter().map(training).fold(0.0, f64::max)
     }
 
     /// The layout of the run's genomes.

@@ -103,7 +103,7 @@ impl Worker {
         };
         let settings = SessionSettings::new(coordinators, hello);
         let shutdown = CancellationToken::new();
-        let session = session::run(settings, Arc::new(LearningEvaluator), shutdown.clone());
+        let session = session::run(settings, Arc::new(LearningEvaluator::default()), shutdown.clone());
         Self { shutdown, task: tokio::spawn(async { session.await.expect("a session").episodes }) }
     }
 

@@ -164,11 +164,21 @@ impl Learner {
 
     /// Share of a batch's examples whose class is predicted.
     pub fn accuracy(&mut self, batch: &Batch) -> f64 {
+        self.forward(batch);
+        batch.accuracy(self.perceptron.outputs())
+    }
+
+    /// Share of the variance of a batch's targets that is predicted, at least 0.
+    pub fn explained_variance(&mut self, batch: &Batch) -> f64 {
+        self.forward(batch);
+        batch.explained_variance(self.perceptron.outputs())
+    }
+
+    fn forward(&mut self, batch: &Batch) {
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || self.perceptron.forward(batch),
         );
-        batch.accuracy(self.perceptron.outputs())
     }
 }
 

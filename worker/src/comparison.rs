@@ -7,22 +7,26 @@
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{TASKS_PER_GENERATION_MAX, TaskFamily};
 
 use crate::baseline::BaselineKind;
 use crate::interrupt::Interrupt;
 use crate::network::UpdateRule;
 use crate::task::TaskError;
+use crate::task::data_set::DataSets;
 use progress::Progress;
 
+mod ablation;
 mod parallel;
 mod progress;
 mod report;
 mod trial;
 mod tuning;
 
+pub use ablation::Ablation;
 pub use report::{
-    BaselineEstimate, Column, Comparison, Estimate, FamilyComparison, GroupComparison, TunedBaseline,
+    AblationEstimate, BaselineEstimate, Column, Comparison, Estimate, FamilyComparison, GroupComparison,
+    Score, TunedBaseline,
 };
 
 /// The most updates of a compared network.
@@ -45,6 +49,8 @@ pub struct ComparisonSettings {
     pub updates: Vec<u32>,
     /// Baselines, each once.
     pub baselines: Vec<BaselineKind>,
+    /// What the rule is also tried without, each once; may be empty.
+    pub ablations: Vec<Ablation>,
     /// Fresh tasks of each family, from 2 to [`TASKS_PER_FAMILY_MAX`].
     pub tasks_per_family: u32,
     /// Root of all draws of tasks, batches and initial weights.
@@ -87,6 +93,7 @@ impl ComparisonSettings {
             families,
             updates: vec![3, 5, 10, 20, 50],
             baselines: BaselineKind::ALL.to_vec(),
+            ablations: Vec::new(),
             tasks_per_family: 150,
             seed,
             threads,
@@ -101,6 +108,9 @@ impl ComparisonSettings {
         }
         if let Some(baseline) = missing_or_twice(&self.baselines) {
             return refuse("baselines", baseline);
+        }
+        if let Some(ablation) = twice(&self.ablations) {
+            return refuse("ablations", ablation);
         }
         let updates = &self.updates;
         if updates.is_empty() || updates.len() > COLUMNS_MAX {
@@ -140,9 +150,16 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
     if let Err(error) = rule.validate() {
         return Err(ComparisonError::Setting { field: "rule", problem: error.to_string() });
     }
+    let mut compared = rule.clone();
+    compared.tasks.families.clone_from(&settings.families);
+    compared.tasks.per_generation = TASKS_PER_GENERATION_MAX;
+    if let Err(error) = compared.validate() {
+        return Err(ComparisonError::Setting { field: "families", problem: error.to_string() });
+    }
     let updates = u64::from(settings.updates.last().copied().unwrap_or(0));
     for family in &settings.families {
-        let numbers = u64::from(family.inputs() + family.outputs()) * u64::from(rule.tasks.batch_size);
+        let width = rule.tasks.inputs(*family) + rule.tasks.outputs(*family);
+        let numbers = u64::from(width) * u64::from(rule.tasks.batch_size);
         if updates * numbers > BATCH_NUMBERS_MAX {
             let problem = format!(
                 "{updates} batches of {} examples of {family} do not fit into memory; at most {} do",
@@ -167,22 +184,27 @@ fn missing_or_twice<T: PartialEq + std::fmt::Display>(names: &[T]) -> Option<Str
     if names.is_empty() {
         return Some("must name at least one".to_owned());
     }
+    twice(names)
+}
+
+fn twice<T: PartialEq + std::fmt::Display>(names: &[T]) -> Option<String> {
     let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
     twice.map(|(_, name)| format!("names `{name}` twice"))
 }
 
 /// Trains networks with the rule and with tuned baselines and measures both.
 ///
-/// `progress` is called from several threads with the work done and the total, in updates of one network, not always in
+/// Data sets are those of `data`. `progress` is called from several threads with the work done and the total, in updates of one network, not always in
 /// order.
 pub fn compare(
     rule: &RuleLearning,
     genome: &Genome,
     settings: &ComparisonSettings,
+    data: &dyn DataSets,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
-    compare_with(rule, genome, settings, tuning::Effort::FULL, progress, interrupt)
+    compare_with(rule, genome, settings, tuning::Effort::FULL, data, progress, interrupt)
 }
 
 fn compare_with(
@@ -190,14 +212,15 @@ fn compare_with(
     genome: &Genome,
     settings: &ComparisonSettings,
     effort: tuning::Effort,
+    data: &dyn DataSets,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
     check(rule, genome, settings)?;
     let update_rule = update_rule(rule, genome)?;
     let progress = Progress::new(progress, effort.work(rule, settings) + trial::work(settings));
-    let baselines = tuning::tune(rule, settings, effort, &progress, interrupt)?;
-    let trials = trial::run(rule, &update_rule, &baselines, settings, &progress, interrupt)?;
+    let baselines = tuning::tune(rule, settings, effort, data, &progress, interrupt)?;
+    let trials = trial::run(rule, &update_rule, &baselines, settings, data, &progress, interrupt)?;
     Ok(report::assemble(rule, settings, baselines, &trials))
 }
 

@@ -15,6 +15,7 @@ use hebbian_shared::spec::{Problem, RuleLearning, RunSpec};
 
 use crate::interrupt::Interrupt;
 use crate::network::UpdateRule;
+use crate::task::data_set::{DataSets, NoDataSets};
 use crate::task::{self, TaskDistribution, TaskSet};
 use workspace::RunSpace;
 
@@ -32,13 +33,18 @@ pub struct EpisodeRunner {
 }
 
 impl EpisodeRunner {
-    /// Prepares for a run, or says what this worker lacks for it.
+    /// Prepares for a run that needs no data sets, or says what this worker lacks for it.
     pub fn new(spec: Arc<RunSpec>) -> Result<Self, String> {
+        Self::with_data(spec, &NoDataSets)
+    }
+
+    /// Prepares for a run, with the data sets of `data`, or says what this worker lacks for it.
+    pub fn with_data(spec: Arc<RunSpec>, data: &dyn DataSets) -> Result<Self, String> {
         spec.validate().map_err(|error| error.to_string())?;
         let Problem::RuleLearning(problem) = &spec.problem;
         let mut distributions = BTreeMap::new();
         for &family in &problem.tasks.families {
-            let distribution = task::distribution(family, &problem.tasks, TaskSet::Training)
+            let distribution = task::distribution(family, &problem.tasks, TaskSet::Training, data)
                 .map_err(|error| error.to_string())?;
             distributions.insert(family, distribution);
         }

@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod comparison;
+pub mod data_store;
 pub mod episode;
 pub mod evaluator;
 pub mod fingerprint;

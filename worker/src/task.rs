@@ -11,19 +11,24 @@
 //! [`Purpose::Query`]: hebbian_shared::seed::Purpose::Query
 
 use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
+pub mod data_set;
 mod digits;
 pub mod idx;
 mod images;
 mod plane;
+mod scale;
+
+use data_set::{DataSetError, DataSets};
 
 /// Numbers of neurons and examples of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskSizes {
     /// Input neurons.
     pub inputs: usize,
-    /// Output neurons: one of labels +-1, or one per class.
+    /// Output neurons: one of labels +-1 or of values, or one per class.
     pub outputs: usize,
     /// Examples of each support batch.
     pub support: usize,
@@ -46,7 +51,8 @@ pub trait TaskDistribution: Send + Sync {
     fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError>;
 }
 
-/// One task. Its targets are +1 for the true class and -1 otherwise; with one output, the sign is the class.
+/// One task. Its targets are +1 for the true class and -1 otherwise; with one output, the sign is the class. Those of
+/// regression are values in about -1 .. 1.
 pub trait Task: Send + Sync {
     /// Its numbers of neurons and examples.
     fn sizes(&self) -> TaskSizes;
@@ -76,14 +82,9 @@ pub enum TaskError {
         /// How many functions were drawn.
         draws: u32,
     },
-    /// A data set is damaged or does not fit together.
-    #[error("{file}: {problem}")]
-    Data {
-        /// The file.
-        file: String,
-        /// What is wrong and what would be right.
-        problem: String,
-    },
+    /// A data set cannot be had.
+    #[error(transparent)]
+    DataSet(#[from] DataSetError),
     /// A data set is too small for what is asked of it.
     #[error(
         "tasks.query_size: {family} has {examples} training examples, which {query_size} would leave no support"
@@ -98,18 +99,24 @@ pub enum TaskError {
     },
 }
 
-/// The distribution of a family's tasks, with the batch sizes and augmentations of `spec`.
+/// The distribution of a family's tasks, with the batch sizes and augmentations of `spec`; data sets are those of
+/// `data`.
 pub fn distribution(
     family: TaskFamily,
     spec: &TaskSpec,
     set: TaskSet,
+    data: &dyn DataSets,
 ) -> Result<Box<dyn TaskDistribution>, TaskError> {
-    match family {
-        TaskFamily::Digits => {
-            Ok(Box::new(images::ImageDistribution::new(family, digits::data_set()?, spec, set)?))
+    let images = match family {
+        TaskFamily::Digits => digits::data_set()?,
+        TaskFamily::Idx(name) => {
+            let wanted = spec.data_set(name).cloned();
+            let wanted = wanted.unwrap_or_else(|| DataSetSpec::of(name, DataSetSpec::DEFAULT_SIDE));
+            data.find(name, wanted.digest)?.images(name.as_str(), wanted.side, &wanted.classes)?
         }
-        _ => Ok(Box::new(plane::PlaneDistribution::new(family, spec))),
-    }
+        _ => return Ok(Box::new(plane::PlaneDistribution::new(family, spec))),
+    };
+    Ok(Box::new(images::ImageDistribution::new(family, images, spec, set)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{LogArguments, all_cores, parse_threads, read_spec};
 use crate::cost::Cost;
+use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -23,15 +24,18 @@ pub(super) struct Arguments {
     /// Estimate for so many compute threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u32>,
+    #[command(flatten)]
+    data: DataArguments,
     /// Print the estimate as a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
-    let spec = read_spec(&arguments.spec, None)?;
-    let cost = Cost::measure(&spec, arguments.threads.unwrap_or_else(all_cores))?;
+    let data = log.data_store(&arguments.data)?;
+    let mut spec = read_spec(&arguments.spec, None)?;
+    complete(&mut spec, &data)?;
+    let cost = Cost::measure(&spec, arguments.threads.unwrap_or_else(all_cores), &*data)?;
     if arguments.json {
         return render::out(&render::json::pretty(&serde_json::json!({
             "spec": spec.name,

@@ -8,6 +8,7 @@ use hebbian_shared::seed::Seed;
 
 use super::{LogArguments, block_on, parse_seed, read_spec};
 use crate::client::{Client, ClientArguments};
+use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -31,15 +32,19 @@ pub(super) struct Arguments {
     request_id: Option<String>,
     #[command(flatten)]
     client: ClientArguments,
+    #[command(flatten)]
+    data: DataArguments,
     /// Print the run as a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
-    let Arguments { spec, seed, request_id, client, json } = arguments;
-    let spec = read_spec(&spec, seed)?;
+    let Arguments { spec, seed, request_id, client, data, json } = arguments;
+    let data = log.data_store(&data)?;
+    let mut spec = read_spec(&spec, seed)?;
+    // Workers know by the digest whether they have the same data.
+    complete(&mut spec, &data)?;
     let request_id = request_id.unwrap_or_else(fresh_request_id);
     block_on(async {
         let client = Client::connect(&client).await?;

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::data_set::{DataSetSpec, SIDE_MAX};
+use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_worker::baseline::BaselineKind;
-use hebbian_worker::comparison::{self, Comparison, ComparisonError, ComparisonSettings};
+use hebbian_worker::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings};
+use hebbian_worker::data_store::DataStore;
 use hebbian_worker::interrupt::Interrupt;
+use hebbian_worker::task::TaskError;
 
 use super::{LogArguments, all_cores, parse_seed, parse_threads};
+use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::genome_file::GenomeFile;
 use crate::render::progress::Activity;
@@ -23,12 +28,17 @@ use crate::render::{self, Paint};
   hebbian evaluate genome.json
   hebbian evaluate genome.json --tasks stripes,sine --updates 5,50,500 --baselines adam
   hebbian evaluate genome.json --tasks-per-family 1000 --json > comparison.json
+  hebbian evaluate genome.json --ablate                       does the rule use its backward pass and hidden layers?
+  hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
+  hebbian evaluate genome.json --tasks digits,idx:fashion-mnist
 
 Task families:
   and, or, xor, nxor, qand                                            fixed
   half-plane, projected-xor, oriented-or, circle, angular-slice,
   two-moons, sine, square, quadric, stripes                           drawn at random
-  digits                                                              8x8 hand-written digits")]
+  regress-linear, regress-wave, regress-bumps, regress-quadric        values in place of classes
+  digits                                                              8x8 hand-written digits
+  idx:NAME                                                            a data set, see `hebbian data --help`")]
 pub(super) struct Arguments {
     /// The genome file that `hebbian run` or `hebbian result` wrote.
     #[arg(value_name = "GENOME")]
@@ -58,6 +68,22 @@ pub(super) struct Arguments {
         allow_negative_numbers = true
     )]
     tasks_per_family: u32,
+    /// Try the rule also without its backward transform, with hidden synapses frozen, and without both.
+    #[arg(long)]
+    ablate: bool,
+    /// Hidden layers of the compared networks, or `none` [default: those that the rule was evolved with].
+    #[arg(long, value_name = "N,M,..", value_parser = parse_hidden, allow_negative_numbers = true)]
+    hidden: Option<Hidden>,
+    /// Side to which images of data sets are scaled, from 2 to 64 [default: that of the images that the rule was evolved on].
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(SIDE_MAX)),
+        allow_negative_numbers = true
+    )]
+    side: Option<u32>,
+    #[command(flatten)]
+    data: DataArguments,
     /// Root of all draws of the comparison.
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Seed,
@@ -70,16 +96,23 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
+    let data = log.data_store(&arguments.data)?;
     let file = GenomeFile::read(&arguments.genome)?;
-    let problem = file.problem();
+    let mut problem = file.problem();
+    if let Some(Hidden(hidden)) = &arguments.hidden {
+        problem.network.hidden.clone_from(hidden);
+        problem.network.shapes.clear();
+    }
+    let families = match arguments.tasks.as_slice() {
+        [] => unseen_families(&problem),
+        named => named.to_vec(),
+    };
+    describe_data_sets(&mut problem, &families, arguments.side, &data)?;
     let settings = ComparisonSettings {
-        families: match arguments.tasks.as_slice() {
-            [] => unseen_families(&problem),
-            named => named.to_vec(),
-        },
+        families,
         updates: arguments.updates.clone(),
         baselines: arguments.baselines.clone(),
+        ablations: if arguments.ablate { Ablation::ALL.to_vec() } else { Vec::new() },
         tasks_per_family: arguments.tasks_per_family,
         seed: arguments.seed,
         threads: arguments.threads.unwrap_or_else(all_cores) as usize,
@@ -91,6 +124,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         &problem,
         file.genome(),
         &settings,
+        &*data,
         &|done, total| activity.show(done as f64 / total.max(1) as f64),
         &Interrupt::new(),
     );
@@ -119,10 +153,15 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
 pub(super) fn comparison_failure(error: ComparisonError) -> Failure {
     match error {
         ComparisonError::Setting { field, problem } => {
-            let flag = if field == "families" { "tasks".to_owned() } else { field.replace('_', "-") };
+            let flag = match field {
+                "families" => "tasks".to_owned(),
+                "ablations" => "ablate".to_owned(),
+                field => field.replace('_', "-"),
+            };
             Failure::bad_input(format_args!("--{flag}: {problem}"))
         }
         ComparisonError::Interrupted => Failure::interrupted(error),
+        ComparisonError::Task(TaskError::DataSet(error)) => data::failure(error),
         error => Failure::failed(error),
     }
 }
@@ -140,18 +179,72 @@ const PLANE: [TaskFamily; 9] = [
     TaskFamily::Stripes,
 ];
 
-/// What a rule is judged on: families of its kind that it was not evolved on. There is one family of images, of which
-/// other images and other permutations are drawn.
+/// What a rule is judged on: families of its kind that it was not evolved on. Of a family of images, other images and
+/// other permutations are drawn, so it is there even if the rule was evolved on it; and so are all data sets that its
+/// spec names.
 pub(super) fn unseen_families(problem: &RuleLearning) -> Vec<TaskFamily> {
     let trained = &problem.tasks.families;
-    let images = trained.contains(&TaskFamily::Digits);
-    let plane = trained.iter().any(|family| *family != TaskFamily::Digits);
-    let unseen = PLANE.into_iter().filter(|family| plane && !trained.contains(family));
-    let mut families: Vec<TaskFamily> = unseen.chain(images.then_some(TaskFamily::Digits)).collect();
+    let images = trained.iter().any(|family| family.is_images());
+    let plane = trained.iter().any(|family| !family.is_images() && !family.is_regression());
+    let regression = TaskFamily::ALL.iter().copied().filter(|family| family.is_regression());
+    let regresses = trained.iter().any(|family| family.is_regression());
+    let unseen = PLANE.into_iter().filter(|_| plane).chain(regression.filter(|_| regresses));
+    let unseen = unseen.filter(|family| !trained.contains(family));
+    let data_sets = problem.tasks.data_sets.iter().map(|data_set| TaskFamily::Idx(data_set.name));
+    let mut families: Vec<TaskFamily> =
+        unseen.chain(images.then_some(TaskFamily::Digits)).chain(data_sets).collect();
     if families.is_empty() {
         families.clone_from(trained);
     }
     families
+}
+
+/// Adds the data sets of `families` to those that the rule's spec names, at a side, and notes the content of all: a
+/// report says what was measured.
+fn describe_data_sets(
+    problem: &mut RuleLearning,
+    families: &[TaskFamily],
+    side: Option<u32>,
+    data: &DataStore,
+) -> Result<(), Failure> {
+    let trained_on = problem.tasks.families.iter().find(|family| family.is_images());
+    let usual = trained_on.map_or(DataSetSpec::DEFAULT_SIDE, |&family| problem.tasks.inputs(family).isqrt());
+    for family in families {
+        let Some(name) = family.data_set() else { continue };
+        let known = problem.tasks.data_sets.iter().position(|data_set| data_set.name == name);
+        let place = known.unwrap_or_else(|| {
+            problem.tasks.data_sets.push(DataSetSpec::of(name, usual));
+            problem.tasks.data_sets.len() - 1
+        });
+        let data_set = &mut problem.tasks.data_sets[place];
+        if let Some(side) = side {
+            if problem.tasks.families.contains(family) && data_set.side != side {
+                return Err(Failure::bad_input(format_args!(
+                    "--side: the rule was evolved, and the baselines are tuned, on `{family}` at side {}",
+                    data_set.side
+                )));
+            }
+            data_set.side = side;
+        }
+        data::complete_one(data_set, data)?;
+    }
+    Ok(())
+}
+
+/// Hidden layers as they are written in arguments.
+#[derive(Clone, Debug)]
+struct Hidden(Vec<u32>);
+
+fn parse_hidden(text: &str) -> Result<Hidden, String> {
+    if text == "none" {
+        return Ok(Hidden(Vec::new()));
+    }
+    let layers = text.split(',').map(|layer| layer.trim().parse::<u32>().ok());
+    let hidden =
+        layers.collect::<Option<Vec<_>>>().map(|hidden| NetworkSpec { hidden, ..NetworkSpec::default() });
+    let hidden = hidden.ok_or("hidden layers are numbers of neurons with commas, or `none`")?;
+    hidden.validate().map_err(|error| error.to_string().replace("network.hidden", "hidden"))?;
+    Ok(Hidden(hidden.hidden))
 }
 
 /// The comparison of a finished run: the customary one on families that were not trained on.
@@ -160,12 +253,13 @@ pub(super) fn compare_finished(
     genome: &hebbian_shared::genome::Genome,
     seed: Seed,
     threads: u32,
+    data: &DataStore,
     interrupt: &Interrupt,
 ) -> Result<Comparison, Failure> {
     let settings = ComparisonSettings::new(unseen_families(problem), seed, threads as usize);
     let activity = Activity::new("comparing the evolved rule with tuned SGD, momentum and Adam");
     let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
-    comparison::compare(problem, genome, &settings, &show, interrupt).map_err(comparison_failure)
+    comparison::compare(problem, genome, &settings, data, &show, interrupt).map_err(comparison_failure)
 }
 
 #[cfg(test)]
@@ -188,5 +282,27 @@ mod tests {
         both.push(TaskFamily::Digits);
         check(&[TaskFamily::Digits, TaskFamily::Xor], &both);
         check(&PLANE, &PLANE);
+        let regression = [TaskFamily::RegressLinear, TaskFamily::RegressWave];
+        check(&regression, &[TaskFamily::RegressBumps, TaskFamily::RegressQuadric]);
+    }
+
+    #[test]
+    fn data_sets_of_the_spec_are_judged_on() {
+        let Problem::RuleLearning(mut problem) = RunSpec::from_toml(crate::QUICKSTART).unwrap().problem;
+        let name = "fashion-mnist".parse().unwrap();
+        problem.tasks.data_sets = vec![DataSetSpec::of(name, 8)];
+        problem.tasks.families = vec![TaskFamily::Digits];
+        assert_eq!(unseen_families(&problem), [TaskFamily::Digits, TaskFamily::Idx(name)]);
+        problem.tasks.families = vec![TaskFamily::Idx(name)];
+        assert_eq!(unseen_families(&problem), [TaskFamily::Digits, TaskFamily::Idx(name)]);
+    }
+
+    #[test]
+    fn hidden_layers_are_numbers_or_none() {
+        assert_eq!(parse_hidden("20,20").unwrap().0, [20, 20]);
+        assert_eq!(parse_hidden("none").unwrap().0, [0; 0]);
+        assert!(parse_hidden("20,x").unwrap_err().contains("numbers of neurons"));
+        assert!(parse_hidden("").is_err() && parse_hidden("-3").is_err());
+        assert_eq!(parse_hidden("20,0").unwrap_err(), "hidden[1]: must be from 1 to 4096, not 0");
     }
 }

@@ -13,6 +13,7 @@ use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunResu
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::{Problem, RunSpec};
 use hebbian_worker::comparison::Comparison;
+use hebbian_worker::data_store::DataStore;
 use hebbian_worker::interrupt::Interrupt;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use super::{
     LogArguments, all_cores, block_on_until_signal, journal_failure, parse_seed, parse_threads, quickstart,
     read_spec,
 };
+use crate::data::{DataArguments, complete};
 use crate::failure::{Failure, FailureKind};
 use crate::files;
 use crate::forecast::Forecast;
@@ -60,15 +62,20 @@ pub(super) struct Arguments {
     /// The directory for all files; one of an earlier run resumes it [default: a new one below runs/].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArguments,
     /// Print the report as a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
-    let Arguments { spec, workers, seed, out, json } = arguments;
-    let spec = spec.map(|path| read_spec(&path, seed)).transpose()?;
+    let Arguments { spec, workers, seed, out, data, json } = arguments;
+    let data = log.data_store(&data)?;
+    let mut spec = spec.map(|path| read_spec(&path, seed)).transpose()?;
+    if let Some(spec) = &mut spec {
+        complete(spec, &data)?;
+    }
     let directory = RunDirectory::choose(out, spec, seed, || quickstart(seed))?;
     if let Some(report) = Report::read(&directory.report(), directory.spec())? {
         render::note(&format!("{} is finished; this is its report", directory.path().display()));
@@ -77,7 +84,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let threads = workers.unwrap_or_else(all_cores);
     block_on_until_signal(|shutdown| async move {
         directory.prepare()?;
-        let report = evolve(&directory, threads, workers, &shutdown).await?;
+        let report = evolve(&directory, threads, workers, &data, &shutdown).await?;
         show_report(&report, &directory, json)
     })
 }
@@ -87,13 +94,14 @@ async fn evolve(
     directory: &RunDirectory,
     threads: u32,
     workers: Option<u32>,
+    data: &Arc<DataStore>,
     shutdown: &CancellationToken,
 ) -> Result<Report, Failure> {
     let url = format!("sqlite:{}", directory.journal().display());
     let journal = journal::open(&url).map_err(|error| journal_failure(&error))?;
     let (handle, driver) =
         driver::start(DriverSettings::default(), journal).await.map_err(Failure::failed)?;
-    let found = search(&handle, directory, threads, shutdown).await;
+    let found = search(&handle, directory, threads, data, shutdown).await;
     let closed = handle.shut_down().await;
     // The driver has answered; what is left of it is its thread's end.
     let _ = driver.await;
@@ -113,14 +121,15 @@ async fn evolve(
     let RunState::Finished { reason } = run.state.clone() else {
         return Err(Failure::failed(format_args!("the run was {}", run.state.name())));
     };
-    let comparison = compare(&run, threads, shutdown).await.map_err(|failure| match failure.kind() {
-        FailureKind::Interrupted => Failure::interrupted(format_args!(
-            "the search is finished and saved in {}, but not compared with baselines",
-            directory.path().display()
-        ))
-        .hint(format_args!("`{resume}` compares it")),
-        _ => failure,
-    })?;
+    let comparison =
+        compare(&run, threads, data, shutdown).await.map_err(|failure| match failure.kind() {
+            FailureKind::Interrupted => Failure::interrupted(format_args!(
+                "the search is finished and saved in {}, but not compared with baselines",
+                directory.path().display()
+            ))
+            .hint(format_args!("`{resume}` compares it")),
+            _ => failure,
+        })?;
     let report = Report::new(&run, reason, &generations, comparison);
     files::write_atomically(&directory.report(), &report.to_json())?;
     Ok(report)
@@ -139,11 +148,12 @@ async fn search(
     handle: &Handle,
     directory: &RunDirectory,
     threads: u32,
+    data: &Arc<DataStore>,
     shutdown: &CancellationToken,
 ) -> Result<Found, Failure> {
     let run = open_run(handle, directory).await?;
     announce(directory, &run, threads);
-    let mut worker = LocalWorker::start(handle.clone(), threads);
+    let mut worker = LocalWorker::start(handle.clone(), threads, Arc::clone(data));
     let followed = tokio::select! {
         followed = follow(handle, directory.spec(), &run, shutdown) => followed,
         failure = worker.failed() => Err(failure),
@@ -276,13 +286,20 @@ async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<GenerationSu
     }
 }
 
-async fn compare(run: &RunResult, threads: u32, shutdown: &CancellationToken) -> Result<Comparison, Failure> {
+async fn compare(
+    run: &RunResult,
+    threads: u32,
+    data: &Arc<DataStore>,
+    shutdown: &CancellationToken,
+) -> Result<Comparison, Failure> {
     let Problem::RuleLearning(problem) = run.spec.problem.clone();
     let (genome, seed) = (run.mean.clone(), run.spec.seed);
     let interrupt = Arc::new(Interrupt::new());
     let raised = Arc::clone(&interrupt);
-    let mut computing =
-        tokio::task::spawn_blocking(move || compare_finished(&problem, &genome, seed, threads, &interrupt));
+    let data = Arc::clone(data);
+    let mut computing = tokio::task::spawn_blocking(move || {
+        compare_finished(&problem, &genome, seed, threads, &data, &interrupt)
+    });
     let ended = tokio::select! {
         ended = &mut computing => ended,
         () = shutdown.cancelled() => {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, all_cores, block_on_until_signal, parse_threads, set_up_logging};
 use crate::configuration::Configuration;
+use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::local_cluster::{hello, session_failure};
 use crate::render;
@@ -31,7 +32,7 @@ const THREADS_MAX: u32 = 1024;
   hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
-HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `worker` and `log`.
     #[arg(long, value_name = "FILE")]
@@ -46,17 +47,20 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
     tls: ClientTls,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, coordinator, threads, name, tls } = arguments;
+    let Arguments { config, coordinator, threads, name, data, tls } = arguments;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
             .flag("worker.coordinators", coordinator)
             .flag("worker.threads", threads)
             .flag("worker.name", name)
+            .flag("worker.data", text(data.directory))
             .flag("worker.tls.ca", text(tls.ca))
             .flag("worker.tls.certificate", text(tls.certificate))
             .flag("worker.tls.key", text(tls.key))
@@ -91,7 +95,8 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
         worker.coordinators.join(", ")
     );
     let settings = SessionSettings::new(coordinators, hello);
-    let end = session::run(settings, Arc::new(LearningEvaluator), shutdown)
+    let evaluator = LearningEvaluator::new(data::store(worker.data));
+    let end = session::run(settings, Arc::new(evaluator), shutdown)
         .await
         .map_err(|error| session_failure(&error))?;
     tracing::info!("good-bye after {} episodes", end.episodes);

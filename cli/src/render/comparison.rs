@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hebbian_shared::spec::task::TaskFamily;
-use hebbian_worker::comparison::{Column, Comparison, GroupComparison};
+use hebbian_worker::comparison::{Column, Comparison, GroupComparison, Score};
 
 use super::Paint;
 
@@ -16,14 +15,24 @@ const COLUMN_WIDTH: usize = 12;
 pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let mut text = String::new();
     let tasks = comparison.tasks_per_family;
+    let regression = comparison.groups.iter().all(|group| group.score == Score::ExplainedVariance);
+    let score = if regression { "Explained variance" } else { "Accuracy" };
     let heading = if comparison.groups.iter().all(|group| !group.trained_on) {
-        "Accuracy on tasks that were not trained on"
+        format!("{score} on tasks that were not trained on")
     } else if comparison.groups.iter().all(is_images) {
-        "Accuracy on test images that were not trained on, in fresh tasks of a family that was"
+        format!("{score} on test images that were not trained on, in fresh tasks of a family that was")
     } else {
-        "Accuracy on fresh tasks, also of families that were trained on"
+        format!("{score} on fresh tasks, also of families that were trained on")
     };
-    let _ = writeln!(text, "{} ({tasks} of each family; networks start from scratch)", paint.bold(heading));
+    let shapes: Vec<String> = comparison.shapes.iter().map(|shape| super::text::layers(shape)).collect();
+    // Reports of earlier programs do not say.
+    let hidden =
+        if shapes.is_empty() { String::new() } else { format!("; hidden layers {}", shapes.join(" or ")) };
+    let _ = writeln!(
+        text,
+        "{} ({tasks} of each family{hidden}; networks start from scratch)",
+        paint.bold(&heading)
+    );
     let mut header = format!("{:<NAME_WIDTH$}", "after updates");
     for updates in &comparison.updates {
         let _ = write!(header, "{updates:>COLUMN_WIDTH$}");
@@ -31,6 +40,17 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let _ = writeln!(text, "\n{}", paint.dim(&header));
     for group in &comparison.groups {
         text.push_str(&block(group, paint));
+    }
+    if comparison.groups.iter().any(|group| group.columns.iter().any(|column| !column.ablations.is_empty())) {
+        text.push_str(&paint.dim(
+            "no backward: the rule with its backward transform zero; hidden frozen: synapses below the last layer do\n\
+             not learn; readout only: both; with what that loses against the whole rule\n",
+        ));
+    }
+    if comparison.groups.iter().any(|group| group.score == Score::ExplainedVariance) {
+        text.push_str(&paint.dim(
+            "explained variance: 1 - mean squared error / variance of the targets, or 0 if that is negative\n",
+        ));
     }
     let _ = writeln!(
         text,
@@ -76,13 +96,14 @@ fn short_number(value: &serde_json::Value) -> String {
 
 /// On images, tasks of the trained family are still unseen: other images, other permutations.
 fn is_images(group: &GroupComparison) -> bool {
-    group.families == [TaskFamily::Digits]
+    group.families.iter().all(|family| family.is_images())
 }
 
 fn block(group: &GroupComparison, paint: Paint) -> String {
     let names: Vec<&str> = group.families.iter().map(|family| family.name()).collect();
     let mut title = match group.name.as_str() {
         "random" => format!("unseen random families: {}", names.join(", ")),
+        "regression" => format!("regression, explained variance: {}", names.join(", ")),
         _ => names.join(", "),
     };
     if group.trained_on {
@@ -92,15 +113,16 @@ fn block(group: &GroupComparison, paint: Paint) -> String {
     let mut text = format!("{}\n", paint.bold(&title));
     let columns = &group.columns;
     row(&mut text, "  evolved rule", columns, |column| accuracy(column.rule.mean));
+    for (place, ablated) in columns.first().map_or(&[][..], |column| &column.ablations[..]).iter().enumerate()
+    {
+        row(&mut text, &format!("  {}", ablated.ablation), columns, |column| {
+            let ablated = &column.ablations[place];
+            format!("{} {}", accuracy(ablated.accuracy.mean), signed(-ablated.loss.mean))
+        });
+    }
     row(&mut text, "  best baseline", columns, |column| accuracy(column.best.mean));
     row(&mut text, "", columns, |column| column.best_baseline.clone());
-    row(&mut text, "  difference", columns, |column| {
-        format!(
-            "{}{}",
-            if column.difference.mean < 0.0 { '-' } else { '+' },
-            accuracy(column.difference.mean.abs())
-        )
-    });
+    row(&mut text, "  difference", columns, |column| signed(column.difference.mean));
     row(&mut text, "", columns, |column| format!("+-{}", accuracy(column.difference.standard_error)));
     row_painted(&mut text, "  ahead", columns, |column| {
         let (word, painted): (&str, fn(Paint, &str) -> String) = match standing(column) {
@@ -144,6 +166,11 @@ fn row_painted(text: &mut String, name: &str, columns: &[Column], cell: impl Fn(
     let _ = write!(text, "{name:<NAME_WIDTH$}");
     text.extend(columns.iter().map(cell));
     text.push('\n');
+}
+
+/// A difference of accuracies with its sign.
+fn signed(value: f64) -> String {
+    format!("{}{}", if value < 0.0 { '-' } else { '+' }, accuracy(value.abs()))
 }
 
 /// An accuracy as the papers write it: `.931`, `1.000`.

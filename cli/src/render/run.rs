@@ -133,7 +133,7 @@ pub(crate) fn coordinator(status: &CoordinatorStatus, url: &str, paint: Paint) -
 /// What a spec asks for, in three lines.
 pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
     let Problem::RuleLearning(problem) = &spec.problem;
-    let layers: Vec<String> = problem.network.hidden.iter().map(ToString::to_string).collect();
+    let shapes: Vec<String> = problem.network.all_shapes().iter().map(|shape| text::layers(shape)).collect();
     let families: Vec<&str> = problem.tasks.families.iter().map(|family| family.name()).collect();
     let lines = [
         (
@@ -151,7 +151,7 @@ pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
             format!(
                 "{} states per neuron and synapse, hidden layers {}",
                 problem.rule.states,
-                layers.join("-")
+                shapes.join(" or ")
             ),
         ),
         ("tasks", format!("{} a generation: {}", problem.tasks.per_generation, families.join(", "))),

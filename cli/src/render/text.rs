@@ -104,6 +104,14 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
     table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
+/// Hidden layers: `20-20`, or `none`.
+pub(crate) fn layers(neurons: &[u32]) -> String {
+    if neurons.is_empty() {
+        return "none".to_owned();
+    }
+    neurons.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

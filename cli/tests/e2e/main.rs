@@ -1,6 +1,7 @@
 //! The program as users meet it: real processes, real files, real signals, a real port.
 
 mod cluster;
+mod data;
 mod genome;
 mod inputs;
 mod local;

@@ -1,10 +1,11 @@
 //! The run spec. Absent fields get the defaults of a spec written as TOML.
 
 use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
 use hebbian_shared::spec::evaluation::{
     CurveWord, EvaluationSpec, LastWord, Measure, MeasurePoint, Objective, UnrollPhase, UpdatePoint,
 };
-use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
+use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution, default_hidden};
 use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
     Oja, RuleSpec, Saturation, StateActivations,
@@ -17,7 +18,8 @@ use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamil
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION, SpecError};
 
 use super::{
-    ConvertError, WireEnum, check_length, check_text, from_duration, required, to_duration, wire_enum,
+    ConvertError, WireEnum, check_length, check_text, from_duration, required, to_digest, to_duration,
+    wire_enum,
 };
 use crate::v1;
 
@@ -61,7 +63,8 @@ fn wire_path(field: &str, strategy: &StrategySpec) -> String {
         },
         "rule" | "tasks" => format!("rule_learning.{field}"),
         "network" => {
-            format!("rule_learning.network.{}", rest.replacen("hidden[", "hidden.neurons[", 1))
+            let rest = rest.replacen("hidden[", "hidden.neurons[", 1).replacen("][", "].neurons[", 1);
+            format!("rule_learning.network.{rest}")
         }
         "evaluation" => format!("evaluation.{}", rest.replacen("measure[", "measure.points.points[", 1)),
         "stop" if rest == "time_limit_s" => "stop.time_limit".to_owned(),
@@ -341,8 +344,10 @@ fn to_enums<E: WireEnum>(field: &str, numbers: &[i32]) -> Result<Vec<E>, Convert
 
 impl From<&NetworkSpec> for v1::Network {
     fn from(spec: &NetworkSpec) -> Self {
+        let layers = |neurons: &Vec<u32>| v1::HiddenLayers { neurons: neurons.clone() };
         Self {
-            hidden: Some(v1::HiddenLayers { neurons: spec.hidden.clone() }),
+            hidden: spec.shapes.is_empty().then(|| layers(&spec.hidden)),
+            shapes: spec.shapes.iter().map(layers).collect(),
             initial_synapses: Some(v1::InitialSynapses {
                 distribution: Some(spec.initial_synapses.distribution.to_wire()),
                 scale: Some(spec.initial_synapses.scale),
@@ -356,7 +361,12 @@ impl TryFrom<v1::Network> for NetworkSpec {
 
     fn try_from(message: v1::Network) -> Result<Self, ConvertError> {
         let default = Self::default();
-        let hidden = message.hidden.map_or(default.hidden, |layers| layers.neurons);
+        check_length("shapes", &message.shapes, LIST_MAX)?;
+        for (place, layers) in message.shapes.iter().enumerate() {
+            check_length(&format!("shapes[{place}].neurons"), &layers.neurons, LIST_MAX)?;
+        }
+        let shapes: Vec<Vec<u32>> = message.shapes.into_iter().map(|layers| layers.neurons).collect();
+        let hidden = message.hidden.map_or_else(|| default_hidden(&shapes), |layers| layers.neurons);
         check_length("hidden.neurons", &hidden, LIST_MAX)?;
         let synapses = message.initial_synapses.unwrap_or_default();
         let initial_synapses = InitialSynapses {
@@ -367,7 +377,7 @@ impl TryFrom<v1::Network> for NetworkSpec {
             )?,
             scale: synapses.scale.unwrap_or(default.initial_synapses.scale),
         };
-        Ok(Self { hidden, initial_synapses })
+        Ok(Self { hidden, shapes, initial_synapses })
     }
 }
 
@@ -382,6 +392,7 @@ impl From<&TaskSpec> for v1::Tasks {
                 permute_labels: Some(spec.images.permute_labels),
                 inputs: spec.images.inputs.iter().map(|input| input.to_wire()).collect(),
             }),
+            data_sets: spec.data_sets.iter().map(Into::into).collect(),
         }
     }
 }
@@ -399,6 +410,10 @@ impl TryFrom<v1::Tasks> for TaskSpec {
         let default = Self::of(families);
         let images = message.images.unwrap_or_default();
         let inputs: Vec<InputAugmentation> = to_enums("images.inputs", &images.inputs)?;
+        check_length("data_sets", &message.data_sets, LIST_MAX)?;
+        let data_set = |(place, message): (usize, v1::DataSet)| {
+            DataSetSpec::try_from(message).map_err(|error| error.within(&format!("data_sets[{place}]")))
+        };
         Ok(Self {
             per_generation: message.per_generation.unwrap_or(default.per_generation),
             batch_size: message.batch_size.unwrap_or(default.batch_size),
@@ -408,6 +423,38 @@ impl TryFrom<v1::Tasks> for TaskSpec {
                 inputs: if inputs.is_empty() { default.images.inputs } else { inputs },
             },
             families: default.families,
+            data_sets: message.data_sets.into_iter().enumerate().map(data_set).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&DataSetSpec> for v1::DataSet {
+    fn from(spec: &DataSetSpec) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            side: Some(spec.side),
+            classes: spec.classes.iter().copied().map(u32::from).collect(),
+            digest: spec.digest.map(|digest| digest.0.to_vec()),
+        }
+    }
+}
+
+impl TryFrom<v1::DataSet> for DataSetSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::DataSet) -> Result<Self, ConvertError> {
+        check_length("classes", &message.classes, LIST_MAX)?;
+        let name: DataSetName =
+            message.name.parse().map_err(|error| ConvertError::new("name", format!("{error}")))?;
+        let class = |(place, label): (usize, u32)| {
+            let problem = || format!("must be a label from 0 to 255, not {label}");
+            u8::try_from(label).map_err(|_| ConvertError::new(format!("classes[{place}]"), problem()))
+        };
+        Ok(Self {
+            name,
+            side: message.side.unwrap_or(Self::DEFAULT_SIDE),
+            classes: message.classes.into_iter().enumerate().map(class).collect::<Result<_, _>>()?,
+            digest: message.digest.map(|bytes| to_digest("digest", &bytes)).transpose()?,
         })
     }
 }

@@ -12,6 +12,7 @@ use hebbian_shared::progress::{
     RunResult, RunState, SearchSummary, StopReason, WorkerStatus,
 };
 use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::evaluation::{
     CurveWord, EvaluationSpec, LastWord, Measure, MeasurePoint, Objective, UnrollPhase, UpdatePoint,
 };
@@ -140,13 +141,25 @@ fn tasks() -> impl Strategy<Value = TaskSpec> {
     use InputAugmentation::{Original, Permuted, Projected};
     let families = subsequence(TaskFamily::ALL.to_vec(), 1..=TaskFamily::ALL.len());
     let inputs = subsequence(vec![Original, Permuted, Projected], 1..=3);
-    (families, 16..=4096u32, 1..=512u32, 1..=1024u32, any::<bool>(), inputs).prop_map(
-        |(families, per_generation, batch_size, query_size, permute_labels, inputs)| TaskSpec {
-            families,
-            per_generation,
-            batch_size,
-            query_size,
-            images: ImageAugmentation { permute_labels, inputs },
+    let data_set = (2..=32u32, subsequence((0..=255).collect::<Vec<u8>>(), 2..=256), option::of(digest()));
+    let data_sets = vec(data_set, 0..=3).prop_map(|data_sets| {
+        let data_set = |(place, (side, classes, digest))| {
+            let name = format!("set-{place}").parse().unwrap();
+            DataSetSpec { name, side, classes, digest }
+        };
+        data_sets.into_iter().enumerate().map(data_set).collect::<Vec<_>>()
+    });
+    (families, 24..=4096u32, 1..=512u32, 1..=1024u32, any::<bool>(), inputs, data_sets).prop_map(
+        |(mut families, per_generation, batch_size, query_size, permute_labels, inputs, data_sets)| {
+            families.extend(data_sets.iter().map(|data_set| TaskFamily::Idx(data_set.name)));
+            TaskSpec {
+                families,
+                per_generation,
+                batch_size,
+                query_size,
+                images: ImageAugmentation { permute_labels, inputs },
+                data_sets,
+            }
         },
     )
 }
@@ -200,10 +213,14 @@ fn spec() -> impl Strategy<Value = RunSpec> {
     ];
     let distribution =
         select(vec![SynapseDistribution::Uniform, SynapseDistribution::Normal, SynapseDistribution::Xavier]);
-    let network =
-        (vec(1..=64u32, 0..=3), distribution, 1e-6..100.0).prop_map(|(hidden, distribution, scale)| {
-            NetworkSpec { hidden, initial_synapses: InitialSynapses { distribution, scale } }
-        });
+    let layers = || vec(1..=64u32, 0..=3);
+    let shapes = prop_oneof![
+        layers().prop_map(|hidden| (hidden, Vec::new())),
+        vec(layers(), 1..=4).prop_map(|shapes| (Vec::new(), shapes))
+    ];
+    let network = (shapes, distribution, 1e-6..100.0).prop_map(|((hidden, shapes), distribution, scale)| {
+        NetworkSpec { hidden, shapes, initial_synapses: InitialSynapses { distribution, scale } }
+    });
     let stop = (
         1..=100_000_000u32,
         option::of(1..=1u64 << 53),
@@ -220,19 +237,27 @@ fn spec() -> impl Strategy<Value = RunSpec> {
     let numerics = select(vec![Numerics::Uniform, Numerics::Any]);
     let rule_and_network =
         (rule(), network, option::of([any::<bool>(); 5])).prop_map(|(mut rule, network, updatable)| {
-            rule.updatable = updatable.map(|flags| flags[..network.hidden.len() + 2].to_vec());
+            // Flags and genomes per layer are for networks of one depth.
+            let layers = network.synapse_layers();
+            rule.updatable = updatable.zip(layers).map(|(flags, layers)| flags[..=layers].to_vec());
+            rule.genome = if layers.is_some() { rule.genome } else { RuleSpec::default().genome };
             (rule, network)
         });
     ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule_and_network, tasks(), evaluation(), stop, numerics)
-        .prop_map(|(name, seed, strategy, (rule, network), tasks, evaluation, stop, numerics)| RunSpec {
-            version: SPEC_VERSION,
-            name,
-            seed: Seed::new(seed).unwrap(),
-            strategy,
-            problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
-            evaluation,
-            stop,
-            numerics,
+        .prop_map(|(name, seed, strategy, (rule, network), tasks, mut evaluation, stop, numerics)| {
+            if tasks.families.iter().any(|family| family.is_regression()) {
+                evaluation.objective = Objective::SquaredError;
+            }
+            RunSpec {
+                version: SPEC_VERSION,
+                name,
+                seed: Seed::new(seed).unwrap(),
+                strategy,
+                problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
+                evaluation,
+                stop,
+                numerics,
+            }
         })
 }
 
@@ -544,6 +569,11 @@ fn absent_fields_have_the_defaults_of_toml() {
     assert_eq!(RunSpec::try_from(control), Ok(RunSpec::from_toml(&toml).unwrap()));
 }
 
+fn set_data_set(message: &mut v1::RunSpec, data_set: v1::DataSet) {
+    let Some(v1::run_spec::Problem::RuleLearning(problem)) = &mut message.problem else { unreachable!() };
+    problem.tasks.as_mut().unwrap().data_sets = vec![data_set];
+}
+
 #[test]
 fn every_wrong_field_of_a_spec_is_named() {
     fn refused(expected: &str, change: impl FnOnce(&mut v1::RunSpec)) {
@@ -609,7 +639,26 @@ fn every_wrong_field_of_a_spec_is_named() {
     });
     refused("rule_learning.network.hidden.neurons[0]: must be from 1", |m| {
         let hidden = Some(v1::HiddenLayers { neurons: vec![0] });
-        rule_learning(m).network = Some(v1::Network { hidden, initial_synapses: None });
+        rule_learning(m).network = Some(v1::Network { hidden, ..Default::default() });
+    });
+    refused("rule_learning.network.shapes[1].neurons[0]: must be from 1", |m| {
+        let shapes = [4, 0].map(|neurons| v1::HiddenLayers { neurons: vec![neurons] }).to_vec();
+        rule_learning(m).network = Some(v1::Network { shapes, ..Default::default() });
+    });
+    refused("rule_learning.tasks.data_sets[0].name: `A` cannot be the name", |m| {
+        set_data_set(m, v1::DataSet { name: "A".to_owned(), ..Default::default() });
+    });
+    refused("rule_learning.tasks.data_sets[0].side: must be from 2 to 64, not 1", |m| {
+        set_data_set(m, v1::DataSet { name: "a".to_owned(), side: Some(1), ..Default::default() });
+    });
+    refused("rule_learning.tasks.data_sets[0].classes[1]: must be a label from 0 to 255", |m| {
+        set_data_set(m, v1::DataSet { name: "a".to_owned(), classes: vec![0, 256], ..Default::default() });
+    });
+    refused("rule_learning.tasks.data_sets[0].digest: must have 32 bytes", |m| {
+        set_data_set(
+            m,
+            v1::DataSet { name: "a".to_owned(), digest: Some(vec![0; 31]), ..Default::default() },
+        );
     });
     refused("evaluation.measure: must be set", |m| {
         let evaluation = v1::Evaluation { measure: Some(v1::Measure::default()), ..Default::default() };

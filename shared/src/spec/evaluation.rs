@@ -44,6 +44,17 @@ pub enum Objective {
     Logistic,
 }
 
+impl Objective {
+    /// The name as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::SquaredError => "squared-error",
+            Self::Logistic => "logistic",
+        }
+    }
+}
+
 /// When the objective is measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected \"curve\" or a list of { update = N or \"last\", weight = W }")]

@@ -3,27 +3,63 @@
 use serde::{Deserialize, Serialize};
 
 use super::{SpecError, check_range};
+use crate::seed::{Purpose, Seed, index_below};
 
 /// The most hidden layers.
 pub const HIDDEN_LAYERS_MAX: usize = 16;
 /// The most neurons of a hidden layer.
 pub const HIDDEN_NEURONS_MAX: u32 = 4096;
-/// The most synapses of a network, per state and direction.
+/// The most shapes that tasks draw from.
+pub const SHAPES_MAX: usize = 16;
+/// The most synapses of a run's networks of all shapes together, per state and direction.
 pub const SYNAPSES_MAX: f64 = 16e6;
 
-/// Shape and initial synapses of the networks.
+/// Shapes and initial synapses of the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "WrittenNetwork", into = "WrittenNetwork")]
 pub struct NetworkSpec {
-    /// Neurons of each hidden layer, from the input on; inputs and outputs are the task's.
+    /// Neurons of each hidden layer, from the input on; inputs and outputs are the task's. Empty where `shapes` is not.
     pub hidden: Vec<u32>,
+    /// Hidden layers as in `hidden`, of which every task draws one; none where all tasks have `hidden`.
+    pub shapes: Vec<Vec<u32>>,
     /// How synapses are drawn before the first update.
     pub initial_synapses: InitialSynapses,
 }
 
+/// The section as it is written: either `hidden` or `shapes`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenNetwork {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<Vec<u32>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shapes: Vec<Vec<u32>>,
+    initial_synapses: InitialSynapses,
+}
+
+impl From<WrittenNetwork> for NetworkSpec {
+    fn from(written: WrittenNetwork) -> Self {
+        let WrittenNetwork { hidden, shapes, initial_synapses } = written;
+        Self { hidden: hidden.unwrap_or_else(|| default_hidden(&shapes)), shapes, initial_synapses }
+    }
+}
+
+impl From<NetworkSpec> for WrittenNetwork {
+    fn from(spec: NetworkSpec) -> Self {
+        let NetworkSpec { hidden, shapes, initial_synapses } = spec;
+        let written = shapes.is_empty() || !hidden.is_empty();
+        Self { hidden: written.then_some(hidden), shapes, initial_synapses }
+    }
+}
+
+/// The hidden layers of a spec that has none in `hidden`.
+pub fn default_hidden(shapes: &[Vec<u32>]) -> Vec<u32> {
+    if shapes.is_empty() { vec![20] } else { Vec::new() }
+}
+
 impl Default for NetworkSpec {
     fn default() -> Self {
-        Self { hidden: vec![20], initial_synapses: InitialSynapses::default() }
+        Self::from(WrittenNetwork::default())
     }
 }
 
@@ -59,14 +95,33 @@ pub enum SynapseDistribution {
 impl NetworkSpec {
     /// Refuses what would cost unbounded time or memory, naming the field.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.hidden.len() > HIDDEN_LAYERS_MAX {
+        if self.shapes.len() > SHAPES_MAX {
             return Err(SpecError::field(
-                "network.hidden",
-                format!("must have at most {HIDDEN_LAYERS_MAX} layers, not {}", self.hidden.len()),
+                "network.shapes",
+                format!("must be at most {SHAPES_MAX}, not {}", self.shapes.len()),
             ));
         }
-        for (layer, &neurons) in self.hidden.iter().enumerate() {
-            check_range(&format!("network.hidden[{layer}]"), neurons, 1, HIDDEN_NEURONS_MAX)?;
+        if !self.shapes.is_empty() && !self.hidden.is_empty() {
+            return Err(SpecError::field(
+                "network.shapes",
+                "stand in place of network.hidden: leave one of them out",
+            ));
+        }
+        for (place, shape) in self.all_shapes().iter().enumerate() {
+            let field = if self.shapes.is_empty() {
+                "network.hidden".to_owned()
+            } else {
+                format!("network.shapes[{place}]")
+            };
+            if shape.len() > HIDDEN_LAYERS_MAX {
+                return Err(SpecError::field(
+                    field,
+                    format!("must have at most {HIDDEN_LAYERS_MAX} layers, not {}", shape.len()),
+                ));
+            }
+            for (layer, &neurons) in shape.iter().enumerate() {
+                check_range(&format!("{field}[{layer}]"), neurons, 1, HIDDEN_NEURONS_MAX)?;
+            }
         }
         let scale = self.initial_synapses.scale;
         if !(scale > 0.0 && scale <= 100.0) {
@@ -75,33 +130,73 @@ impl NetworkSpec {
                 format!("must be above 0 and at most 100, not {scale}"),
             ));
         }
-        if self.synapses(1, 1) > SYNAPSES_MAX {
+        let synapses =
+            (0..self.all_shapes().len()).map(|shape| Self::synapses_of(&self.layer_sizes(shape, 1, 1)));
+        if synapses.sum::<f64>() > SYNAPSES_MAX {
             return Err(SpecError::field(
-                "network.hidden",
+                self.field(),
                 format!("makes more than {SYNAPSES_MAX:.0e} synapses"),
             ));
         }
         Ok(())
     }
 
-    /// Layers of synapses, if all networks have as many.
-    pub fn synapse_layers(&self) -> Option<usize> {
-        Some(self.hidden.len() + 1)
+    /// The field that says the shapes, as it is written.
+    pub(super) fn field(&self) -> &'static str {
+        if self.shapes.is_empty() { "network.hidden" } else { "network.shapes" }
     }
 
-    /// Neurons of every layer of a network between `inputs` and `outputs`.
-    pub fn layer_sizes(&self, inputs: u32, outputs: u32) -> Vec<usize> {
-        let hidden = self.hidden.iter().copied();
+    /// The hidden layers of all shapes; one if they are not mixed.
+    pub fn all_shapes(&self) -> &[Vec<u32>] {
+        if self.shapes.is_empty() { std::slice::from_ref(&self.hidden) } else { &self.shapes }
+    }
+
+    /// The place among [`NetworkSpec::all_shapes`] of the shape that the task of a seed has.
+    pub fn shape(&self, task: Seed) -> usize {
+        match self.all_shapes().len() as u32 {
+            1 => 0,
+            shapes => index_below(&mut task.derive(Purpose::Shape, 0).rng(), shapes) as usize,
+        }
+    }
+
+    /// Neurons of every layer of a network of a shape between `inputs` and `outputs`.
+    pub fn layer_sizes(&self, shape: usize, inputs: u32, outputs: u32) -> Vec<usize> {
+        let hidden = self.all_shapes()[shape].iter().copied();
         std::iter::once(inputs).chain(hidden).chain([outputs]).map(|neurons| neurons as usize).collect()
     }
 
-    /// Synapses of one state and one direction, bias included.
-    pub fn synapses(&self, inputs: u32, outputs: u32) -> f64 {
-        Self::synapses_of(&self.layer_sizes(inputs, outputs))
+    /// Layers of synapses, if all networks have as many.
+    pub fn synapse_layers(&self) -> Option<usize> {
+        let shapes = self.all_shapes();
+        let depth = shapes[0].len();
+        shapes.iter().all(|shape| shape.len() == depth).then_some(depth + 1)
     }
 
     /// Synapses of one state and one direction of a network with these layers, bias included.
     pub fn synapses_of(layer_sizes: &[usize]) -> f64 {
         layer_sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0) * pair[1] as f64).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_is_drawn_and_a_single_one_is_not() {
+        let mixed = NetworkSpec {
+            hidden: Vec::new(),
+            shapes: vec![vec![6], vec![20], vec![10, 10]],
+            ..NetworkSpec::default()
+        };
+        let mut counts = [0; 3];
+        for task in 0..3000 {
+            counts[mixed.shape(Seed::new(task).unwrap())] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
+        assert_eq!((mixed.layer_sizes(2, 2, 1), mixed.synapse_layers()), (vec![2, 10, 10, 1], None));
+        let single = NetworkSpec::default();
+        assert_eq!(single.synapse_layers(), Some(2));
+        assert_eq!((single.shape(Seed::new(1).unwrap()), single.layer_sizes(0, 2, 1)), (0, vec![2, 20, 1]));
     }
 }

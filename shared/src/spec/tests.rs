@@ -79,6 +79,32 @@ fn every_wrong_field_is_named() {
     check("scale = 0.5", "scale = -1.0", "network.initial_synapses.scale");
     check("\"xor\"", "\"xor\", \"xor\"", "tasks.families: names `xor` twice");
     check("\"xor\"", "\"xorr\"", "xorr");
+    check("\"xor\"", "\"idx:A\"", "`idx:A` is not a task family");
+    check("\"xor\"", "\"idx:mnist\"", "tasks.families[0]: `idx:mnist` needs its entry in tasks.data_sets");
+    check(
+        "\"xor\"",
+        "\"regress-wave\"",
+        "evaluation.objective: must be squared-error, not accuracy: `regress-wave`",
+    );
+    let data_sets = |text: &str, expected: &str| {
+        check("batch_size = 64", &format!("batch_size = 64\ndata_sets = [{text}]"), expected);
+    };
+    data_sets("{ name = \"Mnist\" }", "`Mnist` cannot be the name of a data set");
+    data_sets("{ name = \"mnist\", side = 65 }", "tasks.data_sets[0].side: must be from 2 to 64, not 65");
+    data_sets(
+        "{ name = \"mnist\", classes = [1] }",
+        "tasks.data_sets[0].classes: must be two labels or more",
+    );
+    data_sets("{ name = \"mnist\", classes = [1, 2, 1] }", "tasks.data_sets[0].classes: names 1 twice");
+    data_sets("{ name = \"a\" }, { name = \"a\" }", "tasks.data_sets: names `a` twice");
+    data_sets("{ name = \"a\", digest = \"0\" }", "a digest is 64 hexadecimal digits");
+    check("hidden = [20]", "shapes = [[6], [20, 0]]", "network.shapes[1][1]: must be from 1");
+    check(
+        "hidden = [20]",
+        "hidden = [20]\nshapes = [[6]]",
+        "network.shapes: stand in place of network.hidden",
+    );
+    check("hidden = [20]", "shapes = [[3000, 3000], [3000, 3000]]", "network.shapes: makes more than");
     check("per_generation = 24", "per_generation = 0", "tasks.per_generation");
     check("per_generation = 24", "per_generation = 4097", "tasks.per_generation");
     check("batch_size = 64", "batch_size = 0", "tasks.batch_size");
@@ -89,6 +115,54 @@ fn every_wrong_field_is_named() {
     check("generations = 265", "", "stop: must set at least one");
     check("version = 1", "version = 3", "version: this program reads versions 1 to 2");
     check("name = \"quickstart\"", "name = \"Quick start\"", "name: must be");
+}
+
+/// Fields that came later are written only where they are set, so that the digests of old specs stay what they were.
+#[test]
+fn new_fields_are_written_where_they_are_set() {
+    let old = RunSpec::from_toml(QUICKSTART).unwrap().to_toml();
+    assert!(!old.contains("shapes") && !old.contains("data_sets"), "{old}");
+    let text = QUICKSTART
+        .replace("hidden = [20]", "shapes = [[6], [20], [10, 10], []]")
+        .replace("[\"xor\",", "[\"idx:mnist\", \"xor\",")
+        .replace(
+            "batch_size = 64",
+            "batch_size = 64\ndata_sets = [{ name = \"mnist\", side = 8, classes = [3, 1] }]",
+        );
+    let mut spec = RunSpec::from_toml(&text).unwrap();
+    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    let error = spec.check_complete().unwrap_err().to_string();
+    assert!(
+        error.starts_with("tasks.data_sets[0].digest: must be the digest of the content of `mnist`"),
+        "{error}"
+    );
+    let Problem::RuleLearning(problem) = &mut spec.problem;
+    assert_eq!(problem.network.all_shapes(), [vec![6], vec![20], vec![10, 10], vec![]]);
+    let family = problem.tasks.families[0];
+    assert_eq!((problem.tasks.inputs(family), problem.tasks.outputs(family)), (64, 2));
+    problem.tasks.data_sets[0].digest = Some(Digest::of(b""));
+    assert_eq!(spec.check_complete(), Ok(()));
+    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+}
+
+#[test]
+fn large_images_count_among_synapses_and_multiplications() {
+    let images = |side: u32, hidden: u32| {
+        let text = QUICKSTART
+            .replace("[\"xor\",", "[\"idx:a\", \"xor\",")
+            .replace("hidden = [20]", &format!("hidden = [{hidden}]"))
+            .replace(
+                "batch_size = 64",
+                &format!("batch_size = 16384\ndata_sets = [{{ name = \"a\", side = {side} }}]"),
+            );
+        RunSpec::from_toml(&text).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(images(28, 20), Ok(()));
+    assert!(images(64, 4096).unwrap_err().starts_with("network.hidden: makes more than"));
+    assert!(
+        images(64, 20).unwrap_err().starts_with("evaluation.unroll: the longest episode"),
+        "it is the projection"
+    );
 }
 
 #[test]
@@ -226,7 +300,7 @@ fn networks_that_would_not_fit_into_memory_are_refused() {
         assert_eq!(problem.validate(), Ok(()));
         change(problem);
         let error = spec.validate().unwrap_err().to_string();
-        assert!(error.starts_with("network.hidden: a network with its batch would hold"), "{error}");
+        assert!(error.starts_with("network.hidden: the networks of a thread with their batches"), "{error}");
     }
     refused(|problem| problem.tasks.batch_size = 16384);
     refused(|problem| problem.tasks.query_size = 16384);

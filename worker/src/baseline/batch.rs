@@ -1,5 +1,7 @@
 //! Batches as the perceptron wants them: one row per neuron, padded to whole vectors.
 
+use crate::episode::objective;
+
 /// Examples that are computed together; rows are padded with zeros to a multiple of it.
 pub(super) const LANES: usize = 16;
 
@@ -51,6 +53,13 @@ impl Batch {
                 .count()
         };
         correct as f64 / self.examples as f64
+    }
+}
+
+impl Batch {
+    /// Share of the targets' variance that the only output, `[1, stride]`, predicts.
+    pub(super) fn explained_variance(&self, outputs: &[f32]) -> f64 {
+        objective::explained_variance(&outputs[..self.examples], &self.targets[..self.examples])
     }
 }
 

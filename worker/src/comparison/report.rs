@@ -2,15 +2,16 @@
 
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
-use super::ComparisonSettings;
 use super::trial::TrialResult;
+use super::{Ablation, ComparisonSettings};
 use crate::baseline::Configuration;
 
 /// Families that are reported together; all others are reported singly.
-const GROUPS: [(&str, &[TaskFamily]); 2] = [
+const GROUPS: [(&str, &[TaskFamily]); 3] = [
     ("boolean", &[TaskFamily::And, TaskFamily::Qand, TaskFamily::Nxor]),
     (
         "random",
@@ -22,9 +23,36 @@ const GROUPS: [(&str, &[TaskFamily]); 2] = [
             TaskFamily::Quadric,
         ],
     ),
+    (
+        "regression",
+        &[
+            TaskFamily::RegressLinear,
+            TaskFamily::RegressWave,
+            TaskFamily::RegressBumps,
+            TaskFamily::RegressQuadric,
+        ],
+    ),
 ];
 
-/// Accuracies of a rule and of baselines on the same tasks.
+/// What is measured of a trained network, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Score {
+    /// Of classes: the share of examples whose class is predicted.
+    #[default]
+    Accuracy,
+    /// Of values: 1 minus the mean squared error over the variance of the targets, or 0 if that is negative.
+    ExplainedVariance,
+}
+
+impl Score {
+    /// What is measured on a family.
+    pub fn of(family: TaskFamily) -> Self {
+        if family.is_regression() { Self::ExplainedVariance } else { Self::Accuracy }
+    }
+}
+
+/// Scores (accuracies, but for regression) of a rule and of baselines on the same tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Numbers of updates: the columns.
@@ -35,6 +63,12 @@ pub struct Comparison {
     pub seed: Seed,
     /// Families on which the rule was evolved and the baselines were tuned.
     pub training_families: Vec<TaskFamily>,
+    /// Hidden layers of the compared networks; of several shapes, each task draws one.
+    #[serde(default)]
+    pub shapes: Vec<Vec<u32>>,
+    /// Data sets of the families `idx:NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_sets: Vec<DataSetSpec>,
     /// The baselines as they were tuned, up to two of each kind.
     pub baselines: Vec<TunedBaseline>,
     /// Groups of families, in the order of their first family.
@@ -84,13 +118,28 @@ pub struct BaselineEstimate {
     pub accuracy: Estimate,
 }
 
-/// All accuracies after one number of updates.
+/// A rule that lacks something, in one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AblationEstimate {
+    /// What it lacks.
+    pub ablation: Ablation,
+    /// Its accuracy.
+    pub accuracy: Estimate,
+    /// The whole rule's accuracy minus this; the standard error is of the difference on the same task.
+    pub loss: Estimate,
+}
+
+/// All accuracies after one number of updates. On families of regression, read explained variance for accuracy: see
+/// [`Score`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Column {
     /// The number of updates.
     pub updates: u32,
     /// Accuracy of networks that the rule trained.
     pub rule: Estimate,
+    /// What is left of the rule's accuracy without some of its parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ablations: Vec<AblationEstimate>,
     /// Accuracies of the baselines, in the order of [`Comparison::baselines`].
     pub baselines: Vec<BaselineEstimate>,
     /// Name of the baseline with the highest mean of this column.
@@ -106,6 +155,9 @@ pub struct Column {
 pub struct FamilyComparison {
     /// Which.
     pub family: TaskFamily,
+    /// What is measured.
+    #[serde(default)]
+    pub score: Score,
     /// Whether the rule was evolved, and the baselines were tuned, on it.
     pub trained_on: bool,
     /// One per number of updates.
@@ -115,8 +167,12 @@ pub struct FamilyComparison {
 /// Families that belong together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupComparison {
-    /// `boolean` (and, qand, nxor), `random` (angular-slice, two-moons, sine, square, quadric), or a family's name.
+    /// `boolean` (and, qand, nxor), `random` (angular-slice, two-moons, sine, square, quadric), `regression`, or a
+    /// family's name.
     pub name: String,
+    /// What is measured.
+    #[serde(default)]
+    pub score: Score,
     /// The group's families that were asked for.
     pub families: Vec<TaskFamily>,
     /// Whether the rule was evolved, and the baselines were tuned, on any of them.
@@ -138,17 +194,21 @@ pub(super) fn assemble(
         let trials: Vec<&TrialResult> =
             trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
-        columns.map(|(place, &updates)| column(updates, place, &baselines, &trials)).collect()
+        columns
+            .map(|(place, &updates)| column(updates, place, &baselines, &settings.ablations, &trials))
+            .collect()
     };
     let families = settings.families.iter().map(|&family| FamilyComparison {
         family,
+        score: Score::of(family),
         trained_on: training_families.contains(&family),
         columns: columns_of(&[family]),
     });
     let groups = groups_of(&settings.families).into_iter().map(|(name, families)| {
         let columns = columns_of(&families);
         GroupComparison {
-            name: name.to_owned(),
+            name,
+            score: Score::of(families[0]),
             trained_on: families.iter().any(|family| training_families.contains(family)),
             families,
             overtaken_from: overtaken_from(&columns),
@@ -160,6 +220,8 @@ pub(super) fn assemble(
         tasks_per_family: settings.tasks_per_family,
         seed: settings.seed,
         training_families: training_families.clone(),
+        shapes: rule.network.all_shapes().to_vec(),
+        data_sets: rule.tasks.data_sets.clone(),
         groups: groups.collect(),
         families: families.collect(),
         baselines,
@@ -167,20 +229,26 @@ pub(super) fn assemble(
 }
 
 /// The groups of families in the order of their first family, each with those of its families that are asked for.
-fn groups_of(families: &[TaskFamily]) -> Vec<(&'static str, Vec<TaskFamily>)> {
-    let mut groups: Vec<(&'static str, Vec<TaskFamily>)> = Vec::new();
+fn groups_of(families: &[TaskFamily]) -> Vec<(String, Vec<TaskFamily>)> {
+    let mut groups: Vec<(String, Vec<TaskFamily>)> = Vec::new();
     for &family in families {
         let named = GROUPS.iter().find(|(_, members)| members.contains(&family));
         let name = named.map_or(family.name(), |(name, _)| name);
-        match groups.iter_mut().find(|(other, _)| *other == name) {
+        match groups.iter_mut().find(|(other, _)| other == name) {
             Some((_, members)) => members.push(family),
-            None => groups.push((name, vec![family])),
+            None => groups.push((name.to_owned(), vec![family])),
         }
     }
     groups
 }
 
-fn column(updates: u32, place: usize, baselines: &[TunedBaseline], trials: &[&TrialResult]) -> Column {
+fn column(
+    updates: u32,
+    place: usize,
+    baselines: &[TunedBaseline],
+    ablations: &[Ablation],
+    trials: &[&TrialResult],
+) -> Column {
     let of_baseline = |baseline: usize| trials.iter().map(move |trial| trial.baselines[baseline][place]);
     let estimates: Vec<BaselineEstimate> = baselines
         .iter()
@@ -196,9 +264,15 @@ fn column(updates: u32, place: usize, baselines: &[TunedBaseline], trials: &[&Tr
             best = number;
         }
     }
+    let of_ablation = |(number, &ablation): (usize, &Ablation)| AblationEstimate {
+        ablation,
+        accuracy: Estimate::of(trials.iter().map(|trial| trial.ablations[number][place])),
+        loss: Estimate::of(trials.iter().map(|trial| trial.rule[place] - trial.ablations[number][place])),
+    };
     Column {
         updates,
         rule: Estimate::of(trials.iter().map(|trial| trial.rule[place])),
+        ablations: ablations.iter().enumerate().map(of_ablation).collect(),
         best_baseline: estimates[best].name.clone(),
         best: estimates[best].accuracy,
         difference: Estimate::of(trials.iter().map(|trial| trial.rule[place] - trial.baselines[best][place])),
@@ -231,7 +305,7 @@ mod tests {
             ("boolean", vec![TaskFamily::Qand, TaskFamily::And]),
             ("random", vec![TaskFamily::Sine]),
         ];
-        assert_eq!(groups_of(&asked), expected);
+        assert_eq!(groups_of(&asked), expected.map(|(name, families)| (name.to_owned(), families)));
     }
 
     #[test]
@@ -252,6 +326,7 @@ mod tests {
         let trial = |rule: [f64; 4], a: [f64; 4], b: [f64; 4]| TrialResult {
             family: TaskFamily::And,
             rule: rule.to_vec(),
+            ablations: vec![a.to_vec()],
             baselines: vec![a.to_vec(), b.to_vec()],
         };
         let trials = [
@@ -259,7 +334,11 @@ mod tests {
             trial([0.6, 0.8, 0.8, 0.7], [0.7, 0.6, 0.6, 0.8], [0.4, 0.5, 0.7, 0.7]),
         ];
         let trials: Vec<&TrialResult> = trials.iter().collect();
-        let columns: Vec<Column> = (0..4).map(|place| column(10, place, &tuned, &trials)).collect();
+        let ablations = [Ablation::NoBackwardTransform];
+        let columns: Vec<Column> =
+            (0..4).map(|place| column(10, place, &tuned, &ablations, &trials)).collect();
+        let ablated = &columns[1].ablations[0];
+        assert!((ablated.accuracy.mean - 0.6).abs() < 1e-12 && (ablated.loss.mean - 0.2).abs() < 1e-12);
         let best: Vec<&str> = columns.iter().map(|column| column.best_baseline.as_str()).collect();
         assert_eq!(best, ["a", "a", "b", "a"]);
         assert!((columns[2].difference.mean + 0.1).abs() < 1e-12);

@@ -4,6 +4,7 @@ use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::*;
+use crate::task::data_set::{DataSet, DataSetError, NoDataSets};
 
 fn rule() -> RuleLearning {
     let spec = RunSpec::from_toml(include_str!("../../../examples/quickstart.toml")).unwrap();
@@ -28,7 +29,15 @@ fn settings() -> ComparisonSettings {
 }
 
 fn run(settings: &ComparisonSettings) -> Result<Comparison, ComparisonError> {
-    compare_with(&rule(), &genome(68), settings, tuning::Effort::LEAST, &|_, _| (), &Interrupt::new())
+    compare_with(
+        &rule(),
+        &genome(68),
+        settings,
+        tuning::Effort::LEAST,
+        &NoDataSets,
+        &|_, _| (),
+        &Interrupt::new(),
+    )
 }
 
 fn check(change: impl FnOnce(&mut ComparisonSettings), expected: &str) {
@@ -97,7 +106,8 @@ fn progress_grows_to_its_total() {
         total.store(of, Ordering::Relaxed);
     };
     let effort = tuning::Effort::LEAST;
-    compare_with(&rule(), &genome(68), &settings(), effort, &progress, &Interrupt::new()).unwrap();
+    compare_with(&rule(), &genome(68), &settings(), effort, &NoDataSets, &progress, &Interrupt::new())
+        .unwrap();
     assert!(total.load(Ordering::Relaxed) > 0);
     assert_eq!(most.into_inner(), total.into_inner());
 }
@@ -111,7 +121,7 @@ fn an_interrupt_ends_a_comparison() {
         }
     };
     let settings = ComparisonSettings { threads: 2, ..settings() };
-    let ended = compare(&rule(), &genome(68), &settings, &progress, &interrupt);
+    let ended = compare(&rule(), &genome(68), &settings, &NoDataSets, &progress, &interrupt);
     assert_eq!(ended, Err(ComparisonError::Interrupted));
 }
 
@@ -121,6 +131,10 @@ fn wrong_settings_are_named() {
     check(|settings| settings.families.push(TaskFamily::And), "families: names `and` twice");
     check(|settings| settings.baselines.clear(), "baselines: must name at least one");
     check(|settings| settings.baselines.push(BaselineKind::Adam), "baselines: names `adam` twice");
+    check(
+        |settings| settings.ablations = vec![Ablation::ReadoutOnly; 2],
+        "ablations: names `readout only` twice",
+    );
     check(|settings| settings.updates.clear(), "updates: must be 1 to 32 numbers");
     check(|settings| settings.updates = vec![0, 5], "updates: must be from 1 to 2000, not 0");
     check(|settings| settings.updates = vec![2001], "updates: must be from 1 to 2000, not 2001");
@@ -131,11 +145,108 @@ fn wrong_settings_are_named() {
         let mut rule = rule();
         change(&mut rule);
         let settings = ComparisonSettings { updates: vec![2000], ..settings() };
-        let error = compare(&rule, &genome(68), &settings, &|_, _| (), &Interrupt::new()).unwrap_err();
+        let error =
+            compare(&rule, &genome(68), &settings, &NoDataSets, &|_, _| (), &Interrupt::new()).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
     };
     wrong(&|rule| rule.network.hidden = vec![0], "rule: network.hidden[0]: must be");
     wrong(&|rule| rule.tasks.batch_size = 16384, "updates: 2000 batches of 16384 examples of digits");
-    let error = compare(&rule(), &genome(20), &settings(), &|_, _| (), &Interrupt::new()).unwrap_err();
+    let error =
+        compare(&rule(), &genome(20), &settings(), &NoDataSets, &|_, _| (), &Interrupt::new()).unwrap_err();
     assert_eq!(error.to_string(), "the genome has 20 values; a rule of these options has 68");
+}
+
+/// With a test part of its own: what is trained on is not what is tested on.
+struct Only(std::sync::Arc<DataSet>);
+
+impl DataSets for Only {
+    fn find(
+        &self,
+        _: hebbian_shared::spec::data_set::DataSetName,
+        _: Option<hebbian_shared::digest::Digest>,
+    ) -> Result<std::sync::Arc<DataSet>, DataSetError> {
+        Ok(std::sync::Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn ablations_take_from_the_rule_what_they_say() {
+    let settings = ComparisonSettings {
+        families: vec![TaskFamily::Xor, TaskFamily::Sine],
+        baselines: vec![BaselineKind::Sgd],
+        ablations: Ablation::ALL.to_vec(),
+        ..settings()
+    };
+    let ablated = run(&settings).unwrap();
+    let whole = run(&ComparisonSettings { ablations: Vec::new(), ..settings.clone() }).unwrap();
+    for (with, without) in ablated.families.iter().zip(&whole.families) {
+        for (with, without) in with.columns.iter().zip(&without.columns) {
+            assert_eq!(
+                (with.rule, &with.baselines),
+                (without.rule, &without.baselines),
+                "nothing else changes"
+            );
+            let names: Vec<Ablation> = with.ablations.iter().map(|ablated| ablated.ablation).collect();
+            assert_eq!(names, Ablation::ALL);
+            for ablated in &with.ablations {
+                let loss = with.rule.mean - ablated.accuracy.mean;
+                assert!((ablated.loss.mean - loss).abs() < 1e-12);
+            }
+        }
+    }
+    for place in 0..Ablation::ALL.len() {
+        let mut columns = ablated.families.iter().flat_map(|family| &family.columns);
+        assert!(columns.any(|column| column.ablations[place].loss.mean != 0.0), "{:?}", Ablation::ALL[place]);
+    }
+    // A network without hidden layers is nothing but its readout.
+    let mut rule = rule();
+    rule.network.hidden.clear();
+    let flat = compare_with(
+        &rule,
+        &genome(68),
+        &settings,
+        tuning::Effort::LEAST,
+        &NoDataSets,
+        &|_, _| (),
+        &Interrupt::new(),
+    );
+    for column in &flat.unwrap().families[1].columns {
+        assert!(column.ablations.iter().all(|ablated| ablated.loss.mean == 0.0), "{column:?}");
+    }
+}
+
+#[test]
+fn regression_is_scored_by_explained_variance_and_baselines_learn_it() {
+    let families = vec![TaskFamily::RegressLinear, TaskFamily::And];
+    let settings = ComparisonSettings { families, updates: vec![5, 30], ..settings() };
+    let comparison = run(&settings).unwrap();
+    let scores: Vec<Score> = comparison.families.iter().map(|family| family.score).collect();
+    assert_eq!(scores, [Score::ExplainedVariance, Score::Accuracy]);
+    assert_eq!(comparison.groups[0].name, "regression");
+    let squared = |baseline: &TunedBaseline| baseline.configuration.loss == crate::baseline::Loss::Squared;
+    assert!(comparison.baselines.iter().all(squared), "values have no logistic loss");
+    let best = comparison.families[0].columns[1].best.mean;
+    assert!(best > 0.8 && best <= 1.0, "{best}");
+}
+
+#[test]
+fn rules_are_compared_on_data_sets_and_in_mixed_shapes() {
+    let data = Only(std::sync::Arc::new(crate::task::data_set::small([300, 40], (4, 4), &[3, 5, 8])));
+    let name = "small".parse().unwrap();
+    let mut rule = rule();
+    rule.network.shapes = vec![vec![3], vec![4, 2]];
+    rule.network.hidden.clear();
+    rule.tasks.data_sets = vec![hebbian_shared::spec::data_set::DataSetSpec::of(name, 2)];
+    let families = vec![TaskFamily::Idx(name), TaskFamily::And];
+    let settings = ComparisonSettings { families, updates: vec![1, 2], ..settings() };
+    let effort = tuning::Effort::LEAST;
+    let compare = |data: &dyn DataSets| {
+        compare_with(&rule, &genome(68), &settings, effort, data, &|_, _| (), &Interrupt::new())
+    };
+    let comparison = compare(&data).unwrap();
+    assert_eq!(comparison.shapes, [vec![3], vec![4, 2]]);
+    assert_eq!(comparison.data_sets, rule.tasks.data_sets);
+    assert_eq!(comparison.families[0].family, TaskFamily::Idx(name));
+    let error = compare(&NoDataSets).unwrap_err().to_string();
+    assert!(error.starts_with("data set `small` is missing"), "{error}");
 }

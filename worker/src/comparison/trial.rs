@@ -2,18 +2,21 @@
 
 use hebbian_shared::seed::{Purpose, Seed};
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::progress::Progress;
-use super::{ComparisonError, ComparisonSettings, TunedBaseline, parallel};
+use super::{Ablation, ComparisonError, ComparisonSettings, Score, TunedBaseline, parallel};
 use crate::baseline::{Batch, Configuration, Learner};
 use crate::episode::objective;
 use crate::interrupt::Interrupt;
 use crate::network::{Network, UpdateRule};
+use crate::task::data_set::DataSets;
 use crate::task::{self, TaskDistribution, TaskSet, TaskSizes};
 
 /// A task with all its batches, as the rule's network and as the baselines want them.
 pub(super) struct Trial {
+    family: TaskFamily,
     sizes: TaskSizes,
     seed: Seed,
     /// Row-major inputs and targets.
@@ -26,6 +29,7 @@ pub(super) struct Trial {
 impl Trial {
     /// Draws the task of a seed and its first batches.
     pub(super) fn draw(
+        family: TaskFamily,
         distribution: &dyn TaskDistribution,
         seed: Seed,
         updates: u32,
@@ -44,6 +48,7 @@ impl Trial {
         let converted =
             |examples, (inputs, targets): &(Vec<f32>, Vec<f32>)| Batch::new(examples, inputs, targets);
         Ok(Self {
+            family,
             sizes,
             seed,
             converted_support: support.iter().map(|batch| converted(sizes.support, batch)).collect(),
@@ -57,7 +62,13 @@ impl Trial {
         self.sizes.support.max(self.sizes.query)
     }
 
-    /// Accuracy of a baseline after each of `points` updates, which increase.
+    /// Layer sizes of all networks that are tried on the task: of the shape that it draws, as in a run.
+    pub(super) fn layer_sizes(&self, network: &NetworkSpec) -> Vec<usize> {
+        let TaskSizes { inputs, outputs, .. } = self.sizes;
+        network.layer_sizes(network.shape(self.seed), inputs as u32, outputs as u32)
+    }
+
+    /// Score of a baseline after each of `points` updates, which increase.
     pub(super) fn train_baseline(
         &self,
         configuration: Configuration,
@@ -77,23 +88,29 @@ impl Trial {
                 learner.update(batch);
             }
             updates = point as usize;
-            curve.push(learner.accuracy(&self.converted_query));
+            curve.push(match Score::of(self.family) {
+                Score::Accuracy => learner.accuracy(&self.converted_query),
+                Score::ExplainedVariance => learner.explained_variance(&self.converted_query),
+            });
         }
         Ok(curve)
     }
 
-    /// Accuracy of the rule after each of `points` updates, which increase. A network that has left the finite numbers
-    /// predicts nothing.
+    /// Score of the rule, or of what an ablation leaves of it, after each of `points` updates, which increase. A network
+    /// that has left the finite numbers predicts nothing.
     fn train_rule(
         &self,
         rule: &RuleLearning,
         update_rule: &UpdateRule<f32>,
-        layer_sizes: &[usize],
+        ablation: Option<Ablation>,
         points: &[u32],
         interrupt: &Interrupt,
     ) -> Result<Vec<f64>, ComparisonError> {
-        let mut network = Network::new(&rule.rule, layer_sizes, self.batch_max());
+        let mut network = Network::new(&rule.rule, &self.layer_sizes(&rule.network), self.batch_max());
         network.initialise_synapses(&update_rule.initial_synapses(rule.network.initial_synapses), self.seed);
+        let ablated = ablation.map(|ablation| ablation.apply(update_rule));
+        let update_rule = ablated.as_ref().unwrap_or(update_rule);
+        let frozen = ablation.and_then(|ablation| ablation.freeze(&network));
         let mut prediction = vec![0.0; self.query.1.len()];
         let mut curve = Vec::with_capacity(points.len());
         let mut updates = 0;
@@ -103,12 +120,18 @@ impl Trial {
                     return Err(ComparisonError::Interrupted);
                 }
                 network.update(update_rule, inputs, targets, self.sizes.support);
+                if let Some(frozen) = &frozen {
+                    frozen.restore(&mut network);
+                }
             }
             updates = point as usize;
             network.predict(update_rule, &self.query.0, self.sizes.query, &mut prediction);
             let finite = network.is_finite() && prediction.iter().all(|value| value.is_finite());
-            let accuracy = objective::accuracy(&prediction, &self.query.1, self.sizes.outputs);
-            curve.push(if finite { accuracy } else { 0.0 });
+            let score = match Score::of(self.family) {
+                Score::Accuracy => objective::accuracy(&prediction, &self.query.1, self.sizes.outputs),
+                Score::ExplainedVariance => objective::explained_variance(&prediction, &self.query.1),
+            };
+            curve.push(if finite { score } else { 0.0 });
         }
         Ok(curve)
     }
@@ -117,8 +140,10 @@ impl Trial {
 /// What one task of a family showed.
 pub(super) struct TrialResult {
     pub(super) family: TaskFamily,
-    /// Accuracy of the rule at each number of updates.
+    /// Score of the rule at each number of updates.
     pub(super) rule: Vec<f64>,
+    /// `[ablation][number of updates]`
+    pub(super) ablations: Vec<Vec<f64>>,
     /// `[baseline][number of updates]`
     pub(super) baselines: Vec<Vec<f64>>,
 }
@@ -130,7 +155,7 @@ pub(super) fn work(settings: &ComparisonSettings) -> u64 {
 
 fn task_work(settings: &ComparisonSettings) -> u64 {
     let updates = settings.updates.last().copied().unwrap_or(0);
-    (1 + 2 * settings.baselines.len() as u64) * u64::from(updates)
+    (1 + settings.ablations.len() as u64 + 2 * settings.baselines.len() as u64) * u64::from(updates)
 }
 
 /// Tries the rule and the baselines on fresh tasks of every family, in the order of families and tasks.
@@ -139,12 +164,13 @@ pub(super) fn run(
     update_rule: &UpdateRule<f32>,
     baselines: &[TunedBaseline],
     settings: &ComparisonSettings,
+    data: &dyn DataSets,
     progress: &Progress<'_>,
     interrupt: &Interrupt,
 ) -> Result<Vec<TrialResult>, ComparisonError> {
     let mut families = Vec::new();
     for &family in &settings.families {
-        families.push((family, task::distribution(family, &rule.tasks, TaskSet::Evaluation)?));
+        families.push((family, task::distribution(family, &rule.tasks, TaskSet::Evaluation, data)?));
     }
     let tasks = settings.tasks_per_family as usize;
     let points = &settings.updates[..];
@@ -156,13 +182,16 @@ pub(super) fn run(
         || (),
         |(), job| {
             let (family, distribution) = &families[job / tasks];
-            let root = settings.seed.derive(Purpose::Comparison, *family as u64);
+            let root = settings.seed.derive(Purpose::Comparison, family.number());
             let seed = root.derive(Purpose::Task, (job % tasks) as u64);
-            let trial = Trial::draw(&**distribution, seed, updates)?;
-            let layer_sizes = rule.network.layer_sizes(family.inputs(), family.outputs());
+            let trial = Trial::draw(*family, &**distribution, seed, updates)?;
+            let layer_sizes = trial.layer_sizes(&rule.network);
+            let train_rule = |ablation| trial.train_rule(rule, update_rule, ablation, points, interrupt);
+            let ablations = settings.ablations.iter().map(|&ablation| train_rule(Some(ablation)));
             let result = TrialResult {
                 family: *family,
-                rule: trial.train_rule(rule, update_rule, &layer_sizes, points, interrupt)?,
+                rule: train_rule(None)?,
+                ablations: ablations.collect::<Result<_, _>>()?,
                 baselines: baselines
                     .iter()
                     .map(|baseline| {

@@ -14,6 +14,7 @@ use super::trial::Trial;
 use super::{ComparisonError, ComparisonSettings, TunedBaseline, parallel};
 use crate::baseline::{BaselineKind, Configuration, HiddenActivation, InitialWeights, Loss};
 use crate::interrupt::Interrupt;
+use crate::task::data_set::DataSets;
 use crate::task::{self, TaskSet};
 
 /// Numbers of updates that baselines are tuned for, each by itself.
@@ -40,14 +41,15 @@ impl Effort {
     /// Updates of all networks that are trained, at most.
     pub(super) fn work(self, rule: &RuleLearning, settings: &ComparisonSettings) -> u64 {
         let families = rule.tasks.families.len() as u64;
+        let losses = losses(rule, settings);
         let rounds = self.tasks_per_family.iter().enumerate();
-        rounds.map(|(round, &tasks)| families * u64::from(tasks) * round_work(round, settings)).sum()
+        rounds.map(|(round, &tasks)| families * u64::from(tasks) * round_work(round, settings, losses)).sum()
     }
 }
 
 /// Updates that a task of a round takes, at most.
-fn round_work(round: usize, settings: &ComparisonSettings) -> u64 {
-    let per_kind = survivors(grid(BaselineKind::Sgd).len(), round);
+fn round_work(round: usize, settings: &ComparisonSettings, losses: &[Loss]) -> u64 {
+    let per_kind = survivors(grid(BaselineKind::Sgd, losses).len(), round);
     let horizons = if round == 0 { 1 } else { HORIZONS.len() };
     (settings.baselines.len() * per_kind * horizons) as u64 * u64::from(HORIZONS[HORIZONS.len() - 1])
 }
@@ -57,8 +59,14 @@ fn survivors(configurations: usize, round: usize) -> usize {
     (configurations / Effort::KEEP.pow(round as u32)).max(1)
 }
 
+/// The losses that baselines may descend: values are no classes, so the logistic loss is out where there are any.
+fn losses(rule: &RuleLearning, settings: &ComparisonSettings) -> &'static [Loss] {
+    let mut families = rule.tasks.families.iter().chain(&settings.families);
+    if families.any(|family| family.is_regression()) { &[Loss::Squared] } else { Loss::ALL }
+}
+
 /// All configurations of a kind.
-fn grid(kind: BaselineKind) -> Vec<Configuration> {
+fn grid(kind: BaselineKind, losses: &[Loss]) -> Vec<Configuration> {
     // Wide enough that the best rate is inside, whatever the other choices (checked by a test).
     let (lowest, highest) = match kind {
         BaselineKind::Sgd => (0.02, 40.0),
@@ -71,7 +79,7 @@ fn grid(kind: BaselineKind) -> Vec<Configuration> {
         let learning_rate = (lowest * libm::exp(ratio * f64::from(step))) as f32;
         for &initial_weights in InitialWeights::ALL {
             for &activation in HiddenActivation::ALL {
-                for &loss in Loss::ALL {
+                for &loss in losses {
                     grid.push(Configuration { kind, learning_rate, initial_weights, activation, loss });
                 }
             }
@@ -85,14 +93,17 @@ pub(super) fn tune(
     rule: &RuleLearning,
     settings: &ComparisonSettings,
     effort: Effort,
+    data: &dyn DataSets,
     progress: &Progress<'_>,
     interrupt: &Interrupt,
 ) -> Result<Vec<TunedBaseline>, ComparisonError> {
     let mut families = Vec::new();
     for &family in &rule.tasks.families {
-        families.push((family, task::distribution(family, &rule.tasks, TaskSet::Training)?));
+        families.push((family, task::distribution(family, &rule.tasks, TaskSet::Training, data)?));
     }
-    let configurations: Vec<Configuration> = settings.baselines.iter().flat_map(|&kind| grid(kind)).collect();
+    let losses = losses(rule, settings);
+    let configurations: Vec<Configuration> =
+        settings.baselines.iter().flat_map(|&kind| grid(kind, losses)).collect();
     // Per horizon, the configurations that are still in; per configuration and horizon, the sum of accuracies.
     let mut in_play: [Vec<usize>; 2] = [0, 1].map(|_| (0..configurations.len()).collect());
     let mut sums = vec![[0.0; HORIZONS.len()]; configurations.len()];
@@ -108,16 +119,17 @@ pub(super) fn tune(
             |(), job| {
                 let (family, distribution) = &families[job % families.len()];
                 let number = tasks_before + (job / families.len()) as u64;
-                let root = settings.seed.derive(Purpose::Tuning, *family as u64);
-                let trial = Trial::draw(&**distribution, root.derive(Purpose::Task, number), HORIZONS[1])?;
-                let layer_sizes = rule.network.layer_sizes(family.inputs(), family.outputs());
+                let root = settings.seed.derive(Purpose::Tuning, family.number());
+                let seed = root.derive(Purpose::Task, number);
+                let trial = Trial::draw(*family, &**distribution, seed, HORIZONS[1])?;
+                let layer_sizes = trial.layer_sizes(&rule.network);
                 let mut accuracies = Vec::with_capacity(active.len());
                 for &place in &active {
                     let curve =
                         trial.train_baseline(configurations[place], &layer_sizes, &HORIZONS, interrupt)?;
                     accuracies.push([curve[0], curve[1]]);
                 }
-                progress.advance(round_work(round, settings));
+                progress.advance(round_work(round, settings, losses));
                 Ok(accuracies)
             },
         )?;
@@ -136,7 +148,7 @@ pub(super) fn tune(
                 ranked.retain(|&place| configurations[place].kind == kind);
                 // Stable: of equals, the first of the grid.
                 ranked.sort_by(|&a, &b| sums[b][horizon].total_cmp(&sums[a][horizon]));
-                ranked.truncate(survivors(grid(kind).len(), round + 1));
+                ranked.truncate(survivors(grid(kind, losses).len(), round + 1));
                 kept.extend(ranked);
             }
             *in_play = kept;
@@ -176,7 +188,7 @@ mod tests {
     #[test]
     fn the_grid_is_as_fine_as_promised() {
         for &kind in BaselineKind::ALL {
-            let grid = grid(kind);
+            let grid = grid(kind, Loss::ALL);
             let distinct =
                 |of: &dyn Fn(&Configuration) -> u64| grid.iter().map(of).collect::<BTreeSet<_>>().len();
             assert!(distinct(&|one| u64::from(one.learning_rate.to_bits())) >= 16);

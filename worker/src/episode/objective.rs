@@ -39,6 +39,18 @@ pub(crate) fn accuracy(prediction: &[f32], target: &[f32], outputs: usize) -> f6
     correct as f64 * outputs as f64 / target.len() as f64
 }
 
+/// The share of the targets' variance that predictions explain: 1 minus their mean squared error over the variance of
+/// the targets. Predictions that are worse than the targets' mean count 0, as those of a network that diverged.
+pub(crate) fn explained_variance(prediction: &[f32], target: &[f32]) -> f64 {
+    let count = target.len() as f64;
+    let mean = target.iter().map(|&t| f64::from(t)).sum::<f64>() / count;
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let errors = squares(&mut prediction.iter().zip(target).map(|(&y, &t)| f64::from(y) - f64::from(t)));
+    let variance = squares(&mut target.iter().map(|&t| f64::from(t) - mean));
+    // Not a number where anything is not, which `max` turns into 0.
+    (1.0 - errors / variance).max(0.0)
+}
+
 /// The first largest output.
 fn class(outputs: &[f32]) -> usize {
     let mut best = 0;
@@ -80,6 +92,16 @@ mod tests {
         let logistic = |margin: f64| (1.0 + (-margin).exp()).ln();
         let expected = -(2.0 * logistic(0.5) + logistic(-0.5) + logistic(0.0)) / 4.0;
         check(Objective::Logistic, &prediction, &target, 1, expected);
+    }
+
+    #[test]
+    fn explained_variance_is_1_for_the_targets_and_0_for_their_mean() {
+        let target = [0.5, -0.5, 0.25, -0.25];
+        assert_eq!(explained_variance(&target, &target), 1.0);
+        assert_eq!(explained_variance(&[0.0; 4], &target), 0.0);
+        assert_eq!(explained_variance(&[0.5, -0.5, 0.0, 0.0], &target), 1.0 - 0.125 / 0.625);
+        assert_eq!(explained_variance(&[9.0; 4], &target), 0.0);
+        assert_eq!(explained_variance(&[f32::NAN; 4], &target), 0.0);
     }
 
     #[test]

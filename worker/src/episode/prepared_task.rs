@@ -105,6 +105,7 @@ mod tests {
     use hebbian_shared::spec::task::TaskSpec;
 
     use super::*;
+    use crate::task::data_set::NoDataSets;
     use crate::task::{TaskSet, distribution};
 
     #[test]
@@ -112,7 +113,7 @@ mod tests {
         let spec = TaskSpec { batch_size: 4, query_size: 8, ..TaskSpec::of(vec![TaskFamily::Circle]) };
         let seed = |number| Seed::new(number).unwrap();
         let sample = |number| {
-            let family = distribution(TaskFamily::Circle, &spec, TaskSet::Training).unwrap();
+            let family = distribution(TaskFamily::Circle, &spec, TaskSet::Training, &NoDataSets).unwrap();
             family.sample(seed(number)).unwrap()
         };
         // Room for three batches of four examples with two inputs and one target.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_shared::spec::{RuleLearning, RunSpec};
+use hebbian_shared::spec::{Problem, RuleLearning, RunSpec};
 
 use super::prepared_task::PreparedTask;
 use crate::network::Network;
@@ -17,6 +17,8 @@ const RUNS_MAX: usize = 4;
 const TASKS_MAX: usize = 256;
 /// Numbers that all kept support batches of a run hold together, at most: 64 MiB.
 const SUPPORT_NUMBERS_MAX: usize = 16 << 20;
+/// Numbers that all kept tasks of a run hold together besides, at most (or one task): 128 MiB.
+const TASK_NUMBERS_MAX: usize = 32 << 20;
 
 /// Buffers of one thread: networks and the tasks that it met last, since all candidates of a block meet the same.
 #[derive(Default)]
@@ -47,8 +49,8 @@ impl Workspace {
 /// Buffers of one run.
 pub(super) struct RunSpace {
     spec: Arc<RunSpec>,
-    /// By number of inputs, outputs and examples: the hidden layers are the run's.
-    networks: BTreeMap<(usize, usize, usize), Network<f32>>,
+    /// By shape among the run's, number of inputs, outputs and examples.
+    networks: BTreeMap<(usize, usize, usize, usize), Network<f32>>,
     tasks: Vec<PreparedTask>,
     tasks_max: usize,
     prediction: Vec<f32>,
@@ -58,7 +60,9 @@ pub(super) struct RunSpace {
 
 impl RunSpace {
     fn new(spec: Arc<RunSpec>) -> Self {
-        let tasks_max = (spec.tasks_per_generation() as usize).clamp(1, TASKS_MAX);
+        let numbers = numbers_per_task(&spec);
+        let tasks_max =
+            (spec.tasks_per_generation() as usize).min(TASK_NUMBERS_MAX / numbers).clamp(1, TASKS_MAX);
         Self {
             spec,
             networks: BTreeMap::new(),
@@ -86,10 +90,13 @@ impl RunSpace {
         task.last_used = self.clock;
         let sizes = task.sizes();
         let batch_max = sizes.support.max(sizes.query);
-        let network = self.networks.entry((sizes.inputs, sizes.outputs, batch_max)).or_insert_with(|| {
-            let layer_sizes = problem.network.layer_sizes(sizes.inputs as u32, sizes.outputs as u32);
-            Network::new(&problem.rule, &layer_sizes, batch_max)
-        });
+        let shape = problem.network.shape(seed);
+        let network =
+            self.networks.entry((shape, sizes.inputs, sizes.outputs, batch_max)).or_insert_with(|| {
+                let layer_sizes =
+                    problem.network.layer_sizes(shape, sizes.inputs as u32, sizes.outputs as u32);
+                Network::new(&problem.rule, &layer_sizes, batch_max)
+            });
         self.prediction.resize(sizes.query * sizes.outputs, 0.0);
         Ok((task, network, &mut self.prediction))
     }
@@ -110,4 +117,17 @@ impl RunSpace {
         self.tasks[oldest].replace(family, seed, drawn);
         Ok(oldest)
     }
+}
+
+/// Numbers that a kept task of a run holds besides its support batches, at most: its query, and the matrix that
+/// projects its images.
+fn numbers_per_task(spec: &RunSpec) -> usize {
+    let Problem::RuleLearning(problem) = &spec.problem;
+    let tasks = &problem.tasks;
+    let of_family = |&family: &TaskFamily| {
+        let [inputs, outputs, query] =
+            [tasks.inputs(family), tasks.outputs(family), tasks.query_size].map(|number| number as usize);
+        query * (inputs + outputs) + if family.is_images() { inputs * inputs } else { 0 }
+    };
+    tasks.families.iter().map(of_family).max().unwrap_or(1)
 }

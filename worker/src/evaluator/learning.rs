@@ -9,14 +9,31 @@ use hebbian_shared::spec::RunSpec;
 use super::{Episodes, Evaluator, Runner};
 use crate::episode::{EpisodeRunner, Workspace};
 use crate::interrupt::Interrupt;
+use crate::task::data_set::{DataSets, NoDataSets};
 
 /// Trains networks with the rules that genomes stand for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LearningEvaluator;
+#[derive(Clone)]
+pub struct LearningEvaluator {
+    data: Arc<dyn DataSets>,
+}
+
+impl LearningEvaluator {
+    /// With these data sets.
+    pub fn new(data: Arc<dyn DataSets>) -> Self {
+        Self { data }
+    }
+}
+
+impl Default for LearningEvaluator {
+    /// Without data sets.
+    fn default() -> Self {
+        Self::new(Arc::new(NoDataSets))
+    }
+}
 
 impl Evaluator for LearningEvaluator {
     fn prepare(&self, spec: Arc<RunSpec>) -> Result<Arc<dyn Runner>, String> {
-        Ok(Arc::new(EpisodeRunner::new(spec)?))
+        Ok(Arc::new(EpisodeRunner::with_data(spec, &*self.data)?))
     }
 }
 

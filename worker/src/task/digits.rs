@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::TaskError;
+use super::data_set::{DataSet, DataSetError, SourceFile};
 use super::images::ImageSet;
 
 /// The files, with the names under which errors speak of them.
@@ -14,9 +14,14 @@ const FILES: [(&str, &[u8]); 4] = [
 ];
 
 /// The data set; read once per process.
-pub(super) fn data_set() -> Result<Arc<ImageSet>, TaskError> {
-    static DATA_SET: OnceLock<Result<Arc<ImageSet>, TaskError>> = OnceLock::new();
-    DATA_SET.get_or_init(|| ImageSet::read(FILES, 10).map(Arc::new)).clone()
+pub(super) fn data_set() -> Result<Arc<ImageSet>, DataSetError> {
+    static DATA_SET: OnceLock<Result<Arc<ImageSet>, DataSetError>> = OnceLock::new();
+    DATA_SET.get_or_init(|| source()?.images("digits", 8, &[])).clone()
+}
+
+/// The data set as its files hold it.
+pub(super) fn source() -> Result<Arc<DataSet>, DataSetError> {
+    DataSet::read(FILES.map(|(name, bytes)| SourceFile { name: name.to_owned(), bytes })).map(Arc::new)
 }
 
 #[cfg(test)]

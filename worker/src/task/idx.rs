@@ -1,13 +1,15 @@
 //! The IDX format of MNIST and its kin: big-endian, one array of bytes, usually compressed with gzip.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 
-/// The most bytes that a file may hold after decompression.
-pub const BYTES_MAX: u64 = 256 << 20;
+/// The most elements that an array may have: a GiB.
+pub const ELEMENTS_MAX: u64 = 1 << 30;
 /// The most axes of an array.
 const AXES_MAX: usize = 4;
 /// The code of elements of one unsigned byte, the only ones that image sets use.
 const UNSIGNED_BYTE: u8 = 0x08;
+/// What a gzip stream begins with. No IDX file does: it begins with two zeros.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// An array of unsigned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,57 +23,89 @@ pub struct ByteArray {
 /// Why bytes are not an IDX file that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdxError {
-    /// The gzip stream is damaged.
-    #[error("cannot be decompressed: {0}")]
-    Gzip(String),
-    /// It is too large.
-    #[error("holds more than {BYTES_MAX} bytes after decompression")]
-    TooLarge,
+    /// They cannot be read, or the gzip stream is damaged.
+    #[error("cannot be read: {0}")]
+    Read(String),
+    /// The header promises too much.
+    #[error("is too large: its header says {0:?}, and at most {ELEMENTS_MAX} elements are read")]
+    TooLarge(Vec<usize>),
     /// It ends within its header.
     #[error("ends within its header, after {0} bytes")]
     TruncatedHeader(usize),
     /// It does not begin as an IDX file does.
-    #[error("is not an IDX file of unsigned bytes: begins with {0:02x?}, not with [00, 00, 08, 1 to 4]")]
+    #[error("is not an IDX file of unsigned bytes: begins with {0:02x?}, not with [00, 00, 08, 01 to 04]")]
     Magic([u8; 4]),
-    /// The elements are fewer or more than the header says.
-    #[error("has {found} elements where its header says {shape:?}")]
-    Length {
+    /// The elements are fewer than the header says.
+    #[error("is truncated: has {found} elements where its header says {shape:?}")]
+    Truncated {
         /// What the header says.
         shape: Vec<usize>,
         /// Bytes after the header.
         found: usize,
     },
+    /// The elements are more than the header says.
+    #[error("has more elements than its header says, {0:?}")]
+    TooLong(Vec<usize>),
 }
 
-/// Reads a gzip-compressed IDX file of unsigned bytes.
-pub fn read_gzip(compressed: &[u8]) -> Result<ByteArray, IdxError> {
-    let mut bytes = Vec::new();
-    flate2::read::MultiGzDecoder::new(compressed)
-        .take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| IdxError::Gzip(error.to_string()))?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(IdxError::TooLarge);
+impl ByteArray {
+    /// The header of the array's IDX file; the elements follow it.
+    pub fn header(&self) -> Vec<u8> {
+        let lengths = self.shape.iter().flat_map(|&length| (length as u32).to_be_bytes());
+        [0, 0, UNSIGNED_BYTE, self.shape.len() as u8].into_iter().chain(lengths).collect()
     }
-    parse(&bytes)
 }
 
-/// Reads an IDX file of unsigned bytes.
-pub fn parse(bytes: &[u8]) -> Result<ByteArray, IdxError> {
-    let truncated = || IdxError::TruncatedHeader(bytes.len());
-    let (&magic, rest) = bytes.split_first_chunk::<4>().ok_or_else(truncated)?;
+/// Reads an IDX file of unsigned bytes, compressed with gzip or not. No more memory is taken than the bytes that are
+/// there, whatever the header promises.
+pub fn read(mut source: impl Read) -> Result<ByteArray, IdxError> {
+    let mut start = Vec::new();
+    fill(&mut source, &mut start, GZIP_MAGIC.len())?;
+    let is_gzip = start == GZIP_MAGIC;
+    let whole = io::Cursor::new(start).chain(source);
+    if is_gzip { read_plain(flate2::read::MultiGzDecoder::new(whole)) } else { read_plain(whole) }
+}
+
+fn read_plain(mut source: impl Read) -> Result<ByteArray, IdxError> {
+    let mut header = Vec::new();
+    fill(&mut source, &mut header, 4)?;
+    let truncated = |header: &[u8]| IdxError::TruncatedHeader(header.len());
+    let magic: [u8; 4] = header[..].try_into().map_err(|_| truncated(&header))?;
     let axes = usize::from(magic[3]);
     if magic[..3] != [0, 0, UNSIGNED_BYTE] || axes == 0 || axes > AXES_MAX {
         return Err(IdxError::Magic(magic));
     }
-    let (lengths, elements) = rest.split_at_checked(4 * axes).ok_or_else(truncated)?;
-    let (lengths, _) = lengths.as_chunks::<4>();
-    let shape: Vec<usize> = lengths.iter().map(|length| u32::from_be_bytes(*length) as usize).collect();
-    let expected = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
-    if expected != Some(elements.len()) {
-        return Err(IdxError::Length { shape, found: elements.len() });
+    fill(&mut source, &mut header, 4 * axes)?;
+    let (lengths, _) = header[4..].as_chunks::<4>();
+    if lengths.len() < axes {
+        return Err(truncated(&header));
     }
-    Ok(ByteArray { shape, elements: elements.to_vec() })
+    let shape: Vec<usize> = lengths.iter().map(|length| u32::from_be_bytes(*length) as usize).collect();
+    // An axis of length zero makes the product zero, whatever the others are.
+    let product = shape.iter().try_fold(1u64, |product, &length| product.checked_mul(length as u64));
+    let expected = match product {
+        Some(elements @ ..=ELEMENTS_MAX) => elements as usize,
+        _ if shape.contains(&0) => 0,
+        _ => return Err(IdxError::TooLarge(shape)),
+    };
+    let mut elements = Vec::new();
+    fill(&mut source, &mut elements, expected)?;
+    if elements.len() < expected {
+        return Err(IdxError::Truncated { shape, found: elements.len() });
+    }
+    let mut more = Vec::new();
+    fill(&mut source, &mut more, 1)?;
+    if !more.is_empty() {
+        return Err(IdxError::TooLong(shape));
+    }
+    elements.shrink_to_fit();
+    Ok(ByteArray { shape, elements })
+}
+
+/// Appends at most `count` bytes, fewer only at the source's end.
+fn fill(source: &mut impl Read, bytes: &mut Vec<u8>, count: usize) -> Result<(), IdxError> {
+    source.take(count as u64).read_to_end(bytes).map_err(|error| IdxError::Read(error.to_string()))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -83,34 +117,56 @@ mod tests {
     const FILE: [u8; 18] = [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6];
 
     fn check(bytes: &[u8], expected: &str) {
-        let error = parse(bytes).expect_err(expected).to_string();
+        let error = read(bytes).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
     }
 
     #[test]
     fn a_file_is_its_shape_and_its_elements() {
         let array = ByteArray { shape: vec![2, 3], elements: vec![1, 2, 3, 4, 5, 6] };
-        assert_eq!(parse(&FILE), Ok(array.clone()));
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&FILE).unwrap();
-        let compressed = encoder.finish().unwrap();
-        assert_eq!(read_gzip(&compressed), Ok(array));
-        let truncated = &compressed[..compressed.len() - 9];
-        assert!(matches!(read_gzip(truncated), Err(IdxError::Gzip(_))));
-        assert!(matches!(read_gzip(&FILE), Err(IdxError::Gzip(_))));
+        assert_eq!(read(&FILE[..]), Ok(array.clone()));
+        assert_eq!([&array.header()[..], &array.elements].concat(), FILE);
+        let compressed = gzip(&FILE);
+        assert_eq!(read(&compressed[..]), Ok(array));
+        for end in [2, 10, compressed.len() - 9, compressed.len() - 1] {
+            assert!(matches!(read(&compressed[..end]), Err(IdxError::Read(_))), "{end}");
+        }
+        let mut damaged = compressed.clone();
+        let place = damaged.len() - 8;
+        damaged[place] ^= 1;
+        assert!(matches!(read(&damaged[..]), Err(IdxError::Read(_))), "the check sum is wrong");
     }
 
     #[test]
     fn damaged_files_are_refused() {
         check(&[], "after 0 bytes");
+        check(&[0], "after 1 bytes");
         check(&FILE[..11], "after 11 bytes");
         check(&FILE[..17], "has 5 elements where its header says [2, 3]");
-        check(&[&FILE[..], &[7]].concat(), "has 7 elements");
+        check(&gzip(&FILE[..17]), "has 5 elements where its header says [2, 3]");
+        check(&[&FILE[..], &[7]].concat(), "has more elements than its header says, [2, 3]");
         check(&[1, 0, 8, 2], "begins with [01, 00, 08, 02]");
         check(&[0, 0, 9, 2], "is not an IDX file");
         check(&[0, 0, 8, 0], "is not an IDX file");
         check(&[0, 0, 8, 5], "is not an IDX file");
+        check(b"<html>", "is not an IDX file");
+    }
+
+    #[test]
+    fn what_a_header_promises_is_not_believed() {
         // The product of the lengths does not fit into any integer.
-        check(&[&[0, 0, 8, 4], &[0xff; 16][..]].concat(), "has 0 elements");
+        check(&[&[0, 0, 8, 4], &[0xff; 16][..]].concat(), "is too large");
+        check(&[0, 0, 8, 1, 0x40, 0, 0, 1], "is too large: its header says [1073741825]");
+        check(&[0, 0, 8, 1, 0x40, 0, 0, 0, 1, 2], "has 2 elements");
+        let empty = read(&[&[0, 0, 8, 3, 0, 0, 0, 0], &[0xff; 8][..]].concat()[..]).unwrap();
+        assert!(empty.elements.is_empty());
+        // A bomb: a megabyte of zeros behind a small array, of which only the first byte is looked at.
+        check(&gzip(&[&FILE[..], &vec![0; 1 << 20]].concat()), "has more elements");
     }
 }

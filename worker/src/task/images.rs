@@ -5,9 +5,14 @@ use std::sync::Arc;
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, fill_normal, index_below, permutation};
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
 
-use super::{Task, TaskDistribution, TaskError, TaskSet, TaskSizes, idx};
+use super::data_set::{DataSet, Part};
+use super::scale::Scale;
+use super::{Task, TaskDistribution, TaskError, TaskSet, TaskSizes};
 
-/// A labelled image set in two parts.
+/// The most inputs that all images of a data set may make, so that they take at most 512 MiB.
+const INPUTS_MAX: usize = 128 << 20;
+
+/// A labelled image set in two parts, as networks see it.
 #[derive(Debug)]
 pub(super) struct ImageSet {
     /// What networks are trained on.
@@ -15,18 +20,36 @@ pub(super) struct ImageSet {
     /// What trained networks are tested on.
     pub(super) test: LabelledImages,
     classes: usize,
+    /// Kept, so that another run finds it and shares this set.
+    _source: Arc<DataSet>,
 }
 
-/// Images of equal size with their labels.
+/// Images of equal size with their classes.
 #[derive(Debug)]
 pub(super) struct LabelledImages {
     /// `[image, pixel]`, standardised.
     pixels: Vec<f32>,
+    /// Place of each image's label among the classes.
     labels: Vec<u8>,
     pixels_per_image: usize,
 }
 
 impl LabelledImages {
+    /// The images of some labels, scaled, not yet standardised.
+    fn new(part: &Part, side: usize, classes: &[u8]) -> Self {
+        let class = |label: u8| classes.iter().position(|&class| class == label);
+        let chosen =
+            || part.labels.iter().enumerate().filter_map(|(image, &label)| Some((image, class(label)?)));
+        let labels: Vec<u8> = chosen().map(|(_, class)| class as u8).collect();
+        let mut pixels = Vec::with_capacity(labels.len() * side * side);
+        let scale = Scale::new((part.rows, part.columns), side);
+        let area = part.rows * part.columns;
+        for (image, _) in chosen() {
+            scale.apply(&part.images[image * area..][..area], &mut pixels);
+        }
+        Self { pixels, labels, pixels_per_image: side * side }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.labels.len()
     }
@@ -41,44 +64,34 @@ impl LabelledImages {
 }
 
 impl ImageSet {
-    /// Reads training images, training labels, test images and test labels, each a name and a gzip-compressed IDX
-    /// file. Every pixel's training mean is subtracted, and all are divided by one standard deviation, so that the
-    /// pixels together have variance 1 and those that are almost never set stay small.
-    pub(super) fn read(files: [(&str, &[u8]); 4], classes: usize) -> Result<Self, TaskError> {
-        let [train_images, train_labels, test_images, test_labels] = files;
-        let (train_bytes, train_labels, pixels) = read_part(train_images, train_labels, classes)?;
-        let (test_bytes, test_labels, test_pixels) = read_part(test_images, test_labels, classes)?;
-        if pixels != test_pixels {
-            return Err(data_error(
-                test_images.0,
-                format!("has images of {test_pixels} pixels where {} has {pixels}", train_images.0),
+    /// The images of `classes`, of which there are two or more, scaled to `side` x `side`. Every pixel's training mean
+    /// is subtracted, and all are divided by one standard deviation, so that the pixels together have variance 1 and
+    /// those that are almost never set stay small. Or what is wrong.
+    pub(super) fn new(
+        source: Arc<DataSet>,
+        (train, test): (&Part, &Part),
+        side: usize,
+        classes: &[u8],
+    ) -> Result<Self, String> {
+        if classes.len() < 2 {
+            return Err("has fewer than two classes".to_owned());
+        }
+        let images = train.labels.len() + test.labels.len();
+        if images.saturating_mul(side * side) > INPUTS_MAX {
+            return Err(format!(
+                "its {images} images take more than 512 MiB at side {side}; take a smaller side"
             ));
         }
-        let count = train_labels.len() as f64;
-        let mut means = vec![0.0; pixels];
-        for image in train_bytes.chunks_exact(pixels) {
-            for (mean, &byte) in means.iter_mut().zip(image) {
-                *mean += f64::from(byte) / count;
+        for class in classes {
+            for (part, what) in [(train, "training"), (test, "test")] {
+                if !part.labels.contains(class) {
+                    return Err(format!("has no {what} images of class {class}"));
+                }
             }
         }
-        let mut variance = 0.0;
-        for image in train_bytes.chunks_exact(pixels) {
-            for (mean, &byte) in means.iter().zip(image) {
-                variance += (f64::from(byte) - mean) * (f64::from(byte) - mean);
-            }
-        }
-        variance /= count * pixels as f64;
-        if variance == 0.0 {
-            return Err(data_error(train_images.0, "has images that are all the same".to_owned()));
-        }
-        let deviation = variance.sqrt();
-        let part = |bytes: &[u8], labels| {
-            let standardise = |(byte, mean): (&u8, &f64)| ((f64::from(*byte) - mean) / deviation) as f32;
-            let pixel_values = bytes.iter().zip(means.iter().cycle()).map(standardise).collect();
-            LabelledImages { pixels: pixel_values, labels, pixels_per_image: pixels }
-        };
-        let (train, test) = (part(&train_bytes, train_labels), part(&test_bytes, test_labels));
-        Ok(Self { train, test, classes })
+        let [mut train, mut test] = [train, test].map(|part| LabelledImages::new(part, side, classes));
+        standardise(&mut train.pixels, &mut test.pixels, side * side)?;
+        Ok(Self { train, test, classes: classes.len(), _source: source })
     }
 
     pub(super) fn pixels(&self) -> usize {
@@ -86,34 +99,30 @@ impl ImageSet {
     }
 }
 
-/// Reads one part: the bytes of its images, its labels, and the pixels of an image.
-fn read_part(
-    (images_file, images): (&str, &[u8]),
-    (labels_file, labels): (&str, &[u8]),
-    classes: usize,
-) -> Result<(Vec<u8>, Vec<u8>, usize), TaskError> {
-    let images = idx::read_gzip(images).map_err(|error| data_error(images_file, error.to_string()))?;
-    let labels = idx::read_gzip(labels).map_err(|error| data_error(labels_file, error.to_string()))?;
-    let (count, pixels) = match images.shape[..] {
-        [count, rows, columns] if count * rows * columns > 0 => (count, rows * columns),
-        _ => {
-            let problem = format!("must have the shape [images, rows, columns], not {:?}", images.shape);
-            return Err(data_error(images_file, problem));
+/// Subtracts the training mean of every pixel and divides by the standard deviation of all training pixels.
+fn standardise(train: &mut [f32], test: &mut [f32], pixels: usize) -> Result<(), String> {
+    let count = (train.len() / pixels) as f64;
+    let mut means = vec![0.0; pixels];
+    for image in train.chunks_exact(pixels) {
+        for (mean, &value) in means.iter_mut().zip(image) {
+            *mean += f64::from(value) / count;
         }
-    };
-    if labels.shape != [count] {
-        let problem = format!("must have the shape [{count}], one label per image, not {:?}", labels.shape);
-        return Err(data_error(labels_file, problem));
     }
-    if let Some(label) = labels.elements.iter().find(|&&label| usize::from(label) >= classes) {
-        let problem = format!("must have labels from 0 to {}, not {label}", classes - 1);
-        return Err(data_error(labels_file, problem));
+    let mut variance = 0.0;
+    for image in train.chunks_exact(pixels) {
+        for (mean, &value) in means.iter().zip(image) {
+            variance += (f64::from(value) - mean) * (f64::from(value) - mean);
+        }
     }
-    Ok((images.elements, labels.elements, pixels))
-}
-
-fn data_error(file: &str, problem: String) -> TaskError {
-    TaskError::Data { file: file.to_owned(), problem }
+    variance /= count * pixels as f64;
+    if variance == 0.0 {
+        return Err("has training images that are all the same".to_owned());
+    }
+    let deviation = variance.sqrt();
+    for (value, mean) in train.iter_mut().chain(test).zip(means.iter().cycle()) {
+        *value = ((f64::from(*value) - mean) / deviation) as f32;
+    }
+    Ok(())
 }
 
 /// Tasks over one image set.

@@ -1,13 +1,17 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use hebbian_shared::digest::Digest;
+use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation};
 
+use super::data_set::{DataSet, NoDataSets};
 use super::*;
 
 type Batch = (Vec<f32>, Vec<f32>);
 
 fn sample(spec: &TaskSpec, set: TaskSet, family: TaskFamily, seed: u64) -> Box<dyn Task> {
-    distribution(family, spec, set).unwrap().sample(Seed::new(seed).unwrap()).unwrap()
+    distribution(family, spec, set, &NoDataSets).unwrap().sample(Seed::new(seed).unwrap()).unwrap()
 }
 
 fn support(task: &dyn Task, update: u32) -> Batch {
@@ -47,15 +51,19 @@ fn tasks_are_functions_of_the_seed_in_any_order_of_calls() {
 }
 
 #[test]
-fn targets_are_plus_and_minus_one_with_one_true_class() {
+fn targets_are_plus_and_minus_one_with_one_true_class_or_values() {
     let spec = TaskSpec::of(vec![TaskFamily::Xor]);
     for &family in TaskFamily::ALL {
         let task = sample(&spec, TaskSet::Training, family, 1);
         let sizes = task.sizes();
-        let expected = (family.inputs() as usize, family.outputs() as usize, 64, 256);
+        let expected = (spec.inputs(family) as usize, spec.outputs(family) as usize, 64, 256);
         assert_eq!((sizes.inputs, sizes.outputs, sizes.support, sizes.query), expected);
         for (inputs, targets) in [support(&*task, 0), query(&*task)] {
             assert!(inputs.iter().all(|input| input.is_finite()));
+            if family.is_regression() {
+                assert!(targets.iter().all(|target| target.abs() < 1.0));
+                continue;
+            }
             assert!(targets.iter().all(|target| target.abs() == 1.0));
             if sizes.outputs > 1 {
                 let mut examples = targets.chunks_exact(sizes.outputs);
@@ -103,6 +111,10 @@ const PINNED: &[(TaskFamily, &str)] = &[
     (TaskFamily::Quadric, "f185442b606a"),
     (TaskFamily::Stripes, "0209a9bc70ab"),
     (TaskFamily::Digits, "9f024c238beb"),
+    (TaskFamily::RegressLinear, "a60f4794d0e6"),
+    (TaskFamily::RegressWave, "160f4bdacc1b"),
+    (TaskFamily::RegressBumps, "ae1370a2c46f"),
+    (TaskFamily::RegressQuadric, "d033558db956"),
 ];
 
 fn plain_digits(query_size: u32) -> TaskSpec {
@@ -179,6 +191,76 @@ fn augmentations_permute_or_mix_pixels_and_permute_classes() {
 
 #[test]
 fn a_query_that_leaves_no_support_is_refused() {
-    let error = distribution(TaskFamily::Digits, &plain_digits(1437), TaskSet::Training).err().unwrap();
+    let spec = plain_digits(1437);
+    let error = distribution(TaskFamily::Digits, &spec, TaskSet::Training, &NoDataSets).err().unwrap();
     assert!(error.to_string().starts_with("tasks.query_size: digits has 1437"), "{error}");
+}
+
+/// One data set, whatever is asked for.
+struct Only(Arc<DataSet>);
+
+impl DataSets for Only {
+    fn find(&self, _: DataSetName, _: Option<Digest>) -> Result<Arc<DataSet>, DataSetError> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+fn of_data_set(data: &Only, classes: &[u8], set: TaskSet) -> Result<Box<dyn Task>, TaskError> {
+    let name = "small".parse().unwrap();
+    let data_set = DataSetSpec { classes: classes.to_vec(), ..DataSetSpec::of(name, 3) };
+    let family = TaskFamily::Idx(name);
+    let spec = TaskSpec { query_size: 15, data_sets: vec![data_set], ..plain_digits(15) };
+    let spec = TaskSpec { families: vec![family], ..spec };
+    distribution(family, &spec, set, data)?.sample(Seed::new(5).unwrap())
+}
+
+#[test]
+fn a_data_set_makes_tasks_of_the_classes_and_the_side_that_are_asked_for() {
+    let data = Only(Arc::new(data_set::small([40, 20], (6, 6), &[7, 2, 2, 9])));
+    let task = of_data_set(&data, &[], TaskSet::Training).unwrap();
+    let sizes = task.sizes();
+    assert_eq!((sizes.inputs, sizes.outputs, sizes.query), (9, 3, 15));
+    let share = |task: &dyn Task, class: usize| {
+        let (_, targets) = query(task);
+        let outputs = task.sizes().outputs;
+        targets.chunks_exact(outputs).filter(|target| target[class] == 1.0).count()
+    };
+    // The whole test part, in the order of the labels: 2 is every other image.
+    let task = of_data_set(&data, &[], TaskSet::Evaluation).unwrap();
+    assert_eq!([0, 1, 2].map(|class| share(&*task, class)).iter().sum::<usize>(), 15);
+    let task = of_data_set(&data, &[9, 7], TaskSet::Evaluation).unwrap();
+    assert_eq!((task.sizes().query, share(&*task, 0), share(&*task, 1)), (10, 5, 5));
+    let refused = |classes: &[u8], expected: &str| {
+        let error = of_data_set(&data, classes, TaskSet::Training).err().unwrap().to_string();
+        assert_eq!(error, expected);
+    };
+    refused(&[7, 3], "data set `small`: has no training images of class 3");
+}
+
+#[test]
+fn inputs_of_a_data_set_are_made_once_and_forgotten_when_nobody_needs_them() {
+    let data = Arc::new(data_set::small([40, 20], (6, 6), &[7, 2]));
+    let first = data.images("small", 3, &[]).unwrap();
+    assert!(Arc::ptr_eq(&first, &data.images("small", 3, &[2, 7]).unwrap()), "all labels, increasing");
+    assert!(!Arc::ptr_eq(&first, &data.images("small", 3, &[7, 2]).unwrap()));
+    assert!(!Arc::ptr_eq(&first, &data.images("small", 2, &[]).unwrap()));
+    let weak = Arc::downgrade(&first);
+    drop(first);
+    assert!(weak.upgrade().is_none());
+}
+
+/// The embedded digits as a data set of their own give the same inputs, bit for bit: scaling to the same side and
+/// standardising is all that happens to both.
+#[test]
+fn a_data_set_and_the_embedded_digits_are_made_inputs_alike() {
+    let digits = Only(digits::source().unwrap());
+    let name = "digits-again".parse().unwrap();
+    let family = TaskFamily::Idx(name);
+    let spec =
+        TaskSpec { families: vec![family], data_sets: vec![DataSetSpec::of(name, 8)], ..plain_digits(300) };
+    let again = distribution(family, &spec, TaskSet::Training, &digits).unwrap();
+    let again = again.sample(Seed::new(2).unwrap()).unwrap();
+    let embedded = sample(&plain_digits(300), TaskSet::Training, TaskFamily::Digits, 2);
+    assert_eq!(bits(&query(&*again)), bits(&query(&*embedded)));
+    assert_eq!(bits(&support(&*again, 1)), bits(&support(&*embedded, 1)));
 }

@@ -7,6 +7,7 @@ use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 use super::*;
 use crate::episode::objective;
 use crate::network::{Network, UpdateRule, backpropagation};
+use crate::task::data_set::NoDataSets;
 use crate::task::{TaskSet, distribution};
 
 /// Fifty updates of both on the same batches from the same weights.
@@ -14,9 +15,9 @@ fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learn
     let network_spec = NetworkSpec { hidden: hidden.to_vec(), ..NetworkSpec::default() };
     let tasks = TaskSpec::of(vec![family]);
     let seed = Seed::new(11).unwrap();
-    let task = distribution(family, &tasks, TaskSet::Training).unwrap().sample(seed).unwrap();
+    let task = distribution(family, &tasks, TaskSet::Training, &NoDataSets).unwrap().sample(seed).unwrap();
     let sizes = task.sizes();
-    let layers = network_spec.layer_sizes(sizes.inputs as u32, sizes.outputs as u32);
+    let layers = network_spec.layer_sizes(0, sizes.inputs as u32, sizes.outputs as u32);
     let batch_max = sizes.support.max(sizes.query);
 
     let options = backpropagation::options(activation);

@@ -2,15 +2,14 @@
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
-use hebbian_shared::seed::{ChaCha8Rng, fill_normal, index_below, normal_pair, uniform, uniform_between};
+use hebbian_shared::seed::{ChaCha8Rng, fill_normal, index_below, normal_pair, uniform_between};
 use hebbian_shared::spec::task::TaskFamily;
 
+use super::{difference, direction, dot, grid, symmetric_pair, uniform_point};
 use crate::task::TaskError;
 
 /// How many functions are drawn in search of a balanced one.
 const DRAWS_MAX: u32 = 1000;
-/// Points per side of the grid over [-1, 1]^2 on which a function's balance is judged.
-const GRID_SIDE: u32 = 16;
 
 /// A function from the plane to two labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +125,14 @@ impl Function {
                 frequency: uniform_between(rng, 2.0, 4.5),
                 phase: uniform_between(rng, 0.0, TAU),
             },
-            TaskFamily::Digits => unreachable!("digits are images, see `task::distribution`"),
+            TaskFamily::Digits
+            | TaskFamily::Idx(_)
+            | TaskFamily::RegressLinear
+            | TaskFamily::RegressWave
+            | TaskFamily::RegressBumps
+            | TaskFamily::RegressQuadric => {
+                unreachable!("{family} has no labels over the plane, see `task::distribution`")
+            }
         }
     }
 
@@ -136,11 +142,8 @@ impl Function {
         {
             return true;
         }
-        let at = |place: u32| (f64::from(2 * place + 1)) / f64::from(GRID_SIDE) - 1.0;
-        let cells = GRID_SIDE * GRID_SIDE;
-        let positive =
-            (0..cells).filter(|cell| self.label([at(cell % GRID_SIDE), at(cell / GRID_SIDE)])).count() as f64;
-        let share = positive / f64::from(cells);
+        let cells = grid().len() as f64;
+        let share = grid().filter(|point| self.label(*point)).count() as f64 / cells;
         (0.3..=0.7).contains(&share)
     }
 
@@ -149,7 +152,7 @@ impl Function {
         if let Self::TwoMoons { axis } = self {
             return moon_example(*axis, rng);
         }
-        let point = [uniform_between(rng, -1.0, 1.0) as f32, uniform_between(rng, -1.0, 1.0) as f32];
+        let point = uniform_point(rng);
         // The label belongs to the rounded point, which is what the network sees.
         (point, self.label(point.map(f64::from)))
     }
@@ -222,27 +225,9 @@ fn coin(rng: &mut ChaCha8Rng) -> bool {
     index_below(rng, 2) == 1
 }
 
-fn symmetric_pair(rng: &mut ChaCha8Rng, limit: f64) -> [f64; 2] {
-    [uniform_between(rng, -limit, limit), uniform_between(rng, -limit, limit)]
-}
-
-/// A unit vector of uniform direction.
-fn direction(rng: &mut ChaCha8Rng) -> [f64; 2] {
-    let (sine, cosine) = libm::sincos(TAU * uniform(rng));
-    [cosine, sine]
-}
-
 /// The vector turned counter-clockwise by a right angle.
 fn across([x, y]: [f64; 2]) -> [f64; 2] {
     [-y, x]
-}
-
-fn dot(a: [f64; 2], b: [f64; 2]) -> f64 {
-    a[0] * b[0] + a[1] * b[1]
-}
-
-fn difference(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
-    [a[0] - b[0], a[1] - b[1]]
 }
 
 #[cfg(test)]
@@ -330,7 +315,8 @@ mod tests {
     #[test]
     fn random_functions_are_balanced_and_fixed_ones_are_not_changed() {
         let mut rng = Seed::new(4).unwrap().rng();
-        for &family in TaskFamily::ALL.iter().filter(|&&family| family != TaskFamily::Digits) {
+        let labelled = |family: &&TaskFamily| !family.is_images() && !family.is_regression();
+        for &family in TaskFamily::ALL.iter().filter(labelled) {
             let expected = match family {
                 TaskFamily::And | TaskFamily::Qand => 0.23..0.27,
                 TaskFamily::Or => 0.73..0.77,

@@ -1,0 +1,146 @@
+//! `hebbian data`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use hebbian_shared::spec::data_set::DataSetName;
+use hebbian_worker::data_store::{Added, DataStore};
+
+use super::LogArguments;
+use crate::data::{Content, DataArguments, Row, failure};
+use crate::failure::Failure;
+use crate::render::{self, Paint};
+
+/// Keep the data sets of this machine: labelled images in MNIST's IDX format, for the task families `idx:NAME`.
+///
+/// A data set is a directory with four files: training images, training labels, test images and test labels, plain or
+/// compressed with gzip. MNIST, Fashion-MNIST, KMNIST and EMNIST come like that.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  apt install dataset-fashion-mnist
+  hebbian data add fashion-mnist /usr/share/datasets/fashion-mnist
+  hebbian data add emnist-letters gzip/          of several sets in a directory, that whose files begin so
+  hebbian data list
+  hebbian data verify")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Copy a data set into the data directory.
+    Add(AddArguments),
+    /// Show the data sets with their sizes and digests.
+    List(ListArguments),
+    /// Read data sets and compare their digests with those that they had when they were added.
+    ///
+    /// Exit code 1 if one is damaged or has changed.
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+struct AddArguments {
+    /// Its name from now on: 1 to 32 of a-z, 0-9, `-`, `_` and `.`.
+    name: DataSetName,
+    /// A directory with its files, or the four files.
+    #[arg(required = true, num_args = 1..=4, value_name = "PATH")]
+    sources: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    data: DataArguments,
+    /// Print a JSON object for each data set, one a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArguments {
+    /// Data sets [default: all].
+    names: Vec<DataSetName>,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Add(AddArguments { name, sources, data }) => add(name, &sources, &*log.data_store(&data)?),
+        Command::List(ListArguments { data, json }) => list(&*log.data_store(&data)?, json),
+        Command::Verify(VerifyArguments { names, data }) => verify(names, &*log.data_store(&data)?),
+    }
+}
+
+fn add(name: DataSetName, sources: &[PathBuf], store: &DataStore) -> Result<(), Failure> {
+    if let Some(missing) = sources.iter().find(|source| !source.exists()) {
+        return Err(Failure::not_found(format_args!(
+            "{}: there is no such file or directory",
+            missing.display()
+        )));
+    }
+    let (set, added) = store.add(name, sources).map_err(failure)?;
+    let verb = match added {
+        Added::New => "added",
+        Added::Before => "was there already:",
+    };
+    render::note(&format!("{verb} {}", store.place(name).display()));
+    render::out(&render::data::table(&[Row::of(name, store, &set)], Paint::stdout()))
+}
+
+fn list(store: &DataStore, json: bool) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for name in store.names().map_err(failure)? {
+        rows.push(match store.load(name) {
+            Ok(set) => Row::of(name, store, &set),
+            Err(error) => {
+                let content = Content::Broken { error: error.to_string() };
+                Row { name, family: format!("idx:{name}"), directory: store.place(name), content }
+            }
+        });
+    }
+    if json {
+        let line = |row: &Row| serde_json::to_string(row).expect("plain data") + "\n";
+        return render::out(&rows.iter().map(line).collect::<String>());
+    }
+    if rows.is_empty() {
+        render::note(&format!(
+            "no data sets in {}; `hebbian data add --help` says how",
+            store.directory().display()
+        ));
+        return Ok(());
+    }
+    render::out(&render::data::table(&rows, Paint::stdout()))
+}
+
+fn verify(names: Vec<DataSetName>, store: &DataStore) -> Result<(), Failure> {
+    let names = if names.is_empty() { store.names().map_err(failure)? } else { names };
+    if names.is_empty() {
+        render::note(&format!("no data sets in {}", store.directory().display()));
+        return Ok(());
+    }
+    let mut bad = 0;
+    for name in names {
+        let verdict = match (store.load(name), store.recorded_digest(name)) {
+            (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
+            (Ok(set), Ok(Some(recorded))) if set.digest() != recorded => {
+                Err(format!("has digest {} and had {recorded} when it was added", set.digest()))
+            }
+            (Ok(set), Ok(Some(_))) => Ok(format!("{}  as when it was added", set.digest())),
+            (Ok(set), Ok(None)) => Ok(format!("{}  (was not added by `hebbian data add`)", set.digest())),
+        };
+        bad += u32::from(verdict.is_err());
+        render::out(&render::data::verdict(name, &verdict, Paint::stdout()))?;
+    }
+    if bad > 0 {
+        return Err(Failure::failed(format_args!(
+            "{} cannot be used as {}",
+            render::text::plural(u64::from(bad), "data set"),
+            if bad == 1 { "it is" } else { "they are" }
+        )));
+    }
+    Ok(())
+}

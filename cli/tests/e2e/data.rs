@@ -1,0 +1,127 @@
+//! `hebbian data`, and runs on a data set.
+
+use std::fs;
+
+use crate::support::{Coordinator, Place, SPEC, errors, until};
+
+/// Writes an IDX file.
+fn write_idx(place: &Place, name: &str, shape: &[u32], elements: &[u8]) {
+    let path = place.path("source").join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let lengths = shape.iter().flat_map(|length| length.to_be_bytes());
+    let header = [0, 0, 8, shape.len() as u8].into_iter().chain(lengths);
+    fs::write(path, header.chain(elements.iter().copied()).collect::<Vec<u8>>()).unwrap();
+}
+
+/// A place with four IDX files in `source` (60 + 20 images of 4x4 with labels 1 and 2) and `idx.toml`.
+fn place() -> Place {
+    let place = Place::new();
+    for (part, count) in [("train", 60), ("t10k", 20)] {
+        // Bright on the left for one label, on the right for the other.
+        let pixel = |pixel: u32| {
+            let (image, column) = (pixel / 16, pixel % 4);
+            (if (column < 2) == (image % 2 == 0) { 200 } else { 20 }) + (pixel * 7 % 40) as u8
+        };
+        let images: Vec<u8> = (0..count * 16).map(pixel).collect();
+        write_idx(&place, &format!("{part}-images-idx3-ubyte"), &[count, 4, 4], &images);
+        let labels: Vec<u8> = (0..count).map(|image| 1 + (image % 2) as u8).collect();
+        write_idx(&place, &format!("{part}-labels-idx1-ubyte"), &[count], &labels);
+    }
+    let families = "families = [\"idx:sides\"]\ndata_sets = [{ name = \"sides\", side = 2 }]";
+    let spec = SPEC
+        .replace("families = [\"xor\", \"half-plane\"]", families)
+        .replace("generations = 60", "generations = 2")
+        .replace("updates = 400", "updates = 5");
+    place.write("idx.toml", &spec);
+    place
+}
+
+/// Arguments with the place's data directory.
+fn with_data<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--data", "data"]].concat()
+}
+
+#[test]
+fn a_data_set_is_added_listed_verified_and_learned() {
+    let place = place();
+    let added = place.ok(&with_data(&["data", "add", "sides", "source"]));
+    assert!(added.contains("idx:sides  60 + 20 images of 4x4, 2 classes (1 to 2)"), "{added}");
+    let listed = place.json(&with_data(&["data", "list", "--json"]));
+    assert_eq!((&listed["name"], &listed["classes"][1]), (&"sides".into(), &2.into()));
+    let digest = listed["digest"].as_str().unwrap().to_owned();
+    assert!(place.ok(&with_data(&["data", "verify"])).contains(&digest));
+
+    // The spec that is kept names the content.
+    let report = place.json(&with_data(&["run", "idx.toml", "--out", "out", "--json"]));
+    let kept = fs::read_to_string(place.path("out/spec.toml")).unwrap();
+    assert!(kept.contains(&digest) && kept.contains("classes = [1, 2]"), "{kept}");
+    let families = report["comparison"]["families"].as_array().unwrap();
+    let names: Vec<_> = families.iter().map(|family| family["family"].as_str().unwrap()).collect();
+    assert_eq!(names, ["digits", "idx:sides"]);
+    assert_eq!(report["comparison"]["data_sets"][0]["digest"], digest.as_str());
+
+    let evaluate = [
+        "evaluate",
+        "out/genome.json",
+        "--tasks",
+        "idx:sides",
+        "--hidden",
+        "4,3",
+        "--ablate",
+        "--updates",
+        "1,3",
+        "--tasks-per-family",
+        "3",
+        "--baselines",
+        "sgd",
+    ];
+    let comparison = place.json(&with_data(&[&evaluate[..], &["--json"]].concat()));
+    assert_eq!(comparison["shapes"], serde_json::json!([[4, 3]]));
+    let ablations = comparison["families"][0]["columns"][1]["ablations"].as_array().unwrap();
+    let names: Vec<_> = ablations.iter().map(|ablated| ablated["ablation"].as_str().unwrap()).collect();
+    assert_eq!(names, ["no-backward-transform", "hidden-synapses-frozen", "readout-only"]);
+    let text = place.ok(&with_data(&evaluate));
+    for words in ["hidden layers 4-3", "no backward", "hidden frozen", "readout only", "(test images)"] {
+        assert!(text.contains(words), "no `{words}` in {text}");
+    }
+    let refused = place.output(&with_data(&[&evaluate[..], &["--side", "3"]].concat()));
+    assert!(errors(&refused).contains("--side: the rule was evolved"), "{}", errors(&refused));
+
+    // Without the data, or with other data, nothing is computed, and it is said what to do.
+    let missing = place.output(&["run", "idx.toml", "--data", "elsewhere", "--out", "other"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(errors(&missing).contains("searched elsewhere/sides"), "{}", errors(&missing));
+    assert!(errors(&missing).contains("`hebbian data add sides DIRECTORY`"), "{}", errors(&missing));
+    assert!(!place.path("other").exists());
+    let labels = place.path("data/sides/t10k-labels-idx1-ubyte");
+    let mut bytes = fs::read(&labels).unwrap();
+    bytes[8] = 2;
+    fs::write(&labels, bytes).unwrap();
+    let verified = place.output(&with_data(&["data", "verify"]));
+    assert_eq!(verified.status.code(), Some(1), "{}", errors(&verified));
+    let again = place.output(&with_data(&["data", "add", "sides", "source"]));
+    assert!(errors(&again).contains("has other content"), "{}", errors(&again));
+    fs::write(&labels, [0, 0, 8, 1]).unwrap();
+    let listed = place.ok(&with_data(&["data", "list"]));
+    assert!(listed.contains("t10k-labels-idx1-ubyte: ends within its header"), "{listed}");
+}
+
+#[test]
+fn a_worker_without_the_data_says_so_and_one_with_it_does_the_run() {
+    let place = place();
+    place.ok(&["data", "add", "sides", "source", "--data", "data"]);
+    let coordinator = Coordinator::start(&place);
+    let run = coordinator.ok(&["create", "idx.toml", "--data", "data"]).trim().to_owned();
+    let worker = |name: &str, data: &str| {
+        let arguments = ["worker", "--threads", "1", "--name", name, "--data", data];
+        place.start(&coordinator.arguments(&arguments), &format!("{name}.log"))
+    };
+    let _without = worker("without", "nothing");
+    let workers = || coordinator.ok(&["workers"]);
+    until("the worker is ineligible", || workers().contains("ineligible"));
+    let said = workers();
+    assert!(said.contains("data set `sides` is missing; searched nothing/sides"), "{said}");
+    assert!(said.contains("`hebbian data add sides DIRECTORY`"), "{said}");
+    let _with = worker("with", "data");
+    coordinator.until_state(&run, "finished");
+}
