@@ -334,6 +334,9 @@ mod tests {
             last: None,
             created_unix_ms: 0,
             fingerprint: None,
+            validation: None,
+            search_ended: None,
+            remeasurement: None,
             notes: vec![],
             sequence: 0,
         }

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::genome::{Genome, GenomeLayout};
-use hebbian_shared::progress::RunResult;
+use hebbian_shared::progress::{Remeasurement, RunResult};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
@@ -47,6 +47,9 @@ pub(crate) struct Provenance {
     pub(crate) generation: u32,
     /// The program that wrote the file.
     pub(crate) version: String,
+    /// What the mean and the best sample of the finished run are worth on fresh tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remeasurement: Option<Remeasurement>,
 }
 
 /// A genome file as it is written.
@@ -80,6 +83,7 @@ impl GenomeFile {
                 seed: result.spec.seed,
                 generation: result.generations,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                remeasurement: result.remeasurement.clone(),
             },
         }
     }
@@ -170,7 +174,17 @@ impl GenomeFile {
         let layout = spec.layout();
         let mean = Genome((0..layout.dimension()).map(value).collect());
         let (run, state) = (RunId::new(1), RunState::Cancelled);
-        Self::of_result(&RunResult { run, spec, state, generations: 7, mean, best: None, layout })
+        Self::of_result(&RunResult {
+            run,
+            spec,
+            state,
+            generations: 7,
+            mean,
+            best: None,
+            layout,
+            validation: None,
+            remeasurement: None,
+        })
     }
 }
 

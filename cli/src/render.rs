@@ -9,6 +9,7 @@ pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod text;
+pub(crate) mod validation;
 pub(crate) mod worker;
 
 use std::io::{self, IsTerminal as _, Write};

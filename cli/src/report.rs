@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::progress::{GenerationSummary, RunResult, StopReason};
+use hebbian_shared::progress::{GenerationSummary, Remeasurement, RunResult, StopReason, ValidationSummary};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::comparison::Comparison;
@@ -45,6 +45,12 @@ pub(crate) struct Report {
     pub(crate) compute_s: f64,
     /// Every generation in a few numbers.
     pub(crate) history: Vec<HistoryPoint>,
+    /// The mean and the best sample on fresh tasks of the training families.
+    #[serde(default)]
+    pub(crate) remeasurement: Option<Remeasurement>,
+    /// Every validation; the last is that of the result. Its warnings are those of the run.
+    #[serde(default)]
+    pub(crate) validations: Vec<ValidationSummary>,
     /// The rule beside the baselines.
     pub(crate) comparison: Comparison,
 }
@@ -66,6 +72,7 @@ impl Report {
         result: &RunResult,
         stop: StopReason,
         generations: &[GenerationSummary],
+        validations: Vec<ValidationSummary>,
         comparison: Comparison,
     ) -> Self {
         let last = generations.last();
@@ -91,6 +98,8 @@ impl Report {
             elapsed_s: last.map_or(0.0, |last| last.elapsed.as_secs_f64()),
             compute_s: generations.iter().map(|summary| summary.compute_time.as_secs_f64()).sum(),
             history: history.collect(),
+            remeasurement: result.remeasurement.clone(),
+            validations,
             comparison,
         }
     }

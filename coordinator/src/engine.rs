@@ -26,7 +26,8 @@ use std::time::Duration;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
 };
-use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::progress::{RunProgress, RunState};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
@@ -382,14 +383,14 @@ impl Engine {
     }
 
     fn report(&mut self, now: Timestamp, worker: WorkerId, report: Report) {
-        let (id, sequence) = (report.run, report.sequence);
+        let (id, sequence, purpose) = (report.run, report.sequence, report.purpose);
         let mut actions = Vec::new();
         let accepted = self.scheduler.report(now, worker, report, &mut actions);
         if let Some(run) = self.runs.get_mut(&id)
             && !accepted.is_empty()
         {
             let mut writes = Vec::new();
-            run.commit(now, run.settled_record(&accepted), &mut writes);
+            run.commit(now, run.settled_record(purpose, &accepted), &mut writes);
             self.outbox.write(now, &mut writes);
         }
         self.outbox.after_commit(Effect::Send { worker, message: ToWorker::Acknowledge { sequence } });
@@ -397,13 +398,19 @@ impl Engine {
         self.close_generation(now, id);
     }
 
-    /// Closes the open generation if it is complete, and begins the next one or ends the run.
+    /// Closes the open generation if it is complete, and begins the next one; ends the run whose result is measured.
     fn close_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if !run.is_complete() || run.state().is_final() {
             return;
         }
         let mut writes = Vec::new();
+        if run.search_ended().is_some() {
+            run.finish(now, &mut writes);
+            self.outbox.write(now, &mut writes);
+            self.end(now, id);
+            return;
+        }
         let closed = run.close(now, &mut writes);
         if let Err(error) = closed {
             let reason = format!("generation {} could not be closed: {error}", run.generation());
@@ -416,31 +423,29 @@ impl Engine {
         self.begin_generation(now, id);
     }
 
-    /// Ends the run if a criterion is met; otherwise hands the open generation's episodes to the scheduler.
+    /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that
+    /// measure its result.
     fn begin_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let mut writes = Vec::new();
-        let stop = run.stop_reason(now, &mut writes);
-        if let Some(reason) = stop {
-            run.change_state(now, RunState::Finished { reason }, &mut writes);
-            self.outbox.write(now, &mut writes);
-            self.end(now, id);
-            return;
+        if run.search_ended().is_none()
+            && let Some(reason) = run.stop_reason(now, &mut writes)
+        {
+            run.end_search(now, reason, &mut writes);
         }
         self.outbox.write(now, &mut writes);
         let Some(run) = self.runs.get(&id) else { return };
         let mut actions = Vec::new();
-        let settled = |candidate, task| run.has_settled(candidate, task);
-        let (generation, blocks, tasks) = (run.generation(), run.blocks(), run.tasks());
-        self.scheduler.submit(id, generation, blocks, tasks, settled, &mut actions);
+        let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
+        self.scheduler.submit(id, run.generation(), &run.portions(), settled, &mut actions);
         self.carry_out(now, actions);
     }
 
     fn carry_out(&mut self, now: Timestamp, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Dispatch { worker, run, generation, episodes, .. } => {
-                    self.send_batch(worker, run, generation, &episodes);
+                Action::Dispatch { worker, run, generation, purpose, block, episodes, .. } => {
+                    self.send_batch(worker, run, generation, (purpose, block), &episodes);
                 }
                 Action::Withdraw { worker, run, up_to } => {
                     self.outbox.now(Effect::Send { worker, message: ToWorker::Withdraw { run, up_to } });
@@ -476,36 +481,31 @@ impl Engine {
         worker: WorkerId,
         id: RunId,
         generation: GenerationIndex,
+        (purpose, block): (EpisodePurpose, BlockIndex),
         episodes: &[(CandidateIndex, TaskIndex)],
     ) {
         let (Some(run), Some(entry)) = (self.runs.get(&id), self.workers.get_mut(&worker)) else { return };
-        let Some((first, _)) = episodes.first() else { return };
         debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
         if entry.specs.insert(id) {
             let message = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
             self.outbox.now(Effect::Send { worker, message });
         }
         self.table.clear();
-        self.table.resize(run.blocks().len(), u32::MAX);
+        let candidates = run.genomes(purpose);
+        self.table.resize(candidates.len(), u32::MAX);
         let mut genomes = Vec::new();
         let mut assignments = Vec::with_capacity(episodes.len());
         for &(candidate, task) in episodes {
             let place = &mut self.table[candidate.as_usize()];
             if *place == u32::MAX {
                 *place = genomes.len() as u32;
-                genomes.push(BatchGenome { candidate, genome: Arc::clone(run.genome(candidate)) });
+                genomes
+                    .push(BatchGenome { candidate, genome: Arc::clone(&candidates[candidate.as_usize()]) });
             }
             assignments.push(Assignment { genome: *place, task });
         }
-        let batch = Batch {
-            run: id,
-            layout: run.layout_digest(),
-            generation,
-            purpose: hebbian_shared::episode::EpisodePurpose::Search,
-            block: run.blocks()[first.as_usize()],
-            genomes,
-            assignments,
-        };
+        let batch =
+            Batch { run: id, layout: run.layout_digest(), generation, purpose, block, genomes, assignments };
         self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
     }
 

@@ -4,7 +4,9 @@
 //! applies a record when it hands it to the journal, a recovered one when it reads it. Verdicts are taken in task
 //! order and told in candidate order, so the order in which outcomes arrive cannot be seen in the result.
 
+mod open;
 pub mod record;
+mod validation;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,12 +17,17 @@ use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout};
-use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::{GenerationSummary, RunProgress, RunResult, RunState, StopReason};
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::progress::{
+    GenerationSummary, Remeasurement, RunProgress, RunResult, RunState, StopReason, ValidationSummary,
+    Warning,
+};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
 
+use crate::scheduler::Portion;
 use crate::strategy::{self, Strategy, StrategyError, StrategySnapshot, stop};
+use open::OpenGeneration;
 use record::{Created, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
 
 /// Notes that a run keeps for people who ask; the journal keeps all.
@@ -42,46 +49,23 @@ pub enum RunError {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Episode {
-    Open,
-    /// A fitness, or `None` if it diverged.
-    Settled(Option<Fitness>),
-}
-
-/// The generation that episodes are out for.
-struct OpenGeneration {
-    genomes: Vec<Arc<Genome>>,
-    blocks: Vec<BlockIndex>,
-    /// By candidate and task.
-    outcomes: Vec<Episode>,
-    settled: u32,
-    compute_time: Duration,
-}
-
-impl OpenGeneration {
-    fn ask(strategy: &dyn Strategy, tasks: u32) -> Self {
-        let candidates = strategy.ask();
-        let outcomes = vec![Episode::Open; candidates.len() * tasks as usize];
-        let blocks = candidates.iter().map(|candidate| candidate.block).collect();
-        let genomes = candidates.into_iter().map(|candidate| Arc::new(candidate.genome)).collect();
-        Self { genomes, blocks, outcomes, settled: 0, compute_time: Duration::ZERO }
-    }
-}
-
 /// See the module.
 pub struct Run {
     id: RunId,
     created: Created,
-    tasks: u32,
     layout: GenomeLayout,
     layout_digest: Digest,
     spec_digest: Digest,
     strategy: Box<dyn Strategy>,
     state: RunState,
-    /// Index of the open generation.
+    /// Index of the open generation; when the search has ended, the number of closed ones.
     generation: GenerationIndex,
     open: OpenGeneration,
+    /// Why no further generation will be searched.
+    search_ended: Option<StopReason>,
+    validation: Option<ValidationSummary>,
+    validations: validation::History,
+    remeasurement: Option<Remeasurement>,
     evaluations: u64,
     episodes: u64,
     best: Option<(Genome, Fitness)>,
@@ -106,15 +90,17 @@ impl Run {
     fn begin(now: Timestamp, id: RunId, created: Created) -> Self {
         let spec = &created.spec;
         let strategy = strategy::build(spec);
-        let tasks = spec.tasks_per_generation();
         let layout = spec.layout();
         Self {
             id,
-            tasks,
             layout_digest: layout.digest(),
             layout,
             spec_digest: spec.digest(),
-            open: OpenGeneration::ask(strategy.as_ref(), tasks),
+            open: OpenGeneration::ask(spec, strategy.as_ref(), GenerationIndex(0)),
+            search_ended: None,
+            validation: None,
+            validations: validation::History::default(),
+            remeasurement: None,
             strategy,
             created,
             state: RunState::Running,
@@ -195,8 +181,13 @@ impl Run {
         self.strategy = strategy::restore(&self.created.spec, &state)?;
         self.generation = snapshot.closed;
         self.best.clone_from(&snapshot.best);
-        self.open = OpenGeneration::ask(self.strategy.as_ref(), self.tasks);
+        self.open_generation();
         Ok(())
+    }
+
+    /// Asks the strategy for the open generation's candidates.
+    fn open_generation(&mut self) {
+        self.open = OpenGeneration::ask(&self.created.spec, self.strategy.as_ref(), self.generation);
     }
 
     /// Applies a record and hands it to the journal.
@@ -229,6 +220,16 @@ impl Run {
                 self.elapsed = self.elapsed.max(*elapsed);
                 self.running_since = (*state == RunState::Running).then_some(now);
             }
+            Record::Validated(summary) => {
+                self.validations.add(summary);
+                self.validation = Some((**summary).clone());
+            }
+            Record::SearchEnded { reason } => {
+                self.search_ended = Some(reason.clone());
+                let best = self.best.as_ref().map(|(genome, _)| genome);
+                self.open = OpenGeneration::last(&self.created.spec, &self.strategy.mean(), best);
+            }
+            Record::Remeasured(figures) => self.remeasurement = Some((**figures).clone()),
             // The first is what a run begins from, see `begin`; the others are notes.
             Record::Created(_) | Record::NumericsChanged { .. } | Record::Note { .. } => {}
         }
@@ -241,34 +242,21 @@ impl Run {
     }
 
     fn settle(&mut self, settled: &Settled) {
-        if settled.generation != self.generation || settled.purpose != EpisodePurpose::Search {
-            return;
+        if settled.generation == self.generation {
+            self.open.settle(settled);
         }
-        for episode in &settled.episodes {
-            let Some(place) = self.place(episode.candidate, episode.task) else { continue };
-            let outcome = &mut self.open.outcomes[place];
-            if *outcome == Episode::Open {
-                *outcome = Episode::Settled(episode.fitness);
-                self.open.settled += 1;
-            }
-        }
-        self.open.compute_time = self.open.compute_time.saturating_add(settled.compute_time);
     }
 
-    fn place(&self, candidate: CandidateIndex, task: TaskIndex) -> Option<usize> {
-        (candidate.as_usize() < self.open.genomes.len() && task.0 < self.tasks)
-            .then(|| candidate.as_usize() * self.tasks as usize + task.as_usize())
-    }
-
-    /// The record of settlements that a scheduler accepted.
-    pub fn settled_record(&self, settlements: &[Settlement]) -> Record {
+    /// The record of settlements that a scheduler accepted, all for one purpose.
+    pub fn settled_record(&self, purpose: EpisodePurpose, settlements: &[Settlement]) -> Record {
         let episodes = settlements.iter().filter_map(|settlement| {
             let fitness = settlement.outcome.settled()?;
-            Some(SettledEpisode { candidate: settlement.candidate, task: settlement.task, fitness })
+            let extended = settlement.outcome.extended().filter(|_| purpose == EpisodePurpose::Validation);
+            Some(SettledEpisode { candidate: settlement.candidate, task: settlement.task, fitness, extended })
         });
         Record::Settled(Settled {
             generation: self.generation,
-            purpose: EpisodePurpose::Search,
+            purpose,
             episodes: episodes.collect(),
             compute_time: settlements
                 .iter()
@@ -278,23 +266,19 @@ impl Run {
 
     /// Whether every episode of the open generation has an outcome.
     pub fn is_complete(&self) -> bool {
-        self.open.settled as usize == self.open.outcomes.len()
+        self.open.is_complete()
     }
 
     /// Verdicts over the open generation's candidates, told to the strategy; the best sample is remembered.
     fn tell(&mut self) -> Result<Vec<Verdict>, StrategyError> {
-        let by_candidate = self.open.outcomes.chunks(self.tasks as usize);
-        let verdicts: Vec<Verdict> = by_candidate
-            .map(|outcomes| {
-                let outcomes = outcomes.iter().map(|outcome| match outcome {
-                    Episode::Settled(fitness) => *fitness,
-                    Episode::Open => unreachable!("only complete generations are told"),
-                });
-                Verdict::of(outcomes).expect("a generation has tasks")
-            })
+        let search =
+            self.open.measurement(EpisodePurpose::Search).expect("generations that are told are searched");
+        let verdicts: Vec<Verdict> = search
+            .evaluations()
+            .map(|evaluations| Verdict::of(evaluations.map(open::fitness)).expect("a generation has tasks"))
             .collect();
         self.strategy.tell(&verdicts)?;
-        for (genome, verdict) in self.open.genomes.iter().zip(&verdicts) {
+        for (genome, verdict) in search.genomes().iter().zip(&verdicts) {
             if let Some(fitness) = verdict.fitness()
                 && self.best.as_ref().is_none_or(|(_, best)| fitness > *best)
             {
@@ -308,6 +292,10 @@ impl Run {
     pub fn close(&mut self, now: Timestamp, out: &mut Vec<Write>) -> Result<(), RunError> {
         debug_assert!(self.is_complete(), "only complete generations are closed");
         let verdicts = self.tell()?;
+        let diverging = validation::divergence(self.generation, &verdicts);
+        let validated = self.validated(diverging.clone());
+        let search = self.open.measurement(EpisodePurpose::Search).expect("it was told");
+        let (episodes, compute_time) = (search.episodes(), search.compute_time());
         let snapshot = self.strategy.snapshot();
         let digest = snapshot.digest();
         let mut ranked = verdicts.clone();
@@ -320,19 +308,67 @@ impl Run {
             median: median(&ranked),
             diverged,
             evaluations: self.evaluations + verdicts.len() as u64,
-            episodes: self.episodes + self.open.outcomes.len() as u64,
-            compute_time: self.open.compute_time,
+            episodes: self.episodes + u64::from(episodes),
+            compute_time,
             elapsed: self.elapsed_at(now),
             search: self.strategy.summary(),
             digest,
         };
         self.commit(now, Record::GenerationClosed(Box::new(summary)), out);
+        if let Some(validated) = validated {
+            self.commit(now, Record::Validated(Box::new(validated)), out);
+        }
+        if let Some(diverging) = diverging {
+            self.warn(now, &diverging, out);
+        }
         self.generation = self.generation.next();
         let best = self.best.clone();
         let snapshot = Snapshot { closed: self.generation, strategy: snapshot.to_bytes(), digest, best };
         out.push(Write::Snapshot { run: self.id, snapshot });
-        self.open = OpenGeneration::ask(self.strategy.as_ref(), self.tasks);
+        self.open_generation();
         Ok(())
+    }
+
+    /// What the open generation's validation has found, if there is one.
+    fn validated(&self, diverging: Option<Warning>) -> Option<ValidationSummary> {
+        let spec = &self.created.spec;
+        let settings = spec.validation.as_ref()?;
+        let measurement = self.open.measurement(EpisodePurpose::Validation)?;
+        let (layout, generation) = (&self.layout, self.generation);
+        let history = &self.validations;
+        Some(validation::summarise(spec, settings, layout, generation, measurement, history, diverging))
+    }
+
+    /// Notes a failure, unless it was noted of late.
+    fn warn(&mut self, now: Timestamp, warning: &Warning, out: &mut Vec<Write>) {
+        let heading = format!("warning: {}: ", warning.failure);
+        if !self.notes.iter().any(|note| note.starts_with(&heading)) {
+            self.commit(now, Record::Note { text: format!("warning: {warning}") }, out);
+        }
+    }
+
+    /// Ends the search before the open generation; what is open from here on is the measurement of its result.
+    pub fn end_search(&mut self, now: Timestamp, reason: StopReason, out: &mut Vec<Write>) {
+        self.commit(now, Record::SearchEnded { reason }, out);
+    }
+
+    /// Finishes the run whose result has been measured completely; the figures and the state go to `out` together.
+    pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Write>) {
+        debug_assert!(self.is_complete(), "only what is complete is finished");
+        let Some(reason) = self.search_ended.clone() else { return };
+        if let Some(validated) = self.validated(None) {
+            self.commit(now, Record::Validated(Box::new(validated)), out);
+        }
+        if let Some(measurement) = self.open.measurement(EpisodePurpose::Remeasure) {
+            let figures = validation::remeasured(&self.created.spec, self.generation, measurement);
+            self.commit(now, Record::Remeasured(Box::new(figures)), out);
+        }
+        self.change_state(now, RunState::Finished { reason }, out);
+    }
+
+    /// Why the search ended, once it has.
+    pub fn search_ended(&self) -> Option<&StopReason> {
+        self.search_ended.as_ref()
     }
 
     /// Why the search should end before the open generation. Reaching the time limit is a record of its own.
@@ -376,8 +412,8 @@ impl Run {
     }
 
     /// Whether an episode of the open generation has an outcome.
-    pub fn has_settled(&self, candidate: CandidateIndex, task: TaskIndex) -> bool {
-        self.place(candidate, task).is_some_and(|place| self.open.outcomes[place] != Episode::Open)
+    pub fn has_settled(&self, purpose: EpisodePurpose, candidate: CandidateIndex, task: TaskIndex) -> bool {
+        self.open.has_settled(purpose, candidate, task)
     }
 
     /// The id.
@@ -410,19 +446,14 @@ impl Run {
         self.generation
     }
 
-    /// Tasks of each block.
-    pub fn tasks(&self) -> u32 {
-        self.tasks
+    /// What the open generation is made of.
+    pub fn portions(&self) -> Vec<Portion<'_>> {
+        self.open.portions()
     }
 
-    /// The block of each candidate of the open generation.
-    pub fn blocks(&self) -> &[BlockIndex] {
-        &self.open.blocks
-    }
-
-    /// The genome of a candidate of the open generation.
-    pub fn genome(&self, candidate: CandidateIndex) -> &Arc<Genome> {
-        &self.open.genomes[candidate.as_usize()]
+    /// The genomes that the open generation measures for a purpose, by candidate.
+    pub fn genomes(&self, purpose: EpisodePurpose) -> &[Arc<Genome>] {
+        self.open.measurement(purpose).map_or(&[], |measurement| measurement.genomes())
     }
 
     /// The digest of the genomes' layout.
@@ -449,14 +480,17 @@ impl Run {
             state: self.state.clone(),
             generation: self.generation,
             generations_limit: self.created.spec.stop.generations,
-            settled: self.open.settled,
-            episodes: self.open.outcomes.len() as u32,
+            settled: self.open.settled(),
+            episodes: self.open.episodes(),
             leased: 0,
             eligible_workers: 0,
             best: self.best.as_ref().map(|(_, fitness)| *fitness),
             last: self.last.clone(),
             created_unix_ms: self.created.created_unix_ms,
             fingerprint: self.fingerprint,
+            validation: self.validation.clone(),
+            search_ended: self.search_ended.clone(),
+            remeasurement: self.remeasurement.clone(),
             notes: self.notes.iter().cloned().collect(),
             sequence: self.sequence,
         }
@@ -472,6 +506,8 @@ impl Run {
             mean: self.strategy.mean(),
             best: self.best.clone(),
             layout: self.layout.clone(),
+            validation: self.validation.clone(),
+            remeasurement: self.remeasurement.clone(),
         }
     }
 }

@@ -19,6 +19,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::time::Timestamp;
 
 pub use settings::Settings;
+pub use work::Portion;
 use work::{LeaseId, Settling, Work};
 use worker::{Bar, Recent, Worker};
 
@@ -224,21 +225,20 @@ impl Scheduler {
         }
     }
 
-    /// The episodes of a run's next generation: each candidate (given by its block) on each task, without those
-    /// already settled. What is left of the generation before is withdrawn.
+    /// The episodes of a run's next generation, without those already settled. What is left of the generation before is
+    /// withdrawn.
     pub fn submit(
         &mut self,
         run: RunId,
         generation: GenerationIndex,
-        blocks: &[BlockIndex],
-        tasks: u32,
-        settled: impl Fn(CandidateIndex, TaskIndex) -> bool,
+        portions: &[Portion<'_>],
+        settled: impl Fn(EpisodePurpose, CandidateIndex, TaskIndex) -> bool,
         out: &mut Vec<Action>,
     ) {
         let before = self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
         self.drop_work(run, before, out);
         let entry = self.runs.entry(run).or_default();
-        entry.work = Some(Work::new(generation, EpisodePurpose::Search, blocks, tasks, settled));
+        entry.work = Some(Work::new(generation, portions, settled));
     }
 
     /// Keeps a worker from a run while it is attached.
@@ -261,7 +261,7 @@ impl Scheduler {
             return Vec::new();
         };
         let Some(work) = entry.work.as_mut() else { return Vec::new() };
-        if work.generation != generation || work.purpose != purpose || reporter.barred(run) {
+        if work.generation != generation || reporter.barred(run) {
             return Vec::new();
         }
         let mut accepted = Vec::with_capacity(settlements.len());
@@ -269,7 +269,9 @@ impl Scheduler {
         let mut quarantined = None;
         let mut exhausted = None;
         for settlement in settlements {
-            let Some(slot) = work.slot(block, settlement.candidate, settlement.task) else { continue };
+            let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
+                continue;
+            };
             let released = work.release(worker, slot);
             if let Some(released) = released {
                 reporter.hand_back(1, released.estimate);
@@ -284,9 +286,10 @@ impl Scheduler {
                     standing.errors_in_row = 0;
                     if let Some(released) = released {
                         let took = settlement.compute_time.min(COMPUTE_TIME_MAX);
-                        standing.compute.push(took);
-                        reporter.compute.push(took);
-                        entry.compute.push(took);
+                        let pace = took / work.length(slot);
+                        standing.compute.push(pace);
+                        reporter.compute.push(pace);
+                        entry.compute.push(pace);
                         entry.used = entry.used.saturating_sub(released.estimate) + took;
                     }
                     if work.settle(slot) == Settling::First {

@@ -7,6 +7,7 @@ mod dispatch;
 mod episode;
 mod progress;
 mod run_spec;
+mod validation;
 
 use std::time::Duration;
 

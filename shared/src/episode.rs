@@ -53,12 +53,23 @@ impl EpisodeKey {
     }
 }
 
-/// What an evaluated episode is worth. A struct, because it will hold more than one number.
+/// What an evaluated episode is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// The objective of the run's spec, oriented so that higher is better.
+    /// The objective of the run's spec, oriented so that higher is better. In validation the accuracy after the training
+    /// unroll.
     pub fitness: Fitness,
+    /// In validation the accuracy after the extended unroll, `None` if the network left the finite numbers on the way
+    /// there. `None` in every other episode.
+    pub extended: Option<Fitness>,
+}
+
+impl Evaluation {
+    /// What an episode of the search is worth.
+    pub fn of(fitness: Fitness) -> Self {
+        Self { fitness, extended: None }
+    }
 }
 
 /// How an episode ended.
@@ -82,6 +93,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What a validation found after the extended unroll.
+    pub fn extended(&self) -> Option<Fitness> {
+        match self {
+            Self::Evaluated(evaluation) => evaluation.extended,
+            Self::Diverged | Self::WorkerError { .. } | Self::Rejected { .. } => None,
+        }
+    }
+
     /// The part that settles an episode: `Some(Some(fitness))`, `Some(None)` for diverged, `None` if it must be repeated.
     pub fn settled(&self) -> Option<Option<Fitness>> {
         match self {

@@ -127,6 +127,123 @@ pub struct GenerationSummary {
     pub digest: Digest,
 }
 
+/// A mean over tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// Its standard error; 0 for a single task.
+    pub standard_error: f64,
+}
+
+impl Estimate {
+    /// Of values in task order; all zero where there are none.
+    pub fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        if values.is_empty() {
+            return Self::default();
+        }
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+        let standard_error = if values.len() > 1 { (squares / (count - 1.0) / count).sqrt() } else { 0.0 };
+        Self { mean, standard_error }
+    }
+}
+
+/// What is going wrong with a search, with the figure that says so and what helps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The failure's name, for example `linear plateau`; see `docs/SCIENCE.md`.
+    pub failure: String,
+    /// The figure, for people.
+    pub figure: String,
+    /// What helps against it, for people.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}; {}", self.failure, self.figure, self.remedy)
+    }
+}
+
+/// The validation of one family's tasks. A network that has left the finite numbers counts with accuracy 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FamilyValidation {
+    /// The family's name.
+    pub family: String,
+    /// Whether the search trains on it, too.
+    pub trained: bool,
+    /// Tasks.
+    pub tasks: u32,
+    /// Tasks whose network left the finite numbers before the end of the extended unroll.
+    pub diverged: u32,
+    /// Accuracy after the training unroll.
+    pub accuracy: Estimate,
+    /// Accuracy after the extended unroll.
+    pub extended: Estimate,
+}
+
+/// The size of a part of the genome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentNorm {
+    /// The segment's name.
+    pub segment: String,
+    /// Euclidean norm of its parameters, that is of its values after their transform.
+    pub norm: f64,
+}
+
+/// A validation of the search distribution's mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidationSummary {
+    /// The generation that opened with the mean.
+    pub generation: GenerationIndex,
+    /// Updates of the training unroll.
+    pub updates: u32,
+    /// Updates of the extended unroll.
+    pub extended_updates: u32,
+    /// By family, in the spec's order.
+    pub families: Vec<FamilyValidation>,
+    /// Accuracy after the training unroll, over all tasks.
+    pub accuracy: Estimate,
+    /// Accuracy after the extended unroll, over all tasks.
+    pub extended: Estimate,
+    /// By how much accuracy falls from the training unroll to the extended one, task by task.
+    pub drop: Estimate,
+    /// By segment of the layout.
+    pub norms: Vec<SegmentNorm>,
+    /// The failures that the figures show.
+    pub warnings: Vec<Warning>,
+    /// Compute time of its episodes, summed over threads.
+    #[serde(rename = "compute_s", with = "seconds")]
+    pub compute_time: Duration,
+}
+
+/// What one genome showed on fresh tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Fitness over the tasks whose network stayed finite.
+    pub fitness: Estimate,
+    /// Tasks whose network left the finite numbers.
+    pub diverged: u32,
+}
+
+/// The honest figures at the end of a search: the mean and the best sample, measured again on the same fresh tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remeasurement {
+    /// Updates in each episode.
+    pub updates: u32,
+    /// Tasks of each of the two.
+    pub tasks: u32,
+    /// The mean of the search distribution: the result.
+    pub mean: Measured,
+    /// The best sample; `None` if there is none or if it is the mean.
+    pub best: Option<Measured>,
+    /// Compute time of the episodes, summed over threads.
+    #[serde(rename = "compute_s", with = "seconds")]
+    pub compute_time: Duration,
+}
+
 /// How a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunProgress {
@@ -159,6 +276,12 @@ pub struct RunProgress {
     pub created_unix_ms: u64,
     /// The numerics fingerprint that the run took from its first worker.
     pub fingerprint: Option<Digest>,
+    /// The last validation.
+    pub validation: Option<ValidationSummary>,
+    /// Why the search ended, while the result is still being measured and afterwards.
+    pub search_ended: Option<StopReason>,
+    /// The mean and the best sample on fresh tasks, once the search has ended.
+    pub remeasurement: Option<Remeasurement>,
     /// What people should know, newest last: quarantined workers, re-issued episodes, numerics changed, ...
     pub notes: Vec<String>,
     /// Sequence number of the run's last committed record.
@@ -175,6 +298,10 @@ pub enum RunEvent {
     State(RunState),
     /// Something people should know.
     Note(String),
+    /// The mean was validated.
+    Validation(ValidationSummary),
+    /// The search has ended, and its mean and best sample were measured again.
+    Remeasurement(Remeasurement),
 }
 
 /// What a run has found.
@@ -194,6 +321,10 @@ pub struct RunResult {
     pub best: Option<(Genome, Fitness)>,
     /// The layout of both.
     pub layout: GenomeLayout,
+    /// The last validation.
+    pub validation: Option<ValidationSummary>,
+    /// Both on fresh tasks, once the search has ended by a criterion.
+    pub remeasurement: Option<Remeasurement>,
 }
 
 /// Whether and why a worker may not work on a run.
@@ -255,4 +386,34 @@ pub struct CoordinatorStatus {
     pub settled: u64,
     /// What keeps the journal from writing, if anything does.
     pub journal_trouble: Option<String>,
+}
+
+/// Durations as programs read them: seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_are_mean_and_standard_error() {
+        assert_eq!(Estimate::of(&[]), Estimate::default());
+        assert_eq!(Estimate::of(&[0.5]), Estimate { mean: 0.5, standard_error: 0.0 });
+        // Variance 4/3 of four values.
+        let estimate = Estimate::of(&[1.0, 3.0, 1.0, 3.0]);
+        assert_eq!(estimate.mean, 2.0);
+        assert!((estimate.standard_error - (4.0_f64 / 3.0 / 4.0).sqrt()).abs() < 1e-15);
+    }
 }

@@ -11,6 +11,7 @@ pub mod rule;
 pub mod stop;
 pub mod strategy;
 pub mod task;
+pub mod validation;
 
 use std::collections::BTreeSet;
 
@@ -19,12 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::genome::GenomeLayout;
 use crate::seed::Seed;
-use evaluation::{EvaluationSpec, Objective};
+use evaluation::{EvaluationSpec, Objective, UPDATES_MAX};
 use network::NetworkSpec;
 use rule::RuleSpec;
 use stop::StopSpec;
 use strategy::{StrategySpec, UnresolvedStrategy};
-use task::{InputAugmentation, TaskFamily, TaskSpec};
+use task::{InputAugmentation, TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
+use validation::ValidationSpec;
 
 /// The spec version that this program writes; it reads all versions up to it.
 ///
@@ -46,6 +48,8 @@ pub struct RunSpec {
     pub problem: Problem,
     /// How an episode becomes a fitness.
     pub evaluation: EvaluationSpec,
+    /// How the mean is watched; `None` if it is not, as in specs from before there was validation.
+    pub validation: Option<ValidationSpec>,
     /// When the search ends.
     pub stop: StopSpec,
     /// Whether all of a run's workers must agree on the bits of the canonical episodes.
@@ -126,6 +130,28 @@ fn within(sizes: &[usize]) -> f64 {
     sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0).powi(2) + (pair[1] as f64).powi(2)).sum()
 }
 
+/// Multiplications of the longest episode of `updates` updates, roughly.
+fn episode_flops(problem: &RuleLearning, updates: f64) -> f64 {
+    let tasks = &problem.tasks;
+    let within_layers = problem.rule.needs_synapses_within_layers();
+    let states = f64::from(problem.rule.states);
+    let batch = f64::from(tasks.batch_size);
+    let projects = tasks.images.inputs.contains(&InputAugmentation::Projected);
+    let examples = batch * updates + f64::from(tasks.query_size);
+    let projection = |&family: &TaskFamily| {
+        let inputs = f64::from(tasks.inputs(family));
+        if projects && family.is_images() { examples * inputs * inputs } else { 0.0 }
+    };
+    let training = |sizes: Vec<usize>| {
+        // Of four products over the batch, those within layers take two.
+        let synapses =
+            NetworkSpec::synapses_of(&sizes) + if within_layers { within(&sizes) / 2.0 } else { 0.0 };
+        4.0 * synapses * states * batch * updates
+    };
+    tasks.families.iter().map(projection).fold(0.0, f64::max)
+        + problem.layer_sizes().into_iter().map(training).fold(0.0, f64::max)
+}
+
 /// The most numbers of a thread's networks with all their memory ([`RuleLearning::network_numbers`]): 1 GiB of them in f32. Buffers
 /// grow by doubling, so a thread may hold twice that for a moment.
 pub const NETWORK_NUMBERS_MAX: f64 = 268_435_456.0;
@@ -160,6 +186,8 @@ struct WrittenSpec {
     tasks: TaskSpec,
     #[serde(default)]
     evaluation: EvaluationSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    validation: Option<ValidationSpec>,
     stop: StopSpec,
 }
 
@@ -244,6 +272,19 @@ impl RunSpec {
         let Problem::RuleLearning(problem) = &self.problem;
         problem.validate()?;
         self.evaluation.validate()?;
+        if let Some(validation) = &self.validation {
+            validation.validate()?;
+            validation.problem(problem).validate()?;
+            let longest = self.evaluation.updates_max();
+            if u64::from(longest) * u64::from(validation.unroll_factor) > u64::from(UPDATES_MAX) {
+                return Err(SpecError::field(
+                    "validation.unroll_factor",
+                    format!(
+                        "times the longest unroll ({longest} updates) must be at most {UPDATES_MAX} updates"
+                    ),
+                ));
+            }
+        }
         self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
         let regression = problem.tasks.families.iter().find(|family| family.is_regression());
@@ -268,60 +309,24 @@ impl RunSpec {
                 ),
             ));
         }
-        let flops = self.episode_flops();
-        if flops > EPISODE_FLOPS_MAX {
-            return Err(SpecError::field(
-                "evaluation.unroll",
-                format!(
-                    "the longest episode would take {flops:.1e} multiplications; at most {EPISODE_FLOPS_MAX:.0e} are \
-                     allowed (fewer updates, states or neurons, or a smaller batch)"
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether a run of this spec can be created: all that it depends on is in it.
-    pub fn check_complete(&self) -> Result<(), SpecError> {
-        let Problem::RuleLearning(problem) = &self.problem;
-        for (place, data_set) in problem.tasks.data_sets.iter().enumerate() {
-            let field = |name: &str| format!("tasks.data_sets[{place}].{name}");
-            if data_set.digest.is_none() {
-                let problem = format!(
-                    "must be the digest of the content of `{}`, which `hebbian data list` prints",
-                    data_set.name
-                );
-                return Err(SpecError::field(field("digest"), problem));
-            }
-            if data_set.classes.is_empty() {
-                return Err(SpecError::field(field("classes"), "must list the labels that are used"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Multiplications of the longest episode, roughly.
-    fn episode_flops(&self) -> f64 {
-        let Problem::RuleLearning(problem) = &self.problem;
-        let tasks = &problem.tasks;
-        let within_layers = problem.rule.needs_synapses_within_layers();
-        let states = f64::from(problem.rule.states);
-        let batch = f64::from(tasks.batch_size);
         let updates = f64::from(self.evaluation.updates_max());
-        let projects = tasks.images.inputs.contains(&InputAugmentation::Projected);
-        let examples = batch * updates + f64::from(tasks.query_size);
-        let projection = |&family: &TaskFamily| {
-            let inputs = f64::from(tasks.inputs(family));
-            if projects && family.is_images() { examples * inputs * inputs } else { 0.0 }
-        };
-        let training = |sizes: Vec<usize>| {
-            // Of four products over the batch, those within layers take two.
-            let synapses =
-                NetworkSpec::synapses_of(&sizes) + if within_layers { within(&sizes) / 2.0 } else { 0.0 };
-            4.0 * synapses * states * batch * updates
-        };
-        tasks.families.iter().map(projection).fold(0.0, f64::max)
-            + problem.layer_sizes().into_iter().map(training).fold(0.0, f64::max)
+        let training = ("evaluation.unroll", episode_flops(problem, updates));
+        let validation = self.validation.as_ref().map(|validation| {
+            let updates = updates * f64::from(validation.unroll_factor);
+            ("validation.unroll_factor", episode_flops(&validation.problem(problem), updates))
+        });
+        for (field, flops) in [training].into_iter().chain(validation) {
+            if flops > EPISODE_FLOPS_MAX {
+                return Err(SpecError::field(
+                    field,
+                    format!(
+                        "the longest episode would take {flops:.1e} multiplications; at most \
+                         {EPISODE_FLOPS_MAX:.0e} are allowed (fewer updates, states or neurons, or a smaller batch)"
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The layout of the run's genomes.
@@ -336,6 +341,11 @@ impl RunSpec {
         problem.tasks.per_generation
     }
 
+    /// Tasks on which the mean and the best sample are measured again when the search has ended.
+    pub fn remeasured_tasks(&self) -> u32 {
+        self.tasks_per_generation().saturating_mul(REMEASURED_BLOCKS).min(TASKS_PER_GENERATION_MAX)
+    }
+
     /// The digest of the spec with all its defaults: equal specs, equal results.
     pub fn digest(&self) -> Digest {
         let written = WrittenSpec::from(self.clone());
@@ -346,25 +356,40 @@ impl RunSpec {
 /// The most episodes that a generation may hold: all of them are in the coordinator's memory.
 pub const EPISODES_PER_GENERATION_MAX: u64 = 4_000_000;
 
+/// How many generations' worth of fresh tasks the mean and the best sample are measured on when the search has ended: enough
+/// to halve the error of a generation's fitness, too few to cost more than a handful of candidates.
+const REMEASURED_BLOCKS: u32 = 4;
+
 /// The most multiplications of one episode: minutes of one core.
 pub const EPISODE_FLOPS_MAX: f64 = 1e13;
 
 impl From<WrittenSpec> for RunSpec {
     fn from(written: WrittenSpec) -> Self {
-        let WrittenSpec { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, stop } =
-            written;
+        let WrittenSpec {
+            version,
+            name,
+            seed,
+            numerics,
+            strategy,
+            rule,
+            network,
+            tasks,
+            evaluation,
+            validation,
+            stop,
+        } = written;
         let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
         let strategy = strategy.resolve(version);
-        Self { version, name, seed, strategy, problem, evaluation, stop, numerics }
+        Self { version, name, seed, strategy, problem, evaluation, validation, stop, numerics }
     }
 }
 
 impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
-        let RunSpec { version, name, seed, strategy, problem, evaluation, stop, numerics } = spec;
+        let RunSpec { version, name, seed, strategy, problem, evaluation, validation, stop, numerics } = spec;
         let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = problem;
         let strategy = strategy.into();
-        Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, stop }
+        Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, validation, stop }
     }
 }
 

@@ -39,7 +39,7 @@ async fn work(handle: Handle) {
             Settlement {
                 candidate: genome.candidate,
                 task: assignment.task,
-                outcome: Outcome::Evaluated(Evaluation { fitness }),
+                outcome: Outcome::Evaluated(Evaluation::of(fitness)),
                 compute_time: Duration::from_micros(1),
             }
         });

@@ -72,7 +72,7 @@ async fn work_slowly(handle: Handle, delay: Duration) {
             Settlement {
                 candidate: genome.candidate,
                 task: assignment.task,
-                outcome: Outcome::Evaluated(Evaluation { fitness: fitness(&genome.genome) }),
+                outcome: Outcome::Evaluated(Evaluation::of(fitness(&genome.genome))),
                 compute_time: Duration::from_micros(10),
             }
         });
@@ -117,7 +117,7 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
                 generations += 1;
             }
             RunEvent::State(changed) => state = changed,
-            RunEvent::Note(_) => {}
+            RunEvent::Note(_) | RunEvent::Validation(_) | RunEvent::Remeasurement(_) => {}
         }
     }
     assert_eq!(generations, 30);
@@ -306,4 +306,38 @@ async fn a_full_disk_pauses_the_run_until_there_is_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_on_a_full_disk_goes_on_after_a_restart() {
     check_full_disk(true).await;
+}
+
+/// Journals as they were written by earlier programs, kept for ever: each holds a run that was interrupted within its third
+/// generation of six.
+const STORED_FORMATS: [&str; 1] = ["format-1"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_of_every_format_resumes() {
+    for format in STORED_FORMATS {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/journals");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        std::fs::copy(fixtures.join(format).with_extension("sqlite"), &path).unwrap();
+        let handle = start(&format!("sqlite:{}", path.display())).await;
+        let found = handle.list().await.unwrap();
+        let [run] = &found[..] else { panic!("{format}: {found:?}") };
+        assert_eq!((run.name.as_str(), run.generation), ("stored", GenerationIndex(2)), "{format}");
+        assert!(run.settled > 0, "{format}: settlements of the open generation are kept");
+        let before = handle.generations(run.run, GenerationIndex(0), 10).await.unwrap();
+        let digests: Vec<String> = before.iter().map(|summary| summary.digest.short()).collect();
+        assert_eq!(digests, ["7d54925f7847", "ec1421ec705c"], "{format}");
+
+        let worker = tokio::spawn(work(handle.clone()));
+        let ended = until(&handle, run.run, |run| run.state.is_final()).await;
+        assert!(matches!(ended.state, RunState::Finished { .. }), "{format}: {ended:?}");
+        let result = handle.result(run.run).await.unwrap();
+        assert_eq!(result.generations, 6, "{format}");
+        assert_eq!(result.validation, None, "{format}: the spec is from before there was validation");
+        assert!(result.remeasurement.is_some(), "{format}");
+        let after = handle.generations(run.run, GenerationIndex(0), 10).await.unwrap();
+        assert_eq!(&after[..2], &before[..], "{format}");
+        handle.shut_down().await.unwrap();
+        worker.await.unwrap();
+    }
 }

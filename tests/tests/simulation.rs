@@ -8,16 +8,18 @@ mod disk;
 #[path = "simulation/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
+use disk::{Disk, EpisodePlace};
 use hebbian_coordinator::run::record::Record;
-use hebbian_coordinator::strategy::{self, stop};
+use hebbian_coordinator::strategy::{self, Candidate, stop};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::GenerationSummary;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::progress::{Estimate, GenerationSummary, Measured, RunResult, ValidationSummary};
 use hebbian_shared::seed::{Purpose, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
 use world::World;
@@ -36,14 +38,26 @@ fn objective(seed: Seed, fingerprint: Digest, genome: &Genome, key: EpisodeKey) 
     if genome.0[0] - centre > 0.9 {
         return Outcome::Diverged;
     }
-    Outcome::Evaluated(Evaluation { fitness: Fitness::new(-square * (1.0 + kind * 1e-12)).unwrap() })
+    let fitness = Fitness::new(-square * (1.0 + kind * 1e-12)).unwrap();
+    // Validation measures twice, and some networks do not live to see the second time.
+    let extended = (key.purpose == EpisodePurpose::Validation && uniform(&mut rng) < 0.8)
+        .then(|| Fitness::new(fitness.get() - uniform(&mut rng)).unwrap());
+    Outcome::Evaluated(Evaluation { fitness, extended })
 }
 
 fn spec(seed: u64) -> RunSpec {
     let mut rng = Seed::new(seed).unwrap().derive(Purpose::Split, 0).rng();
     let strategy = if uniform(&mut rng) < 0.85 { "cma-es" } else { "random-search" };
+    let validation = if uniform(&mut rng) < 0.7 {
+        let (every, tasks) = (1 + index_below(&mut rng, 3), 1 + index_below(&mut rng, 3));
+        format!(
+            "[validation]\nfamilies = [\"xor\", \"circle\"]\nevery = {every}\ntasks_per_family = {tasks}\n"
+        )
+    } else {
+        String::new()
+    };
     let text = format!(
-        "name = \"simulated\"\nseed = {seed}\n\
+        "name = \"simulated\"\nseed = {seed}\n{validation}\
          [strategy]\nkind = \"{strategy}\"\npopulation_size = {}\n\
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = {}\n\
@@ -57,32 +71,55 @@ fn spec(seed: u64) -> RunSpec {
 
 /// One generation of the sequential loop.
 struct Generation {
-    outcomes: Vec<Vec<Option<Fitness>>>,
     verdicts: Vec<Verdict>,
     digest: Digest,
 }
 
-/// The whole search, one episode after the other, in twenty lines: what the cluster is compared with.
-fn sequential(spec: &RunSpec, fingerprint: Digest) -> (Vec<Generation>, Genome, Option<(Genome, Fitness)>) {
+/// What the sequential loop finds.
+struct Expected {
+    generations: Vec<Generation>,
+    /// Every episode, by what names it within its run.
+    episodes: BTreeMap<EpisodePlace, Option<Evaluation>>,
+    mean: Genome,
+    best: Option<(Genome, Fitness)>,
+}
+
+/// The whole search, one episode after the other, in a few lines: what the cluster is compared with.
+fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
     let mut strategy = strategy::build(spec);
     let (mut generations, mut evaluations, mut best) = (Vec::new(), 0, None::<(Genome, Fitness)>);
-    loop {
-        let candidates = strategy.ask();
-        let outcome = |candidate: usize, task: u32| {
+    let mut episodes = BTreeMap::new();
+    let mut measure = |generation: usize, purpose, genomes: &[Candidate], tasks: u32| {
+        let mut outcome = |candidate: usize, task: u32| {
             let key = EpisodeKey {
                 run: RunId::new(0),
-                generation: GenerationIndex(generations.len() as u32),
-                purpose: EpisodePurpose::Search,
-                block: candidates[candidate].block,
+                generation: GenerationIndex(generation as u32),
+                purpose,
+                block: genomes[candidate].block,
                 candidate: CandidateIndex(candidate as u32),
                 task: TaskIndex(task),
             };
-            objective(spec.seed, fingerprint, &candidates[candidate].genome, key).settled().unwrap()
+            let evaluation = match objective(spec.seed, fingerprint, &genomes[candidate].genome, key) {
+                Outcome::Evaluated(evaluation) => Some(evaluation),
+                _ => None,
+            };
+            episodes.insert((key.generation, purpose, key.candidate, key.task), evaluation);
+            evaluation.map(|evaluation| evaluation.fitness)
         };
-        let of = |candidate| (0..spec.tasks_per_generation()).map(|task| outcome(candidate, task)).collect();
-        let outcomes: Vec<Vec<Option<Fitness>>> = (0..candidates.len()).map(of).collect();
-        let verdicts: Vec<Verdict> =
-            outcomes.iter().map(|o| Verdict::of(o.iter().copied()).unwrap()).collect();
+        let mut of = |candidate| Verdict::of((0..tasks).map(|task| outcome(candidate, task))).unwrap();
+        (0..genomes.len()).map(&mut of).collect::<Vec<Verdict>>()
+    };
+    let alone = |genome| Candidate { genome, block: BlockIndex(0) };
+    loop {
+        let generation = generations.len();
+        if let Some(validation) = &spec.validation
+            && generation > 0
+            && generation % validation.every as usize == 0
+        {
+            measure(generation, EpisodePurpose::Validation, &[alone(strategy.mean())], validation.tasks());
+        }
+        let candidates = strategy.ask();
+        let verdicts = measure(generation, EpisodePurpose::Search, &candidates, spec.tasks_per_generation());
         strategy.tell(&verdicts).unwrap();
         evaluations += candidates.len() as u64;
         for (candidate, verdict) in candidates.iter().zip(&verdicts) {
@@ -91,7 +128,7 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> (Vec<Generation>, Genome, 
                 best = fitness.map(|fitness| (candidate.genome.clone(), fitness));
             }
         }
-        generations.push(Generation { outcomes, verdicts, digest: strategy.snapshot().digest() });
+        generations.push(Generation { verdicts, digest: strategy.snapshot().digest() });
         let limit = stop::limit_reached(
             &spec.stop,
             generations.len() as u32,
@@ -99,7 +136,15 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> (Vec<Generation>, Genome, 
             best.as_ref().map(|(_, fitness)| *fitness),
         );
         if limit.is_some() || strategy.stop_reason().is_some() {
-            return (generations, strategy.mean(), best);
+            let mean = strategy.mean();
+            if let Some(validation) = &spec.validation {
+                let generation = generations.len();
+                measure(generation, EpisodePurpose::Validation, &[alone(mean.clone())], validation.tasks());
+            }
+            let sample = best.iter().map(|(genome, _)| genome).filter(|genome| **genome != mean);
+            let both: Vec<_> = [&mean].into_iter().chain(sample).cloned().map(alone).collect();
+            measure(generations.len(), EpisodePurpose::Remeasure, &both, spec.remeasured_tasks());
+            return Expected { generations, episodes, mean, best };
         }
     }
 }
@@ -116,7 +161,7 @@ fn check(schedule: u64) -> Faults {
     for (id, spec) in ids.into_iter().zip(&specs) {
         let run = engine.run(id).unwrap();
         let fingerprint = run.fingerprint().expect("a run that computed took a fingerprint");
-        let (generations, mean, best) = sequential(spec, fingerprint);
+        let Expected { generations, episodes, mean, best } = sequential(spec, fingerprint);
         disk.check(id);
         let closed: Vec<&GenerationSummary> = disk
             .records(id)
@@ -129,18 +174,68 @@ fn check(schedule: u64) -> Faults {
         for (summary, expected) in closed.iter().zip(&generations) {
             assert_eq!(summary.digest, expected.digest, "generation {}", summary.generation);
             assert_eq!(summary.best, expected.verdicts.iter().max().unwrap().fitness());
-            for (candidate, outcomes) in expected.outcomes.iter().enumerate() {
-                for (task, outcome) in outcomes.iter().enumerate() {
-                    let episode = (id, summary.generation.0, candidate as u32, task as u32);
-                    assert_eq!(disk.settled().get(&episode), Some(outcome), "{episode:?}");
-                }
-            }
         }
+        for (episode, expected) in &episodes {
+            assert_eq!(disk.settled(id).get(episode), Some(expected), "{episode:?}");
+        }
+        let count = |purpose| episodes.keys().filter(|(_, of, ..)| *of == purpose).count();
+        let validated =
+            disk.settled(id).keys().filter(|(_, of, ..)| *of == EpisodePurpose::Validation).count();
+        assert_eq!(validated, count(EpisodePurpose::Validation), "nothing else is validated");
         let result = run.result();
         assert_eq!(bits(&result.mean), bits(&mean));
         assert_eq!(result.best, best);
+        check_figures(&disk, id, spec, &episodes, &result);
     }
     faults
+}
+
+/// Compares what the run says of its validations and of its result with the episodes that they are made of.
+fn check_figures(
+    disk: &Disk,
+    id: RunId,
+    spec: &RunSpec,
+    episodes: &BTreeMap<EpisodePlace, Option<Evaluation>>,
+    result: &RunResult,
+) {
+    let values = |generation, purpose, candidate, of: fn(Evaluation) -> Option<Fitness>| {
+        let first = (generation, purpose, candidate, TaskIndex(0));
+        let last = (generation, purpose, candidate, TaskIndex(u32::MAX));
+        let fitness = |evaluation: &Option<Evaluation>| evaluation.and_then(of).map(Fitness::get);
+        episodes.range(first..=last).map(|(_, evaluation)| fitness(evaluation)).collect::<Vec<Option<f64>>>()
+    };
+    let validated: Vec<&ValidationSummary> = disk
+        .records(id)
+        .filter_map(|(_, record)| match record {
+            Record::Validated(summary) => Some(&**summary),
+            _ => None,
+        })
+        .collect();
+    let validation = EpisodePurpose::Validation;
+    let mut expected: Vec<GenerationIndex> =
+        episodes.keys().filter(|(_, purpose, ..)| *purpose == validation).map(|(at, ..)| *at).collect();
+    expected.dedup();
+    assert_eq!(validated.iter().map(|summary| summary.generation).collect::<Vec<_>>(), expected);
+    for summary in &validated {
+        let of = |of| {
+            let values = values(summary.generation, validation, CandidateIndex(0), of);
+            Estimate::of(&values.into_iter().map(|value| value.unwrap_or(0.0)).collect::<Vec<_>>())
+        };
+        assert_eq!(summary.accuracy, of(|evaluation| Some(evaluation.fitness)));
+        assert_eq!(summary.extended, of(|evaluation| evaluation.extended));
+    }
+    assert_eq!(result.validation.as_ref(), validated.last().copied());
+    let figures = result.remeasurement.as_ref().expect("a finished run has measured its result");
+    let at = GenerationIndex(result.generations);
+    for (candidate, measured) in [(0, Some(figures.mean)), (1, figures.best)] {
+        let candidate = CandidateIndex(candidate);
+        let values = values(at, EpisodePurpose::Remeasure, candidate, |evaluation| Some(evaluation.fitness));
+        let fit: Vec<f64> = values.iter().flatten().copied().collect();
+        let diverged = (values.len() - fit.len()) as u32;
+        let expected = (!values.is_empty()).then(|| Measured { fitness: Estimate::of(&fit), diverged });
+        assert_eq!(measured, expected);
+    }
+    assert_eq!(figures.tasks, spec.remeasured_tasks());
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn created() -> Created {
 
 fn settled(generation: u32, candidate: u32) -> Record {
     let fitness = Some(Fitness::new(0.25).unwrap());
-    let episode = SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(0), fitness };
+    let episode =
+        SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(0), fitness, extended: None };
     Record::Settled(Settled {
         generation: GenerationIndex(generation),
         purpose: EpisodePurpose::Search,

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hebbian_shared::episode::{EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::{Genome, GenomeLayout};
-use hebbian_shared::spec::evaluation::{EvaluationSpec, Measure, UpdatePoint};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::evaluation::{EvaluationSpec, Measure, Objective, UpdatePoint};
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_shared::spec::{Problem, RuleLearning, RunSpec};
+use hebbian_shared::spec::validation::ValidationSpec;
+use hebbian_shared::spec::{Problem, RunSpec};
 
 use crate::interrupt::Interrupt;
 use crate::network::UpdateRule;
@@ -32,6 +34,13 @@ pub struct EpisodeRunner {
     distributions: BTreeMap<TaskFamily, Box<dyn TaskDistribution>>,
 }
 
+/// How training went.
+enum Training {
+    Finished,
+    Diverged,
+    Interrupted,
+}
+
 impl EpisodeRunner {
     /// Prepares for a run that needs no data sets, or says what this worker lacks for it.
     pub fn new(spec: Arc<RunSpec>) -> Result<Self, String> {
@@ -43,7 +52,9 @@ impl EpisodeRunner {
         spec.validate().map_err(|error| error.to_string())?;
         let Problem::RuleLearning(problem) = &spec.problem;
         let mut distributions = BTreeMap::new();
-        for &family in &problem.tasks.families {
+        // Validation, too, keeps to the training part of a data set: its test part is for the comparison with baselines.
+        let validated = spec.validation.iter().flat_map(|validation| &validation.families);
+        for &family in problem.tasks.families.iter().chain(validated) {
             let distribution = task::distribution(family, &problem.tasks, TaskSet::Training, data)
                 .map_err(|error| error.to_string())?;
             distributions.insert(family, distribution);
@@ -58,9 +69,10 @@ impl EpisodeRunner {
 
     /// Runs an episode; `None` if it was interrupted. The workspace only saves time: any one gives the same outcome.
     ///
-    /// The fitness is the weighted mean of the objective over the points of measurement. An episode whose network or
-    /// predictions leave the finite numbers ends at once as diverged. A genome of another length than the layout, or a
-    /// task that cannot be drawn, is a worker error.
+    /// The fitness is the weighted mean of the objective over the points of measurement; in validation it is the accuracy
+    /// after the training unroll, and after the extended one. An episode whose network or predictions leave the finite
+    /// numbers ends at once as diverged. A genome of another length than the layout, or a task that cannot be drawn, is a
+    /// worker error.
     pub fn run(
         &self,
         workspace: &mut Workspace,
@@ -68,7 +80,6 @@ impl EpisodeRunner {
         key: &EpisodeKey,
         interrupt: &Interrupt,
     ) -> Option<Outcome> {
-        let Problem::RuleLearning(problem) = &self.spec.problem;
         let Some(rule) = UpdateRule::<f32>::from_genome(&self.layout, genome) else {
             let reason = format!(
                 "the genome has {} values; a rule of this run has {}",
@@ -78,58 +89,146 @@ impl EpisodeRunner {
             return Some(Outcome::WorkerError { reason });
         };
         let space = workspace.of_run(&self.spec);
-        match self.train(problem, space, &rule, key, interrupt) {
-            Ok(outcome) => outcome,
-            Err(reason) => Some(Outcome::WorkerError { reason }),
-        }
+        let outcome = match (key.purpose, &self.spec.validation) {
+            (EpisodePurpose::Search | EpisodePurpose::Remeasure, _) => {
+                self.evaluate(space, &rule, key, interrupt)
+            }
+            (EpisodePurpose::Validation, Some(validation)) => {
+                self.validate(validation, space, &rule, key, interrupt)
+            }
+            (EpisodePurpose::Validation, None) => {
+                let reason = "the run's spec asks for no validation".to_owned();
+                return Some(Outcome::Rejected { reason });
+            }
+        };
+        outcome.unwrap_or_else(|reason| Some(Outcome::WorkerError { reason }))
     }
 
-    fn train(
+    /// An episode that is worth what the spec's evaluation says.
+    fn evaluate(
         &self,
-        problem: &RuleLearning,
         space: &mut RunSpace,
         rule: &UpdateRule<f32>,
         key: &EpisodeKey,
         interrupt: &Interrupt,
     ) -> Result<Option<Outcome>, String> {
-        let family = problem.tasks.family(key.task.0);
+        let Problem::RuleLearning(problem) = &self.spec.problem;
+        let evaluation = &self.spec.evaluation;
+        let updates = evaluation.updates(key.generation.0);
+        let (mut total, mut weights) = (0.0, 0.0);
+        let course = Course {
+            family: problem.tasks.family(key.task.0),
+            seed: key.task_seed(self.spec.seed),
+            updates,
+            objective: evaluation.objective,
+        };
+        let weight = |done| weight_after(evaluation, done, updates);
+        let training = self.train(
+            space,
+            rule,
+            &course,
+            interrupt,
+            |done| weight(done) > 0.0,
+            |done, value| {
+                total += weight(done) * value;
+                weights += weight(done);
+            },
+        )?;
+        Ok(match training {
+            // A sum of finite numbers can still leave them; such a genome is as good as diverged.
+            Training::Finished => Some(
+                Fitness::new(total / weights)
+                    .map_or(Outcome::Diverged, |fitness| Outcome::Evaluated(Evaluation::of(fitness))),
+            ),
+            Training::Diverged => Some(Outcome::Diverged),
+            Training::Interrupted => None,
+        })
+    }
+
+    /// An episode that shows people what the genome is worth after the training unroll and long after it.
+    fn validate(
+        &self,
+        validation: &ValidationSpec,
+        space: &mut RunSpace,
+        rule: &UpdateRule<f32>,
+        key: &EpisodeKey,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Outcome>, String> {
+        let updates = self.spec.evaluation.updates(key.generation.0);
+        let extended_updates = updates * validation.unroll_factor;
+        let course = Course {
+            family: validation.family(key.task.0),
+            seed: key.task_seed(self.spec.seed),
+            updates: extended_updates,
+            objective: Objective::Accuracy,
+        };
+        let (mut fitness, mut extended) = (None, None);
+        let measured = |done| done == updates || done == extended_updates;
+        let training = self.train(space, rule, &course, interrupt, measured, |done, value| {
+            *(if done == updates { &mut fitness } else { &mut extended }) = Fitness::new(value).ok();
+        })?;
+        if matches!(training, Training::Interrupted) {
+            return Ok(None);
+        }
+        // A network that left the finite numbers later was worth something before.
+        Ok(Some(
+            fitness.map_or(Outcome::Diverged, |fitness| Outcome::Evaluated(Evaluation { fitness, extended })),
+        ))
+    }
+
+    /// Trains a fresh network on the course's task. After each number of updates that is `wanted`, the objective on the query
+    /// goes to `measured`.
+    fn train(
+        &self,
+        space: &mut RunSpace,
+        rule: &UpdateRule<f32>,
+        course: &Course,
+        interrupt: &Interrupt,
+        wanted: impl Fn(u32) -> bool,
+        mut measured: impl FnMut(u32, f64),
+    ) -> Result<Training, String> {
+        let Problem::RuleLearning(problem) = &self.spec.problem;
+        let &Course { family, seed, updates, objective } = course;
         let distribution = &self.distributions[&family];
-        let seed = key.task_seed(self.spec.seed);
         let (task, network, prediction) =
             space.prepare(problem, family, &**distribution, seed).map_err(|error| error.to_string())?;
         network.reset();
         network.initialise_synapses(&rule.initial_synapses(problem.network.initial_synapses), seed);
         let sizes = task.sizes();
-        let updates = self.spec.evaluation.updates(key.generation.0);
-        let (mut total, mut weights) = (0.0, 0.0);
         for update in 0..updates {
             if interrupt.is_raised() {
-                return Ok(None);
+                return Ok(Training::Interrupted);
             }
             let (inputs, targets) = task.support(update);
             network.update(rule, inputs, targets, sizes.support);
-            let weight = weight_after(&self.spec.evaluation, update + 1, updates);
-            if weight > 0.0 {
+            let done = update + 1;
+            // What is measured first is worth nothing once the network has left the finite numbers with this update.
+            let mut value = None;
+            if wanted(done) {
                 let (inputs, targets) = task.query();
                 network.predict(rule, inputs, sizes.query, prediction);
                 if !prediction.iter().all(|value| value.is_finite()) {
-                    return Ok(Some(Outcome::Diverged));
+                    return Ok(Training::Diverged);
                 }
-                let value =
-                    objective::value(self.spec.evaluation.objective, prediction, targets, sizes.outputs);
-                total += weight * value;
-                weights += weight;
+                value = Some(objective::value(objective, prediction, targets, sizes.outputs));
             }
             if !network.is_finite() {
-                return Ok(Some(Outcome::Diverged));
+                return Ok(Training::Diverged);
+            }
+            if let Some(value) = value {
+                measured(done, value);
             }
         }
-        // A sum of finite numbers can still leave them; such a genome is as good as diverged.
-        Ok(Some(
-            Fitness::new(total / weights)
-                .map_or(Outcome::Diverged, |fitness| Outcome::Evaluated(Evaluation { fitness })),
-        ))
+        Ok(Training::Finished)
     }
+}
+
+/// What a network is trained on, for how long, and how it is measured.
+struct Course {
+    family: TaskFamily,
+    seed: Seed,
+    updates: u32,
+    objective: Objective,
 }
 
 /// The weight of a measurement after `done` of `updates` updates; zero where nothing is measured.

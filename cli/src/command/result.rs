@@ -34,6 +34,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let run = client.find(&run).await?;
         let result = client.result(run.run).await?;
         let text = GenomeFile::of_result(&result).to_json();
+        if let Some(figures) = &result.remeasurement {
+            render::note(&format!("fitness  {}", render::validation::figures(figures)));
+        }
         let Some(path) = out.filter(|path| !files::is_stdin(path)) else { return render::out(&text) };
         files::write_atomically(&path, &text)?;
         let evaluate = Paint::stderr().command(&format!("hebbian evaluate {}", path.display()));

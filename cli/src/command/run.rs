@@ -9,7 +9,9 @@ use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, HandleError, RunAction};
 use hebbian_coordinator::journal;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunResult, RunState};
+use hebbian_shared::progress::{
+    GenerationSummary, RunEvent, RunProgress, RunResult, RunState, ValidationSummary,
+};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::{Problem, RunSpec};
 use hebbian_worker::comparison::Comparison;
@@ -106,8 +108,8 @@ async fn evolve(
     // The driver has answered; what is left of it is its thread's end.
     let _ = driver.await;
     let resume = resume_command(directory.path(), workers);
-    let (run, generations) = match found? {
-        Found::Finished { run, generations } => (run, generations),
+    let (run, generations, validations) = match found? {
+        Found::Finished { run, generations, validations } => (run, generations, validations),
         Found::Interrupted { generations } => {
             closed.map_err(failed)?;
             return Err(Failure::interrupted(format_args!(
@@ -130,7 +132,7 @@ async fn evolve(
             .hint(format_args!("`{resume}` compares it")),
             _ => failure,
         })?;
-    let report = Report::new(&run, reason, &generations, comparison);
+    let report = Report::new(&run, reason, &generations, validations, comparison);
     files::write_atomically(&directory.report(), &report.to_json())?;
     Ok(report)
 }
@@ -138,7 +140,7 @@ async fn evolve(
 /// How the search ended.
 enum Found {
     /// By a criterion.
-    Finished { run: Box<RunResult>, generations: Vec<GenerationSummary> },
+    Finished { run: Box<RunResult>, generations: Vec<GenerationSummary>, validations: Vec<ValidationSummary> },
     /// By the user.
     Interrupted { generations: u32 },
 }
@@ -154,8 +156,9 @@ async fn search(
     let run = open_run(handle, directory).await?;
     announce(directory, &run, threads);
     let mut worker = LocalWorker::start(handle.clone(), threads, Arc::clone(data));
+    let mut validations = Vec::new();
     let followed = tokio::select! {
-        followed = follow(handle, directory.spec(), &run, shutdown) => followed,
+        followed = follow(handle, directory.spec(), &run, &mut validations, shutdown) => followed,
         failure = worker.failed() => Err(failure),
     };
     worker.stop().await;
@@ -168,7 +171,7 @@ async fn search(
         return Ok(Found::Interrupted { generations: result.generations });
     }
     let generations = all_generations(handle, run.run).await?;
-    Ok(Found::Finished { run: Box::new(result), generations })
+    Ok(Found::Finished { run: Box::new(result), generations, validations })
 }
 
 /// The directory's only run, created if there is none.
@@ -219,11 +222,12 @@ fn announce(directory: &RunDirectory, run: &RunProgress, threads: u32) {
     render::note(render::run::spec(spec, paint).trim_end());
 }
 
-/// Shows the run's events until it ends; whether the user interrupted it.
+/// Shows the run's events until it ends, and keeps its validations; whether the user interrupted it.
 async fn follow(
     handle: &Handle,
     spec: &RunSpec,
     run: &RunProgress,
+    validations: &mut Vec<ValidationSummary>,
     shutdown: &CancellationToken,
 ) -> Result<bool, Failure> {
     let mut progress = Progress::new(Forecast::of(spec));
@@ -248,6 +252,9 @@ async fn follow(
             let Some(event) = event else { break };
             sequence = event.sequence;
             progress.event(&event.event, sequence > run.sequence);
+            if let RunEvent::Validation(summary) = &event.event {
+                validations.push(summary.clone());
+            }
             if let RunEvent::State(state) = &event.event
                 && state.is_final()
             {

@@ -67,6 +67,9 @@ pub(crate) fn run(run: &RunProgress) -> Value {
         "last": run.last.as_ref().map(generation),
         "created_unix_ms": run.created_unix_ms,
         "fingerprint": run.fingerprint,
+        "validation": run.validation,
+        "search_ended": run.search_ended,
+        "remeasurement": run.remeasurement,
         "notes": run.notes,
         "sequence": run.sequence,
     });
@@ -80,6 +83,8 @@ pub(crate) fn event(sequence: u64, event: &RunEvent) -> Value {
         RunEvent::Generation(summary) => ("generation", generation(summary)),
         RunEvent::State(changed) => ("state", state(changed)),
         RunEvent::Note(note) => ("note", json!({ "note": note })),
+        RunEvent::Validation(summary) => ("validation", json!(summary)),
+        RunEvent::Remeasurement(figures) => ("remeasurement", json!(figures)),
     };
     let mut value = json!({ "sequence": sequence, "event": kind });
     merge(&mut value, body);

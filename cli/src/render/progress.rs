@@ -1,13 +1,14 @@
 //! A run's progress while it is watched: a live line on a terminal, a line now and then anywhere else.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState};
+use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState, ValidationSummary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Paint, colour_allowed, note, run, set_live_line, text};
+use super::{Paint, colour_allowed, note, run, set_live_line, text, validation};
 use crate::forecast::{Forecast, Pace};
 
 /// Where there is no terminal, a line is printed for every tenth of the run, and at least this often.
@@ -20,6 +21,9 @@ pub(crate) struct Progress {
     pace: Pace,
     bar: Option<ProgressBar>,
     last: Option<GenerationSummary>,
+    validation: Option<ValidationSummary>,
+    /// Names of the failures that were shown and have not gone away since.
+    warned: BTreeSet<String>,
     tenth: u32,
     printed: Option<Instant>,
     paused: bool,
@@ -32,7 +36,16 @@ impl Progress {
             io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = terminal.then(|| live_bar(&forecast));
         set_live_line(bar.clone());
-        Self { pace: Pace::new(forecast), bar, last: None, tenth: 0, printed: None, paused: false }
+        Self {
+            pace: Pace::new(forecast),
+            bar,
+            last: None,
+            validation: None,
+            warned: BTreeSet::new(),
+            tenth: 0,
+            printed: None,
+            paused: false,
+        }
     }
 
     /// Shows an event. Those of the past (`live` is false) only count for the pace.
@@ -47,8 +60,31 @@ impl Progress {
             }
             RunEvent::State(state) if live => self.state(state),
             RunEvent::Note(text) if live => note(&format!("{} {text}", Paint::stderr().warning("note:"))),
-            RunEvent::State(_) | RunEvent::Note(_) => {}
+            RunEvent::Validation(summary) => {
+                if live {
+                    self.warn(summary);
+                }
+                self.validation = Some(summary.clone());
+            }
+            // The figures of the result are shown by whoever shows the result.
+            RunEvent::State(_) | RunEvent::Note(_) | RunEvent::Remeasurement(_) => {}
         }
+    }
+
+    /// Shows the warnings that are new.
+    fn warn(&mut self, summary: &ValidationSummary) {
+        for warning in &summary.warnings {
+            if !self.warned.contains(&warning.failure) {
+                note(&validation::warning(warning, Paint::stderr()));
+            }
+        }
+        self.warned = summary.warnings.iter().map(|warning| warning.failure.clone()).collect();
+    }
+
+    /// The accuracy of the last validation, where there was one.
+    fn validated(&self) -> String {
+        let validated = |summary: &ValidationSummary| format!("  validation {:.3}", summary.accuracy.mean);
+        self.validation.as_ref().map_or_else(String::new, validated)
     }
 
     fn state(&mut self, state: &RunState) {
@@ -75,6 +111,7 @@ impl Progress {
         if last.diverged > 0 {
             let _ = write!(message, "  diverged {}", last.diverged);
         }
+        message.push_str(&self.validated());
         if let Some(rate) = self.pace.episodes_per_second() {
             let _ = write!(message, "  {} episodes/s", text::count(rate));
         }
@@ -95,6 +132,7 @@ impl Progress {
         self.printed = Some(Instant::now());
         let mut line =
             run::generation_line(last, self.pace.forecast().generations(), self.pace.episodes_per_second());
+        line.push_str(&self.validated());
         if let Some(left) = self.pace.left().filter(|left| left.as_secs() > 0) {
             let _ = write!(line, "  {} left", text::duration(Duration::from_secs(left.as_secs())));
         }

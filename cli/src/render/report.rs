@@ -1,15 +1,16 @@
 //! The end of `hebbian run`: what the search came to, and what to do next.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Paint, comparison, run, text};
+use super::{Paint, comparison, run, text, validation};
 use crate::report::Report;
 use crate::run_directory::RunDirectory;
 
 /// The report as text.
 pub(crate) fn text(report: &Report, paint: Paint) -> String {
     let seconds = |seconds: f64| text::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    let lines = [
+    let mut lines = vec![
         ("search", format!("{} (seed {}): {}", paint.bold(&report.spec), report.seed, report.stop.detail)),
         (
             "spent",
@@ -23,7 +24,26 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         ),
         ("genome", format!("digest {}", report.genome_digest.short())),
     ];
-    format!("{}\n{}\n", run::fields(&lines, paint), comparison::table(&report.comparison, paint))
+    if let Some(figures) = &report.remeasurement {
+        lines.push(("fitness", validation::figures(figures)));
+    }
+    let last = report.validations.last();
+    if let Some(summary) = last {
+        lines.push(("validation", validation::line(summary)));
+    }
+    let mut text = run::fields(&lines, paint);
+    for warning in last.into_iter().flat_map(|summary| &summary.warnings) {
+        let _ = writeln!(text, "{}", validation::warning(warning, paint));
+    }
+    if let Some(summary) = last {
+        let _ = write!(
+            text,
+            "\n{}\n{}",
+            paint.bold("Validation of the result"),
+            validation::table(summary, paint)
+        );
+    }
+    format!("{text}\n{}\n", comparison::table(&report.comparison, paint))
 }
 
 /// Where the files are, and the next command to try.

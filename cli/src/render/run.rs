@@ -7,6 +7,7 @@ use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::Paint;
 use super::text;
+use super::validation;
 
 /// A state's name in its colour.
 fn painted_state(state: &RunState, paint: Paint) -> String {
@@ -95,6 +96,14 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
             ),
         ));
     }
+    if let Some(summary) = &run.validation {
+        lines.push(("validation", validation::line(summary)));
+    }
+    if let Some(figures) = &run.remeasurement {
+        lines.push(("result", validation::figures(figures)));
+    } else if run.search_ended.is_some() && !run.state.is_final() {
+        lines.push(("result", "is being measured on fresh tasks".to_owned()));
+    }
     lines.push((
         "created",
         format!("{} ({})", text::moment(run.created_unix_ms), text::ago(run.created_unix_ms)),
@@ -104,6 +113,12 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
         lines.push(("numerics", format!("fingerprint {}", fingerprint.short())));
     }
     let mut text = fields(&lines, paint);
+    if let Some(summary) = &run.validation {
+        for warning in &summary.warnings {
+            let _ = writeln!(text, "{}", validation::warning(warning, paint));
+        }
+        text.push_str(&validation::table(summary, paint));
+    }
     for note in &run.notes {
         let _ = writeln!(text, "{} {note}", paint.warning("note"));
     }

@@ -1,5 +1,7 @@
 //! Records and snapshots as the protobuf messages that are stored.
 
+mod validation;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +79,11 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             })
         }
         Record::Note { text } => Kind::Note(stored::Note { text: text.clone() }),
+        Record::Validated(summary) => Kind::Validated(validation::encode_summary(summary)),
+        Record::SearchEnded { reason: StopReason { criterion, detail } } => {
+            Kind::SearchEnded(stored::SearchEnded { criterion: criterion.clone(), detail: detail.clone() })
+        }
+        Record::Remeasured(figures) => Kind::Remeasured(validation::encode_figures(figures)),
     };
     stored::Record { kind: Some(kind) }.encode_to_vec()
 }
@@ -94,6 +101,11 @@ fn encode_settled(settled: &Settled) -> stored::Settled {
         task: settled.episodes.iter().map(|episode| episode.task.0).collect(),
         fitness: settled.episodes.iter().map(|e| e.fitness.map_or(f64::NAN, Fitness::get)).collect(),
         compute_time_ns: nanoseconds(settled.compute_time),
+        extended: if settled.purpose == EpisodePurpose::Validation {
+            settled.episodes.iter().map(|e| e.extended.map_or(f64::NAN, Fitness::get)).collect()
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -163,6 +175,11 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
             replayed: digest(&changed.replayed)?,
         },
         Kind::Note(stored::Note { text }) => Record::Note { text },
+        Kind::Validated(validated) => Record::Validated(Box::new(validation::decode_summary(validated)?)),
+        Kind::SearchEnded(stored::SearchEnded { criterion, detail }) => {
+            Record::SearchEnded { reason: StopReason { criterion, detail } }
+        }
+        Kind::Remeasured(figures) => Record::Remeasured(Box::new(validation::decode_figures(&figures)?)),
     })
 }
 
@@ -171,10 +188,15 @@ fn decode_settled(settled: &stored::Settled) -> Result<Settled, DecodeError> {
     if settled.task.len() != count || settled.fitness.len() != count {
         return Err(wrong("settlements whose lists differ in length"));
     }
-    let places = settled.candidate.iter().zip(&settled.task).zip(&settled.fitness);
-    let episodes = places.map(|((&candidate, &task), &value)| {
-        let fitness = if value.is_nan() { None } else { Some(fitness(value)?) };
-        Ok(SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(task), fitness })
+    if !settled.extended.is_empty() && settled.extended.len() != count {
+        return Err(wrong("settlements whose lists differ in length"));
+    }
+    let of = |value: f64| if value.is_nan() { Ok(None) } else { fitness(value).map(Some) };
+    let extended = settled.extended.iter().copied().chain(std::iter::repeat(f64::NAN));
+    let places = settled.candidate.iter().zip(&settled.task).zip(&settled.fitness).zip(extended);
+    let episodes = places.map(|(((&candidate, &task), &value), extended)| {
+        let (fitness, extended) = (of(value)?, of(extended)?);
+        Ok(SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(task), fitness, extended })
     });
     Ok(Settled {
         generation: GenerationIndex(settled.generation),
@@ -269,6 +291,7 @@ mod tests {
             candidate: CandidateIndex(candidate),
             task: TaskIndex(task),
             fitness,
+            extended: None,
         };
         check(&Record::Settled(Settled {
             generation: GenerationIndex(3),
@@ -276,6 +299,19 @@ mod tests {
             episodes: vec![episode(0, 1, fit(0.1)), episode(2, 0, None), episode(1, 1, fit(-1e-300))],
             compute_time: elapsed,
         }));
+        check(&Record::Settled(Settled {
+            generation: GenerationIndex(3),
+            purpose: EpisodePurpose::Validation,
+            episodes: vec![
+                SettledEpisode { extended: fit(0.25), ..episode(0, 0, fit(0.5)) },
+                episode(0, 1, fit(0.5)),
+                episode(0, 2, None),
+            ],
+            compute_time: elapsed,
+        }));
+        check(&Record::SearchEnded {
+            reason: StopReason { criterion: "target".into(), detail: "0.9".into() },
+        });
         check(&Record::GenerationClosed(Box::new(GenerationSummary {
             generation: GenerationIndex(3),
             updates: 10,

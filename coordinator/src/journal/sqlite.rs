@@ -251,6 +251,9 @@ fn write_record(
         Record::StateChanged { .. } => ("state_changed", None),
         Record::NumericsChanged { generation, .. } => ("numerics_changed", Some(generation.0)),
         Record::Note { .. } => ("note", None),
+        Record::Validated(summary) => ("validated", Some(summary.generation.0)),
+        Record::SearchEnded { .. } => ("search_ended", None),
+        Record::Remeasured(_) => ("remeasured", None),
     };
     transaction
         .prepare_cached(

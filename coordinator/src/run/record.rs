@@ -8,7 +8,9 @@ use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState};
+use hebbian_shared::progress::{
+    GenerationSummary, Remeasurement, RunEvent, RunState, StopReason, ValidationSummary,
+};
 use hebbian_shared::spec::RunSpec;
 
 /// One change of a run's state. Applying a run's records in order gives the run.
@@ -54,6 +56,16 @@ pub enum Record {
         /// What.
         text: String,
     },
+    /// The mean that a generation opened with was validated. With the record of the generation's close, or, of the mean that
+    /// a search ended with, with the run's last state.
+    Validated(Box<ValidationSummary>),
+    /// A criterion ended the search: from here on only its result is measured.
+    SearchEnded {
+        /// Which, with the figure that met it.
+        reason: StopReason,
+    },
+    /// The mean and the best sample were measured on fresh tasks. With the run's last state.
+    Remeasured(Box<Remeasurement>),
 }
 
 /// How a run began.
@@ -89,6 +101,8 @@ pub struct SettledEpisode {
     pub task: TaskIndex,
     /// Its fitness; `None` if it diverged.
     pub fitness: Option<Fitness>,
+    /// In validation, the accuracy after the extended unroll.
+    pub extended: Option<Fitness>,
 }
 
 /// The search's whole state between two generations.
@@ -156,6 +170,8 @@ impl Record {
             Self::StateChanged { state, .. } => Some(RunEvent::State(state.clone())),
             Self::Created(_) => Some(RunEvent::State(RunState::Running)),
             Self::Settled(_) => None,
+            Self::Validated(summary) => Some(RunEvent::Validation((**summary).clone())),
+            Self::Remeasured(figures) => Some(RunEvent::Remeasurement((**figures).clone())),
             other => other.note().map(RunEvent::Note),
         }
     }
@@ -174,9 +190,16 @@ impl Record {
                 journalled.short()
             )),
             Self::Note { text } => Some(text.clone()),
-            Self::Created(_) | Self::Settled(_) | Self::GenerationClosed(_) | Self::StateChanged { .. } => {
-                None
-            }
+            Self::SearchEnded { reason } => Some(format!(
+                "the search has ended ({}); its result is measured on fresh tasks",
+                reason.detail
+            )),
+            Self::Created(_)
+            | Self::Settled(_)
+            | Self::GenerationClosed(_)
+            | Self::StateChanged { .. }
+            | Self::Validated(_)
+            | Self::Remeasured(_) => None,
         }
     }
 }

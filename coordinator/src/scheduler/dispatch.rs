@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hebbian_shared::id::{BlockIndex, RunId, WorkerId};
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
 use super::{Action, Scheduler};
@@ -65,7 +65,7 @@ impl Scheduler {
             if slots.is_empty() {
                 continue;
             }
-            let estimate = pace.unwrap_or(settings.batch_work);
+            let estimate = pace.unwrap_or(settings.batch_work) * work.length(slots[0]);
             self.give(now, id, run, slots, false, estimate, out);
             return true;
         }
@@ -89,16 +89,17 @@ impl Scheduler {
         entry.used += estimate * count;
         worker.held += count;
         worker.held_work += estimate * count;
-        let mut block = BlockIndex::default();
+        // All of a batch are of one purpose and block.
+        let Some(&first) = slots.first() else { return };
+        let (purpose, block, ..) = work.episode(first);
         let episodes = slots
             .iter()
             .map(|&slot| {
-                let (its_block, candidate, task) = work.episode(slot);
-                block = its_block;
+                let (_, _, candidate, task) = work.episode(slot);
                 (candidate, task)
             })
             .collect();
-        let (generation, purpose) = (work.generation, work.purpose);
+        let generation = work.generation;
         let lease = work.lease(now, id, slots, hedge, estimate);
         worker.leases.insert((run, lease));
         self.refresh(id);
@@ -129,8 +130,8 @@ impl Scheduler {
             let pace = standing.and_then(|standing| standing.compute.median()).or(entry.compute.median());
             let length = self.settings.batch_length(pace).min(self.workers[&other].room(&self.settings));
             let slots = work.unhedged(id, length as usize);
-            let estimate = pace.unwrap_or(self.settings.batch_work);
-            (!slots.is_empty()).then_some((other, slots, estimate))
+            let estimate = pace.unwrap_or(self.settings.batch_work) * work.length(*slots.first()?);
+            Some((other, slots, estimate))
         })
     }
 }

@@ -25,7 +25,13 @@ impl Bench {
         }
         scheduler.open(run());
         let blocks = vec![BlockIndex(0); candidates];
-        scheduler.submit(run(), GenerationIndex(0), &blocks, tasks, |_, _| false, &mut Vec::new());
+        scheduler.submit(
+            run(),
+            GenerationIndex(0),
+            &[search(&blocks, tasks)],
+            |_, _, _| false,
+            &mut Vec::new(),
+        );
         Self { scheduler }
     }
 
@@ -80,8 +86,12 @@ impl Bench {
     }
 }
 
+fn search(blocks: &[BlockIndex], tasks: u32) -> Portion<'_> {
+    Portion { purpose: EpisodePurpose::Search, blocks, tasks, length: 1 }
+}
+
 fn fit() -> Outcome {
-    Outcome::Evaluated(Evaluation { fitness: Fitness::new(1.0).unwrap() })
+    Outcome::Evaluated(Evaluation::of(Fitness::new(1.0).unwrap()))
 }
 
 fn error() -> Outcome {
@@ -209,7 +219,13 @@ fn runs_share_the_cluster_by_worker_time() {
     let other = RunId::new(2);
     bench.scheduler.open(other);
     let blocks = vec![BlockIndex(0); 4096];
-    bench.scheduler.submit(other, GenerationIndex(0), &blocks, 1, |_, _| false, &mut Vec::new());
+    bench.scheduler.submit(
+        other,
+        GenerationIndex(0),
+        &[search(&blocks, 1)],
+        |_, _, _| false,
+        &mut Vec::new(),
+    );
     let mut counts = BTreeMap::new();
     for round in 0..60 {
         let mut actions = Vec::new();

@@ -1,7 +1,7 @@
 //! The episodes of one generation: which are queued, which are leased, which have settled.
 //!
-//! An episode's *slot* is its place in the order of dispatch: block by block, task by task, candidate by candidate, so
-//! that a batch meets few tasks and a worker prepares each of them once.
+//! An episode's *slot* is its place in the order of dispatch: portion by portion, block by block, task by task, candidate
+//! by candidate, so that a batch meets few tasks and a worker prepares each of them once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -14,6 +14,19 @@ use hebbian_shared::time::Timestamp;
 /// Numbers a lease within its generation; 0 stands for none.
 pub(super) type LeaseId = u32;
 const NO_LEASE: LeaseId = 0;
+
+/// Episodes of one purpose within a generation: every candidate on every task. Portions are dispatched in the given order.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion<'a> {
+    /// What the episodes are for; each purpose has at most one portion.
+    pub purpose: EpisodePurpose,
+    /// The block of each candidate.
+    pub blocks: &'a [BlockIndex],
+    /// Tasks of each block.
+    pub tasks: u32,
+    /// How many times as long as an episode of the search one of these takes, roughly; at least 1.
+    pub length: u32,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Episode {
@@ -55,8 +68,11 @@ pub(super) struct Lease {
 /// Candidates that meet the same tasks.
 #[derive(Debug)]
 struct Group {
+    purpose: EpisodePurpose,
     block: BlockIndex,
     candidates: Vec<u32>,
+    tasks: u32,
+    length: u32,
     start: u32,
 }
 
@@ -80,11 +96,9 @@ pub(super) struct Released {
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) generation: GenerationIndex,
-    pub(super) purpose: EpisodePurpose,
-    tasks: u32,
     groups: Vec<Group>,
-    /// Of each candidate: its group and its place there.
-    places: Vec<(u32, u32)>,
+    /// Of each purpose and candidate: its group and its place there.
+    places: BTreeMap<EpisodePurpose, Vec<(u32, u32)>>,
     episodes: Vec<Episode>,
     unsettled: u32,
     queued: u32,
@@ -99,33 +113,33 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Every candidate (given by its block) on every task, without those that have settled before.
+    /// The episodes of the portions, without those that have settled before.
     pub(super) fn new(
         generation: GenerationIndex,
-        purpose: EpisodePurpose,
-        blocks: &[BlockIndex],
-        tasks: u32,
-        settled: impl Fn(CandidateIndex, TaskIndex) -> bool,
+        portions: &[Portion<'_>],
+        settled: impl Fn(EpisodePurpose, CandidateIndex, TaskIndex) -> bool,
     ) -> Self {
-        let mut by_block: BTreeMap<BlockIndex, Vec<u32>> = BTreeMap::new();
-        for (candidate, &block) in blocks.iter().enumerate() {
-            by_block.entry(block).or_default().push(candidate as u32);
-        }
-        let mut places = vec![(0, 0); blocks.len()];
+        let mut places = BTreeMap::new();
         let mut groups = Vec::new();
         let mut start = 0;
-        for (block, candidates) in by_block {
-            for (place, &candidate) in candidates.iter().enumerate() {
-                places[candidate as usize] = (groups.len() as u32, place as u32);
+        for &Portion { purpose, blocks, tasks, length } in portions {
+            let mut by_block: BTreeMap<BlockIndex, Vec<u32>> = BTreeMap::new();
+            for (candidate, &block) in blocks.iter().enumerate() {
+                by_block.entry(block).or_default().push(candidate as u32);
             }
-            let length = candidates.len() as u32 * tasks;
-            groups.push(Group { block, candidates, start });
-            start += length;
+            let mut of_purpose = vec![(0, 0); blocks.len()];
+            for (block, candidates) in by_block {
+                for (place, &candidate) in candidates.iter().enumerate() {
+                    of_purpose[candidate as usize] = (groups.len() as u32, place as u32);
+                }
+                let episodes = candidates.len() as u32 * tasks;
+                groups.push(Group { purpose, block, candidates, tasks, length, start });
+                start += episodes;
+            }
+            places.insert(purpose, of_purpose);
         }
         let mut work = Self {
             generation,
-            purpose,
-            tasks,
             groups,
             places,
             episodes: vec![Episode { queued: true, ..Episode::default() }; start as usize],
@@ -139,8 +153,8 @@ impl Work {
             next_lease: 1,
         };
         for slot in 0..start {
-            let (_, candidate, task) = work.episode(slot);
-            if settled(candidate, task) {
+            let (purpose, _, candidate, task) = work.episode(slot);
+            if settled(purpose, candidate, task) {
                 work.settle(slot);
             }
         }
@@ -161,28 +175,45 @@ impl Work {
     }
 
     /// Which episode a slot stands for.
-    pub(super) fn episode(&self, slot: u32) -> (BlockIndex, CandidateIndex, TaskIndex) {
+    pub(super) fn episode(&self, slot: u32) -> (EpisodePurpose, BlockIndex, CandidateIndex, TaskIndex) {
         let group = self.group(slot);
         let width = group.candidates.len() as u32;
         let within = slot - group.start;
         let candidate = group.candidates[(within % width) as usize];
-        (group.block, CandidateIndex(candidate), TaskIndex(within / width))
+        (group.purpose, group.block, CandidateIndex(candidate), TaskIndex(within / width))
+    }
+
+    /// How many times as long as an episode of the search a slot's takes.
+    pub(super) fn length(&self, slot: u32) -> u32 {
+        self.group(slot).length.max(1)
     }
 
     /// The slot of an episode; `None` if there is no such episode here.
-    pub(super) fn slot(&self, block: BlockIndex, candidate: CandidateIndex, task: TaskIndex) -> Option<u32> {
-        let &(group, place) = self.places.get(candidate.as_usize())?;
+    pub(super) fn slot(
+        &self,
+        purpose: EpisodePurpose,
+        block: BlockIndex,
+        candidate: CandidateIndex,
+        task: TaskIndex,
+    ) -> Option<u32> {
+        let &(group, place) = self.places.get(&purpose)?.get(candidate.as_usize())?;
         let group = &self.groups[group as usize];
-        (group.block == block && task.0 < self.tasks)
+        (group.block == block && task.0 < group.tasks)
             .then(|| group.start + task.0 * group.candidates.len() as u32 + place)
     }
 
-    /// Takes up to `length` queued episodes of one block for `worker`. An episode that failed on this worker is left
-    /// to others if `others` says that there are some.
+    /// Of which tasks a slot's is, and how many of them fit into the time of `length` episodes of the search.
+    fn kind(&self, slot: u32, length: usize) -> (u32, usize) {
+        let group = self.group(slot);
+        (group.start, length.div_ceil(group.length.max(1) as usize))
+    }
+
+    /// Takes queued episodes of one block for `worker`, as long together as up to `length` episodes of the search. An
+    /// episode that failed on this worker is left to others if `others` says that there are some.
     pub(super) fn take(
         &mut self,
         worker: WorkerId,
-        length: usize,
+        mut length: usize,
         others: impl Fn(&BTreeSet<WorkerId>) -> bool,
     ) -> Vec<u32> {
         let mut taken: Vec<u32> = Vec::new();
@@ -197,12 +228,14 @@ impl Work {
             let failed_on = self.troubles.get(&slot).map(|trouble| &trouble.failed_on);
             let for_others =
                 failed_on.is_some_and(|failed_on| failed_on.contains(&worker) && others(failed_on));
-            let its_block = self.group(slot).block;
+            let (its_block, its_length) = self.kind(slot, length);
             if for_others || block.is_some_and(|block| block != its_block) {
                 place += 1;
                 continue;
             }
-            block = Some(its_block);
+            if block.replace(its_block).is_none() {
+                length = its_length;
+            }
             self.failed.swap_remove(place);
             self.episodes[slot as usize].queued = false;
             taken.push(slot);
@@ -211,11 +244,13 @@ impl Work {
             && let Some(&slot) = self.retry.front()
         {
             if self.episodes[slot as usize].queued {
-                let its_block = self.group(slot).block;
+                let (its_block, its_length) = self.kind(slot, length);
                 if block.is_some_and(|block| block != its_block) {
                     break;
                 }
-                block = Some(its_block);
+                if block.replace(its_block).is_none() {
+                    length = its_length;
+                }
                 self.episodes[slot as usize].queued = false;
                 taken.push(slot);
             }
@@ -231,14 +266,16 @@ impl Work {
             if !self.episodes[slot as usize].queued {
                 continue;
             }
-            let its_block = self.group(slot).block;
+            let (its_block, its_length) = self.kind(slot, length);
             if block.is_some_and(|block| block != its_block) {
                 if let Some(range) = self.fresh.front_mut() {
                     range.start = slot;
                 }
                 break;
             }
-            block = Some(its_block);
+            if block.replace(its_block).is_none() {
+                length = its_length;
+            }
             self.episodes[slot as usize].queued = false;
             taken.push(slot);
         }
@@ -356,10 +393,10 @@ impl Work {
         };
         let mut found: Vec<u32> = lease.slots.iter().rev().filter(alone).copied().collect();
         if let Some(&first) = found.first() {
-            let block = self.group(first).block;
-            found.retain(|&slot| self.group(slot).block == block);
+            let (block, length) = self.kind(first, length);
+            found.retain(|&slot| self.kind(slot, 0).0 == block);
+            found.truncate(length);
         }
-        found.truncate(length);
         found
     }
 

@@ -85,6 +85,9 @@ impl FakeDriver {
             last: None,
             created_unix_ms: 1000 + run.number() / 2,
             fingerprint: None,
+            validation: None,
+            search_ended: None,
+            remeasurement: None,
             notes: Vec::new(),
             sequence: 1,
         });

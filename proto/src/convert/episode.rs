@@ -44,8 +44,11 @@ impl From<&Settlement> for v1::Settlement {
             task: settlement.task.0,
             compute_time: Some(from_duration(settlement.compute_time)),
             outcome: Some(match &settlement.outcome {
-                Outcome::Evaluated(Evaluation { fitness }) => {
-                    Wire::Evaluated(settlement::Evaluated { fitness: fitness.get() })
+                Outcome::Evaluated(Evaluation { fitness, extended }) => {
+                    Wire::Evaluated(settlement::Evaluated {
+                        fitness: fitness.get(),
+                        extended: extended.map(f64::from),
+                    })
                 }
                 Outcome::Diverged => Wire::Diverged(settlement::Diverged {}),
                 Outcome::WorkerError { reason } => {
@@ -65,9 +68,10 @@ impl TryFrom<v1::Settlement> for Settlement {
     fn try_from(message: v1::Settlement) -> Result<Self, ConvertError> {
         use v1::settlement::{self, Outcome as Wire};
         let outcome = match required("outcome", message.outcome)? {
-            Wire::Evaluated(settlement::Evaluated { fitness }) => {
-                Outcome::Evaluated(Evaluation { fitness: to_fitness("evaluated.fitness", fitness)? })
-            }
+            Wire::Evaluated(settlement::Evaluated { fitness, extended }) => Outcome::Evaluated(Evaluation {
+                fitness: to_fitness("evaluated.fitness", fitness)?,
+                extended: extended.map(|value| to_fitness("evaluated.extended", value)).transpose()?,
+            }),
             Wire::Diverged(settlement::Diverged {}) => Outcome::Diverged,
             Wire::WorkerError(settlement::WorkerError { reason }) => {
                 check_text("worker_error.reason", &reason, REASON_BYTES_MAX)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment, Transform};
 use hebbian_shared::id::{GenerationIndex, WorkerId};
 use hebbian_shared::progress::{
-    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Restart, RunEvent, RunProgress,
-    RunResult, RunState, SearchSummary, StopReason, WorkerStatus,
+    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Remeasurement, Restart, RunEvent,
+    RunProgress, RunResult, RunState, SearchSummary, StopReason, ValidationSummary, WorkerStatus,
 };
 use hebbian_shared::spec::RunSpec;
 
@@ -133,6 +133,14 @@ impl TryFrom<v1::GenerationSummary> for GenerationSummary {
     }
 }
 
+fn to_validation(message: Option<v1::ValidationSummary>) -> Result<Option<ValidationSummary>, ConvertError> {
+    message.map(ValidationSummary::try_from).transpose().map_err(|error| error.within("validation"))
+}
+
+fn to_remeasurement(message: Option<v1::Remeasurement>) -> Result<Option<Remeasurement>, ConvertError> {
+    message.map(Remeasurement::try_from).transpose().map_err(|error| error.within("remeasurement"))
+}
+
 impl From<&RunProgress> for v1::Run {
     fn from(progress: &RunProgress) -> Self {
         let created = Duration::from_millis(progress.created_unix_ms);
@@ -156,6 +164,12 @@ impl From<&RunProgress> for v1::Run {
             fingerprint: progress.fingerprint.map_or_else(Vec::new, |digest| digest.0.to_vec()),
             notes: progress.notes.clone(),
             sequence: progress.sequence,
+            validation: progress.validation.as_ref().map(Into::into),
+            search_ended: progress
+                .search_ended
+                .clone()
+                .map(|StopReason { criterion, detail }| v1::run_state::Finished { criterion, detail }),
+            remeasurement: progress.remeasurement.as_ref().map(Into::into),
         }
     }
 }
@@ -190,6 +204,11 @@ impl TryFrom<v1::Run> for RunProgress {
                 [] => None,
                 bytes => Some(to_digest("fingerprint", bytes)?),
             },
+            validation: to_validation(message.validation)?,
+            search_ended: message
+                .search_ended
+                .map(|v1::run_state::Finished { criterion, detail }| StopReason { criterion, detail }),
+            remeasurement: to_remeasurement(message.remeasurement)?,
             notes: message.notes,
             sequence: message.sequence,
         })
@@ -204,6 +223,8 @@ impl From<&RunEvent> for v1::RunEvent {
                 RunEvent::Generation(summary) => Kind::Generation(summary.into()),
                 RunEvent::State(state) => Kind::State(state.into()),
                 RunEvent::Note(note) => Kind::Note(note.clone()),
+                RunEvent::Validation(summary) => Kind::Validation(summary.into()),
+                RunEvent::Remeasurement(figures) => Kind::Remeasurement(figures.into()),
             }),
         }
     }
@@ -222,6 +243,12 @@ impl TryFrom<v1::RunEvent> for RunEvent {
                 RunState::try_from(state).map(Self::State).map_err(|error| error.within("state"))
             }
             Kind::Note(note) => Ok(Self::Note(note)),
+            Kind::Validation(summary) => ValidationSummary::try_from(summary)
+                .map(Self::Validation)
+                .map_err(|error| error.within("validation")),
+            Kind::Remeasurement(figures) => Remeasurement::try_from(figures)
+                .map(Self::Remeasurement)
+                .map_err(|error| error.within("remeasurement")),
         }
     }
 }
@@ -267,6 +294,8 @@ impl From<&RunResult> for v1::RunResult {
                 fitness: fitness.get(),
             }),
             layout: Some((&result.layout).into()),
+            validation: result.validation.as_ref().map(Into::into),
+            remeasurement: result.remeasurement.as_ref().map(Into::into),
         }
     }
 }
@@ -309,6 +338,8 @@ impl TryFrom<v1::RunResult> for RunResult {
             best,
             spec,
             layout,
+            validation: to_validation(message.validation)?,
+            remeasurement: to_remeasurement(message.remeasurement)?,
         })
     }
 }

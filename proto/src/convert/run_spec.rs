@@ -15,6 +15,7 @@ use hebbian_shared::spec::strategy::{
     CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts, SearchStart, StrategySpec,
 };
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
+use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION, SpecError};
 
 use super::{
@@ -88,6 +89,7 @@ impl From<&RunSpec> for v1::RunSpec {
             })),
             evaluation: Some((&spec.evaluation).into()),
             stop: Some((&spec.stop).into()),
+            validation: spec.validation.as_ref().map(Into::into),
         }
     }
 }
@@ -118,6 +120,11 @@ impl TryFrom<v1::RunSpec> for RunSpec {
             }),
             evaluation: EvaluationSpec::try_from(message.evaluation.unwrap_or_default())
                 .map_err(|error| error.within("evaluation"))?,
+            validation: message
+                .validation
+                .map(ValidationSpec::try_from)
+                .transpose()
+                .map_err(|error| error.within("validation"))?,
             stop: StopSpec::try_from(required("stop", message.stop)?)
                 .map_err(|error| error.within("stop"))?,
         };
@@ -397,17 +404,21 @@ impl From<&TaskSpec> for v1::Tasks {
     }
 }
 
+/// Names of task families in a field `families`.
+fn to_families(names: &[String]) -> Result<Vec<TaskFamily>, ConvertError> {
+    check_length("families", names, LIST_MAX)?;
+    let family = |(place, name): (usize, &String)| {
+        name.parse::<TaskFamily>()
+            .map_err(|error| ConvertError::new(format!("families[{place}]"), error.to_string()))
+    };
+    names.iter().enumerate().map(family).collect()
+}
+
 impl TryFrom<v1::Tasks> for TaskSpec {
     type Error = ConvertError;
 
     fn try_from(message: v1::Tasks) -> Result<Self, ConvertError> {
-        check_length("families", &message.families, LIST_MAX)?;
-        let family = |(place, name): (usize, &String)| {
-            name.parse::<TaskFamily>()
-                .map_err(|error| ConvertError::new(format!("families[{place}]"), error.to_string()))
-        };
-        let families = message.families.iter().enumerate().map(family).collect::<Result<_, _>>()?;
-        let default = Self::of(families);
+        let default = Self::of(to_families(&message.families)?);
         let images = message.images.unwrap_or_default();
         let inputs: Vec<InputAugmentation> = to_enums("images.inputs", &images.inputs)?;
         check_length("data_sets", &message.data_sets, LIST_MAX)?;
@@ -455,6 +466,31 @@ impl TryFrom<v1::DataSet> for DataSetSpec {
             side: message.side.unwrap_or(Self::DEFAULT_SIDE),
             classes: message.classes.into_iter().enumerate().map(class).collect::<Result<_, _>>()?,
             digest: message.digest.map(|bytes| to_digest("digest", &bytes)).transpose()?,
+        })
+    }
+}
+
+impl From<&ValidationSpec> for v1::Validation {
+    fn from(spec: &ValidationSpec) -> Self {
+        Self {
+            families: spec.families.iter().map(|family| family.name().to_owned()).collect(),
+            every: Some(spec.every),
+            tasks_per_family: Some(spec.tasks_per_family),
+            unroll_factor: Some(spec.unroll_factor),
+        }
+    }
+}
+
+impl TryFrom<v1::Validation> for ValidationSpec {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Validation) -> Result<Self, ConvertError> {
+        let default = Self::of(to_families(&message.families)?);
+        Ok(Self {
+            every: message.every.unwrap_or(default.every),
+            tasks_per_family: message.tasks_per_family.unwrap_or(default.tasks_per_family),
+            unroll_factor: message.unroll_factor.unwrap_or(default.unroll_factor),
+            families: default.families,
         })
     }
 }

@@ -8,8 +8,9 @@ use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::progress::{
-    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Restart, RunEvent, RunProgress,
-    RunResult, RunState, SearchSummary, StopReason, WorkerStatus,
+    CoordinatorStatus, Estimate, FamilyValidation, GenerationSummary, Ineligibility, Measured, NoiseSummary,
+    Remeasurement, Restart, RunEvent, RunProgress, RunResult, RunState, SearchSummary, SegmentNorm,
+    StopReason, ValidationSummary, Warning, WorkerStatus,
 };
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::data_set::DataSetSpec;
@@ -26,6 +27,7 @@ use hebbian_shared::spec::strategy::{
     CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts, SearchStart, StrategySpec,
 };
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
+use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -243,8 +245,9 @@ fn spec() -> impl Strategy<Value = RunSpec> {
             rule.genome = if layers.is_some() { rule.genome } else { RuleSpec::default().genome };
             (rule, network)
         });
-    ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule_and_network, tasks(), evaluation(), stop, numerics)
-        .prop_map(|(name, seed, strategy, (rule, network), tasks, mut evaluation, stop, numerics)| {
+    let settings = (evaluation(), option::of(validation()), stop);
+    ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule_and_network, tasks(), settings, numerics).prop_map(
+        |(name, seed, strategy, (rule, network), tasks, (mut evaluation, validation, stop), numerics)| {
             if tasks.families.iter().any(|family| family.is_regression()) {
                 evaluation.objective = Objective::SquaredError;
             }
@@ -255,10 +258,24 @@ fn spec() -> impl Strategy<Value = RunSpec> {
                 strategy,
                 problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
                 evaluation,
+                validation,
                 stop,
                 numerics,
             }
-        })
+        },
+    )
+}
+
+fn validation() -> impl Strategy<Value = ValidationSpec> {
+    let families = subsequence(TaskFamily::ALL.to_vec(), 1..=TaskFamily::ALL.len());
+    (families, 1..=1_000_000u32, 1..=64u32, 2..=10u32).prop_map(
+        |(families, every, tasks_per_family, unroll_factor)| ValidationSpec {
+            families,
+            every,
+            tasks_per_family,
+            unroll_factor,
+        },
+    )
 }
 
 fn duration() -> impl Strategy<Value = Duration> {
@@ -313,7 +330,8 @@ fn batch() -> impl Strategy<Value = Batch> {
 
 fn report() -> impl Strategy<Value = Report> {
     let outcome = prop_oneof![
-        fitness().prop_map(|fitness| Outcome::Evaluated(Evaluation { fitness })),
+        (fitness(), option::of(fitness()))
+            .prop_map(|(fitness, extended)| Outcome::Evaluated(Evaluation { fitness, extended })),
         Just(Outcome::Diverged),
         ".{0,40}".prop_map(|reason| Outcome::WorkerError { reason }),
         ".{0,40}".prop_map(|reason| Outcome::Rejected { reason }),
@@ -392,13 +410,72 @@ fn generation() -> impl Strategy<Value = GenerationSummary> {
     )
 }
 
+fn estimate() -> impl Strategy<Value = Estimate> {
+    (-1e9..1e9, 0.0..1e9).prop_map(|(mean, standard_error)| Estimate { mean, standard_error })
+}
+
+fn validation_summary() -> impl Strategy<Value = ValidationSummary> {
+    let family = ("[a-z-]{1,9}", any::<bool>(), any::<[u32; 2]>(), estimate(), estimate()).prop_map(
+        |(family, trained, [tasks, diverged], accuracy, extended)| FamilyValidation {
+            family,
+            trained,
+            tasks,
+            diverged,
+            accuracy,
+            extended,
+        },
+    );
+    let norm = ("[a-z_]{1,9}", 0.0..1e9).prop_map(|(segment, norm)| SegmentNorm { segment, norm });
+    let warning = (".{0,9}", ".{0,9}", ".{0,9}").prop_map(|(failure, figure, remedy)| Warning {
+        failure,
+        figure,
+        remedy,
+    });
+    let lists = (vec(family, 0..3), vec(norm, 0..3), vec(warning, 0..3));
+    (any::<[u32; 3]>(), [estimate(), estimate(), estimate()], lists, duration()).prop_map(
+        |(
+            [generation, updates, extended_updates],
+            [accuracy, extended, drop],
+            (families, norms, warnings),
+            compute_time,
+        )| ValidationSummary {
+            generation: GenerationIndex(generation),
+            updates,
+            extended_updates,
+            families,
+            accuracy,
+            extended,
+            drop,
+            norms,
+            warnings,
+            compute_time,
+        },
+    )
+}
+
+fn remeasurement() -> impl Strategy<Value = Remeasurement> {
+    let measured =
+        || (estimate(), any::<u32>()).prop_map(|(fitness, diverged)| Measured { fitness, diverged });
+    (any::<[u32; 2]>(), measured(), option::of(measured()), duration()).prop_map(
+        |([updates, tasks], mean, best, compute_time)| Remeasurement {
+            updates,
+            tasks,
+            mean,
+            best,
+            compute_time,
+        },
+    )
+}
+
 fn progress() -> impl Strategy<Value = RunProgress> {
     let counts = any::<[u32; 5]>();
     let optional =
         (option::of(any::<u32>()), option::of(fitness()), option::of(generation()), option::of(digest()));
     let milliseconds = 0..=253_402_300_799_999u64;
     let rest = (milliseconds, vec(".{0,20}", 0..3), any::<u64>());
-    (run_id(), "[a-z]{1,9}", digest(), state(), counts, optional, rest).prop_map(
+    let ended = ("[a-z]{1,9}", ".{0,9}").prop_map(|(criterion, detail)| StopReason { criterion, detail });
+    let figures = (option::of(validation_summary()), option::of(ended), option::of(remeasurement()));
+    (run_id(), "[a-z]{1,9}", digest(), state(), counts, optional, figures, rest).prop_map(
         |(
             run,
             name,
@@ -406,6 +483,7 @@ fn progress() -> impl Strategy<Value = RunProgress> {
             state,
             [generation, settled, episodes, leased, eligible_workers],
             (generations_limit, best, last, fingerprint),
+            (validation, search_ended, remeasurement),
             (created_unix_ms, notes, sequence),
         )| RunProgress {
             run,
@@ -422,6 +500,9 @@ fn progress() -> impl Strategy<Value = RunProgress> {
             last,
             created_unix_ms,
             fingerprint,
+            validation,
+            search_ended,
+            remeasurement,
             notes,
             sequence,
         },
@@ -460,7 +541,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn specs_survive(spec in spec().prop_filter("too dear", |spec| spec.validate().is_ok())) {
+    fn specs_survive(
+        spec in spec().prop_filter("too dear", |spec| spec.validate().is_ok()),
+        validation in option::of(validation_summary()),
+        remeasurement in option::of(remeasurement()),
+    ) {
         check::<_, v1::RunSpec>(&spec);
         let run = RunId::new(7);
         check::<_, v1::AttachResponse>(&ToWorker::Spec { run, spec: Arc::new(spec.clone()) });
@@ -471,6 +556,8 @@ proptest! {
             mean: Genome(vec![0.25; spec.layout().dimension()]),
             best: Some((Genome(vec![-1.5; spec.layout().dimension()]), Fitness::new(0.5).unwrap())),
             layout: spec.layout(),
+            validation,
+            remeasurement,
             spec,
         };
         check::<_, v1::RunResult>(&result);
@@ -508,6 +595,12 @@ proptest! {
     fn progress_survives(progress in progress(), worker in worker(), note in ".{0,40}") {
         check::<_, v1::RunEvent>(&RunEvent::State(progress.state.clone()));
         check::<_, v1::RunEvent>(&RunEvent::Note(note.clone()));
+        if let Some(summary) = progress.validation.clone() {
+            check::<_, v1::RunEvent>(&RunEvent::Validation(summary));
+        }
+        if let Some(figures) = progress.remeasurement.clone() {
+            check::<_, v1::RunEvent>(&RunEvent::Remeasurement(figures));
+        }
         if let Some(last) = progress.last.clone() {
             check::<_, v1::RunEvent>(&RunEvent::Generation(last));
         }
@@ -744,10 +837,10 @@ fn reports_over_the_limits_are_refused() {
         };
         check_refused::<Report, _>(report, expected);
     };
-    let nan = Some(Outcome::Evaluated(Evaluated { fitness: f64::NAN }));
+    let nan = Some(Outcome::Evaluated(Evaluated { fitness: f64::NAN, extended: None }));
     refused("settlements[0].evaluated.fitness: a fitness must be finite", settlement(nan), 1);
     refused("settlements[0].outcome: must be set", settlement(None), 1);
-    let fit = Some(Outcome::Evaluated(Evaluated { fitness: 1.0 }));
+    let fit = Some(Outcome::Evaluated(Evaluated { fitness: 1.0, extended: None }));
     refused("settlements: must have at most", settlement(fit.clone()), BATCH_EPISODES_MAX + 1);
     let timeless = v1::Settlement { compute_time: None, ..settlement(fit) };
     refused("settlements[0].compute_time: must be set", timeless, 1);

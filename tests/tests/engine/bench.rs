@@ -155,7 +155,7 @@ fn answer(batch: &Batch, most: usize) -> FromWorker {
         Settlement {
             candidate: genome.candidate,
             task: assignment.task,
-            outcome: Outcome::Evaluated(Evaluation { fitness: fitness(&genome.genome) }),
+            outcome: Outcome::Evaluated(Evaluation::of(fitness(&genome.genome))),
             compute_time: Duration::from_micros(10),
         }
     });

@@ -6,11 +6,14 @@ use hebbian_coordinator::engine::effect::Transaction;
 use hebbian_coordinator::journal::Journal as _;
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::run::record::{Record, StoredRun, Write};
-use hebbian_shared::fitness::Fitness;
-use hebbian_shared::id::RunId;
+use hebbian_shared::episode::{EpisodePurpose, Evaluation};
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 
-/// Run, generation, candidate, task.
-pub(crate) type EpisodeId = (RunId, u32, u32, u32);
+/// What names an episode within its run; its block is the candidate's.
+pub(crate) type EpisodePlace = (GenerationIndex, EpisodePurpose, CandidateIndex, TaskIndex);
+
+/// What a run's episodes were worth; `None` where one diverged.
+type SettledEpisodes = BTreeMap<EpisodePlace, Option<Evaluation>>;
 
 #[derive(Default)]
 pub(crate) struct Disk {
@@ -20,7 +23,7 @@ pub(crate) struct Disk {
     /// How many of the written ones survive a power loss.
     synced: usize,
     /// Settlements among the written.
-    settled: BTreeMap<EpisodeId, Option<Fitness>>,
+    settled: BTreeMap<RunId, SettledEpisodes>,
     epoch: u64,
     pub(crate) full: bool,
 }
@@ -73,12 +76,17 @@ impl Disk {
         (self.epoch, journal.load().unwrap())
     }
 
-    pub(crate) fn has_settled(&self, episode: EpisodeId) -> bool {
-        self.settled.contains_key(&episode)
+    pub(crate) fn has_settled(&self, run: RunId, episode: EpisodePlace) -> bool {
+        self.settled.get(&run).is_some_and(|settled| settled.contains_key(&episode))
     }
 
-    pub(crate) fn settled(&self) -> &BTreeMap<EpisodeId, Option<Fitness>> {
-        &self.settled
+    pub(crate) fn settled(&self, run: RunId) -> &SettledEpisodes {
+        &self.settled[&run]
+    }
+
+    /// Settled episodes of all runs.
+    pub(crate) fn settled_count(&self) -> usize {
+        self.settled.values().map(BTreeMap::len).sum()
     }
 
     /// The highest sequence number of a run among what survives a power loss.
@@ -110,7 +118,7 @@ impl Disk {
                     assert_eq!(settled.generation.0, next, "only the open generation settles");
                     for episode in &settled.episodes {
                         assert!(
-                            seen.insert((next, episode.candidate, episode.task)),
+                            seen.insert((next, settled.purpose, episode.candidate, episode.task)),
                             "{episode:?} settled twice"
                         );
                     }
@@ -126,12 +134,14 @@ impl Disk {
     }
 }
 
-fn index(settled: &mut BTreeMap<EpisodeId, Option<Fitness>>, transaction: &Transaction) {
+fn index(settled: &mut BTreeMap<RunId, SettledEpisodes>, transaction: &Transaction) {
     for write in &transaction.writes {
         if let Write::Record { run, record: Record::Settled(record), .. } = write {
+            let settled = settled.entry(*run).or_default();
             for episode in &record.episodes {
-                let id = (*run, record.generation.0, episode.candidate.0, episode.task.0);
-                settled.insert(id, episode.fitness);
+                let place = (record.generation, record.purpose, episode.candidate, episode.task);
+                let extended = episode.extended;
+                settled.insert(place, episode.fitness.map(|fitness| Evaluation { fitness, extended }));
             }
         }
     }

@@ -27,10 +27,12 @@ pub(crate) enum Fault {
     RunPausedItself,
     LeaseExpired,
     SeveralRuns,
+    KilledWhileValidating,
+    KilledWhileRemeasuring,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::ReportLost,
         Self::ReportDuplicated,
         Self::ReportLate,
@@ -53,6 +55,8 @@ impl Fault {
         Self::RunPausedItself,
         Self::LeaseExpired,
         Self::SeveralRuns,
+        Self::KilledWhileValidating,
+        Self::KilledWhileRemeasuring,
     ];
 }
 

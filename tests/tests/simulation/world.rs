@@ -16,7 +16,7 @@ use hebbian_coordinator::run::Run;
 use hebbian_coordinator::scheduler;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Report, ToWorker};
-use hebbian_shared::episode::EPISODE_SEMANTICS;
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::progress::RunState;
 use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below, uniform};
@@ -322,9 +322,27 @@ impl World {
     }
 
     fn kill_coordinator(&mut self, power_loss: bool) {
-        let before = self.disk.settled().len();
+        let runs = self.engine.iter().flat_map(Engine::list).map(|progress| progress.run);
+        let measuring = |purpose| {
+            let measures = |run: RunId| {
+                self.engine.as_ref().and_then(|engine| engine.run(run)).is_some_and(|run| {
+                    !run.state().is_final() && !run.genomes(purpose).is_empty() && run.progress().settled > 0
+                })
+            };
+            runs.clone().any(measures)
+        };
+        let validating = measuring(EpisodePurpose::Validation);
+        let remeasuring = measuring(EpisodePurpose::Remeasure);
+        for (fault, happened) in
+            [(Fault::KilledWhileValidating, validating), (Fault::KilledWhileRemeasuring, remeasuring)]
+        {
+            if happened {
+                self.count(fault);
+            }
+        }
+        let before = self.disk.settled_count();
         self.disk.crash(power_loss);
-        if self.disk.settled().len() < before {
+        if self.disk.settled_count() < before {
             self.count(Fault::SettlementsRolledBack);
         }
         self.engine = None;
@@ -430,8 +448,8 @@ impl World {
                 continue;
             }
             for settlement in report.settlements.iter().filter(|s| s.outcome.settled().is_some()) {
-                let (candidate, task) = (settlement.candidate.0, settlement.task.0);
-                let known = self.disk.has_settled((report.run, report.generation.0, candidate, task));
+                let place = (report.generation, report.purpose, settlement.candidate, settlement.task);
+                let known = self.disk.has_settled(report.run, place);
                 let wanted =
                     !run.state().is_final() && report.generation <= run.generation() && !worker.rejects;
                 let wanted = wanted && !worker.premature.contains(&sequence);

@@ -1,7 +1,7 @@
-use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::seed::{Seed, fill_normal};
-use hebbian_shared::spec::evaluation::{CurveWord, LastWord, MeasurePoint, Objective, UnrollPhase};
+use hebbian_shared::seed::fill_normal;
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::evaluation::{CurveWord, LastWord, MeasurePoint, UnrollPhase};
 use hebbian_shared::spec::task::TaskSpec;
 
 use super::*;
@@ -194,4 +194,62 @@ fn digits_and_planes_run_side_by_side() {
         // A rule of zeros predicts nothing: every class is as likely.
         assert!((fitness.unwrap().get() - chance).abs() < 1e-6, "{fitness:?}");
     }
+}
+
+/// A validation episode of a run with this unroll and factor.
+fn validate(objective: Objective, updates: u32, unroll_factor: u32, genome: &Genome, task: u32) -> Outcome {
+    let spec = spec(|spec| {
+        spec.evaluation.objective = objective;
+        spec.evaluation.measure = Measure::Curve(CurveWord::Curve);
+        spec.evaluation.unroll = vec![UnrollPhase { generations: 1, updates }];
+        spec.validation.as_mut().unwrap().unroll_factor = unroll_factor;
+    });
+    let runner = EpisodeRunner::new(spec).unwrap();
+    let key = EpisodeKey { purpose: EpisodePurpose::Validation, ..key(25, task) };
+    run(&runner, &mut Workspace::new(), genome, key)
+}
+
+#[test]
+fn validation_measures_accuracy_after_the_training_unroll_and_long_after_it() {
+    let mut changed = false;
+    for task in 0..14 {
+        let evaluation =
+            |objective, updates, factor| match validate(objective, updates, factor, &genome(3), task) {
+                Outcome::Evaluated(evaluation) => evaluation,
+                other => panic!("{other:?}"),
+            };
+        // The same numbers of updates are reached by other unrolls, whatever the search's objective is.
+        let ten = evaluation(Objective::Logistic, 10, 5);
+        assert_eq!(Some(ten.fitness), evaluation(Objective::Accuracy, 5, 2).extended);
+        assert_eq!(ten.extended, Some(evaluation(Objective::Accuracy, 50, 2).fitness));
+        assert!((0.0..=1.0).contains(&ten.fitness.get()));
+        changed |= ten.extended != Some(ten.fitness);
+    }
+    assert!(changed, "forty updates make no difference to any task");
+}
+
+#[test]
+fn a_network_that_leaves_the_finite_numbers_later_was_worth_something_before() {
+    // Synapses that grow without bound.
+    let growing = |factor: f64| {
+        let mut genome = genome(3);
+        genome.0.iter_mut().for_each(|value| *value *= factor);
+        genome
+    };
+    let outcomes: Vec<Outcome> = [1.0, 3.0, 6.0, 10.0, 20.0]
+        .iter()
+        .flat_map(|&factor| {
+            (0..6).map(move |task| validate(Objective::Accuracy, 1, 100, &growing(factor), task))
+        })
+        .collect();
+    let later = |outcome: &Outcome| matches!(outcome, Outcome::Evaluated(evaluation) if evaluation.extended.is_none());
+    assert!(outcomes.iter().any(later), "{outcomes:?}");
+}
+
+#[test]
+fn a_spec_without_validation_has_no_validation_episodes() {
+    let runner = EpisodeRunner::new(spec(|spec| spec.validation = None)).unwrap();
+    let key = EpisodeKey { purpose: EpisodePurpose::Validation, ..key(25, 0) };
+    let outcome = run(&runner, &mut Workspace::new(), &genome(3), key);
+    assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
 }

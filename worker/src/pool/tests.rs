@@ -34,7 +34,7 @@ impl Episodes for FakeThread {
             thread::sleep(Duration::from_millis(1));
         }
         let fitness = Fitness::new(value + f64::from(key.task.0)).unwrap();
-        Some(Outcome::Evaluated(Evaluation { fitness }))
+        Some(Outcome::Evaluated(Evaluation::of(fitness)))
     }
 }
 
@@ -87,7 +87,7 @@ fn every_episode_arrives_once_with_its_own_outcome() {
             let (candidate, task) = (place / 50, place % 50);
             assert_eq!((settlement.candidate.as_usize(), settlement.task.as_usize()), (candidate, task));
             let fitness = Fitness::new(0.5 + (candidate + task) as f64).unwrap();
-            assert_eq!(settlement.outcome, Outcome::Evaluated(Evaluation { fitness }));
+            assert_eq!(settlement.outcome, Outcome::Evaluated(Evaluation::of(fitness)));
         }
         assert!(runner.threads.load(Ordering::Relaxed) <= threads);
     }

@@ -80,7 +80,7 @@ impl Episodes for FakeThread {
             thread::sleep(Duration::from_millis(1));
         }
         let fitness = Fitness::new(f64::from(key.task.0)).unwrap();
-        Some(Outcome::Evaluated(Evaluation { fitness }))
+        Some(Outcome::Evaluated(Evaluation::of(fitness)))
     }
 }
 
@@ -235,7 +235,7 @@ async fn check(stream: &mut FakeStream, generation: u32, tasks: u32) {
         for settlement in report.settlements {
             assert_eq!(settlement.candidate, CandidateIndex(5));
             let fitness = Fitness::new(f64::from(settlement.task.0)).unwrap();
-            assert_eq!(settlement.outcome, Outcome::Evaluated(Evaluation { fitness }));
+            assert_eq!(settlement.outcome, Outcome::Evaluated(Evaluation::of(fitness)));
             found.push(settlement.task.0);
         }
     }

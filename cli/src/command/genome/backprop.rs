@@ -117,6 +117,7 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         strategy: StrategySpec::CmaEs(CmaEsSpec::of(16)),
         problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
         evaluation: EvaluationSpec::default(),
+        validation: None,
         stop: StopSpec { generations: Some(1), ..StopSpec::default() },
         numerics: Numerics::default(),
     };
@@ -128,6 +129,8 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         mean: backpropagation::genome(arguments.learning_rate),
         best: None,
         layout: spec.layout(),
+        validation: None,
+        remeasurement: None,
         spec,
     }))
 }

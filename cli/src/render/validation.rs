@@ -1,0 +1,107 @@
+//! Validations, warnings, and the measurement of a result.
+
+use std::fmt::Write as _;
+
+use hebbian_shared::progress::{Estimate, Measured, Remeasurement, ValidationSummary, Warning};
+
+use super::{Paint, text};
+
+fn estimate(estimate: Estimate) -> String {
+    format!("{:.3} +- {:.3}", estimate.mean, estimate.standard_error)
+}
+
+/// A warning: the failure, its figure and what helps.
+pub(crate) fn warning(warning: &Warning, paint: Paint) -> String {
+    format!(
+        "{} {}: {}\n{}",
+        paint.warning("warning:"),
+        paint.bold(&warning.failure),
+        warning.figure,
+        paint.dim(&format!("         {}", warning.remedy))
+    )
+}
+
+/// What a validation found over all families, in one line.
+pub(crate) fn line(summary: &ValidationSummary) -> String {
+    format!(
+        "accuracy {} after {}, {} after {} (mean at generation {})",
+        estimate(summary.accuracy),
+        text::plural(u64::from(summary.updates), "update"),
+        estimate(summary.extended),
+        summary.extended_updates,
+        summary.generation
+    )
+}
+
+/// A validation by family, with the norms of the genome's parts.
+pub(crate) fn table(summary: &ValidationSummary, paint: Paint) -> String {
+    let header = [
+        "family",
+        "trained on",
+        "tasks",
+        &format!("after {}", summary.updates),
+        &format!("after {}", summary.extended_updates),
+        "diverged",
+    ];
+    let row = |family: &hebbian_shared::progress::FamilyValidation| {
+        vec![
+            family.family.clone(),
+            if family.trained { "yes" } else { "no" }.to_owned(),
+            family.tasks.to_string(),
+            estimate(family.accuracy),
+            estimate(family.extended),
+            family.diverged.to_string(),
+        ]
+    };
+    let mut table = text::table(&header, &[2, 3, 4, 5], summary.families.iter().map(row).collect());
+    let norm = |norm: &hebbian_shared::progress::SegmentNorm| {
+        format!("{} {}", norm.segment, text::significant(norm.norm))
+    };
+    let norms: Vec<String> = summary.norms.iter().map(norm).collect();
+    let _ = writeln!(table, "{} {}", paint.dim("norms:"), norms.join(", "));
+    table
+}
+
+/// What mean and best sample are worth on fresh tasks, in one line.
+pub(crate) fn figures(figures: &Remeasurement) -> String {
+    let measured = |measured: &Measured| {
+        let mut text = estimate(measured.fitness);
+        if measured.diverged > 0 {
+            let _ = write!(text, ", {} diverged", measured.diverged);
+        }
+        text
+    };
+    let best =
+        figures.best.as_ref().map_or_else(String::new, |best| format!("; best sample {}", measured(best)));
+    format!(
+        "mean {}{best} ({} of {})",
+        measured(&figures.mean),
+        text::plural(u64::from(figures.tasks), "fresh task"),
+        text::plural(u64::from(figures.updates), "update")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn figures_name_mean_and_best_sample() {
+        let measured =
+            |mean, diverged| Measured { fitness: Estimate { mean, standard_error: 0.01 }, diverged };
+        let mut of = Remeasurement {
+            updates: 100,
+            tasks: 96,
+            mean: measured(0.91, 0),
+            best: Some(measured(0.9, 2)),
+            compute_time: Duration::ZERO,
+        };
+        assert_eq!(
+            figures(&of),
+            "mean 0.910 +- 0.010; best sample 0.900 +- 0.010, 2 diverged (96 fresh tasks of 100 updates)"
+        );
+        of.best = None;
+        assert_eq!(figures(&of), "mean 0.910 +- 0.010 (96 fresh tasks of 100 updates)");
+    }
+}

@@ -1,0 +1,185 @@
+//! The generation that episodes are out for.
+//!
+//! Beside the strategy's candidates a generation may hold other portions, each with a purpose of its own: the validation of
+//! the mean that it opens with, and, when the search has ended, the measurement of mean and best sample on fresh tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_shared::episode::{EpisodePurpose, Evaluation};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
+use hebbian_shared::spec::RunSpec;
+
+use super::record::Settled;
+use crate::scheduler::Portion;
+use crate::strategy::Strategy;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Episode {
+    Open,
+    /// What it was worth, or `None` if it diverged.
+    Settled(Option<Evaluation>),
+}
+
+/// Candidates that are measured for one purpose.
+pub(super) struct Measurement {
+    purpose: EpisodePurpose,
+    genomes: Vec<Arc<Genome>>,
+    blocks: Vec<BlockIndex>,
+    tasks: u32,
+    /// Of an episode, in episodes of the search.
+    length: u32,
+    /// By candidate and task.
+    outcomes: Vec<Episode>,
+    settled: u32,
+    compute_time: Duration,
+}
+
+impl Measurement {
+    fn new(purpose: EpisodePurpose, candidates: Vec<(Arc<Genome>, BlockIndex)>, tasks: u32) -> Self {
+        let outcomes = vec![Episode::Open; candidates.len() * tasks as usize];
+        let (genomes, blocks) = candidates.into_iter().unzip();
+        let compute_time = Duration::ZERO;
+        Self { purpose, genomes, blocks, tasks, length: 1, outcomes, settled: 0, compute_time }
+    }
+
+    /// Genomes that meet the same tasks.
+    fn of(purpose: EpisodePurpose, genomes: Vec<Genome>, tasks: u32) -> Self {
+        let candidates = genomes.into_iter().map(|genome| (Arc::new(genome), BlockIndex(0)));
+        Self::new(purpose, candidates.collect(), tasks)
+    }
+
+    fn validation(spec: &RunSpec, mean: Genome) -> Option<Self> {
+        let validation = spec.validation.as_ref()?;
+        let measurement = Self::of(EpisodePurpose::Validation, vec![mean], validation.tasks());
+        Some(Self { length: validation.unroll_factor, ..measurement })
+    }
+
+    fn portion(&self) -> Portion<'_> {
+        let &Self { purpose, ref blocks, tasks, length, .. } = self;
+        Portion { purpose, blocks, tasks, length }
+    }
+
+    fn place(&self, candidate: CandidateIndex, task: TaskIndex) -> Option<usize> {
+        (candidate.as_usize() < self.genomes.len() && task.0 < self.tasks)
+            .then(|| candidate.as_usize() * self.tasks as usize + task.as_usize())
+    }
+
+    /// The candidates.
+    pub(super) fn genomes(&self) -> &[Arc<Genome>] {
+        &self.genomes
+    }
+
+    /// Episodes.
+    pub(super) fn episodes(&self) -> u32 {
+        self.outcomes.len() as u32
+    }
+
+    /// Time that threads computed on them, summed.
+    pub(super) fn compute_time(&self) -> Duration {
+        self.compute_time
+    }
+
+    /// What each candidate's episodes are worth, in task order; `None` where one diverged.
+    ///
+    /// # Panics
+    /// If an episode is open.
+    pub(super) fn evaluations(&self) -> impl Iterator<Item = impl Iterator<Item = Option<Evaluation>>> {
+        self.outcomes.chunks(self.tasks as usize).map(|outcomes| {
+            outcomes.iter().map(|outcome| match outcome {
+                Episode::Settled(evaluation) => *evaluation,
+                Episode::Open => unreachable!("only what is complete is read"),
+            })
+        })
+    }
+}
+
+/// See the module.
+pub(super) struct OpenGeneration {
+    measurements: Vec<Measurement>,
+}
+
+impl OpenGeneration {
+    /// What the strategy asks for, and the validation of its mean if it is due.
+    pub(super) fn ask(spec: &RunSpec, strategy: &dyn Strategy, generation: GenerationIndex) -> Self {
+        let due = spec.validation.as_ref().is_some_and(|validation| validation.is_due(generation.0));
+        let mut measurements = Vec::with_capacity(2);
+        if due {
+            // First, because its episodes are the longest.
+            measurements.extend(Measurement::validation(spec, strategy.mean()));
+        }
+        let candidates = strategy.ask().into_iter().map(|c| (Arc::new(c.genome), c.block)).collect();
+        measurements.push(Measurement::new(EpisodePurpose::Search, candidates, spec.tasks_per_generation()));
+        Self { measurements }
+    }
+
+    /// What is measured when the search has ended: the mean once more as in validation, and mean and best sample on tasks
+    /// that neither was selected on.
+    pub(super) fn last(spec: &RunSpec, mean: &Genome, best: Option<&Genome>) -> Self {
+        let mut genomes = vec![mean.clone()];
+        genomes.extend(best.filter(|best| *best != mean).cloned());
+        let remeasurement = Measurement::of(EpisodePurpose::Remeasure, genomes, spec.remeasured_tasks());
+        let validation = Measurement::validation(spec, mean.clone());
+        Self { measurements: validation.into_iter().chain([remeasurement]).collect() }
+    }
+
+    /// What is measured for a purpose.
+    pub(super) fn measurement(&self, purpose: EpisodePurpose) -> Option<&Measurement> {
+        self.measurements.iter().find(|measurement| measurement.purpose == purpose)
+    }
+
+    /// What the scheduler is to know.
+    pub(super) fn portions(&self) -> Vec<Portion<'_>> {
+        self.measurements.iter().map(Measurement::portion).collect()
+    }
+
+    /// Takes outcomes; what has settled before stays as it is.
+    pub(super) fn settle(&mut self, settled: &Settled) {
+        let found = self.measurements.iter_mut().find(|measurement| measurement.purpose == settled.purpose);
+        let Some(measurement) = found else { return };
+        for episode in &settled.episodes {
+            let Some(place) = measurement.place(episode.candidate, episode.task) else { continue };
+            let outcome = &mut measurement.outcomes[place];
+            if *outcome == Episode::Open {
+                let extended = episode.extended;
+                *outcome = Episode::Settled(episode.fitness.map(|fitness| Evaluation { fitness, extended }));
+                measurement.settled += 1;
+            }
+        }
+        measurement.compute_time = measurement.compute_time.saturating_add(settled.compute_time);
+    }
+
+    /// Whether an episode has an outcome.
+    pub(super) fn has_settled(
+        &self,
+        purpose: EpisodePurpose,
+        candidate: CandidateIndex,
+        task: TaskIndex,
+    ) -> bool {
+        let measurement = self.measurement(purpose);
+        measurement
+            .is_some_and(|m| m.place(candidate, task).is_some_and(|place| m.outcomes[place] != Episode::Open))
+    }
+
+    /// Episodes.
+    pub(super) fn episodes(&self) -> u32 {
+        self.measurements.iter().map(Measurement::episodes).sum()
+    }
+
+    /// Episodes that have an outcome.
+    pub(super) fn settled(&self) -> u32 {
+        self.measurements.iter().map(|measurement| measurement.settled).sum()
+    }
+
+    /// Whether every episode has an outcome.
+    pub(super) fn is_complete(&self) -> bool {
+        self.settled() == self.episodes()
+    }
+}
+
+/// The fitness of evaluations, `None` where one diverged.
+pub(super) fn fitness(evaluation: Option<Evaluation>) -> Option<Fitness> {
+    evaluation.map(|evaluation| evaluation.fitness)
+}

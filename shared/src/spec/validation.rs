@@ -1,0 +1,89 @@
+//! How the mean of the search is watched while a run goes on.
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
+use super::{RuleLearning, SpecError, check_range};
+
+/// Validation: every so many generations the mean of the search distribution is measured on fresh tasks of its own, after
+/// the training unroll and after a much longer one. What it finds is told to people and never to the search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationSpec {
+    /// Families, taken in turn as those of training: also such as are not trained on, for example another data set.
+    pub families: Vec<TaskFamily>,
+    /// Generations from one validation to the next. The mean that a run ends with is validated in any case.
+    #[serde(default = "default_every")]
+    pub every: u32,
+    /// Tasks of each family in one validation.
+    #[serde(default = "default_tasks_per_family")]
+    pub tasks_per_family: u32,
+    /// The longer unroll as a multiple of the training unroll of the same generation.
+    #[serde(default = "default_unroll_factor")]
+    pub unroll_factor: u32,
+}
+
+fn default_every() -> u32 {
+    25
+}
+
+fn default_tasks_per_family() -> u32 {
+    8
+}
+
+fn default_unroll_factor() -> u32 {
+    5
+}
+
+impl ValidationSpec {
+    /// Validation on the given families with default settings.
+    pub fn of(families: Vec<TaskFamily>) -> Self {
+        Self {
+            families,
+            every: default_every(),
+            tasks_per_family: default_tasks_per_family(),
+            unroll_factor: default_unroll_factor(),
+        }
+    }
+
+    /// Tasks of one validation.
+    pub fn tasks(&self) -> u32 {
+        self.families.len() as u32 * self.tasks_per_family
+    }
+
+    /// The family of the task at a position.
+    pub fn family(&self, task: u32) -> TaskFamily {
+        self.families[task as usize % self.families.len()]
+    }
+
+    /// Whether the mean with which a generation opens is validated. The first generation's is where every run begins.
+    pub fn is_due(&self, generation: u32) -> bool {
+        generation > 0 && generation.is_multiple_of(self.every)
+    }
+
+    /// The problem as if validation's tasks were those of training: their families and numbers, training's sizes.
+    pub fn problem(&self, training: &RuleLearning) -> RuleLearning {
+        let tasks = TaskSpec {
+            families: self.families.clone(),
+            per_generation: self.tasks(),
+            ..training.tasks.clone()
+        };
+        RuleLearning { tasks, ..training.clone() }
+    }
+
+    /// Refuses what is out of range, naming the field.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if self.families.is_empty() {
+            return Err(SpecError::field("validation.families", "must name at least one family"));
+        }
+        for (place, family) in self.families.iter().enumerate() {
+            if self.families[..place].contains(family) {
+                return Err(SpecError::field("validation.families", format!("names `{family}` twice")));
+            }
+        }
+        check_range("validation.every", self.every, 1, 1_000_000)?;
+        let most = TASKS_PER_GENERATION_MAX / self.families.len() as u32;
+        check_range("validation.tasks_per_family", self.tasks_per_family, 1, most)?;
+        check_range("validation.unroll_factor", self.unroll_factor, 2, 100)
+    }
+}
