@@ -77,7 +77,8 @@ impl Cost {
         let compute_s = phases
             .iter()
             .map(|phase| phase.generations.map(|n| f64::from(n) * episodes as f64 * phase.episode_s))
-            .sum::<Option<f64>>();
+            .sum::<Option<f64>>()
+            .map(|seconds| seconds + beside_the_search(spec, &phases));
         let by_work = compute_s.map(|seconds| seconds / f64::from(threads));
         let by_time = spec.stop.time_limit_s.map(|limit| limit as f64);
         Ok(Self {
@@ -90,6 +91,24 @@ impl Cost {
             elapsed_s: [by_work, by_time].into_iter().flatten().reduce(f64::min),
         })
     }
+}
+
+/// Seconds of one thread for validations and for the measurement of the result, where the spec limits generations.
+fn beside_the_search(spec: &RunSpec, phases: &[PhaseCost]) -> f64 {
+    let (mut seconds, mut begin) = (0.0, 0);
+    for phase in phases {
+        let end = begin + phase.generations.unwrap_or(0);
+        if let Some(validation) = &spec.validation {
+            let validations = (begin..end).filter(|&generation| validation.is_due(generation)).count();
+            let episodes = f64::from(validation.tasks()) * f64::from(validation.unroll_factor);
+            seconds += validations as f64 * episodes * phase.episode_s;
+        }
+        begin = end;
+    }
+    let validated =
+        spec.validation.as_ref().map_or(0.0, |v| f64::from(v.tasks()) * f64::from(v.unroll_factor));
+    let last = 2.0 * f64::from(spec.remeasured_tasks()) + validated;
+    seconds + phases.last().map_or(0.0, |phase| last * phase.episode_s)
 }
 
 /// A genome near the start of the search: zero is too regular to be typical, a large one may diverge at once.
