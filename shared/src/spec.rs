@@ -287,7 +287,8 @@ impl RunSpec {
         }
         self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
-        let regression = problem.tasks.families.iter().find(|family| family.is_regression());
+        let validated = self.validation.iter().flat_map(|validation| &validation.families);
+        let regression = problem.tasks.families.iter().chain(validated).find(|family| family.is_regression());
         if let Some(family) = regression
             && self.evaluation.objective != Objective::SquaredError
         {

@@ -166,6 +166,53 @@ fn large_images_count_among_synapses_and_multiplications() {
 }
 
 #[test]
+fn wrong_fields_of_validation_are_named() {
+    check("every = 25", "every = 0", "validation.every: must be from 1");
+    check("every = 25", "evry = 25", "evry");
+    check("\"and\", \"qand\"", "\"and\", \"and\"", "validation.families: names `and` twice");
+    check(
+        "tasks_per_family = 8",
+        "tasks_per_family = 293",
+        "validation.tasks_per_family: must be from 1 to 292",
+    );
+    check("unroll_factor = 5", "unroll_factor = 1", "validation.unroll_factor: must be from 2 to 100");
+    let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    spec.evaluation.unroll[2].updates = 2000;
+    spec.validation.as_mut().unwrap().unroll_factor = 51;
+    let error = spec.validate().unwrap_err().to_string();
+    assert!(
+        error.starts_with("validation.unroll_factor: times the longest unroll (2000 updates)"),
+        "{error}"
+    );
+    spec.validation.as_mut().unwrap().families.clear();
+    assert_eq!(
+        spec.validate().unwrap_err().to_string(),
+        "validation.families: must name at least one family"
+    );
+}
+
+#[test]
+fn a_spec_without_validation_is_written_as_before_there_was_any() {
+    let (before, rest) = QUICKSTART.split_once("[validation]").unwrap();
+    let (_, stop) = rest.split_once("[stop]").unwrap();
+    let spec = RunSpec::from_toml(&format!("{before}[stop]{stop}")).unwrap();
+    assert_eq!(spec.validation, None);
+    assert!(!spec.to_toml().contains("validation"), "{}", spec.to_toml());
+    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap().digest(), spec.digest());
+}
+
+#[test]
+fn validation_is_due_every_so_many_generations_but_not_at_the_start() {
+    let validation = RunSpec::from_toml(QUICKSTART).unwrap().validation.unwrap();
+    let due: Vec<u32> = (0..80).filter(|&generation| validation.is_due(generation)).collect();
+    assert_eq!(due, [25, 50, 75]);
+    assert_eq!(
+        (validation.tasks(), validation.family(13), validation.family(14)),
+        (112, task::TaskFamily::Quadric, task::TaskFamily::Xor)
+    );
+}
+
+#[test]
 fn the_unroll_schedule_is_a_function_of_the_generation() {
     let spec = RunSpec::from_toml(QUICKSTART).unwrap();
     let updates = [0, 238, 239, 261, 262, 264, 10_000].map(|generation| spec.evaluation.updates(generation));
@@ -182,6 +229,11 @@ fn what_costs_without_bound_is_refused() {
     spec.evaluation.unroll[2].updates = 10_000;
     let error = spec.validate().unwrap_err().to_string();
     assert!(error.starts_with("evaluation.unroll: the longest episode"), "{error}");
+    spec.evaluation.unroll[2].updates = 100;
+    assert_eq!(spec.validate(), Ok(()));
+    spec.validation.as_mut().unwrap().unroll_factor = 100;
+    let error = spec.validate().unwrap_err().to_string();
+    assert!(error.starts_with("validation.unroll_factor: the longest episode"), "{error}");
 }
 
 fn cma_es(text: &str) -> strategy::CmaEsSpec {
