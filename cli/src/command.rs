@@ -10,6 +10,7 @@ mod delete;
 mod evaluate;
 mod genome;
 mod health;
+mod journal;
 mod list;
 mod result;
 mod run;
@@ -101,6 +102,7 @@ enum Command {
     Result(result::Arguments),
     Workers(workers::Arguments),
     Health(health::Arguments),
+    Journal(journal::Arguments),
     Certs(certs::Arguments),
     Data(data::Arguments),
 }
@@ -191,6 +193,7 @@ impl Program {
             Command::Result(arguments) => result::execute(arguments, &log),
             Command::Workers(arguments) => workers::execute(&arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
+            Command::Journal(arguments) => journal::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
             Command::Data(arguments) => data::execute(arguments, &log),
         }

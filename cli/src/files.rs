@@ -50,13 +50,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::bad_input(format_args!("{}: is a directory; name a file", path.display())));
     }
-    if !parent(path).is_dir() {
-        return Err(Failure::bad_input(format_args!(
-            "{}: cannot be written: there is no directory {}",
-            path.display(),
-            parent(path).display()
-        )));
-    }
+    check_parent(path)?;
     let temporary = temporary_beside(path);
     let written = write_and_sync(&temporary, bytes, mode).and_then(|()| {
         fs::rename(&temporary, path)?;
@@ -70,10 +64,48 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     })
 }
 
+/// Makes a file that is not there yet: `make` writes it under a temporary name beside it. Whatever happens, the name
+/// stands for all of it or for nothing.
+pub(crate) fn create_atomically(
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if path.exists() {
+        return Err(Failure::bad_input(format_args!(
+            "{}: exists already; name another file",
+            path.display()
+        )));
+    }
+    check_parent(path)?;
+    let temporary = temporary_beside(path);
+    let made = make(&temporary).and_then(|()| {
+        // A link, unlike a rename, does not replace what somebody else has made in the meantime.
+        File::open(&temporary)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::hard_link(&temporary, path))
+            .and_then(|()| File::open(parent(path))?.sync_all())
+            .map_err(|error| Failure::writing(path, "cannot be written", &error))
+    });
+    // There may be nothing to remove.
+    let _ = fs::remove_file(&temporary);
+    made
+}
+
 fn write_and_sync(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+fn check_parent(path: &Path) -> Result<(), Failure> {
+    if parent(path).is_dir() {
+        return Ok(());
+    }
+    Err(Failure::bad_input(format_args!(
+        "{}: cannot be written: there is no directory {}",
+        path.display(),
+        parent(path).display()
+    )))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -4,6 +4,7 @@ pub(crate) mod comparison;
 pub(crate) mod cost;
 pub(crate) mod data;
 pub(crate) mod genome;
+pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod progress;
 pub(crate) mod report;

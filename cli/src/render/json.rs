@@ -125,7 +125,7 @@ pub(crate) fn coordinator(status: &CoordinatorStatus) -> Value {
 }
 
 /// Adds the keys of `more` to an object.
-fn merge(value: &mut Value, more: Value) {
+pub(crate) fn merge(value: &mut Value, more: Value) {
     if let (Value::Object(value), Value::Object(more)) = (value, more) {
         value.extend(more);
     }

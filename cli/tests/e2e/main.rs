@@ -4,6 +4,7 @@ mod cluster;
 mod data;
 mod genome;
 mod inputs;
+mod journal;
 mod local;
 mod support;
 mod tls;

@@ -4,7 +4,9 @@
 //! survives a power loss, and so do all before it). A lock on `FILE.lock` keeps a second live coordinator out, and
 //! the epoch in `meta` keeps out one that believes to be alive.
 
+mod reader;
 mod schema;
+mod tables;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,10 +16,13 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
-use super::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};
+use super::codec::{encode_record, encode_snapshot};
 use super::{Journal, JournalError, StoredEvent};
 use crate::engine::effect::Transaction;
-use crate::run::record::{Created, Record, StoredRun, Write};
+use crate::run::record::{Record, StoredRun, Write};
+use tables::Tables;
+
+pub use reader::{JournalReader, RunReport};
 
 /// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -71,41 +76,8 @@ impl SqliteJournal {
             .map_err(explain)
     }
 
-    fn corrupt(&self, problem: impl std::fmt::Display) -> JournalError {
-        JournalError::Corrupt { store: self.store.clone(), problem: problem.to_string() }
-    }
-
-    fn load_run(&self, run: RunId, created: Created, sequence: u64) -> Result<StoredRun, JournalError> {
-        let name = run.to_string();
-        let explain = |error| explain(&self.store, &error);
-        let blobs = |sql: &str| -> Result<Vec<Vec<u8>>, JournalError> {
-            let mut statement = self.connection.prepare(sql).map_err(explain)?;
-            let rows = statement.query_map([&name], |row| row.get(0)).map_err(explain)?;
-            rows.collect::<Result<_, _>>().map_err(explain)
-        };
-        let last = blobs("SELECT record FROM generations WHERE run = ?1 ORDER BY generation DESC LIMIT 1")?;
-        let last = last.first().map(|bytes| self.summary(bytes)).transpose()?;
-        let snapshots = blobs("SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC LIMIT 2")?;
-        let snapshots = snapshots.iter().rev().map(|bytes| decode_snapshot(bytes));
-        let records =
-            blobs("SELECT record FROM records WHERE run = ?1 AND kind <> 'created' ORDER BY sequence")?;
-        let records = records.iter().map(|bytes| decode_record(bytes));
-        let in_run = |error| self.corrupt(format!("run {run}: {error}"));
-        Ok(StoredRun {
-            run,
-            created,
-            last,
-            snapshots: snapshots.collect::<Result<_, _>>().map_err(in_run)?,
-            records: records.collect::<Result<_, _>>().map_err(in_run)?,
-            sequence,
-        })
-    }
-
-    fn summary(&self, bytes: &[u8]) -> Result<GenerationSummary, JournalError> {
-        match decode_record(bytes).map_err(|error| self.corrupt(error))? {
-            Record::GenerationClosed(summary) => Ok(*summary),
-            _ => Err(self.corrupt("a generation's row holds another kind of record")),
-        }
+    fn tables(&self) -> Tables<'_> {
+        Tables { store: &self.store, connection: &self.connection }
     }
 }
 
@@ -273,28 +245,7 @@ impl Journal for SqliteJournal {
     }
 
     fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
-        let explain = |error| explain(&self.store, &error);
-        let sql = "SELECT runs.run, records.record, \
-                   max((SELECT max(sequence) FROM records AS r WHERE r.run = runs.run), \
-                   coalesce((SELECT max(sequence) FROM generations AS g WHERE g.run = runs.run), 0)) \
-                   FROM runs JOIN records ON records.run = runs.run AND records.kind = 'created' \
-                   ORDER BY runs.number";
-        let mut statement = self.connection.prepare(sql).map_err(explain)?;
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
-        };
-        let rows = statement.query_map([], row).map_err(explain)?;
-        let mut runs = Vec::new();
-        for row in rows {
-            let (name, bytes, sequence) = row.map_err(explain)?;
-            let run: RunId = name.parse().map_err(|error| self.corrupt(error))?;
-            let in_run = |error| self.corrupt(format!("run {run}: {error}"));
-            let Record::Created(created) = decode_record(&bytes).map_err(in_run)? else {
-                return Err(self.corrupt(format!("run {run} does not begin with its creation")));
-            };
-            runs.push(self.load_run(run, created, sequence as u64)?);
-        }
-        Ok(runs)
+        self.tables().runs()
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
@@ -323,13 +274,7 @@ impl Journal for SqliteJournal {
         from: GenerationIndex,
         limit: u32,
     ) -> Result<Vec<GenerationSummary>, JournalError> {
-        let explain = |error| explain(&self.store, &error);
-        let sql =
-            "SELECT record FROM generations WHERE run = ?1 AND generation >= ?2 ORDER BY generation LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let rows = statement.query_map(params![run.to_string(), from.0, limit], |row| row.get(0));
-        let rows: Vec<Vec<u8>> = rows.map_err(explain)?.collect::<Result<_, _>>().map_err(explain)?;
-        rows.iter().map(|bytes| self.summary(bytes)).collect()
+        self.tables().generations(run, from, limit)
     }
 
     fn events(
@@ -339,28 +284,6 @@ impl Journal for SqliteJournal {
         up_to: u64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, JournalError> {
-        let explain = |error| explain(&self.store, &error);
-        let sql = "SELECT sequence, record FROM records \
-                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 AND kind <> 'settled' \
-                   UNION ALL SELECT sequence, record FROM generations \
-                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
-                   ORDER BY sequence LIMIT ?4";
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let range = params![
-            run.to_string(),
-            i64::try_from(after).unwrap_or(i64::MAX),
-            i64::try_from(up_to).unwrap_or(i64::MAX),
-            limit
-        ];
-        let rows = statement
-            .query_map(range, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
-            .map_err(explain)?;
-        let mut events = Vec::new();
-        for row in rows {
-            let (sequence, bytes) = row.map_err(explain)?;
-            let record = decode_record(&bytes).map_err(|error| self.corrupt(error))?;
-            events.extend(record.event().map(|event| (sequence as u64, event)));
-        }
-        Ok(events)
+        self.tables().events(run, after, up_to, limit)
     }
 }

@@ -62,24 +62,42 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
-/// Makes the tables in an empty file; refuses a file of another program or of a newer version, before writing to it.
-pub(super) fn prepare(connection: &Connection, store: &str) -> Result<(), JournalError> {
+/// Refuses a file of another program or of a newer version. Says whether there are tables.
+fn has_tables(connection: &Connection, store: &str) -> Result<bool, JournalError> {
     let fail = |error: rusqlite::Error| explain(store, &error);
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).map_err(fail)?;
     let application = pragma(connection, "application_id").map_err(fail)?;
     let found = pragma(connection, "user_version").map_err(fail)?;
-    let corrupt =
-        |problem: &str| JournalError::Corrupt { store: store.to_owned(), problem: problem.to_owned() };
     if tables > 0 && application != APPLICATION {
-        return Err(corrupt("is an SQLite database, but not a hebbian journal"));
+        return Err(corrupt(store, "is an SQLite database, but not a hebbian journal"));
     }
     if found > FORMAT {
         return Err(JournalError::Newer { store: store.to_owned(), found, known: FORMAT });
     }
+    Ok(tables > 0)
+}
+
+fn corrupt(store: &str, problem: &str) -> JournalError {
+    JournalError::Corrupt { store: store.to_owned(), problem: problem.to_owned() }
+}
+
+/// Refuses what is no journal that this program can read.
+pub(super) fn recognise(connection: &Connection, store: &str) -> Result<(), JournalError> {
+    if has_tables(connection, store)? {
+        Ok(())
+    } else {
+        Err(corrupt(store, "is empty, not a hebbian journal"))
+    }
+}
+
+/// Makes the tables in an empty file; refuses a file of another program or of a newer version, before writing to it.
+pub(super) fn prepare(connection: &Connection, store: &str) -> Result<(), JournalError> {
+    let fail = |error: rusqlite::Error| explain(store, &error);
+    let is_new = !has_tables(connection, store)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
-    if tables == 0 {
+    if is_new {
         let create = format!(
             "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
         );
@@ -90,7 +108,7 @@ pub(super) fn prepare(connection: &Connection, store: &str) -> Result<(), Journa
         Ok(())
     } else {
         let health = health.replace('\n', " ");
-        Err(corrupt(&format!("the journal is damaged ({health}); restore it from a copy")))
+        Err(corrupt(store, &format!("the journal is damaged ({health}); restore it from a copy")))
     }
 }
 

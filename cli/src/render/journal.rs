@@ -1,0 +1,131 @@
+//! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
+
+use hebbian_coordinator::journal::sqlite::RunReport;
+use hebbian_coordinator::run::record::{Record, SettledEpisode};
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::GenerationSummary;
+use serde_json::{Value, json};
+
+use super::Paint;
+use super::json::pretty;
+use super::text::plural;
+
+/// The columns of a closed generation, as CSV.
+pub(crate) const GENERATION_COLUMNS: &[&str] = &[
+    "run",
+    "generation",
+    "updates",
+    "best",
+    "median",
+    "diverged",
+    "evaluations",
+    "episodes",
+    "compute_s",
+    "elapsed_s",
+    "step_size",
+    "axis_ratio",
+    "deviation_min",
+    "deviation_max",
+    "mean_norm",
+    "digest",
+];
+
+/// The columns of an episode, as CSV.
+pub(crate) const EPISODE_COLUMNS: &[&str] = &["run", "generation", "candidate", "task", "fitness"];
+
+/// A closed generation as a row; generations are counted from 1, as everywhere for people.
+pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
+    let mut row = json!({ "run": run });
+    super::json::merge(&mut row, super::json::generation(summary));
+    row
+}
+
+/// An episode as a row; no fitness: it diverged.
+pub(crate) fn episode(run: RunId, generation: GenerationIndex, episode: SettledEpisode) -> Value {
+    json!({
+        "run": run,
+        "generation": generation.0 + 1,
+        "candidate": episode.candidate,
+        "task": episode.task,
+        "fitness": episode.fitness,
+    })
+}
+
+/// Rows as CSV with a heading; absent values are empty.
+pub(crate) fn csv(columns: &[&str], rows: &[Value]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let cell = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let lines = rows.iter().map(|row| columns.iter().map(|column| cell(&row[*column])).collect());
+    let heading: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+    for line in std::iter::once(heading).chain(lines) {
+        writer.write_record(line).expect("memory can be written, and all lines have the same columns");
+    }
+    let bytes = writer.into_inner().expect("memory can be written");
+    String::from_utf8(bytes).expect("it was written from text")
+}
+
+/// One line per run and one per problem.
+pub(crate) fn verified(reports: &[RunReport], paint: Paint) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let verdict =
+            if report.problems.is_empty() { paint.good("sound") } else { paint.bad("cannot be taken up") };
+        text += &format!(
+            "{}  {}  {}  {}\n",
+            report.stored.run,
+            report.stored.created.spec.name,
+            plural(u64::from(report.generations), "generation"),
+            verdict
+        );
+        for problem in &report.problems {
+            text += &format!("  {} {problem}\n", paint.bad("problem:"));
+        }
+        for note in &report.notes {
+            text += &format!("  {} {note}\n", paint.warning("note:"));
+        }
+    }
+    if reports.is_empty() {
+        text += "sound; it holds no runs\n";
+    }
+    text
+}
+
+/// As [`verified`], for programs.
+pub(crate) fn verified_json(reports: &[RunReport]) -> String {
+    let of = |report: &RunReport| {
+        let settled = report.stored.records.iter().filter(|record| matches!(record, Record::Settled(_)));
+        json!({
+            "run": report.stored.run,
+            "spec": report.stored.created.spec.name,
+            "generations": report.generations,
+            "records_of_settlements": settled.count(),
+            "sequence": report.stored.sequence,
+            "sound": report.problems.is_empty(),
+            "problems": report.problems,
+            "notes": report.notes,
+        })
+    };
+    pretty(&reports.iter().map(of).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_csv_with_a_heading_and_empty_cells() {
+        let rows = [
+            json!({ "run": "a,b", "generation": 1, "fitness": null }),
+            json!({ "run": "c", "fitness": 0.5 }),
+        ];
+        assert_eq!(
+            csv(&["run", "generation", "fitness"], &rows),
+            "run,generation,fitness\n\"a,b\",1,\nc,,0.5\n"
+        );
+        assert_eq!(csv(EPISODE_COLUMNS, &[]), "run,generation,candidate,task,fitness\n");
+    }
+}

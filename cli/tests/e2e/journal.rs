@@ -1,0 +1,107 @@
+//! `hebbian journal`: beside a coordinator that uses it, and on what is damaged.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use crate::support::{Coordinator, Place, errors, until};
+
+#[test]
+fn a_journal_is_checked_exported_and_copied_while_it_is_in_use() {
+    let place = Place::new();
+    let coordinator = Coordinator::start(&place);
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
+    until("some generations are closed", || coordinator.generation(&run) >= 5);
+
+    let text = place.ok(&["journal", "verify", "cluster.sqlite"]);
+    assert!(text.contains(&run) && text.contains("sound"), "{text}");
+    place.ok(&["journal", "backup", "cluster.sqlite", "--out", "copy.sqlite"]);
+    coordinator.until_state(&run, "finished");
+    assert_eq!(coordinator.stop(), Some(0));
+
+    // The copy is of the moment at which it was made, and as good as the original.
+    let copied = &place.json(&["journal", "verify", "copy.sqlite", "--json"])[0];
+    let generations = copied["generations"].as_u64().unwrap();
+    // `status` shows the coordinator's memory, which is ahead of the disk.
+    assert!((1..=60).contains(&generations) && copied["sound"] == true, "{copied}");
+    let refused = place.output(&["journal", "backup", "cluster.sqlite", "--out", "copy.sqlite"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(errors(&refused).contains("copy.sqlite: exists already"), "{}", errors(&refused));
+
+    let csv = place.ok(&["journal", "export", "cluster.sqlite", "--run", "tiny"]);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 61, "a heading and a line per generation");
+    assert!(lines[0].starts_with("run,generation,updates,best,median,"), "{}", lines[0]);
+    assert!(lines[60].starts_with(&format!("{run},60,400,0.")), "{}", lines[60]);
+    let arguments = ["journal", "export", "cluster.sqlite", "--what", "episodes", "--format", "json-lines"];
+    let episodes = place.ok(&arguments);
+    // 8 candidates on 4 tasks, of the last closed generation.
+    let last: Vec<serde_json::Value> =
+        episodes.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(last.iter().filter(|episode| episode["generation"] == 60).count(), 32, "{episodes}");
+    let missing = place.output(&["journal", "export", "cluster.sqlite", "--run", "other"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(errors(&missing).contains("--run: cluster.sqlite has no run `other`"), "{}", errors(&missing));
+}
+
+#[test]
+fn a_copy_goes_on_to_the_same_genome() {
+    let place = Place::new();
+    place.ok(&["run", "tiny.toml", "--out", "whole"]);
+    let mut process = place.start(&["run", "tiny.toml", "--workers", "1", "--out", "parts"], "parts.log");
+    until("the run has begun", || {
+        fs::read_to_string(place.path("parts.log"))
+            .is_ok_and(|log| log.lines().any(|line| line.starts_with("generation ")))
+    });
+    place.ok(&["journal", "backup", "parts", "--out", "copy.sqlite"]);
+    process.kill();
+    for name in ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"] {
+        // What SQLite had not yet made need not be removed.
+        let _ = fs::remove_file(place.path("parts").join(name));
+    }
+    fs::rename(place.path("copy.sqlite"), place.path("parts/journal.sqlite")).unwrap();
+    place.ok(&["run", "--out", "parts"]);
+    assert_eq!(
+        crate::support::bits(&place.path("parts/genome.json")),
+        crate::support::bits(&place.path("whole/genome.json"))
+    );
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    let place = Place::new();
+    place.write("short.toml", &crate::support::SPEC.replace("generations = 60", "generations = 4"));
+    place.ok(&["run", "short.toml", "--out", "out"]);
+    let journal = place.path("out/journal.sqlite");
+    let check = |sql: &str, expected: &str| {
+        let whole = fs::read(&journal).unwrap();
+        Connection::open(&journal).unwrap().execute_batch(sql).unwrap();
+        let output = place.output(&["journal", "verify", "out"]);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), errors(&output));
+        assert_eq!(output.status.code(), Some(1), "{sql}: {text}");
+        assert!(text.contains(expected), "{sql}: {text}");
+        fs::write(&journal, whole).unwrap();
+    };
+    check("DELETE FROM generations WHERE generation = 1", "generation 1 is missing");
+    check(
+        "DELETE FROM snapshots WHERE closed = 4",
+        "its last snapshot does not belong to its last closed generation",
+    );
+    check("UPDATE snapshots SET snapshot = x'00'", "out/journal.sqlite: run ");
+    check(
+        "UPDATE records SET record = x'fa0100' WHERE kind = 'state_changed'",
+        "that this program does not know",
+    );
+    place.ok(&["journal", "verify", "out"]);
+    let output = place.output(&["journal", "verify", "missing"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        errors(&output).contains("missing: the journal cannot be read: no such file"),
+        "{}",
+        errors(&output)
+    );
+    let output = place.output(&["journal", "verify", "short.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("is not a hebbian journal"), "{}", errors(&output));
+}

@@ -1,0 +1,160 @@
+//! A journal read from beside: without a lock, without an epoch, without writing, also while a coordinator uses it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::GenerationSummary;
+use hebbian_shared::time::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+
+use super::tables::Tables;
+use super::{BUSY_TIMEOUT, explain, schema};
+use crate::journal::JournalError;
+use crate::run::Run;
+use crate::run::record::{Record, SettledEpisode, StoredRun, Write};
+use crate::strategy::StrategySnapshot;
+
+/// Closed generations that are read at once.
+const PAGE: u32 = 512;
+
+/// See the module. All that one reader says is of one moment: the one of its opening.
+#[derive(Debug)]
+pub struct JournalReader {
+    store: String,
+    connection: Connection,
+}
+
+/// What a journal holds of a run, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// The run as it is stored.
+    pub stored: StoredRun,
+    /// Closed generations.
+    pub generations: u32,
+    /// What makes it impossible, or wrong, to go on from it. None: a coordinator takes it up.
+    pub problems: Vec<String>,
+    /// What people should know though it is no damage.
+    pub notes: Vec<String>,
+}
+
+impl JournalReader {
+    /// Opens the journal at `path` for reading.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let store = path.display().to_string();
+        let explain = |error| explain(&store, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+        schema::recognise(&connection, &store)?;
+        // From here on every query sees the file as it is now, whatever a coordinator appends.
+        connection.execute_batch("BEGIN; SELECT count(*) FROM runs;").map_err(explain)?;
+        Ok(Self { store, connection })
+    }
+
+    fn tables(&self) -> Tables<'_> {
+        Tables { store: &self.store, connection: &self.connection }
+    }
+
+    /// All runs in order of creation.
+    pub fn runs(&self) -> Result<Vec<StoredRun>, JournalError> {
+        self.tables().runs()
+    }
+
+    /// All closed generations of a run, in order.
+    pub fn generations(&self, run: RunId) -> Result<Vec<GenerationSummary>, JournalError> {
+        let mut all = Vec::new();
+        loop {
+            let from =
+                all.last().map_or(GenerationIndex(0), |last: &GenerationSummary| last.generation.next());
+            let page = self.tables().generations(run, from, PAGE)?;
+            let complete = page.len() < PAGE as usize;
+            all.extend(page);
+            if complete {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The episodes of the run that the journal still has, by generation, candidate and task: those of the open
+    /// generation and of the one before.
+    pub fn episodes(stored: &StoredRun) -> Vec<(GenerationIndex, SettledEpisode)> {
+        let settled = stored.records.iter().filter_map(|record| match record {
+            Record::Settled(settled) => Some(settled),
+            _ => None,
+        });
+        let mut episodes: Vec<_> = settled
+            .flat_map(|settled| settled.episodes.iter().map(|&episode| (settled.generation, episode)))
+            .collect();
+        episodes.sort_unstable_by_key(|(generation, episode)| (*generation, episode.candidate, episode.task));
+        episodes
+    }
+
+    /// Reads everything: the file's structure, every record, and each run as a coordinator would take it up.
+    ///
+    /// An error is damage to the file as a whole; what is wrong with one run is in its report.
+    pub fn verify(&self) -> Result<Vec<RunReport>, JournalError> {
+        let sql = "PRAGMA integrity_check(1)";
+        let health: String = self
+            .connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|error| explain(&self.store, &error))?;
+        if health != "ok" {
+            let problem =
+                format!("the journal is damaged ({}); restore it from a copy", health.replace('\n', " "));
+            return Err(self.tables().corrupt(problem));
+        }
+        self.runs()?.into_iter().map(|stored| self.verify_run(stored)).collect()
+    }
+
+    fn verify_run(&self, stored: StoredRun) -> Result<RunReport, JournalError> {
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        let generations = self.generations(stored.run)?;
+        let gap = generations.iter().zip(0..).find(|(summary, index)| summary.generation.0 != *index);
+        if let Some((_, missing)) = gap {
+            problems.push(format!("generation {missing} is missing"));
+        }
+        for snapshot in &stored.snapshots {
+            let closed = snapshot.closed;
+            let found = StrategySnapshot::from_bytes(&snapshot.strategy).map(|state| state.digest());
+            match found {
+                Err(error) => problems.push(format!("the snapshot of {closed} closed generations: {error}")),
+                Ok(found) if found != snapshot.digest => problems.push(format!(
+                    "the snapshot of {closed} closed generations has digest {}, not {} as it says",
+                    found.short(),
+                    snapshot.digest.short()
+                )),
+                Ok(_) => {}
+            }
+            let summary = closed.0.checked_sub(1).and_then(|index| generations.get(index as usize));
+            if summary.is_some_and(|summary| summary.digest != snapshot.digest) {
+                problems.push(format!(
+                    "the snapshot of {closed} closed generations is not the one that closed them"
+                ));
+            }
+        }
+        let mut writes = Vec::new();
+        match Run::recover(Timestamp(Duration::ZERO), stored.clone(), &mut writes) {
+            Err(error) => problems.push(error.to_string()),
+            Ok(_) => notes.extend(writes.iter().filter_map(|write| match write {
+                Write::Record { record, .. } => record.note(),
+                _ => None,
+            })),
+        }
+        Ok(RunReport { generations: generations.len() as u32, stored, problems, notes })
+    }
+
+    /// Writes a copy of the journal, as of now and compact, to a file that is not there yet. It can be used like the
+    /// original. Coordinators go on writing meanwhile.
+    pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
+        let explain = |error| explain(&self.store, &error);
+        let Some(name) = path.to_str() else {
+            return Err(self.tables().corrupt("the copy's name is not UTF-8"));
+        };
+        // The copy is a transaction of its own.
+        self.connection.execute_batch("COMMIT").map_err(explain)?;
+        let copied = self.connection.execute("VACUUM INTO ?1", [name]);
+        self.connection.execute_batch("BEGIN").map_err(explain)?;
+        copied.map(|_| ()).map_err(explain)
+    }
+}

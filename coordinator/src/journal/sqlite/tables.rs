@@ -1,0 +1,135 @@
+//! What is read from the tables, whoever has the file open.
+
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::GenerationSummary;
+use rusqlite::{Connection, params};
+
+use super::explain;
+use crate::journal::codec::{decode_record, decode_snapshot};
+use crate::journal::{JournalError, StoredEvent};
+use crate::run::record::{Created, Record, StoredRun};
+
+/// An open file with its name for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Tables<'a> {
+    pub(super) store: &'a str,
+    pub(super) connection: &'a Connection,
+}
+
+impl Tables<'_> {
+    pub(super) fn explain(&self, error: &rusqlite::Error) -> JournalError {
+        explain(self.store, error)
+    }
+
+    pub(super) fn corrupt(&self, problem: impl std::fmt::Display) -> JournalError {
+        JournalError::Corrupt { store: self.store.to_owned(), problem: problem.to_string() }
+    }
+
+    /// All runs in order of creation.
+    pub(super) fn runs(&self) -> Result<Vec<StoredRun>, JournalError> {
+        let explain = |error| self.explain(&error);
+        let sql = "SELECT runs.run, records.record, \
+                   max((SELECT max(sequence) FROM records AS r WHERE r.run = runs.run), \
+                   coalesce((SELECT max(sequence) FROM generations AS g WHERE g.run = runs.run), 0)) \
+                   FROM runs JOIN records ON records.run = runs.run AND records.kind = 'created' \
+                   ORDER BY runs.number";
+        let mut statement = self.connection.prepare(sql).map_err(explain)?;
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
+        };
+        let rows = statement.query_map([], row).map_err(explain)?;
+        let mut runs = Vec::new();
+        for row in rows {
+            let (name, bytes, sequence) = row.map_err(explain)?;
+            let run: RunId = name.parse().map_err(|error| self.corrupt(error))?;
+            let in_run = |error| self.corrupt(format!("run {run}: {error}"));
+            let Record::Created(created) = decode_record(&bytes).map_err(in_run)? else {
+                return Err(self.corrupt(format!("run {run} does not begin with its creation")));
+            };
+            runs.push(self.run(run, created, sequence as u64)?);
+        }
+        Ok(runs)
+    }
+
+    fn run(&self, run: RunId, created: Created, sequence: u64) -> Result<StoredRun, JournalError> {
+        let name = run.to_string();
+        let explain = |error| self.explain(&error);
+        let blobs = |sql: &str| -> Result<Vec<Vec<u8>>, JournalError> {
+            let mut statement = self.connection.prepare(sql).map_err(explain)?;
+            let rows = statement.query_map([&name], |row| row.get(0)).map_err(explain)?;
+            rows.collect::<Result<_, _>>().map_err(explain)
+        };
+        let last = blobs("SELECT record FROM generations WHERE run = ?1 ORDER BY generation DESC LIMIT 1")?;
+        let last = last.first().map(|bytes| self.summary(bytes)).transpose()?;
+        let snapshots = blobs("SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC LIMIT 2")?;
+        let snapshots = snapshots.iter().rev().map(|bytes| decode_snapshot(bytes));
+        let records =
+            blobs("SELECT record FROM records WHERE run = ?1 AND kind <> 'created' ORDER BY sequence")?;
+        let records = records.iter().map(|bytes| decode_record(bytes));
+        let in_run = |error| self.corrupt(format!("run {run}: {error}"));
+        Ok(StoredRun {
+            run,
+            created,
+            last,
+            snapshots: snapshots.collect::<Result<_, _>>().map_err(in_run)?,
+            records: records.collect::<Result<_, _>>().map_err(in_run)?,
+            sequence,
+        })
+    }
+
+    fn summary(&self, bytes: &[u8]) -> Result<GenerationSummary, JournalError> {
+        match decode_record(bytes).map_err(|error| self.corrupt(error))? {
+            Record::GenerationClosed(summary) => Ok(*summary),
+            _ => Err(self.corrupt("a generation's row holds another kind of record")),
+        }
+    }
+
+    /// At most `limit` closed generations of a run, from `from` on.
+    pub(super) fn generations(
+        &self,
+        run: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, JournalError> {
+        let explain = |error| self.explain(&error);
+        let sql =
+            "SELECT record FROM generations WHERE run = ?1 AND generation >= ?2 ORDER BY generation LIMIT ?3";
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let rows = statement.query_map(params![run.to_string(), from.0, limit], |row| row.get(0));
+        let rows: Vec<Vec<u8>> = rows.map_err(explain)?.collect::<Result<_, _>>().map_err(explain)?;
+        rows.iter().map(|bytes| self.summary(bytes)).collect()
+    }
+
+    /// At most `limit` events of a run with sequence numbers after `after` and up to `up_to`.
+    pub(super) fn events(
+        &self,
+        run: RunId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        let explain = |error| self.explain(&error);
+        let sql = "SELECT sequence, record FROM records \
+                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 AND kind <> 'settled' \
+                   UNION ALL SELECT sequence, record FROM generations \
+                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
+                   ORDER BY sequence LIMIT ?4";
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let range = params![
+            run.to_string(),
+            i64::try_from(after).unwrap_or(i64::MAX),
+            i64::try_from(up_to).unwrap_or(i64::MAX),
+            limit
+        ];
+        let rows = statement
+            .query_map(range, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .map_err(explain)?;
+        let mut events = Vec::new();
+        for row in rows {
+            let (sequence, bytes) = row.map_err(explain)?;
+            let record = decode_record(&bytes).map_err(|error| self.corrupt(error))?;
+            events.extend(record.event().map(|event| (sequence as u64, event)));
+        }
+        Ok(events)
+    }
+}
