@@ -75,10 +75,10 @@ pub struct SessionEnd {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No coordinator was named.
-    #[error("coordinator: name at least one address, for example http://localhost:7420")]
+    #[error("name at least one address, for example http://localhost:7420")]
     NoCoordinator,
     /// An address cannot be used.
-    #[error("coordinator: `{address}` cannot be used: {problem}")]
+    #[error("`{address}` cannot be used: {problem}")]
     Address {
         /// As it was written.
         address: String,

@@ -143,12 +143,22 @@ impl EvaluationSpec {
             if !(point.weight > 0.0 && point.weight <= 1e6) {
                 return Err(SpecError::field(
                     format!("evaluation.measure[{place}].weight"),
-                    format!("must be above 0 and at most 1e6, not {}", point.weight),
+                    format!("must be above 0 and at most 1e6, not {:?}", point.weight),
                 ));
             }
             if let UpdatePoint::At(update) = point.update
                 && (update == 0 || update > shortest)
             {
+                // Whoever left `measure` out has never written the update that does not fit.
+                if self.measure == Measure::default() {
+                    return Err(SpecError::field(
+                        "evaluation.measure",
+                        format!(
+                            "is by default at updates {update} and last, but the shortest unroll has {shortest} updates: \
+                             lengthen it, or write when to measure"
+                        ),
+                    ));
+                }
                 return Err(SpecError::field(
                     format!("evaluation.measure[{place}].update"),
                     format!("must be from 1 to the shortest unroll ({shortest} updates), not {update}"),

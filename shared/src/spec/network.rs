@@ -127,7 +127,7 @@ impl NetworkSpec {
         if !(scale > 0.0 && scale <= 100.0) {
             return Err(SpecError::field(
                 "network.initial_synapses.scale",
-                format!("must be above 0 and at most 100, not {scale}"),
+                format!("must be above 0 and at most 100, not {scale:?}"),
             ));
         }
         let synapses =

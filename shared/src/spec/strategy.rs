@@ -402,7 +402,7 @@ impl StrategySpec {
         } else {
             Err(SpecError::field(
                 "strategy.step_size",
-                format!("must be above 0 and at most 1e6, not {step_size}"),
+                format!("must be above 0 and at most 1e6, not {step_size:?}"),
             ))
         }
     }

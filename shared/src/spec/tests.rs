@@ -110,6 +110,12 @@ fn every_wrong_field_is_named() {
     check("batch_size = 64", "batch_size = 0", "tasks.batch_size");
     check("update = 10", "update = 11", "evaluation.measure[2].update");
     check("weight = 0.3", "weight = 0.0", "evaluation.measure[0].weight");
+    let unmeasured = RunSpec::from_toml(
+        "name = 'x'\n[strategy]\nkind = 'cma-es'\npopulation_size = 8\n[tasks]\nfamilies = ['xor']\n\
+         [evaluation]\nunroll = [{ generations = 1, updates = 5 }]\n[stop]\ngenerations = 1\n",
+    );
+    let error = unmeasured.expect_err("the default measures at update 10").to_string();
+    assert!(error.starts_with("evaluation.measure: is by default at updates 10 and last, but"), "{error}");
     check("updates = 10 ", "updates = 0 ", "evaluation.unroll[0].updates");
     check("generations = 265", "generations = 0", "stop.generations");
     check("generations = 265", "", "stop: must set at least one");
