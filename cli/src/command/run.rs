@@ -111,12 +111,12 @@ async fn evolve(
     let (run, generations, validations) = match found? {
         Found::Finished { run, generations, validations } => (run, generations, validations),
         Found::Interrupted { generations } => {
-            closed.map_err(failed)?;
-            return Err(Failure::interrupted(format_args!(
-                "stopped after {generations} generations; everything is saved in {}",
-                directory.path().display()
-            ))
-            .hint(format_args!("go on with `{resume}`")));
+            let place = directory.path().display();
+            let stopped = match closed {
+                Ok(()) => format!("stopped after {generations} generations; everything is saved in {place}"),
+                Err(error) => format!("stopped, but {error}; what {place} lacks will be computed again"),
+            };
+            return Err(Failure::interrupted(stopped).hint(format_args!("go on with `{resume}`")));
         }
     };
     closed.map_err(failed)?;
@@ -163,7 +163,14 @@ async fn search(
     };
     worker.stop().await;
     let interrupted = followed?;
-    let result = handle.result(run.run).await.map_err(failed)?;
+    let result = match handle.result(run.run).await {
+        // While the disk is full nothing can be promised; whoever stops must not have to wait for room on it.
+        Err(HandleError::Journal(_)) if interrupted => {
+            let generations = handle.get(run.run).await.map_err(failed)?.generation.0;
+            return Ok(Found::Interrupted { generations });
+        }
+        result => result.map_err(failed)?,
+    };
     if result.generations > 0 {
         files::write_atomically(&directory.genome(), &GenomeFile::of_result(&result).to_json())?;
     }

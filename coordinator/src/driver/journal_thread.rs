@@ -124,7 +124,8 @@ impl JournalThread {
         match self.journal.commit(&self.group, sync) {
             Ok(()) => {
                 if self.retry.take().is_some() {
-                    tracing::info!("the journal can be written again");
+                    // As loud as the trouble was: who read of it waits for this line.
+                    tracing::warn!("the journal can be written again; the runs go on");
                 }
                 self.group.clear();
                 self.committed = last;
