@@ -52,7 +52,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on_until_signal(|interrupted| async move {
         let client = Client::connect(&arguments.client).await?;
         let run = client.find(&arguments.run).await?;
-        let mut watcher = Watcher::new(&client, &run, &arguments).await?;
+        let mut watcher = Watcher::new(&run, &arguments);
         let result = watcher.follow(client, &arguments.client, &interrupted).await;
         drop(watcher);
         if !arguments.json && result.is_ok() {
@@ -73,7 +73,9 @@ struct Watcher {
     sequence: u64,
     /// Events up to this one had happened before the watch began.
     past: u64,
-    /// `None` prints JSON.
+    /// Whether events are printed as JSON; otherwise `progress` shows them.
+    json: bool,
+    /// From the first answer of the coordinator on.
     progress: Option<Progress>,
     /// Since when the coordinator has not answered.
     lost: Option<Instant>,
@@ -87,13 +89,9 @@ enum End {
 }
 
 impl Watcher {
-    async fn new(client: &Client, run: &RunProgress, arguments: &Arguments) -> Result<Self, Failure> {
-        let progress = if arguments.json {
-            None
-        } else {
-            Some(Progress::new(Forecast::of(&client.result(run.run).await?.spec)))
-        };
-        Ok(Self { run: run.run, sequence: arguments.after, past: run.sequence, progress, lost: None })
+    fn new(run: &RunProgress, arguments: &Arguments) -> Self {
+        let (sequence, json) = (arguments.after, arguments.json);
+        Self { run: run.run, sequence, past: run.sequence, json, progress: None, lost: None }
     }
 
     /// Follows the run over as many connections as it takes.
@@ -121,6 +119,10 @@ impl Watcher {
                 End::Interrupt => return Err(self.interrupted()),
                 End::Connection(failure) => failure,
             };
+            if self.lost.is_none() {
+                let timeout = humantime::format_duration(arguments.timeout);
+                render::note(&format!("{}; trying again for {timeout}", failure.message()));
+            }
             if self.lost.get_or_insert_with(Instant::now).elapsed() >= arguments.timeout {
                 return Err(failure);
             }
@@ -142,11 +144,19 @@ impl Watcher {
             FailureKind::Unreachable => Ok(End::Connection(failure)),
             _ => Err(failure),
         };
+        if !self.json && self.progress.is_none() {
+            self.progress = match client.result(self.run).await {
+                Ok(result) => Some(Progress::new(Forecast::of(&result.spec))),
+                Err(failure) => return lost_or_failed(failure),
+            };
+        }
         let mut stream = match client.watch(self.run, self.sequence).await {
             Ok(stream) => stream,
             Err(failure) => return lost_or_failed(failure),
         };
-        self.lost = None;
+        if self.lost.take().is_some() {
+            render::note("the coordinator answers again");
+        }
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -158,6 +168,7 @@ impl Watcher {
                         && let Some(progress) = &mut self.progress
                     {
                         progress.show(f64::from(run.settled) / f64::from(run.episodes.max(1)));
+                        progress.held_up(held_up(&run));
                     }
                     continue;
                 }
@@ -194,5 +205,16 @@ impl Watcher {
                 return Ok(End::Run(state));
             }
         }
+    }
+}
+
+/// What keeps a run from going on, whether or not an event tells of it.
+fn held_up(run: &RunProgress) -> Option<String> {
+    match &run.state {
+        RunState::Paused { reason } => Some(format!("paused: {reason}")),
+        RunState::Running if run.eligible_workers == 0 => {
+            Some("no worker is attached that may work on this run; `hebbian workers` shows all".to_owned())
+        }
+        _ => None,
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Progress {
     tenth: u32,
     printed: Option<Instant>,
     paused: bool,
+    /// What held the run up when somebody last asked, and whether that was said.
+    held_up: Option<String>,
+    told: bool,
 }
 
 impl Progress {
@@ -45,6 +48,8 @@ impl Progress {
             tenth: 0,
             printed: None,
             paused: false,
+            held_up: None,
+            told: false,
         }
     }
 
@@ -92,6 +97,29 @@ impl Progress {
         if self.paused || (was_paused && *state == RunState::Running) {
             note(&run::state(state, Paint::stderr()));
         }
+    }
+
+    /// Says what keeps the run from going on and is no event, such as a full disk or the want of workers. It is said
+    /// when it was found twice in a row: a worker may be about to come, and the event of a pause on its way.
+    pub(crate) fn held_up(&mut self, why: Option<String>) {
+        if self.paused {
+            return;
+        }
+        let same = why == self.held_up;
+        if self.told && !same {
+            self.told = false;
+            if why.is_none() {
+                note("going on");
+            }
+        }
+        if let Some(why) = &why
+            && same
+            && !self.told
+        {
+            note(&format!("{} {why}", Paint::stderr().warning("waiting:")));
+            self.told = true;
+        }
+        self.held_up = why;
     }
 
     /// Shows how much of the open generation is settled, from 0 to 1.

@@ -158,6 +158,27 @@ fn a_watch_outlives_its_coordinator() {
 }
 
 #[test]
+fn a_watch_says_what_it_waits_for() {
+    let place = Place::new();
+    let mut coordinator = Coordinator::start(&place);
+    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
+    let url = coordinator.url.clone();
+    let mut watch = place.start(&["watch", &run, "--timeout", "60s", "--coordinator", &url], "watch.log");
+    let says = |what: &str| {
+        until(&format!("the watch says `{what}`"), || {
+            fs::read_to_string(place.path("watch.log")).unwrap().contains(what)
+        });
+    };
+    says("waiting: no worker is attached");
+    coordinator.kill_and_restart();
+    says("; trying again for 1m");
+    says("the coordinator answers again");
+    let _worker = coordinator.worker("one");
+    says("going on");
+    assert_eq!(watch.exit_code(), Some(0));
+}
+
+#[test]
 fn a_worker_keeps_trying_and_says_so() {
     let place = Place::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
