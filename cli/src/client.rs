@@ -60,8 +60,13 @@ impl Client {
     pub(crate) async fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
         let ClientArguments { coordinator: url, timeout, tls } = arguments;
         let refused = || {
-            Failure::bad_input(format_args!("--coordinator: `{url}` is not an address"))
-                .hint(format_args!("write it as {DEFAULT_COORDINATOR}"))
+            let failure = Failure::bad_input(format_args!("--coordinator: `{url}` is not an address"));
+            match url.split_once(':') {
+                Some((_, port)) if port.parse::<u16>().is_ok() => {
+                    failure.hint(format_args!("write it as http://{url}"))
+                }
+                _ => failure.hint(format_args!("write it as {DEFAULT_COORDINATOR}")),
+            }
         };
         let secure = url.starts_with("https://");
         if !secure && !url.starts_with("http://") {

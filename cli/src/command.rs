@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_shared::process::configuration::Layers;
 use hebbian_shared::process::logging::{self, LogSettings};
@@ -162,12 +163,11 @@ fn set_up_logging(settings: &LogSettings, default: &str) -> Result<(), Failure> 
 impl Program {
     /// Reads the arguments; prints help and version where they are asked for.
     pub(crate) fn parse_arguments() -> Result<Self, Failure> {
-        Self::try_parse().map_err(|error| {
-            if error.use_stderr() {
-                usage_failure(&error)
-            } else {
-                error.exit();
-            }
+        Self::try_parse().map_err(|error| match error.kind() {
+            // Somebody who wrote `hebbian` alone wants to know what there is.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ if error.use_stderr() => usage_failure(&error, std::env::args().nth(1).as_deref()),
+            _ => error.exit(),
         })
     }
 
@@ -200,8 +200,9 @@ impl Program {
     }
 }
 
-/// clap's error as one line; its tip, or else the usage, becomes the hint.
-fn usage_failure(error: &clap::Error) -> Failure {
+/// clap's error as one line; its tip, or else the usage, or else the command's help becomes the hint. `first` is the
+/// program's first argument: nearly always a command.
+fn usage_failure(error: &clap::Error, first: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let message = paragraphs.next().unwrap_or_default();
@@ -210,7 +211,10 @@ fn usage_failure(error: &clap::Error) -> Failure {
     let marked = |mark: &str| rest.iter().find_map(|part| part.strip_prefix(mark)).map(str::to_owned);
     match marked("tip: ").or_else(|| marked("Usage: ").map(|usage| format!("usage: {usage}"))) {
         Some(hint) => failure.hint(hint),
-        None => failure.hint("`hebbian --help` lists the commands"),
+        None => match first.filter(|name| Program::command().find_subcommand(name).is_some()) {
+            Some(command) => failure.hint(format_args!("`hebbian {command} --help` explains the arguments")),
+            None => failure.hint("`hebbian --help` lists the commands"),
+        },
     }
 }
 
@@ -287,11 +291,11 @@ fn all_cores() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn check(arguments: &[&str], message: &str, hint: &str) {
+        let first = arguments.first().copied();
         let arguments = std::iter::once(&"hebbian").chain(arguments);
-        let failure = usage_failure(&Program::try_parse_from(arguments).expect_err(message));
+        let failure = usage_failure(&Program::try_parse_from(arguments).expect_err(message), first);
         assert!(failure.message().starts_with(message), "{}", failure.message());
         assert!(failure.advice().unwrap().starts_with(hint), "{:?}", failure.advice());
     }
@@ -311,7 +315,7 @@ mod tests {
         check(
             &["run", "--workers", "0"],
             "invalid value '0' for '--workers <N>': a number of threads is from 1",
-            "",
+            "`hebbian run --help` explains the arguments",
         );
         check(
             &["run", "--seed", "-1"],
@@ -346,6 +350,30 @@ mod tests {
             "usage: hebbian evaluate",
         );
         check(&["evolve"], "unrecognized subcommand 'evolve'", "");
+    }
+
+    #[test]
+    fn the_quickstart_shows_every_key_with_its_default() {
+        // `# key = value` is a key; all other comments are prose.
+        let is_key = |line: &str| {
+            let key = line.split(" = ").next().filter(|key| *key != line);
+            key.is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        };
+        let bare = |line| match str::strip_prefix(line, "# ") {
+            Some(rest) if is_key(rest) => rest,
+            _ => line,
+        };
+        let shown = crate::QUICKSTART.lines().map(bare).collect::<Vec<_>>().join("\n");
+        assert_eq!(RunSpec::from_toml(&shown), Ok(quickstart(None)), "a default is another");
+        let keys = |text: &str| -> std::collections::BTreeSet<String> {
+            let table: toml::Table = text.parse().unwrap();
+            let of_section = |(name, value): (&String, &toml::Value)| match value.as_table() {
+                Some(section) => section.keys().map(|key| format!("{name}.{key}")).collect(),
+                None => vec![name.clone()],
+            };
+            table.iter().flat_map(of_section).collect()
+        };
+        assert_eq!(keys(&shown), keys(&quickstart(None).to_toml()));
     }
 
     #[test]

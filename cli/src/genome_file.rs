@@ -121,7 +121,9 @@ impl GenomeFile {
 
     fn parse(text: &str) -> Result<Self, String> {
         let json: serde_json::Value = serde_json::from_str(text).map_err(|error| {
-            if error.is_eof() {
+            if text.trim().is_empty() {
+                "is empty".to_owned()
+            } else if error.is_eof() {
                 format!("is truncated: the text ends at line {} inside of a value", error.line())
             } else {
                 format!("is not JSON: {error}")
@@ -237,7 +239,8 @@ mod tests {
         check(|json| *json = serde_json::json!({ "weights": [1, 2] }), "is not a genome file");
         check(|json| *json = serde_json::json!([1, 2]), "is not a genome file");
         let text = file().to_json();
-        for end in [0, 1, text.len() / 2, text.len() - 3] {
+        assert_eq!(GenomeFile::parse(" \n"), Err("is empty".to_owned()));
+        for end in [1, text.len() / 2, text.len() - 3] {
             let error = GenomeFile::parse(&text[..end]).unwrap_err();
             assert!(error.contains("is truncated"), "{end}: {error}");
         }

@@ -45,6 +45,12 @@ impl RunDirectory {
                 let spec = spec.unwrap_or_else(default);
                 return Ok(Self { path, spec, is_new: true });
             }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Failure::bad_input(format_args!(
+                    "--out: {}: a part of this path is a file; name a directory, new or of an earlier run",
+                    path.display()
+                )));
+            }
             Err(error) => return Err(Failure::file(&path, "--out: cannot be read", &error)),
             Ok(metadata) if !metadata.is_dir() => {
                 return Err(Failure::bad_input(format_args!(

@@ -44,11 +44,6 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         })));
     }
     let paint = Paint::stdout();
-    let verdict = format!("`{}` is valid (digest {})\n", spec.name, spec.digest().short());
-    render::out(
-        &(paint.good(verdict.trim_end())
-            + "\n"
-            + &render::run::spec(&spec, paint)
-            + &render::cost::lines(&cost, paint)),
-    )
+    let verdict = format!("`{}` is valid (digest {})", spec.name, spec.digest().short());
+    render::out(&(paint.good(&verdict) + "\n" + &render::cost::lines(&spec, &cost, paint)))
 }

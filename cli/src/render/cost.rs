@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hebbian_shared::spec::RunSpec;
+
 use super::{Paint, run, text};
 use crate::cost::Cost;
 
@@ -9,16 +11,17 @@ fn seconds(seconds: f64) -> String {
     Duration::try_from_secs_f64(seconds).map_or_else(|_| "for ever".to_owned(), text::duration)
 }
 
-/// The cost in a few lines.
-pub(crate) fn lines(cost: &Cost, paint: Paint) -> String {
+/// A spec and its cost in a few lines.
+pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
     let generations = match cost.generations {
         Some(generations) => text::plural(u64::from(generations), "generation"),
         None => "no limit of generations".to_owned(),
     };
-    let mut lines = vec![(
+    let mut lines = run::spec_fields(spec);
+    lines.push((
         "work",
         format!("{generations} of {} episodes each", text::count(cost.episodes_per_generation as f64)),
-    )];
+    ));
     for phase in &cost.phases {
         let of = phase
             .generations

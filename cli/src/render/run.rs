@@ -147,10 +147,15 @@ pub(crate) fn coordinator(status: &CoordinatorStatus, url: &str, paint: Paint) -
 
 /// What a spec asks for, in three lines.
 pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
+    fields(&spec_fields(spec), paint)
+}
+
+/// What a spec asks for.
+pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
     let Problem::RuleLearning(problem) = &spec.problem;
     let shapes: Vec<String> = problem.network.all_shapes().iter().map(|shape| text::layers(shape)).collect();
     let families: Vec<&str> = problem.tasks.families.iter().map(|family| family.name()).collect();
-    let lines = [
+    vec![
         (
             "search",
             format!(
@@ -164,14 +169,17 @@ pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
         (
             "rule",
             format!(
-                "{} states per neuron and synapse, hidden layers {}",
-                problem.rule.states,
-                shapes.join(" or ")
+                "{} per neuron and synapse, {}",
+                text::plural(u64::from(problem.rule.states), "state"),
+                if problem.network.all_shapes().iter().all(|shape| shape.is_empty()) {
+                    "no hidden layer".to_owned()
+                } else {
+                    format!("hidden layers {}", shapes.join(" or "))
+                }
             ),
         ),
         ("tasks", format!("{} a generation: {}", problem.tasks.per_generation, families.join(", "))),
-    ];
-    fields(&lines, paint)
+    ]
 }
 
 /// One closed generation in one line without decoration, for logs and pipes.

@@ -48,7 +48,7 @@ fn wrong_specs() {
     spec(&place, "states = 2", "states = 17", &["rule.states: must be from 1 to 16, not 17"]);
     spec(&place, "\"xor\"", "\"xnor\"", &["xnor"]);
     spec(&place, "generations = 60", "", &["stop: must set at least one"]);
-    spec(&place, "seed = 7", "version = 9", &["version: this program reads versions 1 to 1, not 9"]);
+    spec(&place, "seed = 7", "version = 9", &["version: this program reads versions 1 to ", ", not 9"]);
     spec(&place, "name = \"tiny\"", "name = ", &["line 2"]);
     check(&place, &["run", "no.toml"], 3, &["no.toml: cannot be read: no such file"]);
     check(&place, &["run", "."], 2, &[".: cannot be read"]);
@@ -67,11 +67,27 @@ fn wrong_arguments() {
 }
 
 #[test]
+fn without_a_command_the_help_is_shown() {
+    let place = Place::new();
+    let output = place.output(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let errors = errors(&output);
+    assert!(errors.contains("Usage: hebbian") && errors.contains("Start here:"), "{errors}");
+    assert!(!errors.contains("hebbian: error"), "{errors}");
+}
+
+#[test]
 fn wrong_output_directories() {
     let place = Place::new();
     place.write("file", "precious");
     check(&place, &["run", "tiny.toml", "--out", "file"], 2, &["--out: file is a file"]);
-    check(&place, &["run", "tiny.toml", "--out", "file/below"], 2, &["--out", "file/below"]);
+    check(
+        &place,
+        &["run", "tiny.toml", "--out", "file/below"],
+        2,
+        &["--out: file/below: a part of this path is a file"],
+    );
     std::fs::create_dir(place.path("foreign")).unwrap();
     place.write("foreign/genome.json", "{}");
     check(
