@@ -373,7 +373,9 @@ mod tests {
             };
             table.iter().flat_map(of_section).collect()
         };
-        assert_eq!(keys(&shown), keys(&quickstart(None).to_toml()));
+        let (shown, written) = (keys(&shown), keys(&quickstart(None).to_toml()));
+        let missing: Vec<&String> = written.difference(&shown).collect();
+        assert!(missing.is_empty(), "the quickstart lacks {missing:?}");
     }
 
     #[test]
