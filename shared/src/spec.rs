@@ -330,6 +330,25 @@ impl RunSpec {
         Ok(())
     }
 
+    /// Whether a run of this spec can be created: all that it depends on is in it.
+    pub fn check_complete(&self) -> Result<(), SpecError> {
+        let Problem::RuleLearning(problem) = &self.problem;
+        for (place, data_set) in problem.tasks.data_sets.iter().enumerate() {
+            let field = |name: &str| format!("tasks.data_sets[{place}].{name}");
+            if data_set.digest.is_none() {
+                let problem = format!(
+                    "must be the digest of the content of `{}`, which `hebbian data list` prints",
+                    data_set.name
+                );
+                return Err(SpecError::field(field("digest"), problem));
+            }
+            if data_set.classes.is_empty() {
+                return Err(SpecError::field(field("classes"), "must list the labels that are used"));
+            }
+        }
+        Ok(())
+    }
+
     /// The layout of the run's genomes.
     pub fn layout(&self) -> GenomeLayout {
         let Problem::RuleLearning(problem) = &self.problem;
