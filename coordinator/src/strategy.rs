@@ -17,6 +17,7 @@ pub mod snapshot;
 pub mod stop;
 
 pub use cma_es::CmaEs;
+use cma_es::{Criteria, Sampler};
 pub use random_search::RandomSearch;
 pub use snapshot::StrategySnapshot;
 
@@ -69,11 +70,13 @@ pub trait Strategy: Send {
     fn snapshot(&self) -> StrategySnapshot;
 }
 
-/// The strategy of a validated spec at its first generation, at the layout's initial mean.
+/// The strategy of a validated spec at its first generation, at the layout's initial mean unless the spec has another.
 pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
     let mean = spec.layout().initial_mean().0;
     match &spec.strategy {
-        StrategySpec::CmaEs(settings) => Box::new(CmaEs::new(mean, settings, spec.seed)),
+        StrategySpec::CmaEs(settings) => {
+            Box::new(of_run(CmaEs::new(mean, settings, spec.seed), spec.version))
+        }
         StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, spec.seed)),
     }
 }
@@ -85,7 +88,8 @@ pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn St
     let mean = spec.layout().initial_mean().0;
     match (&spec.strategy, snapshot) {
         (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state)) => {
-            Ok(Box::new(CmaEs::restore(mean.len(), settings, spec.seed, state)?))
+            let search = CmaEs::restore(mean, settings, spec.seed, state)?;
+            Ok(Box::new(search.with_criteria(Criteria::of_version(spec.version))))
         }
         (StrategySpec::RandomSearch(settings), StrategySnapshot::RandomSearch(state)) => {
             Ok(Box::new(RandomSearch::restore(mean, settings, spec.seed, state)?))
@@ -96,6 +100,12 @@ pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn St
             snapshot.name()
         ))),
     }
+}
+
+/// CMA-ES as the runs of a spec's version use it.
+fn of_run(search: CmaEs, version: u32) -> CmaEs {
+    let search = search.with_criteria(Criteria::of_version(version));
+    if version < 2 { search.with_sampler(Sampler::Pairs) } else { search }
 }
 
 /// Refuses another number of verdicts than candidates.

@@ -2,67 +2,131 @@
 //! equation numbers stand beside the arithmetic. Fitness is maximised.
 //!
 //! `parameters` are what n and lambda determine, `state` is what a generation leaves to the next, `sampling` draws a
-//! population from the state, and `update` makes the next state of both and the ranking.
+//! population from the state, and `update` makes the next state of both and the ranking. Around this core: `space` maps the
+//! search's coordinates to genomes, `noise` measures noise, `learning_rate` slows the search down in noise, and
+//! `termination` tells when it has ended.
 
+mod learning_rate;
 mod linear_algebra;
+mod noise;
+mod normal;
 pub mod parameters;
 mod sampling;
+mod space;
 mod state;
+mod termination;
 mod update;
 
 use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
-use hebbian_shared::progress::{SearchSummary, StopReason};
+use hebbian_shared::progress::{NoiseSummary, SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::strategy::CmaEsSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
+
+pub use sampling::Sampler;
+pub use termination::Criteria;
 
 use super::snapshot::CmaEsSnapshot;
-use super::stop::Distribution;
 use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count, ranking};
+use learning_rate::LearningRates;
+use noise::NoiseEstimate;
 use parameters::Parameters;
 use sampling::Population;
+use space::Space;
 use state::State;
+use update::Scratch;
 
 /// CMA-ES: a normal distribution that moves to where candidates are fit and takes the shape of good steps.
 ///
 /// The population is a function of seed and state; it is kept so that it is drawn once, and is no part of the state.
-#[derive(Clone, Debug)]
 pub struct CmaEs {
     parameters: Parameters,
-    initial_step_size: f64,
+    settings: CmaEsSpec,
+    criteria: Criteria,
     seed: Seed,
+    space: Space,
     state: State,
     population: Population,
+    scratch: Scratch,
 }
 
 impl CmaEs {
-    /// A search that starts from `mean`.
+    /// A search that starts from `mean`, or from the settings' initial mean where they have one.
     ///
     /// # Panics
     /// If the mean is empty or not finite, or the settings would not pass the spec's validation.
     pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed) -> Self {
-        let state = State::new(mean, settings.step_size);
+        let space = Self::space(mean, settings);
+        let mut state = State::new(space.start(), settings.step_size);
+        state.noise = (settings.noise == NoiseHandling::Auto).then(NoiseEstimate::new);
         assert!(!state.mean.is_empty() && state.is_sound(), "mean and step size must be finite numbers");
-        Self::with_state(settings, seed, state)
+        let mut search = Self::with_state(space, settings, seed, state);
+        if !settings.start.covariance.is_empty() {
+            search.state.covariance = search.space.covariance(&settings.start.covariance);
+            // What is no covariance matrix is refused as one that the search cannot continue from.
+            search.state.stuck = update::decompose(&mut search.state, &mut search.scratch).is_err()
+                || !search.state.is_sound();
+            if search.state.stuck {
+                search.state = State { stuck: true, ..State::new(search.space.start(), settings.step_size) };
+            }
+        }
+        if settings.noise == NoiseHandling::Lra {
+            search.adapt_learning_rates(true);
+        }
+        search.draw();
+        search
     }
 
-    /// A search of `dimension` dimensions that continues from a snapshot.
+    /// A search from `mean` that continues from a snapshot.
     pub fn restore(
-        dimension: usize,
+        mean: Vec<f64>,
         settings: &CmaEsSpec,
         seed: Seed,
         snapshot: &CmaEsSnapshot,
     ) -> Result<Self, StrategyError> {
-        Ok(Self::with_state(settings, seed, State::from_snapshot(dimension, snapshot)?))
+        let space = Self::space(mean, settings);
+        let state = State::from_snapshot(space.dimension(), snapshot)?;
+        if state.injected.len() > settings.population_size as usize {
+            let problem = format!("{} injected points exceed the population", state.injected.len());
+            return Err(StrategyError::Snapshot(problem));
+        }
+        if state.noise.is_some() != (settings.noise == NoiseHandling::Auto) {
+            let problem = "it was taken with another handling of noise".to_owned();
+            return Err(StrategyError::Snapshot(problem));
+        }
+        let mut search = Self::with_state(space, settings, seed, state);
+        search.draw();
+        Ok(search)
     }
 
-    fn with_state(settings: &CmaEsSpec, seed: Seed, state: State) -> Self {
+    fn space(mean: Vec<f64>, settings: &CmaEsSpec) -> Space {
+        let written = &settings.start.mean;
+        Space::new(if written.is_empty() { mean } else { written.clone() }, &settings.start)
+    }
+
+    fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State) -> Self {
         assert!(settings.population_size >= 4, "a population is at least 4");
         let population_size = settings.population_size as usize;
         let parameters = Parameters::new(state.mean.len(), population_size, settings.active);
-        let population = Population::draw(&state, population_size, seed);
-        Self { parameters, initial_step_size: settings.step_size, seed, state, population }
+        let population = Population::new(state.mean.len(), population_size);
+        let scratch = Scratch::new(state.mean.len(), population_size);
+        let (settings, criteria) = (settings.clone(), Criteria::default());
+        Self { parameters, settings, criteria, seed, space, state, population, scratch }
+    }
+
+    /// The same search with other criteria to end by.
+    #[must_use]
+    pub fn with_criteria(self, criteria: Criteria) -> Self {
+        Self { criteria, ..self }
+    }
+
+    /// The same search with another sampler; before its first generation.
+    #[must_use]
+    pub fn with_sampler(mut self, sampler: Sampler) -> Self {
+        self.state.sampler = sampler;
+        self.draw();
+        self
     }
 
     /// What dimension and population size determine.
@@ -70,76 +134,165 @@ impl CmaEs {
         &self.parameters
     }
 
+    /// Puts foreign points into the open generation, in place of its last candidates. A point farther away than the
+    /// distribution would draw is moved towards the mean; an injected point never has a negative weight.
+    pub fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
+        check_samples(points, self.space.genome_length())?;
+        if points.len() > self.parameters.population_size() {
+            let problem = format!("at most {} points fit the population", self.parameters.population_size());
+            return Err(StrategyError::Sample { candidate: self.parameters.population_size(), problem });
+        }
+        self.state.injected = points.iter().map(|point| self.space.to_point(&point.0)).collect();
+        self.draw();
+        Ok(())
+    }
+
     /// Closes the open generation with samples that were drawn elsewhere, as if they had been asked for: one finite
     /// genome per candidate, in the order of the verdicts.
     pub fn tell_samples(&mut self, samples: &[Genome], verdicts: &[Verdict]) -> Result<(), StrategyError> {
         check_count(self.parameters.population_size(), verdicts)?;
         check_count(samples.len(), verdicts)?;
-        for (candidate, sample) in samples.iter().enumerate() {
-            let problem = if sample.0.len() != self.parameters.dimension {
-                format!("it must hold {} numbers, not {}", self.parameters.dimension, sample.0.len())
-            } else if !sample.0.iter().all(|x| x.is_finite()) {
-                "all its numbers must be finite".to_owned()
-            } else {
-                continue;
-            };
-            return Err(StrategyError::Sample { candidate, problem });
-        }
-        self.population = Population::of_samples(&self.state, samples);
-        self.advance(verdicts);
+        check_samples(samples, self.space.genome_length())?;
+        let points: Vec<Vec<f64>> = samples.iter().map(|sample| self.space.to_point(&sample.0)).collect();
+        self.population = Population::of_points(&self.state, &points);
+        self.advance(verdicts, &[]);
         Ok(())
+    }
+
+    /// How many candidates of the open generation are asked again.
+    fn reasked(&self) -> usize {
+        let measures = self.state.noise.as_ref().is_some_and(NoiseEstimate::measures);
+        if measures { CmaEsSpec::reasked(self.settings.population_size) as usize } else { 0 }
+    }
+
+    /// Whether fitnesses of different generations can be compared.
+    fn compares_fitness(&self) -> bool {
+        match self.settings.noise {
+            NoiseHandling::None => true,
+            NoiseHandling::Lra => false,
+            NoiseHandling::Auto => self.state.noise.as_ref().is_some_and(|noise| !noise.is_present()),
+        }
     }
 
     /// Updates the distribution and draws the next population. An update that would leave the finite numbers is
     /// refused: the distribution stays, and `stop_reason` says so.
-    fn advance(&mut self, verdicts: &[Verdict]) {
-        let selected = ranking::select(verdicts, &self.parameters.weights);
-        match update::update(&self.state, &self.parameters, &self.population, &selected) {
-            Some(next) => self.state = State { stuck: false, ..next },
-            None => self.state.stuck = true,
+    fn advance(&mut self, verdicts: &[Verdict], again: &[Verdict]) {
+        if let Some(noise) = &mut self.state.noise {
+            if again.is_empty() {
+                noise.pass()
+            } else {
+                noise.measure(&verdicts[..again.len()], again)
+            }
+            let strong = noise.is_strong();
+            if strong != self.state.learning_rates.is_some() {
+                self.adapt_learning_rates(strong);
+            }
         }
+        let injected = self.state.injected.len();
+        let mut selected = if self.settings.mirrored {
+            ranking::select_of_pairs(verdicts, &self.parameters.weights)
+        } else {
+            ranking::select(verdicts, &self.parameters.weights)
+        };
+        for s in selected.iter_mut().filter(|s| s.candidate + injected >= verdicts.len()) {
+            s.covariance = s.covariance.max(0.0);
+        }
+        let Self { parameters, population, scratch, .. } = self;
+        self.state.stuck =
+            update::update(&mut self.state, parameters, population, &selected, scratch).is_err();
+        self.state.injected.clear();
         self.state.generation += 1;
-        self.population = Population::draw(&self.state, self.parameters.population_size(), self.seed);
+        let compares = self.criteria == Criteria::All && self.compares_fitness();
+        let Self { state, settings, .. } = self;
+        let mut history = std::mem::replace(&mut state.history, termination::History::new(&[]));
+        history.note(verdicts, state, settings.step_size, compares);
+        state.history = history;
+        self.draw();
     }
+
+    fn adapt_learning_rates(&mut self, adapt: bool) {
+        if adapt {
+            self.state.stuck |= update::begin_adaptation(&mut self.state, &mut self.scratch).is_err();
+        } else {
+            update::end_adaptation(&mut self.state);
+        }
+    }
+
+    fn draw(&mut self) {
+        let population_size = self.parameters.population_size();
+        if self.population.squared_norms.len() != population_size {
+            self.population = Population::new(self.parameters.dimension, population_size);
+        }
+        self.population.draw(&self.state, self.seed, self.settings.mirrored);
+    }
+
+    fn rates(&self) -> (f64, f64) {
+        self.state.learning_rates.as_ref().map_or((1.0, 1.0), LearningRates::rates)
+    }
+}
+
+fn check_samples(samples: &[Genome], length: usize) -> Result<(), StrategyError> {
+    for (candidate, sample) in samples.iter().enumerate() {
+        let problem = if sample.0.len() != length {
+            format!("it must hold {length} numbers, not {}", sample.0.len())
+        } else if !sample.0.iter().all(|x| x.is_finite()) {
+            "all its numbers must be finite".to_owned()
+        } else {
+            continue;
+        };
+        return Err(StrategyError::Sample { candidate, problem });
+    }
+    Ok(())
 }
 
 impl Strategy for CmaEs {
     fn ask(&self) -> Vec<Candidate> {
-        (0..self.parameters.population_size())
-            .map(|i| Candidate { genome: self.population.genome(&self.state, i), block: BlockIndex(0) })
-            .collect()
+        let candidate = |i: usize, block: u32| Candidate {
+            genome: Genome(self.space.to_genome(self.population.point(&self.state, i))),
+            block: BlockIndex(block),
+        };
+        let population = (0..self.parameters.population_size()).map(|i| candidate(i, 0));
+        population.chain((0..self.reasked()).map(|i| candidate(i, 1))).collect()
     }
 
     fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
-        check_count(self.parameters.population_size(), verdicts)?;
-        self.advance(verdicts);
+        check_count(self.parameters.population_size() + self.reasked(), verdicts)?;
+        let (first, again) = verdicts.split_at(self.parameters.population_size());
+        self.advance(first, again);
         Ok(())
     }
 
     fn stop_reason(&self) -> Option<StopReason> {
-        Distribution {
-            initial_step_size: self.initial_step_size,
-            step_size: self.state.step_size,
-            axis_range: self.state.axis_range(),
-            reach: self.state.deviations().fold(update::path_reach(&self.state), f64::max),
-            stuck: self.state.stuck,
+        termination::Search {
+            state: &self.state,
+            history: &self.state.history,
+            initial_step_size: self.settings.step_size,
+            population_size: self.parameters.population_size(),
+            mean_rate: self.rates().0,
+            criteria: self.criteria,
+            compares_fitness: self.compares_fitness(),
         }
         .stop_reason()
     }
 
     fn mean(&self) -> Genome {
-        Genome(self.state.mean.clone())
+        Genome(self.space.to_genome(self.state.mean.clone()))
     }
 
     fn summary(&self) -> SearchSummary {
         let (shortest, longest) = self.state.axis_range();
         let range = |ends: (f64, f64), d: f64| (ends.0.min(d), ends.1.max(d));
+        let deviations = self.state.deviations().zip(self.space.scales()).map(|(d, scale)| d * scale);
+        let (mean_rate, covariance_rate) = self.rates();
+        let agreement = self.state.noise.as_ref().map(NoiseEstimate::agreement);
+        let handles_noise = self.settings.noise != NoiseHandling::None;
         SearchSummary {
             step_size: self.state.step_size,
             axis_ratio: longest / shortest,
-            deviation_range: self.state.deviations().fold((f64::INFINITY, 0.0), range),
-            mean_norm: linear_algebra::norm(&self.state.mean),
-            ..SearchSummary::default()
+            deviation_range: deviations.fold((f64::INFINITY, 0.0), range),
+            mean_norm: linear_algebra::norm(&self.mean().0),
+            noise: handles_noise.then_some(NoiseSummary { agreement, mean_rate, covariance_rate }),
+            restart: None,
         }
     }
 
@@ -147,3 +300,6 @@ impl Strategy for CmaEs {
         StrategySnapshot::CmaEs(self.state.to_snapshot())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,22 @@ pub(super) struct Selected {
 pub(super) fn select(verdicts: &[Verdict], weights: &[f64]) -> Vec<Selected> {
     let mut order: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].fitness().is_some()).collect();
     order.sort_by(|&a, &b| verdicts[b].cmp(&verdicts[a]));
+    weigh(verdicts, weights, &order)
+}
+
+/// The same for mirrored pairs (0, 1), (2, 3), ..., of which only the better one is selected to move towards (Auger,
+/// Brockhoff and Hansen 2011): steps of both would cancel, and the step size would shrink without a reason.
+pub(super) fn select_of_pairs(verdicts: &[Verdict], weights: &[f64]) -> Vec<Selected> {
+    let is_worse = |i: usize| {
+        let partner = i ^ 1;
+        partner < verdicts.len() && (verdicts[i], partner) < (verdicts[partner], i)
+    };
+    let mut order: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].fitness().is_some()).collect();
+    order.sort_by(|&a, &b| is_worse(a).cmp(&is_worse(b)).then(verdicts[b].cmp(&verdicts[a])));
+    weigh(verdicts, weights, &order)
+}
+
+fn weigh(verdicts: &[Verdict], weights: &[f64], order: &[usize]) -> Vec<Selected> {
     let mut selected = Vec::with_capacity(order.len());
     let mut rank = 0;
     for equals in order.chunk_by(|&a, &b| verdicts[a] == verdicts[b]) {

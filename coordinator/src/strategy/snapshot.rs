@@ -9,6 +9,8 @@ use super::StrategyError;
 pub enum StrategySnapshot {
     /// Of CMA-ES.
     CmaEs(CmaEsSnapshot),
+    /// Of CMA-ES with restarts.
+    Restarts(Box<RestartsSnapshot>),
     /// Of random search.
     RandomSearch(RandomSearchSnapshot),
 }
@@ -38,6 +40,100 @@ pub struct CmaEsSnapshot {
     pub eigenbasis: Vec<f64>,
     /// The diagonal of D, n numbers: square roots of the eigenvalues then.
     pub axis_lengths: Vec<f64>,
+    /// How candidates are drawn: the number of [`super::cma_es::Sampler`].
+    pub sampler: u8,
+    /// What is known of noise; `None` where it is not measured.
+    pub noise: Option<NoiseSnapshot>,
+    /// Learning rates while they adapt.
+    pub learning_rates: Option<LearningRatesSnapshot>,
+    /// What the criteria remember.
+    pub history: HistorySnapshot,
+    /// Points that take the place of the open generation's last candidates, in the search's coordinates.
+    pub injected: Vec<Vec<f64>>,
+}
+
+/// What CMA-ES knows of noise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoiseSnapshot {
+    /// Agreeing less disagreeing pairs, older ones counting less.
+    pub agreeing: f64,
+    /// All pairs, older ones counting less.
+    pub pairs: f64,
+    /// Generations until candidates are asked again; 0: in the open one.
+    pub wait: u32,
+    /// Whether two measurements have differed.
+    pub present: bool,
+    /// Whether learning rates adapt.
+    pub strong: bool,
+}
+
+/// Learning rates of CMA-ES in n dimensions, in the terms of LRA-CMA-ES.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearningRatesSnapshot {
+    /// `eta_m`.
+    pub mean_rate: f64,
+    /// `E_m`, n numbers.
+    pub mean_average: Vec<f64>,
+    /// `V_m`.
+    pub mean_power: f64,
+    /// `eta_Sigma`.
+    pub covariance_rate: f64,
+    /// `E_Sigma` by columns, n^2 numbers.
+    pub covariance_average: Vec<f64>,
+    /// `V_Sigma`.
+    pub covariance_power: f64,
+}
+
+/// What the criteria of CMA-ES remember.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HistorySnapshot {
+    /// Best fitness of recent generations, the last one last.
+    pub best: Vec<f64>,
+    /// Median fitness of the same generations.
+    pub median: Vec<f64>,
+    /// Range of the last generation's fitnesses.
+    pub range: f64,
+    /// Generations in a row with equal fitnesses.
+    pub flat: u32,
+    /// The mean when it last moved, n numbers.
+    pub anchor: Vec<f64>,
+    /// Generations since.
+    pub still: u32,
+}
+
+/// The state of restarted CMA-ES.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartsSnapshot {
+    /// Generations told, over all searches.
+    pub generation: u32,
+    /// Candidates told, over all searches.
+    pub evaluations: u64,
+    /// Number of the present search, from 0.
+    pub number: u32,
+    /// How many times the population has been doubled.
+    pub doublings: u32,
+    /// The present search's population size.
+    pub population_size: u32,
+    /// The present search's initial step size.
+    pub step_size: f64,
+    /// Whether the present search has a small population (BIPOP).
+    pub small: bool,
+    /// Candidates told to the present search.
+    pub spent: u64,
+    /// Candidates that the present search may be told.
+    pub allowance: Option<u64>,
+    /// Candidates told to searches of large and of small populations that have ended.
+    pub spent_by_regime: [u64; 2],
+    /// The mean and the final median fitness of the best search that has ended.
+    pub elite: Option<(Vec<f64>, f64)>,
+    /// The median fitness of the present search's last generation.
+    pub median: Option<f64>,
+    /// Whether the last generation ended a search, by which criterion and figure.
+    pub restarted: Option<(String, String)>,
+    /// Why there will be no further search: criterion and figure.
+    pub ended: Option<(String, String)>,
+    /// The present search.
+    pub search: CmaEsSnapshot,
 }
 
 /// The state of random search.
@@ -50,15 +146,19 @@ pub struct RandomSearchSnapshot {
 }
 
 /// The first byte of every stored snapshot: the version of the encoding.
-const ENCODING_VERSION: u8 = 1;
+///
+/// Version 2 added to CMA-ES what follows `axis_lengths`; a state of version 1 had nothing of it.
+const ENCODING_VERSION: u8 = 2;
 const CMA_ES: u8 = 1;
 const RANDOM_SEARCH: u8 = 2;
+const RESTARTS: u8 = 3;
 
 impl StrategySnapshot {
     /// The strategy's name as a spec writes it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::CmaEs(_) => "cma-es",
+            Self::Restarts(_) => "cma-es with restarts",
             Self::RandomSearch(_) => "random-search",
         }
     }
@@ -75,26 +175,40 @@ impl StrategySnapshot {
         match self {
             Self::CmaEs(state) => {
                 out.byte(CMA_ES);
+                out.cma_es(state);
+            }
+            Self::Restarts(state) => {
+                out.byte(RESTARTS);
                 out.count(state.generation);
-                out.count(state.updates);
-                out.count(state.lag);
-                out.byte(u8::from(state.stuck));
+                out.long(state.evaluations);
+                out.count(state.number);
+                out.count(state.doublings);
+                out.count(state.population_size);
                 out.number(state.step_size);
-                out.numbers(&state.mean);
-                out.numbers(&state.step_size_path);
-                out.numbers(&state.covariance_path);
-                out.numbers(&state.covariance);
-                out.numbers(&state.eigenbasis);
-                out.numbers(&state.axis_lengths);
+                out.flag(state.small);
+                out.long(state.spent);
+                out.option(state.allowance.as_ref(), |out, allowance| out.long(*allowance));
+                state.spent_by_regime.iter().for_each(|spent| out.long(*spent));
+                out.option(state.elite.as_ref(), |out, (mean, fitness)| {
+                    out.numbers(mean);
+                    out.number(*fitness);
+                });
+                out.option(state.median.as_ref(), |out, median| out.number(*median));
+                for reason in [&state.restarted, &state.ended] {
+                    out.option(reason.as_ref(), |out, (criterion, detail)| {
+                        out.text(criterion);
+                        out.text(detail);
+                    });
+                }
+                out.cma_es(&state.search);
             }
             Self::RandomSearch(state) => {
                 out.byte(RANDOM_SEARCH);
                 out.count(state.generation);
-                out.byte(u8::from(state.best.is_some()));
-                if let Some((genome, fitness)) = &state.best {
+                out.option(state.best.as_ref(), |out, (genome, fitness)| {
                     out.number(*fitness);
                     out.numbers(genome);
-                }
+                });
             }
         }
         out.0
@@ -104,37 +218,40 @@ impl StrategySnapshot {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StrategyError> {
         let mut input = Reader(bytes);
         let version = input.byte()?;
-        if version != ENCODING_VERSION {
-            let problem =
-                format!("this program reads encoding {ENCODING_VERSION}, not {version}; use a newer program");
+        if version == 0 || version > ENCODING_VERSION {
+            let problem = format!(
+                "this program reads encodings 1 to {ENCODING_VERSION}, not {version}; use a newer program"
+            );
             return Err(StrategyError::Snapshot(problem));
         }
         let snapshot = match input.byte()? {
-            CMA_ES => {
-                let (generation, updates, lag) = (input.count()?, input.count()?, input.count()?);
-                let (stuck, step_size) = (input.flag()?, input.number()?);
-                Self::CmaEs(CmaEsSnapshot {
-                    generation,
-                    updates,
-                    lag,
-                    stuck,
-                    step_size,
-                    mean: input.numbers()?,
-                    step_size_path: input.numbers()?,
-                    covariance_path: input.numbers()?,
-                    covariance: input.numbers()?,
-                    eigenbasis: input.numbers()?,
-                    axis_lengths: input.numbers()?,
-                })
+            CMA_ES => Self::CmaEs(input.cma_es(version)?),
+            RESTARTS => {
+                let reason = |input: &mut Reader| Ok((input.text()?, input.text()?));
+                Self::Restarts(Box::new(RestartsSnapshot {
+                    generation: input.count()?,
+                    evaluations: input.long()?,
+                    number: input.count()?,
+                    doublings: input.count()?,
+                    population_size: input.count()?,
+                    step_size: input.number()?,
+                    small: input.flag()?,
+                    spent: input.long()?,
+                    allowance: input.option(Reader::long)?,
+                    spent_by_regime: [input.long()?, input.long()?],
+                    elite: input.option(|input| Ok((input.numbers()?, input.number()?)))?,
+                    median: input.option(Reader::number)?,
+                    restarted: input.option(reason)?,
+                    ended: input.option(reason)?,
+                    search: input.cma_es(version)?,
+                }))
             }
             RANDOM_SEARCH => {
                 let generation = input.count()?;
-                let best = if input.flag()? {
+                let best = input.option(|input| {
                     let fitness = input.number()?;
-                    Some((input.numbers()?, fitness))
-                } else {
-                    None
-                };
+                    Ok((input.numbers()?, fitness))
+                })?;
                 Self::RandomSearch(RandomSearchSnapshot { generation, best })
             }
             other => return Err(StrategyError::Snapshot(format!("there is no strategy of number {other}"))),
@@ -154,8 +271,67 @@ impl Writer {
         self.0.push(value);
     }
 
+    fn flag(&mut self, value: bool) {
+        self.byte(u8::from(value));
+    }
+
+    fn option<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+        self.flag(value.is_some());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
     fn count(&mut self, value: u32) {
         self.0.extend(value.to_le_bytes());
+    }
+
+    fn long(&mut self, value: u64) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    fn text(&mut self, value: &str) {
+        self.count(value.len() as u32);
+        self.0.extend(value.as_bytes());
+    }
+
+    fn cma_es(&mut self, state: &CmaEsSnapshot) {
+        self.count(state.generation);
+        self.count(state.updates);
+        self.count(state.lag);
+        self.flag(state.stuck);
+        self.number(state.step_size);
+        self.numbers(&state.mean);
+        self.numbers(&state.step_size_path);
+        self.numbers(&state.covariance_path);
+        self.numbers(&state.covariance);
+        self.numbers(&state.eigenbasis);
+        self.numbers(&state.axis_lengths);
+        self.byte(state.sampler);
+        self.option(state.noise.as_ref(), |out, noise| {
+            out.number(noise.agreeing);
+            out.number(noise.pairs);
+            out.count(noise.wait);
+            out.flag(noise.present);
+            out.flag(noise.strong);
+        });
+        self.option(state.learning_rates.as_ref(), |out, rates| {
+            out.number(rates.mean_rate);
+            out.numbers(&rates.mean_average);
+            out.number(rates.mean_power);
+            out.number(rates.covariance_rate);
+            out.numbers(&rates.covariance_average);
+            out.number(rates.covariance_power);
+        });
+        let history = &state.history;
+        self.numbers(&history.best);
+        self.numbers(&history.median);
+        self.number(history.range);
+        self.count(history.flat);
+        self.numbers(&history.anchor);
+        self.count(history.still);
+        self.count(state.injected.len() as u32);
+        state.injected.iter().for_each(|point| self.numbers(point));
     }
 
     fn number(&mut self, value: f64) {
@@ -191,6 +367,86 @@ impl Reader<'_> {
 
     fn count(&mut self) -> Result<u32, StrategyError> {
         self.take().map(u32::from_le_bytes)
+    }
+
+    fn long(&mut self) -> Result<u64, StrategyError> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn option<T>(
+        &mut self,
+        read: impl Fn(&mut Self) -> Result<T, StrategyError>,
+    ) -> Result<Option<T>, StrategyError> {
+        if self.flag()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    fn text(&mut self) -> Result<String, StrategyError> {
+        let count = self.count()? as usize;
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or_else(truncated)?;
+        self.0 = rest;
+        String::from_utf8(bytes.to_vec()).map_err(|error| StrategyError::Snapshot(error.to_string()))
+    }
+
+    fn cma_es(&mut self, version: u8) -> Result<CmaEsSnapshot, StrategyError> {
+        let (generation, updates, lag) = (self.count()?, self.count()?, self.count()?);
+        let (stuck, step_size) = (self.flag()?, self.number()?);
+        let mut snapshot = CmaEsSnapshot {
+            generation,
+            updates,
+            lag,
+            stuck,
+            step_size,
+            mean: self.numbers()?,
+            step_size_path: self.numbers()?,
+            covariance_path: self.numbers()?,
+            covariance: self.numbers()?,
+            eigenbasis: self.numbers()?,
+            axis_lengths: self.numbers()?,
+            sampler: 0,
+            noise: None,
+            learning_rates: None,
+            history: HistorySnapshot::default(),
+            injected: Vec::new(),
+        };
+        if version < 2 {
+            snapshot.history.anchor.clone_from(&snapshot.mean);
+            return Ok(snapshot);
+        }
+        snapshot.sampler = self.byte()?;
+        snapshot.noise = self.option(|input| {
+            Ok(NoiseSnapshot {
+                agreeing: input.number()?,
+                pairs: input.number()?,
+                wait: input.count()?,
+                present: input.flag()?,
+                strong: input.flag()?,
+            })
+        })?;
+        snapshot.learning_rates = self.option(|input| {
+            Ok(LearningRatesSnapshot {
+                mean_rate: input.number()?,
+                mean_average: input.numbers()?,
+                mean_power: input.number()?,
+                covariance_rate: input.number()?,
+                covariance_average: input.numbers()?,
+                covariance_power: input.number()?,
+            })
+        })?;
+        snapshot.history = HistorySnapshot {
+            best: self.numbers()?,
+            median: self.numbers()?,
+            range: self.number()?,
+            flat: self.count()?,
+            anchor: self.numbers()?,
+            still: self.count()?,
+        };
+        // Each takes at least the four bytes of its length.
+        let injected = self.count()? as usize;
+        if injected > self.0.len() / 4 {
+            return Err(truncated());
+        }
+        snapshot.injected = (0..injected).map(|_| self.numbers()).collect::<Result<_, _>>()?;
+        Ok(snapshot)
     }
 
     fn number(&mut self) -> Result<f64, StrategyError> {
@@ -231,7 +487,7 @@ mod tests {
 
     #[test]
     fn snapshots_survive_storage_and_nothing_else_is_one() {
-        check(&StrategySnapshot::CmaEs(CmaEsSnapshot {
+        let cma_es = CmaEsSnapshot {
             generation: 7,
             updates: 6,
             lag: 2,
@@ -243,10 +499,69 @@ mod tests {
             covariance: vec![6.0, 7.0, 8.0],
             eigenbasis: vec![9.0, 10.0, 11.0, 12.0],
             axis_lengths: vec![13.0, 14.0],
-        }));
+            sampler: 1,
+            noise: Some(NoiseSnapshot { agreeing: -1.5, pairs: 2.0, wait: 3, present: true, strong: false }),
+            learning_rates: Some(LearningRatesSnapshot {
+                mean_rate: 0.5,
+                mean_average: vec![1.0, 2.0],
+                mean_power: 3.0,
+                covariance_rate: 0.25,
+                covariance_average: vec![4.0, 5.0, 6.0, 7.0],
+                covariance_power: 8.0,
+            }),
+            history: HistorySnapshot {
+                best: vec![1.0, 2.0],
+                median: vec![0.0, 1.0],
+                range: 4.0,
+                flat: 5,
+                anchor: vec![6.0, 7.0],
+                still: 8,
+            },
+            injected: vec![vec![1.0, 2.0], vec![3.0, 4.0]],
+        };
+        check(&StrategySnapshot::CmaEs(cma_es.clone()));
+        check(&StrategySnapshot::Restarts(Box::new(RestartsSnapshot {
+            generation: 9,
+            evaluations: 1 << 40,
+            number: 2,
+            doublings: 1,
+            population_size: 8,
+            step_size: 0.25,
+            small: true,
+            spent: 16,
+            allowance: Some(1000),
+            spent_by_regime: [3, 4],
+            elite: Some((vec![0.5, 0.25], -1.0)),
+            median: Some(-2.0),
+            restarted: Some(("tolx".into(), "small".into())),
+            ended: None,
+            search: cma_es,
+        })));
         check(&StrategySnapshot::RandomSearch(RandomSearchSnapshot { generation: 1, best: None }));
         let best = Some((vec![0.1, 0.2], -3.0));
         check(&StrategySnapshot::RandomSearch(RandomSearchSnapshot { generation: 2, best }));
+    }
+
+    /// As the first version wrote it, byte for byte: two dimensions, seven generations.
+    #[test]
+    fn snapshots_of_the_first_version_are_read() {
+        let mut bytes = vec![1, 1];
+        for count in [7u32, 6, 2] {
+            bytes.extend(count.to_le_bytes());
+        }
+        bytes.push(0);
+        bytes.extend(0.5f64.to_le_bytes());
+        for (length, first) in [(2u32, 1.0f64), (2, 3.0), (2, 5.0), (3, 7.0), (4, 10.0), (2, 14.0)] {
+            bytes.extend(length.to_le_bytes());
+            (0..length).for_each(|i| bytes.extend((first + f64::from(i)).to_le_bytes()));
+        }
+        let StrategySnapshot::CmaEs(read) = StrategySnapshot::from_bytes(&bytes).unwrap() else {
+            panic!("it is of CMA-ES");
+        };
+        assert_eq!((read.generation, read.updates, read.lag, read.step_size), (7, 6, 2, 0.5));
+        assert_eq!((read.mean, read.axis_lengths), (vec![1.0, 2.0], vec![14.0, 15.0]));
+        assert_eq!(read.covariance, [7.0, 8.0, 9.0]);
+        assert_eq!((read.sampler, read.noise, read.learning_rates), (0, None, None));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use hebbian_shared::fitness::Fitness;
 use hebbian_shared::progress::StopReason;
 use hebbian_shared::spec::stop::StopSpec;
 
-fn reason(criterion: &str, detail: String) -> StopReason {
+/// A reason by its name and the figure that met it.
+pub(super) fn reason(criterion: &str, detail: String) -> StopReason {
     StopReason { criterion: criterion.to_owned(), detail }
 }
 
@@ -35,58 +36,6 @@ pub fn limit_reached(
     None
 }
 
-/// Deviations below this many initial step sizes are converged (pycma's `tolx`).
-const DEVIATION_MIN: f64 = 1e-11;
-/// The largest condition number that double precision carries (pycma's `tolconditioncov`).
-const CONDITION_MAX: f64 = 1e14;
-/// How much faster than the longest axis the step size may have grown (pycma's `tolupsigma`).
-const STEP_SIZE_GAIN_MAX: f64 = 1e20;
-
-/// What the criteria of a search distribution look at; those that noise cannot meet by itself.
-pub(super) struct Distribution {
-    /// The step size of the first generation.
-    pub(super) initial_step_size: f64,
-    /// The step size (sigma).
-    pub(super) step_size: f64,
-    /// Shortest and longest axis of the covariance matrix (D).
-    pub(super) axis_range: (f64, f64),
-    /// The largest coordinate-wise standard deviation, or component of the covariance path in the search space.
-    pub(super) reach: f64,
-    /// Whether the last update was refused since it would have left the finite numbers.
-    pub(super) stuck: bool,
-}
-
-impl Distribution {
-    /// The first criterion that is met.
-    pub(super) fn stop_reason(&self) -> Option<StopReason> {
-        let (shortest, longest) = self.axis_range;
-        if self.stuck {
-            return Some(reason(
-                "numerics",
-                format!("the next step size, near {:e}, cannot be computed with", self.step_size),
-            ));
-        }
-        let reach_min = DEVIATION_MIN * self.initial_step_size;
-        if self.reach < reach_min {
-            return Some(reason(
-                "tolx",
-                format!("all deviations at most {:e} (limit {reach_min:e})", self.reach),
-            ));
-        }
-        let condition = (longest / shortest).powi(2);
-        if condition > CONDITION_MAX {
-            return Some(reason("condition", format!("condition {condition:e} (limit {CONDITION_MAX:e})")));
-        }
-        let gain = self.step_size / self.initial_step_size / longest;
-        if gain > STEP_SIZE_GAIN_MAX {
-            let detail =
-                format!("step size over longest axis grew {gain:e} times (limit {STEP_SIZE_GAIN_MAX:e})");
-            return Some(reason("tolupsigma", detail));
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,26 +62,5 @@ mod tests {
         check(&stop, (0, 1001, None), Some(("evaluations", "1001 evaluations (limit 1000)")));
         check(&stop, (10, 1000, Some(0.5)), Some(("target", "fitness 0.5 (target 0.5)")));
         check(&StopSpec::default(), (u32::MAX, u64::MAX, Some(1e300)), None);
-    }
-
-    #[test]
-    fn a_distribution_stops_by_the_figure_that_met_the_criterion() {
-        let sound = || Distribution {
-            initial_step_size: 2.0,
-            step_size: 1.0,
-            axis_range: (1.0, 1e6),
-            reach: 1.0,
-            stuck: false,
-        };
-        let criterion = |distribution: Distribution| distribution.stop_reason().map(|r| r.criterion);
-        assert_eq!(criterion(sound()), None);
-        assert_eq!(criterion(Distribution { stuck: true, ..sound() }).as_deref(), Some("numerics"));
-        assert_eq!(criterion(Distribution { reach: 1.9e-11, ..sound() }).as_deref(), Some("tolx"));
-        assert_eq!(criterion(Distribution { reach: 2.1e-11, ..sound() }), None);
-        assert_eq!(
-            criterion(Distribution { axis_range: (1.0, 1.1e7), ..sound() }).as_deref(),
-            Some("condition")
-        );
-        assert_eq!(criterion(Distribution { step_size: 3e26, ..sound() }).as_deref(), Some("tolupsigma"));
     }
 }

@@ -4,6 +4,10 @@ use faer::Mat;
 
 use super::super::StrategyError;
 use super::super::snapshot::CmaEsSnapshot;
+use super::learning_rate::LearningRates;
+use super::noise::NoiseEstimate;
+use super::sampling::Sampler;
+use super::termination::History;
 
 /// Everything that changes from generation to generation.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +32,18 @@ pub(super) struct State {
     pub(super) covariance: Mat<f64>,
     /// Eigenvectors of C when it was last decomposed (B), one per column.
     pub(super) eigenbasis: Mat<f64>,
-    /// Square roots of the eigenvalues of C when it was last decomposed (D), ascending, positive.
+    /// Square roots of the eigenvalues of C when it was last decomposed (D), positive.
     pub(super) axis_lengths: Vec<f64>,
+    /// How candidates are drawn.
+    pub(super) sampler: Sampler,
+    /// What is known of noise, where it is measured.
+    pub(super) noise: Option<NoiseEstimate>,
+    /// Learning rates, while they adapt.
+    pub(super) learning_rates: Option<LearningRates>,
+    /// What the criteria remember.
+    pub(super) history: History,
+    /// Points that take the place of the open generation's last candidates.
+    pub(super) injected: Vec<Vec<f64>>,
 }
 
 /// Beyond this, in either direction, products of two numbers of the state may leave the finite numbers.
@@ -37,11 +51,25 @@ const MAGNITUDE_MAX: f64 = 1e140;
 /// More generations than a spec allows.
 const GENERATIONS_MAX: u32 = 1 << 31;
 
+fn bounded(values: &[f64]) -> bool {
+    values.iter().all(|v| v.abs() <= MAGNITUDE_MAX)
+}
+
+/// Whether a positive quantity can be computed with.
+pub(super) fn is_workable(value: f64) -> bool {
+    (1.0 / MAGNITUDE_MAX..=MAGNITUDE_MAX).contains(&value)
+}
+
 impl State {
     /// The isotropic distribution of a first generation.
     pub(super) fn new(mean: Vec<f64>, step_size: f64) -> Self {
         let n = mean.len();
         Self {
+            sampler: Sampler::default(),
+            noise: None,
+            learning_rates: None,
+            history: History::new(&mean),
+            injected: Vec::new(),
             generation: 0,
             updates: 0,
             lag: 0,
@@ -67,19 +95,22 @@ impl State {
         (0..self.mean.len()).map(|i| self.step_size * self.covariance[(i, i)].sqrt())
     }
 
+    /// Whether mean, paths and step size are numbers that can be computed with.
+    pub(super) fn vectors_are_sound(&self) -> bool {
+        bounded(&self.mean)
+            && bounded(&self.step_size_path)
+            && bounded(&self.covariance_path)
+            && is_workable(self.step_size)
+    }
+
     /// Whether the distribution can be sampled from and updated without leaving the finite numbers; the eigenbasis, which
     /// does not change between decompositions, is taken to be one.
     pub(super) fn is_sound(&self) -> bool {
-        let bounded = |values: &[f64]| values.iter().all(|v| v.abs() <= MAGNITUDE_MAX);
-        let positive = |value: f64| (1.0 / MAGNITUDE_MAX..=MAGNITUDE_MAX).contains(&value);
         let n = self.mean.len();
-        positive(self.step_size)
-            && bounded(&self.mean)
-            && bounded(&self.step_size_path)
-            && bounded(&self.covariance_path)
+        self.vectors_are_sound()
             && (0..n).all(|column| bounded(&self.covariance.col_as_slice(column)[column..]))
-            && (0..n).all(|i| positive(self.covariance[(i, i)]))
-            && self.axis_lengths.iter().all(|&d| positive(d))
+            && (0..n).all(|i| is_workable(self.covariance[(i, i)]))
+            && self.axis_lengths.iter().all(|&d| is_workable(d))
     }
 
     /// All of the state as plain numbers.
@@ -98,6 +129,11 @@ impl State {
             covariance: (0..n).flat_map(lower).copied().collect(),
             eigenbasis: (0..n).flat_map(|column| self.eigenbasis.col_as_slice(column)).copied().collect(),
             axis_lengths: self.axis_lengths.clone(),
+            sampler: self.sampler as u8,
+            noise: self.noise.as_ref().map(NoiseEstimate::to_snapshot),
+            learning_rates: self.learning_rates.as_ref().map(LearningRates::to_snapshot),
+            history: self.history.to_snapshot(),
+            injected: self.injected.clone(),
         }
     }
 
@@ -116,6 +152,12 @@ impl State {
                 return Err(StrategyError::Snapshot(problem));
             }
         }
+        let unreachable = || StrategyError::Snapshot("it holds numbers that no search can reach".to_owned());
+        let noise =
+            snapshot.noise.as_ref().map(|noise| NoiseEstimate::from_snapshot(noise).ok_or_else(unreachable));
+        let rates = snapshot.learning_rates.as_ref();
+        let rates = rates.map(|rates| LearningRates::from_snapshot(n, rates).ok_or_else(unreachable));
+        let injected_fit = snapshot.injected.iter().all(|point| point.len() == n && bounded(point));
         let mut covariance = Mat::zeros(n, n);
         let mut lower = snapshot.covariance.as_slice();
         for column in 0..n {
@@ -135,14 +177,23 @@ impl State {
             covariance,
             eigenbasis: Mat::from_fn(n, n, |row, column| snapshot.eigenbasis[column * n + row]),
             axis_lengths: snapshot.axis_lengths.clone(),
+            sampler: Sampler::of_number(snapshot.sampler).ok_or_else(unreachable)?,
+            noise: noise.transpose()?,
+            learning_rates: rates.transpose()?,
+            history: History::from_snapshot(n, &snapshot.history).ok_or_else(unreachable)?,
+            injected: snapshot.injected.clone(),
         };
         let counts_agree = state.lag <= state.updates
             && state.updates <= state.generation
             && state.generation < GENERATIONS_MAX;
-        if counts_agree && state.is_sound() && snapshot.eigenbasis.iter().all(|b| b.abs() <= 1.0 + 1e-9) {
+        if counts_agree
+            && injected_fit
+            && state.is_sound()
+            && snapshot.eigenbasis.iter().all(|b| b.abs() <= 1.0 + 1e-9)
+        {
             Ok(state)
         } else {
-            Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()))
+            Err(unreachable())
         }
     }
 }

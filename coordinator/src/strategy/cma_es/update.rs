@@ -3,50 +3,160 @@
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, Par, Spec};
+use faer::{Accum, Col, Mat, Par, Spec};
 
 use super::super::ranking::Selected;
+use super::learning_rate::{Before, LearningRates, normalise};
 use super::linear_algebra::{add_scaled, norm, whiten};
 use super::parameters::Parameters;
 use super::sampling::Population;
-use super::state::State;
+use super::state::{State, is_workable};
 
 /// The most that the logarithm of the step size changes in one generation.
 const STEP_SIZE_CHANGE_MAX: f64 = 1.0;
 /// The largest condition number of the distribution that is sampled from.
 const CONDITION_LIMIT: f64 = 1e15;
 
-/// The state after an update by the selected candidates; `None` if it would leave the finite numbers.
+/// Room for an update, so that none is allocated generation by generation.
+pub(super) struct Scratch {
+    /// Steps that enter the covariance, one per column: n x at most lambda + 1.
+    columns: Mat<f64>,
+    /// The same, weighted.
+    weighted: Mat<f64>,
+    eigenvalues: Col<f64>,
+    eigenbasis: Mat<f64>,
+    evd: MemBuffer,
+}
+
+impl Scratch {
+    pub(super) fn new(n: usize, population_size: usize) -> Self {
+        let evd = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
+        Self {
+            columns: Mat::zeros(n, population_size + 1),
+            weighted: Mat::zeros(n, population_size + 1),
+            eigenvalues: Col::zeros(n),
+            eigenbasis: Mat::zeros(n, n),
+            evd: MemBuffer::new(evd),
+        }
+    }
+}
+
+/// An update that would leave the finite numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stuck;
+
+/// Updates the state by the selected candidates. One that would leave the finite numbers is refused, and the distribution
+/// stays as it was.
 ///
 /// Without any candidate selected (all diverged), nothing is known: nothing moves and nothing widens.
 pub(super) fn update(
-    state: &State,
+    state: &mut State,
     parameters: &Parameters,
     population: &Population,
     selected: &[Selected],
-) -> Option<State> {
-    let mut next = state.clone();
+    scratch: &mut Scratch,
+) -> Result<(), Stuck> {
     if selected.is_empty() {
-        return Some(next);
+        return Ok(());
     }
-    next.updates += 1;
+    let vectors = Vectors::of(state);
+    let covariance = state.learning_rates.is_some().then(|| state.covariance.clone());
+    state.updates += 1;
     let step = recombine(population, selected);
-    move_mean(&mut next, &step);
+    move_mean(state, &step);
     let deviation = selection_deviation(selected);
     let path_step: Vec<f64> = step.iter().map(|y| y / deviation).collect();
-    cumulate_step_size_path(&mut next, parameters, &path_step);
-    let progress_is_normal = progress_is_normal(&next, parameters);
-    cumulate_covariance_path(&mut next, parameters, &path_step, progress_is_normal);
-    adapt_covariance(&mut next, parameters, population, selected, progress_is_normal);
-    adapt_step_size(&mut next, parameters);
-    next.lag += 1;
-    if !next.is_sound() {
-        return None;
+    cumulate_step_size_path(state, parameters, &path_step);
+    let progress_is_normal = progress_is_normal(state, parameters);
+    cumulate_covariance_path(state, parameters, &path_step, progress_is_normal);
+    adapt_step_size(state, parameters);
+    let adapted = state.vectors_are_sound()
+        && adapt_covariance(state, parameters, population, selected, progress_is_normal, scratch);
+    if !adapted {
+        vectors.restore(state);
+        return Err(Stuck);
     }
-    if next.lag >= parameters.eigen_interval {
-        decompose(&mut next)?;
+    state.lag += 1;
+    let Some(covariance) = covariance else {
+        return if state.lag >= parameters.eigen_interval { decompose(state, scratch) } else { Ok(()) };
+    };
+    // The learning rates adapt: the update was a proposal.
+    let rates = state.learning_rates.take();
+    let moderated = rates.map(|mut rates| {
+        let (mean_rate, _) = rates.rates();
+        let Vectors { mean, step_size, .. } = vectors.clone();
+        let before = Before { mean, step_size, covariance };
+        rates.moderate(&before, state);
+        let decomposed = decompose(state, scratch).map(|()| {
+            normalise(state);
+            // The step size that is best for the mean's rate is the larger, the smaller the rate.
+            state.step_size *= mean_rate / rates.rates().0;
+        });
+        state.learning_rates = Some(rates);
+        (decomposed, before.covariance)
+    });
+    match moderated {
+        Some((Ok(()), _))
+            if state.vectors_are_sound() && state.axis_lengths.iter().all(|&d| is_workable(d)) =>
+        {
+            Ok(())
+        }
+        Some((_, covariance)) => {
+            vectors.restore(state);
+            state.covariance = covariance;
+            Err(Stuck)
+        }
+        None => Ok(()),
     }
-    Some(next)
+}
+
+/// Begins the adaptation of learning rates: from here on C has determinant 1.
+pub(super) fn begin_adaptation(state: &mut State, scratch: &mut Scratch) -> Result<(), Stuck> {
+    decompose(state, scratch)?;
+    let factor = normalise(state);
+    state.covariance_path.iter_mut().for_each(|p| *p /= factor);
+    state.learning_rates = Some(LearningRates::new(state.mean.len()));
+    Ok(())
+}
+
+/// Ends it: the mean takes whole steps again, so the step size is what it would have been with them.
+pub(super) fn end_adaptation(state: &mut State) {
+    if let Some(rates) = state.learning_rates.take() {
+        state.step_size *= rates.rates().0;
+    }
+}
+
+/// What an update changes first.
+#[derive(Clone)]
+struct Vectors {
+    mean: Vec<f64>,
+    step_size: f64,
+    step_size_path: Vec<f64>,
+    covariance_path: Vec<f64>,
+    updates: u32,
+    lag: u32,
+}
+
+impl Vectors {
+    fn of(state: &State) -> Self {
+        Self {
+            mean: state.mean.clone(),
+            step_size: state.step_size,
+            step_size_path: state.step_size_path.clone(),
+            covariance_path: state.covariance_path.clone(),
+            updates: state.updates,
+            lag: state.lag,
+        }
+    }
+
+    fn restore(self, state: &mut State) {
+        state.mean = self.mean;
+        state.step_size = self.step_size;
+        state.step_size_path = self.step_size_path;
+        state.covariance_path = self.covariance_path;
+        state.updates = self.updates;
+        state.lag = self.lag;
+    }
 }
 
 /// (41): `<y>_w`, the weighted step of the better candidates.
@@ -107,22 +217,36 @@ fn cumulate_covariance_path(
     }
 }
 
-/// (46) and (47) as one product `Y diag(w) Y'`, of which the lower triangle is computed.
+/// (46) and (47) as one product `Y diag(w) Y'`, of which the lower triangle is computed. False, and nothing is changed, if
+/// C would leave the finite numbers.
 fn adapt_covariance(
     state: &mut State,
     parameters: &Parameters,
     population: &Population,
     selected: &[Selected],
     progress_is_normal: bool,
-) {
+    scratch: &mut Scratch,
+) -> bool {
     let n = parameters.dimension;
     let Parameters { c_1, c_mu, c_c, .. } = *parameters;
     let members: Vec<&Selected> = selected.iter().filter(|s| s.covariance != 0.0).collect();
-    let mut columns = Mat::zeros(n, members.len() + 1);
-    let mut weighted = Mat::zeros(n, members.len() + 1);
+
+    // (47); a stalled path (h_sigma = 0) contributes less variance than it forgets, which delta makes up for.
+    let delta = if progress_is_normal { 0.0 } else { c_c * (2.0 - c_c) };
+    let weight_sum: f64 = members.iter().map(|s| s.covariance).sum();
+    let kept = 1.0 + c_1 * delta - c_1 - c_mu * weight_sum;
+
+    // The variances as they will be, and what they could be at most; no covariance is larger in size.
+    let mut variances: Vec<f64> = (0..n).map(|i| kept * state.covariance[(i, i)]).collect();
+    let mut most = variances.clone();
     let mut place = |column: usize, weight: f64, vector: &[f64]| {
-        columns.col_as_slice_mut(column).copy_from_slice(vector);
-        add_scaled(weighted.col_as_slice_mut(column), weight, vector);
+        scratch.columns.col_as_slice_mut(column).copy_from_slice(vector);
+        let weighted = scratch.weighted.col_as_slice_mut(column);
+        for (i, (w, v)) in weighted.iter_mut().zip(vector).enumerate() {
+            *w = weight * v;
+            variances[i] += *w * v;
+            most[i] += (*w * v).abs();
+        }
     };
     for (column, s) in members.iter().enumerate() {
         let weight = if s.covariance > 0.0 {
@@ -135,62 +259,55 @@ fn adapt_covariance(
         place(column, c_mu * weight, population.steps.col_as_slice(s.candidate));
     }
     place(members.len(), c_1, &state.covariance_path);
+    if !(variances.iter().all(|&v| is_workable(v)) && most.iter().all(|&v| is_workable(v))) {
+        return false;
+    }
 
-    // (47); a stalled path (h_sigma = 0) contributes less variance than it forgets, which delta makes up for.
-    let delta = if progress_is_normal { 0.0 } else { c_c * (2.0 - c_c) };
-    let weight_sum: f64 = members.iter().map(|s| s.covariance).sum();
-    let kept = 1.0 + c_1 * delta - c_1 - c_mu * weight_sum;
     for column in 0..n {
         state.covariance.col_as_slice_mut(column)[column..].iter_mut().for_each(|c| *c *= kept);
     }
+    let columns = members.len() + 1;
     triangular::matmul(
         &mut state.covariance,
         BlockStructure::TriangularLower,
         Accum::Add,
-        &columns,
+        scratch.columns.get(.., ..columns),
         BlockStructure::Rectangular,
-        weighted.transpose(),
+        scratch.weighted.get(.., ..columns).transpose(),
         BlockStructure::Rectangular,
         1.0,
         Par::Seq,
     );
+    true
 }
 
-/// `C = B D^2 B'`; widens C by a multiple of the identity where its condition is beyond the limit. `None` if there is no
-/// decomposition.
-fn decompose(state: &mut State) -> Option<()> {
-    let n = state.mean.len();
-    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
-    let mut memory = MemBuffer::new(scratch);
-    let mut eigenvalues = faer::Col::zeros(n);
+/// `C = B D^2 B'`; widens C by a multiple of the identity where its condition is beyond the limit. Without a decomposition
+/// the last one stays.
+pub(super) fn decompose(state: &mut State, scratch: &mut Scratch) -> Result<(), Stuck> {
+    let Scratch { eigenvalues, eigenbasis, evd, .. } = scratch;
     self_adjoint_evd(
         state.covariance.as_ref(),
         eigenvalues.as_diagonal_mut(),
-        Some(state.eigenbasis.as_mut()),
+        Some(eigenbasis.as_mut()),
         Par::Seq,
-        MemStack::new(&mut memory),
+        MemStack::new(evd),
         Spec::default(),
     )
-    .ok()?;
+    .map_err(|_| Stuck)?;
     let (smallest, largest) = eigenvalues
         .iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |ends, &e| (ends.0.min(e), ends.1.max(e)));
     if largest <= 0.0 || !eigenvalues.iter().all(|e| e.is_finite()) {
-        return None;
+        return Err(Stuck);
     }
     let lift = ((largest - CONDITION_LIMIT * smallest) / (CONDITION_LIMIT - 1.0)).max(0.0);
     for (i, (length, eigenvalue)) in state.axis_lengths.iter_mut().zip(eigenvalues.iter()).enumerate() {
         *length = (eigenvalue + lift).sqrt();
         state.covariance[(i, i)] += lift;
     }
+    std::mem::swap(&mut state.eigenbasis, eigenbasis);
     state.lag = 0;
-    Some(())
-}
-
-/// The length of the longest coordinate of `sigma p_c`, which `tolx` looks at.
-pub(super) fn path_reach(state: &State) -> f64 {
-    let longest = state.covariance_path.iter().fold(0.0f64, |longest, p| longest.max(p.abs()));
-    state.step_size * longest
+    Ok(())
 }
 
 #[cfg(test)]

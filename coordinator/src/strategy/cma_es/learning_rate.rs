@@ -1,0 +1,173 @@
+//! LRA-CMA-ES: learning rates that keep the signal-to-noise ratio of the updates constant.
+//!
+//! M. Nomura, Y. Akimoto, I. Ono, *CMA-ES with Learning Rate Adaptation: Can CMA-ES with Default Population Size Solve
+//! Multimodal and Noisy Problems?*, GECCO 2023, arXiv 2304.03473. Equation numbers are the paper's.
+//!
+//! An update as plain CMA-ES would make it is taken as a proposal, of which the distribution takes a share: `eta_m` of
+//! the mean's way and `eta_Sigma` of the change of `Sigma = sigma^2 C`. The shares adapt such that the estimated
+//! signal-to-noise ratio of the proposals stays `alpha` times the share.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par};
+
+use super::super::snapshot::LearningRatesSnapshot;
+use super::linear_algebra::{add_scaled, dot};
+use super::state::State;
+
+/// The signal-to-noise ratio aimed at, over the learning rate (`alpha`).
+const ALPHA: f64 = 1.4;
+/// Decay of the mean's accumulated updates (`beta_m`).
+const BETA_MEAN: f64 = 0.1;
+/// Decay of the covariance's accumulated updates (`beta_Sigma`).
+const BETA_COVARIANCE: f64 = 0.03;
+/// Damping of the learning rates (`gamma`).
+const GAMMA: f64 = 0.1;
+/// No learning rate falls below this.
+const RATE_MIN: f64 = 1e-6;
+
+/// A learning rate and the accumulated updates that it adapts by.
+#[derive(Clone, Debug, PartialEq)]
+struct Rate {
+    /// eta, in (0, 1].
+    rate: f64,
+    /// E: the average of recent updates, in coordinates in which the distribution was the standard normal one.
+    average: Vec<f64>,
+    /// V: the average of their squared lengths.
+    power: f64,
+}
+
+impl Rate {
+    fn new(length: usize) -> Self {
+        Self { rate: 1.0, average: vec![0.0; length], power: 0.0 }
+    }
+
+    /// (8) to (14): takes note of an update and adapts.
+    fn adapt(&mut self, update: &[f64], beta: f64) {
+        self.average.iter_mut().for_each(|e| *e *= 1.0 - beta);
+        add_scaled(&mut self.average, beta, update);
+        self.power = (1.0 - beta) * self.power + beta * dot(update, update);
+        let signal = dot(&self.average, &self.average);
+        let noise = self.power - signal;
+        if noise <= 0.0 {
+            // All updates so far were the same one.
+            return;
+        }
+        let ratio = (signal - beta / (2.0 - beta) * self.power) / noise;
+        let excess = (ratio / ALPHA / self.rate - 1.0).clamp(-1.0, 1.0);
+        self.rate *= libm::exp((GAMMA * self.rate).min(beta) * excess);
+        self.rate = self.rate.clamp(RATE_MIN, 1.0);
+    }
+
+    fn is_sound(&self, length: usize) -> bool {
+        self.average.len() == length
+            && (RATE_MIN..=1.0).contains(&self.rate)
+            && self.average.iter().all(|e| e.is_finite())
+            && self.power >= 0.0
+            && self.power.is_finite()
+    }
+}
+
+/// The learning rates of mean and covariance.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LearningRates {
+    mean: Rate,
+    covariance: Rate,
+}
+
+/// The distribution before an update.
+pub(super) struct Before {
+    pub(super) mean: Vec<f64>,
+    pub(super) step_size: f64,
+    pub(super) covariance: Mat<f64>,
+}
+
+impl LearningRates {
+    /// Both 1, in n dimensions.
+    pub(super) fn new(n: usize) -> Self {
+        Self { mean: Rate::new(n), covariance: Rate::new(n * n) }
+    }
+
+    /// The mean's (`eta_m`) and the covariance's (`eta_Sigma`).
+    pub(super) fn rates(&self) -> (f64, f64) {
+        (self.mean.rate, self.covariance.rate)
+    }
+
+    /// Adapts the rates by the update from `before` to `state`, whose decomposition is that of `before`, and takes back
+    /// all of the update but their shares. The covariance's lower triangle then holds `Sigma / before.step_size^2`:
+    /// [`normalise`] must follow its decomposition.
+    pub(super) fn moderate(&mut self, before: &Before, state: &mut State) {
+        let n = state.mean.len();
+        let Self { mean, covariance } = self;
+        let growth = (state.step_size / before.step_size).powi(2);
+
+        // (6): the updates where the distribution is the standard normal one, C^(-1/2) = B D^-1 B' on either side.
+        let mut scaled = state.eigenbasis.clone();
+        for (axis, length) in state.axis_lengths.iter().enumerate() {
+            scaled.col_as_slice_mut(axis).iter_mut().for_each(|b| *b /= length);
+        }
+        let mut root = Mat::zeros(n, n);
+        matmul(&mut root, Accum::Replace, &scaled, state.eigenbasis.transpose(), 1.0, Par::Seq);
+        let mut way: Vec<f64> =
+            state.mean.iter().zip(&before.mean).map(|(m, b)| (m - b) / before.step_size).collect();
+        let local: Vec<f64> = (0..n).map(|i| dot(root.col_as_slice(i), &way)).collect();
+        let change = Mat::from_fn(n, n, |row, column| {
+            let place = if row >= column { (row, column) } else { (column, row) };
+            growth * state.covariance[place] - before.covariance[place]
+        });
+        let mut half = Mat::zeros(n, n);
+        matmul(&mut half, Accum::Replace, &root, &change, 1.0, Par::Seq);
+        let mut whole = Mat::zeros(n, n);
+        matmul(&mut whole, Accum::Replace, &half, &root, std::f64::consts::FRAC_1_SQRT_2, Par::Seq);
+        let local_change: Vec<f64> = (0..n).flat_map(|column| whole.col_as_slice(column)).copied().collect();
+
+        mean.adapt(&local, BETA_MEAN);
+        covariance.adapt(&local_change, BETA_COVARIANCE);
+
+        // (15): the shares.
+        way.iter_mut().for_each(|w| *w *= mean.rate * before.step_size);
+        state.mean.iter_mut().zip(before.mean.iter().zip(&way)).for_each(|(m, (b, w))| *m = b + w);
+        for column in 0..n {
+            let old = &before.covariance.col_as_slice(column)[column..];
+            let new = &change.col_as_slice(column)[column..];
+            let place = &mut state.covariance.col_as_slice_mut(column)[column..];
+            for (c, (old, new)) in place.iter_mut().zip(old.iter().zip(new)) {
+                *c = old + covariance.rate * new;
+            }
+        }
+        state.step_size = before.step_size;
+    }
+
+    /// Both as plain numbers.
+    pub(super) fn to_snapshot(&self) -> LearningRatesSnapshot {
+        LearningRatesSnapshot {
+            mean_rate: self.mean.rate,
+            mean_average: self.mean.average.clone(),
+            mean_power: self.mean.power,
+            covariance_rate: self.covariance.rate,
+            covariance_average: self.covariance.average.clone(),
+            covariance_power: self.covariance.power,
+        }
+    }
+
+    /// The learning rates of a snapshot; `None` if no search of n dimensions can reach it.
+    pub(super) fn from_snapshot(n: usize, snapshot: &LearningRatesSnapshot) -> Option<Self> {
+        let rate = |rate, average: &[f64], power| Rate { rate, average: average.to_vec(), power };
+        let mean = rate(snapshot.mean_rate, &snapshot.mean_average, snapshot.mean_power);
+        let covariance =
+            rate(snapshot.covariance_rate, &snapshot.covariance_average, snapshot.covariance_power);
+        (mean.is_sound(n) && covariance.is_sound(n * n)).then_some(Self { mean, covariance })
+    }
+}
+
+/// Splits `Sigma = sigma^2 C`, just decomposed, such that C has determinant 1. Returns the factor by which sigma grew.
+pub(super) fn normalise(state: &mut State) -> f64 {
+    let n = state.mean.len();
+    let logarithms: f64 = state.axis_lengths.iter().map(|&length| libm::log(length)).sum();
+    let factor = libm::exp(logarithms / n as f64);
+    state.step_size *= factor;
+    state.axis_lengths.iter_mut().for_each(|length| *length /= factor);
+    for column in 0..n {
+        state.covariance.col_as_slice_mut(column)[column..].iter_mut().for_each(|c| *c /= factor * factor);
+    }
+    factor
+}

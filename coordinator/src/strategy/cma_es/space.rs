@@ -1,0 +1,162 @@
+//! From the numbers that are searched to genomes: scales, fixed coordinates and bounds.
+//!
+//! The search itself knows no limits: it moves free coordinates in units of their scales. Bounds are met by a smooth
+//! map of the line onto the interval, pycma's: the identity within, a parabola near each bound, mirrored beyond, so a
+//! distribution that overlaps a bound is folded back and never sees a cliff.
+
+use faer::Mat;
+use hebbian_shared::spec::strategy::SearchStart;
+
+/// The map from the search's coordinates to genomes and back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Space {
+    /// The genome at which the search starts; fixed coordinates keep its values.
+    origin: Vec<f64>,
+    /// The free coordinates, ascending.
+    free: Vec<Axis>,
+    /// Whether both sides are the same.
+    is_identity: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Axis {
+    coordinate: usize,
+    scale: f64,
+    bounds: Bounds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bounds {
+    lower: Option<f64>,
+    upper: Option<f64>,
+}
+
+impl Bounds {
+    /// How far within the lower and the upper bound the parabolas begin, which is how far without they end.
+    fn margins(self) -> (f64, f64) {
+        let margin = |bound: Option<f64>| bound.map_or(0.0, |bound| (1.0 + bound.abs()) / 20.0);
+        let half = match (self.lower, self.upper) {
+            (Some(lower), Some(upper)) => (upper - lower) / 2.0,
+            _ => f64::INFINITY,
+        };
+        (margin(self.lower).min(half), margin(self.upper).min(half))
+    }
+
+    /// Onto the interval.
+    fn apply(self, x: f64) -> f64 {
+        let (low, high) = self.margins();
+        let x = match (self.lower, self.upper) {
+            (None, None) => return x,
+            (Some(lower), None) => (lower - low) + (x - (lower - low)).abs(),
+            (None, Some(upper)) => (upper + high) - (x - (upper + high)).abs(),
+            (Some(lower), Some(upper)) => {
+                // Periodic: up the interval and its margins and down again.
+                let (start, length) = (lower - low, upper - lower + low + high);
+                let phase = (x - start).rem_euclid(2.0 * length);
+                start + if phase > length { 2.0 * length - phase } else { phase }
+            }
+        };
+        match (self.lower, self.upper) {
+            (Some(lower), _) if x < lower + low => {
+                (lower + (x - (lower - low)).powi(2) / (4.0 * low)).max(lower)
+            }
+            (_, Some(upper)) if x > upper - high => {
+                (upper - (x - (upper + high)).powi(2) / (4.0 * high)).min(upper)
+            }
+            _ => x,
+        }
+    }
+
+    /// The nearest to the interval's inside of what is mapped to `y`, which is within.
+    fn invert(self, y: f64) -> f64 {
+        let (low, high) = self.margins();
+        match (self.lower, self.upper) {
+            (Some(lower), _) if y < lower + low => lower - low + 2.0 * (low * (y - lower).max(0.0)).sqrt(),
+            (_, Some(upper)) if y > upper - high => upper + high - 2.0 * (high * (upper - y).max(0.0)).sqrt(),
+            _ => y,
+        }
+    }
+}
+
+impl Space {
+    /// The space of a search that starts at `origin`, with validated settings.
+    pub(super) fn new(origin: Vec<f64>, start: &SearchStart) -> Self {
+        let of = |values: &[f64], i: usize| {
+            values.get(i).or(values.first().filter(|_| values.len() == 1)).copied()
+        };
+        let axis = |coordinate: usize| Axis {
+            coordinate,
+            scale: of(&start.scales, coordinate).unwrap_or(1.0),
+            bounds: Bounds {
+                lower: of(&start.lower_bounds, coordinate),
+                upper: of(&start.upper_bounds, coordinate),
+            },
+        };
+        let free = (0..origin.len()).filter(|&i| !start.fixed.contains(&(i as u32))).map(axis).collect();
+        let is_identity = start.fixed.is_empty()
+            && start.scales.is_empty()
+            && start.lower_bounds.is_empty()
+            && start.upper_bounds.is_empty();
+        Self { origin, free, is_identity }
+    }
+
+    /// Dimension of the search (free coordinates).
+    pub(super) fn dimension(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Numbers of a genome.
+    pub(super) fn genome_length(&self) -> usize {
+        self.origin.len()
+    }
+
+    /// The genome of a point of the search.
+    pub(super) fn to_genome(&self, point: Vec<f64>) -> Vec<f64> {
+        if self.is_identity {
+            return point;
+        }
+        let mut genome = self.origin.clone();
+        for (axis, x) in self.free.iter().zip(point) {
+            genome[axis.coordinate] = axis.bounds.apply(axis.scale * x);
+        }
+        genome
+    }
+
+    /// The point of the search that a genome stands for; fixed coordinates are not looked at.
+    pub(super) fn to_point(&self, genome: &[f64]) -> Vec<f64> {
+        if self.is_identity {
+            return genome.to_vec();
+        }
+        let bound = |axis: &Axis| {
+            let y = genome[axis.coordinate];
+            let y = axis.bounds.lower.map_or(y, |lower| y.max(lower));
+            axis.bounds.upper.map_or(y, |upper| y.min(upper))
+        };
+        self.free.iter().map(|axis| axis.bounds.invert(bound(axis)) / axis.scale).collect()
+    }
+
+    /// The point that the search starts at.
+    pub(super) fn start(&self) -> Vec<f64> {
+        self.to_point(&self.origin)
+    }
+
+    /// The covariance matrix among free coordinates in the search's units, of the lower triangle by columns of one among
+    /// all coordinates.
+    pub(super) fn covariance(&self, triangle: &[f64]) -> Mat<f64> {
+        let n = self.genome_length();
+        let place =
+            |row: usize, column: usize| column * n - column * column.saturating_sub(1) / 2 + row - column;
+        Mat::from_fn(self.dimension(), self.dimension(), |row, column| {
+            let (a, b) = (self.free[row.max(column)], self.free[row.min(column)]);
+            triangle[place(a.coordinate, b.coordinate)] / (a.scale * b.scale)
+        })
+    }
+
+    /// The scales of the free coordinates.
+    pub(super) fn scales(&self) -> impl Iterator<Item = f64> + '_ {
+        self.free.iter().map(|axis| axis.scale)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::seed::normal_pair;
+use hebbian_shared::spec::strategy::SearchStart;
+
+use super::*;
+
+fn seed() -> Seed {
+    Seed::new(7).unwrap()
+}
+
+fn settings(population_size: u32, noise: NoiseHandling) -> CmaEsSpec {
+    CmaEsSpec { noise, ..CmaEsSpec::of(population_size) }
+}
+
+fn fit(value: f64) -> Verdict {
+    Verdict::Fit(Fitness::new(value).unwrap())
+}
+
+fn sphere(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum()
+}
+
+fn tell(search: &mut CmaEs, fitness: impl Fn(&[f64]) -> f64) {
+    let verdicts: Vec<Verdict> = search.ask().iter().map(|c| fit(fitness(&c.genome.0))).collect();
+    search.tell(&verdicts).unwrap();
+}
+
+#[test]
+fn candidates_are_asked_again_in_another_block_and_every_tenth_generation_without_noise() {
+    let mut search = CmaEs::new(vec![1.0; 5], &settings(40, NoiseHandling::Auto), seed());
+    for generation in 0..31 {
+        let candidates = search.ask();
+        let again = if generation % 10 == 0 { 4 } else { 0 };
+        assert_eq!(candidates.len(), 40 + again, "generation {generation}");
+        for i in 0..again {
+            assert_eq!(
+                candidates[40 + i],
+                Candidate { block: BlockIndex(1), genome: candidates[i].genome.clone() }
+            );
+        }
+        assert!(candidates[..40].iter().all(|c| c.block == BlockIndex(0)));
+        tell(&mut search, |x| -sphere(x));
+        assert_eq!(search.summary().noise.unwrap().mean_rate, 1.0);
+    }
+}
+
+/// The path of a search in which noise is found to be absent is that of one that never looked for it.
+#[test]
+fn without_noise_the_distribution_is_that_of_plain_cma_es() {
+    let mut auto = CmaEs::new(vec![1.0; 5], &settings(10, NoiseHandling::Auto), seed());
+    let mut none = CmaEs::new(vec![1.0; 5], &settings(10, NoiseHandling::None), seed());
+    for _ in 0..50 {
+        tell(&mut auto, |x| -sphere(x));
+        tell(&mut none, |x| -sphere(x));
+    }
+    assert_eq!(auto.mean(), none.mean());
+    assert!(auto.compares_fitness());
+}
+
+#[test]
+fn learning_rates_adapt_while_there_is_noise_and_no_longer() {
+    let mut search = CmaEs::new(vec![1.0; 10], &settings(20, NoiseHandling::Auto), seed());
+    let mut rng = seed().rng();
+    for generation in 0..400 {
+        let noisy = (50..200).contains(&generation);
+        let deviation = if noisy { 1000.0 } else { 0.0 };
+        let verdicts: Vec<Verdict> = search
+            .ask()
+            .iter()
+            .map(|c| fit(deviation * normal_pair(&mut rng).0 - sphere(&c.genome.0)))
+            .collect();
+        search.tell(&verdicts).unwrap();
+        let noise = search.summary().noise.unwrap();
+        match generation {
+            49 => assert_eq!((noise.agreement, noise.mean_rate), (Some(1.0), 1.0)),
+            199 => {
+                assert!(noise.agreement.unwrap() < 0.2 && noise.mean_rate < 0.3, "{noise:?}");
+                assert!(!search.compares_fitness() && search.stop_reason().is_none());
+            }
+            399 => {
+                assert_eq!((noise.agreement, noise.mean_rate), (Some(1.0), 1.0));
+                assert!(search.compares_fitness());
+            }
+            _ => {}
+        }
+    }
+    assert!(sphere(&search.mean().0) < 1e-6, "{}", sphere(&search.mean().0));
+}
+
+/// Two measurements that agree on three pairs of four: the population itself averages that away.
+#[test]
+fn weak_noise_is_measured_but_does_not_slow_the_search_down() {
+    let mut search = CmaEs::new(vec![10.0; 20], &settings(60, NoiseHandling::Auto), seed());
+    let mut rng = seed().rng();
+    for _ in 0..40 {
+        let candidates = search.ask();
+        assert_eq!(candidates.len(), 65);
+        let values: Vec<f64> = candidates.iter().map(|c| c.genome.0[0]).collect();
+        let mean = values.iter().sum::<f64>() / 65.0;
+        let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 65.0).sqrt();
+        let verdicts: Vec<Verdict> =
+            values.iter().map(|v| fit(v + 0.6 * spread * normal_pair(&mut rng).0)).collect();
+        search.tell(&verdicts).unwrap();
+        assert_eq!(search.rates(), (1.0, 1.0));
+    }
+    let agreement = search.summary().noise.unwrap().agreement.unwrap();
+    assert!((0.3..0.9).contains(&agreement), "{agreement}");
+}
+
+#[test]
+fn mirrored_candidates_come_in_pairs_and_converge_as_fast() {
+    let evaluations = |mirrored| {
+        let settings = CmaEsSpec { mirrored, ..settings(10, NoiseHandling::None) };
+        let mut counts: Vec<u32> = (1..=21)
+            .map(|seed| {
+                let mut search = CmaEs::new(vec![1.0; 10], &settings, Seed::new(seed).unwrap());
+                let mut generations = 0;
+                while sphere(&search.mean().0) > 1e-9 {
+                    tell(&mut search, |x| -sphere(x));
+                    generations += 1;
+                    assert!(generations < 1000);
+                }
+                generations
+            })
+            .collect();
+        counts.sort_unstable();
+        counts[10]
+    };
+    let (mirrored, plain) = (evaluations(true), evaluations(false));
+    println!("{mirrored} generations mirrored, {plain} plain");
+    assert!(f64::from(mirrored) < 1.1 * f64::from(plain), "{mirrored} generations, {plain} without mirrors");
+    let search =
+        CmaEs::new(vec![1.0; 10], &CmaEsSpec { mirrored: true, ..settings(9, NoiseHandling::None) }, seed());
+    let candidates = search.ask();
+    for pair in candidates.chunks_exact(2) {
+        for (a, b) in pair[0].genome.0.iter().zip(&pair[1].genome.0) {
+            assert!((a + b - 2.0).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_bounded_scaled_and_partly_fixed_search_finds_the_best_point_within() {
+    let start = SearchStart {
+        mean: vec![2.0, 3.0, 20.0, 0.5],
+        scales: vec![1.0, 1.0, 10.0, 0.1],
+        fixed: vec![1],
+        lower_bounds: vec![1.0, 0.0, -100.0, 0.25],
+        upper_bounds: vec![5.0, 9.0, 100.0, 1.0],
+        ..SearchStart::default()
+    };
+    let settings = CmaEsSpec { start, ..settings(10, NoiseHandling::None) };
+    let mut search = CmaEs::new(vec![0.0; 4], &settings, seed());
+    assert_eq!(search.mean().0, [2.0, 3.0, 20.0, 0.5]);
+    for _ in 0..200 {
+        for candidate in search.ask() {
+            let x = candidate.genome.0;
+            assert!((1.0..=5.0).contains(&x[0]) && x[1] == 3.0 && x[3] >= 0.25, "{x:?}");
+        }
+        tell(&mut search, |x| -sphere(x));
+    }
+    let mean = search.mean().0;
+    assert!(
+        (mean[0] - 1.0).abs() < 1e-6 && mean[2].abs() < 1e-3 && (mean[3] - 0.25).abs() < 1e-6,
+        "{mean:?}"
+    );
+}
+
+/// The distribution of one search continues in another one of other settings.
+#[test]
+fn a_search_starts_warm_from_the_distribution_of_another() {
+    let ellipsoid = |x: &[f64]| -x.iter().enumerate().map(|(i, x)| 10f64.powi(i as i32) * x * x).sum::<f64>();
+    let mut first = CmaEs::new(vec![1.0; 5], &settings(10, NoiseHandling::None), seed());
+    for _ in 0..60 {
+        tell(&mut first, ellipsoid);
+    }
+    let StrategySnapshot::CmaEs(snapshot) = first.snapshot() else { unreachable!() };
+    let start = SearchStart {
+        mean: snapshot.mean.clone(),
+        covariance: snapshot.covariance.clone(),
+        ..SearchStart::default()
+    };
+    let settings = CmaEsSpec { step_size: snapshot.step_size, start, ..settings(20, NoiseHandling::None) };
+    let second = CmaEs::new(vec![0.0; 5], &settings, seed());
+    assert_eq!(second.mean(), first.mean());
+    let (one, other) = (first.summary(), second.summary());
+    assert_eq!(one.deviation_range, other.deviation_range);
+    assert!(other.axis_ratio > 10.0);
+    // What is no covariance matrix ends the search at once, with its reason.
+    let broken = SearchStart { covariance: vec![-1.0; 15], ..SearchStart::default() };
+    let broken = CmaEs::new(vec![0.0; 5], &CmaEsSpec { start: broken, ..settings }, seed());
+    assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
+}
+
+#[test]
+fn injected_points_are_candidates_and_a_far_one_is_moved_closer() {
+    let mut search = CmaEs::new(vec![0.0; 3], &settings(8, NoiseHandling::None), seed());
+    let (near, far) = (Genome(vec![0.25, 0.0, 0.5]), Genome(vec![100.0, 0.0, 0.0]));
+    search.inject(&[near.clone(), far]).unwrap();
+    let candidates = search.ask();
+    assert_eq!(candidates.len(), 8);
+    assert_eq!(candidates[6].genome, near);
+    // sqrt 3 + 2 * 3 / 5 step sizes of 0.5.
+    let expected = 0.5 * (3f64.sqrt() + 1.2);
+    assert!((candidates[7].genome.0[0] - expected).abs() < 1e-12, "{:?}", candidates[7]);
+    let StrategySnapshot::CmaEs(snapshot) = search.snapshot() else { unreachable!() };
+    let restored = CmaEs::restore(vec![0.0; 3], &search.settings, seed(), &snapshot).unwrap();
+    assert_eq!(restored.ask(), candidates);
+    // As the worst they shrink nothing: all weights of their directions are zero.
+    search.tell(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0].map(fit)).unwrap();
+    assert!(search.state.injected.is_empty());
+    let error = search.inject(&[Genome(vec![1.0])]).unwrap_err().to_string();
+    assert!(error.contains("must hold 3 numbers, not 1"), "{error}");
+}
