@@ -22,9 +22,9 @@ pub(crate) struct Forecast {
 impl Forecast {
     /// The forecast of a spec.
     pub(crate) fn of(spec: &RunSpec) -> Self {
-        let population = u64::from(spec.strategy.population_size());
+        let candidates = u64::from(spec.strategy.candidates_max());
         let by_evaluations =
-            spec.stop.evaluations.map(|n| u32::try_from(n.div_ceil(population)).unwrap_or(u32::MAX));
+            spec.stop.evaluations.map(|n| u32::try_from(n.div_ceil(candidates)).unwrap_or(u32::MAX));
         let generations = [spec.stop.generations, by_evaluations].into_iter().flatten().min();
         Self { spec: spec.clone(), generations }
     }
@@ -36,7 +36,7 @@ impl Forecast {
 
     /// Episodes of a generation.
     pub(crate) fn episodes_per_generation(&self) -> u64 {
-        u64::from(self.spec.strategy.population_size()) * u64::from(self.spec.tasks_per_generation())
+        u64::from(self.spec.strategy.candidates_max()) * u64::from(self.spec.tasks_per_generation())
     }
 
     /// Updates in all episodes of the first generations.

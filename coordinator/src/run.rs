@@ -19,8 +19,8 @@ use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::progress::{
-    GenerationSummary, Remeasurement, RunProgress, RunResult, RunState, StopReason, ValidationSummary,
-    Warning,
+    GenerationSummary, Remeasurement, Restart, RunProgress, RunResult, RunState, StopReason,
+    ValidationSummary, Warning,
 };
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
@@ -314,12 +314,22 @@ impl Run {
             search: self.strategy.summary(),
             digest,
         };
+        let restart = summary.search.restart.clone();
         self.commit(now, Record::GenerationClosed(Box::new(summary)), out);
         if let Some(validated) = validated {
             self.commit(now, Record::Validated(Box::new(validated)), out);
         }
         if let Some(diverging) = diverging {
             self.warn(now, &diverging, out);
+        }
+        if let Some(restart) = restart {
+            let Restart { number, population_size, step_size, reason } = *restart;
+            let text = format!(
+                "generation {}: restart {number}, population {population_size}, step size {step_size:.3}: the search before \
+                 ended by {} ({})",
+                self.generation, reason.criterion, reason.detail
+            );
+            self.note(now, text, out);
         }
         self.generation = self.generation.next();
         let best = self.best.clone();

@@ -7,18 +7,21 @@ use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
-use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::strategy::StrategySpec;
+use hebbian_shared::spec::strategy::{POPULATION_SIZE_MAX, Restarts, StrategySpec};
+use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
 
 pub mod cma_es;
 pub mod random_search;
 mod ranking;
+pub mod restart;
 pub mod snapshot;
 pub mod stop;
 
 pub use cma_es::CmaEs;
 use cma_es::{Criteria, Sampler};
 pub use random_search::RandomSearch;
+use restart::Limits;
+pub use restart::RestartedCmaEs;
 pub use snapshot::StrategySnapshot;
 
 /// A point that a strategy wants measured.
@@ -87,7 +90,16 @@ pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
 pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn Strategy>, StrategyError> {
     let mean = spec.layout().initial_mean().0;
     match (&spec.strategy, snapshot) {
-        (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state)) => {
+        (StrategySpec::CmaEs(settings), StrategySnapshot::Restarts(state))
+            if settings.restarts != Restarts::None =>
+        {
+            let criteria = Criteria::of_version(spec.version);
+            let search = RestartedCmaEs::restore(mean, settings, spec.seed, criteria, limits(spec), state)?;
+            Ok(Box::new(search))
+        }
+        (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state))
+            if settings.restarts == Restarts::None =>
+        {
             let search = CmaEs::restore(mean, settings, spec.seed, state)?;
             Ok(Box::new(search.with_criteria(Criteria::of_version(spec.version))))
         }
@@ -106,6 +118,14 @@ pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn St
 fn of_run(search: CmaEs, version: u32) -> CmaEs {
     let search = search.with_criteria(Criteria::of_version(version));
     if version < 2 { search.with_sampler(Sampler::Pairs) } else { search }
+}
+
+/// What the searches of a run keep to: all episodes of a generation must be in memory.
+fn limits(spec: &RunSpec) -> Limits {
+    // Those that are asked again come on top.
+    let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
+    let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
+    Limits { population_size, evaluations: spec.stop.evaluations }
 }
 
 /// Refuses another number of verdicts than candidates.

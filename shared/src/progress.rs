@@ -72,7 +72,7 @@ pub struct SearchSummary {
     pub noise: Option<NoiseSummary>,
     /// The restart that the generation ended with.
     #[serde(default)]
-    pub restart: Option<Restart>,
+    pub restart: Option<Box<Restart>>,
 }
 
 /// What a strategy knows of noise in the fitness, and how it learns in it.

@@ -40,6 +40,8 @@ pub enum Purpose {
     Fingerprint = 13,
     /// Which of a run's network shapes a task has.
     Shape = 14,
+    /// One search after another of a restarted strategy; the index is the search.
+    Restart = 15,
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).

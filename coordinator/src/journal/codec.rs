@@ -230,11 +230,16 @@ fn decode_summary(closed: &stored::GenerationClosed) -> Result<GenerationSummary
             noise: closed.mean_rate.zip(closed.covariance_rate).map(|(mean_rate, covariance_rate)| {
                 NoiseSummary { agreement: closed.agreement, mean_rate, covariance_rate }
             }),
-            restart: closed.restart.as_ref().map(|restart| Restart {
-                number: restart.number,
-                population_size: restart.population_size,
-                step_size: restart.step_size,
-                reason: StopReason { criterion: restart.criterion.clone(), detail: restart.detail.clone() },
+            restart: closed.restart.as_ref().map(|restart| {
+                Box::new(Restart {
+                    number: restart.number,
+                    population_size: restart.population_size,
+                    step_size: restart.step_size,
+                    reason: StopReason {
+                        criterion: restart.criterion.clone(),
+                        detail: restart.detail.clone(),
+                    },
+                })
             }),
         },
         digest: digest(&closed.digest)?,
@@ -328,12 +333,12 @@ mod tests {
                 deviation_range: (0.1, 0.2),
                 mean_norm: 1.5,
                 noise: Some(NoiseSummary { agreement: Some(0.5), mean_rate: 0.9, covariance_rate: 0.1 }),
-                restart: Some(Restart {
+                restart: Some(Box::new(Restart {
                     number: 1,
                     population_size: 128,
                     step_size: 0.5,
                     reason: StopReason { criterion: "tolx".into(), detail: "1e-12".into() },
-                }),
+                })),
             },
             digest: some,
         })));

@@ -179,9 +179,9 @@ impl CmaEs {
     fn advance(&mut self, verdicts: &[Verdict], again: &[Verdict]) {
         if let Some(noise) = &mut self.state.noise {
             if again.is_empty() {
-                noise.pass()
+                noise.pass();
             } else {
-                noise.measure(&verdicts[..again.len()], again)
+                noise.measure(&verdicts[..again.len()], again);
             }
             let strong = noise.is_strong();
             if strong != self.state.learning_rates.is_some() {
@@ -297,7 +297,7 @@ impl Strategy for CmaEs {
     }
 
     fn snapshot(&self) -> StrategySnapshot {
-        StrategySnapshot::CmaEs(self.state.to_snapshot())
+        StrategySnapshot::CmaEs(Box::new(self.state.to_snapshot()))
     }
 }
 

@@ -8,7 +8,7 @@ use super::StrategyError;
 #[derive(Clone, Debug, PartialEq)]
 pub enum StrategySnapshot {
     /// Of CMA-ES.
-    CmaEs(CmaEsSnapshot),
+    CmaEs(Box<CmaEsSnapshot>),
     /// Of CMA-ES with restarts.
     Restarts(Box<RestartsSnapshot>),
     /// Of random search.
@@ -225,7 +225,7 @@ impl StrategySnapshot {
             return Err(StrategyError::Snapshot(problem));
         }
         let snapshot = match input.byte()? {
-            CMA_ES => Self::CmaEs(input.cma_es(version)?),
+            CMA_ES => Self::CmaEs(Box::new(input.cma_es(version)?)),
             RESTARTS => {
                 let reason = |input: &mut Reader| Ok((input.text()?, input.text()?));
                 Self::Restarts(Box::new(RestartsSnapshot {
@@ -519,7 +519,7 @@ mod tests {
             },
             injected: vec![vec![1.0, 2.0], vec![3.0, 4.0]],
         };
-        check(&StrategySnapshot::CmaEs(cma_es.clone()));
+        check(&StrategySnapshot::CmaEs(Box::new(cma_es.clone())));
         check(&StrategySnapshot::Restarts(Box::new(RestartsSnapshot {
             generation: 9,
             evaluations: 1 << 40,

@@ -84,11 +84,13 @@ impl From<v1::SearchSummary> for SearchSummary {
                 mean_rate,
                 covariance_rate,
             }),
-            restart: message.restart.map(|restart| Restart {
-                number: restart.number,
-                population_size: restart.population_size,
-                step_size: restart.step_size,
-                reason: StopReason { criterion: restart.criterion, detail: restart.detail },
+            restart: message.restart.map(|restart| {
+                Box::new(Restart {
+                    number: restart.number,
+                    population_size: restart.population_size,
+                    step_size: restart.step_size,
+                    reason: StopReason { criterion: restart.criterion, detail: restart.detail },
+                })
             }),
         }
     }

@@ -182,14 +182,14 @@ fn to_strategy(message: v1::run_spec::Strategy, version: u32) -> Result<Strategy
                 )?,
                 restarts: Restarts::from_wire_or("cma_es.restarts", message.restarts, default.restarts)?,
                 mirrored: message.mirrored.unwrap_or(default.mirrored),
-                start: SearchStart {
+                start: Box::new(SearchStart {
                     mean: message.initial_mean,
                     covariance: message.initial_covariance,
                     scales: message.scales,
                     fixed: message.fixed,
                     lower_bounds: message.lower_bounds,
                     upper_bounds: message.upper_bounds,
-                },
+                }),
             })
         }
         v1::run_spec::Strategy::RandomSearch(message) => {

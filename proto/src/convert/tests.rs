@@ -188,11 +188,13 @@ fn spec() -> impl Strategy<Value = RunSpec> {
     let restarts = select(vec![Restarts::None, Restarts::Ipop, Restarts::Bipop]);
     // Every rule has more than two numbers to evolve, so these fit all.
     let start = (option::of(-9.0..0.0), option::of(1.0..9.0), vec(0..1u32, 0..=1)).prop_map(
-        |(lower, upper, fixed)| SearchStart {
-            lower_bounds: lower.into_iter().collect(),
-            upper_bounds: upper.into_iter().collect(),
-            fixed,
-            ..SearchStart::default()
+        |(lower, upper, fixed)| {
+            Box::new(SearchStart {
+                lower_bounds: lower.into_iter().collect(),
+                upper_bounds: upper.into_iter().collect(),
+                fixed,
+                ..SearchStart::default()
+            })
         },
     );
     let strategy = prop_oneof![
@@ -398,11 +400,13 @@ fn generation() -> impl Strategy<Value = GenerationSummary> {
                     mean_rate: 0.5,
                     covariance_rate: 1.0,
                 }),
-                restart: (generation % 3 == 0).then(|| Restart {
-                    number: updates,
-                    population_size: diverged,
-                    step_size,
-                    reason: StopReason { criterion: "tolx".to_owned(), detail: "small".to_owned() },
+                restart: (generation % 3 == 0).then(|| {
+                    Box::new(Restart {
+                        number: updates,
+                        population_size: diverged,
+                        step_size,
+                        reason: StopReason { criterion: "tolx".to_owned(), detail: "small".to_owned() },
+                    })
                 }),
             },
             digest,

@@ -92,14 +92,14 @@ impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
                 noise: written.noise.unwrap_or_default(),
                 restarts: written.restarts.unwrap_or_default(),
                 mirrored: written.mirrored.unwrap_or(false),
-                start: SearchStart {
+                start: Box::new(SearchStart {
                     mean: written.initial_mean,
                     covariance: written.initial_covariance,
                     scales: written.scales,
                     fixed: written.fixed,
                     lower_bounds: written.lower_bounds,
                     upper_bounds: written.upper_bounds,
-                },
+                }),
             }),
             StrategyKind::RandomSearch => {
                 for (field, is_written) in [
@@ -183,7 +183,7 @@ pub struct CmaEsSpec {
     /// Whether every second candidate is the mirror image, at the mean, of the one before.
     pub mirrored: bool,
     /// Where the search starts, and where it may go.
-    pub start: SearchStart,
+    pub start: Box<SearchStart>,
 }
 
 /// Where a search starts, and where it may go. Lists that are empty stand for their defaults.
@@ -260,7 +260,7 @@ impl CmaEsSpec {
             noise: NoiseHandling::default(),
             restarts: Restarts::default(),
             mirrored: false,
-            start: SearchStart::default(),
+            start: Box::default(),
         }
     }
 }

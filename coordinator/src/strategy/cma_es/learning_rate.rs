@@ -28,8 +28,8 @@ const RATE_MIN: f64 = 1e-6;
 /// A learning rate and the accumulated updates that it adapts by.
 #[derive(Clone, Debug, PartialEq)]
 struct Rate {
-    /// eta, in (0, 1].
-    rate: f64,
+    /// In (0, 1].
+    eta: f64,
     /// E: the average of recent updates, in coordinates in which the distribution was the standard normal one.
     average: Vec<f64>,
     /// V: the average of their squared lengths.
@@ -38,7 +38,7 @@ struct Rate {
 
 impl Rate {
     fn new(length: usize) -> Self {
-        Self { rate: 1.0, average: vec![0.0; length], power: 0.0 }
+        Self { eta: 1.0, average: vec![0.0; length], power: 0.0 }
     }
 
     /// (8) to (14): takes note of an update and adapts.
@@ -53,14 +53,14 @@ impl Rate {
             return;
         }
         let ratio = (signal - beta / (2.0 - beta) * self.power) / noise;
-        let excess = (ratio / ALPHA / self.rate - 1.0).clamp(-1.0, 1.0);
-        self.rate *= libm::exp((GAMMA * self.rate).min(beta) * excess);
-        self.rate = self.rate.clamp(RATE_MIN, 1.0);
+        let excess = (ratio / ALPHA / self.eta - 1.0).clamp(-1.0, 1.0);
+        self.eta *= libm::exp((GAMMA * self.eta).min(beta) * excess);
+        self.eta = self.eta.clamp(RATE_MIN, 1.0);
     }
 
     fn is_sound(&self, length: usize) -> bool {
         self.average.len() == length
-            && (RATE_MIN..=1.0).contains(&self.rate)
+            && (RATE_MIN..=1.0).contains(&self.eta)
             && self.average.iter().all(|e| e.is_finite())
             && self.power >= 0.0
             && self.power.is_finite()
@@ -89,7 +89,7 @@ impl LearningRates {
 
     /// The mean's (`eta_m`) and the covariance's (`eta_Sigma`).
     pub(super) fn rates(&self) -> (f64, f64) {
-        (self.mean.rate, self.covariance.rate)
+        (self.mean.eta, self.covariance.eta)
     }
 
     /// Adapts the rates by the update from `before` to `state`, whose decomposition is that of `before`, and takes back
@@ -107,7 +107,7 @@ impl LearningRates {
         }
         let mut root = Mat::zeros(n, n);
         matmul(&mut root, Accum::Replace, &scaled, state.eigenbasis.transpose(), 1.0, Par::Seq);
-        let mut way: Vec<f64> =
+        let way: Vec<f64> =
             state.mean.iter().zip(&before.mean).map(|(m, b)| (m - b) / before.step_size).collect();
         let local: Vec<f64> = (0..n).map(|i| dot(root.col_as_slice(i), &way)).collect();
         let change = Mat::from_fn(n, n, |row, column| {
@@ -124,14 +124,15 @@ impl LearningRates {
         covariance.adapt(&local_change, BETA_COVARIANCE);
 
         // (15): the shares.
-        way.iter_mut().for_each(|w| *w *= mean.rate * before.step_size);
-        state.mean.iter_mut().zip(before.mean.iter().zip(&way)).for_each(|(m, (b, w))| *m = b + w);
+        for (m, (old, way)) in state.mean.iter_mut().zip(before.mean.iter().zip(&way)) {
+            *m = old + mean.eta * before.step_size * way;
+        }
         for column in 0..n {
             let old = &before.covariance.col_as_slice(column)[column..];
             let new = &change.col_as_slice(column)[column..];
             let place = &mut state.covariance.col_as_slice_mut(column)[column..];
             for (c, (old, new)) in place.iter_mut().zip(old.iter().zip(new)) {
-                *c = old + covariance.rate * new;
+                *c = old + covariance.eta * new;
             }
         }
         state.step_size = before.step_size;
@@ -140,10 +141,10 @@ impl LearningRates {
     /// Both as plain numbers.
     pub(super) fn to_snapshot(&self) -> LearningRatesSnapshot {
         LearningRatesSnapshot {
-            mean_rate: self.mean.rate,
+            mean_rate: self.mean.eta,
             mean_average: self.mean.average.clone(),
             mean_power: self.mean.power,
-            covariance_rate: self.covariance.rate,
+            covariance_rate: self.covariance.eta,
             covariance_average: self.covariance.average.clone(),
             covariance_power: self.covariance.power,
         }
@@ -151,7 +152,7 @@ impl LearningRates {
 
     /// The learning rates of a snapshot; `None` if no search of n dimensions can reach it.
     pub(super) fn from_snapshot(n: usize, snapshot: &LearningRatesSnapshot) -> Option<Self> {
-        let rate = |rate, average: &[f64], power| Rate { rate, average: average.to_vec(), power };
+        let rate = |eta, average: &[f64], power| Rate { eta, average: average.to_vec(), power };
         let mean = rate(snapshot.mean_rate, &snapshot.mean_average, snapshot.mean_power);
         let covariance =
             rate(snapshot.covariance_rate, &snapshot.covariance_average, snapshot.covariance_power);
@@ -171,3 +172,6 @@ pub(super) fn normalise(state: &mut State) -> f64 {
     }
     factor
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@
 //! the population itself averages the noise away and slower learning would only cost time; when the order is mostly
 //! noise, learning rates must adapt. Hence two thresholds far apart, beyond which the state does not flicker.
 
-use hebbian_shared::fitness::Verdict;
+use hebbian_shared::fitness::{Fitness, Verdict};
 
 use super::super::snapshot::NoiseSnapshot;
 
@@ -81,24 +81,23 @@ impl NoiseEstimate {
 
     /// Takes note of two measurements of the same candidates.
     pub(super) fn measure(&mut self, first: &[Verdict], second: &[Verdict]) {
-        if first
-            .iter()
-            .zip(second)
-            .all(|pair| matches!(pair, (Verdict::Diverged { .. }, Verdict::Diverged { .. })))
-        {
-            // Nothing was measured; try again.
+        // Failures are a status, not a fitness: they say nothing about the order of the others.
+        let fits = |(a, b): (&Verdict, &Verdict)| Some([a.fitness()?, b.fitness()?]);
+        let fits: Vec<[Fitness; 2]> = first.iter().zip(second).filter_map(fits).collect();
+        if fits.len() < 2 {
+            // Nothing was measured; try again in the next generation.
             return;
         }
-        if first == second {
+        if fits.iter().all(|[a, b]| a == b) {
             *self = Self { wait: CALM_INTERVAL - 1, ..Self::new() };
             self.agreeing = self.pairs;
             return;
         }
         self.present = true;
         let (mut agreeing, mut pairs) = (0, 0);
-        for i in 0..first.len() {
-            for j in 0..i {
-                let orders = [first[i].cmp(&first[j]), second[i].cmp(&second[j])].map(|order| order as i32);
+        for (i, one) in fits.iter().enumerate() {
+            for other in &fits[..i] {
+                let orders = [0, 1].map(|k| one[k].cmp(&other[k]) as i32);
                 // A tie in both says nothing, in one it counts as half an agreement.
                 pairs += i32::from(orders != [0, 0]);
                 agreeing += orders[0] * orders[1];

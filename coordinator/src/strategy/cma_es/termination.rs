@@ -81,6 +81,9 @@ impl History {
         initial_step_size: f64,
         compares_fitness: bool,
     ) {
+        if verdicts.iter().all(|verdict| verdict.fitness().is_none()) {
+            return;
+        }
         let limit = MOVE_MIN * initial_step_size;
         if state.mean.iter().zip(&self.anchor).any(|(m, a)| (m - a).abs() > limit) {
             self.anchor.copy_from_slice(&state.mean);
@@ -95,9 +98,6 @@ impl History {
             return;
         }
         let mut fits: Vec<f64> = verdicts.iter().filter_map(|v| Some(v.fitness()?.get())).collect();
-        if fits.is_empty() {
-            return;
-        }
         fits.sort_unstable_by(|a, b| b.total_cmp(a));
         let (best, worst) = (fits[0], fits[fits.len() - 1]);
         self.range = best - worst;

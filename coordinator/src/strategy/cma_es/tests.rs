@@ -149,7 +149,7 @@ fn a_bounded_scaled_and_partly_fixed_search_finds_the_best_point_within() {
         upper_bounds: vec![5.0, 9.0, 100.0, 1.0],
         ..SearchStart::default()
     };
-    let settings = CmaEsSpec { start, ..settings(10, NoiseHandling::None) };
+    let settings = CmaEsSpec { start: Box::new(start), ..settings(10, NoiseHandling::None) };
     let mut search = CmaEs::new(vec![0.0; 4], &settings, seed());
     assert_eq!(search.mean().0, [2.0, 3.0, 20.0, 0.5]);
     for _ in 0..200 {
@@ -180,7 +180,11 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
         covariance: snapshot.covariance.clone(),
         ..SearchStart::default()
     };
-    let settings = CmaEsSpec { step_size: snapshot.step_size, start, ..settings(20, NoiseHandling::None) };
+    let settings = CmaEsSpec {
+        step_size: snapshot.step_size,
+        start: Box::new(start),
+        ..settings(20, NoiseHandling::None)
+    };
     let second = CmaEs::new(vec![0.0; 5], &settings, seed());
     assert_eq!(second.mean(), first.mean());
     let (one, other) = (first.summary(), second.summary());
@@ -188,7 +192,7 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     assert!(other.axis_ratio > 10.0);
     // What is no covariance matrix ends the search at once, with its reason.
     let broken = SearchStart { covariance: vec![-1.0; 15], ..SearchStart::default() };
-    let broken = CmaEs::new(vec![0.0; 5], &CmaEsSpec { start: broken, ..settings }, seed());
+    let broken = CmaEs::new(vec![0.0; 5], &CmaEsSpec { start: Box::new(broken), ..settings }, seed());
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
 }
 

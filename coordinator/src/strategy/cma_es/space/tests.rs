@@ -21,13 +21,13 @@ fn bounds_are_never_left_and_the_way_back_is_found() {
         let low = lower.first().copied().unwrap_or(f64::NEG_INFINITY);
         let high = upper.first().copied().unwrap_or(f64::INFINITY);
         let space = Space::new(vec![low.max(high.min(0.0))], &start(&lower, &upper));
-        let mut before = None;
+        let mut before: Option<f64> = None;
         for step in -4000..4000 {
             let x = f64::from(step) * 0.01 + if low > 100.0 { low } else { 0.0 };
             let y = space.to_genome(vec![x])[0];
             assert!(y >= low && y <= high, "{x} became {y}");
             if let Some(before) = before {
-                assert!((y - before as f64).abs() <= 0.01 * (1.0 + 1e-9), "at {x}");
+                assert!((y - before).abs() <= 0.01 * (1.0 + 1e-9), "at {x}");
             }
             before = Some(y);
             let back = space.to_genome(space.to_point(&[y]))[0];

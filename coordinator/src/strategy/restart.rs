@@ -1,0 +1,398 @@
+//! CMA-ES begun anew whenever it has stopped by itself, under one budget.
+//!
+//! IPOP (A. Auger and N. Hansen 2005) doubles the population each time. BIPOP (N. Hansen 2009) spends as much on searches
+//! with small populations and small steps, which find narrow optima, as on those that double. The first search is that of
+//! the settings, to the last bit; later ones start from a draw of its initial distribution.
+
+use hebbian_shared::fitness::Verdict;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::progress::{Restart, SearchSummary, StopReason};
+use hebbian_shared::seed::{Purpose, Seed, uniform};
+use hebbian_shared::spec::strategy::{CmaEsSpec, POPULATION_SIZE_MAX, Restarts};
+
+use super::cma_es::{CmaEs, Criteria};
+use super::snapshot::RestartsSnapshot;
+use super::stop::reason;
+use super::{Candidate, Strategy, StrategyError, StrategySnapshot};
+
+/// What all searches together keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest population; a search that would need a larger one is not begun.
+    pub population_size: u32,
+    /// Candidates of all searches; `None`: whoever drives the search ends it.
+    pub evaluations: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { population_size: POPULATION_SIZE_MAX, evaluations: None }
+    }
+}
+
+/// See the module.
+pub struct RestartedCmaEs {
+    mean: Vec<f64>,
+    settings: CmaEsSpec,
+    seed: Seed,
+    criteria: Criteria,
+    limits: Limits,
+    state: State,
+    search: CmaEs,
+}
+
+/// How far all searches have come.
+#[derive(Clone, Debug)]
+struct State {
+    generation: u32,
+    evaluations: u64,
+    present: Plan,
+    spent: u64,
+    /// Candidates of ended searches: large ones and small ones.
+    spent_by_regime: [u64; 2],
+    elite: Option<(Vec<f64>, f64)>,
+    median: Option<f64>,
+    restarted: Option<StopReason>,
+    ended: Option<StopReason>,
+}
+
+/// One search.
+#[derive(Clone, Debug, PartialEq)]
+struct Plan {
+    /// From 0.
+    number: u32,
+    doublings: u32,
+    population_size: u32,
+    step_size: f64,
+    /// Whether it is one of BIPOP's with a small population.
+    small: bool,
+    /// Candidates it may be told.
+    allowance: Option<u64>,
+}
+
+impl RestartedCmaEs {
+    /// A search that starts from `mean`, or from the settings' initial mean where they have one.
+    pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed, criteria: Criteria, limits: Limits) -> Self {
+        let present = Plan {
+            number: 0,
+            doublings: 0,
+            population_size: settings.population_size,
+            step_size: settings.step_size,
+            small: false,
+            allowance: None,
+        };
+        let search = CmaEs::new(mean.clone(), settings, seed).with_criteria(criteria);
+        let state = State {
+            generation: 0,
+            evaluations: 0,
+            present,
+            spent: 0,
+            spent_by_regime: [0; 2],
+            elite: None,
+            median: None,
+            restarted: None,
+            ended: None,
+        };
+        Self { mean, settings: settings.clone(), seed, criteria, limits, state, search }
+    }
+
+    /// The search as it was when `snapshot` was taken.
+    pub fn restore(
+        mean: Vec<f64>,
+        settings: &CmaEsSpec,
+        seed: Seed,
+        criteria: Criteria,
+        limits: Limits,
+        snapshot: &RestartsSnapshot,
+    ) -> Result<Self, StrategyError> {
+        let mut restored = Self::new(mean, settings, seed, criteria, limits);
+        let stored = |pair: &Option<(String, String)>| {
+            pair.as_ref().map(|(criterion, detail)| reason(criterion, detail.clone()))
+        };
+        let present = Plan {
+            number: snapshot.number,
+            doublings: snapshot.doublings,
+            population_size: snapshot.population_size,
+            step_size: snapshot.step_size,
+            small: snapshot.small,
+            allowance: snapshot.allowance,
+        };
+        let sound = (4..=POPULATION_SIZE_MAX).contains(&present.population_size)
+            && present.step_size > 0.0
+            && present.step_size <= settings.step_size
+            && present.doublings <= present.number
+            && snapshot.elite.as_ref().is_none_or(|(elite, fitness)| {
+                elite.len() == restored.mean().0.len()
+                    && elite.iter().all(|x| x.is_finite())
+                    && fitness.is_finite()
+            });
+        if !sound {
+            return Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()));
+        }
+        let (settings, search_seed) = restored.settings_of(&present);
+        restored.search = CmaEs::restore(restored.mean.clone(), &settings, search_seed, &snapshot.search)?
+            .with_criteria(criteria);
+        restored.state = State {
+            generation: snapshot.generation,
+            evaluations: snapshot.evaluations,
+            present,
+            spent: snapshot.spent,
+            spent_by_regime: snapshot.spent_by_regime,
+            elite: snapshot.elite.clone(),
+            median: snapshot.median,
+            restarted: stored(&snapshot.restarted),
+            ended: stored(&snapshot.ended),
+        };
+        Ok(restored)
+    }
+
+    /// Settings and seed of a search. All but the first start from a candidate of the first one's initial distribution.
+    fn settings_of(&self, plan: &Plan) -> (CmaEsSpec, Seed) {
+        if plan.number == 0 {
+            return (self.settings.clone(), self.seed);
+        }
+        let seed = self.seed.derive(Purpose::Restart, u64::from(plan.number));
+        let first = CmaEs::new(self.mean.clone(), &self.settings, seed).ask().swap_remove(0);
+        let mut settings = CmaEsSpec {
+            population_size: plan.population_size,
+            step_size: plan.step_size,
+            ..self.settings.clone()
+        };
+        settings.start.mean = first.genome.0;
+        // Another stream than the draw of the mean.
+        (settings, seed.derive(Purpose::Restart, 0))
+    }
+
+    /// The search after the present one: large, or with half of what a large one has spent on average. `None` if its population would be too large.
+    fn next(&self) -> Option<Plan> {
+        let State { present, spent_by_regime: [large, small], .. } = &self.state;
+        let number = present.number + 1;
+        let doublings = present.doublings + 1;
+        let population_size = self.settings.population_size.checked_mul(1u32.checked_shl(doublings)?)?;
+        let step_size = self.settings.step_size;
+        if self.settings.restarts == Restarts::Bipop && small < large {
+            let mut rng = self.seed.derive(Purpose::Restart, u64::from(number)).rng();
+            let (shape, shrink) = (uniform(&mut rng), uniform(&mut rng));
+            let factor = libm::exp2(f64::from(present.doublings) * shape * shape);
+            return Some(Plan {
+                number,
+                doublings: present.doublings,
+                population_size: (f64::from(self.settings.population_size) * factor) as u32,
+                step_size: step_size * libm::exp10(-2.0 * shrink),
+                small: true,
+                allowance: Some(large / u64::from(doublings) / 2),
+            });
+        }
+        let fits = population_size <= self.limits.population_size;
+        fits.then_some(Plan { number, doublings, population_size, step_size, small: false, allowance: None })
+    }
+
+    /// Ends the present search and begins the next.
+    fn restart(&mut self, why: StopReason) {
+        let state = &mut self.state;
+        state.spent_by_regime[usize::from(state.present.small)] += state.spent;
+        if let Some(median) = state.median
+            && state.elite.as_ref().is_none_or(|(_, best)| median > *best)
+        {
+            state.elite = Some((self.search.mean().0, median));
+        }
+        let Some(plan) = self.next() else {
+            let detail = format!(
+                "the last of {} searches ended by {} ({}); a larger population than {} is not allowed",
+                self.state.present.number + 1,
+                why.criterion,
+                why.detail,
+                self.limits.population_size
+            );
+            self.state.ended = Some(reason("restarts", detail));
+            return;
+        };
+        let (settings, seed) = self.settings_of(&plan);
+        self.search = CmaEs::new(self.mean.clone(), &settings, seed).with_criteria(self.criteria);
+        self.state.present = plan;
+        self.state.spent = 0;
+        self.state.median = None;
+        self.state.restarted = Some(why);
+    }
+}
+
+impl Strategy for RestartedCmaEs {
+    fn ask(&self) -> Vec<Candidate> {
+        self.search.ask()
+    }
+
+    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
+        self.search.tell(verdicts)?;
+        let state = &mut self.state;
+        state.generation += 1;
+        state.evaluations += verdicts.len() as u64;
+        state.spent += verdicts.len() as u64;
+        state.restarted = None;
+        let mut fits: Vec<f64> = verdicts.iter().filter_map(|v| Some(v.fitness()?.get())).collect();
+        fits.sort_unstable_by(f64::total_cmp);
+        state.median = fits.get(fits.len() / 2).copied().or(state.median);
+        let allowance = state.present.allowance.filter(|allowance| state.spent >= *allowance);
+        let why = self.search.stop_reason().or_else(|| {
+            let detail = format!("{} evaluations (limit {})", state.spent, allowance?);
+            Some(reason("allowance", detail))
+        });
+        if let Some(why) = why.filter(|_| state.ended.is_none()) {
+            self.restart(why);
+        }
+        Ok(())
+    }
+
+    fn stop_reason(&self) -> Option<StopReason> {
+        let evaluations = self.state.evaluations;
+        let limit = self.limits.evaluations.filter(|limit| evaluations >= *limit);
+        let spent =
+            limit.map(|limit| reason("evaluations", format!("{evaluations} evaluations (limit {limit})")));
+        spent.or_else(|| self.state.ended.clone())
+    }
+
+    /// The mean of the best search, judged by the median fitness of its last generation.
+    fn mean(&self) -> Genome {
+        match (&self.state.elite, self.state.median) {
+            (Some((elite, best)), median) if median.is_none_or(|median| median <= *best) => {
+                Genome(elite.clone())
+            }
+            _ => self.search.mean(),
+        }
+    }
+
+    fn summary(&self) -> SearchSummary {
+        let restart = self.state.restarted.as_ref().map(|reason| {
+            Box::new(Restart {
+                number: self.state.present.number,
+                population_size: self.state.present.population_size,
+                step_size: self.state.present.step_size,
+                reason: reason.clone(),
+            })
+        });
+        SearchSummary { restart, ..self.search.summary() }
+    }
+
+    fn snapshot(&self) -> StrategySnapshot {
+        let State { present, .. } = &self.state;
+        let pair =
+            |reason: &Option<StopReason>| reason.clone().map(|reason| (reason.criterion, reason.detail));
+        let StrategySnapshot::CmaEs(search) = self.search.snapshot() else {
+            unreachable!("the search is CMA-ES");
+        };
+        StrategySnapshot::Restarts(Box::new(RestartsSnapshot {
+            generation: self.state.generation,
+            evaluations: self.state.evaluations,
+            number: present.number,
+            doublings: present.doublings,
+            population_size: present.population_size,
+            step_size: present.step_size,
+            small: present.small,
+            spent: self.state.spent,
+            allowance: present.allowance,
+            spent_by_regime: self.state.spent_by_regime,
+            elite: self.state.elite.clone(),
+            median: self.state.median,
+            restarted: pair(&self.state.restarted),
+            ended: pair(&self.state.ended),
+            search: *search,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_shared::fitness::Fitness;
+    use hebbian_shared::spec::strategy::NoiseHandling;
+
+    use super::*;
+
+    /// Steps without a slope: each search soon ends by `flat`, at a level that depends on where it started.
+    fn plateaus(x: &[f64]) -> f64 {
+        -(x[0] * 4.0).round().abs()
+    }
+
+    fn search(restarts: Restarts, limits: Limits) -> RestartedCmaEs {
+        let settings = CmaEsSpec { restarts, noise: NoiseHandling::None, ..CmaEsSpec::of(6) };
+        RestartedCmaEs::new(vec![3.0, 0.0], &settings, Seed::new(1).unwrap(), Criteria::All, limits)
+    }
+
+    fn tell(search: &mut RestartedCmaEs) {
+        let fit = |c: &Candidate| Verdict::Fit(Fitness::new(plateaus(&c.genome.0)).unwrap());
+        let verdicts: Vec<Verdict> = search.ask().iter().map(fit).collect();
+        search.tell(&verdicts).unwrap();
+    }
+
+    /// All restarts of a search until it ends, checked against a copy restored from its snapshot after each generation.
+    fn restarts(mut search: RestartedCmaEs) -> (Vec<Restart>, StopReason, Vec<f64>) {
+        let mut restarts = Vec::new();
+        for _ in 0..100_000 {
+            if let Some(reason) = search.stop_reason() {
+                return (restarts, reason, search.mean().0);
+            }
+            let bytes = search.snapshot().to_bytes();
+            let Ok(StrategySnapshot::Restarts(snapshot)) = StrategySnapshot::from_bytes(&bytes) else {
+                panic!("it is the snapshot that was written");
+            };
+            let mut restored = RestartedCmaEs::restore(
+                search.mean.clone(),
+                &search.settings,
+                search.seed,
+                search.criteria,
+                search.limits,
+                &snapshot,
+            )
+            .unwrap();
+            assert_eq!(restored.ask(), search.ask());
+            tell(&mut search);
+            tell(&mut restored);
+            assert_eq!(restored.snapshot(), search.snapshot());
+            assert_eq!(restored.mean(), search.mean());
+            restarts.extend(search.summary().restart.map(|restart| *restart));
+        }
+        panic!("the search must end");
+    }
+
+    #[test]
+    fn ipop_doubles_the_population_until_the_largest() {
+        let (found, reason, mean) =
+            restarts(search(Restarts::Ipop, Limits { population_size: 50, evaluations: None }));
+        let sizes: Vec<(u32, u32)> = found.iter().map(|r| (r.number, r.population_size)).collect();
+        assert_eq!(sizes, [(1, 12), (2, 24), (3, 48)]);
+        assert!(found.iter().all(|r| !r.reason.detail.is_empty() && r.step_size == 0.5));
+        assert_eq!(reason.criterion, "restarts");
+        assert!(plateaus(&mean) > plateaus(&[3.0]), "{mean:?}");
+    }
+
+    #[test]
+    fn bipop_spends_alike_on_small_and_large_populations_within_one_budget() {
+        let limits = Limits { population_size: 1 << 14, evaluations: Some(30_000) };
+        let mut bipop = search(Restarts::Bipop, limits);
+        while bipop.stop_reason().is_none() {
+            tell(&mut bipop);
+        }
+        let reason = bipop.stop_reason().unwrap();
+        assert_eq!(reason.criterion, "evaluations");
+        let [large, small] = bipop.state.spent_by_regime;
+        assert!(small > large / 4 && large > 0, "{large} {small}");
+        let (found, _, _) = restarts(search(Restarts::Bipop, Limits { evaluations: Some(3000), ..limits }));
+        assert_eq!((found[0].number, found[0].population_size), (1, 6));
+        assert!(found.iter().any(|r| r.step_size < 0.5) && found.iter().any(|r| r.population_size > 6));
+    }
+
+    /// The first search is the one without restarts.
+    #[test]
+    fn nothing_differs_before_the_first_restart() {
+        let mut restarted = search(Restarts::Ipop, Limits::default());
+        let mut plain = CmaEs::new(vec![3.0, 0.0], &restarted.settings, restarted.seed);
+        while plain.stop_reason().is_none() {
+            assert_eq!(plain.ask(), restarted.ask());
+            let fit = |c: &Candidate| Verdict::Fit(Fitness::new(plateaus(&c.genome.0)).unwrap());
+            let verdicts: Vec<Verdict> = plain.ask().iter().map(fit).collect();
+            plain.tell(&verdicts).unwrap();
+            restarted.tell(&verdicts).unwrap();
+        }
+        let restart = restarted.summary().restart.unwrap();
+        assert_eq!((restart.number, &restart.reason), (1, &plain.stop_reason().unwrap()));
+        assert_ne!(plain.ask(), restarted.ask());
+    }
+}
