@@ -143,9 +143,11 @@ fn export(arguments: &Export) -> Result<(), Failure> {
             }
             Rows::Episodes => {
                 let episodes = JournalReader::episodes(stored);
-                rows.extend(episodes.iter().map(|(generation, episode)| {
-                    render::journal::episode(stored.run, *generation, *episode)
-                }));
+                rows.extend(
+                    episodes
+                        .iter()
+                        .map(|stored_episode| render::journal::episode(stored.run, stored_episode)),
+                );
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
 
-use hebbian_coordinator::journal::sqlite::RunReport;
-use hebbian_coordinator::run::record::{Record, SettledEpisode};
-use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_coordinator::journal::sqlite::{RunReport, StoredEpisode};
+use hebbian_coordinator::run::record::Record;
+use hebbian_shared::id::RunId;
 use hebbian_shared::progress::GenerationSummary;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub(crate) const GENERATION_COLUMNS: &[&str] = &[
 ];
 
 /// The columns of an episode, as CSV.
-pub(crate) const EPISODE_COLUMNS: &[&str] = &["run", "generation", "candidate", "task", "fitness"];
+pub(crate) const EPISODE_COLUMNS: &[&str] = &["run", "generation", "purpose", "candidate", "task", "fitness"];
 
 /// A closed generation as a row; generations are counted from 1, as everywhere for people.
 pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
@@ -41,13 +41,14 @@ pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
 }
 
 /// An episode as a row; no fitness: it diverged.
-pub(crate) fn episode(run: RunId, generation: GenerationIndex, episode: SettledEpisode) -> Value {
+pub(crate) fn episode(run: RunId, stored: &StoredEpisode) -> Value {
     json!({
         "run": run,
-        "generation": generation.0 + 1,
-        "candidate": episode.candidate,
-        "task": episode.task,
-        "fitness": episode.fitness,
+        "generation": stored.generation.0 + 1,
+        "purpose": stored.purpose,
+        "candidate": stored.episode.candidate,
+        "task": stored.episode.task,
+        "fitness": stored.episode.fitness,
     })
 }
 
@@ -126,6 +127,6 @@ mod tests {
             csv(&["run", "generation", "fitness"], &rows),
             "run,generation,fitness\n\"a,b\",1,\nc,,0.5\n"
         );
-        assert_eq!(csv(EPISODE_COLUMNS, &[]), "run,generation,candidate,task,fitness\n");
+        assert_eq!(csv(EPISODE_COLUMNS, &[]), "run,generation,purpose,candidate,task,fitness\n");
     }
 }

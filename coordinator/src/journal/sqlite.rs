@@ -22,7 +22,7 @@ use crate::engine::effect::Transaction;
 use crate::run::record::{Record, StoredRun, Write};
 use tables::Tables;
 
-pub use reader::{JournalReader, RunReport};
+pub use reader::{JournalReader, RunReport, StoredEpisode};
 
 /// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

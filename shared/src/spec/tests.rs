@@ -159,8 +159,9 @@ fn large_images_count_among_synapses_and_multiplications() {
             .replace("hidden = [20]", &format!("hidden = [{hidden}]"))
             .replace(
                 "batch_size = 64",
-                &format!("batch_size = 16384\ndata_sets = [{{ name = \"a\", side = {side} }}]"),
-            );
+                &format!("batch_size = 512\ndata_sets = [{{ name = \"a\", side = {side} }}]"),
+            )
+            .replace("updates = 100", "updates = 2000");
         RunSpec::from_toml(&text).map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(images(28, 20), Ok(()));

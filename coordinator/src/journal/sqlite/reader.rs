@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
 use hebbian_shared::time::Timestamp;
@@ -36,6 +37,17 @@ pub struct RunReport {
     pub problems: Vec<String>,
     /// What people should know though it is no damage.
     pub notes: Vec<String>,
+}
+
+/// An episode with what its record says of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StoredEpisode {
+    /// Of which generation.
+    pub generation: GenerationIndex,
+    /// What it was for.
+    pub purpose: EpisodePurpose,
+    /// The episode.
+    pub episode: SettledEpisode,
 }
 
 impl JournalReader {
@@ -76,17 +88,22 @@ impl JournalReader {
         }
     }
 
-    /// The episodes of the run that the journal still has, by generation, candidate and task: those of the open
-    /// generation and of the one before.
-    pub fn episodes(stored: &StoredRun) -> Vec<(GenerationIndex, SettledEpisode)> {
+    /// The episodes of the run that the journal still has, by generation, purpose, candidate and task: those of the open
+    /// generation and of the one before, and those that measured its result.
+    pub fn episodes(stored: &StoredRun) -> Vec<StoredEpisode> {
         let settled = stored.records.iter().filter_map(|record| match record {
             Record::Settled(settled) => Some(settled),
             _ => None,
         });
-        let mut episodes: Vec<_> = settled
-            .flat_map(|settled| settled.episodes.iter().map(|&episode| (settled.generation, episode)))
+        let mut episodes: Vec<StoredEpisode> = settled
+            .flat_map(|settled| {
+                let (generation, purpose) = (settled.generation, settled.purpose);
+                settled.episodes.iter().map(move |&episode| StoredEpisode { generation, purpose, episode })
+            })
             .collect();
-        episodes.sort_unstable_by_key(|(generation, episode)| (*generation, episode.candidate, episode.task));
+        episodes.sort_unstable_by_key(|stored| {
+            (stored.generation, stored.purpose, stored.episode.candidate, stored.episode.task)
+        });
         episodes
     }
 
