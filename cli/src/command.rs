@@ -1,6 +1,7 @@
 //! The command tree: what can be written after `hebbian`, and which file does it.
 
 mod action;
+mod ask_tell;
 mod certs;
 mod check;
 mod coordinator;
@@ -85,6 +86,7 @@ enum Command {
     Run(run::Arguments),
     Evaluate(evaluate::Arguments),
     Genome(genome::Arguments),
+    AskTell(ask_tell::Arguments),
     Spec(spec::Arguments),
     Check(check::Arguments),
     Coordinator(coordinator::Arguments),
@@ -178,6 +180,7 @@ impl Program {
             Command::Run(arguments) => run::execute(arguments, &log),
             Command::Evaluate(arguments) => evaluate::execute(&arguments, &log),
             Command::Genome(arguments) => genome::execute(&arguments, &log),
+            Command::AskTell(arguments) => ask_tell::execute(arguments, &log),
             Command::Spec(arguments) => spec::execute(&arguments),
             Command::Check(arguments) => check::execute(&arguments, &log),
             Command::Coordinator(arguments) => coordinator::execute(arguments, &log),

@@ -9,6 +9,12 @@ use crate::failure::Failure;
 
 /// The whole text of a file, or of standard input if the path is `-`; refused above `size_max` bytes.
 pub(crate) fn read_text(path: &Path, size_max: u64) -> Result<String, Failure> {
+    String::from_utf8(read_bytes(path, size_max)?)
+        .map_err(|_| Failure::bad_input(format_args!("{}: is not a text file (UTF-8)", path.display())))
+}
+
+/// As [`read_text`], for what is no text.
+pub(crate) fn read_bytes(path: &Path, size_max: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if is_stdin(path) {
         io::stdin().take(size_max + 1).read_to_end(&mut bytes)
@@ -22,8 +28,7 @@ pub(crate) fn read_text(path: &Path, size_max: u64) -> Result<String, Failure> {
             path.display()
         )));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| Failure::bad_input(format_args!("{}: is not a text file (UTF-8)", path.display())))
+    Ok(bytes)
 }
 
 /// Whether the path stands for standard input or output.

@@ -16,6 +16,7 @@ mod local_cluster;
 mod render;
 mod report;
 mod run_directory;
+mod search_file;
 mod tls;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The only place that prints. Results go to standard output, everything about the way to them to standard error.
 
+pub(crate) mod ask_tell;
 pub(crate) mod comparison;
 pub(crate) mod cost;
 pub(crate) mod data;

@@ -7,9 +7,11 @@ use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
+use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{POPULATION_SIZE_MAX, Restarts, StrategySpec};
 use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
 
+pub mod ask_tell;
 pub mod cma_es;
 pub mod random_search;
 mod ranking;
@@ -75,36 +77,75 @@ pub trait Strategy: Send {
 
 /// The strategy of a validated spec at its first generation, at the layout's initial mean unless the spec has another.
 pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
-    let mean = spec.layout().initial_mean().0;
-    match &spec.strategy {
-        StrategySpec::CmaEs(settings) => {
-            Box::new(of_run(CmaEs::new(mean, settings, spec.seed), spec.version))
-        }
-        StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, spec.seed)),
-    }
+    start(&spec.strategy, spec.layout().initial_mean().0, spec.seed, Frame::of_run(spec))
 }
 
 /// The strategy of a validated spec as it was when `snapshot` was taken; it continues bit for bit.
 ///
 /// A snapshot of another strategy or dimension, or one whose numbers no search can reach, is refused.
 pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn Strategy>, StrategyError> {
-    let mean = spec.layout().initial_mean().0;
-    match (&spec.strategy, snapshot) {
+    resume(&spec.strategy, spec.layout().initial_mean().0, spec.seed, Frame::of_run(spec), snapshot)
+}
+
+/// What whoever drives a search asks of it beyond its settings. The default is that of a search without a run, whose
+/// fitnesses can be compared from generation to generation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    criteria: Criteria,
+    sampler: Sampler,
+    limits: Limits,
+}
+
+impl Frame {
+    /// As the runs of a spec's version have it.
+    fn of_run(spec: &RunSpec) -> Self {
+        // All episodes of a generation must be in memory; those that are asked again come on top.
+        let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
+        let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
+        Self {
+            criteria: Criteria::of_version(spec.version),
+            sampler: if spec.version < 2 { Sampler::Pairs } else { Sampler::default() },
+            limits: Limits { population_size, evaluations: spec.stop.evaluations },
+        }
+    }
+}
+
+/// A strategy of validated settings at its first generation, from an initial mean of finite numbers.
+fn start(settings: &StrategySpec, mean: Vec<f64>, seed: Seed, frame: Frame) -> Box<dyn Strategy> {
+    let Frame { criteria, sampler, limits } = frame;
+    match settings {
+        StrategySpec::CmaEs(settings) if settings.restarts != Restarts::None => {
+            Box::new(RestartedCmaEs::new(mean, settings, seed, criteria, limits))
+        }
+        StrategySpec::CmaEs(settings) => {
+            Box::new(CmaEs::new(mean, settings, seed).with_criteria(criteria).with_sampler(sampler))
+        }
+        StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, seed)),
+    }
+}
+
+/// The strategy that was started with the same settings and frame, as it was when `snapshot` was taken.
+fn resume(
+    settings: &StrategySpec,
+    mean: Vec<f64>,
+    seed: Seed,
+    frame: Frame,
+    snapshot: &StrategySnapshot,
+) -> Result<Box<dyn Strategy>, StrategyError> {
+    let Frame { criteria, limits, .. } = frame;
+    match (settings, snapshot) {
         (StrategySpec::CmaEs(settings), StrategySnapshot::Restarts(state))
             if settings.restarts != Restarts::None =>
         {
-            let criteria = Criteria::of_version(spec.version);
-            let search = RestartedCmaEs::restore(mean, settings, spec.seed, criteria, limits(spec), state)?;
-            Ok(Box::new(search))
+            Ok(Box::new(RestartedCmaEs::restore(mean, settings, seed, criteria, limits, state)?))
         }
         (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state))
             if settings.restarts == Restarts::None =>
         {
-            let search = CmaEs::restore(mean, settings, spec.seed, state)?;
-            Ok(Box::new(search.with_criteria(Criteria::of_version(spec.version))))
+            Ok(Box::new(CmaEs::restore(mean, settings, seed, state)?.with_criteria(criteria)))
         }
         (StrategySpec::RandomSearch(settings), StrategySnapshot::RandomSearch(state)) => {
-            Ok(Box::new(RandomSearch::restore(mean, settings, spec.seed, state)?))
+            Ok(Box::new(RandomSearch::restore(mean, settings, seed, state)?))
         }
         (strategy, snapshot) => Err(StrategyError::Snapshot(format!(
             "the spec's strategy is {}, the snapshot is of {}",
@@ -112,20 +153,6 @@ pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn St
             snapshot.name()
         ))),
     }
-}
-
-/// CMA-ES as the runs of a spec's version use it.
-fn of_run(search: CmaEs, version: u32) -> CmaEs {
-    let search = search.with_criteria(Criteria::of_version(version));
-    if version < 2 { search.with_sampler(Sampler::Pairs) } else { search }
-}
-
-/// What the searches of a run keep to: all episodes of a generation must be in memory.
-fn limits(spec: &RunSpec) -> Limits {
-    // Those that are asked again come on top.
-    let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
-    let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
-    Limits { population_size, evaluations: spec.stop.evaluations }
 }
 
 /// Refuses another number of verdicts than candidates.

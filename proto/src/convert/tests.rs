@@ -693,7 +693,7 @@ fn every_wrong_field_of_a_spec_is_named() {
     refused("cma_es.population_size: must be from 4", |m| {
         m.strategy = Some(v1::run_spec::Strategy::CmaEs(v1::CmaEs::default()));
     });
-    refused("random_search.step_size: must be above 0", |m| {
+    refused("random_search.step_size: must be from 1e-100", |m| {
         m.strategy = Some(v1::run_spec::Strategy::RandomSearch(v1::RandomSearch {
             population_size: 1,
             step_size: Some(f64::NAN),

@@ -2,13 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SpecError, check_range};
+use super::{SPEC_VERSION, SpecError, check_range};
 
 /// The largest population.
 pub const POPULATION_SIZE_MAX: u32 = 65_536;
+/// The smallest step size: its square is still a number to compute with.
+pub const STEP_SIZE_MIN: f64 = 1e-100;
+/// The largest step size.
+pub const STEP_SIZE_MAX: f64 = 1e6;
 
-/// Which strategy searches, and its settings.
-#[derive(Clone, Debug, PartialEq)]
+/// Which strategy searches, and its settings. Read by itself, it is of the present version of the spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "UnresolvedStrategy", into = "UnresolvedStrategy")]
 pub enum StrategySpec {
     /// CMA-ES with full covariance (Hansen 2016).
     CmaEs(CmaEsSpec),
@@ -70,6 +75,12 @@ impl UnresolvedStrategy {
             }
             spec => spec,
         }
+    }
+}
+
+impl From<UnresolvedStrategy> for StrategySpec {
+    fn from(strategy: UnresolvedStrategy) -> Self {
+        strategy.resolve(SPEC_VERSION)
     }
 }
 
@@ -172,7 +183,7 @@ impl From<UnresolvedStrategy> for WrittenStrategy {
 pub struct CmaEsSpec {
     /// Candidates per generation (lambda), at least 4; those that are asked again come on top.
     pub population_size: u32,
-    /// Initial step size (sigma), in (0, 1e6].
+    /// Initial step size (sigma), from 1e-100 to 1e6.
     pub step_size: f64,
     /// Whether the worst half shrinks the covariance (active update, negative weights).
     pub active: bool,
@@ -242,7 +253,7 @@ pub enum Restarts {
 pub struct RandomSearchSpec {
     /// Candidates per generation.
     pub population_size: u32,
-    /// Standard deviation of the samples, in (0, 1e6].
+    /// Standard deviation of the samples, from 1e-100 to 1e6.
     pub step_size: f64,
 }
 
@@ -397,12 +408,12 @@ impl StrategySpec {
             Self::RandomSearch(spec) => (1, spec.step_size),
         };
         check_range("strategy.population_size", self.population_size(), smallest, POPULATION_SIZE_MAX)?;
-        if step_size > 0.0 && step_size <= 1e6 {
+        if (STEP_SIZE_MIN..=STEP_SIZE_MAX).contains(&step_size) {
             Ok(())
         } else {
             Err(SpecError::field(
                 "strategy.step_size",
-                format!("must be above 0 and at most 1e6, not {step_size:?}"),
+                format!("must be from {STEP_SIZE_MIN:e} to {STEP_SIZE_MAX:e}, not {step_size:?}"),
             ))
         }
     }

@@ -1,0 +1,273 @@
+//! `hebbian ask-tell`
+
+use std::io::{self, BufRead, Read as _};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use hebbian_coordinator::strategy::ask_tell::{self, AskTell, Settings};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::progress::StopReason;
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::SpecError;
+use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use serde::Deserialize;
+
+use super::{LogArguments, parse_seed};
+use crate::failure::Failure;
+use crate::{render, search_file};
+
+/// Maximise any function, evaluated by you, in any language: candidates out, fitnesses in, one line of JSON each.
+///
+/// Out, one line a generation: {"generation": 0, "candidates": [[0.5, -1.25], ..]}.
+/// In, one line in answer: {"fitness": [1.0, null, ..]}, one per candidate in the same order; higher is better, null is
+/// a failed evaluation. Out, at the end: {"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}.
+/// The end of the input ends the search, too.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian ask-tell --strategy cma-es --dimension 10 --sigma 0.5
+  hebbian ask-tell --strategy cma-es --mean '[1, 2.5]' --sigma 0.5 --max-evaluations 1000 --target -1e-8
+  hebbian ask-tell --strategy cma-es --dimension 10 --sigma 0.5 --snapshot search.state    goes on where it was
+
+A program in Python that minimises a function: docs/ASK_TELL.md")]
+pub(super) struct Arguments {
+    /// The search.
+    #[arg(long, value_name = "NAME", default_value = "cma-es")]
+    strategy: WrittenStrategy,
+    #[command(flatten)]
+    start: Start,
+    /// Initial step size: the standard deviation of the first samples in each coordinate, a tenth to a third of the
+    /// region where the best point is expected.
+    #[arg(long, value_name = "S", allow_hyphen_values = true)]
+    sigma: f64,
+    /// Candidates per generation [default: 4 + 3 ln n].
+    #[arg(long, value_name = "L", allow_hyphen_values = true)]
+    population_size: Option<u32>,
+    /// Root of all randomness: the same flags, seed and fitnesses give the same candidates, bit for bit.
+    #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_hyphen_values = true)]
+    seed: Seed,
+    /// End after this many evaluations; the generation that reaches it is finished.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_hyphen_values = true)]
+    max_evaluations: Option<u64>,
+    /// End when a candidate has this fitness.
+    #[arg(long, value_name = "F", value_parser = parse_target, allow_hyphen_values = true)]
+    target: Option<f64>,
+    /// Do not end by the strategy's own criteria: only by limits and target.
+    #[arg(long)]
+    no_stop: bool,
+    /// Where to keep the search: read if it is there, replaced as a whole after every generation.
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+}
+
+/// Where the search starts.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Start {
+    /// The initial mean, a JSON list of numbers.
+    #[arg(long, value_name = "JSON-ARRAY", value_parser = parse_mean, allow_hyphen_values = true)]
+    mean: Option<Mean>,
+    /// The number of coordinates (n); the initial mean is zero.
+    #[arg(long, value_name = "N", value_parser = parse_dimension, allow_hyphen_values = true)]
+    dimension: Option<usize>,
+}
+
+/// A list as one argument.
+#[derive(Clone, Debug)]
+struct Mean(Vec<f64>);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WrittenStrategy {
+    CmaEs,
+    #[value(alias = "random-search")]
+    Random,
+}
+
+fn parse_mean(text: &str) -> Result<Mean, String> {
+    serde_json::from_str(text)
+        .map(Mean)
+        .map_err(|error| format!("it must be a JSON list of finite numbers, such as [0.5, -1]: {error}"))
+}
+
+fn parse_dimension(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(dimension) if (1..=ask_tell::POPULATION_NUMBERS_MAX).contains(&dimension) => Ok(dimension),
+        _ => Err(format!("a dimension is from 1 to {}", ask_tell::POPULATION_NUMBERS_MAX)),
+    }
+}
+
+fn parse_target(text: &str) -> Result<f64, String> {
+    let target = text.parse().ok().filter(|target: &f64| target.is_finite());
+    target.ok_or_else(|| "a target is a finite number".to_owned())
+}
+
+impl Arguments {
+    fn limits(&self) -> StopSpec {
+        StopSpec {
+            evaluations: self.max_evaluations,
+            target_fitness: self.target,
+            generations: None,
+            time_limit_s: None,
+        }
+    }
+
+    /// What the flags say, checked; an error names the flag.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let mean = match (&self.start.mean, self.start.dimension) {
+            (Some(Mean(mean)), _) => mean.clone(),
+            (None, dimension) => vec![0.0; dimension.unwrap_or_default()],
+        };
+        let step_size = self.sigma;
+        let population_size =
+            self.population_size.unwrap_or_else(|| ask_tell::default_population_size(mean.len()));
+        let strategy = match self.strategy {
+            WrittenStrategy::CmaEs => {
+                StrategySpec::CmaEs(CmaEsSpec { step_size, ..CmaEsSpec::of(population_size) })
+            }
+            WrittenStrategy::Random => {
+                StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
+            }
+        };
+        let settings = Settings { strategy, mean, seed: self.seed };
+        settings.validate().map_err(|error| match error {
+            SpecError::Syntax(problem) => Failure::bad_input(problem),
+            SpecError::Field { field, problem } => {
+                Failure::bad_input(format_args!("{}: {problem}", flag(&field)))
+            }
+        })?;
+        Ok(settings)
+    }
+
+    /// The search of the flags, from the snapshot if there is one.
+    fn search(&self) -> Result<AskTell, Failure> {
+        let settings = self.settings()?;
+        let of_settings = |error: SpecError| Failure::bad_input(error);
+        let Some(path) = &self.snapshot else { return AskTell::new(settings).map_err(of_settings) };
+        let Some(stored) = search_file::read(path)? else {
+            let search = AskTell::new(settings).map_err(of_settings)?;
+            // Before anything is evaluated: a file that cannot be written must not cost an evaluation.
+            search_file::write(path, &search.snapshot())?;
+            return Ok(search);
+        };
+        if let Some(difference) = difference(&stored.settings, &settings) {
+            return Err(Failure::bad_input(format_args!("--snapshot: {}: {difference}", path.display()))
+                .hint("give the flags that the search was started with, or another file"));
+        }
+        AskTell::restore(stored)
+            .map_err(|error| Failure::bad_input(format_args!("--snapshot: {}: {error}", path.display())))
+    }
+}
+
+/// The flag that a field of the settings comes from.
+fn flag(field: &str) -> &'static str {
+    match field {
+        "mean" => "--mean",
+        "strategy.step_size" => "--sigma",
+        "strategy.population_size" => "--population-size",
+        _ => "--strategy",
+    }
+}
+
+/// Which flag differs between a stored search and the one that was asked for.
+fn difference(stored: &Settings, asked: &Settings) -> Option<String> {
+    let differs = |flag: &str, there: &dyn std::fmt::Display, here: &dyn std::fmt::Display| {
+        Some(format!("{flag} is {there} there and {here} here"))
+    };
+    if stored.strategy.name() != asked.strategy.name() {
+        return differs("--strategy", &stored.strategy.name(), &asked.strategy.name());
+    }
+    if stored.mean.len() != asked.mean.len() {
+        return differs("the dimension", &stored.mean.len(), &asked.mean.len());
+    }
+    if stored.mean != asked.mean {
+        return Some("--mean is another one there".to_owned());
+    }
+    if stored.seed != asked.seed {
+        return differs("--seed", &stored.seed, &asked.seed);
+    }
+    let written = |settings: &Settings| serde_json::to_value(&settings.strategy).expect("plain data");
+    let (stored, asked) = (written(stored), written(asked));
+    let fields = asked.as_object().into_iter().flatten();
+    let (field, there, here) =
+        fields.map(|(field, here)| (field, &stored[field], here)).find(|(_, a, b)| a != b)?;
+    differs(flag(&format!("strategy.{field}")), there, here)
+}
+
+/// One line of input.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    fitness: Vec<Option<Fitness>>,
+}
+
+/// The longest line that is read, in bytes: a number takes 25 at most, and some writers are generous.
+fn line_size_max(candidates: usize) -> u64 {
+    4096 + 256 * candidates as u64
+}
+
+/// Reads the next line that is not blank into `line`, all of it unless it is longer than `size_max` bytes; `false` at the
+/// end of the input.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, size_max: u64) -> io::Result<bool> {
+    loop {
+        line.clear();
+        input.by_ref().take(size_max + 1).read_until(b'\n', line)?;
+        if line.is_empty() {
+            return Ok(false);
+        }
+        if !line.trim_ascii().is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+/// The fitnesses of a line: one per candidate.
+fn parse_line(line: &[u8], candidates: usize) -> Result<Vec<Option<Fitness>>, String> {
+    if line.len() as u64 > line_size_max(candidates) {
+        return Err(format!("the line is longer than {} bytes", line_size_max(candidates)));
+    }
+    let told: Told = serde_json::from_slice(line).map_err(|error| {
+        let not_json = ["NaN", "Infinity"]
+            .into_iter()
+            .find(|word| line.windows(word.len()).any(|w| w == word.as_bytes()));
+        match not_json {
+            Some(word) => format!("{word} is not JSON; write null for a failed candidate"),
+            None => format!("must be {{\"fitness\": [..]}} with {candidates} numbers or null: {error}"),
+        }
+    })?;
+    if told.fitness.len() == candidates {
+        Ok(told.fitness)
+    } else {
+        Err(format!("fitness: must hold {candidates} numbers, one per candidate, not {}", told.fitness.len()))
+    }
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let limits = arguments.limits();
+    let mut search = arguments.search()?;
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    loop {
+        let own = || if arguments.no_stop { None } else { search.stop_reason() };
+        if let Some(reason) = search.limit_reached(&limits).or_else(own) {
+            return render::out(&render::ask_tell::stop(&search, &reason));
+        }
+        render::out(&render::ask_tell::generation(&search))?;
+        let candidates = search.candidates().len();
+        let read = read_line(&mut input, &mut line, line_size_max(candidates))
+            .map_err(|error| Failure::failed(format_args!("standard input cannot be read: {error}")))?;
+        if !read {
+            let detail = format!("the input ended in generation {}", search.generation());
+            let reason = StopReason { criterion: "end-of-input".to_owned(), detail };
+            return render::out(&render::ask_tell::stop(&search, &reason));
+        }
+        let fitness = parse_line(&line, candidates).map_err(|problem| {
+            let generation = search.generation();
+            Failure::bad_input(format_args!("standard input, generation {generation}: {problem}"))
+        })?;
+        search.tell(&fitness).map_err(Failure::failed)?;
+        if let Some(path) = &arguments.snapshot {
+            search_file::write(path, &search.snapshot())?;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The lines of `hebbian ask-tell`: one of candidates per generation, one at the end.
+
+use hebbian_coordinator::strategy::ask_tell::AskTell;
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::progress::StopReason;
+use serde::Serialize;
+
+use super::json;
+
+#[derive(Serialize)]
+struct GenerationLine<'a> {
+    generation: u32,
+    candidates: Vec<&'a Genome>,
+}
+
+#[derive(Serialize)]
+struct StopLine<'a> {
+    stop: &'a str,
+    detail: &'a str,
+    mean: Genome,
+    best: Option<&'a Genome>,
+    best_fitness: Option<Fitness>,
+}
+
+/// The candidates of the open generation.
+pub(crate) fn generation(search: &AskTell) -> String {
+    let candidates = search.candidates().iter().map(|candidate| &candidate.genome).collect();
+    json::line(&GenerationLine { generation: search.generation(), candidates })
+}
+
+/// Why a search ended and what it found; `best` is null if every candidate failed.
+pub(crate) fn stop(search: &AskTell, reason: &StopReason) -> String {
+    json::line(&StopLine {
+        stop: &reason.criterion,
+        detail: &reason.detail,
+        mean: search.mean(),
+        best: search.best().map(|(point, _)| point),
+        best_fitness: search.best().map(|(_, fitness)| *fitness),
+    })
+}

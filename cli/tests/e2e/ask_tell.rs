@@ -1,0 +1,256 @@
+//! `hebbian ask-tell` over its pipes, as any program would use it.
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, errors};
+
+/// The program with both ends of its pipes.
+struct Search {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Search {
+    fn start(place: &Place, flags: &str) -> Self {
+        let arguments: Vec<&str> = std::iter::once("ask-tell").chain(flags.split_whitespace()).collect();
+        let mut command = place.command(&arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, input, output }
+    }
+
+    fn read(&mut self) -> Value {
+        serde_json::from_str(&self.output.next().expect("a line").unwrap()).unwrap()
+    }
+
+    fn tell(&mut self, fitness: &Value) {
+        writeln!(self.input.as_ref().unwrap(), "{}", json!({ "fitness": fitness })).unwrap();
+    }
+
+    /// Evaluates generations until the stop line; each line before it goes to `seen`.
+    fn run(&mut self, function: fn(&[f64]) -> Option<f64>, seen: &mut Vec<Value>) -> Value {
+        loop {
+            let message = self.read();
+            if message.get("stop").is_some() {
+                assert!(self.output.next().is_none());
+                assert!(self.child.wait().unwrap().success());
+                return message;
+            }
+            self.tell(&answer(&message, function));
+            seen.push(message);
+        }
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn answer(message: &Value, function: fn(&[f64]) -> Option<f64>) -> Value {
+    let candidates: Vec<Vec<f64>> = serde_json::from_value(message["candidates"].clone()).unwrap();
+    candidates.iter().map(|x| json!(function(x).map(|value| -value))).collect()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an evaluation can fail")]
+fn rosenbrock(x: &[f64]) -> Option<f64> {
+    Some(x.windows(2).map(|x| 100.0 * (x[1] - x[0] * x[0]).powi(2) + (1.0 - x[0]).powi(2)).sum())
+}
+
+/// Fails in a third of the space.
+fn sphere(x: &[f64]) -> Option<f64> {
+    let fails = (x[0] * 1e6).rem_euclid(3.0) < 1.0;
+    (!fails).then(|| x.iter().map(|x| (x - 0.5).powi(2)).sum())
+}
+
+#[test]
+fn the_documented_program_minimises_its_function() {
+    let document = include_str!("../../../docs/ASK_TELL.md");
+    let program = include_str!("../../../examples/ask_tell.py");
+    assert!(document.contains(&format!("```python\n{program}```")), "docs/ASK_TELL.md has another program");
+    let flags = program.split("hebbian ask-tell ").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert_eq!(flags, "--strategy cma-es --dimension 5 --sigma 0.5 --target -1e-10");
+
+    let place = Place::new();
+    let mut seen = Vec::new();
+    let stop = Search::start(&place, flags).run(rosenbrock, &mut seen);
+    assert_eq!(stop["stop"], "target");
+    assert!(stop["detail"].as_str().unwrap().ends_with("(target -0.0000000001)"), "{stop}");
+    let best: Vec<f64> = serde_json::from_value(stop["best"].clone()).unwrap();
+    assert!(best.iter().all(|x| (x - 1.0).abs() < 1e-4), "{best:?}");
+    assert_eq!(stop["best_fitness"].as_f64(), rosenbrock(&best).map(|value| -value));
+    assert_eq!(stop["mean"].as_array().unwrap().len(), 5);
+    for (generation, message) in seen.iter().enumerate() {
+        assert_eq!(message["generation"], generation);
+        assert_eq!(message["candidates"].as_array().unwrap().len(), 8);
+    }
+    assert!(seen.len() < 1000, "{} generations", seen.len());
+}
+
+/// Killed after every few generations and started again, the search gives the same lines.
+#[test]
+fn a_search_continues_from_its_snapshot_bit_for_bit() {
+    for strategy in ["cma-es", "random"] {
+        let place = Place::new();
+        let flags = format!("--strategy {strategy} --mean [1,-0.1,3e-5] --sigma 0.3 --seed 5");
+        let limit = format!("{flags} --max-evaluations 210");
+        let mut whole = Vec::new();
+        let stop = Search::start(&place, &limit).run(sphere, &mut whole);
+        assert_eq!(stop["stop"], "evaluations");
+        assert_eq!(whole.len(), 30);
+
+        let mut parts = Vec::new();
+        let end = loop {
+            let mut search = Search::start(&place, &format!("{limit} --snapshot state"));
+            let mut message = search.read();
+            for _ in 0..4 {
+                if message.get("stop").is_some() {
+                    break;
+                }
+                search.tell(&answer(&message, sphere));
+                parts.push(message);
+                message = search.read();
+            }
+            if message.get("stop").is_some() {
+                break message;
+            }
+            // The open generation is asked again by the next one.
+            search.child.kill().unwrap();
+        };
+        assert_eq!(parts, whole, "{strategy}");
+        assert_eq!(end, stop, "{strategy}");
+        assert_eq!(place.listing().len(), 2, "nothing but the spec and the state: {:?}", place.listing());
+
+        // A larger limit goes on; other flags do not.
+        let mut more = Search::start(&place, &format!("{flags} --max-evaluations 217 --snapshot state"));
+        assert_eq!(more.read()["generation"], 30);
+        for (change, message) in [
+            (flags.replace("--seed 5", "--seed 6"), "--seed is 5 there and 6 here"),
+            (flags.replace("--sigma 0.3", "--sigma 0.4"), "--sigma is 0.3 there and 0.4 here"),
+            (flags.replace("[1,", "[2,"), "--mean is another one there"),
+            (flags.replace("[1,", "[1,1,"), "the dimension is 3 there and 4 here"),
+            (format!("{flags} --population-size 8"), "--population-size is 7 there and 8 here"),
+            (
+                flags.replace(strategy, if strategy == "random" { "cma-es" } else { "random" }),
+                "--strategy is",
+            ),
+        ] {
+            refused(&place, &format!("{change} --snapshot state"), "", message);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_input_ends_the_search() {
+    let place = Place::new();
+    let flags = ["ask-tell", "--dimension", "1", "--sigma", "2", "--population-size", "4"];
+    let output = place.output_of(&flags, "{\"fitness\": [null, null, null, null]}\n\n");
+    assert!(output.status.success(), "{}", errors(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[2]["stop"], "end-of-input");
+    assert_eq!(lines[2]["mean"], json!([0.0]), "failures are no direction");
+    assert_eq!(lines[2]["best"], Value::Null);
+    assert_eq!(lines[2]["best_fitness"], Value::Null);
+}
+
+#[test]
+fn without_stopping_only_limits_and_target_end_it() {
+    let place = Place::new();
+    let flags = "--mean [1,1] --sigma 1 --max-evaluations 6000";
+    let stop = Search::start(&place, flags).run(sphere, &mut Vec::new());
+    assert_ne!(stop["stop"], "evaluations", "{stop}");
+    let stop = Search::start(&place, &format!("{flags} --no-stop")).run(sphere, &mut Vec::new());
+    assert_eq!(stop["stop"], "evaluations");
+}
+
+/// One line on standard error that contains `message`, and exit code 2.
+fn refused(place: &Place, flags: &str, input: &str, message: &str) {
+    let arguments: Vec<&str> = std::iter::once("ask-tell").chain(flags.split_whitespace()).collect();
+    let output = place.output_of(&arguments, input);
+    let errors = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{flags}: {errors}");
+    let lines: Vec<&str> = errors.lines().filter(|line| !line.starts_with("hebbian: hint: ")).collect();
+    let [line] = lines[..] else { panic!("{flags}: not one line: {errors}") };
+    assert!(
+        line.starts_with("hebbian: error: ") && line.contains(message),
+        "{flags}: no `{message}` in: {line}"
+    );
+}
+
+#[test]
+fn flags_that_no_search_can_start_from() {
+    let place = Place::new();
+    let check = |flags: &str, message: &str| refused(&place, flags, "", message);
+    check("--dimension 3 --sigma 0", "--sigma: must be from 1e-100 to 1e6, not 0.0");
+    check("--dimension 3 --sigma NaN", "--sigma: must be from 1e-100 to 1e6, not NaN");
+    check("--dimension 3 --sigma -1", "--sigma: must be from 1e-100 to 1e6, not -1.0");
+    check("--dimension 3 --sigma wide", "'--sigma <S>'");
+    check("--dimension 3", "--sigma <S>");
+    check("--sigma 1", "--mean <JSON-ARRAY>|--dimension <N>");
+    check("--dimension 2 --mean [1,2] --sigma 1", "cannot be used with");
+    check("--mean [NaN] --sigma 1", "'--mean <JSON-ARRAY>': it must be a JSON list of finite numbers");
+    check("--mean [1e999] --sigma 1", "'--mean <JSON-ARRAY>': it must be a JSON list of finite numbers");
+    check("--mean [1e200] --sigma 1", "--mean: number 0 must be within +-1e100, not");
+    check("--mean [] --sigma 1", "--mean: must hold at least one number");
+    check("--mean 1,2 --sigma 1", "'--mean <JSON-ARRAY>': it must be a JSON list");
+    check("--dimension 0 --sigma 1", "'--dimension <N>': a dimension is from 1 to");
+    check("--dimension 99999999999999999999 --sigma 1", "'--dimension <N>': a dimension is from 1 to");
+    check(
+        "--dimension 100000 --sigma 1",
+        "--strategy: cma-es keeps full matrices of 100000 x 100000 numbers",
+    );
+    check("--dimension 3 --sigma 1 --population-size 1", "--population-size: must be from 4 to 65536, not 1");
+    check("--dimension 3 --sigma 1 --population-size -4", "'--population-size <L>'");
+    check(
+        "--dimension 100000000 --sigma 1 --strategy random --population-size 9",
+        "--population-size: 9 candidates of dimension 100000000 are more than",
+    );
+    check("--dimension 3 --sigma 1 --max-evaluations 0", "'--max-evaluations <N>'");
+    check("--dimension 3 --sigma 1 --target nan", "'--target <F>': a target is a finite number");
+    check("--dimension 3 --sigma 1 --seed -1", "'--seed <S>': a seed is a whole number");
+    check("--dimension 3 --sigma 1 --strategy genetic", "'genetic' for '--strategy <NAME>'");
+    check("--dimension 3 --sigma 1 --snapshot .", "--snapshot: . is not a regular file");
+    place.write("text", "precious\n");
+    check("--dimension 3 --sigma 1 --snapshot text", "--snapshot: text: is not a search file");
+    assert_eq!(std::fs::read_to_string(place.path("text")).unwrap(), "precious\n");
+    check("--dimension 3 --sigma 1 --snapshot no/such/state", "no/such/state: cannot be written");
+}
+
+#[test]
+fn lines_that_are_no_fitness() {
+    let place = Place::new();
+    let check = |line: &str, message: &str| {
+        let message = format!("standard input, generation 1: {message}");
+        let input = format!("{{\"fitness\": [1, 2, null, 4e0]}}\n{line}\n");
+        refused(&place, "--dimension 2 --sigma 1 --population-size 4", &input, &message);
+    };
+    check("{\"fitness\": [1, 2, 3]}", "fitness: must hold 4 numbers, one per candidate, not 3");
+    check("{\"fitness\": []}", "fitness: must hold 4 numbers, one per candidate, not 0");
+    check("{\"fitness\": [1, 2, 3, 4, 5]}", "fitness: must hold 4 numbers, one per candidate, not 5");
+    check("{\"fitness\": [1, 2, 3, NaN]}", "NaN is not JSON; write null for a failed candidate");
+    check("{\"fitness\": [1, 2, 3, -Infinity]}", "Infinity is not JSON");
+    check(
+        "{\"fitness\": [1, 2, 3, 1e999]}",
+        "must be {\"fitness\": [..]} with 4 numbers or null: number out of",
+    );
+    check(
+        "{\"fitness\": [1, 2, 3, \"4\"]}",
+        "must be {\"fitness\": [..]} with 4 numbers or null: invalid type",
+    );
+    check("{\"fitnes\": [1, 2, 3, 4]}", "must be {\"fitness\": [..]} with 4 numbers or null: unknown field");
+    check("[1, 2, 3, 4]", "must be {\"fitness\": [..]}");
+    check("{\"fitness\": [1, 2, 3", "must be {\"fitness\": [..]}");
+    check("garbage", "must be {\"fitness\": [..]} with 4 numbers or null: expected value");
+    check("\u{0}\u{1}\u{2}", "must be {\"fitness\": [..]}");
+    check(&"1".repeat(6000), "the line is longer than 5120 bytes");
+}

@@ -1,0 +1,291 @@
+//! A search that somebody else evaluates: points out, fitnesses in, limits kept, the best remembered.
+//!
+//! Where a run pairs candidates with tasks, here they are points of any space and a fitness is whatever the caller says.
+//! `hebbian ask-tell` carries it over a pipe.
+
+use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::genome::Genome;
+use hebbian_shared::progress::StopReason;
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::SpecError;
+use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::strategy::StrategySpec;
+use serde::{Deserialize, Serialize};
+
+use super::{Candidate, Frame, Strategy, StrategyError, StrategySnapshot, resume, start, stop};
+
+/// The most numbers of a population, dimension times population size: 1 GB.
+pub const POPULATION_NUMBERS_MAX: usize = 1 << 27;
+/// The largest coordinate of an initial mean.
+pub const COORDINATE_MAX: f64 = 1e100;
+
+/// All that determines the points of a search but the fitnesses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The strategy.
+    pub strategy: StrategySpec,
+    /// Where the search starts: n finite numbers.
+    pub mean: Vec<f64>,
+    /// Root of all randomness.
+    pub seed: Seed,
+}
+
+impl Settings {
+    /// Refuses what no search can start from, naming the field: `strategy.*` or `mean`.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        let dimension = self.mean.len();
+        if dimension == 0 {
+            return Err(SpecError::field("mean", "must hold at least one number"));
+        }
+        if let Some(place) = self.mean.iter().position(|x| x.is_nan() || x.abs() > COORDINATE_MAX) {
+            let problem =
+                format!("number {place} must be within +-{COORDINATE_MAX:e}, not {}", self.mean[place]);
+            return Err(SpecError::field("mean", problem));
+        }
+        self.strategy.validate(dimension)?;
+        let population_size = self.strategy.population_size() as usize;
+        if dimension.saturating_mul(population_size) > POPULATION_NUMBERS_MAX {
+            return Err(SpecError::field(
+                "strategy.population_size",
+                format!(
+                    "{population_size} candidates of dimension {dimension} are more than {POPULATION_NUMBERS_MAX} \
+                     numbers"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The population size of who names none: 4 + 3 ln n, rounded down (Hansen's tutorial, equation 48).
+pub fn default_population_size(dimension: usize) -> u32 {
+    4 + (3.0 * libm::log(dimension.max(1) as f64)) as u32
+}
+
+/// A search between an ask and its tell, as plain data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AskTellSnapshot {
+    /// What determines the search.
+    pub settings: Settings,
+    /// Generations told; the open generation's index.
+    pub generation: u32,
+    /// Fitnesses told, failures included.
+    pub evaluations: u64,
+    /// The best point told and its fitness; `None` before the first that did not fail.
+    pub best: Option<(Genome, Fitness)>,
+    /// The strategy's state.
+    pub strategy: StrategySnapshot,
+}
+
+/// A search that is asked and told, always with an open generation.
+pub struct AskTell {
+    settings: Settings,
+    strategy: Box<dyn Strategy>,
+    candidates: Vec<Candidate>,
+    generation: u32,
+    evaluations: u64,
+    best: Option<(Genome, Fitness)>,
+}
+
+impl AskTell {
+    /// A search at its first generation.
+    pub fn new(settings: Settings) -> Result<Self, SpecError> {
+        settings.validate()?;
+        let strategy = start(&settings.strategy, settings.mean.clone(), settings.seed, Frame::default());
+        let candidates = strategy.ask();
+        Ok(Self { settings, strategy, candidates, generation: 0, evaluations: 0, best: None })
+    }
+
+    /// The search as it was when `snapshot` was taken; it continues bit for bit.
+    pub fn restore(snapshot: AskTellSnapshot) -> Result<Self, StrategyError> {
+        let AskTellSnapshot { settings, generation, evaluations, best, strategy } = snapshot;
+        settings.validate().map_err(|error| StrategyError::Snapshot(error.to_string()))?;
+        if best.as_ref().is_some_and(|(point, _)| point.0.len() != settings.mean.len()) {
+            let problem = format!("its best point must hold {} numbers", settings.mean.len());
+            return Err(StrategyError::Snapshot(problem));
+        }
+        let strategy =
+            resume(&settings.strategy, settings.mean.clone(), settings.seed, Frame::default(), &strategy)?;
+        let candidates = strategy.ask();
+        Ok(Self { settings, strategy, candidates, generation, evaluations, best })
+    }
+
+    /// The whole state.
+    pub fn snapshot(&self) -> AskTellSnapshot {
+        AskTellSnapshot {
+            settings: self.settings.clone(),
+            generation: self.generation,
+            evaluations: self.evaluations,
+            best: self.best.clone(),
+            strategy: self.strategy.snapshot(),
+        }
+    }
+
+    /// The open generation, counted from 0.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Fitnesses told, failures included.
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    /// The points of the open generation. Where a point stands twice, the strategy measures noise: evaluate it twice.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// Closes the open generation: one fitness per candidate, higher is better, `None` where the evaluation failed.
+    /// An error leaves the search as it was.
+    pub fn tell(&mut self, fitnesses: &[Option<Fitness>]) -> Result<(), StrategyError> {
+        let verdict = |fitness: &Option<Fitness>| match *fitness {
+            Some(fitness) => Verdict::Fit(fitness),
+            None => Verdict::Diverged { episodes: 1 },
+        };
+        let verdicts: Vec<Verdict> = fitnesses.iter().map(verdict).collect();
+        self.strategy.tell(&verdicts)?;
+        let mut best = self.best.as_ref().map(|(_, fitness)| *fitness);
+        let mut place = None;
+        for (candidate, fitness) in fitnesses.iter().enumerate() {
+            if *fitness > best {
+                (best, place) = (*fitness, Some(candidate));
+            }
+        }
+        if let (Some(place), Some(fitness)) = (place, best) {
+            self.best = Some((self.candidates[place].genome.clone(), fitness));
+        }
+        self.generation += 1;
+        self.evaluations += fitnesses.len() as u64;
+        self.candidates = self.strategy.ask();
+        Ok(())
+    }
+
+    /// The first of `limits` that is met; the limit of time is the caller's.
+    pub fn limit_reached(&self, limits: &StopSpec) -> Option<StopReason> {
+        let best = self.best.as_ref().map(|(_, fitness)| *fitness);
+        stop::limit_reached(limits, self.generation, self.evaluations, best)
+    }
+
+    /// Why the strategy itself would end the search.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.strategy.stop_reason().filter(|_| self.generation > 0)
+    }
+
+    /// The search distribution's mean (of random search, the best point).
+    pub fn mean(&self) -> Genome {
+        self.strategy.mean()
+    }
+
+    /// The best point told and its fitness. Under noise the mean is better.
+    pub fn best(&self) -> Option<&(Genome, Fitness)> {
+        self.best.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec};
+
+    use super::*;
+
+    fn settings(population_size: u32) -> Settings {
+        Settings {
+            strategy: StrategySpec::CmaEs(CmaEsSpec::of(population_size)),
+            mean: vec![1.0; 3],
+            seed: Seed::new(1).unwrap(),
+        }
+    }
+
+    fn sphere(search: &AskTell) -> Vec<Option<Fitness>> {
+        let value = |c: &Candidate| -c.genome.0.iter().map(|x| x * x).sum::<f64>();
+        search.candidates().iter().map(|c| Fitness::new(value(c)).ok()).collect()
+    }
+
+    #[test]
+    fn a_function_is_maximised_and_its_best_point_remembered() {
+        let mut search = AskTell::new(settings(8)).unwrap();
+        let limits = StopSpec { target_fitness: Some(-1e-10), ..StopSpec::default() };
+        let mut evaluations = 0;
+        while search.limit_reached(&limits).is_none() {
+            let mut fitnesses = sphere(&search);
+            fitnesses[search.generation() as usize % 8] = None;
+            search.tell(&fitnesses).unwrap();
+            evaluations += 8;
+            assert!(evaluations < 4000);
+        }
+        assert_eq!(search.evaluations(), evaluations);
+        let (point, fitness) = search.best().unwrap();
+        assert_eq!(-point.0.iter().map(|x| x * x).sum::<f64>(), fitness.get());
+        assert!(search.mean().0.iter().all(|x| x.abs() < 1e-4));
+        let limits = StopSpec { evaluations: Some(evaluations), ..StopSpec::default() };
+        assert_eq!(search.limit_reached(&limits).unwrap().criterion, "evaluations");
+        assert_eq!(search.limit_reached(&StopSpec::default()), None);
+    }
+
+    #[test]
+    fn a_restored_search_continues_bit_for_bit() {
+        let mut search = AskTell::new(settings(6)).unwrap();
+        for generation in 0..20 {
+            let mut restored = AskTell::restore(search.snapshot()).unwrap();
+            assert_eq!(restored.candidates(), search.candidates());
+            let fitnesses = if generation == 3 { vec![None; 6] } else { sphere(&search) };
+            search.tell(&fitnesses).unwrap();
+            restored.tell(&fitnesses).unwrap();
+            assert_eq!(restored.snapshot(), search.snapshot());
+        }
+        assert_eq!(search.tell(&[None; 5]), Err(StrategyError::VerdictCount { expected: 6, found: 5 }));
+        assert_eq!(search.generation(), 20);
+    }
+
+    #[test]
+    fn what_no_search_can_start_from_is_refused() {
+        fn check(expected: &str, change: impl FnOnce(&mut Settings)) {
+            let mut settings = settings(8);
+            change(&mut settings);
+            let error = settings.validate().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(AskTell::new(settings).is_err());
+        }
+        check("mean: must hold", |s| s.mean.clear());
+        check("mean: number 1 must be within +-1e100, not NaN", |s| s.mean[1] = f64::NAN);
+        check("mean: number 0 must be within +-1e100, not -1", |s| s.mean[0] = -1e101);
+        check("strategy.population_size: must be from 4", |s| {
+            s.strategy = StrategySpec::CmaEs(CmaEsSpec::of(1));
+        });
+        check("strategy.step_size: must be", |s| {
+            s.strategy = StrategySpec::CmaEs(CmaEsSpec { step_size: f64::NAN, ..CmaEsSpec::of(8) });
+        });
+        check("strategy.step_size: must be", |s| {
+            s.strategy = StrategySpec::CmaEs(CmaEsSpec { step_size: 1e-200, ..CmaEsSpec::of(8) });
+        });
+        check("strategy.kind: cma-es keeps full matrices of 100000 x 100000 numbers", |s| {
+            s.mean = vec![0.0; 100_000];
+        });
+        check("strategy.population_size: 65536 candidates of dimension 10000 are more", |s| {
+            s.mean = vec![0.0; 10_000];
+            s.strategy = StrategySpec::RandomSearch(RandomSearchSpec::of(65_536));
+        });
+    }
+
+    #[test]
+    fn the_extremes_that_are_allowed_are_survived() {
+        for step_size in [1e-100, 1e6] {
+            let strategy = StrategySpec::CmaEs(CmaEsSpec { step_size, ..CmaEsSpec::of(4) });
+            let mean = vec![COORDINATE_MAX, -COORDINATE_MAX, 0.0];
+            let mut search = AskTell::new(Settings { strategy, mean, ..settings(4) }).unwrap();
+            for _ in 0..50 {
+                assert!(search.candidates().iter().all(|c| c.genome.0.iter().all(|x| x.is_finite())));
+                let fitnesses: Vec<_> =
+                    search.candidates().iter().map(|c| Fitness::new(c.genome.0[2]).ok()).collect();
+                search.tell(&fitnesses).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_default_population_is_the_tutorials() {
+        assert_eq!([1, 2, 10, 40, 100].map(default_population_size), [4, 6, 10, 15, 17]);
+    }
+}
