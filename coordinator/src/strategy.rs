@@ -11,19 +11,27 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{POPULATION_SIZE_MAX, Restarts, StrategySpec};
 use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
 
+mod adam;
+mod antithetic;
 pub mod ask_tell;
 pub mod cma_es;
+pub mod openai_es;
+pub mod pgpe;
 pub mod random_search;
 mod ranking;
 pub mod restart;
+pub mod sep_cma_es;
 pub mod snapshot;
 pub mod stop;
 
 pub use cma_es::CmaEs;
 use cma_es::{Criteria, Sampler};
+pub use openai_es::OpenAiEs;
+pub use pgpe::Pgpe;
 pub use random_search::RandomSearch;
 use restart::Limits;
 pub use restart::RestartedCmaEs;
+pub use sep_cma_es::SepCmaEs;
 pub use snapshot::StrategySnapshot;
 
 /// A point that a strategy wants measured.
@@ -121,6 +129,9 @@ fn start(settings: &StrategySpec, mean: Vec<f64>, seed: Seed, frame: Frame) -> B
             Box::new(CmaEs::new(mean, settings, seed).with_criteria(criteria).with_sampler(sampler))
         }
         StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, seed)),
+        StrategySpec::SepCmaEs(settings) => Box::new(SepCmaEs::new(mean, settings, seed)),
+        StrategySpec::Pgpe(settings) => Box::new(Pgpe::new(mean, settings, seed)),
+        StrategySpec::OpenAiEs(settings) => Box::new(OpenAiEs::new(mean, settings, seed)),
     }
 }
 
@@ -146,6 +157,15 @@ fn resume(
         }
         (StrategySpec::RandomSearch(settings), StrategySnapshot::RandomSearch(state)) => {
             Ok(Box::new(RandomSearch::restore(mean, settings, seed, state)?))
+        }
+        (StrategySpec::SepCmaEs(settings), StrategySnapshot::SepCmaEs(state)) => {
+            Ok(Box::new(SepCmaEs::restore(mean.len(), settings, seed, state)?))
+        }
+        (StrategySpec::Pgpe(settings), StrategySnapshot::Pgpe(state)) => {
+            Ok(Box::new(Pgpe::restore(mean.len(), settings, seed, state)?))
+        }
+        (StrategySpec::OpenAiEs(settings), StrategySnapshot::OpenAiEs(state)) => {
+            Ok(Box::new(OpenAiEs::restore(mean.len(), settings, seed, state)?))
         }
         (strategy, snapshot) => Err(StrategyError::Snapshot(format!(
             "the spec's strategy is {}, the snapshot is of {}",

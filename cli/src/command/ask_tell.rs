@@ -10,7 +10,9 @@ use hebbian_shared::progress::StopReason;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::strategy::{
+    CmaEsSpec, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, SepCmaEsSpec, StrategySpec,
+};
 use serde::Deserialize;
 
 use super::{LogArguments, parse_seed};
@@ -40,9 +42,13 @@ pub(super) struct Arguments {
     /// region where the best point is expected.
     #[arg(long, value_name = "S", allow_hyphen_values = true)]
     sigma: f64,
-    /// Candidates per generation [default: 4 + 3 ln n].
+    /// Candidates per generation [default: 4 + 3 ln n, even where candidates come in pairs].
     #[arg(long, value_name = "L", allow_hyphen_values = true)]
     population_size: Option<u32>,
+    /// About how far the mean moves in a generation, in each coordinate; of pgpe and openai-es [default: a third, a half of
+    /// sigma].
+    #[arg(long, value_name = "R", allow_hyphen_values = true)]
+    learning_rate: Option<f64>,
     /// Root of all randomness: the same flags, seed and fitnesses give the same candidates, bit for bit.
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_hyphen_values = true)]
     seed: Seed,
@@ -79,6 +85,10 @@ struct Mean(Vec<f64>);
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WrittenStrategy {
     CmaEs,
+    SepCmaEs,
+    Pgpe,
+    #[value(name = "openai-es")]
+    OpenAiEs,
     #[value(alias = "random-search")]
     Random,
 }
@@ -117,12 +127,25 @@ impl Arguments {
             (Some(Mean(mean)), _) => mean.clone(),
             (None, dimension) => vec![0.0; dimension.unwrap_or_default()],
         };
+        let comes_in_pairs = matches!(self.strategy, WrittenStrategy::Pgpe | WrittenStrategy::OpenAiEs);
+        if self.learning_rate.is_some() && !comes_in_pairs {
+            return Err(Failure::bad_input("--learning-rate: is a setting of pgpe and openai-es only"));
+        }
         let step_size = self.sigma;
-        let population_size =
-            self.population_size.unwrap_or_else(|| ask_tell::default_population_size(mean.len()));
+        let population_size = self.population_size.unwrap_or_else(|| {
+            let default = ask_tell::default_population_size(mean.len());
+            if comes_in_pairs { default.next_multiple_of(2) } else { default }
+        });
         let strategy = match self.strategy {
             WrittenStrategy::CmaEs => {
                 StrategySpec::CmaEs(CmaEsSpec { step_size, ..CmaEsSpec::of(population_size) })
+            }
+            WrittenStrategy::SepCmaEs => StrategySpec::SepCmaEs(SepCmaEsSpec { population_size, step_size }),
+            WrittenStrategy::Pgpe => {
+                StrategySpec::Pgpe(PgpeSpec::of(population_size, Some(step_size), self.learning_rate))
+            }
+            WrittenStrategy::OpenAiEs => {
+                StrategySpec::OpenAiEs(OpenAiEsSpec::of(population_size, Some(step_size), self.learning_rate))
             }
             WrittenStrategy::Random => {
                 StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
@@ -164,6 +187,7 @@ fn flag(field: &str) -> &'static str {
         "mean" => "--mean",
         "strategy.step_size" => "--sigma",
         "strategy.population_size" => "--population-size",
+        "strategy.learning_rate" => "--learning-rate",
         _ => "--strategy",
     }
 }
@@ -187,9 +211,11 @@ fn difference(stored: &Settings, asked: &Settings) -> Option<String> {
     }
     let written = |settings: &Settings| serde_json::to_value(&settings.strategy).expect("plain data");
     let (stored, asked) = (written(stored), written(asked));
-    let fields = asked.as_object().into_iter().flatten();
+    // Those first on which the defaults of others depend.
+    let fields =
+        ["population_size", "step_size"].into_iter().chain(asked.as_object()?.keys().map(String::as_str));
     let (field, there, here) =
-        fields.map(|(field, here)| (field, &stored[field], here)).find(|(_, a, b)| a != b)?;
+        fields.map(|field| (field, &stored[field], &asked[field])).find(|(_, there, here)| there != here)?;
     differs(flag(&format!("strategy.{field}")), there, here)
 }
 

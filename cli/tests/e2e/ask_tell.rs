@@ -98,10 +98,12 @@ fn the_documented_program_minimises_its_function() {
 /// Killed after every few generations and started again, the search gives the same lines.
 #[test]
 fn a_search_continues_from_its_snapshot_bit_for_bit() {
-    for strategy in ["cma-es", "random"] {
+    for strategy in ["cma-es", "sep-cma-es", "pgpe", "openai-es", "random"] {
         let place = Place::new();
         let flags = format!("--strategy {strategy} --mean [1,-0.1,3e-5] --sigma 0.3 --seed 5");
-        let limit = format!("{flags} --max-evaluations 210");
+        // Of pairs there are eight.
+        let population_size = if ["pgpe", "openai-es"].contains(&strategy) { 8 } else { 7 };
+        let limit = format!("{flags} --max-evaluations {}", 30 * population_size);
         let mut whole = Vec::new();
         let stop = Search::start(&place, &limit).run(sphere, &mut whole);
         assert_eq!(stop["stop"], "evaluations");
@@ -130,14 +132,14 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
         assert_eq!(place.listing().len(), 2, "nothing but the spec and the state: {:?}", place.listing());
 
         // A larger limit goes on; other flags do not.
-        let mut more = Search::start(&place, &format!("{flags} --max-evaluations 217 --snapshot state"));
+        let mut more = Search::start(&place, &format!("{flags} --max-evaluations 400 --snapshot state"));
         assert_eq!(more.read()["generation"], 30);
         for (change, message) in [
             (flags.replace("--seed 5", "--seed 6"), "--seed is 5 there and 6 here"),
             (flags.replace("--sigma 0.3", "--sigma 0.4"), "--sigma is 0.3 there and 0.4 here"),
             (flags.replace("[1,", "[2,"), "--mean is another one there"),
             (flags.replace("[1,", "[1,1,"), "the dimension is 3 there and 4 here"),
-            (format!("{flags} --population-size 8"), "--population-size is 7 there and 8 here"),
+            (format!("{flags} --population-size 12"), "there and 12 here"),
             (
                 flags.replace(strategy, if strategy == "random" { "cma-es" } else { "random" }),
                 "--strategy is",
@@ -146,6 +148,17 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
             refused(&place, &format!("{change} --snapshot state"), "", message);
         }
     }
+}
+
+/// Where a full covariance matrix is refused, a diagonal one searches.
+#[test]
+fn many_coordinates_are_searched_separably() {
+    let place = Place::new();
+    let flags = "--strategy sep-cma-es --dimension 100000 --sigma 1 --population-size 4 --max-evaluations 8";
+    let mut seen = Vec::new();
+    let stop = Search::start(&place, flags).run(|x| Some(x[0]), &mut seen);
+    assert_eq!(stop["mean"].as_array().unwrap().len(), 100_000);
+    assert_eq!(seen.len(), 2);
 }
 
 #[test]
@@ -214,6 +227,18 @@ fn flags_that_no_search_can_start_from() {
     check(
         "--dimension 100000000 --sigma 1 --strategy random --population-size 9",
         "--population-size: 9 candidates of dimension 100000000 are more than",
+    );
+    check(
+        "--dimension 3 --sigma 1 --strategy pgpe --population-size 5",
+        "--population-size: must be even, not 5",
+    );
+    check(
+        "--dimension 3 --sigma 1 --learning-rate 1",
+        "--learning-rate: is a setting of pgpe and openai-es only",
+    );
+    check(
+        "--dimension 3 --sigma 1 --strategy pgpe --learning-rate 0",
+        "--learning-rate: must be from 1e-100",
     );
     check("--dimension 3 --sigma 1 --max-evaluations 0", "'--max-evaluations <N>'");
     check("--dimension 3 --sigma 1 --target nan", "'--target <F>': a target is a finite number");

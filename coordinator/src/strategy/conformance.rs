@@ -1,24 +1,31 @@
 //! What every strategy must do; each strategy runs through all of it.
 
 use hebbian_shared::fitness::{Fitness, Verdict};
-use hebbian_shared::seed::Seed;
+use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, RandomSearchSpec, StrategySpec};
+use hebbian_shared::spec::strategy::{
+    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, SepCmaEsSpec, StrategySpec,
+};
 use proptest::prelude::*;
 
 use super::*;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
-fn strategies(population_size: u32) -> [StrategySpec; 6] {
+/// All strategies with their options; populations that come in pairs are one larger where the size is odd.
+fn strategies(population_size: u32) -> Vec<StrategySpec> {
     let plain = CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(population_size) };
-    let random_search = StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size: 0.5 });
-    [
+    let even = population_size.next_multiple_of(2);
+    vec![
         StrategySpec::CmaEs(plain.clone()),
-        random_search,
+        StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size: 0.5 }),
+        StrategySpec::SepCmaEs(SepCmaEsSpec::of(population_size)),
+        StrategySpec::Pgpe(PgpeSpec::of(even, None, None)),
+        StrategySpec::OpenAiEs(OpenAiEsSpec::of(even, None, None)),
         StrategySpec::CmaEs(CmaEsSpec { active: false, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::Lra, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::Auto, ..plain.clone() }),
+        StrategySpec::CmaEs(CmaEsSpec { restarts: Restarts::Bipop, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { mirrored: true, ..plain }),
     ]
 }
@@ -125,7 +132,7 @@ fn another_number_of_verdicts_is_refused_and_changes_nothing() {
 
 #[test]
 fn snapshots_of_another_strategy_or_dimension_are_refused() {
-    let specs = strategies(8).map(|strategy| spec(strategy, 1));
+    let specs: Vec<RunSpec> = strategies(8).into_iter().map(|strategy| spec(strategy, 1)).collect();
     let snapshot = |spec: &RunSpec| {
         let mut strategy = build(spec);
         strategy.tell(&verdicts(&strategy.ask(), &[4])).unwrap();
@@ -135,14 +142,36 @@ fn snapshots_of_another_strategy_or_dimension_are_refused() {
         Err(error) => error.to_string(),
         Ok(_) => panic!("{} must be refused", snapshot.name()),
     };
-    let [cma_es, random_search, ..] = &specs;
-    assert!(refusal(random_search, &snapshot(cma_es)).contains("strategy is random-search"));
-    assert!(refusal(cma_es, &snapshot(random_search)).contains("snapshot is of random-search"));
-    for spec in [cma_es, random_search] {
+    for spec in &specs {
+        let (name, snapshot) = (spec.strategy.name(), snapshot(spec));
+        for other in specs.iter().filter(|other| other.strategy.name() != name) {
+            let message = refusal(other, &snapshot);
+            let expected =
+                format!("strategy is {}, the snapshot is of {}", other.strategy.name(), snapshot.name());
+            assert!(message.contains(&expected), "{message}");
+        }
         let mut smaller = spec.clone();
         let hebbian_shared::spec::Problem::RuleLearning(problem) = &mut smaller.problem;
         problem.rule.states = 2;
-        assert!(refusal(&smaller, &snapshot(spec)).contains("must hold 20"));
+        assert!(refusal(&smaller, &snapshot).contains("must hold 20"), "{name}");
+    }
+}
+
+#[test]
+fn a_snapshot_with_numbers_that_no_search_can_reach_is_refused() {
+    for strategy in strategies(8) {
+        let spec = spec(strategy, 1);
+        let mut strategy = build(&spec);
+        strategy.tell(&verdicts(&strategy.ask(), &[4])).unwrap();
+        let stored = strategy.snapshot().to_bytes();
+        let mean = strategy.mean().0[1].to_le_bytes();
+        let place = stored.windows(8).position(|bytes| bytes == mean).expect("the mean is in the state");
+        for number in [f64::NAN, f64::INFINITY] {
+            let mut damaged = stored.clone();
+            damaged[place..place + 8].copy_from_slice(&number.to_le_bytes());
+            let snapshot = StrategySnapshot::from_bytes(&damaged).unwrap();
+            assert!(restore(&spec, &snapshot).is_err(), "{:?}", spec.strategy);
+        }
     }
 }
 
@@ -155,23 +184,53 @@ fn seeds_and_generations_give_different_candidates() {
     }
 }
 
-/// Both strategies in one dimension, towards 3.
+/// What each strategy reaches in 100 generations of four in one dimension, towards 3.
 #[test]
 fn one_dimension_is_enough() {
-    let seed = Seed::new(5).unwrap();
     let cma_es = CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(4) };
-    let random_search = RandomSearchSpec { population_size: 4, step_size: 3.0 };
-    let strategies: [(Box<dyn super::Strategy>, f64); 2] = [
-        (Box::new(CmaEs::new(vec![0.0], &cma_es, seed)), 1e-6),
-        (Box::new(RandomSearch::new(vec![0.0], &random_search, seed)), 0.1),
-    ];
-    for (mut strategy, precision) in strategies {
+    for (strategy, precision) in [
+        (StrategySpec::CmaEs(cma_es), 1e-6),
+        (StrategySpec::SepCmaEs(SepCmaEsSpec::of(4)), 1e-6),
+        (StrategySpec::Pgpe(PgpeSpec::of(4, Some(0.5), Some(0.1))), 0.3),
+        (StrategySpec::OpenAiEs(OpenAiEsSpec::of(4, Some(0.5), Some(0.1))), 0.3),
+        (StrategySpec::RandomSearch(RandomSearchSpec { population_size: 4, step_size: 3.0 }), 0.1),
+    ] {
+        let mut search = start(&strategy, vec![0.0], Seed::new(5).unwrap(), Frame::default());
         for _ in 0..100 {
             let verdict = |candidate: &Candidate| fit(-(candidate.genome.0[0] - 3.0).abs());
-            let verdicts: Vec<Verdict> = strategy.ask().iter().map(verdict).collect();
-            strategy.tell(&verdicts).unwrap();
+            let verdicts: Vec<Verdict> = search.ask().iter().map(verdict).collect();
+            search.tell(&verdicts).unwrap();
         }
-        let found = strategy.mean().0[0];
-        assert!((found - 3.0).abs() < precision, "{found}");
+        let found = search.mean().0[0];
+        assert!((found - 3.0).abs() < precision, "{}: {found}", strategy.name());
+    }
+}
+
+/// Every candidate diverges with probability one half, whatever its fitness. Random search never converges.
+#[test]
+fn half_of_every_population_may_diverge() {
+    let cma_es = CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(10) };
+    for (strategy, generations, reached) in [
+        (StrategySpec::CmaEs(cma_es), 600, 1e-9),
+        (StrategySpec::SepCmaEs(SepCmaEsSpec::of(10)), 600, 1e-9),
+        (StrategySpec::Pgpe(PgpeSpec::of(32, Some(0.3), Some(0.02))), 400, 0.01),
+        (StrategySpec::OpenAiEs(OpenAiEsSpec::of(32, Some(0.1), Some(0.02))), 400, 0.02),
+    ] {
+        let mut search = start(&strategy, vec![1.0; 10], Seed::new(3).unwrap(), Frame::default());
+        let mut rng = Seed::new(4).unwrap().derive(Purpose::Task, 0).rng();
+        for _ in 0..generations {
+            let mut verdict = |candidate: &Candidate| {
+                if uniform(&mut rng) < 0.5 {
+                    Verdict::Diverged { episodes: 1 }
+                } else {
+                    fit(-candidate.genome.0.iter().map(|x| x * x).sum::<f64>())
+                }
+            };
+            let verdicts: Vec<Verdict> = search.ask().iter().map(&mut verdict).collect();
+            search.tell(&verdicts).unwrap();
+        }
+        let found: f64 = search.mean().0.iter().map(|x| x * x).sum();
+        println!("{}: {found:e}", strategy.name());
+        assert!(found < reached, "{}: {found:e}", strategy.name());
     }
 }

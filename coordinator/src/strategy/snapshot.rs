@@ -13,6 +13,12 @@ pub enum StrategySnapshot {
     Restarts(Box<RestartsSnapshot>),
     /// Of random search.
     RandomSearch(RandomSearchSnapshot),
+    /// Of sep-CMA-ES.
+    SepCmaEs(SepCmaEsSnapshot),
+    /// Of PGPE.
+    Pgpe(PgpeSnapshot),
+    /// Of antithetic evolution strategies.
+    OpenAiEs(OpenAiEsSnapshot),
 }
 
 /// The state of CMA-ES in n dimensions, in the tutorial's terms.
@@ -145,6 +151,75 @@ pub struct RandomSearchSnapshot {
     pub best: Option<(Vec<f64>, f64)>,
 }
 
+/// The state of sep-CMA-ES in n dimensions, in the tutorial's terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SepCmaEsSnapshot {
+    /// Generations told; the open generation's index.
+    pub generation: u32,
+    /// Generations that changed the distribution: those in which at least one candidate had a fitness.
+    pub updates: u32,
+    /// Whether the last update was refused since it would have left the finite numbers.
+    pub stuck: bool,
+    /// sigma.
+    pub step_size: f64,
+    /// m, n numbers.
+    pub mean: Vec<f64>,
+    /// `p_sigma`, n numbers.
+    pub step_size_path: Vec<f64>,
+    /// `p_c`, n numbers.
+    pub covariance_path: Vec<f64>,
+    /// The diagonal of C, n numbers.
+    pub variances: Vec<f64>,
+}
+
+/// The state of PGPE in n dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PgpeSnapshot {
+    /// Generations told; the open generation's index.
+    pub generation: u32,
+    /// m, n numbers.
+    pub mean: Vec<f64>,
+    /// sigma, n numbers.
+    pub deviations: Vec<f64>,
+    /// What Adam remembers of the mean's gradients.
+    pub adam: AdamSnapshot,
+}
+
+/// The state of antithetic evolution strategies in n dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenAiEsSnapshot {
+    /// Generations told; the open generation's index.
+    pub generation: u32,
+    /// m, n numbers.
+    pub mean: Vec<f64>,
+    /// What Adam remembers of the mean's gradients.
+    pub adam: AdamSnapshot,
+}
+
+/// The state of Adam in n dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdamSnapshot {
+    /// Steps taken.
+    pub steps: u32,
+    /// Decaying mean of the gradients, n numbers.
+    pub first_moment: Vec<f64>,
+    /// Decaying mean of their squares, n numbers.
+    pub second_moment: Vec<f64>,
+}
+
+/// Refuses a list of a snapshot that does not hold as many finite numbers as the search has coordinates.
+pub(super) fn check_numbers(name: &str, dimension: usize, values: &[f64]) -> Result<(), StrategyError> {
+    if values.len() != dimension {
+        let problem = format!("{name} must hold {dimension} numbers, not {}", values.len());
+        return Err(StrategyError::Snapshot(problem));
+    }
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(StrategyError::Snapshot(format!("{name} must hold finite numbers")))
+    }
+}
+
 /// The first byte of every stored snapshot: the version of the encoding.
 ///
 /// Version 2 added to CMA-ES what follows `axis_lengths`; a state of version 1 had nothing of it.
@@ -152,6 +227,9 @@ const ENCODING_VERSION: u8 = 2;
 const CMA_ES: u8 = 1;
 const RANDOM_SEARCH: u8 = 2;
 const RESTARTS: u8 = 3;
+const SEP_CMA_ES: u8 = 4;
+const PGPE: u8 = 5;
+const OPENAI_ES: u8 = 6;
 
 impl StrategySnapshot {
     /// The strategy's name as a spec writes it.
@@ -160,6 +238,9 @@ impl StrategySnapshot {
             Self::CmaEs(_) => "cma-es",
             Self::Restarts(_) => "cma-es with restarts",
             Self::RandomSearch(_) => "random-search",
+            Self::SepCmaEs(_) => "sep-cma-es",
+            Self::Pgpe(_) => "pgpe",
+            Self::OpenAiEs(_) => "openai-es",
         }
     }
 
@@ -210,6 +291,30 @@ impl StrategySnapshot {
                     out.numbers(genome);
                 });
             }
+            Self::SepCmaEs(state) => {
+                out.byte(SEP_CMA_ES);
+                out.count(state.generation);
+                out.count(state.updates);
+                out.byte(u8::from(state.stuck));
+                out.number(state.step_size);
+                out.numbers(&state.mean);
+                out.numbers(&state.step_size_path);
+                out.numbers(&state.covariance_path);
+                out.numbers(&state.variances);
+            }
+            Self::Pgpe(state) => {
+                out.byte(PGPE);
+                out.count(state.generation);
+                out.numbers(&state.mean);
+                out.numbers(&state.deviations);
+                out.adam(&state.adam);
+            }
+            Self::OpenAiEs(state) => {
+                out.byte(OPENAI_ES);
+                out.count(state.generation);
+                out.numbers(&state.mean);
+                out.adam(&state.adam);
+            }
         }
         out.0
     }
@@ -254,6 +359,27 @@ impl StrategySnapshot {
                 })?;
                 Self::RandomSearch(RandomSearchSnapshot { generation, best })
             }
+            SEP_CMA_ES => Self::SepCmaEs(SepCmaEsSnapshot {
+                generation: input.count()?,
+                updates: input.count()?,
+                stuck: input.flag()?,
+                step_size: input.number()?,
+                mean: input.numbers()?,
+                step_size_path: input.numbers()?,
+                covariance_path: input.numbers()?,
+                variances: input.numbers()?,
+            }),
+            PGPE => Self::Pgpe(PgpeSnapshot {
+                generation: input.count()?,
+                mean: input.numbers()?,
+                deviations: input.numbers()?,
+                adam: input.adam()?,
+            }),
+            OPENAI_ES => Self::OpenAiEs(OpenAiEsSnapshot {
+                generation: input.count()?,
+                mean: input.numbers()?,
+                adam: input.adam()?,
+            }),
             other => return Err(StrategyError::Snapshot(format!("there is no strategy of number {other}"))),
         };
         if input.0.is_empty() {
@@ -344,7 +470,25 @@ impl Writer {
     }
 }
 
+impl Writer {
+    fn adam(&mut self, state: &AdamSnapshot) {
+        self.count(state.steps);
+        self.numbers(&state.first_moment);
+        self.numbers(&state.second_moment);
+    }
+}
+
 struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn adam(&mut self) -> Result<AdamSnapshot, StrategyError> {
+        Ok(AdamSnapshot {
+            steps: self.count()?,
+            first_moment: self.numbers()?,
+            second_moment: self.numbers()?,
+        })
+    }
+}
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], StrategyError> {
@@ -562,6 +706,28 @@ mod tests {
         assert_eq!((read.mean, read.axis_lengths), (vec![1.0, 2.0], vec![14.0, 15.0]));
         assert_eq!(read.covariance, [7.0, 8.0, 9.0]);
         assert_eq!((read.sampler, read.noise, read.learning_rates), (0, None, None));
+    }
+
+    #[test]
+    fn snapshots_of_the_companions_survive_storage() {
+        check(&StrategySnapshot::SepCmaEs(SepCmaEsSnapshot {
+            generation: 7,
+            updates: 6,
+            stuck: true,
+            step_size: 0.5,
+            mean: vec![0.1, -0.0],
+            step_size_path: vec![1.0, 2.0],
+            covariance_path: vec![3.0, 4.0],
+            variances: vec![5.0, 6.0],
+        }));
+        let adam = AdamSnapshot { steps: 5, first_moment: vec![1.0, 2.0], second_moment: vec![3.0, 4.0] };
+        check(&StrategySnapshot::Pgpe(PgpeSnapshot {
+            generation: 7,
+            mean: vec![5.0, 6.0],
+            deviations: vec![7.0, 8.0],
+            adam: adam.clone(),
+        }));
+        check(&StrategySnapshot::OpenAiEs(OpenAiEsSnapshot { generation: 7, mean: vec![5.0, 6.0], adam }));
     }
 
     #[test]

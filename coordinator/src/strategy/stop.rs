@@ -36,6 +36,21 @@ pub fn limit_reached(
     None
 }
 
+/// Deviations below this many initial step sizes are converged (pycma's `tolx`).
+const DEVIATION_MIN: f64 = 1e-11;
+
+/// `numerics`: the last update was refused since it would have left the finite numbers.
+pub(super) fn numbers_ended(step_size: f64) -> StopReason {
+    reason("numerics", format!("the next step size, near {step_size:e}, cannot be computed with"))
+}
+
+/// `tolx`; `reach` is the largest coordinate-wise standard deviation, or length of a path's coordinate.
+pub(super) fn deviations_vanished(reach: f64, initial_step_size: f64) -> Option<StopReason> {
+    let reach_min = DEVIATION_MIN * initial_step_size;
+    (reach < reach_min)
+        .then(|| reason("tolx", format!("all deviations at most {reach:e} (limit {reach_min:e})")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,8 @@ use hebbian_shared::spec::rule::{
 };
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{
-    CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts, SearchStart, StrategySpec,
+    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SearchStart, SepCmaEsSpec,
+    StrategySpec,
 };
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
 use hebbian_shared::spec::validation::ValidationSpec;
@@ -61,6 +62,9 @@ fn wire_path(field: &str, strategy: &StrategySpec) -> String {
         "strategy" => match strategy {
             StrategySpec::CmaEs(_) => format!("cma_es.{rest}"),
             StrategySpec::RandomSearch(_) => format!("random_search.{rest}"),
+            StrategySpec::SepCmaEs(_) => format!("sep_cma_es.{rest}"),
+            StrategySpec::Pgpe(_) => format!("pgpe.{rest}"),
+            StrategySpec::OpenAiEs(_) => format!("openai_es.{rest}"),
         },
         "rule" | "tasks" => format!("rule_learning.{field}"),
         "network" => {
@@ -162,6 +166,20 @@ impl From<&StrategySpec> for v1::run_spec::Strategy {
                     step_size: Some(*step_size),
                 })
             }
+            StrategySpec::SepCmaEs(spec) => Self::SepCmaEs(v1::SepCmaEs {
+                population_size: spec.population_size,
+                step_size: Some(spec.step_size),
+            }),
+            StrategySpec::Pgpe(spec) => Self::Pgpe(v1::Pgpe {
+                population_size: spec.population_size,
+                step_size: Some(spec.step_size),
+                learning_rate: Some(spec.learning_rate),
+            }),
+            StrategySpec::OpenAiEs(spec) => Self::OpenaiEs(v1::OpenAiEs {
+                population_size: spec.population_size,
+                step_size: Some(spec.step_size),
+                learning_rate: Some(spec.learning_rate),
+            }),
         }
     }
 }
@@ -197,6 +215,21 @@ fn to_strategy(message: v1::run_spec::Strategy, version: u32) -> Result<Strategy
             let step_size = message.step_size.unwrap_or(default.step_size);
             StrategySpec::RandomSearch(RandomSearchSpec { step_size, ..default })
         }
+        v1::run_spec::Strategy::SepCmaEs(message) => {
+            let default = SepCmaEsSpec::of(message.population_size);
+            let step_size = message.step_size.unwrap_or(default.step_size);
+            StrategySpec::SepCmaEs(SepCmaEsSpec { step_size, ..default })
+        }
+        v1::run_spec::Strategy::Pgpe(message) => StrategySpec::Pgpe(PgpeSpec::of(
+            message.population_size,
+            message.step_size,
+            message.learning_rate,
+        )),
+        v1::run_spec::Strategy::OpenaiEs(message) => StrategySpec::OpenAiEs(OpenAiEsSpec::of(
+            message.population_size,
+            message.step_size,
+            message.learning_rate,
+        )),
     })
 }
 

@@ -24,7 +24,8 @@ use hebbian_shared::spec::rule::{
 };
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{
-    CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts, SearchStart, StrategySpec,
+    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SearchStart, SepCmaEsSpec,
+    StrategySpec,
 };
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
 use hebbian_shared::spec::validation::ValidationSpec;
@@ -213,6 +214,15 @@ fn spec() -> impl Strategy<Value = RunSpec> {
         ),
         (1..=256u32, 1e-9..1e6).prop_map(|(population_size, step_size)| {
             StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
+        }),
+        (4..=256u32, 1e-9..1e6).prop_map(|(population_size, step_size)| {
+            StrategySpec::SepCmaEs(SepCmaEsSpec { population_size, step_size })
+        }),
+        (2..=128u32, 1e-9..1e6, 1e-9..1e6).prop_map(|(pairs, step_size, learning_rate)| {
+            StrategySpec::Pgpe(PgpeSpec::of(2 * pairs, Some(step_size), Some(learning_rate)))
+        }),
+        (2..=128u32, 1e-9..1e6, 1e-9..1e6).prop_map(|(pairs, step_size, learning_rate)| {
+            StrategySpec::OpenAiEs(OpenAiEsSpec::of(2 * pairs, Some(step_size), Some(learning_rate)))
         }),
     ];
     let distribution =
@@ -659,11 +669,18 @@ fn absent_fields_have_the_defaults_of_toml() {
     "#;
     assert_eq!(RunSpec::try_from(minimal()), Ok(RunSpec::from_toml(toml).unwrap()));
 
-    let mut control = minimal();
-    control.strategy =
-        Some(v1::run_spec::Strategy::RandomSearch(v1::RandomSearch { population_size: 1, step_size: None }));
-    let toml = toml.replace("cma-es", "random-search").replace("16", "1");
-    assert_eq!(RunSpec::try_from(control), Ok(RunSpec::from_toml(&toml).unwrap()));
+    use v1::run_spec::Strategy;
+    let population_size = 16;
+    for (kind, strategy) in [
+        ("random-search", Strategy::RandomSearch(v1::RandomSearch { population_size, ..Default::default() })),
+        ("sep-cma-es", Strategy::SepCmaEs(v1::SepCmaEs { population_size, ..Default::default() })),
+        ("pgpe", Strategy::Pgpe(v1::Pgpe { population_size, ..Default::default() })),
+        ("openai-es", Strategy::OpenaiEs(v1::OpenAiEs { population_size, ..Default::default() })),
+    ] {
+        let message = v1::RunSpec { strategy: Some(strategy), ..minimal() };
+        let toml = toml.replace("cma-es", kind);
+        assert_eq!(RunSpec::try_from(message), Ok(RunSpec::from_toml(&toml).unwrap()));
+    }
 }
 
 fn set_data_set(message: &mut v1::RunSpec, data_set: v1::DataSet) {
@@ -697,6 +714,20 @@ fn every_wrong_field_of_a_spec_is_named() {
         m.strategy = Some(v1::run_spec::Strategy::RandomSearch(v1::RandomSearch {
             population_size: 1,
             step_size: Some(f64::NAN),
+        }));
+    });
+    refused("sep_cma_es.population_size: must be from 4", |m| {
+        m.strategy = Some(v1::run_spec::Strategy::SepCmaEs(v1::SepCmaEs::default()));
+    });
+    refused("pgpe.population_size: must be even", |m| {
+        m.strategy =
+            Some(v1::run_spec::Strategy::Pgpe(v1::Pgpe { population_size: 5, ..Default::default() }));
+    });
+    refused("openai_es.learning_rate: must be from 1e-100", |m| {
+        m.strategy = Some(v1::run_spec::Strategy::OpenaiEs(v1::OpenAiEs {
+            population_size: 4,
+            step_size: None,
+            learning_rate: Some(0.0),
         }));
     });
     refused("rule_learning: must be set", |m| m.problem = None);

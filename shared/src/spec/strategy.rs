@@ -19,6 +19,12 @@ pub enum StrategySpec {
     CmaEs(CmaEsSpec),
     /// Independent samples around the initial mean: the control.
     RandomSearch(RandomSearchSpec),
+    /// CMA-ES with a diagonal covariance matrix (Ros and Hansen 2008).
+    SepCmaEs(SepCmaEsSpec),
+    /// Policy gradients with parameter-based exploration (Sehnke et al. 2010).
+    Pgpe(PgpeSpec),
+    /// Antithetic evolution strategies with Adam (Salimans et al. 2017).
+    OpenAiEs(OpenAiEsSpec),
 }
 
 /// A strategy as it is written: flat, so that an error is found on its own line.
@@ -27,8 +33,10 @@ pub enum StrategySpec {
 struct WrittenStrategy {
     kind: StrategyKind,
     population_size: u32,
-    #[serde(default = "default_step_size")]
-    step_size: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step_size: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    learning_rate: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     active: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +64,54 @@ struct WrittenStrategy {
 enum StrategyKind {
     CmaEs,
     RandomSearch,
+    SepCmaEs,
+    Pgpe,
+    #[serde(rename = "openai-es")]
+    OpenAiEs,
+}
+
+impl StrategyKind {
+    /// As it is written.
+    fn name(self) -> &'static str {
+        match self {
+            Self::CmaEs => "cma-es",
+            Self::RandomSearch => "random-search",
+            Self::SepCmaEs => "sep-cma-es",
+            Self::Pgpe => "pgpe",
+            Self::OpenAiEs => "openai-es",
+        }
+    }
+}
+
+impl WrittenStrategy {
+    /// Refuses settings of other strategies.
+    fn check_settings(&self) -> Result<(), SpecError> {
+        let of_cma_es = [
+            ("active", self.active.is_some()),
+            ("noise", self.noise.is_some()),
+            ("restarts", self.restarts.is_some()),
+            ("mirrored", self.mirrored.is_some()),
+            ("initial_mean", !self.initial_mean.is_empty()),
+            ("initial_covariance", !self.initial_covariance.is_empty()),
+            ("scales", !self.scales.is_empty()),
+            ("fixed", !self.fixed.is_empty()),
+            ("lower_bounds", !self.lower_bounds.is_empty()),
+            ("upper_bounds", !self.upper_bounds.is_empty()),
+        ];
+        let refuse = |field: &str, owner: &str| {
+            let problem = format!("is a setting of {owner}, not of {}", self.kind.name());
+            Err(SpecError::field(format!("strategy.{field}"), problem))
+        };
+        if self.kind != StrategyKind::CmaEs
+            && let Some((field, _)) = of_cma_es.iter().find(|(_, is_written)| *is_written)
+        {
+            return refuse(field, "cma-es");
+        }
+        if !matches!(self.kind, StrategyKind::Pgpe | StrategyKind::OpenAiEs) && self.learning_rate.is_some() {
+            return refuse("learning_rate", "pgpe and openai-es");
+        }
+        Ok(())
+    }
 }
 
 /// A strategy that was read before the version of its spec is known, on which one default depends.
@@ -94,11 +150,13 @@ impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
     type Error = SpecError;
 
     fn try_from(written: WrittenStrategy) -> Result<Self, SpecError> {
+        written.check_settings()?;
         let noise_is_written = written.noise.is_some();
+        let WrittenStrategy { population_size, step_size, learning_rate, .. } = written;
         let spec = match written.kind {
             StrategyKind::CmaEs => StrategySpec::CmaEs(CmaEsSpec {
-                population_size: written.population_size,
-                step_size: written.step_size,
+                population_size,
+                step_size: step_size.unwrap_or(DEFAULT_STEP_SIZE),
                 active: written.active.unwrap_or(true),
                 noise: written.noise.unwrap_or_default(),
                 restarts: written.restarts.unwrap_or_default(),
@@ -112,28 +170,17 @@ impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
                     upper_bounds: written.upper_bounds,
                 }),
             }),
-            StrategyKind::RandomSearch => {
-                for (field, is_written) in [
-                    ("active", written.active.is_some()),
-                    ("noise", noise_is_written),
-                    ("restarts", written.restarts.is_some()),
-                    ("mirrored", written.mirrored.is_some()),
-                    ("initial_mean", !written.initial_mean.is_empty()),
-                    ("initial_covariance", !written.initial_covariance.is_empty()),
-                    ("scales", !written.scales.is_empty()),
-                    ("fixed", !written.fixed.is_empty()),
-                    ("lower_bounds", !written.lower_bounds.is_empty()),
-                    ("upper_bounds", !written.upper_bounds.is_empty()),
-                ] {
-                    if is_written {
-                        let field = format!("strategy.{field}");
-                        return Err(SpecError::field(field, "is a setting of cma-es, not of random-search"));
-                    }
-                }
-                StrategySpec::RandomSearch(RandomSearchSpec {
-                    population_size: written.population_size,
-                    step_size: written.step_size,
-                })
+            StrategyKind::RandomSearch => StrategySpec::RandomSearch(RandomSearchSpec {
+                population_size,
+                step_size: step_size.unwrap_or(DEFAULT_STEP_SIZE),
+            }),
+            StrategyKind::SepCmaEs => StrategySpec::SepCmaEs(SepCmaEsSpec {
+                population_size,
+                step_size: step_size.unwrap_or(DEFAULT_STEP_SIZE),
+            }),
+            StrategyKind::Pgpe => StrategySpec::Pgpe(PgpeSpec::of(population_size, step_size, learning_rate)),
+            StrategyKind::OpenAiEs => {
+                StrategySpec::OpenAiEs(OpenAiEsSpec::of(population_size, step_size, learning_rate))
             }
         };
         Ok(Self { spec, noise_is_written })
@@ -145,7 +192,8 @@ impl From<UnresolvedStrategy> for WrittenStrategy {
         let bare = |kind, population_size, step_size| Self {
             kind,
             population_size,
-            step_size,
+            step_size: Some(step_size),
+            learning_rate: None,
             active: None,
             noise: None,
             restarts: None,
@@ -174,6 +222,17 @@ impl From<UnresolvedStrategy> for WrittenStrategy {
             StrategySpec::RandomSearch(spec) => {
                 bare(StrategyKind::RandomSearch, spec.population_size, spec.step_size)
             }
+            StrategySpec::SepCmaEs(spec) => {
+                bare(StrategyKind::SepCmaEs, spec.population_size, spec.step_size)
+            }
+            StrategySpec::Pgpe(spec) => Self {
+                learning_rate: Some(spec.learning_rate),
+                ..bare(StrategyKind::Pgpe, spec.population_size, spec.step_size)
+            },
+            StrategySpec::OpenAiEs(spec) => Self {
+                learning_rate: Some(spec.learning_rate),
+                ..bare(StrategyKind::OpenAiEs, spec.population_size, spec.step_size)
+            },
         }
     }
 }
@@ -257,8 +316,69 @@ pub struct RandomSearchSpec {
     pub step_size: f64,
 }
 
-fn default_step_size() -> f64 {
-    0.5
+/// Settings of sep-CMA-ES.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SepCmaEsSpec {
+    /// Candidates per generation (lambda), at least 4.
+    pub population_size: u32,
+    /// Initial step size (sigma), from 1e-100 to 1e6.
+    pub step_size: f64,
+}
+
+/// Settings of PGPE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PgpeSpec {
+    /// Candidates per generation, an even number of at least 4: they come in pairs.
+    pub population_size: u32,
+    /// Initial standard deviation of the samples, from 1e-100 to 1e6.
+    pub step_size: f64,
+    /// Adam's learning rate: about how far the mean moves in a generation, in each coordinate. From 1e-100 to 1e6.
+    pub learning_rate: f64,
+}
+
+/// Settings of antithetic evolution strategies with Adam.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenAiEsSpec {
+    /// Candidates per generation, an even number of at least 4: they come in pairs.
+    pub population_size: u32,
+    /// Standard deviation of the samples, from 1e-100 to 1e6.
+    pub step_size: f64,
+    /// Adam's learning rate: about how far the mean moves in a generation, in each coordinate. From 1e-100 to 1e6.
+    pub learning_rate: f64,
+}
+
+/// The step size of a spec that names none.
+const DEFAULT_STEP_SIZE: f64 = 0.5;
+
+impl SepCmaEsSpec {
+    /// Default settings for a population size.
+    pub fn of(population_size: u32) -> Self {
+        Self { population_size, step_size: DEFAULT_STEP_SIZE }
+    }
+}
+
+impl PgpeSpec {
+    /// Settings with their defaults, the best of those tried on rules: step size 0.3, learning rate a third of it.
+    pub fn of(population_size: u32, step_size: Option<f64>, learning_rate: Option<f64>) -> Self {
+        let step_size = step_size.unwrap_or(0.3);
+        Self {
+            population_size,
+            step_size,
+            learning_rate: learning_rate.unwrap_or((step_size / 3.0).max(STEP_SIZE_MIN)),
+        }
+    }
+}
+
+impl OpenAiEsSpec {
+    /// Settings with their defaults, the best of those tried on rules: step size 0.2, learning rate half of it.
+    pub fn of(population_size: u32, step_size: Option<f64>, learning_rate: Option<f64>) -> Self {
+        let step_size = step_size.unwrap_or(0.2);
+        Self {
+            population_size,
+            step_size,
+            learning_rate: learning_rate.unwrap_or((step_size / 2.0).max(STEP_SIZE_MIN)),
+        }
+    }
 }
 
 impl CmaEsSpec {
@@ -266,7 +386,7 @@ impl CmaEsSpec {
     pub fn of(population_size: u32) -> Self {
         Self {
             population_size,
-            step_size: default_step_size(),
+            step_size: DEFAULT_STEP_SIZE,
             active: true,
             noise: NoiseHandling::default(),
             restarts: Restarts::default(),
@@ -357,7 +477,7 @@ pub const FULL_COVARIANCE_DIMENSION_MAX: usize = 10_000;
 impl RandomSearchSpec {
     /// Default settings for a population size.
     pub fn of(population_size: u32) -> Self {
-        Self { population_size, step_size: default_step_size() }
+        Self { population_size, step_size: DEFAULT_STEP_SIZE }
     }
 }
 
@@ -367,6 +487,9 @@ impl StrategySpec {
         match self {
             Self::CmaEs(spec) => spec.population_size,
             Self::RandomSearch(spec) => spec.population_size,
+            Self::SepCmaEs(spec) => spec.population_size,
+            Self::Pgpe(spec) => spec.population_size,
+            Self::OpenAiEs(spec) => spec.population_size,
         }
     }
 
@@ -382,10 +505,14 @@ impl StrategySpec {
 
     /// The strategy's name as it is written.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::CmaEs(_) => "cma-es",
-            Self::RandomSearch(_) => "random-search",
-        }
+        let kind = match self {
+            Self::CmaEs(_) => StrategyKind::CmaEs,
+            Self::RandomSearch(_) => StrategyKind::RandomSearch,
+            Self::SepCmaEs(_) => StrategyKind::SepCmaEs,
+            Self::Pgpe(_) => StrategyKind::Pgpe,
+            Self::OpenAiEs(_) => StrategyKind::OpenAiEs,
+        };
+        kind.name()
     }
 
     /// Refuses what is out of range or does not fit genomes of `dimension` numbers, naming the field.
@@ -406,15 +533,34 @@ impl StrategySpec {
         let (smallest, step_size) = match self {
             Self::CmaEs(spec) => (4, spec.step_size),
             Self::RandomSearch(spec) => (1, spec.step_size),
+            Self::SepCmaEs(spec) => (4, spec.step_size),
+            Self::Pgpe(spec) => (4, spec.step_size),
+            Self::OpenAiEs(spec) => (4, spec.step_size),
         };
         check_range("strategy.population_size", self.population_size(), smallest, POPULATION_SIZE_MAX)?;
-        if (STEP_SIZE_MIN..=STEP_SIZE_MAX).contains(&step_size) {
-            Ok(())
-        } else {
-            Err(SpecError::field(
-                "strategy.step_size",
-                format!("must be from {STEP_SIZE_MIN:e} to {STEP_SIZE_MAX:e}, not {step_size:?}"),
-            ))
+        check_size("strategy.step_size", step_size)?;
+        if let Self::Pgpe(PgpeSpec { population_size, learning_rate, .. })
+        | Self::OpenAiEs(OpenAiEsSpec { population_size, learning_rate, .. }) = *self
+        {
+            if population_size % 2 != 0 {
+                let problem = format!(
+                    "must be even, not {population_size}: candidates of {} come in pairs",
+                    self.name()
+                );
+                return Err(SpecError::field("strategy.population_size", problem));
+            }
+            check_size("strategy.learning_rate", learning_rate)?;
         }
+        Ok(())
+    }
+}
+
+/// Refuses what is no size of a step.
+fn check_size(field: &str, size: f64) -> Result<(), SpecError> {
+    if (STEP_SIZE_MIN..=STEP_SIZE_MAX).contains(&size) {
+        Ok(())
+    } else {
+        let problem = format!("must be from {STEP_SIZE_MIN:e} to {STEP_SIZE_MAX:e}, not {size:?}");
+        Err(SpecError::field(field, problem))
     }
 }

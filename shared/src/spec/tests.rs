@@ -1,3 +1,4 @@
+use super::strategy::{OpenAiEsSpec, PgpeSpec, SepCmaEsSpec};
 use super::*;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
@@ -41,13 +42,32 @@ fn every_wrong_field_is_named() {
     check(
         "kind = \"cma-es\"",
         "kind = \"cma\"",
-        "strategy.kind: unknown variant `cma`, expected `cma-es` or `random-search`",
+        "strategy.kind: unknown variant `cma`, expected one of `cma-es`, `random-search`",
     );
     check(
         "kind = \"cma-es\"",
         "kind = \"random-search\"\nactive = true",
         "strategy.active: is a setting of cma-es",
     );
+    for (written, expected) in [
+        ("kind = \"pgpe\"\nactive = true", "strategy.active: is a setting of cma-es, not of pgpe"),
+        ("kind = \"sep-cma-es\"\nfixed = [1]", "strategy.fixed: is a setting of cma-es, not of sep-cma-es"),
+        (
+            "learning_rate = 0.1\nkind = \"sep-cma-es\"",
+            "strategy.learning_rate: is a setting of pgpe and openai-es",
+        ),
+        (
+            "learning_rate = 0.1\nkind = \"cma-es\"",
+            "strategy.learning_rate: is a setting of pgpe and openai-es",
+        ),
+        ("learning_rate = 0.0\nkind = \"pgpe\"", "strategy.learning_rate: must be from 1e-100 to 1e6, not 0"),
+        (
+            "learning_rate = nan\nkind = \"openai-es\"",
+            "strategy.learning_rate: must be from 1e-100 to 1e6, not NaN",
+        ),
+    ] {
+        check("kind = \"cma-es\"", written, expected);
+    }
     check("states = 4", "states = \"four\"", "rule.states: invalid type");
     check("step_size = 0.5", "step_size = 0.0", "strategy.step_size");
     check("step_size = 0.5", "step_size = nan", "strategy.step_size");
@@ -220,6 +240,47 @@ fn validation_is_due_every_so_many_generations_but_not_at_the_start() {
 }
 
 #[test]
+fn pairs_need_an_even_population() {
+    for kind in ["pgpe", "openai-es"] {
+        let spec = |population_size: u32| {
+            let text = QUICKSTART.replacen("kind = \"cma-es\"", &format!("kind = \"{kind}\""), 1);
+            RunSpec::from_toml(&text.replacen(
+                "population_size = 64",
+                &format!("population_size = {population_size}"),
+                1,
+            ))
+        };
+        let error = spec(63).unwrap_err().to_string();
+        assert!(error.starts_with("strategy.population_size: must be even, not 63"), "{error}");
+        assert!(spec(2).unwrap_err().to_string().starts_with("strategy.population_size: must be from 4"));
+        let spec = spec(64).unwrap();
+        assert_eq!(spec.strategy.name(), kind);
+        assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    }
+}
+
+#[test]
+fn a_strategy_that_names_no_sizes_has_those_of_its_kind() {
+    let spec = |strategy: &str| {
+        let (before, rest) = QUICKSTART.split_once("[strategy]").unwrap();
+        let (_, after) = rest.split_once("\n[").unwrap();
+        RunSpec::from_toml(&format!("{before}strategy = {{ {strategy} }}\n[{after}")).unwrap().strategy
+    };
+    let pgpe = |step_size, learning_rate| PgpeSpec { population_size: 8, step_size, learning_rate };
+    assert_eq!(spec("kind = 'pgpe', population_size = 8"), StrategySpec::Pgpe(pgpe(0.3, 0.3 / 3.0)));
+    assert_eq!(
+        spec("kind = 'pgpe', population_size = 8, step_size = 3.0, learning_rate = 0.5"),
+        StrategySpec::Pgpe(pgpe(3.0, 0.5))
+    );
+    let openai_es = OpenAiEsSpec { population_size: 8, step_size: 0.2, learning_rate: 0.1 };
+    assert_eq!(spec("kind = 'openai-es', population_size = 8"), StrategySpec::OpenAiEs(openai_es));
+    assert_eq!(
+        spec("kind = 'sep-cma-es', population_size = 8"),
+        StrategySpec::SepCmaEs(SepCmaEsSpec { population_size: 8, step_size: 0.5 })
+    );
+}
+
+#[test]
 fn the_unroll_schedule_is_a_function_of_the_generation() {
     let spec = RunSpec::from_toml(QUICKSTART).unwrap();
     let updates = [0, 238, 239, 261, 262, 264, 10_000].map(|generation| spec.evaluation.updates(generation));
@@ -246,7 +307,7 @@ fn what_costs_without_bound_is_refused() {
 fn cma_es(text: &str) -> strategy::CmaEsSpec {
     match RunSpec::from_toml(text).unwrap().strategy {
         StrategySpec::CmaEs(spec) => spec,
-        StrategySpec::RandomSearch(_) => panic!("the quickstart runs cma-es"),
+        other => panic!("the quickstart runs cma-es, not {}", other.name()),
     }
 }
 
@@ -375,6 +436,9 @@ fn every_example_is_valid() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         RunSpec::from_toml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         count += 1;

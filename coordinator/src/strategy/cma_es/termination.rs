@@ -7,11 +7,9 @@ use hebbian_shared::fitness::Verdict;
 use hebbian_shared::progress::StopReason;
 
 use super::super::snapshot::HistorySnapshot;
-use super::super::stop::reason;
+use super::super::stop::{deviations_vanished, numbers_ended, reason};
 use super::state::State;
 
-/// Deviations below this many initial step sizes are converged (`tolx`).
-const DEVIATION_MIN: f64 = 1e-11;
 /// The largest condition number that double precision carries (`condition`).
 const CONDITION_MAX: f64 = 1e14;
 /// How much faster than the longest axis the step size may have grown (`tolupsigma`).
@@ -168,14 +166,12 @@ impl Search<'_> {
         let Self { state, initial_step_size, .. } = *self;
         let step_size = state.step_size;
         if state.stuck {
-            let detail = format!("the next step size, near {step_size:e}, cannot be computed with");
-            return Some(reason("numerics", detail));
+            return Some(numbers_ended(step_size));
         }
         let longest_path = state.covariance_path.iter().fold(0.0f64, |longest, p| longest.max(p.abs()));
         let reach = state.deviations().fold(step_size * longest_path, f64::max);
-        let reach_min = DEVIATION_MIN * initial_step_size;
-        if reach < reach_min {
-            return Some(reason("tolx", format!("all deviations at most {reach:e} (limit {reach_min:e})")));
+        if let Some(vanished) = deviations_vanished(reach, initial_step_size) {
+            return Some(vanished);
         }
         let (shortest, longest) = state.axis_range();
         let condition = (longest / shortest).powi(2);

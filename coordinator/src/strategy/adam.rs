@@ -1,0 +1,81 @@
+//! Adam (Kingma and Ba 2015), upwards: a gradient becomes a step of about the learning rate in every coordinate.
+
+use super::StrategyError;
+use super::snapshot::{AdamSnapshot, check_numbers};
+
+/// Decay of the first moment.
+const BETA_1: f64 = 0.9;
+/// Decay of the second moment.
+const BETA_2: f64 = 0.999;
+/// Keeps a step finite where no gradient has been seen.
+const EPSILON: f64 = 1e-8;
+
+/// What Adam remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Adam {
+    /// Steps taken.
+    steps: u32,
+    /// Decaying mean of the gradients, n numbers.
+    first_moment: Vec<f64>,
+    /// Decaying mean of their squares, n numbers, not negative.
+    second_moment: Vec<f64>,
+}
+
+impl Adam {
+    /// Before the first step in `dimension` dimensions.
+    pub(super) fn new(dimension: usize) -> Self {
+        Self { steps: 0, first_moment: vec![0.0; dimension], second_moment: vec![0.0; dimension] }
+    }
+
+    /// As it was when `snapshot` was taken.
+    pub(super) fn restore(dimension: usize, snapshot: &AdamSnapshot) -> Result<Self, StrategyError> {
+        let AdamSnapshot { steps, first_moment, second_moment } = snapshot.clone();
+        check_numbers("first_moment", dimension, &first_moment)?;
+        check_numbers("second_moment", dimension, &second_moment)?;
+        if second_moment.iter().any(|&v| v < 0.0) {
+            return Err(StrategyError::Snapshot("second_moment must not be negative".to_owned()));
+        }
+        Ok(Self { steps, first_moment, second_moment })
+    }
+
+    /// All of it as plain numbers.
+    pub(super) fn snapshot(&self) -> AdamSnapshot {
+        let Self { steps, first_moment, second_moment } = self.clone();
+        AdamSnapshot { steps, first_moment, second_moment }
+    }
+
+    /// Moves `point` along the gradient of what is maximised.
+    pub(super) fn ascend(&mut self, point: &mut [f64], gradient: &[f64], learning_rate: f64) {
+        self.steps = self.steps.saturating_add(1);
+        let seen = |beta: f64| 1.0 - libm::pow(beta, f64::from(self.steps));
+        let (first_seen, second_seen) = (seen(BETA_1), seen(BETA_2));
+        let moments = self.first_moment.iter_mut().zip(&mut self.second_moment);
+        for ((x, g), (m, v)) in point.iter_mut().zip(gradient).zip(moments) {
+            *m = BETA_1 * *m + (1.0 - BETA_1) * g;
+            *v = BETA_2 * *v + (1.0 - BETA_2) * g * g;
+            *x += learning_rate * (*m / first_seen) / ((*v / second_seen).sqrt() + EPSILON);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_those_of_the_paper() {
+        let mut adam = Adam::new(3);
+        let mut point = [1.0, 1.0, 1.0];
+        adam.ascend(&mut point, &[4.0, -1e-3, 0.0], 0.1);
+        // The first step is the learning rate in the gradient's direction, however long the gradient.
+        for (x, expected) in point.iter().zip([1.1, 0.9, 1.0]) {
+            assert!((x - expected).abs() < 2e-6, "{point:?}");
+        }
+        adam.ascend(&mut point, &[-2.0, -1e-3, 0.0], 0.1);
+        // m = .9 * .4 - .2 = .16, over 1 - .81; v = .999 * .016 + .004 = .019984, over 1 - .998001.
+        let expected = 1.1 + 0.1 * (0.16 / 0.19) / (0.019_984f64 / 0.001_999).sqrt();
+        assert!((point[0] - expected).abs() < 1e-6, "{} instead of {expected}", point[0]);
+        assert_eq!(point[2], 1.0);
+        assert_eq!(adam.steps, 2);
+    }
+}
