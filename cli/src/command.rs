@@ -180,7 +180,7 @@ impl Program {
             Command::Run(arguments) => run::execute(arguments, &log),
             Command::Evaluate(arguments) => evaluate::execute(&arguments, &log),
             Command::Genome(arguments) => genome::execute(&arguments, &log),
-            Command::AskTell(arguments) => ask_tell::execute(arguments, &log),
+            Command::AskTell(arguments) => ask_tell::execute(&arguments, &log),
             Command::Spec(arguments) => spec::execute(&arguments),
             Command::Check(arguments) => check::execute(&arguments, &log),
             Command::Coordinator(arguments) => coordinator::execute(arguments, &log),

@@ -21,7 +21,7 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{Seed, fill_normal, uniform_between};
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::network::InitialSynapses;
+use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_worker::episode::{EpisodeRunner, Workspace};
 use hebbian_worker::interrupt::Interrupt;
@@ -94,7 +94,8 @@ struct Inputs {
 
 impl Inputs {
     fn of(case: &Case) -> Self {
-        let layout = GenomeLayout::of_rule(&RuleSpec { states: case.states, ..RuleSpec::default() });
+        let rule = RuleSpec { states: case.states, ..RuleSpec::default() };
+        let layout = GenomeLayout::of_rule(&rule, &NetworkSpec::default());
         let rule = UpdateRule::from_genome(&layout, &genome(layout.dimension(), 0.2, seed(1)))
             .expect("a genome of the layout");
         let mut rng = seed(2).rng();
@@ -442,9 +443,9 @@ fn main() -> Result<(), String> {
     let figures = measure(&arguments);
     let best = [0, 1].map(|place| figures.sgemm.iter().map(|(_, rates)| rates[place]).fold(0.0, f64::max));
     if arguments.json {
-        print_json(&figures, best)
+        print_json(&figures, best);
     } else {
-        print_table(&figures, best)
+        print_table(&figures, best);
     }
     Ok(())
 }

@@ -54,7 +54,9 @@ fn rotation(n: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
             }
         }
         let norm = sphere(&row).sqrt();
-        row.iter_mut().for_each(|a| *a /= norm);
+        for a in &mut row {
+            *a /= norm;
+        }
         rows.push(row);
     }
     rows
@@ -72,7 +74,9 @@ fn gain(row: &Row, noise: NoiseHandling, seed: u64) -> (f64, f64, f64) {
     let mut start = vec![0.0; row.n];
     fill_normal(&mut rng, &mut start);
     let norm = sphere(&start).sqrt();
-    start.iter_mut().for_each(|x| *x *= row.distance * (row.n as f64).sqrt() / norm);
+    for x in &mut start {
+        *x *= row.distance * (row.n as f64).sqrt() / norm;
+    }
     let first = value(&start);
     let deviation = row.tau * first;
     let settings = CmaEsSpec { step_size: row.step_size, noise, ..CmaEsSpec::of(row.population_size) };

@@ -11,7 +11,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{
-    CmaEsSpec, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, SepCmaEsSpec, StrategySpec,
+    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SepCmaEsSpec, StrategySpec,
 };
 use serde::Deserialize;
 
@@ -21,9 +21,9 @@ use crate::{render, search_file};
 
 /// Maximise any function, evaluated by you, in any language: candidates out, fitnesses in, one line of JSON each.
 ///
-/// Out, one line a generation: {"generation": 0, "candidates": [[0.5, -1.25], ..]}.
-/// In, one line in answer: {"fitness": [1.0, null, ..]}, one per candidate in the same order; higher is better, null is
-/// a failed evaluation. Out, at the end: {"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}.
+/// Out, one line a generation: `{"generation": 0, "candidates": [[0.5, -1.25], ..]}`.
+/// In, one line in answer: `{"fitness": [1.0, null, ..]}`, one per candidate in the same order; higher is better, null is
+/// a failed evaluation. Out, at the end: `{"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}`.
 /// The end of the input ends the search, too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -49,6 +49,14 @@ pub(super) struct Arguments {
     /// sigma].
     #[arg(long, value_name = "R", allow_hyphen_values = true)]
     learning_rate: Option<f64>,
+    /// What cma-es does about noise in the fitness: `auto` measures it by asking a few candidates again (evaluate them anew)
+    /// and acts while there is some, `lra` always does, `none` never [default: auto].
+    #[arg(long, value_name = "HOW")]
+    noise: Option<WrittenNoise>,
+    /// What follows when cma-es has stopped by itself: the end, or a new search with a larger population (ipop), or with a
+    /// larger and a small one in turn (bipop) [default: none].
+    #[arg(long, value_name = "HOW")]
+    restarts: Option<WrittenRestarts>,
     /// Root of all randomness: the same flags, seed and fitnesses give the same candidates, bit for bit.
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_hyphen_values = true)]
     seed: Seed,
@@ -93,6 +101,40 @@ enum WrittenStrategy {
     Random,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WrittenNoise {
+    Auto,
+    None,
+    Lra,
+}
+
+impl From<WrittenNoise> for NoiseHandling {
+    fn from(written: WrittenNoise) -> Self {
+        match written {
+            WrittenNoise::Auto => Self::Auto,
+            WrittenNoise::None => Self::None,
+            WrittenNoise::Lra => Self::Lra,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WrittenRestarts {
+    None,
+    Ipop,
+    Bipop,
+}
+
+impl From<WrittenRestarts> for Restarts {
+    fn from(written: WrittenRestarts) -> Self {
+        match written {
+            WrittenRestarts::None => Self::None,
+            WrittenRestarts::Ipop => Self::Ipop,
+            WrittenRestarts::Bipop => Self::Bipop,
+        }
+    }
+}
+
 fn parse_mean(text: &str) -> Result<Mean, String> {
     serde_json::from_str(text)
         .map(Mean)
@@ -128,8 +170,15 @@ impl Arguments {
             (None, dimension) => vec![0.0; dimension.unwrap_or_default()],
         };
         let comes_in_pairs = matches!(self.strategy, WrittenStrategy::Pgpe | WrittenStrategy::OpenAiEs);
-        if self.learning_rate.is_some() && !comes_in_pairs {
-            return Err(Failure::bad_input("--learning-rate: is a setting of pgpe and openai-es only"));
+        let is_cma_es = matches!(self.strategy, WrittenStrategy::CmaEs);
+        for (flag, is_foreign, owner) in [
+            ("--learning-rate", self.learning_rate.is_some() && !comes_in_pairs, "pgpe and openai-es"),
+            ("--noise", self.noise.is_some() && !is_cma_es, "cma-es"),
+            ("--restarts", self.restarts.is_some() && !is_cma_es, "cma-es"),
+        ] {
+            if is_foreign {
+                return Err(Failure::bad_input(format_args!("{flag}: is a setting of {owner} only")));
+            }
         }
         let step_size = self.sigma;
         let population_size = self.population_size.unwrap_or_else(|| {
@@ -138,7 +187,13 @@ impl Arguments {
         });
         let strategy = match self.strategy {
             WrittenStrategy::CmaEs => {
-                StrategySpec::CmaEs(CmaEsSpec { step_size, ..CmaEsSpec::of(population_size) })
+                let default = CmaEsSpec::of(population_size);
+                StrategySpec::CmaEs(CmaEsSpec {
+                    step_size,
+                    noise: self.noise.map_or(default.noise, NoiseHandling::from),
+                    restarts: self.restarts.map_or(default.restarts, Restarts::from),
+                    ..default
+                })
             }
             WrittenStrategy::SepCmaEs => StrategySpec::SepCmaEs(SepCmaEsSpec { population_size, step_size }),
             WrittenStrategy::Pgpe => {
@@ -188,6 +243,8 @@ fn flag(field: &str) -> &'static str {
         "strategy.step_size" => "--sigma",
         "strategy.population_size" => "--population-size",
         "strategy.learning_rate" => "--learning-rate",
+        "strategy.noise" => "--noise",
+        "strategy.restarts" => "--restarts",
         _ => "--strategy",
     }
 }
@@ -267,7 +324,7 @@ fn parse_line(line: &[u8], candidates: usize) -> Result<Vec<Option<Fitness>>, St
     }
 }
 
-pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
     let limits = arguments.limits();
     let mut search = arguments.search()?;
@@ -294,6 +351,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         search.tell(&fitness).map_err(Failure::failed)?;
         if let Some(path) = &arguments.snapshot {
             search_file::write(path, &search.snapshot())?;
+        }
+        if let Some(restart) = search.restart() {
+            render::note(&render::ask_tell::restart(&restart));
         }
     }
 }

@@ -3,7 +3,7 @@
 use hebbian_coordinator::strategy::ask_tell::AskTell;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::StopReason;
+use hebbian_shared::progress::{Restart, StopReason};
 use serde::Serialize;
 
 use super::json;
@@ -38,4 +38,16 @@ pub(crate) fn stop(search: &AskTell, reason: &StopReason) -> String {
         best: search.best().map(|(point, _)| point),
         best_fitness: search.best().map(|(_, fitness)| *fitness),
     })
+}
+
+/// A restart, for people.
+pub(crate) fn restart(restart: &Restart) -> String {
+    format!(
+        "restart {}: {} ({}); a new search with population {} and step size {}",
+        restart.number,
+        restart.reason.criterion,
+        restart.reason.detail,
+        restart.population_size,
+        super::text::significant(restart.step_size)
+    )
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hebbian_shared::spec::task::TaskFamily;
 use hebbian_worker::comparison::{Column, Comparison, GroupComparison, Score};
 
 use super::Paint;
@@ -100,7 +101,7 @@ fn is_images(group: &GroupComparison) -> bool {
 }
 
 fn block(group: &GroupComparison, paint: Paint) -> String {
-    let names: Vec<&str> = group.families.iter().map(|family| family.name()).collect();
+    let names: Vec<&str> = group.families.iter().map(TaskFamily::name).collect();
     let mut title = match group.name.as_str() {
         "random" => format!("unseen random families: {}", names.join(", ")),
         "regression" => format!("regression, explained variance: {}", names.join(", ")),

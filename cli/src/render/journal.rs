@@ -71,28 +71,26 @@ pub(crate) fn csv(columns: &[&str], rows: &[Value]) -> String {
 
 /// One line per run and one per problem.
 pub(crate) fn verified(reports: &[RunReport], paint: Paint) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for report in reports {
         let verdict =
             if report.problems.is_empty() { paint.good("sound") } else { paint.bad("cannot be taken up") };
-        text += &format!(
+        lines.push(format!(
             "{}  {}  {}  {}\n",
             report.stored.run,
             report.stored.created.spec.name,
             plural(u64::from(report.generations), "generation"),
             verdict
-        );
-        for problem in &report.problems {
-            text += &format!("  {} {problem}\n", paint.bad("problem:"));
-        }
-        for note in &report.notes {
-            text += &format!("  {} {note}\n", paint.warning("note:"));
-        }
+        ));
+        let problems =
+            report.problems.iter().map(|problem| format!("  {} {problem}\n", paint.bad("problem:")));
+        lines.extend(problems);
+        lines.extend(report.notes.iter().map(|note| format!("  {} {note}\n", paint.warning("note:"))));
     }
     if reports.is_empty() {
-        text += "sound; it holds no runs\n";
+        lines.push("sound; it holds no runs\n".to_owned());
     }
-    text
+    lines.concat()
 }
 
 /// As [`verified`], for programs.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunProgress, RunState};
+use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::Paint;
@@ -154,7 +155,7 @@ pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
 pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
     let Problem::RuleLearning(problem) = &spec.problem;
     let shapes: Vec<String> = problem.network.all_shapes().iter().map(|shape| text::layers(shape)).collect();
-    let families: Vec<&str> = problem.tasks.families.iter().map(|family| family.name()).collect();
+    let families: Vec<&str> = problem.tasks.families.iter().map(TaskFamily::name).collect();
     vec![
         (
             "search",
@@ -171,7 +172,7 @@ pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
             format!(
                 "{} per neuron and synapse, {}",
                 text::plural(u64::from(problem.rule.states), "state"),
-                if problem.network.all_shapes().iter().all(|shape| shape.is_empty()) {
+                if problem.network.all_shapes().iter().all(Vec::is_empty) {
                     "no hidden layer".to_owned()
                 } else {
                     format!("hidden layers {}", shapes.join(" or "))

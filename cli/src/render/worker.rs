@@ -22,7 +22,7 @@ pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
             worker.episode_time.map_or_else(|| "-".to_owned(), text::duration),
             text::duration(worker.attached),
             worker.version.clone(),
-            worker.fingerprint.short().to_string(),
+            worker.fingerprint.short(),
             if worker.draining { "draining" } else { "working" }.to_owned(),
         ]
     };

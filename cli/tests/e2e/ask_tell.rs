@@ -90,7 +90,9 @@ fn the_documented_program_minimises_its_function() {
     assert_eq!(stop["mean"].as_array().unwrap().len(), 5);
     for (generation, message) in seen.iter().enumerate() {
         assert_eq!(message["generation"], generation);
-        assert_eq!(message["candidates"].as_array().unwrap().len(), 8);
+        // Now and then two are asked again.
+        let candidates = message["candidates"].as_array().unwrap().len();
+        assert!(candidates == 8 || candidates == 10 && generation % 10 == 0, "{candidates} in {generation}");
     }
     assert!(seen.len() < 1000, "{} generations", seen.len());
 }
@@ -107,7 +109,7 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
         let mut whole = Vec::new();
         let stop = Search::start(&place, &limit).run(sphere, &mut whole);
         assert_eq!(stop["stop"], "evaluations");
-        assert_eq!(whole.len(), 30);
+        assert!(whole.len() >= 25, "{} generations", whole.len());
 
         let mut parts = Vec::new();
         let end = loop {
@@ -133,7 +135,7 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
 
         // A larger limit goes on; other flags do not.
         let mut more = Search::start(&place, &format!("{flags} --max-evaluations 400 --snapshot state"));
-        assert_eq!(more.read()["generation"], 30);
+        assert_eq!(more.read()["generation"], whole.len());
         for (change, message) in [
             (flags.replace("--seed 5", "--seed 6"), "--seed is 5 there and 6 here"),
             (flags.replace("--sigma 0.3", "--sigma 0.4"), "--sigma is 0.3 there and 0.4 here"),
@@ -150,6 +152,19 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
     }
 }
 
+#[test]
+fn restarts_are_noted() {
+    let place = Place::new();
+    let flags = "ask-tell --dimension 2 --sigma 1 --noise none --restarts ipop";
+    // Equal fitnesses end a search after ten generations.
+    let line = |candidates: usize| format!("{}\n", json!({ "fitness": vec![1.0; candidates] }));
+    let input = line(6).repeat(11) + &line(12);
+    let output = place.output_of(&flags.split(' ').collect::<Vec<_>>(), &input);
+    let errors = errors(&output);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("restart 1: ") && errors.contains("population 12"), "{errors}");
+}
+
 /// Where a full covariance matrix is refused, a diagonal one searches.
 #[test]
 fn many_coordinates_are_searched_separably() {
@@ -164,7 +179,7 @@ fn many_coordinates_are_searched_separably() {
 #[test]
 fn the_end_of_the_input_ends_the_search() {
     let place = Place::new();
-    let flags = ["ask-tell", "--dimension", "1", "--sigma", "2", "--population-size", "4"];
+    let flags = ["ask-tell", "--dimension", "1", "--sigma", "2", "--population-size", "4", "--noise", "none"];
     let output = place.output_of(&flags, "{\"fitness\": [null, null, null, null]}\n\n");
     assert!(output.status.success(), "{}", errors(&output));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -257,7 +272,7 @@ fn lines_that_are_no_fitness() {
     let check = |line: &str, message: &str| {
         let message = format!("standard input, generation 1: {message}");
         let input = format!("{{\"fitness\": [1, 2, null, 4e0]}}\n{line}\n");
-        refused(&place, "--dimension 2 --sigma 1 --population-size 4", &input, &message);
+        refused(&place, "--dimension 2 --sigma 1 --population-size 4 --noise none", &input, &message);
     };
     check("{\"fitness\": [1, 2, 3]}", "fitness: must hold 4 numbers, one per candidate, not 3");
     check("{\"fitness\": []}", "fitness: must hold 4 numbers, one per candidate, not 0");

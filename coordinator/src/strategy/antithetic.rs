@@ -65,7 +65,9 @@ pub(super) fn rank(verdicts: &[Verdict]) -> Vec<RankedPair> {
     let mut below = 0;
     for equals in order.chunk_by(|&a, &b| verdicts[a] == verdicts[b]) {
         let average = below as f64 + (equals.len() - 1) as f64 / 2.0;
-        equals.iter().for_each(|&candidate| ranks[candidate] = average / last - 0.5);
+        for &candidate in equals {
+            ranks[candidate] = average / last - 0.5;
+        }
         below += equals.len();
     }
     pairs

@@ -5,7 +5,7 @@
 
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::StopReason;
+use hebbian_shared::progress::{Restart, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
@@ -173,6 +173,11 @@ impl AskTell {
         self.strategy.stop_reason().filter(|_| self.generation > 0)
     }
 
+    /// The restart that the last generation ended with.
+    pub fn restart(&self) -> Option<Restart> {
+        self.strategy.summary().restart.map(|restart| *restart)
+    }
+
     /// The search distribution's mean (of random search, the best point).
     pub fn mean(&self) -> Genome {
         self.strategy.mean()
@@ -186,13 +191,18 @@ impl AskTell {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::spec::strategy::{CmaEsSpec, RandomSearchSpec};
+    use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, RandomSearchSpec, Restarts};
 
     use super::*;
 
+    /// CMA-ES for fitness without noise.
+    fn exact(population_size: u32) -> CmaEsSpec {
+        CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(population_size) }
+    }
+
     fn settings(population_size: u32) -> Settings {
         Settings {
-            strategy: StrategySpec::CmaEs(CmaEsSpec::of(population_size)),
+            strategy: StrategySpec::CmaEs(exact(population_size)),
             mean: vec![1.0; 3],
             seed: Seed::new(1).unwrap(),
         }
@@ -239,6 +249,34 @@ mod tests {
         assert_eq!(search.generation(), 20);
     }
 
+    /// Candidates that stand twice are as many verdicts more.
+    #[test]
+    fn noise_is_measured_by_asking_again() {
+        let strategy = StrategySpec::CmaEs(CmaEsSpec::of(8));
+        let mut search = AskTell::new(Settings { strategy, ..settings(8) }).unwrap();
+        let points: Vec<_> = search.candidates().iter().map(|c| &c.genome).collect();
+        assert_eq!(points.len(), 10);
+        assert!(points[8..].iter().all(|again| points[..8].contains(again)));
+        let fitnesses = sphere(&search);
+        search.tell(&fitnesses).unwrap();
+        assert_eq!(search.evaluations(), 10);
+    }
+
+    #[test]
+    fn a_search_that_has_stopped_may_restart() {
+        let strategy = StrategySpec::CmaEs(CmaEsSpec { restarts: Restarts::Ipop, ..exact(8) });
+        let mut search = AskTell::new(Settings { strategy, ..settings(8) }).unwrap();
+        while search.restart().is_none() {
+            let fitnesses = sphere(&search);
+            search.tell(&fitnesses).unwrap();
+            assert_eq!(search.stop_reason(), None);
+            assert!(search.evaluations() < 10_000);
+        }
+        assert_eq!(search.candidates().len(), 16);
+        let restored = AskTell::restore(search.snapshot()).unwrap();
+        assert_eq!(restored.candidates(), search.candidates());
+    }
+
     #[test]
     fn what_no_search_can_start_from_is_refused() {
         fn check(expected: &str, change: impl FnOnce(&mut Settings)) {
@@ -272,7 +310,7 @@ mod tests {
     #[test]
     fn the_extremes_that_are_allowed_are_survived() {
         for step_size in [1e-100, 1e6] {
-            let strategy = StrategySpec::CmaEs(CmaEsSpec { step_size, ..CmaEsSpec::of(4) });
+            let strategy = StrategySpec::CmaEs(CmaEsSpec { step_size, ..exact(4) });
             let mean = vec![COORDINATE_MAX, -COORDINATE_MAX, 0.0];
             let mut search = AskTell::new(Settings { strategy, mean, ..settings(4) }).unwrap();
             for _ in 0..50 {

@@ -1,5 +1,5 @@
 //! PGPE: policy gradients with parameter-based exploration (F. Sehnke et al. 2010), with symmetric samples, a step size
-//! per coordinate, centred ranks in place of rewards and Adam for the mean, as evosax and EvoTorch have it.
+//! per coordinate, centred ranks in place of rewards and Adam for the mean, as evosax and `EvoTorch` have it.
 
 use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;

@@ -669,13 +669,21 @@ fn absent_fields_have_the_defaults_of_toml() {
     "#;
     assert_eq!(RunSpec::try_from(minimal()), Ok(RunSpec::from_toml(toml).unwrap()));
 
-    use v1::run_spec::Strategy;
     let population_size = 16;
     for (kind, strategy) in [
-        ("random-search", Strategy::RandomSearch(v1::RandomSearch { population_size, ..Default::default() })),
-        ("sep-cma-es", Strategy::SepCmaEs(v1::SepCmaEs { population_size, ..Default::default() })),
-        ("pgpe", Strategy::Pgpe(v1::Pgpe { population_size, ..Default::default() })),
-        ("openai-es", Strategy::OpenaiEs(v1::OpenAiEs { population_size, ..Default::default() })),
+        (
+            "random-search",
+            v1::run_spec::Strategy::RandomSearch(v1::RandomSearch { population_size, ..Default::default() }),
+        ),
+        (
+            "sep-cma-es",
+            v1::run_spec::Strategy::SepCmaEs(v1::SepCmaEs { population_size, ..Default::default() }),
+        ),
+        ("pgpe", v1::run_spec::Strategy::Pgpe(v1::Pgpe { population_size, ..Default::default() })),
+        (
+            "openai-es",
+            v1::run_spec::Strategy::OpenaiEs(v1::OpenAiEs { population_size, ..Default::default() }),
+        ),
     ] {
         let message = v1::RunSpec { strategy: Some(strategy), ..minimal() };
         let toml = toml.replace("cma-es", kind);

@@ -256,7 +256,7 @@ pub struct UnknownFamilyError {
 }
 
 fn all_families() -> String {
-    TaskFamily::ALL.iter().map(|family| family.name()).collect::<Vec<_>>().join(", ")
+    TaskFamily::ALL.iter().map(TaskFamily::name).collect::<Vec<_>>().join(", ")
 }
 
 impl std::str::FromStr for TaskFamily {

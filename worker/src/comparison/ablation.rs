@@ -50,10 +50,13 @@ impl std::fmt::Display for Ablation {
     }
 }
 
+/// Forward synapses of a layer and a state, and backward ones where the network has them.
+type FrozenState = (Vec<f32>, Option<Vec<f32>>);
+
 /// The synapses of a network but those into its last layer, at some moment.
 pub(super) struct FrozenSynapses {
-    /// `[layer][state]`: forward synapses, and backward ones where the network has them.
-    layers: Vec<Vec<(Vec<f32>, Option<Vec<f32>>)>>,
+    /// `[layer][state]`.
+    layers: Vec<Vec<FrozenState>>,
 }
 
 impl FrozenSynapses {

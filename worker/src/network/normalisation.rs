@@ -95,11 +95,12 @@ fn divide_by_norms<T: Real, S: Simd>(_: S, values: &mut [T], columns: usize, nor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::WithinBlocks;
 
     #[test]
     fn every_neuron_that_receives_gets_the_norm_and_nothing_else_changes() {
         // Two inputs, three outputs, two states.
-        let mut synapses = Synapses::<f64>::new(2, 3, 2, BackwardBlock::WithoutBias, Default::default());
+        let mut synapses = Synapses::<f64>::new(2, 3, 2, BackwardBlock::WithoutBias, WithinBlocks::default());
         let fill = |values: &mut Vec<f64>| {
             let values = values.iter_mut().enumerate();
             values.for_each(|(place, value)| *value = place as f64 - 7.25);
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn synapses_of_zero_stay_zero_and_nan_stays_visible() {
-        let mut synapses = Synapses::<f32>::new(2, 1, 1, BackwardBlock::Whole, Default::default());
+        let mut synapses = Synapses::<f32>::new(2, 1, 1, BackwardBlock::Whole, WithinBlocks::default());
         normalise(Arch::new(), &mut synapses, &[1.0], &mut Vec::new());
         assert_eq!((&synapses.forward[..], &synapses.backward[..]), (&[0.0; 3][..], &[0.0; 3][..]));
         synapses.forward[1] = f32::NAN;

@@ -307,9 +307,12 @@ mod tests {
         assert_eq!(spec.classes, [9, 4], "a choice stays");
     }
 
+    /// The names and contents of a set's four files.
+    type Files = [(&'static str, Vec<u8>); 4];
+
     #[test]
     fn files_that_do_not_fit_together_are_refused() {
-        let check = |change: &dyn Fn(&mut [(&str, Vec<u8>); 4]), expected: &str| {
+        let check = |change: &dyn Fn(&mut Files), expected: &str| {
             let mut files = small_files([6, 3], (2, 2), &[4, 9]);
             change(&mut files);
             let error = read(&files).expect_err(expected).to_string();

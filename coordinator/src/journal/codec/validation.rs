@@ -10,8 +10,8 @@ use hebbian_shared::progress::{
 
 use super::{DecodeError, nanoseconds, wrong};
 
-fn encode_estimate(Estimate { mean, standard_error }: Estimate) -> Option<stored::Estimate> {
-    Some(stored::Estimate { mean, standard_error })
+fn encode_estimate(Estimate { mean, standard_error }: Estimate) -> stored::Estimate {
+    stored::Estimate { mean, standard_error }
 }
 
 fn decode_estimate(estimate: Option<stored::Estimate>) -> Result<Estimate, DecodeError> {
@@ -25,8 +25,8 @@ pub(super) fn encode_summary(summary: &ValidationSummary) -> stored::Validated {
         trained: family.trained,
         tasks: family.tasks,
         diverged: family.diverged,
-        accuracy: encode_estimate(family.accuracy),
-        extended: encode_estimate(family.extended),
+        accuracy: Some(encode_estimate(family.accuracy)),
+        extended: Some(encode_estimate(family.extended)),
     };
     let norm = |norm: &SegmentNorm| stored::SegmentNorm { segment: norm.segment.clone(), norm: norm.norm };
     let warning = |warning: &Warning| stored::Warning {
@@ -39,9 +39,9 @@ pub(super) fn encode_summary(summary: &ValidationSummary) -> stored::Validated {
         updates: summary.updates,
         extended_updates: summary.extended_updates,
         families: summary.families.iter().map(family).collect(),
-        accuracy: encode_estimate(summary.accuracy),
-        extended: encode_estimate(summary.extended),
-        drop: encode_estimate(summary.drop),
+        accuracy: Some(encode_estimate(summary.accuracy)),
+        extended: Some(encode_estimate(summary.extended)),
+        drop: Some(encode_estimate(summary.drop)),
         norms: summary.norms.iter().map(norm).collect(),
         warnings: summary.warnings.iter().map(warning).collect(),
         compute_time_ns: nanoseconds(summary.compute_time),
@@ -81,7 +81,7 @@ pub(super) fn decode_summary(validated: stored::Validated) -> Result<ValidationS
 
 pub(super) fn encode_figures(figures: &Remeasurement) -> stored::Remeasured {
     let measured = |measured: Measured| stored::Measured {
-        fitness: encode_estimate(measured.fitness),
+        fitness: Some(encode_estimate(measured.fitness)),
         diverged: measured.diverged,
     };
     stored::Remeasured {

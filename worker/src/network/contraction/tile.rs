@@ -117,11 +117,9 @@ fn block<T: Real, S: Simd, const ROWS: usize, const WIDTH: usize>(
             vectors[0] = T::load_part::<S>(simd, numbers);
         } else {
             let whole = T::as_vectors::<S>(numbers).0;
-            for v in 0..WIDTH {
-                vectors[v] = whole[v];
-            }
+            vectors.copy_from_slice(&whole[..WIDTH]);
         }
-        let factors = &left[d * depth_stride..][..(ROWS - 1) * row_stride + 1];
+        let factors = &left[d * depth_stride..][..=(ROWS - 1) * row_stride];
         for r in 0..ROWS {
             let factor = T::splat(simd, factors[r * row_stride]);
             for v in 0..WIDTH {
