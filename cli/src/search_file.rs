@@ -109,12 +109,13 @@ fn from_bytes(bytes: &[u8]) -> Result<AskTellSnapshot, String> {
 mod tests {
     use hebbian_coordinator::strategy::ask_tell::AskTell;
     use hebbian_shared::seed::Seed;
-    use hebbian_shared::spec::strategy::{CmaEsSpec, StrategySpec};
+    use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, StrategySpec};
 
     use super::*;
 
     fn search() -> AskTellSnapshot {
-        let strategy = StrategySpec::CmaEs(CmaEsSpec { step_size: 0.1, ..CmaEsSpec::of(4) });
+        let exact = CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(4) };
+        let strategy = StrategySpec::CmaEs(CmaEsSpec { step_size: 0.1, ..exact });
         let settings =
             Settings { strategy, mean: vec![0.1 + 0.2, -0.0, 1e-300], seed: Seed::new(9).unwrap() };
         let mut search = AskTell::new(settings).unwrap();
