@@ -63,6 +63,8 @@ pub struct Run {
     open: OpenGeneration,
     /// Why no further generation will be searched.
     search_ended: Option<StopReason>,
+    /// Among the means that the search ended with, the place of the result where validation has chosen it.
+    selected: Option<usize>,
     validation: Option<ValidationSummary>,
     validations: validation::History,
     remeasurement: Option<Remeasurement>,
@@ -98,6 +100,7 @@ impl Run {
             spec_digest: spec.digest(),
             open: OpenGeneration::ask(spec, strategy.as_ref(), GenerationIndex(0)),
             search_ended: None,
+            selected: None,
             validation: None,
             validations: validation::History::default(),
             remeasurement: None,
@@ -227,8 +230,9 @@ impl Run {
             Record::SearchEnded { reason } => {
                 self.search_ended = Some(reason.clone());
                 let best = self.best.as_ref().map(|(genome, _)| genome);
-                self.open = OpenGeneration::last(&self.created.spec, &self.strategy.mean(), best);
+                self.open = OpenGeneration::last(&self.created.spec, &self.finalists(), best);
             }
+            Record::Selected { place, .. } => self.selected = Some(*place as usize),
             Record::Remeasured(figures) => self.remeasurement = Some((**figures).clone()),
             // The first is what a run begins from, see `begin`; the others are notes.
             Record::Created(_) | Record::NumericsChanged { .. } | Record::Note { .. } => {}
@@ -293,7 +297,7 @@ impl Run {
         debug_assert!(self.is_complete(), "only complete generations are closed");
         let verdicts = self.tell()?;
         let diverging = validation::divergence(self.generation, &verdicts);
-        let validated = self.validated(diverging.clone());
+        let validated = self.validated(0, diverging.clone());
         let search = self.open.measurement(EpisodePurpose::Search).expect("it was told");
         let (episodes, compute_time) = (search.episodes(), search.compute_time());
         let snapshot = self.strategy.snapshot();
@@ -339,14 +343,47 @@ impl Run {
         Ok(())
     }
 
-    /// What the open generation's validation has found, if there is one.
-    fn validated(&self, diverging: Option<Warning>) -> Option<ValidationSummary> {
+    /// What the open generation's validation has found of the mean at a place, if there is one.
+    fn validated(&self, place: usize, diverging: Option<Warning>) -> Option<ValidationSummary> {
         let spec = &self.created.spec;
         let settings = spec.validation.as_ref()?;
         let measurement = self.open.measurement(EpisodePurpose::Validation)?;
         let (layout, generation) = (&self.layout, self.generation);
         let history = &self.validations;
-        Some(validation::summarise(spec, settings, layout, generation, measurement, history, diverging))
+        Some(validation::summarise(
+            spec,
+            settings,
+            layout,
+            generation,
+            (measurement, place),
+            history,
+            diverging,
+        ))
+    }
+
+    /// The means that may become the result.
+    fn finalists(&self) -> Vec<Genome> {
+        self.strategy.finalists().into_iter().map(|finalist| finalist.mean).collect()
+    }
+
+    /// The best of several means in validation, the earliest of equals.
+    fn select(&mut self, now: Timestamp, out: &mut Vec<Write>) {
+        let Some(measurement) = self.open.measurement(EpisodePurpose::Validation) else { return };
+        let finalists = self.strategy.finalists();
+        let searches: Vec<(u32, f64)> =
+            finalists.iter().map(|f| f.search).zip(validation::accuracies(measurement)).collect();
+        if searches.len() < 2 {
+            return;
+        }
+        let best = (0..searches.len()).rev().max_by(|&a, &b| searches[a].1.total_cmp(&searches[b].1));
+        let place = best.expect("there are several") as u32;
+        self.commit(now, Record::Selected { place, searches }, out);
+    }
+
+    /// The result: the mean that validation has chosen, or the strategy's.
+    fn mean(&self) -> Genome {
+        let chosen = self.selected.and_then(|place| self.finalists().into_iter().nth(place));
+        chosen.unwrap_or_else(|| self.strategy.mean())
     }
 
     /// Notes a failure, unless it was noted of late.
@@ -366,11 +403,14 @@ impl Run {
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Write>) {
         debug_assert!(self.is_complete(), "only what is complete is finished");
         let Some(reason) = self.search_ended.clone() else { return };
-        if let Some(validated) = self.validated(None) {
+        self.select(now, out);
+        let place = self.selected.unwrap_or(0);
+        if let Some(validated) = self.validated(place, None) {
             self.commit(now, Record::Validated(Box::new(validated)), out);
         }
         if let Some(measurement) = self.open.measurement(EpisodePurpose::Remeasure) {
-            let figures = validation::remeasured(&self.created.spec, self.generation, measurement);
+            let places = (place, self.strategy.finalists().len());
+            let figures = validation::remeasured(&self.created.spec, self.generation, measurement, places);
             self.commit(now, Record::Remeasured(Box::new(figures)), out);
         }
         self.change_state(now, RunState::Finished { reason }, out);
@@ -513,7 +553,7 @@ impl Run {
             spec: (*self.created.spec).clone(),
             state: self.state.clone(),
             generations: self.generation.0,
-            mean: self.strategy.mean(),
+            mean: self.mean(),
             best: self.best.clone(),
             layout: self.layout.clone(),
             validation: self.validation.clone(),

@@ -9,6 +9,7 @@ use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{POPULATION_SIZE_MAX, Restarts, StrategySpec};
+use hebbian_shared::spec::validation::Selection;
 use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
 
 mod adam;
@@ -34,6 +35,9 @@ pub use restart::RestartedCmaEs;
 pub use sep_cma_es::SepCmaEs;
 pub use snapshot::StrategySnapshot;
 
+/// Ended searches whose means are kept where validation chooses among them.
+const FINALISTS_MAX: usize = 15;
+
 /// A point that a strategy wants measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
@@ -41,6 +45,15 @@ pub struct Candidate {
     pub genome: Genome,
     /// On which block of the generation's tasks. Block 0 is what the search is told of first; others measure again.
     pub block: BlockIndex,
+}
+
+/// A mean that may become a run's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finalist {
+    /// The number of the search that ended with it, from 0: restarts are searches of their own.
+    pub search: u32,
+    /// The mean.
+    pub mean: Genome,
 }
 
 /// Why a strategy could not be told, or not be restored.
@@ -77,6 +90,11 @@ pub trait Strategy: Send {
     fn stop_reason(&self) -> Option<StopReason>;
     /// The result of a run: the search distribution's mean (of random search, the best sample).
     fn mean(&self) -> Genome;
+    /// The means among which validation chooses the result where the spec asks for it: the mean of a search without
+    /// restarts. Never empty.
+    fn finalists(&self) -> Vec<Finalist> {
+        vec![Finalist { search: 0, mean: self.mean() }]
+    }
     /// For people.
     fn summary(&self) -> SearchSummary;
     /// The whole state.
@@ -110,10 +128,12 @@ impl Frame {
         // All episodes of a generation must be in memory; those that are asked again come on top.
         let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
         let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
+        let chosen = spec.validation.as_ref().map(|validation| validation.select);
+        let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
         Self {
             criteria: Criteria::of_version(spec.version),
             sampler: if spec.version < 2 { Sampler::Pairs } else { Sampler::default() },
-            limits: Limits { population_size, evaluations: spec.stop.evaluations },
+            limits: Limits { population_size, evaluations: spec.stop.evaluations, finalists },
         }
     }
 }

@@ -26,7 +26,7 @@ use rule::RuleSpec;
 use stop::StopSpec;
 use strategy::{StrategySpec, UnresolvedStrategy};
 use task::{InputAugmentation, TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
-use validation::ValidationSpec;
+use validation::{Selection, ValidationSpec};
 
 /// The spec version that this program writes; it reads all versions up to it.
 ///
@@ -287,6 +287,14 @@ impl RunSpec {
         }
         self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
+        if self.validation.as_ref().is_some_and(|validation| validation.select == Selection::BestRestart)
+            && !self.strategy.has_restarts()
+        {
+            return Err(SpecError::field(
+                "validation.select",
+                "\"best-restart\" chooses among restarts: set strategy.restarts of cma-es to \"ipop\" or \"bipop\"",
+            ));
+        }
         let validated = self.validation.iter().flat_map(|validation| &validation.families);
         let regression = problem.tasks.families.iter().chain(validated).find(|family| family.is_regression());
         if let Some(family) = regression

@@ -189,6 +189,58 @@ fn time_in_a_pause_does_not_count() {
     assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&elapsed), "{elapsed:?}");
 }
 
+// The choice among restarts.
+
+fn restarted(select: &str) -> RunSpec {
+    let text = spec("generations = 1500").to_toml().replace("restarts = \"none\"", "restarts = \"ipop\"");
+    let validation =
+        format!("[validation]\nfamilies = [\"circle\"]\nevery = 100000\nselect = \"{select}\"\n");
+    RunSpec::from_toml(&(text + &validation)).unwrap()
+}
+
+fn selection(stored: &StoredRun) -> Option<(u32, Vec<(u32, f64)>)> {
+    stored.records.iter().find_map(|record| match record {
+        Record::Selected { place, searches } => Some((*place, searches.clone())),
+        _ => None,
+    })
+}
+
+#[test]
+fn validation_chooses_among_restarts_where_the_spec_says_so() {
+    let mut told = undisturbed(restarted("none"));
+    assert_eq!(selection(&told.stored()), None);
+
+    let mut bench = undisturbed(restarted("best-restart"));
+    let (place, searches) = selection(&bench.stored()).expect("there were several searches");
+    assert!(searches.len() > 2, "{searches:?}");
+    assert!(searches.iter().enumerate().all(|(number, (search, _))| number == *search as usize));
+    let best = searches.iter().map(|(_, accuracy)| *accuracy).fold(0.0, f64::max);
+    assert_eq!(searches[place as usize].1, best, "{searches:?}");
+    let mean: Vec<f64> = bench.mean().into_iter().map(f64::from_bits).collect();
+    assert_eq!(bench::accuracy(&mean), best, "the result is the mean that was chosen");
+    assert_ne!(bench.mean(), told.mean(), "another than the search's own choice");
+    let progress = bench.progress();
+    assert_eq!(progress.validation.unwrap().accuracy.mean, best, "what is shown is the result's");
+    assert!(
+        progress.notes.iter().any(|note| note.contains("the best in validation")),
+        "{:?}",
+        progress.notes
+    );
+
+    // A coordinator that begins anew knows it from the journal, and one that is interrupted while it measures chooses the same.
+    let stored = bench.stored();
+    let recovered = Bench::recover(bench.journal.clone(), vec![stored.clone()]);
+    assert_eq!(recovered.mean(), bench.mean());
+    let mut unfinished = stored;
+    unfinished.records.retain(|record| {
+        use Record::{Remeasured, Selected, StateChanged, Validated};
+        !matches!(record, StateChanged { .. } | Remeasured(_) | Validated(_) | Selected { .. })
+    });
+    let mut resumed = Bench::recover(bench.journal.clone(), vec![unfinished]);
+    resumed.attach(FINGERPRINT);
+    assert_eq!(resumed.mean(), bench.mean());
+}
+
 // Eligible workers.
 
 #[test]

@@ -84,6 +84,11 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             Kind::SearchEnded(stored::SearchEnded { criterion: criterion.clone(), detail: detail.clone() })
         }
         Record::Remeasured(figures) => Kind::Remeasured(validation::encode_figures(figures)),
+        Record::Selected { place, searches } => Kind::Selected(stored::Selected {
+            place: *place,
+            search: searches.iter().map(|search| search.0).collect(),
+            accuracy: searches.iter().map(|search| search.1).collect(),
+        }),
     };
     stored::Record { kind: Some(kind) }.encode_to_vec()
 }
@@ -180,6 +185,12 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
             Record::SearchEnded { reason: StopReason { criterion, detail } }
         }
         Kind::Remeasured(figures) => Record::Remeasured(Box::new(validation::decode_figures(&figures)?)),
+        Kind::Selected(stored::Selected { place, search, accuracy }) => {
+            if search.len() != accuracy.len() || place as usize >= search.len() {
+                return Err(wrong("a selection whose lists do not fit"));
+            }
+            Record::Selected { place, searches: search.into_iter().zip(accuracy).collect() }
+        }
     })
 }
 
@@ -354,6 +365,7 @@ mod tests {
         let replayed = Digest::of(b"other");
         check(&Record::NumericsChanged { generation: GenerationIndex(1), journalled: some, replayed });
         check(&Record::Note { text: "note".into() });
+        check(&Record::Selected { place: 1, searches: vec![(0, 0.5), (3, 0.75)] });
     }
 
     #[test]

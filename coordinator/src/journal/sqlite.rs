@@ -226,6 +226,7 @@ fn write_record(
         Record::Validated(summary) => ("validated", Some(summary.generation.0)),
         Record::SearchEnded { .. } => ("search_ended", None),
         Record::Remeasured(_) => ("remeasured", None),
+        Record::Selected { .. } => ("selected", None),
     };
     transaction
         .prepare_cached(

@@ -51,9 +51,9 @@ impl Measurement {
         Self::new(purpose, candidates.collect(), tasks)
     }
 
-    fn validation(spec: &RunSpec, mean: Genome) -> Option<Self> {
+    fn validation(spec: &RunSpec, means: Vec<Genome>) -> Option<Self> {
         let validation = spec.validation.as_ref()?;
-        let measurement = Self::of(EpisodePurpose::Validation, vec![mean], validation.tasks());
+        let measurement = Self::of(EpisodePurpose::Validation, means, validation.tasks());
         Some(Self { length: validation.unroll_factor, ..measurement })
     }
 
@@ -108,20 +108,20 @@ impl OpenGeneration {
         let mut measurements = Vec::with_capacity(2);
         if due {
             // First, because its episodes are the longest.
-            measurements.extend(Measurement::validation(spec, strategy.mean()));
+            measurements.extend(Measurement::validation(spec, vec![strategy.mean()]));
         }
         let candidates = strategy.ask().into_iter().map(|c| (Arc::new(c.genome), c.block)).collect();
         measurements.push(Measurement::new(EpisodePurpose::Search, candidates, spec.tasks_per_generation()));
         Self { measurements }
     }
 
-    /// What is measured when the search has ended: the mean once more as in validation, and mean and best sample on tasks
-    /// that neither was selected on.
-    pub(super) fn last(spec: &RunSpec, mean: &Genome, best: Option<&Genome>) -> Self {
-        let mut genomes = vec![mean.clone()];
-        genomes.extend(best.filter(|best| *best != mean).cloned());
+    /// What is measured when the search has ended: every mean that may become the result once more as in validation, and
+    /// these and the best sample on tasks that none was selected on.
+    pub(super) fn last(spec: &RunSpec, means: &[Genome], best: Option<&Genome>) -> Self {
+        let mut genomes = means.to_vec();
+        genomes.extend(best.filter(|best| !means.contains(best)).cloned());
         let remeasurement = Measurement::of(EpisodePurpose::Remeasure, genomes, spec.remeasured_tasks());
-        let validation = Measurement::validation(spec, mean.clone());
+        let validation = Measurement::validation(spec, means.to_vec());
         Self { measurements: validation.into_iter().chain([remeasurement]).collect() }
     }
 

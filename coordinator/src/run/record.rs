@@ -64,6 +64,13 @@ pub enum Record {
         /// Which, with the figure that met it.
         reason: StopReason,
     },
+    /// Validation chose the result among the means of several searches. With the run's last state.
+    Selected {
+        /// The place of the chosen one.
+        place: u32,
+        /// Number and accuracy of each search.
+        searches: Vec<(u32, f64)>,
+    },
     /// The mean and the best sample were measured on fresh tasks. With the run's last state.
     Remeasured(Box<Remeasurement>),
 }
@@ -194,6 +201,7 @@ impl Record {
                 "the search has ended ({}); its result is measured on fresh tasks",
                 reason.detail
             )),
+            Self::Selected { place, searches } => Some(selection_note(*place, searches)),
             Self::Created(_)
             | Self::Settled(_)
             | Self::GenerationClosed(_)
@@ -202,4 +210,11 @@ impl Record {
             | Self::Remeasured(_) => None,
         }
     }
+}
+
+fn selection_note(place: u32, searches: &[(u32, f64)]) -> String {
+    let all: Vec<String> =
+        searches.iter().map(|(search, accuracy)| format!("{accuracy:.3} of search {search}")).collect();
+    let chosen = searches.get(place as usize).map_or(0, |(search, _)| *search);
+    format!("the result is the mean of search {chosen}, the best in validation ({})", all.join(", "))
 }

@@ -81,20 +81,21 @@ struct Findings<'a> {
     history: &'a History,
 }
 
-/// The summary of a complete validation of the mean that opened `generation`. `diverging` is what the candidates of that
+/// The summary of a complete validation of the mean that opened `generation`, or, of those that a search ended with, of the
+/// one at `place`. `diverging` is what the candidates of that
 /// generation showed, if there were any.
 pub(super) fn summarise(
     spec: &RunSpec,
     validation: &ValidationSpec,
     layout: &GenomeLayout,
     generation: GenerationIndex,
-    measurement: &Measurement,
+    (measurement, place): (&Measurement, usize),
     history: &History,
     diverging: Option<Warning>,
 ) -> ValidationSummary {
     let Problem::RuleLearning(problem) = &spec.problem;
     let worth = |fitness: Option<Fitness>| fitness.map_or(0.0, Fitness::get);
-    let evaluations = measurement.evaluations().next().into_iter().flatten();
+    let evaluations = measurement.evaluations().nth(place).into_iter().flatten();
     let tasks: Vec<Task> = evaluations
         .enumerate()
         .map(|(task, evaluation): (usize, Option<Evaluation>)| {
@@ -110,7 +111,7 @@ pub(super) fn summarise(
         })
         .collect();
     let updates = spec.evaluation.updates(generation.0);
-    let norms = norms(layout, &measurement.genomes()[0]);
+    let norms = norms(layout, &measurement.genomes()[place]);
     let longest = updates >= spec.evaluation.updates_max();
     let extended_updates = updates * validation.unroll_factor;
     let findings = Findings { generation, updates, extended_updates, longest, tasks, norms: &norms, history };
@@ -339,22 +340,34 @@ fn is_significant(difference: Estimate, threshold: f64) -> bool {
     difference.mean > threshold && difference.mean > 2.0 * difference.standard_error
 }
 
-/// What mean and best sample showed on fresh tasks; `generation` is the number of closed ones.
+/// The accuracy of each validated mean; a task on which it diverged counts 0.
+pub(super) fn accuracies(measurement: &Measurement) -> impl Iterator<Item = f64> {
+    measurement.evaluations().map(|evaluations| {
+        let values: Vec<f64> =
+            evaluations.map(|evaluation| evaluation.map_or(0.0, |e| e.fitness.get())).collect();
+        Estimate::of(&values).mean
+    })
+}
+
+/// What the mean at `place` of `means` and the best sample, which follows them, showed on fresh tasks; `generation` is the
+/// number of closed ones.
 pub(super) fn remeasured(
     spec: &RunSpec,
     generation: GenerationIndex,
     measurement: &Measurement,
+    (place, means): (usize, usize),
 ) -> Remeasurement {
-    let mut of_candidates = measurement.evaluations().map(|evaluations| {
+    let of_candidates = measurement.evaluations().map(|evaluations| {
         let evaluations: Vec<Option<Evaluation>> = evaluations.collect();
         let values: Vec<f64> = evaluations.iter().flatten().map(|e| e.fitness.get()).collect();
         Measured { fitness: Estimate::of(&values), diverged: (evaluations.len() - values.len()) as u32 }
     });
+    let of_candidates: Vec<Measured> = of_candidates.collect();
     Remeasurement {
         updates: spec.evaluation.updates(generation.0),
         tasks: spec.remeasured_tasks(),
-        mean: of_candidates.next().expect("the mean is measured"),
-        best: of_candidates.next(),
+        mean: of_candidates[place],
+        best: of_candidates.get(means).copied(),
         compute_time: measurement.compute_time(),
     }
 }

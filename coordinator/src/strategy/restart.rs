@@ -11,9 +11,9 @@ use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::strategy::{CmaEsSpec, POPULATION_SIZE_MAX, Restarts};
 
 use super::cma_es::{CmaEs, Criteria};
-use super::snapshot::RestartsSnapshot;
+use super::snapshot::{FinalistSnapshot, RestartsSnapshot};
 use super::stop::reason;
-use super::{Candidate, Strategy, StrategyError, StrategySnapshot};
+use super::{Candidate, Finalist, Strategy, StrategyError, StrategySnapshot};
 
 /// What all searches together keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +22,13 @@ pub struct Limits {
     pub population_size: u32,
     /// Candidates of all searches; `None`: whoever drives the search ends it.
     pub evaluations: Option<u64>,
+    /// Ended searches of which the means are kept for a choice among them at the end; the best by their last medians.
+    pub finalists: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { population_size: POPULATION_SIZE_MAX, evaluations: None }
+        Self { population_size: POPULATION_SIZE_MAX, evaluations: None, finalists: 0 }
     }
 }
 
@@ -51,6 +53,7 @@ struct State {
     /// Candidates of ended searches: large ones and small ones.
     spent_by_regime: [u64; 2],
     elite: Option<(Vec<f64>, f64)>,
+    finalists: Vec<FinalistSnapshot>,
     median: Option<f64>,
     restarted: Option<StopReason>,
     ended: Option<StopReason>,
@@ -89,6 +92,7 @@ impl RestartedCmaEs {
             spent: 0,
             spent_by_regime: [0; 2],
             elite: None,
+            finalists: Vec::new(),
             median: None,
             restarted: None,
             ended: None,
@@ -117,15 +121,17 @@ impl RestartedCmaEs {
             small: snapshot.small,
             allowance: snapshot.allowance,
         };
+        let n = restored.mean().0.len();
+        let finite = |mean: &[f64], fitness: f64| {
+            mean.len() == n && mean.iter().all(|x| x.is_finite()) && fitness.is_finite()
+        };
         let sound = (4..=POPULATION_SIZE_MAX).contains(&present.population_size)
             && present.step_size > 0.0
             && present.step_size <= settings.step_size
             && present.doublings <= present.number
-            && snapshot.elite.as_ref().is_none_or(|(elite, fitness)| {
-                elite.len() == restored.mean().0.len()
-                    && elite.iter().all(|x| x.is_finite())
-                    && fitness.is_finite()
-            });
+            && snapshot.elite.as_ref().is_none_or(|(elite, fitness)| finite(elite, *fitness))
+            && snapshot.finalists.len() <= limits.finalists
+            && snapshot.finalists.iter().all(|f| f.number <= present.number && finite(&f.mean, f.median));
         if !sound {
             return Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()));
         }
@@ -139,6 +145,7 @@ impl RestartedCmaEs {
             spent: snapshot.spent,
             spent_by_regime: snapshot.spent_by_regime,
             elite: snapshot.elite.clone(),
+            finalists: snapshot.finalists.clone(),
             median: snapshot.median,
             restarted: stored(&snapshot.restarted),
             ended: stored(&snapshot.ended),
@@ -191,6 +198,13 @@ impl RestartedCmaEs {
     fn restart(&mut self, why: StopReason) {
         let state = &mut self.state;
         state.spent_by_regime[usize::from(state.present.small)] += state.spent;
+        if let Some(median) = state.median {
+            keep_finalist(
+                &mut state.finalists,
+                FinalistSnapshot { number: state.present.number, mean: self.search.mean().0, median },
+                self.limits.finalists,
+            );
+        }
         if let Some(median) = state.median
             && state.elite.as_ref().is_none_or(|(_, best)| median > *best)
         {
@@ -213,6 +227,17 @@ impl RestartedCmaEs {
         self.state.spent = 0;
         self.state.median = None;
         self.state.restarted = Some(why);
+    }
+}
+
+/// Adds an ended search; of more than `most` the one with the lowest median is dropped, of equal ones the latest.
+fn keep_finalist(finalists: &mut Vec<FinalistSnapshot>, finalist: FinalistSnapshot, most: usize) {
+    finalists.push(finalist);
+    if finalists.len() > most
+        && let Some(worst) =
+            (0..finalists.len()).rev().min_by(|&a, &b| finalists[a].median.total_cmp(&finalists[b].median))
+    {
+        finalists.remove(worst);
     }
 }
 
@@ -260,6 +285,19 @@ impl Strategy for RestartedCmaEs {
         }
     }
 
+    /// Those of the ended searches that were kept, then the present one's.
+    fn finalists(&self) -> Vec<Finalist> {
+        let ended = self.state.finalists.iter();
+        let ended = ended.map(|f| Finalist { search: f.number, mean: Genome(f.mean.clone()) });
+        let present = Finalist { search: self.state.present.number, mean: self.search.mean() };
+        // When no further search is begun, the last one is among those that have ended.
+        let ended: Vec<Finalist> = ended.filter(|finalist| finalist.search != present.search).collect();
+        if self.limits.finalists == 0 {
+            return vec![Finalist { search: present.search, mean: self.mean() }];
+        }
+        ended.into_iter().chain([present]).collect()
+    }
+
     fn summary(&self) -> SearchSummary {
         let restart = self.state.restarted.as_ref().map(|reason| {
             Box::new(Restart {
@@ -291,6 +329,7 @@ impl Strategy for RestartedCmaEs {
             allowance: present.allowance,
             spent_by_regime: self.state.spent_by_regime,
             elite: self.state.elite.clone(),
+            finalists: self.state.finalists.clone(),
             median: self.state.median,
             restarted: pair(&self.state.restarted),
             ended: pair(&self.state.ended),
@@ -354,8 +393,8 @@ mod tests {
 
     #[test]
     fn ipop_doubles_the_population_until_the_largest() {
-        let (found, reason, mean) =
-            restarts(search(Restarts::Ipop, Limits { population_size: 50, evaluations: None }));
+        let limits = Limits { population_size: 50, ..Limits::default() };
+        let (found, reason, mean) = restarts(search(Restarts::Ipop, limits));
         let sizes: Vec<(u32, u32)> = found.iter().map(|r| (r.number, r.population_size)).collect();
         assert_eq!(sizes, [(1, 12), (2, 24), (3, 48)]);
         assert!(found.iter().all(|r| !r.reason.detail.is_empty() && r.step_size == 0.5));
@@ -365,7 +404,7 @@ mod tests {
 
     #[test]
     fn bipop_spends_alike_on_small_and_large_populations_within_one_budget() {
-        let limits = Limits { population_size: 1 << 14, evaluations: Some(30_000) };
+        let limits = Limits { population_size: 1 << 14, evaluations: Some(30_000), finalists: 0 };
         let mut bipop = search(Restarts::Bipop, limits);
         while bipop.stop_reason().is_none() {
             tell(&mut bipop);
@@ -377,6 +416,31 @@ mod tests {
         let (found, _, _) = restarts(search(Restarts::Bipop, Limits { evaluations: Some(3000), ..limits }));
         assert_eq!((found[0].number, found[0].population_size), (1, 6));
         assert!(found.iter().any(|r| r.step_size < 0.5) && found.iter().any(|r| r.population_size > 6));
+    }
+
+    #[test]
+    fn the_best_of_ended_searches_are_kept_for_a_choice() {
+        let limits = Limits { population_size: 50, evaluations: None, finalists: 2 };
+        let mut ipop = search(Restarts::Ipop, limits);
+        let mut ended = Vec::new();
+        while ipop.stop_reason().is_none() {
+            let (mean, number) = (ipop.search.mean(), ipop.state.present.number);
+            tell(&mut ipop);
+            if ipop.state.restarted.is_some() || ipop.stop_reason().is_some() {
+                assert_ne!(mean, ipop.search.mean());
+                ended.push(number);
+            }
+            let finalists = ipop.finalists();
+            assert!(finalists.len() <= 3, "two that have ended, and the present one");
+            assert_eq!(finalists.last().unwrap().search, ipop.state.present.number);
+        }
+        assert_eq!(ended, [0, 1, 2, 3]);
+        let kept: Vec<f64> = ipop.state.finalists.iter().map(|finalist| finalist.median).collect();
+        assert_eq!(kept.len(), 2);
+        let best = ipop.state.elite.as_ref().unwrap().1;
+        assert!(kept.contains(&best), "{kept:?} {best}");
+        // And they survive a restart at any time.
+        restarts(search(Restarts::Ipop, limits));
     }
 
     /// The first search is the one without restarts.

@@ -132,6 +132,8 @@ pub struct RestartsSnapshot {
     pub spent_by_regime: [u64; 2],
     /// The mean and the final median fitness of the best search that has ended.
     pub elite: Option<(Vec<f64>, f64)>,
+    /// Ended searches that are kept for a choice at the end; none where no choice is wanted.
+    pub finalists: Vec<FinalistSnapshot>,
     /// The median fitness of the present search's last generation.
     pub median: Option<f64>,
     /// Whether the last generation ended a search, by which criterion and figure.
@@ -140,6 +142,17 @@ pub struct RestartsSnapshot {
     pub ended: Option<(String, String)>,
     /// The present search.
     pub search: CmaEsSnapshot,
+}
+
+/// An ended search whose mean may still become the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinalistSnapshot {
+    /// Its number, from 0.
+    pub number: u32,
+    /// The mean that it ended with.
+    pub mean: Vec<f64>,
+    /// The median fitness of its last generation.
+    pub median: f64,
 }
 
 /// The state of random search.
@@ -230,6 +243,8 @@ const RESTARTS: u8 = 3;
 const SEP_CMA_ES: u8 = 4;
 const PGPE: u8 = 5;
 const OPENAI_ES: u8 = 6;
+/// As `RESTARTS`, preceded by the finalists.
+const FINALISTS: u8 = 7;
 
 impl StrategySnapshot {
     /// The strategy's name as a spec writes it.
@@ -259,7 +274,16 @@ impl StrategySnapshot {
                 out.cma_es(state);
             }
             Self::Restarts(state) => {
-                out.byte(RESTARTS);
+                let finalists = &state.finalists;
+                out.byte(if finalists.is_empty() { RESTARTS } else { FINALISTS });
+                if !finalists.is_empty() {
+                    out.count(finalists.len() as u32);
+                }
+                for finalist in finalists {
+                    out.count(finalist.number);
+                    out.numbers(&finalist.mean);
+                    out.number(finalist.median);
+                }
                 out.count(state.generation);
                 out.long(state.evaluations);
                 out.count(state.number);
@@ -329,10 +353,13 @@ impl StrategySnapshot {
             );
             return Err(StrategyError::Snapshot(problem));
         }
-        let snapshot = match input.byte()? {
+        let variant = input.byte()?;
+        let snapshot = match variant {
             CMA_ES => Self::CmaEs(Box::new(input.cma_es(version)?)),
-            RESTARTS => {
+            RESTARTS | FINALISTS => {
                 let reason = |input: &mut Reader| Ok((input.text()?, input.text()?));
+                let count = if variant == FINALISTS { input.count()? } else { 0 };
+                let finalists = (0..count).map(|_| input.finalist()).collect::<Result<_, _>>()?;
                 Self::Restarts(Box::new(RestartsSnapshot {
                     generation: input.count()?,
                     evaluations: input.long()?,
@@ -345,6 +372,7 @@ impl StrategySnapshot {
                     allowance: input.option(Reader::long)?,
                     spent_by_regime: [input.long()?, input.long()?],
                     elite: input.option(|input| Ok((input.numbers()?, input.number()?)))?,
+                    finalists,
                     median: input.option(Reader::number)?,
                     restarted: input.option(reason)?,
                     ended: input.option(reason)?,
@@ -481,6 +509,10 @@ impl Writer {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
+    fn finalist(&mut self) -> Result<FinalistSnapshot, StrategyError> {
+        Ok(FinalistSnapshot { number: self.count()?, mean: self.numbers()?, median: self.number()? })
+    }
+
     fn adam(&mut self) -> Result<AdamSnapshot, StrategyError> {
         Ok(AdamSnapshot {
             steps: self.count()?,
@@ -664,7 +696,7 @@ mod tests {
             injected: vec![vec![1.0, 2.0], vec![3.0, 4.0]],
         };
         check(&StrategySnapshot::CmaEs(Box::new(cma_es.clone())));
-        check(&StrategySnapshot::Restarts(Box::new(RestartsSnapshot {
+        let restarts = RestartsSnapshot {
             generation: 9,
             evaluations: 1 << 40,
             number: 2,
@@ -676,11 +708,16 @@ mod tests {
             allowance: Some(1000),
             spent_by_regime: [3, 4],
             elite: Some((vec![0.5, 0.25], -1.0)),
+            finalists: Vec::new(),
             median: Some(-2.0),
             restarted: Some(("tolx".into(), "small".into())),
             ended: None,
             search: cma_es,
-        })));
+        };
+        let finalist = |number| FinalistSnapshot { number, mean: vec![0.5, -0.25], median: -1.5 };
+        let finalists = vec![finalist(0), finalist(1)];
+        check(&StrategySnapshot::Restarts(Box::new(RestartsSnapshot { finalists, ..restarts.clone() })));
+        check(&StrategySnapshot::Restarts(Box::new(restarts)));
         check(&StrategySnapshot::RandomSearch(RandomSearchSnapshot { generation: 1, best: None }));
         let best = Some((vec![0.1, 0.2], -3.0));
         check(&StrategySnapshot::RandomSearch(RandomSearchSnapshot { generation: 2, best }));

@@ -16,7 +16,7 @@ use hebbian_shared::spec::strategy::{
     StrategySpec,
 };
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
-use hebbian_shared::spec::validation::ValidationSpec;
+use hebbian_shared::spec::validation::{Selection, ValidationSpec};
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION, SpecError};
 
 use super::{
@@ -31,6 +31,7 @@ const LIST_MAX: usize = 1024;
 wire_enum!(Numerics, v1::Numerics { Uniform, Any });
 wire_enum!(NoiseHandling, v1::NoiseHandling { Auto, None, Lra });
 wire_enum!(Restarts, v1::Restarts { None, Ipop, Bipop });
+wire_enum!(Selection, v1::Selection { None, BestRestart });
 wire_enum!(Gates, v1::Gates { Scalar, PerState });
 wire_enum!(Hebbian, v1::Hebbian { Mean, Sum });
 wire_enum!(BackwardUpdate, v1::BackwardUpdate { Additive, MultiplicativeSecondState, Multiplicative, None });
@@ -510,6 +511,7 @@ impl From<&ValidationSpec> for v1::Validation {
             every: Some(spec.every),
             tasks_per_family: Some(spec.tasks_per_family),
             unroll_factor: Some(spec.unroll_factor),
+            select: Some(spec.select.to_wire()),
         }
     }
 }
@@ -523,6 +525,7 @@ impl TryFrom<v1::Validation> for ValidationSpec {
             every: message.every.unwrap_or(default.every),
             tasks_per_family: message.tasks_per_family.unwrap_or(default.tasks_per_family),
             unroll_factor: message.unroll_factor.unwrap_or(default.unroll_factor),
+            select: Selection::from_wire_or("select", message.select, default.select)?,
             families: default.families,
         })
     }

@@ -28,7 +28,7 @@ use hebbian_shared::spec::strategy::{
     StrategySpec,
 };
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
-use hebbian_shared::spec::validation::ValidationSpec;
+use hebbian_shared::spec::validation::{Selection, ValidationSpec};
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -280,12 +280,14 @@ fn spec() -> impl Strategy<Value = RunSpec> {
 
 fn validation() -> impl Strategy<Value = ValidationSpec> {
     let families = subsequence(TaskFamily::ALL.to_vec(), 1..=TaskFamily::ALL.len());
-    (families, 1..=1_000_000u32, 1..=64u32, 2..=10u32).prop_map(
-        |(families, every, tasks_per_family, unroll_factor)| ValidationSpec {
+    let selection = select(vec![Selection::None, Selection::BestRestart]);
+    (families, 1..=1_000_000u32, 1..=64u32, 2..=10u32, selection).prop_map(
+        |(families, every, tasks_per_family, unroll_factor, select)| ValidationSpec {
             families,
             every,
             tasks_per_family,
             unroll_factor,
+            select,
         },
     )
 }

@@ -503,6 +503,11 @@ impl StrategySpec {
         }
     }
 
+    /// Whether another search may follow one that has stopped by itself.
+    pub fn has_restarts(&self) -> bool {
+        matches!(self, Self::CmaEs(spec) if spec.restarts != Restarts::None)
+    }
+
     /// The strategy's name as it is written.
     pub fn name(&self) -> &'static str {
         let kind = match self {

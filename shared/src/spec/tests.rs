@@ -204,6 +204,11 @@ fn wrong_fields_of_validation_are_named() {
         "validation.tasks_per_family: must be from 1 to 292",
     );
     check("unroll_factor = 5", "unroll_factor = 1", "validation.unroll_factor: must be from 2 to 100");
+    check(
+        "unroll_factor = 5",
+        "select = \"best-restart\"",
+        "validation.select: \"best-restart\" chooses among restarts",
+    );
     let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
     spec.evaluation.unroll[2].updates = 2000;
     spec.validation.as_mut().unwrap().unroll_factor = 51;

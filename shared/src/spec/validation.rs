@@ -21,6 +21,28 @@ pub struct ValidationSpec {
     /// The longer unroll as a multiple of the training unroll of the same generation.
     #[serde(default = "default_unroll_factor")]
     pub unroll_factor: u32,
+    /// What validation decides.
+    #[serde(default, skip_serializing_if = "Selection::is_none")]
+    pub select: Selection,
+}
+
+/// What validation decides about a run's result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// Nothing.
+    #[default]
+    None,
+    /// The means of all restarts are validated when the search has ended, and the one with the highest accuracy is the
+    /// result.
+    BestRestart,
+}
+
+impl Selection {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 fn default_every() -> u32 {
@@ -43,6 +65,7 @@ impl ValidationSpec {
             every: default_every(),
             tasks_per_family: default_tasks_per_family(),
             unroll_factor: default_unroll_factor(),
+            select: Selection::None,
         }
     }
 
