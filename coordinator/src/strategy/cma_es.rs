@@ -108,7 +108,8 @@ impl CmaEs {
     fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State) -> Self {
         assert!(settings.population_size >= 4, "a population is at least 4");
         let population_size = settings.population_size as usize;
-        let parameters = Parameters::new(state.mean.len(), population_size, settings.active);
+        let parameters =
+            Parameters::of_sampler(state.mean.len(), population_size, settings.active, state.sampler);
         let population = Population::new(state.mean.len(), population_size);
         let scratch = Scratch::new(state.mean.len(), population_size);
         let (settings, criteria) = (settings.clone(), Criteria::default());
@@ -125,8 +126,10 @@ impl CmaEs {
     #[must_use]
     pub fn with_sampler(mut self, sampler: Sampler) -> Self {
         self.state.sampler = sampler;
-        self.draw();
-        self
+        let mut search = Self::with_state(self.space, &self.settings, self.seed, self.state);
+        search.criteria = self.criteria;
+        search.draw();
+        search
     }
 
     /// What dimension and population size determine.

@@ -1,6 +1,8 @@
 //! What CMA-ES derives from the dimension and the population size before it starts. Equation numbers are those of
 //! N. Hansen, *The CMA Evolution Strategy: A Tutorial*, arXiv 1604.00772.
 
+use super::sampling::Sampler;
+
 /// Strategy parameters by the tutorial's Table 1, fixed for a whole search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
@@ -20,7 +22,10 @@ pub struct Parameters {
     pub c_1: f64,
     /// Learning rate of the rank-mu update (`c_mu`).
     pub c_mu: f64,
-    /// Updates of the covariance matrix from one eigendecomposition to the next, at least 1.
+    /// Updates of the covariance matrix from one eigendecomposition to the next, at least 1: how long the sampling
+    /// distribution may lag behind the covariance matrix, so that decomposing (of the order n^3) costs little beside updating
+    /// (of the order lambda n^2). Tutorial B.2 proposes `1 / (10 n (c_1 + c_mu))`, Hansen's purecma and our runs of version 1
+    /// take five times that. Ten times that costs no evaluations, as long as (52) takes nothing from the negative weights.
     pub eigen_interval: u32,
     /// Expected length of a standard normal vector, `E||N(0, I)||`.
     pub expected_norm: f64,
@@ -29,6 +34,16 @@ pub struct Parameters {
 impl Parameters {
     /// The parameters for a dimension of at least 1 and a population of at least 2; `active` keeps negative weights.
     pub fn new(dimension: usize, population_size: usize, active: bool) -> Self {
+        Self::of_sampler(dimension, population_size, active, Sampler::default())
+    }
+
+    /// The same for a search with a sampler of its own.
+    pub(super) fn of_sampler(
+        dimension: usize,
+        population_size: usize,
+        active: bool,
+        sampler: Sampler,
+    ) -> Self {
         let n = dimension as f64;
         let raw = raw_weights(population_size);
         let (positive, rest) = raw.split_at(population_size / 2);
@@ -43,11 +58,18 @@ impl Parameters {
             / ((n + 2.0).powi(2) + ALPHA_COV * mu_eff / 2.0))
             .min(1.0 - c_1); // (58)
 
-        let eigen_interval = eigen_interval(n, c_1 + c_mu);
         let alpha_mu = 1.0 + c_1 / c_mu; // (50)
         let alpha_mu_eff = 1.0 + 2.0 * mu_eff_minus / (mu_eff + 2.0); // (51)
-        let alpha_pos_def = positive_definite_mass(n, c_1, c_mu, eigen_interval); // (52)
-        let negative_mass = if active { alpha_mu.min(alpha_mu_eff).min(alpha_pos_def) } else { 0.0 };
+        let alpha_pos_def = |interval| positive_definite_mass(n, c_1, c_mu, interval); // (52)
+        let alpha = alpha_mu.min(alpha_mu_eff);
+        let eigen_interval = match sampler {
+            Sampler::Pairs => (0.5 / (n * (c_1 + c_mu))).max(1.0) as u32,
+            Sampler::Batches => {
+                let longest = (1.0 / (n * (c_1 + c_mu))).max(1.0) as u32;
+                (1..=longest).rev().find(|&interval| alpha_pos_def(interval) >= alpha).unwrap_or(1)
+            }
+        };
+        let negative_mass = if active { alpha.min(alpha_pos_def(eigen_interval)) } else { 0.0 };
         let weights = scale_weights(&raw, negative_mass);
 
         Self {
@@ -83,13 +105,6 @@ fn raw_weights(population_size: usize) -> Vec<f64> {
 fn effective_mass(weights: &[f64]) -> f64 {
     let sum: f64 = weights.iter().sum();
     sum * sum / weights.iter().map(|w| w * w).sum::<f64>()
-}
-
-/// How long the sampling distribution may lag behind the covariance matrix, so that decomposing (of the order n^3) costs no
-/// more than updating (of the order lambda n^2). Tutorial B.2 proposes `1 / (10 n (c_1 + c_mu))`, for decompositions much
-/// slower than ours; five times that is the default of Hansen's purecma, and costs no evaluations.
-fn eigen_interval(n: f64, learning_rate: f64) -> u32 {
-    (0.5 / (n * learning_rate)).max(1.0) as u32
 }
 
 /// (52) for a lagging decomposition: the negative mass S that keeps C positive definite.

@@ -8,7 +8,8 @@ use super::linear_algebra::dot;
 use super::normal;
 use super::state::State;
 
-/// How standard normal variates are drawn. A search keeps to one, since its candidates are a function of it.
+/// How standard normal variates are drawn, and how often the distribution that they are drawn from is decomposed. A search
+/// keeps to one, since its candidates are a function of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Sampler {

@@ -133,9 +133,11 @@ fn short_span(n: usize, population_size: usize) -> usize {
     10 + (30.0 * n as f64 / population_size as f64).ceil() as usize
 }
 
-/// Generations that `stagnation` looks back at least (tutorial B.3).
+/// Generations that `stagnation` looks back at least: the tutorial's (B.3), or pycma's where that is more. With many
+/// dimensions and a bad condition the first progress takes so long that the tutorial's would end good searches.
 fn stagnation_span(n: usize, population_size: usize) -> usize {
-    (120 + 30 * n / population_size).min(HISTORY_MAX)
+    let of_pycma = 20.0 + 20.0 * (n as f64).powi(3).sqrt() / population_size as f64;
+    (120 + 30 * n / population_size).max(of_pycma as usize).min(HISTORY_MAX)
 }
 
 /// What the criteria are applied to.

@@ -68,3 +68,14 @@ fn negative_weights_respect_the_lag_of_the_decomposition() {
     }
     assert!(Parameters::new(264, 20, true).eigen_interval > 1);
 }
+
+/// Runs of version 1 keep their interval, and longer ones leave every weight as the tutorial has it.
+#[test]
+fn a_lazier_decomposition_takes_nothing_from_the_weights() {
+    for (n, lambda, first, now) in [(2, 6, 1, 1), (10, 10, 1, 2), (24, 13, 2, 3), (72, 16, 4, 8)] {
+        let before = Parameters::of_sampler(n, lambda, true, Sampler::Pairs);
+        let lazier = Parameters::new(n, lambda, true);
+        assert_eq!((before.eigen_interval, lazier.eigen_interval), (first, now), "{n}");
+        assert_eq!(lazier.weights, before.weights, "{n}");
+    }
+}

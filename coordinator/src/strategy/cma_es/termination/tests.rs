@@ -128,3 +128,11 @@ fn the_history_is_bounded_and_survives_its_snapshot() {
     assert_eq!(History::from_snapshot(4, &history.to_snapshot()), Some(history.clone()));
     assert_eq!(History::from_snapshot(5, &history.to_snapshot()), None);
 }
+
+/// On the discus in 100 dimensions progress is hidden by the bad condition for about 900 generations.
+#[test]
+fn stagnation_looks_back_farther_in_many_dimensions() {
+    assert_eq!(stagnation_span(10, 10), 150);
+    assert_eq!(stagnation_span(100, 17), 1196);
+    assert_eq!(stagnation_span(5000, 29), HISTORY_MAX);
+}
