@@ -557,7 +557,7 @@ impl<T: Real> Network<T> {
                         propagate(arch, weights, source, None, Some(keep[state]), neurons, batch, product);
                     }
                     BackwardUpdate::None => {
-                        propagate(arch, weights, source, None, None, neurons, batch, product)
+                        propagate(arch, weights, source, None, None, neurons, batch, product);
                     }
                     BackwardUpdate::MultiplicativeSecondState if state == 0 => {
                         for x in neurons.iter_mut() {

@@ -107,11 +107,9 @@ fn panels<T: Real, S: Simd, const WIDTH: usize>(
         while column < columns {
             for d in 0..depth {
                 let from = &product.right[(done + d) * product.right_stride + column..][..width];
-                let (from, to) =
-                    (T::as_vectors::<S>(from).0, T::as_vectors_mut::<S>(&mut panel[d * width..][..width]).0);
-                for v in 0..WIDTH {
-                    to[v] = from[v];
-                }
+                let to = T::as_vectors_mut::<S>(&mut panel[d * width..][..width]).0;
+                // A copy of a length that is known to the compiler.
+                to[..WIDTH].copy_from_slice(&T::as_vectors::<S>(from).0[..WIDTH]);
             }
             let part = Part {
                 left: &product.left[done * product.left_strides.1..],
@@ -120,9 +118,7 @@ fn panels<T: Real, S: Simd, const WIDTH: usize>(
                 depth,
                 is_first: done == 0,
                 is_last: done + depth == product.depth,
-                // The second panel finds in the cache what the first one has fetched.
-                fetches_left: column == 0,
-                fetches_out: done + depth == product.depth,
+                is_panel: true,
             };
             let sums = sums.get_mut(column * product.rows..).unwrap_or_default();
             all_rows::<T, S, WIDTH, WIDE_ROWS>(simd, product, &part, column, T::lanes::<S>(), sums, out);
@@ -144,8 +140,7 @@ fn all_columns<T: Real, S: Simd>(simd: S, product: &Product<'_, T>, mut column: 
         depth: product.depth,
         is_first: true,
         is_last: true,
-        fetches_left: false,
-        fetches_out: false,
+        is_panel: false,
     };
     if block_width::<S>() == 4 {
         while column + 4 * lanes <= product.columns {
@@ -182,10 +177,8 @@ struct Part<'a, T> {
     is_first: bool,
     /// Sums are complete, rather than left for the next part.
     is_last: bool,
-    /// A block asks for the next lines of a left side whose rows are adjacent, which no hardware foresees.
-    fetches_left: bool,
-    /// A block asks for the next one's place in the result.
-    fetches_out: bool,
+    /// The right side is a panel, so the others are large: their next lines are asked for.
+    is_panel: bool,
 }
 
 /// `WIDTH` vectors of columns, of which the last has `last` numbers, in blocks of at most `ROWS` rows.
@@ -238,6 +231,7 @@ fn all_blocks<T: Real, S: Simd, const WIDTH: usize, const ROWS: usize, const ADJ
 /// The sums of one block: `WIDTH` vectors of columns for each of `ROWS` rows.
 type Sums<T, S, const WIDTH: usize, const ROWS: usize> = [[<T as Real>::Vector<S>; WIDTH]; ROWS];
 
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn block<T: Real, S: Simd, const ROWS: usize, const WIDTH: usize, const ADJACENT: bool>(
     simd: S,
@@ -261,7 +255,8 @@ fn block<T: Real, S: Simd, const ROWS: usize, const WIDTH: usize, const ADJACENT
             }
         }
     }
-    if part.fetches_out {
+    // The next block's place in the result.
+    if part.is_panel && part.is_last {
         for r in ROWS..2 * ROWS {
             for v in 0..WIDTH {
                 let place = (row + r) * product.out_stride + column + v * lanes;
@@ -318,7 +313,8 @@ fn accumulate<T: Real, S: Simd, const ROWS: usize, const WIDTH: usize, const ADJ
     // Whole vectors wherever the rows have room for them.
     let is_partial = WIDTH == 1 && last < lanes && part.right_stride < column + lanes;
     let length = if is_partial { last } else { WIDTH * lanes };
-    // The next line of each of the left side's rows of adjacent numbers or, behind the last, the first of the next part.
+    // The next line of each of the left side's rows of adjacent numbers or, behind the last, the first of the next part:
+    // far apart, so that no hardware foresees them. The second panel finds in the cache what the first one has fetched.
     let line = LINE / size_of::<T>();
     let next = if row + line < product.rows {
         line
@@ -326,7 +322,7 @@ fn accumulate<T: Real, S: Simd, const ROWS: usize, const WIDTH: usize, const ADJ
         (PANEL_DEPTH * depth_stride + line).saturating_sub(product.rows)
     };
     for d in 0..part.depth {
-        if ADJACENT && part.fetches_left {
+        if ADJACENT && part.is_panel && column == 0 {
             prefetch(simd, left, d * depth_stride + next, Level::Second);
         }
         let numbers = &part.right[d * part.right_stride..][..length];
