@@ -79,6 +79,7 @@ impl Seed {
 
     /// Word number `index` of the stream of plain words below this seed: `SplitMix64`, which costs next to nothing, for
     /// the many numbers that only have to look random, such as initial synapses.
+    #[inline]
     pub fn word(self, index: u64) -> u64 {
         mix(self.0.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)))
     }
@@ -119,6 +120,7 @@ impl std::fmt::Display for Seed {
 const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014), a bijection that changes half the bits for each bit changed.
+#[inline]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

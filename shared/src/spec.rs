@@ -116,10 +116,10 @@ impl RuleLearning {
             let synapses = 2.0 * NetworkSpec::synapses_of(&sizes);
             let copies = if rule.normalisation.is_some() { 2.0 } else { 1.0 };
             let within = if rule.needs_synapses_within_layers() { within(&sizes) } else { 0.0 };
-            // One state's sums are scratch, and a layer's states under five transforms.
-            let of_synapses = (k * copies + 1.0) * synapses + (k + 1.0) * within;
+            // One state's sums are scratch, those of a deep product too, and a layer's states under five transforms.
+            let of_synapses = (k * copies + 2.0) * synapses + (k + 1.0) * within;
             let layers = if rule.forward_activations_in_synapse_update { 2.0 } else { 1.0 };
-            of_synapses + k * batch * ((layers + 1.0) * neurons + 6.0 * widest)
+            of_synapses + k * batch * ((layers + 1.0) * neurons + 7.0 * widest)
         };
         self.layer_sizes().into_iter().map(of_sizes).sum()
     }

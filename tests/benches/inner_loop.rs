@@ -8,8 +8,9 @@
 //! - `--json`: a line of JSON per measurement instead of the table.
 //! - `--rounds N`: rounds (7).
 //! - `--case NAME`: one configuration alone (small, mid, large, large-k4).
-//! - `--once NAME`: does one evaluation, after another one to warm up, and measures nothing. `tests/instructions` counts
-//!   what happens below [`one_evaluation`].
+//! - `--only NAME`: evaluates one configuration and measures nothing, for a profiler; `tests/instructions` counts what
+//!   happens below [`one_evaluation`].
+//! - `--times N`: evaluations of `--only` (2).
 
 use std::hint::black_box;
 use std::process::Command;
@@ -273,12 +274,13 @@ struct Arguments {
     json: bool,
     rounds: usize,
     case: Option<String>,
-    once: Option<String>,
+    only: Option<String>,
+    times: usize,
 }
 
 impl Arguments {
     fn read() -> Result<Self, String> {
-        let mut read = Self { json: false, rounds: 7, case: None, once: None };
+        let mut read = Self { json: false, rounds: 7, case: None, only: None, times: 2 };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word}: needs a value"));
@@ -286,24 +288,25 @@ impl Arguments {
                 // What `cargo bench` adds.
                 "--bench" => {}
                 "--json" => read.json = true,
-                "--rounds" => {
+                "--rounds" | "--times" => {
                     let given = value()?;
-                    read.rounds = given
+                    let count: usize = given
                         .parse()
                         .ok()
-                        .filter(|rounds| *rounds > 0)
-                        .ok_or_else(|| format!("--rounds: must be a number from 1 on, not {given:?}"))?;
+                        .filter(|count| *count > 0)
+                        .ok_or_else(|| format!("{word}: must be a number from 1 on, not {given:?}"))?;
+                    *(if word == "--rounds" { &mut read.rounds } else { &mut read.times }) = count;
                 }
                 "--case" => read.case = Some(value()?),
-                "--once" => read.once = Some(value()?),
+                "--only" => read.only = Some(value()?),
                 _ => {
                     return Err(format!(
-                        "{word}: unknown; --json, --rounds N, --case NAME and --once NAME are known"
+                        "{word}: unknown; --json, --rounds N, --case NAME, --only NAME and --times N are known"
                     ));
                 }
             }
         }
-        for name in [&read.case, &read.once].into_iter().flatten() {
+        for name in [&read.case, &read.only].into_iter().flatten() {
             if !CASES.iter().any(|case| case.name == name) {
                 let names = CASES.map(|case| case.name).join(", ");
                 return Err(format!("no case is called {name:?}; there are {names}"));
@@ -432,10 +435,10 @@ fn print_table(figures: &Figures, best: [f64; 2]) {
 
 fn main() -> Result<(), String> {
     let arguments = Arguments::read()?;
-    if let Some(name) = &arguments.once {
+    if let Some(name) = &arguments.only {
         let case = CASES.iter().find(|case| case.name == name).expect("the name was checked");
         let (inputs, mut place) = (Inputs::of(case), Place::of(case));
-        for _ in 0..2 {
+        for _ in 0..arguments.times {
             one_evaluation(&mut place, &inputs, case);
         }
         return Ok(());

@@ -7,7 +7,7 @@
 //!
 //! Where to find what: `update_rule` the evolved numbers; `contraction` the products and their kernels; `neuron` and
 //! `synapse` the states; `activation`, `feedback`, `initialise`, `normalisation`, `oja`, `saturation` one option each;
-//! `plan` what need not be computed.
+//! `plan` what need not be computed; `buffer`, `prefetch` and `transpose` where numbers lie and how they get there.
 
 #![allow(
     clippy::inline_always,
@@ -17,6 +17,7 @@
 
 mod activation;
 pub mod backpropagation;
+mod buffer;
 mod contraction;
 mod dispatch;
 mod feedback;
@@ -26,9 +27,11 @@ mod neuron;
 mod normalisation;
 mod oja;
 mod plan;
+mod prefetch;
 mod real;
 mod saturation;
 mod synapse;
+mod transpose;
 mod update_rule;
 
 use hebbian_shared::seed::Seed;
@@ -39,9 +42,11 @@ use hebbian_shared::spec::rule::{
 use pulp::Arch;
 
 use activation::activate;
-use contraction::{Operand, Orientation, mix, propagate};
-use neuron::{Layer, transpose};
+use buffer::Buffer;
+use contraction::{Operand, Orientation, ProductScratch, mix, propagate};
+use neuron::Layer;
 use synapse::{HebbianOperands, SynapseScratch, SynapseUpdate, Synapses};
+use transpose::transpose;
 use update_rule::SynapseParameters;
 
 pub use plan::{BackwardBlock, Plan, WithinBlocks};
@@ -101,29 +106,23 @@ struct Scratch<T> {
     /// Factors of the bias neuron, one per state.
     bias: Vec<T>,
     /// A layer's states, mixed for a propagation.
-    mixed: Vec<T>,
+    mixed: Buffer<T>,
     /// What arrives at a layer, where it cannot be added in place.
-    arriving: Vec<T>,
+    arriving: Buffer<T>,
     /// Layer i under the pre and the post transform.
-    below: [Vec<T>; 2],
+    below: [Buffer<T>; 2],
     /// Layer i + 1 under the pre and the post transform.
-    above: [Vec<T>; 2],
+    above: [Buffer<T>; 2],
+    /// Of the products of propagations.
+    product: ProductScratch<T>,
     /// Targets, `[neuron, example]`.
-    target: Vec<T>,
+    target: Buffer<T>,
     /// Of a synapse update.
     synapse: SynapseScratch<T>,
     /// One state's norms.
     norms: Vec<T>,
     /// Layers of a prediction.
     prediction: Vec<Layer<T>>,
-}
-
-/// The first `length` numbers of a buffer that grows as needed; their values are arbitrary.
-fn take<T: Real>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
-    if buffer.len() < length {
-        buffer.resize(length, T::ZERO);
-    }
-    &mut buffer[..length]
 }
 
 impl<T: Real> Network<T> {
@@ -223,7 +222,15 @@ impl<T: Real> Network<T> {
     pub fn initialise_synapses(&mut self, spec: &InitialSynapses, seed: Seed) {
         let RuleSpec { symmetric_synapses, symmetric_states, .. } = self.options;
         for (layer, synapses) in self.synapses.iter_mut().enumerate() {
-            initialise::initialise(synapses, spec, seed, layer, symmetric_synapses, symmetric_states);
+            initialise::initialise(
+                self.arch,
+                synapses,
+                spec,
+                seed,
+                layer,
+                symmetric_synapses,
+                symmetric_states,
+            );
             synapses.bound = synapses.measure(self.arch);
         }
     }
@@ -267,7 +274,7 @@ impl<T: Real> Network<T> {
         for layer in &mut self.layers {
             layer.resize(batch);
         }
-        self.layers[0].load(input, batch);
+        self.layers[0].load(self.arch, input, batch);
         self.normalise_for_forward_pass(rule);
         let in_activations = self.normalises_in_activations();
         for layer in 0..self.synapses.len() {
@@ -295,7 +302,8 @@ impl<T: Real> Network<T> {
                 &mut above[0],
                 keep,
                 if last { &self.activations.last[..last_states] } else { &self.activations.forward },
-                (&self.scratch.transform, &self.scratch.bias, &mut self.scratch.mixed),
+                (&self.scratch.transform, &self.scratch.bias),
+                (&mut self.scratch.mixed, &mut self.scratch.product),
                 batch,
             );
         }
@@ -347,8 +355,8 @@ impl<T: Real> Network<T> {
         }
         if pass.neurons {
             let neurons = self.layers[last].neurons();
-            let transposed = take(&mut self.scratch.target, target.len());
-            transpose(target, neurons, transposed, batch);
+            let transposed = self.scratch.target.take(target.len());
+            transpose(self.arch, target, neurons, transposed, batch);
             feedback::apply(self.options.feedback, &mut self.layers[last], transposed);
             self.backward_neurons(rule, batch);
         }
@@ -374,7 +382,7 @@ impl<T: Real> Network<T> {
         for (input, prediction) in tiles {
             let batch = input.len() / sizes.0;
             let layers = &mut scratch.prediction;
-            layers[0].load(input, batch);
+            layers[0].load(self.arch, input, batch);
             for layer in 0..self.synapses.len() {
                 let (below, above) = layers.split_at_mut(layer + 1);
                 above[0].resize(batch);
@@ -397,11 +405,12 @@ impl<T: Real> Network<T> {
                     None,
                     // The answer is state 0.
                     if last { &self.activations.last[..1] } else { &self.activations.forward },
-                    (&scratch.transform, &scratch.bias, &mut scratch.mixed),
+                    (&scratch.transform, &scratch.bias),
+                    (&mut scratch.mixed, &mut scratch.product),
                     batch,
                 );
             }
-            transpose(layers[layers.len() - 1].state(0), batch, prediction, sizes.1);
+            transpose(self.arch, layers[layers.len() - 1].state(0), batch, prediction, sizes.1);
         }
     }
 
@@ -529,7 +538,7 @@ impl<T: Real> Network<T> {
             let synapses = if in_activations { &self.normalised[layer] } else { &self.synapses[layer] };
             let (below, above) = layers.split_at_mut(layer + 1);
             let (here, next) = (&mut below[layer], &above[0]);
-            let mixed = take(&mut scratch.mixed, next.values().len());
+            let mixed = scratch.mixed.take(next.values().len());
             mix(
                 arch,
                 &scratch.transform,
@@ -542,20 +551,22 @@ impl<T: Real> Network<T> {
             for (state, source) in mixed.chunks_exact(next.stride()).enumerate() {
                 let neurons = here.state_mut(state);
                 let weights = synapses.backward_weights(state);
-                let source = (source, T::ONE);
+                let (source, product) = ((source, T::ONE), &mut scratch.product);
                 match kind {
                     BackwardUpdate::Additive => {
-                        propagate(arch, weights, source, None, Some(keep[state]), neurons, batch);
+                        propagate(arch, weights, source, None, Some(keep[state]), neurons, batch, product);
                     }
-                    BackwardUpdate::None => propagate(arch, weights, source, None, None, neurons, batch),
+                    BackwardUpdate::None => {
+                        propagate(arch, weights, source, None, None, neurons, batch, product);
+                    }
                     BackwardUpdate::MultiplicativeSecondState if state == 0 => {
                         for x in neurons.iter_mut() {
                             *x = *x * keep[0];
                         }
                     }
                     BackwardUpdate::Multiplicative | BackwardUpdate::MultiplicativeSecondState => {
-                        let arriving = take(&mut scratch.arriving, neurons.len());
-                        propagate(arch, weights, source, None, None, arriving, batch);
+                        let arriving = scratch.arriving.take(neurons.len());
+                        propagate(arch, weights, source, None, None, arriving, batch, product);
                         neurons.iter_mut().zip(&*arriving).for_each(|(x, &u)| *x = *x * u);
                     }
                 }
@@ -590,11 +601,11 @@ impl<T: Real> Network<T> {
         let mixed_states = if update.reads_all_states() { k } else { 1 };
         let transform = |rule: SynapseParameters<'_, T>,
                          layer: &Layer<T>,
-                         [pre, post]: &mut [Vec<T>; 2],
+                         [pre, post]: &mut [Buffer<T>; 2],
                          wanted: (bool, bool)| {
             let length = layer.stride() * mixed_states;
-            let mix = |transform: &[T], orientation, out: &mut Vec<T>| {
-                mix(arch, transform, orientation, k, layer.values(), take(out, length), layer.stride());
+            let mix = |transform: &[T], orientation, out: &mut Buffer<T>| {
+                mix(arch, transform, orientation, k, layer.values(), out.take(length), layer.stride());
             };
             if wanted.0 {
                 mix(rule.hebbian_pre, Orientation::RowsEnter, pre);
@@ -605,25 +616,26 @@ impl<T: Real> Network<T> {
         };
         // The states above 0 of an input layer that is not updated are zero: its transforms are factors of state 0.
         let plain_input = after_forward || !forward_layers.is_empty() || !plan.is_updatable(0);
-        // What layer i + 1 is transformed to serves synapse layer i and the next one, unless it is another transform or
+        // What layer i is transformed to serves synapse layer i and the one before, unless it is another transform or
         // another state of the layer.
         let is_shared = rule.layers == 1 && forward_layers.is_empty();
         for layer in layers.iter_mut().chain(forward_layers.iter_mut()) {
             layer.measure(arch);
         }
-        for layer in 0..synapses.len() {
+        // The first layer last: its synapses are the most, and the next forward pass begins with them.
+        for layer in (0..synapses.len()).rev() {
             let parameters = of_synapses.of_layer(k, rule.layers, layer);
-            let following = synapses.get(layer + 1).filter(|_| is_shared);
+            let preceding = layer.checked_sub(1).filter(|_| is_shared).map(|layer| &synapses[layer]);
             let here = forward_layers.get(layer).unwrap_or(&layers[layer]);
             let next = &layers[layer + 1];
             let is_plain = layer == 0 && plain_input;
             let wants_source = update.wants_exchanged_source(&synapses[layer]);
             let wants_destination = update.wants_exchanged_destination(&synapses[layer]);
-            if layer == 0 || !is_shared {
-                transform(parameters, here, &mut scratch.below, (!is_plain, wants_destination));
+            if layer + 1 == synapses.len() || !is_shared {
+                transform(parameters, next, &mut scratch.above, (wants_source, true));
             }
-            let wanted = (wants_source || following.is_some(), true);
-            transform(parameters, next, &mut scratch.above, wanted);
+            let wanted = (!is_plain, wants_destination || preceding.is_some());
+            transform(parameters, here, &mut scratch.below, wanted);
             let [below, above] = [&scratch.below, &scratch.above];
             let operands = HebbianOperands {
                 source: if is_plain {
@@ -674,7 +686,8 @@ fn forward_layer<T: Real>(
     above: &mut Layer<T>,
     keep: Option<&[T]>,
     activations: &[Activation],
-    (transform, bias, mixed): (&[T], &[T], &mut Vec<T>),
+    (transform, bias): (&[T], &[T]),
+    (mixed, product): (&mut Buffer<T>, &mut ProductScratch<T>),
     batch: usize,
 ) {
     let k = bias.len();
@@ -682,15 +695,25 @@ fn forward_layer<T: Real>(
     let source = if is_input {
         Operand::Scaled { values: below.state(0), factors: &transform[..k] }
     } else {
-        let mixed = take(mixed, below.stride() * activations.len());
+        let mixed = mixed.take(below.stride() * activations.len());
         mix(arch, transform, Orientation::RowsEnter, k, below.values(), mixed, below.stride());
         Operand::PerState { values: mixed, stride: below.stride() }
     };
-    for (state, &activation) in activations.iter().enumerate() {
+    // The last state first: the update before has left its synapses in the cache.
+    for (state, &activation) in activations.iter().enumerate().rev() {
         let (weights, bias_row) = synapses.forward_weights(state);
         let neurons = above.state_mut(state);
         let keep = keep.map(|keep| keep[state]);
-        propagate(arch, weights, source.of_state(state), Some((bias_row, bias[state])), keep, neurons, batch);
+        propagate(
+            arch,
+            weights,
+            source.of_state(state),
+            Some((bias_row, bias[state])),
+            keep,
+            neurons,
+            batch,
+            product,
+        );
         activate(arch, activation, neurons);
     }
 }

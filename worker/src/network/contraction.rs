@@ -14,10 +14,10 @@ mod tile;
 
 use pulp::Arch;
 
+use super::buffer::Buffer;
 use super::dispatch::dispatch;
-use super::neuron::transpose;
 use super::real::Real;
-use super::take;
+use super::transpose::{SIDE, transpose};
 use tile::{Product, Start};
 
 /// How two layers are correlated.
@@ -45,6 +45,9 @@ const TILE_SOURCES_MIN: usize = 6;
 
 /// With fewer destinations most of a vector of them would be empty.
 const TILE_DESTINATIONS_MIN: usize = 8;
+
+/// With fewer rows a copy of the right side costs more than it saves.
+const PANEL_ROWS_MIN: usize = 48;
 
 /// One side of a product: a `[neuron, example]` matrix per state, each with a factor.
 #[derive(Clone, Copy)]
@@ -116,9 +119,47 @@ pub(super) fn mix<T: Real>(
     multiply(arch, product, out);
 }
 
+/// Memory of a product that holds nothing between calls.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProductScratch<T> {
+    /// A copy of a part of the right side.
+    panel: Buffer<T>,
+    /// Sums of which a part of the depth is still missing.
+    sums: Buffer<T>,
+}
+
+/// Memory of a correlation that holds nothing between calls.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CorrelationScratch<T> {
+    /// The destinations, transposed.
+    transposed: Buffer<T>,
+    product: ProductScratch<T>,
+}
+
 /// Computes a product in the CPU's vectors.
 fn multiply<T: Real>(arch: Arch, product: Product<'_, T>, out: &mut [T]) {
     dispatch!(arch, 'a, tile::multiply => (product: Product<'a, T>, out: &'a mut [T]) -> ());
+}
+
+/// As [`multiply`], by copies of a part of the right side if that is large. The bits are the same.
+fn multiply_large<T: Real>(
+    arch: Arch,
+    product: Product<'_, T>,
+    out: &mut [T],
+    scratch: &mut ProductScratch<T>,
+) {
+    if product.rows < PANEL_ROWS_MIN || product.depth * product.columns <= tile::PANEL {
+        multiply(arch, product, out);
+        return;
+    }
+    let waiting = if product.depth > tile::PANEL_DEPTH { product.rows * product.columns } else { 0 };
+    let (panel, sums) = (scratch.panel.take(tile::PANEL), scratch.sums.take(waiting));
+    dispatch!(arch, 'a, tile::multiply_by_panels => (
+        product: Product<'a, T>,
+        out: &'a mut [T],
+        panel: &'a mut [T],
+        sums: &'a mut [T],
+    ) -> ());
 }
 
 /// One state's synapses as they are used in a propagation.
@@ -136,6 +177,7 @@ pub(super) struct Weights<'a, T> {
 
 /// Propagates one state: `out[j, b] = keep out[j, b] + bias[j] + factor sum_i weights[i, j] source[i, b]`, where `keep`
 /// none overwrites `out` and `bias` is a factor and one synapse per destination.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn propagate<T: Real>(
     arch: Arch,
     weights: Weights<'_, T>,
@@ -144,6 +186,7 @@ pub(super) fn propagate<T: Real>(
     keep: Option<T>,
     out: &mut [T],
     batch: usize,
+    scratch: &mut ProductScratch<T>,
 ) {
     let Weights { sources, destinations, .. } = weights;
     assert!(source.len() == sources * batch && out.len() == destinations * batch);
@@ -159,11 +202,11 @@ pub(super) fn propagate<T: Real>(
         start: Start { keep, bias },
         out_stride: batch,
     };
-    multiply(arch, product, out);
+    multiply_large(arch, product, out, scratch);
 }
 
 /// Correlates two layers in one state: `out[i, j] = keep out[i, j] + factor sum_b source[i, b] destination[j, b]`, rows
-/// of `out` being `stride` apart; `keep` none overwrites `out`. `transposed` is scratch.
+/// of `out` being `stride` apart; `keep` none overwrites `out`.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn correlate<T: Real>(
     arch: Arch,
@@ -173,7 +216,7 @@ pub(super) fn correlate<T: Real>(
     out: &mut [T],
     stride: usize,
     batch: usize,
-    transposed: &mut Vec<T>,
+    scratch: &mut CorrelationScratch<T>,
 ) {
     let (sources, destinations) = (source.len() / batch, destination.len() / batch);
     match Kernel::of_shape(sources, destinations) {
@@ -187,13 +230,15 @@ pub(super) fn correlate<T: Real>(
             batch: usize,
         ) -> ()),
         Kernel::Tile => {
-            let transposed = take(transposed, destination.len());
-            transpose(destination, batch, transposed, destinations);
+            // Rows of whole vectors.
+            let columns = destinations.next_multiple_of(SIDE);
+            let transposed = scratch.transposed.take(batch * columns);
+            transpose(arch, destination, batch, transposed, columns);
             let product = Product {
                 left: source,
                 left_strides: (batch, 1),
                 right: transposed,
-                right_stride: destinations,
+                right_stride: columns,
                 rows: sources,
                 depth: batch,
                 columns: destinations,
@@ -201,7 +246,7 @@ pub(super) fn correlate<T: Real>(
                 start: Start { keep, bias: None },
                 out_stride: stride,
             };
-            multiply(arch, product, out);
+            multiply_large(arch, product, out, &mut scratch.product);
         }
     }
 }
@@ -272,6 +317,7 @@ mod tests {
             keep.map(T::from_f64),
             &mut out,
             batch,
+            &mut ProductScratch::default(),
         );
         for j in 0..destinations {
             for b in 0..batch {
@@ -287,7 +333,7 @@ mod tests {
         let old = matrix::<T>(5, sources * stride);
         let mut synapses = old.clone();
         let keep_synapses = keep.map(T::from_f64);
-        let mut scratch = Vec::new();
+        let mut scratch = CorrelationScratch::default();
         correlate(arch, (&source, half), &before, keep_synapses, &mut synapses, stride, batch, &mut scratch);
         for i in 0..sources {
             for j in 0..destinations {
@@ -331,11 +377,40 @@ mod tests {
             let mut together = vec![0.0; destinations * batch];
             let mut single = vec![0.0; destinations];
             let arch = Arch::new();
-            propagate(arch, view, (&source, 0.3), None, None, &mut together, batch);
-            propagate(Arch::Scalar, view, (&alone, 0.3), None, None, &mut single, 1);
+            propagate(arch, view, (&source, 0.3), None, None, &mut together, batch, &mut ProductScratch::default());
+            propagate(Arch::Scalar, view, (&alone, 0.3), None, None, &mut single, 1, &mut ProductScratch::default());
             for j in 0..destinations {
                 prop_assert_eq!(together[j * batch + place].to_bits(), single[j].to_bits());
             }
+        }
+
+        #[test]
+        fn large_products_have_the_bits_of_small_ones(
+            rows in PANEL_ROWS_MIN..70,
+            depth in 60_usize..300,
+            columns in 140_usize..200,
+            keep in proptest::option::of(-1.0_f32..1.0),
+            adjacent in any::<bool>(),
+        ) {
+            let (left, right) = (matrix::<f32>(1, rows * depth), matrix::<f32>(2, depth * columns));
+            let bias = matrix::<f32>(3, rows);
+            let product = Product {
+                left: &left,
+                left_strides: if adjacent { (1, rows) } else { (depth, 1) },
+                right: &right,
+                right_stride: columns,
+                rows,
+                depth,
+                columns,
+                factor: 0.3,
+                start: Start { keep, bias: Some((&bias, 0.7)) },
+                out_stride: columns,
+            };
+            let mut whole = matrix::<f32>(4, rows * columns);
+            let mut parts = whole.clone();
+            multiply(Arch::Scalar, product, &mut whole);
+            multiply_large(Arch::new(), product, &mut parts, &mut ProductScratch::default());
+            prop_assert_eq!(whole, parts);
         }
 
         #[test]
@@ -348,7 +423,7 @@ mod tests {
             let (source, destination) = (matrix::<f32>(1, sources * batch), matrix::<f32>(2, destinations * batch));
             let mut wide = matrix::<f32>(3, sources * destinations);
             let mut narrow = wide.clone();
-            let mut scratch = Vec::new();
+            let mut scratch = CorrelationScratch::default();
             let pair = [(Arch::new(), &mut wide), (Arch::Scalar, &mut narrow)];
             for (arch, out) in pair {
                 correlate(arch, (&source, 0.5), &destination, keep, out, destinations, batch, &mut scratch);

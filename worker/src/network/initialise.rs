@@ -2,10 +2,12 @@
 
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
+use pulp::{Arch, Simd};
 
-use super::neuron::transpose;
+use super::dispatch::dispatch;
 use super::real::Real;
 use super::synapse::Synapses;
+use super::transpose::transpose;
 
 /// From here on the streams' indices are those of synapses within a layer.
 const WITHIN: u64 = 1 << 32;
@@ -18,6 +20,7 @@ const WITHIN: u64 = 1 << 32;
 /// `symmetric_synapses` the backward synapses are the transpose of the forward ones and those within a layer are zero,
 /// with `symmetric_states` all states equal state 0.
 pub(super) fn initialise<T: Real>(
+    arch: Arch,
     synapses: &mut Synapses<T>,
     spec: &InitialSynapses,
     seed: Seed,
@@ -28,12 +31,20 @@ pub(super) fn initialise<T: Real>(
     let stride = synapses.stride();
     let stream = |direction: u64| seed.derive(Purpose::Synapses, 2 * layer as u64 + direction);
     let neurons = synapses.inputs + synapses.outputs;
-    draw(&mut synapses.forward, spec, neurons, stream(0), stride, symmetric_states);
+    draw(arch, &mut synapses.forward, spec, neurons, stream(0), stride, symmetric_states);
     if !symmetric_synapses {
-        draw(&mut synapses.backward, spec, neurons, stream(1), stride, symmetric_states);
+        draw(arch, &mut synapses.backward, spec, neurons, stream(1), stride, symmetric_states);
         let (inputs, outputs) = ((synapses.inputs + 1).pow(2), synapses.outputs.pow(2));
-        draw(&mut synapses.within_inputs, spec, neurons, stream(WITHIN), inputs, symmetric_states);
-        draw(&mut synapses.within_outputs, spec, neurons, stream(WITHIN + 1), outputs, symmetric_states);
+        draw(arch, &mut synapses.within_inputs, spec, neurons, stream(WITHIN), inputs, symmetric_states);
+        draw(
+            arch,
+            &mut synapses.within_outputs,
+            spec,
+            neurons,
+            stream(WITHIN + 1),
+            outputs,
+            symmetric_states,
+        );
         return;
     }
     synapses.within_inputs.fill(T::ZERO);
@@ -41,11 +52,12 @@ pub(super) fn initialise<T: Real>(
     let (rows, columns) = (synapses.inputs + 1, synapses.outputs);
     let Synapses { forward, backward, .. } = synapses;
     for (forward, backward) in forward.chunks_exact(stride).zip(backward.chunks_exact_mut(stride)) {
-        transpose(forward, columns, backward, rows);
+        transpose(arch, forward, columns, backward, rows);
     }
 }
 
 fn draw<T: Real>(
+    arch: Arch,
     values: &mut [T],
     spec: &InitialSynapses,
     neurons: usize,
@@ -64,7 +76,7 @@ fn draw<T: Real>(
                 SynapseDistribution::Xavier => spec.scale * libm::sqrt(6.0 / neurons as f64),
                 _ => spec.scale,
             };
-            fill_uniform(seed, bound, first);
+            fill_uniform(arch, seed, bound, first);
         }
         SynapseDistribution::Normal => {
             let mut rng = seed.rng();
@@ -84,17 +96,40 @@ fn draw<T: Real>(
 
 /// Fills `values` with the centres of 2^24 equal parts of -bound .. bound, two from each word of the seed's stream: as
 /// fine as `f32` is, and never 0 or the bound itself.
-fn fill_uniform<T: Real>(seed: Seed, bound: f64, values: &mut [T]) {
+fn fill_uniform<T: Real>(arch: Arch, seed: Seed, bound: f64, values: &mut [T]) {
     let scale = T::from_f64(bound / f64::from(1 << 24));
-    // The odd numbers between -2^24 and 2^24.
-    let centre = |bits: u32| T::from_f64(f64::from((bits >> 8) as i32 * 2 + 1 - (1 << 24))) * scale;
-    for (index, pair) in values.chunks_mut(2).enumerate() {
-        let word = seed.word(index as u64);
-        pair[0] = centre(word as u32);
-        if let Some(second) = pair.get_mut(1) {
-            *second = centre((word >> 32) as u32);
+    dispatch!(arch, 'a, uniform => (seed: Seed, scale: T, values: &'a mut [T]) -> ());
+}
+
+#[inline(always)]
+fn uniform<T: Real, S: Simd>(_: S, seed: Seed, scale: T, values: &mut [T]) {
+    /// Words whose numbers are computed side by side.
+    const WORDS: usize = 16;
+    let mut index = 0;
+    while 2 * index < values.len() {
+        let mut words = [0; WORDS];
+        for n in 0..WORDS {
+            words[n] = seed.word((index + n) as u64);
         }
+        let mut numbers = [T::ZERO; 2 * WORDS];
+        for n in 0..WORDS {
+            numbers[2 * n] = centre(words[n] as u32, scale);
+            numbers[2 * n + 1] = centre((words[n] >> 32) as u32, scale);
+        }
+        let place = &mut values[2 * index..];
+        if place.len() >= 2 * WORDS {
+            place[..2 * WORDS].copy_from_slice(&numbers);
+        } else {
+            place.copy_from_slice(&numbers[..place.len()]);
+        }
+        index += WORDS;
     }
+}
+
+/// One of the odd numbers between -2^24 and 2^24, scaled.
+#[inline(always)]
+fn centre<T: Real>(bits: u32, scale: T) -> T {
+    T::from_f64(f64::from((bits >> 8) as i32 * 2 + 1 - (1 << 24))) * scale
 }
 
 #[cfg(test)]
@@ -105,7 +140,7 @@ mod tests {
     fn drawn(distribution: SynapseDistribution, tied: (bool, bool), shape: (usize, usize)) -> Synapses<f64> {
         let mut synapses = Synapses::new(shape.0, shape.1, 3, BackwardBlock::Whole, WithinBlocks::default());
         let spec = InitialSynapses { distribution, scale: 0.5 };
-        initialise(&mut synapses, &spec, Seed::new(1).unwrap(), 0, tied.0, tied.1);
+        initialise(Arch::new(), &mut synapses, &spec, Seed::new(1).unwrap(), 0, tied.0, tied.1);
         synapses
     }
 
@@ -120,7 +155,7 @@ mod tests {
             assert!((second / variance - 1.0).abs() < 0.03, "variance {second}, not {variance}");
             assert!(values.iter().all(|x| x.abs() <= bound));
         }
-        assert_ne!(synapses.forward, synapses.backward);
+        assert_ne!(*synapses.forward, *synapses.backward);
         assert_ne!(synapses.forward[..20_000], synapses.forward[20_000..40_000]);
     }
 
@@ -136,14 +171,14 @@ mod tests {
         let uniform = SynapseDistribution::Uniform;
         let both = drawn(uniform, (true, true), (4, 3));
         let mut transposed = vec![0.0; 15];
-        transpose(&both.forward[..15], 3, &mut transposed, 5);
+        transpose(Arch::new(), &both.forward[..15], 3, &mut transposed, 5);
         assert!(both.backward.chunks_exact(15).all(|state| state == transposed));
         assert!(both.forward.chunks_exact(15).all(|state| *state == both.forward[..15]));
         let states = drawn(uniform, (false, true), (4, 3));
         assert_eq!(states.backward[..15], states.backward[15..30]);
         assert_ne!(states.backward[..15], transposed);
         let directions = drawn(uniform, (true, false), (4, 3));
-        transpose(&directions.forward[15..30], 3, &mut transposed, 5);
+        transpose(Arch::new(), &directions.forward[15..30], 3, &mut transposed, 5);
         assert_eq!(directions.backward[15..30], transposed);
         assert_ne!(directions.forward[..15], directions.forward[15..30]);
     }

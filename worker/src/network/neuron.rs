@@ -2,8 +2,10 @@
 
 use pulp::Arch;
 
+use super::buffer::Buffer;
 use super::magnitude::largest;
 use super::real::Real;
+use super::transpose::transpose;
 
 /// One layer of neurons: a `[neuron, example]` matrix per state, contiguous.
 #[derive(Clone, Debug)]
@@ -11,7 +13,7 @@ pub(super) struct Layer<T> {
     neurons: usize,
     states: usize,
     batch: usize,
-    values: Vec<T>,
+    values: Buffer<T>,
     /// The states above 0 are known to be zero.
     upper_zero: bool,
     /// The largest magnitude of the values where it is known; they are finite then.
@@ -21,7 +23,8 @@ pub(super) struct Layer<T> {
 impl<T: Real> Layer<T> {
     /// A layer with room for `batch_max` examples, holding none.
     pub(super) fn new(neurons: usize, states: usize, batch_max: usize) -> Self {
-        let values = Vec::with_capacity(neurons * states * batch_max);
+        let mut values = Buffer::zeros(neurons * states * batch_max);
+        values.take(0);
         Self { neurons, states, batch: 0, values, upper_zero: true, largest: None }
     }
 
@@ -29,8 +32,7 @@ impl<T: Real> Layer<T> {
     pub(super) fn resize(&mut self, batch: usize) {
         if self.batch != batch {
             self.batch = batch;
-            self.values.clear();
-            self.values.resize(self.neurons * self.states * batch, T::ZERO);
+            self.values.take(self.neurons * self.states * batch).fill(T::ZERO);
             (self.upper_zero, self.largest) = (true, None);
         }
     }
@@ -38,8 +40,7 @@ impl<T: Real> Layer<T> {
     /// Makes the layer what another one of the same shape is.
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.batch = other.batch;
-        self.values.clear();
-        self.values.extend_from_slice(&other.values);
+        self.values.take(other.values.len()).copy_from_slice(&other.values);
         (self.upper_zero, self.largest) = (other.upper_zero, other.largest);
     }
 
@@ -115,41 +116,10 @@ impl<T: Real> Layer<T> {
     }
 
     /// Makes the layer an input layer of these examples, `[example, neuron]`: state 0 holds them, the others are zero.
-    pub(super) fn load(&mut self, examples: &[T], batch: usize) {
+    pub(super) fn load(&mut self, arch: Arch, examples: &[T], batch: usize) {
         self.resize(batch);
         self.clear_states_from(1);
         let neurons = self.neurons;
-        transpose(examples, neurons, self.state_mut(0), batch);
-    }
-}
-
-/// Rows and columns that are transposed at a time.
-const TRANSPOSE_SIDE: usize = 16;
-
-/// `to[column, row] = from[row, column]`, where `to` has rows of `rows` numbers and `from` of `columns`.
-pub(super) fn transpose<T: Real>(from: &[T], columns: usize, to: &mut [T], rows: usize) {
-    const SIDE: usize = TRANSPOSE_SIDE;
-    let count = from.len() / columns;
-    let (whole_rows, whole_columns) = (count / SIDE * SIDE, columns / SIDE * SIDE);
-    for row in (0..whole_rows).step_by(SIDE) {
-        for column in (0..whole_columns).step_by(SIDE) {
-            let mut block = [[T::ZERO; SIDE]; SIDE];
-            for r in 0..SIDE {
-                let values = &from[(row + r) * columns + column..][..SIDE];
-                for c in 0..SIDE {
-                    block[c][r] = values[c];
-                }
-            }
-            for c in 0..SIDE {
-                to[(column + c) * rows + row..][..SIDE].copy_from_slice(&block[c]);
-            }
-        }
-    }
-    // What does not fill a block.
-    for row in 0..count {
-        let first = if row < whole_rows { whole_columns } else { 0 };
-        for column in first..columns {
-            to[column * rows + row] = from[row * columns + column];
-        }
+        transpose(arch, examples, neurons, self.state_mut(0), batch);
     }
 }

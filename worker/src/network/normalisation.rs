@@ -101,7 +101,7 @@ mod tests {
     fn every_neuron_that_receives_gets_the_norm_and_nothing_else_changes() {
         // Two inputs, three outputs, two states.
         let mut synapses = Synapses::<f64>::new(2, 3, 2, BackwardBlock::WithoutBias, WithinBlocks::default());
-        let fill = |values: &mut Vec<f64>| {
+        let fill = |values: &mut [f64]| {
             let values = values.iter_mut().enumerate();
             values.for_each(|(place, value)| *value = place as f64 - 7.25);
         };

@@ -4,6 +4,8 @@ use pulp::{Scalar, Simd};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use super::transpose::{Block, transposed, transposed_f32};
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -86,6 +88,10 @@ pub trait Real:
     fn rectified_tanh_vector<S: Simd>(simd: S, x: Self::Vector<S>) -> Self::Vector<S>;
     /// max(0, x) in every lane, but NaN stays.
     fn rectify_vector<S: Simd>(simd: S, x: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// A block on its side.
+    #[must_use]
+    fn transposed<S: Simd>(simd: S, block: Block<Self>) -> Block<Self>;
 
     /// 1 / (1 + exp(-x)). `f32`: within 4 ulp for x >= -87, constant below.
     #[must_use]
@@ -186,6 +192,11 @@ impl Real for f32 {
     fn rectify_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         let zero = simd.splat_f32s(0.0);
         simd.select_f32s(simd.less_than_or_equal_f32s(x, zero), zero, x)
+    }
+
+    #[inline(always)]
+    fn transposed<S: Simd>(simd: S, block: Block<Self>) -> Block<Self> {
+        transposed_f32(simd, block)
     }
 
     #[inline(always)]
@@ -303,6 +314,11 @@ impl Real for f64 {
     #[inline(always)]
     fn rectify_vector<S: Simd>(_: S, x: Self) -> Self {
         if x <= 0.0 { 0.0 } else { x }
+    }
+
+    #[inline(always)]
+    fn transposed<S: Simd>(_: S, block: Block<Self>) -> Block<Self> {
+        transposed(block)
     }
 
     fn tanh(self) -> Self {

@@ -4,13 +4,14 @@ use hebbian_shared::spec::rule::{Activation, Oja, Saturation};
 use pulp::Arch;
 
 use super::activation::activate;
-use super::contraction::{Operand, Weights, blend, correlate, sum_over_batch};
+use super::buffer::Buffer;
+use super::contraction::{CorrelationScratch, Operand, Weights, blend, correlate, sum_over_batch};
 use super::magnitude::largest;
 use super::oja;
 use super::plan::{BackwardBlock, WithinBlocks};
 use super::real::Real;
 use super::saturation::saturating_blend;
-use super::take;
+use super::transpose::transpose;
 use super::update_rule::SynapseParameters;
 
 /// The synapses between layer i (n inputs) and layer i + 1 (m outputs), both directions, all states.
@@ -19,14 +20,14 @@ pub(super) struct Synapses<T> {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     /// `[state, n + 1, m]`, the bias row last.
-    pub(super) forward: Vec<T>,
+    pub(super) forward: Buffer<T>,
     /// `[state, m, n + 1]`, the bias column last; empty if absent.
-    pub(super) backward: Vec<T>,
+    pub(super) backward: Buffer<T>,
     pub(super) backward_block: BackwardBlock,
     /// Among the inputs and their bias: `[state, n + 1, n + 1]`, the bias last; empty if absent.
-    pub(super) within_inputs: Vec<T>,
+    pub(super) within_inputs: Buffer<T>,
     /// Among the outputs: `[state, m, m]`; empty if absent.
-    pub(super) within_outputs: Vec<T>,
+    pub(super) within_outputs: Buffer<T>,
     /// No synapse's magnitude exceeds it, where it is known; all are finite then.
     pub(super) bound: Option<f64>,
 }
@@ -41,7 +42,7 @@ impl<T: Real> Synapses<T> {
         within: WithinBlocks,
     ) -> Self {
         let block = |is_kept: bool, rows: usize, columns: usize| {
-            vec![T::ZERO; if is_kept { rows * columns * states } else { 0 }]
+            Buffer::zeros(if is_kept { rows * columns * states } else { 0 })
         };
         Self {
             inputs,
@@ -107,15 +108,15 @@ pub(super) struct HebbianOperands<'a, T> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SynapseScratch<T> {
     /// One state's sums of the forward block.
-    sums: Vec<T>,
+    sums: Buffer<T>,
     /// One state's sums of the backward block.
-    transposed: Vec<T>,
+    transposed: Buffer<T>,
     /// One state's sums of a block within a layer.
-    within: Vec<T>,
+    within: Buffer<T>,
     /// What each column of a block keeps.
-    keeps: Vec<T>,
-    /// One side of a product, transposed.
-    operand: Vec<T>,
+    keeps: Buffer<T>,
+    /// Of its products.
+    operand: CorrelationScratch<T>,
 }
 
 /// How a synapse update treats its sums.
@@ -175,7 +176,7 @@ impl SynapseUpdate<'_> {
         synapses.bound = None;
         let SynapseScratch { sums, transposed, within, keeps, operand } = scratch;
         let stride = synapses.stride();
-        let (sums, transposed) = (take(sums, stride), take(transposed, stride));
+        let (sums, transposed) = (sums.take(stride), transposed.take(stride));
         let (inputs, outputs) = (synapses.inputs, synapses.outputs);
         for state in 0..rule.states {
             let of_its_own = state == 0 || !self.symmetric_states;
@@ -190,11 +191,11 @@ impl SynapseUpdate<'_> {
                 operands.batch,
                 (&synapses.forward[here.clone()], outputs),
                 of_state(&synapses.within_outputs, state, outputs * outputs),
-                take(keeps, outputs),
+                keeps.take(outputs),
             );
             self.learn(rule, state, sums, &mut synapses.forward[here.clone()], outputs, keeps_of_outputs);
             if !synapses.within_outputs.is_empty() {
-                let sums = take(within, outputs * outputs);
+                let sums = within.take(outputs * outputs);
                 self.sums_within_outputs(operands, state, sums, operand);
                 let block = &mut synapses.within_outputs[state * sums.len()..][..sums.len()];
                 self.learn(rule, state, sums, block, outputs, keeps_of_outputs);
@@ -216,11 +217,11 @@ impl SynapseUpdate<'_> {
                 operands.batch,
                 (&synapses.backward[here.clone()], inputs + 1),
                 of_state(&synapses.within_inputs, state, (inputs + 1) * (inputs + 1)),
-                take(keeps, used),
+                keeps.take(used),
             );
             self.learn(rule, state, transposed, &mut synapses.backward[here], inputs + 1, keeps_of_inputs);
             if !synapses.within_inputs.is_empty() {
-                let sums = take(within, (inputs + 1) * (inputs + 1));
+                let sums = within.take((inputs + 1) * (inputs + 1));
                 self.sums_within_inputs(rule, operands, state, inputs, sums, operand);
                 let block = &mut synapses.within_inputs[state * sums.len()..][..sums.len()];
                 self.learn(rule, state, sums, block, inputs + 1, keeps_of_inputs);
@@ -241,7 +242,7 @@ impl SynapseUpdate<'_> {
         let Synapses { inputs, outputs, backward_block, .. } = *synapses;
         for state in 0..rule.states {
             let (keep, gain) = (rule.keep[state], self.gain(rule, state));
-            let bias = take(&mut scratch.sums, outputs);
+            let bias = scratch.sums.take(outputs);
             let forward = &mut synapses.forward[state * stride..(state + 1) * stride];
             let ((source, factor), (destination, one)) =
                 (operands.source.of_state(state), operands.destination.of_state(state));
@@ -336,7 +337,7 @@ impl SynapseUpdate<'_> {
         state: usize,
         outputs: usize,
         out: &mut [T],
-        scratch: &mut Vec<T>,
+        scratch: &mut CorrelationScratch<T>,
     ) {
         let (destination, factor) = operands.destination.of_state(state);
         debug_assert!(factor == T::ONE, "only sources are scaled");
@@ -358,11 +359,11 @@ impl SynapseUpdate<'_> {
         synapses: &Synapses<T>,
         forward: &[T],
         out: &mut [T],
-        scratch: &mut Vec<T>,
+        scratch: &mut CorrelationScratch<T>,
     ) {
         let Synapses { inputs, outputs, .. } = *synapses;
         if self.symmetric_synapses {
-            super::neuron::transpose(forward, outputs, out, inputs + 1);
+            transpose(self.arch, forward, outputs, out, inputs + 1);
             return;
         }
         let (source, (destination, factor)) = operands.exchanged(state);
@@ -385,7 +386,7 @@ impl SynapseUpdate<'_> {
         operands: &HebbianOperands<'_, T>,
         state: usize,
         out: &mut [T],
-        scratch: &mut Vec<T>,
+        scratch: &mut CorrelationScratch<T>,
     ) {
         let state = if self.symmetric_states { 0 } else { state };
         match operands.exchanged_source {
@@ -407,7 +408,7 @@ impl SynapseUpdate<'_> {
         state: usize,
         inputs: usize,
         out: &mut [T],
-        scratch: &mut Vec<T>,
+        scratch: &mut CorrelationScratch<T>,
     ) {
         let state = if self.symmetric_states { 0 } else { state };
         let Some(destination) = operands.exchanged_destination.filter(|_| !self.symmetric_synapses) else {

@@ -381,7 +381,7 @@ fn tied_synapses_stay_tied() {
     let mut transposed = [0.0; 12];
     for state in 0..4 {
         let backward = network.backward_synapses(1, state).unwrap();
-        transpose(network.forward_synapses(1, state), 2, &mut transposed, 6);
+        transpose(Arch::new(), network.forward_synapses(1, state), 2, &mut transposed, 6);
         assert_eq!(backward, transposed);
     }
 }
@@ -417,15 +417,25 @@ fn an_overflowing_rule_diverges_visibly() {
 
 #[test]
 fn a_diverged_episode_leaves_nothing_behind() {
-    let options = RuleSpec { synapse_activation: Activation::Tanh.into(), ..RuleSpec::default() };
+    use hebbian_shared::spec::rule::{Oja, Saturation};
+    let bounded = RuleSpec { synapse_activation: Activation::Tanh.into(), ..RuleSpec::default() };
+    // Sums are added at once, or first computed into scratch memory whose layout is another layer's.
+    let ways = [
+        bounded.clone(),
+        RuleSpec { symmetric_states: true, ..bounded.clone() },
+        RuleSpec { oja: Some(Oja::default()), ..bounded.clone() },
+        RuleSpec { saturation: Some(Saturation::default()), ..bounded },
+    ];
     let sizes = [2, 6, 5, 7, 1];
-    let mut reused = Network::<f32>::new(&options, &sizes, 30);
-    reused.initialise_synapses(&UNIFORM, seed(1));
-    reused.update(&rounded(&random_rule(5, 4)), &[f32::NAN; 60], &batch_of(2, 30), 30);
-    assert!(!reused.is_finite());
-    let fresh = episode(&mut Network::new(&options, &sizes, 30), 1, 30);
-    assert_eq!(episode(&mut reused, 1, 30), fresh);
-    assert!(reused.is_finite(), "the episode before shows");
+    for options in ways {
+        let mut reused = Network::<f32>::new(&options, &sizes, 30);
+        reused.initialise_synapses(&UNIFORM, seed(1));
+        reused.update(&rounded(&random_rule(5, 4)), &[f32::NAN; 60], &batch_of(2, 30), 30);
+        assert!(!reused.is_finite());
+        let fresh = episode(&mut Network::new(&options, &sizes, 30), 1, 30);
+        assert_eq!(episode(&mut reused, 1, 30), fresh);
+        assert!(reused.is_finite(), "the episode before shows: {options:?}");
+    }
 }
 
 #[test]
