@@ -10,7 +10,7 @@ use hebbian_coordinator::engine::effect::Transaction;
 use hebbian_coordinator::handle::{Handle, HandleError, RunAction, SequencedEvent, Watch};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
-use hebbian_coordinator::run::record::StoredRun;
+use hebbian_coordinator::run::record::{Snapshot, StoredRun};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};
@@ -190,6 +190,14 @@ impl Journal for Filling {
         limit: u32,
     ) -> Result<Vec<GenerationSummary>, JournalError> {
         self.file.generations(run, from, limit)
+    }
+
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        self.file.snapshots(run)
+    }
+
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError> {
+        self.file.snapshot(run, closed)
     }
 
     fn events(
