@@ -339,8 +339,9 @@ impl Driver {
         })?;
         let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
         let jobs = self.jobs.clone();
+        let (ended, least) = (known.state().is_final(), known.sequence());
         tokio::spawn(async move {
-            follow(run, after, published, &jobs, &sender).await;
+            follow(run, (after, least, ended), published, &jobs, &sender).await;
             drop(permit);
         });
         Ok(receiver)
@@ -366,10 +367,10 @@ impl Driver {
 const PAGE: u32 = 256;
 
 /// Sends a run's durable events to a watcher, those of the past and those to come, without a gap: both are read from
-/// the journal. Ends after the run's final state or when nobody listens.
+/// the journal. Ends when all of a run that has ended was sent, or when nobody listens.
 async fn follow(
     run: RunId,
-    mut after: u64,
+    (mut after, least, mut ended): (u64, u64, bool),
     mut published: watch::Receiver<u64>,
     jobs: &thread_mpsc::Sender<Job>,
     watcher: &mpsc::Sender<SequencedEvent>,
@@ -385,15 +386,21 @@ async fn follow(
             let complete = page.len() < PAGE as usize;
             for (sequence, event) in page {
                 after = sequence;
-                // A run that was extended has gone on after its first end.
-                let last = sequence >= up_to && matches!(&event, RunEvent::State(state) if state.is_final());
-                if watcher.send(SequencedEvent { sequence, event }).await.is_err() || last {
+                if let RunEvent::State(state) = &event {
+                    // A run that was extended has gone on after its first end.
+                    ended = state.is_final();
+                }
+                if watcher.send(SequencedEvent { sequence, event }).await.is_err() {
                     return;
                 }
             }
             if complete {
                 after = up_to;
             }
+        }
+        // The last record of a run that has just ended may still be on its way to the disk.
+        if ended && after >= least && *published.borrow() <= after {
+            return;
         }
         tokio::select! {
             () = watcher.closed() => return,

@@ -4,6 +4,7 @@
 //! applies a record when it hands it to the journal, a recovered one when it reads it. Verdicts are taken in task
 //! order and told in candidate order, so the order in which outcomes arrive cannot be seen in the result.
 
+mod extend;
 mod open;
 pub mod record;
 mod validation;
@@ -22,12 +23,13 @@ use hebbian_shared::progress::{
     GenerationSummary, Remeasurement, Restart, RunProgress, RunResult, RunState, StopReason,
     ValidationSummary, Warning,
 };
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
 
 use crate::scheduler::Portion;
 use crate::strategy::{self, Strategy, StrategyError, StrategySnapshot, stop};
+pub use extend::ExtendError;
 use open::OpenGeneration;
 use record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
 
@@ -48,20 +50,6 @@ pub enum RunError {
         /// What is wrong.
         problem: String,
     },
-}
-
-/// Why a run's limits cannot be raised.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExtendError {
-    /// The limits are no limits, or not above the present ones.
-    #[error(transparent)]
-    Limits(#[from] SpecError),
-    /// The search would end at once.
-    #[error("would end again at once by {} ({})", .0.criterion, .0.detail)]
-    Ended(StopReason),
-    /// The strategy refused.
-    #[error("cannot go on: {0}")]
-    Strategy(#[from] StrategyError),
 }
 
 /// See the module.
@@ -450,47 +438,6 @@ impl Run {
         let best = self.best.as_ref().map(|(_, fitness)| *fitness);
         let reason = strategy.stop_reason().filter(|_| self.generation.0 > 0);
         stop::limit_reached(limits, self.generation.0, self.evaluations, best).or(reason)
-    }
-
-    /// Raises limits. A run whose search had ended goes on: it has to be opened again. An error says why that would change
-    /// nothing.
-    pub fn extend(&mut self, now: Timestamp, by: &StopSpec, out: &mut Vec<Write>) -> Result<(), ExtendError> {
-        let spec = RunSpec { stop: self.spec.stop.extended(by)?, ..(*self.spec).clone() };
-        spec.validate()?;
-        if self.search_ended.is_some() {
-            let strategy = strategy::restore(&spec, &self.strategy.snapshot())?;
-            if let Some(met) = self.criterion_met(&spec.stop, strategy.as_ref()) {
-                return Err(ExtendError::Ended(met));
-            }
-            if let Some(limit) = spec.stop.time_limit_s
-                && self.elapsed_at(now) >= Duration::from_secs(limit)
-            {
-                let detail = format!("{:.0} s (limit {limit} s)", self.elapsed_at(now).as_secs_f64());
-                return Err(ExtendError::Ended(StopReason { criterion: "time_limit".into(), detail }));
-            }
-        }
-        self.commit(now, Record::Extended { stop: spec.stop }, out);
-        if self.state.is_final() {
-            self.change_state(now, RunState::Running, out);
-        }
-        Ok(())
-    }
-
-    /// Takes raised limits, and goes back from the measurement of the result to the search.
-    fn extended(&mut self, stop: &StopSpec) {
-        let mut spec = (*self.spec).clone();
-        spec.stop.clone_from(stop);
-        self.spec_digest = spec.digest();
-        self.spec = Arc::new(spec);
-        // Restarts come under the run's limits. That it can be restored was tried before the record was written.
-        if let Ok(strategy) = strategy::restore(&self.spec, &self.strategy.snapshot()) {
-            self.strategy = strategy;
-        }
-        self.time_limit = None;
-        self.remeasurement = None;
-        if self.search_ended.take().is_some() {
-            self.open_generation();
-        }
     }
 
     /// Time for which the run has been running.

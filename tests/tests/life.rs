@@ -488,3 +488,19 @@ fn a_runs_notes_tell_of_lost_workers_and_of_restarts() {
     assert_eq!(told(&bench, "taken up by start 1 of the coordinator in generation"), 1);
     assert_eq!(told(&bench, lost), 2, "what was told is still there");
 }
+
+/// What is due cannot be deleted while the journal cannot be written; the engine once asked to be woken up all the time.
+#[test]
+fn a_deletion_waits_for_the_journal_without_keeping_the_engine_awake() {
+    let mut bench = ended_at(Retention { keep_for: Some(Duration::from_secs(100)), keep_runs: None }, &[10]);
+    bench.now = Timestamp(Duration::from_secs(60));
+    bench.handle(Event::JournalFailed { reason: "no space left on the disk".into() });
+    bench.now = Timestamp(Duration::from_secs(120));
+    bench.handle(Event::Tick);
+    assert_eq!(runs(&mut bench), [1]);
+    assert_eq!(bench.engine.deadline(), Some(Timestamp(Duration::from_secs(121))));
+    bench.handle(Event::Journalled { committed: 0, synced: 0 });
+    bench.now = Timestamp(Duration::from_secs(121));
+    bench.handle(Event::Tick);
+    assert!(runs(&mut bench).is_empty());
+}

@@ -8,6 +8,9 @@ use hebbian_shared::time::Timestamp;
 use super::Engine;
 use crate::run::Run;
 
+/// How long deletions wait while the journal cannot be written.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long runs that have ended are kept. Runs that have not ended are never deleted by a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
@@ -20,12 +23,16 @@ pub struct Retention {
 impl Engine {
     /// Deletes the runs that the rules do not keep, when it is time to look.
     pub(super) fn retire(&mut self, now: Timestamp) {
-        let Retention { keep_for, keep_runs } = self.settings.retention;
-        if self.retire_at.is_none_or(|at| now < at) || self.trouble.is_some() {
+        if self.retire_at.is_none_or(|at| now < at) {
             return;
         }
+        let Retention { keep_for, keep_runs } = self.settings.retention;
         self.retire_at = None;
         if keep_for.is_none() && keep_runs.is_none() {
+            return;
+        }
+        if self.trouble.is_some() {
+            self.retire_at = Some(now + RETRY_INTERVAL);
             return;
         }
         let ended = self.runs.values().filter(|run| run.state().is_final());
