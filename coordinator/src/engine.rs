@@ -180,7 +180,7 @@ impl Engine {
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
                 // Who has said good-bye is not lost, if it has given back all that it held.
-                if self.scheduler.load(worker).is_some_and(|load| load.leased > 0) {
+                if self.scheduler.load(worker).is_some_and(|load| load.leased > 0 || !load.draining) {
                     self.note_lost(now, worker, "its connection ended");
                 }
                 self.workers.remove(&worker);

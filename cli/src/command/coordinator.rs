@@ -39,7 +39,9 @@ use crate::files;
   hebbian coordinator --config coordinator.toml
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
-HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY, ...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS, ...__SNAPSHOTS_EVERY, HEBBIAN__LOG__FORMAT,
+HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
+...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
+...__SNAPSHOTS_EVERY, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `server`, `storage`, `retention` and `log`.

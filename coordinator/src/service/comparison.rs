@@ -362,3 +362,6 @@ impl ComparisonService for Comparisons {
         Ok(Response::new(ReceiverStream::new(queue)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,14 +221,14 @@ fn event(sequence: u64, event: RunEvent) -> SequencedEvent {
     SequencedEvent { sequence, event }
 }
 
-struct Setting {
-    channel: Channel,
+pub(super) struct Setting {
+    pub(super) channel: Channel,
     workers: mpsc::Receiver<FakeWorker>,
     said: mpsc::Receiver<Said>,
 }
 
 impl Setting {
-    async fn new(events: Vec<SequencedEvent>) -> Self {
+    pub(super) async fn new(events: Vec<SequencedEvent>) -> Self {
         let (handle, inbox) = Handle::new();
         let (worker_sender, workers) = mpsc::channel(4);
         let (said_sender, said) = mpsc::channel(64);

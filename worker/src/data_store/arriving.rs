@@ -128,7 +128,7 @@ mod tests {
             assert_eq!(fs::read_dir(store.directory()).unwrap().count(), 0, "{expected}: something is left");
         };
         refuse(&|pieces| pieces[2].1[6] ^= 1, "has other content");
-        refuse(&|pieces| drop(pieces.pop()), "has fewer elements than its header says");
+        refuse(&|pieces| drop(pieces.pop()), "ends within its header");
         refuse(&|pieces| pieces.retain(|(file, _)| *file < 3), "ended before its end");
         refuse(&|pieces| pieces.retain(|(file, _)| *file != 1), "is not four files, one after the other");
         refuse(&|pieces| pieces.rotate_left(1), "");
