@@ -195,7 +195,7 @@ mod tests {
         hebbian_tests::fuzz::fuzz("configuration", &corpus, |bytes| {
             std::fs::write(&path, bytes).unwrap();
             let layers = Layers::new().file(Some(&path));
-            layers.and_then(|layers| layers.load::<Configuration>()).is_ok()
+            layers.and_then(Layers::load::<Configuration>).is_ok()
         });
     }
 

@@ -94,7 +94,8 @@ async fn sweep(
         render::text::plural(runs.len() as u64, "run"),
         spec.name
     ));
-    render::out(&runs.iter().map(|run| format!("{}\n", run.run)).collect::<String>())
+    let ids: Vec<String> = runs.iter().map(|run| run.run.to_string()).collect();
+    render::out(&(ids.join("\n") + "\n"))
 }
 
 /// The most runs of one sweep.

@@ -1,5 +1,7 @@
 //! Runs that were created together.
 
+use std::fmt::Write as _;
+
 use hebbian_shared::progress::{Estimate, RunProgress, RunState};
 use serde_json::{Value, json};
 
@@ -60,7 +62,8 @@ pub(crate) fn table(runs: &[RunProgress], paint: Paint) -> String {
     let summary = Summary::of(runs);
     let mut line = format!("{} of {} finished", summary.finished, text::plural(runs.len() as u64, "run"));
     if let (Some(fitness), Some([lowest, highest])) = (summary.fitness, summary.range) {
-        line += &format!(
+        let _ = write!(
+            line,
             "; mean on fresh tasks {:.3} +- {:.3} over the runs (standard deviation {:.3}), from {:.3} (seed {}) to {:.3} \
              (seed {})",
             fitness.mean,
@@ -72,7 +75,7 @@ pub(crate) fn table(runs: &[RunProgress], paint: Paint) -> String {
             highest.1
         );
     }
-    all += &format!("{}\n", paint.bold(&line));
+    let _ = writeln!(all, "{}", paint.bold(&line));
     all
 }
 

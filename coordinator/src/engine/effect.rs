@@ -141,7 +141,6 @@ pub enum Effect {
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "an effect holds it in a box")]
 pub enum Reply {
     /// To `Create`, `Act` and `Extend`.
     Progress(Result<RunProgress, HandleError>),

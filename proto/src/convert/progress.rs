@@ -192,7 +192,7 @@ fn to_unix_ms(field: &str, moment: prost_types::Timestamp) -> Result<u64, Conver
     }
 }
 
-fn to_parent(message: v1::Parent) -> Result<Parent, ConvertError> {
+fn to_parent(message: &v1::Parent) -> Result<Parent, ConvertError> {
     let run = parse_run_name("run", &message.run)?;
     Ok(Parent { run, generations: GenerationIndex(message.generations) })
 }
@@ -232,7 +232,12 @@ impl TryFrom<v1::Run> for RunProgress {
             sequence: message.sequence,
             seed: Seed::new(message.seed).map_err(|error| ConvertError::new("seed", error.to_string()))?,
             group: message.group,
-            parent: message.parent.map(to_parent).transpose().map_err(|error| error.within("parent"))?,
+            parent: message
+                .parent
+                .as_ref()
+                .map(to_parent)
+                .transpose()
+                .map_err(|error| error.within("parent"))?,
             ended_unix_ms: message.end_time.map(|moment| to_unix_ms("end_time", moment)).transpose()?,
         })
     }

@@ -101,12 +101,15 @@ mod tests {
     use crate::data_store::DataStore;
     use crate::task::data_set::{DataSets as _, small, small_files};
 
+    /// Pieces of files, each with its file's place.
+    type Pieces = Vec<(usize, Vec<u8>)>;
+
     /// Sends a small set piece by piece, with its files changed, under the digest of the unchanged one.
-    fn send(store: &DataStore, change: impl Fn(&mut Vec<(usize, Vec<u8>)>)) -> Result<Digest, DataSetError> {
+    fn send(store: &DataStore, change: impl Fn(&mut Pieces)) -> Result<Digest, DataSetError> {
         let digest = small([6, 3], (2, 2), &[1, 2]).digest();
         let mut arriving = store.receive("a".parse().unwrap(), digest)?;
         let files = small_files([6, 3], (2, 2), &[1, 2]).into_iter().enumerate();
-        let mut pieces: Vec<(usize, Vec<u8>)> = files
+        let mut pieces: Pieces = files
             .flat_map(|(place, (_, bytes))| {
                 bytes.chunks(7).map(|piece| (place, piece.to_vec())).collect::<Vec<_>>()
             })
@@ -122,7 +125,7 @@ mod tests {
     fn what_arrives_whole_is_found_by_its_digest_and_all_else_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let store = DataStore::new(directory.path().join("data"));
-        let refuse = |change: &dyn Fn(&mut Vec<(usize, Vec<u8>)>), expected: &str| {
+        let refuse = |change: &dyn Fn(&mut Pieces), expected: &str| {
             let error = send(&store, change).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
             assert_eq!(fs::read_dir(store.directory()).unwrap().count(), 0, "{expected}: something is left");
