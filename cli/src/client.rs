@@ -6,10 +6,12 @@ use clap::Args;
 use hebbian_proto::convert::{self, ConvertError, PEER_MESSAGE_BYTES_MAX};
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
+use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
-use hebbian_shared::id::RunId;
+use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -108,6 +110,15 @@ impl Client {
         &self.url
     }
 
+    /// Asks for the rule's part of a comparison.
+    pub(crate) async fn compare(
+        &self,
+        request: v1::CompareRequest,
+    ) -> Result<Streaming<v1::CompareResponse>, Failure> {
+        let mut service = ComparisonServiceClient::new(self.channel());
+        self.answer(service.compare(request)).await
+    }
+
     /// The transport, for services that other crates generate.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
@@ -174,9 +185,36 @@ impl Client {
     }
 
     /// Creates a run; repeating it with the same `request_id` is safe.
-    pub(crate) async fn create(&self, spec: &RunSpec, request_id: String) -> Result<RunProgress, Failure> {
-        let request = v1::CreateRunRequest { spec: Some(spec.into()), request_id };
+    pub(crate) async fn create(
+        &self,
+        spec: &RunSpec,
+        request_id: String,
+        group: String,
+    ) -> Result<RunProgress, Failure> {
+        let request = v1::CreateRunRequest { spec: Some(spec.into()), request_id, group };
         let response = self.answer(self.runs.clone().create_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// Creates a run that begins where another one was after some generation.
+    pub(crate) async fn fork(
+        &self,
+        parent: RunId,
+        generations: Option<GenerationIndex>,
+        spec: &RunSpec,
+        request_id: String,
+    ) -> Result<RunProgress, Failure> {
+        let name = convert::run_name(parent);
+        let generations = generations.map(|closed| closed.0);
+        let request = v1::ForkRunRequest { name, generations, spec: Some(spec.into()), request_id };
+        let response = self.answer(self.runs.clone().fork_run(request)).await?;
+        self.run(response.run)
+    }
+
+    /// Raises limits of a run; the run afterwards.
+    pub(crate) async fn extend(&self, run: RunId, limits: &StopSpec) -> Result<RunProgress, Failure> {
+        let request = v1::ExtendRunRequest { name: convert::run_name(run), limits: Some(limits.into()) };
+        let response = self.answer(self.runs.clone().extend_run(request)).await?;
         self.run(response.run)
     }
 
@@ -291,15 +329,19 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
-/// Picks the run that `name` means: the run of that id, else the only one of that spec name, else the only one whose
-/// id begins so.
+/// Picks the run that `name` means: the run of that id, else the only one of that group and seed (`GROUP/SEED`) or spec
+/// name, else the only one whose id begins so.
 fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
     if name.is_empty() {
         return Err(Failure::bad_input("a run is named by its id, the beginning of it, or its spec's name"));
     }
     let id = name.to_ascii_lowercase();
-    let matches: [&dyn Fn(&RunProgress) -> bool; 3] =
-        [&|run| run.run.to_string() == id, &|run| run.name == name, &|run| {
+    let of_group = |run: &RunProgress| {
+        let (group, seed) = name.rsplit_once('/').unwrap_or_default();
+        !group.is_empty() && run.group == group && run.seed.to_string() == seed
+    };
+    let matches: [&dyn Fn(&RunProgress) -> bool; 4] =
+        [&|run| run.run.to_string() == id, &of_group, &|run| run.name == name, &|run| {
             run.run.to_string().starts_with(&id)
         }];
     for fits in matches {
@@ -320,8 +362,8 @@ fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
 mod tests {
     use super::*;
     use hebbian_shared::digest::Digest;
-    use hebbian_shared::id::GenerationIndex;
     use hebbian_shared::progress::RunState;
+    use hebbian_shared::seed::Seed;
 
     fn run(id: &str, name: &str) -> RunProgress {
         RunProgress {
@@ -344,6 +386,10 @@ mod tests {
             remeasurement: None,
             notes: vec![],
             sequence: 0,
+            seed: Seed::new(1).unwrap(),
+            group: String::new(),
+            parent: None,
+            ended_unix_ms: None,
         }
     }
 
@@ -353,6 +399,7 @@ mod tests {
             run("aaaa1111", "two"),
             run("bbbb0000", "two"),
             run("cccc0000", "aaaa0000"),
+            RunProgress { group: "g".into(), ..run("dddd0000", "two") },
         ];
         match (choose(name, &runs), expected) {
             (Ok(found), Ok(id)) => assert_eq!(found.run.to_string(), id),
@@ -371,7 +418,9 @@ mod tests {
         check("b", Ok("bbbb0000"));
         check("BBBB", Ok("bbbb0000"));
         check("aaaa", Err("`aaaa` may mean any of 2 runs: aaaa0000, aaaa1111"));
-        check("two", Err("`two` may mean any of 2 runs: aaaa1111, bbbb0000"));
+        check("two", Err("`two` may mean any of 3 runs: aaaa1111, bbbb0000, dddd0000"));
+        check("g/1", Ok("dddd0000"));
+        check("g/2", Err("there is no run `g/2`"));
         check("three", Err("there is no run `three`"));
         check("", Err("a run is named by"));
     }

@@ -9,6 +9,8 @@ mod create;
 mod data;
 mod delete;
 mod evaluate;
+mod extend;
+mod fork;
 mod genome;
 mod health;
 mod journal;
@@ -17,6 +19,7 @@ mod result;
 mod run;
 mod spec;
 mod status;
+mod sweep;
 mod watch;
 mod worker;
 mod workers;
@@ -28,6 +31,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
+use hebbian_shared::digest::Digest;
 use hebbian_shared::process::configuration::Layers;
 use hebbian_shared::process::logging::{self, LogSettings};
 use hebbian_shared::process::shutdown;
@@ -42,6 +46,8 @@ use crate::data::DataArguments;
 use crate::failure::Failure;
 use crate::{files, render};
 
+/// The longest name of a creation, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
 /// The largest run spec that is read, in bytes.
 const SPEC_SIZE_MAX: u64 = 1 << 20;
 
@@ -93,6 +99,7 @@ enum Command {
     Worker(worker::Arguments),
     Create(create::Arguments),
     List(list::Arguments),
+    Sweep(sweep::Arguments),
     Status(status::Arguments),
     Watch(watch::Arguments),
     /// Pause a run: nothing more of it is handed out until it is resumed.
@@ -101,6 +108,8 @@ enum Command {
     Resume(action::Arguments),
     /// End a run for ever. What it has found can still be read with `hebbian result`.
     Cancel(action::Arguments),
+    Extend(extend::Arguments),
+    Fork(fork::Arguments),
     Delete(delete::Arguments),
     Result(result::Arguments),
     Workers(workers::Arguments),
@@ -186,12 +195,15 @@ impl Program {
             Command::Coordinator(arguments) => coordinator::execute(arguments, &log),
             Command::Worker(arguments) => worker::execute(arguments, &log),
             Command::Create(arguments) => create::execute(arguments, &log),
+            Command::Sweep(arguments) => sweep::execute(arguments, &log),
             Command::List(arguments) => list::execute(&arguments, &log),
             Command::Status(arguments) => status::execute(arguments, &log),
             Command::Watch(arguments) => watch::execute(arguments, &log),
             Command::Pause(arguments) => action::execute(arguments, Action::Pause, &log),
             Command::Resume(arguments) => action::execute(arguments, Action::Resume, &log),
             Command::Cancel(arguments) => action::execute(arguments, Action::Cancel, &log),
+            Command::Extend(arguments) => extend::execute(arguments, &log),
+            Command::Fork(arguments) => fork::execute(arguments, &log),
             Command::Delete(arguments) => delete::execute(arguments, &log),
             Command::Result(arguments) => result::execute(arguments, &log),
             Command::Workers(arguments) => workers::execute(&arguments, &log),
@@ -222,7 +234,7 @@ fn usage_failure(error: &clap::Error, first: Option<&str>) -> Failure {
 }
 
 /// Runs `work` on an asynchronous runtime. Signals end the process, as they do by default.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -276,6 +288,21 @@ fn quickstart(seed: Option<Seed>) -> RunSpec {
 fn parse_seed(text: &str) -> Result<Seed, String> {
     let range = || "a seed is a whole number from 0 to 2^63 - 1".to_owned();
     text.parse::<u64>().ok().and_then(|number| Seed::new(number).ok()).ok_or_else(range)
+}
+
+/// The name of a creation as the coordinator takes it.
+fn parse_request_id(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=REQUEST_ID_BYTES_MAX => Ok(text.to_owned()),
+        length => Err(format!("the name of a creation has 1 to {REQUEST_ID_BYTES_MAX} bytes, not {length}")),
+    }
+}
+
+/// A name that no other creation has: process and moment.
+fn fresh_request_id() -> String {
+    let moment = jiff::Timestamp::now().as_nanosecond();
+    let host = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Digest::of(format!("{host} {} {moment}", std::process::id()).as_bytes()).short()
 }
 
 /// A number of compute threads as it is written in arguments.

@@ -28,6 +28,8 @@ pub(crate) struct Configuration {
     pub(crate) server: ServerSettings,
     /// Where the coordinator keeps its journal.
     pub(crate) storage: StorageSettings,
+    /// What the coordinator keeps for how long.
+    pub(crate) retention: RetentionSettings,
     /// The worker.
     pub(crate) worker: WorkerSettings,
 }
@@ -75,11 +77,32 @@ impl Default for ServerSettings {
 pub(crate) struct StorageSettings {
     /// `sqlite:PATH`, or `memory:` for a coordinator that forgets.
     pub(crate) url: String,
+    /// The directory of data sets that workers may fetch; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if
+    /// absent.
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { url: "sqlite:hebbian.sqlite".to_owned() }
+        Self { url: "sqlite:hebbian.sqlite".to_owned(), data: None }
+    }
+}
+
+/// Section `retention`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionSettings {
+    /// Days for which runs are kept after their end; 0 for ever.
+    pub(crate) keep_days: u32,
+    /// The most runs that are kept after their end, those that ended last; 0 for all.
+    pub(crate) keep_runs: u32,
+    /// Generations from one snapshot that is kept to the next, beside a run's last two; 0 for none.
+    pub(crate) snapshots_every: u32,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { keep_days: 0, keep_runs: 0, snapshots_every: 100 }
     }
 }
 
@@ -160,6 +183,20 @@ mod tests {
             Configuration::default().worker.coordinators,
             [format!("http://127.0.0.1:{DEFAULT_PORT}")]
         );
+    }
+
+    /// See `tests/tests/fuzz.rs`.
+    #[test]
+    fn bytes_that_nobody_wrote_are_read_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hebbian.toml");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config/coordinator.toml");
+        let corpus = [std::fs::read(shipped).unwrap(), b"[worker]\nthreads = 3\nname = \"a\"\n".to_vec()];
+        hebbian_tests::fuzz::fuzz("configuration", &corpus, |bytes| {
+            std::fs::write(&path, bytes).unwrap();
+            let layers = Layers::new().file(Some(&path));
+            layers.and_then(Layers::load::<Configuration>).is_ok()
+        });
     }
 
     #[test]

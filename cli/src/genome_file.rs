@@ -247,4 +247,17 @@ mod tests {
         assert!(GenomeFile::parse(&text.replace("-3.0", "1e999")).unwrap_err().contains("out of range"));
         assert!(GenomeFile::parse("version = 1").unwrap_err().contains("is not JSON"));
     }
+
+    /// See `tests/tests/fuzz.rs`.
+    #[test]
+    fn bytes_that_nobody_wrote_are_read_or_refused() {
+        let mut file = file();
+        // Short enough for most mutations to meet something that is read.
+        file.provenance.remeasurement = None;
+        let corpus = [file.to_json().into_bytes(), serde_json::to_vec(&file).unwrap()];
+        hebbian_tests::fuzz::fuzz("genome file", &corpus, |bytes| {
+            let read = GenomeFile::parse(&String::from_utf8_lossy(bytes));
+            read.is_ok_and(|file| file.problem().validate().is_ok() && !file.genome().0.is_empty())
+        });
+    }
 }

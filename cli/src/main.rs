@@ -3,6 +3,7 @@
 //! `command` has one file per command, `render` is the only place that prints.
 
 mod client;
+mod cluster_comparison;
 mod command;
 mod configuration;
 mod cost;

@@ -10,6 +10,7 @@ pub(crate) mod json;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod sweep;
 pub(crate) mod text;
 pub(crate) mod validation;
 pub(crate) mod worker;

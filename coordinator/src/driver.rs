@@ -9,7 +9,7 @@ mod journal_thread;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, mpsc as thread_mpsc};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_shared::dispatch::{ToWorker, Welcome};
 use hebbian_shared::id::{RunId, WorkerId};
@@ -74,7 +74,8 @@ pub async fn start(
     });
     let (journal, stored) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;
     let epoch = journal.epoch();
-    let recovered = Engine::recover(Timestamp::default(), settings.engine.clone(), epoch, stored?);
+    let origin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let recovered = Engine::recover(Timestamp(origin), settings.engine.clone(), epoch, stored?);
     let (engine, effects) =
         recovered.map_err(|problem| StartError::Run { store: journal.store().to_owned(), problem })?;
     let (said, journal_said) = mpsc::unbounded_channel();
@@ -85,6 +86,7 @@ pub async fn start(
         settings,
         engine,
         started: Instant::now(),
+        origin,
         jobs,
         outboxes: BTreeMap::new(),
         waiting: BTreeMap::new(),
@@ -109,6 +111,8 @@ struct Driver {
     settings: DriverSettings,
     engine: Engine,
     started: Instant,
+    /// The time of day at the start. Later jumps of that clock change nothing.
+    origin: Duration,
     jobs: thread_mpsc::Sender<Job>,
     outboxes: BTreeMap<WorkerId, mpsc::Sender<Arc<ToWorker>>>,
     waiting: BTreeMap<Ticket, Waiting>,
@@ -133,7 +137,8 @@ impl Driver {
             while let Some(event) = self.events.pop_front() {
                 self.handle(event);
             }
-            let deadline = self.engine.deadline().map(|deadline| self.started + deadline.0);
+            let deadline =
+                self.engine.deadline().map(|deadline| self.started + deadline.0.saturating_sub(self.origin));
             let tick = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -163,7 +168,7 @@ impl Driver {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(self.started.elapsed())
+        Timestamp(self.origin + self.started.elapsed())
     }
 
     fn handle(&mut self, event: Event) {
@@ -184,7 +189,10 @@ impl Driver {
                     let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0));
                     published.send_replace(sequence);
                 }
-                Effect::Deleted { run } => {
+                Effect::Deleted { run, retired } => {
+                    if retired {
+                        tracing::info!(%run, "deleted, as the retention rules want it");
+                    }
                     self.published.remove(&run);
                 }
                 Effect::Reply { ticket, reply } => self.reply(ticket, *reply),
@@ -239,12 +247,23 @@ impl Driver {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Create { spec, request_id, reply } => {
+            Request::Create { spec, request_id, group, origin, reply } => {
                 let ticket = self.ticket(Waiting::Progress(reply));
                 let run = self.new_run_id();
                 let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let unix_ms = unix.as_millis() as u64;
-                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms });
+                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms, group, origin });
+            }
+            Request::Extend { run, limits, reply } => {
+                let ticket = self.ticket(Waiting::Progress(reply));
+                self.handle(Event::Extend { ticket, run, limits });
+            }
+            Request::Origin { run, closed, reply } => {
+                if self.engine.run(run).is_none() {
+                    let _ = reply.send(Err(HandleError::NoSuchRun(run)));
+                } else {
+                    self.job(Job::Origin { run, closed, answer: reply });
+                }
             }
             Request::Act { run, action, reply } => {
                 let ticket = self.ticket(Waiting::Progress(reply));
@@ -320,8 +339,9 @@ impl Driver {
         })?;
         let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
         let jobs = self.jobs.clone();
+        let (ended, least) = (known.state().is_final(), known.sequence());
         tokio::spawn(async move {
-            follow(run, after, published, &jobs, &sender).await;
+            follow(run, (after, least, ended), published, &jobs, &sender).await;
             drop(permit);
         });
         Ok(receiver)
@@ -347,10 +367,10 @@ impl Driver {
 const PAGE: u32 = 256;
 
 /// Sends a run's durable events to a watcher, those of the past and those to come, without a gap: both are read from
-/// the journal. Ends after the run's final state or when nobody listens.
+/// the journal. Ends when all of a run that has ended was sent, or when nobody listens.
 async fn follow(
     run: RunId,
-    mut after: u64,
+    (mut after, least, mut ended): (u64, u64, bool),
     mut published: watch::Receiver<u64>,
     jobs: &thread_mpsc::Sender<Job>,
     watcher: &mpsc::Sender<SequencedEvent>,
@@ -366,14 +386,21 @@ async fn follow(
             let complete = page.len() < PAGE as usize;
             for (sequence, event) in page {
                 after = sequence;
-                let last = matches!(&event, RunEvent::State(state) if state.is_final());
-                if watcher.send(SequencedEvent { sequence, event }).await.is_err() || last {
+                if let RunEvent::State(state) = &event {
+                    // A run that was extended has gone on after its first end.
+                    ended = state.is_final();
+                }
+                if watcher.send(SequencedEvent { sequence, event }).await.is_err() {
                     return;
                 }
             }
             if complete {
                 after = up_to;
             }
+        }
+        // The last record of a run that has just ended may still be on its way to the disk.
+        if ended && after >= least && *published.borrow() <= after {
+            return;
         }
         tokio::select! {
             () = watcher.closed() => return,

@@ -16,7 +16,10 @@
 
 pub mod effect;
 mod eligibility;
+mod life;
 mod outbox;
+mod retention;
+mod story;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,15 +32,15 @@ use hebbian_shared::dispatch::{
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::progress::{RunProgress, RunState};
-use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
 
 use crate::handle::{HandleError, RunAction};
-use crate::run::record::{Created, StoredRun, Write};
+use crate::run::record::{Created, Snapshot, StoredRun, Write};
 use crate::run::{Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event, Reply, Ticket};
 use outbox::Outbox;
+pub use retention::Retention;
 
 /// What steers the engine. Nothing here can change a result.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub struct Settings {
     pub runs_max: usize,
     /// The most attached workers.
     pub workers_max: usize,
+    /// How long runs that have ended are kept.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -62,6 +67,7 @@ impl Default for Settings {
             group_commit: Duration::from_millis(20),
             runs_max: 10_000,
             workers_max: 20_000,
+            retention: Retention::default(),
         }
     }
 }
@@ -70,6 +76,10 @@ impl Default for Settings {
 const THREADS_MAX: u32 = 4096;
 /// The longest client's name for a creation, in characters.
 const REQUEST_ID_MAX: usize = 128;
+/// The longest name of runs that are created together, in characters.
+const GROUP_MAX: usize = 64;
+/// The longest reason of a worker that people see, in characters.
+const REASON_MAX: usize = 500;
 /// The longest name that people see of a worker, in characters.
 const WORKER_NAME_MAX: usize = 64;
 
@@ -92,6 +102,10 @@ pub struct Engine {
     scheduler: Scheduler,
     outbox: Outbox,
     trouble: Option<String>,
+    /// When the retention rules are to be looked at again.
+    retire_at: Option<Timestamp>,
+    /// When each run's notes last told of a lost worker.
+    lost_told: BTreeMap<RunId, Timestamp>,
     /// Scratch: places of candidates in a batch's table of genomes.
     table: Vec<u32>,
 }
@@ -115,6 +129,8 @@ impl Engine {
             request_ids: BTreeMap::new(),
             workers: BTreeMap::new(),
             trouble: None,
+            retire_at: Some(now),
+            lost_told: BTreeMap::new(),
             table: Vec::new(),
         };
         let mut writes = Vec::new();
@@ -124,6 +140,7 @@ impl Engine {
             engine.outbox.already_durable(id, run.sequence());
             engine.insert(run);
             engine.outbox.write(now, &mut writes);
+            engine.note_taken_up(now, id);
             engine.open(now, id);
         }
         let mut effects = Vec::new();
@@ -134,13 +151,21 @@ impl Engine {
     /// Takes an event; returns what is to be done, in order.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         match event {
-            Event::Create { ticket, run, spec, request_id, unix_ms } => {
-                let created = self.create(now, run, *spec, request_id, unix_ms);
+            Event::Create { ticket, run, spec, request_id, unix_ms, group, origin } => {
+                let (origin, snapshot) = origin.map(|origin| *origin).unzip();
+                let spec = Arc::new(*spec);
+                let origin = origin.map(Box::new);
+                let created = Created { spec, request_id, created_unix_ms: unix_ms, group, origin };
+                let created = self.create(now, run, created, snapshot);
                 let reply = created.map(|run| self.progress(run).expect("the run exists"));
                 self.reply(ticket, Reply::Progress(reply));
             }
             Event::Act { ticket, run, action } => {
                 let reply = self.act(now, run, action);
+                self.reply(ticket, Reply::Progress(reply));
+            }
+            Event::Extend { ticket, run, limits } => {
+                let reply = self.extend(now, run, &limits);
                 self.reply(ticket, Reply::Progress(reply));
             }
             Event::Result { ticket, run } => {
@@ -154,6 +179,10 @@ impl Engine {
             }
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
+                // Who has said good-bye is not lost, if it has given back all that it held.
+                if self.scheduler.load(worker).is_some_and(|load| load.leased > 0 || !load.draining) {
+                    self.note_lost(now, worker, "its connection ended");
+                }
                 self.workers.remove(&worker);
                 let mut actions = Vec::new();
                 self.scheduler.detach(worker, &mut actions);
@@ -180,7 +209,7 @@ impl Engine {
 
     /// When an [`Event::Tick`] is due, unless another event comes first.
     pub fn deadline(&self) -> Option<Timestamp> {
-        [self.scheduler.deadline(), self.outbox.deadline()].into_iter().flatten().min()
+        [self.scheduler.deadline(), self.outbox.deadline(), self.retire_at].into_iter().flatten().min()
     }
 
     /// What every event ends with: the clock, the queue, the journal.
@@ -193,6 +222,7 @@ impl Engine {
             self.scheduler.dispatch(now, &mut actions);
             self.carry_out(now, actions);
         }
+        self.retire(now);
         self.outbox.flush(now, effects);
     }
 
@@ -216,21 +246,27 @@ impl Engine {
         &mut self,
         now: Timestamp,
         id: RunId,
-        spec: RunSpec,
-        request_id: String,
-        unix_ms: u64,
+        created: Created,
+        snapshot: Option<Snapshot>,
     ) -> Result<RunId, HandleError> {
         self.check_journal()?;
+        let Created { spec, request_id, group, .. } = &created;
         if request_id.chars().count() > REQUEST_ID_MAX {
             return Err(HandleError::Limit(format!(
                 "request_id: must have at most {REQUEST_ID_MAX} characters"
             )));
         }
+        if group.chars().count() > GROUP_MAX || group.chars().any(|c| c.is_control() || c == '/') {
+            let problem =
+                format!("must have at most {GROUP_MAX} characters, without control characters and `/`");
+            return Err(HandleError::Limit(format!("group: {problem}")));
+        }
         spec.validate()?;
         spec.check_complete()?;
-        if let Some(&existing) = self.request_ids.get(&request_id) {
-            let same = self.runs.get(&existing).is_some_and(|run| run.spec_digest() == spec.digest());
-            return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id)) };
+        if let Some(&existing) = self.request_ids.get(request_id) {
+            // As it was created: its limits may have been raised since.
+            let same = self.runs.get(&existing).is_some_and(|run| run.created().is_as(&created));
+            return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id.clone())) };
         }
         if self.runs.len() >= self.settings.runs_max {
             let limit = self.settings.runs_max;
@@ -241,9 +277,11 @@ impl Engine {
         if self.runs.contains_key(&id) {
             return Err(HandleError::Limit(format!("the run id {id} is taken; try again")));
         }
-        let created = Created { spec: Arc::new(spec), request_id, created_unix_ms: unix_ms };
         let mut writes = Vec::new();
-        let run = Run::create(now, id, created, &mut writes);
+        let run = match snapshot {
+            Some(snapshot) => self.fork(now, id, created, snapshot, &mut writes)?,
+            None => Run::create(now, id, created, &mut writes),
+        };
         self.insert(run);
         self.outbox.write(now, &mut writes);
         self.open(now, id);
@@ -295,7 +333,7 @@ impl Engine {
             }
             (RunAction::Delete, _) => {
                 let progress = self.progress(id).ok_or(HandleError::NoSuchRun(id))?;
-                self.delete(now, id);
+                self.delete(now, id, false);
                 return Ok(progress);
             }
             (RunAction::Cancel, RunState::Cancelled) | (RunAction::Pause, RunState::Paused { .. }) => {}
@@ -324,12 +362,13 @@ impl Engine {
         self.progress(id).ok_or(HandleError::NoSuchRun(id))
     }
 
-    fn delete(&mut self, now: Timestamp, id: RunId) {
+    fn delete(&mut self, now: Timestamp, id: RunId, retired: bool) {
         if let Some(run) = self.runs.remove(&id) {
             self.order.retain(|other| *other != id);
             self.request_ids.remove(&run.created().request_id);
+            self.lost_told.remove(&id);
             self.outbox.write(now, &mut vec![Write::Delete { run: id }]);
-            self.outbox.after_sync(Effect::Deleted { run: id });
+            self.outbox.after_sync(Effect::Deleted { run: id, retired });
         }
     }
 
@@ -338,6 +377,7 @@ impl Engine {
         let mut actions = Vec::new();
         self.scheduler.close(id, &mut actions);
         self.carry_out(now, actions);
+        self.retire_at = Some(now);
         for worker in self.workers.values_mut() {
             worker.specs.remove(&id);
         }
@@ -373,7 +413,8 @@ impl Engine {
             FromWorker::Reject { run, reason } => {
                 let mut actions = Vec::new();
                 if self.runs.get(&run).is_some_and(|run| !run.state().is_final()) {
-                    let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+                    let reason: String =
+                        reason.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
                     self.scheduler.bar(run, worker, reason, &mut actions);
                 }
                 self.carry_out(now, actions);
@@ -451,9 +492,10 @@ impl Engine {
                     self.outbox.now(Effect::Send { worker, message: ToWorker::Withdraw { run, up_to } });
                 }
                 Action::Expired { worker } => {
+                    let why = format!("not heard for {:?}", self.settings.scheduler.lease);
+                    self.note_lost(now, worker, &why);
                     self.workers.remove(&worker);
-                    let reason = format!("not heard for {:?}", self.settings.scheduler.lease);
-                    self.outbox.now(Effect::Close { worker, reason });
+                    self.outbox.now(Effect::Close { worker, reason: why });
                 }
                 Action::Exhausted { run, reason } => self.pause(now, run, reason),
                 Action::Barred { run, worker, reason } => {

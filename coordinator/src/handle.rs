@@ -7,8 +7,11 @@ use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{
     CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, RunResult, WorkerStatus,
 };
+use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::{RunSpec, SpecError};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::run::record::{Origin, Snapshot};
 
 /// Messages that may wait in the driver's inbox before senders wait.
 pub const INBOX_LENGTH: usize = 4096;
@@ -83,6 +86,10 @@ pub enum Request {
         spec: Box<RunSpec>,
         /// The client's name for this creation, 1 to 128 characters; empty for none.
         request_id: String,
+        /// The name of the runs that are created together; empty for none.
+        group: String,
+        /// Where the run begins, if it is a fork.
+        origin: Option<Box<(Origin, Snapshot)>>,
         /// Answered when the run is synced to the journal.
         reply: oneshot::Sender<Result<RunProgress, HandleError>>,
     },
@@ -108,6 +115,24 @@ pub enum Request {
         action: RunAction,
         /// The run afterwards; its last progress if it was deleted.
         reply: oneshot::Sender<Result<RunProgress, HandleError>>,
+    },
+    /// Raise limits of a run; answered when that is synced to the journal.
+    Extend {
+        /// Of which run.
+        run: RunId,
+        /// Those to raise, to what they are then.
+        limits: StopSpec,
+        /// The run afterwards.
+        reply: oneshot::Sender<Result<RunProgress, HandleError>>,
+    },
+    /// What a run can be forked from.
+    Origin {
+        /// Which run.
+        run: RunId,
+        /// After how many closed generations; `None` for the last one that is on the disk.
+        closed: Option<GenerationIndex>,
+        /// The answer.
+        reply: oneshot::Sender<Result<Box<(Origin, Snapshot)>, HandleError>>,
     },
     /// What a run has found.
     Result {
@@ -202,7 +227,36 @@ impl Handle {
 
     /// Creates a run; see [`Request::Create`].
     pub async fn create(&self, spec: RunSpec, request_id: String) -> Result<RunProgress, HandleError> {
-        self.ask(|reply| Request::Create { spec: Box::new(spec), request_id, reply }).await
+        self.create_in(spec, request_id, String::new()).await
+    }
+
+    /// Creates a run of a group.
+    pub async fn create_in(
+        &self,
+        spec: RunSpec,
+        request_id: String,
+        group: String,
+    ) -> Result<RunProgress, HandleError> {
+        let spec = Box::new(spec);
+        self.ask(|reply| Request::Create { spec, request_id, group, origin: None, reply }).await
+    }
+
+    /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk).
+    pub async fn fork(
+        &self,
+        parent: RunId,
+        closed: Option<GenerationIndex>,
+        spec: RunSpec,
+        request_id: String,
+    ) -> Result<RunProgress, HandleError> {
+        let origin = Some(self.ask(|reply| Request::Origin { run: parent, closed, reply }).await?);
+        let (spec, group) = (Box::new(spec), String::new());
+        self.ask(|reply| Request::Create { spec, request_id, group, origin, reply }).await
+    }
+
+    /// Raises limits of a run; returns when that is synced to the journal.
+    pub async fn extend(&self, run: RunId, limits: StopSpec) -> Result<RunProgress, HandleError> {
+        self.ask(|reply| Request::Extend { run, limits, reply }).await
     }
 
     /// How a run stands; see [`Request::Get`].

@@ -15,7 +15,7 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{GenerationSummary, RunEvent};
 
 use crate::engine::effect::Transaction;
-use crate::run::record::StoredRun;
+use crate::run::record::{Snapshot, StoredRun};
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,23 @@ impl JournalError {
     }
 }
 
+/// Which snapshots of a run are kept beside the last two, which recovery needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptSnapshots {
+    /// Those after a multiple of so many generations; 0 for none.
+    pub every: u32,
+}
+
+impl KeptSnapshots {
+    /// Only what recovery needs.
+    pub const LAST: Self = Self { every: 0 };
+
+    /// Whether a snapshot is kept for ever.
+    pub fn keeps(self, closed: GenerationIndex) -> bool {
+        self.every > 0 && closed.0.is_multiple_of(self.every)
+    }
+}
+
 /// A committed event with the sequence number of its record.
 pub type StoredEvent = (u64, RunEvent);
 
@@ -108,6 +125,12 @@ pub trait Journal: Send {
         limit: u32,
     ) -> Result<Vec<GenerationSummary>, JournalError>;
 
+    /// The snapshots that are kept of a run, by their number of closed generations, in order. Empty if there is no such run.
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError>;
+
+    /// A snapshot of a run, if it is kept.
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError>;
+
     /// At most `limit` events of a run in order, with sequence numbers after `after` and up to `up_to`.
     fn events(
         &mut self,
@@ -120,11 +143,16 @@ pub trait Journal: Send {
 
 /// Opens the journal at an address for writing: `sqlite:PATH` (created if it is not there) or `memory:`.
 pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
+    open_keeping(url, KeptSnapshots::LAST)
+}
+
+/// As [`open`], for a journal that keeps more snapshots than recovery needs.
+pub fn open_keeping(url: &str, kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
     match url.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => {
-            Ok(Box::new(sqlite::SqliteJournal::open(path.as_ref())?))
+            Ok(Box::new(sqlite::SqliteJournal::open(path.as_ref())?.keeping(kept)))
         }
-        Some(("memory", "")) => Ok(Box::new(memory::MemoryJournal::default())),
+        Some(("memory", "")) => Ok(Box::new(memory::MemoryJournal::default().keeping(kept))),
         _ => Err(JournalError::Url { url: url.into() }),
     }
 }

@@ -4,6 +4,7 @@
 //! applies a record when it hands it to the journal, a recovered one when it reads it. Verdicts are taken in task
 //! order and told in candidate order, so the order in which outcomes arrive cannot be seen in the result.
 
+mod extend;
 mod open;
 pub mod record;
 mod validation;
@@ -23,12 +24,14 @@ use hebbian_shared::progress::{
     ValidationSummary, Warning,
 };
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
 use crate::scheduler::Portion;
 use crate::strategy::{self, Strategy, StrategyError, StrategySnapshot, stop};
+pub use extend::ExtendError;
 use open::OpenGeneration;
-use record::{Created, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
+use record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
 
 /// Notes that a run keeps for people who ask; the journal keeps all.
 const NOTES_MAX: usize = 32;
@@ -53,6 +56,8 @@ pub enum RunError {
 pub struct Run {
     id: RunId,
     created: Created,
+    /// As it was created, with the limits as they are now.
+    spec: Arc<RunSpec>,
     layout: GenomeLayout,
     layout_digest: Digest,
     spec_digest: Digest,
@@ -79,6 +84,8 @@ pub struct Run {
     /// Running time up to the last record that says so, and since when the run has been running on.
     elapsed: Duration,
     running_since: Option<Timestamp>,
+    /// When the last change of state was, in milliseconds since 1970 UTC; 0 where that is not known.
+    changed_unix_ms: u64,
 }
 
 impl Run {
@@ -89,16 +96,35 @@ impl Run {
         run
     }
 
+    /// A new run that begins with a snapshot of another one, whose spec's `origin` names it. An error says what of the spec
+    /// does not fit to it.
+    pub fn fork(
+        now: Timestamp,
+        id: RunId,
+        created: Created,
+        snapshot: Snapshot,
+        out: &mut Vec<Write>,
+    ) -> Result<Self, RunError> {
+        let mut run = Self::begin(now, id, created.clone());
+        run.restore(&snapshot)?;
+        run.write(Record::Created(created), out);
+        out.push(Write::Snapshot { run: id, snapshot });
+        Ok(run)
+    }
+
     fn begin(now: Timestamp, id: RunId, created: Created) -> Self {
-        let spec = &created.spec;
-        let strategy = strategy::build(spec);
+        let spec = Arc::clone(&created.spec);
+        let strategy = strategy::build(&spec);
         let layout = spec.layout();
+        let origin = created.origin.as_ref().map(|origin| origin.last.clone());
+        let before = origin.as_ref();
         Self {
             id,
             layout_digest: layout.digest(),
             layout,
             spec_digest: spec.digest(),
-            open: OpenGeneration::ask(spec, strategy.as_ref(), GenerationIndex(0)),
+            open: OpenGeneration::ask(&spec, strategy.as_ref(), GenerationIndex(0)),
+            spec,
             search_ended: None,
             selected: None,
             validation: None,
@@ -108,16 +134,17 @@ impl Run {
             created,
             state: RunState::Running,
             generation: GenerationIndex(0),
-            evaluations: 0,
-            episodes: 0,
+            evaluations: before.map_or(0, |last| last.evaluations),
+            episodes: before.map_or(0, |last| last.episodes),
+            elapsed: before.map_or(Duration::ZERO, |last| last.elapsed),
             best: None,
-            last: None,
+            last: origin,
             fingerprint: None,
             time_limit: None,
             notes: VecDeque::new(),
             sequence: 0,
-            elapsed: Duration::ZERO,
             running_since: Some(now),
+            changed_unix_ms: 0,
         }
     }
 
@@ -127,6 +154,7 @@ impl Run {
     /// that gives another state, this machine's arithmetic differs from the one that ran before.
     pub fn recover(now: Timestamp, stored: StoredRun, out: &mut Vec<Write>) -> Result<Self, RunError> {
         let StoredRun { run: id, created, last, snapshots, records, sequence } = stored;
+        let last = last.or_else(|| created.origin.as_ref().map(|origin| origin.last.clone()));
         let refuse = |problem: String| RunError::Stored { run: id, problem };
         created.spec.validate().map_err(|error| refuse(error.to_string()))?;
         let mut run = Self::begin(now, id, created);
@@ -181,7 +209,7 @@ impl Run {
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
         let state = StrategySnapshot::from_bytes(&snapshot.strategy)?;
-        self.strategy = strategy::restore(&self.created.spec, &state)?;
+        self.strategy = strategy::restore(&self.spec, &state)?;
         self.generation = snapshot.closed;
         self.best.clone_from(&snapshot.best);
         self.open_generation();
@@ -190,7 +218,7 @@ impl Run {
 
     /// Asks the strategy for the open generation's candidates.
     fn open_generation(&mut self) {
-        self.open = OpenGeneration::ask(&self.created.spec, self.strategy.as_ref(), self.generation);
+        self.open = OpenGeneration::ask(&self.spec, self.strategy.as_ref(), self.generation);
     }
 
     /// Applies a record and hands it to the journal.
@@ -218,8 +246,9 @@ impl Run {
             Record::FingerprintTaken { fingerprint, .. } => self.fingerprint = Some(*fingerprint),
             Record::TimeLimit { generation } => self.time_limit = Some(*generation),
             Record::Settled(settled) => self.settle(settled),
-            Record::StateChanged { state, elapsed } => {
+            Record::StateChanged { state, elapsed, unix_ms } => {
                 self.state = state.clone();
+                self.changed_unix_ms = *unix_ms;
                 self.elapsed = self.elapsed.max(*elapsed);
                 self.running_since = (*state == RunState::Running).then_some(now);
             }
@@ -230,9 +259,10 @@ impl Run {
             Record::SearchEnded { reason } => {
                 self.search_ended = Some(reason.clone());
                 let best = self.best.as_ref().map(|(genome, _)| genome);
-                self.open = OpenGeneration::last(&self.created.spec, &self.finalists(), best);
+                self.open = OpenGeneration::last(&self.spec, &self.finalists(), best);
             }
             Record::Selected { place, .. } => self.selected = Some(*place as usize),
+            Record::Extended { stop } => self.extended(stop),
             Record::Remeasured(figures) => self.remeasurement = Some((**figures).clone()),
             // The first is what a run begins from, see `begin`; the others are notes.
             Record::Created(_) | Record::NumericsChanged { .. } | Record::Note { .. } => {}
@@ -307,7 +337,7 @@ impl Run {
         let diverged = verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32;
         let summary = GenerationSummary {
             generation: self.generation,
-            updates: self.created.spec.evaluation.updates(self.generation.0),
+            updates: self.spec.evaluation.updates(self.generation.0),
             best: ranked.last().and_then(|verdict| verdict.fitness()),
             median: median(&ranked),
             diverged,
@@ -345,7 +375,7 @@ impl Run {
 
     /// What the open generation's validation has found of the mean at a place, if there is one.
     fn validated(&self, place: usize, diverging: Option<Warning>) -> Option<ValidationSummary> {
-        let spec = &self.created.spec;
+        let spec = &self.spec;
         let settings = spec.validation.as_ref()?;
         let measurement = self.open.measurement(EpisodePurpose::Validation)?;
         let (layout, generation) = (&self.layout, self.generation);
@@ -410,7 +440,7 @@ impl Run {
         }
         if let Some(measurement) = self.open.measurement(EpisodePurpose::Remeasure) {
             let places = (place, self.strategy.finalists().len());
-            let figures = validation::remeasured(&self.created.spec, self.generation, measurement, places);
+            let figures = validation::remeasured(&self.spec, self.generation, measurement, places);
             self.commit(now, Record::Remeasured(Box::new(figures)), out);
         }
         self.change_state(now, RunState::Finished { reason }, out);
@@ -423,13 +453,10 @@ impl Run {
 
     /// Why the search should end before the open generation. Reaching the time limit is a record of its own.
     pub fn stop_reason(&mut self, now: Timestamp, out: &mut Vec<Write>) -> Option<StopReason> {
-        let spec = Arc::clone(&self.created.spec);
-        let best = self.best.as_ref().map(|(_, fitness)| *fitness);
-        let reason = self.strategy.stop_reason().filter(|_| self.generation.0 > 0);
-        let limit = stop::limit_reached(&spec.stop, self.generation.0, self.evaluations, best);
-        if let Some(reason) = limit.or(reason) {
+        if let Some(reason) = self.criterion() {
             return Some(reason);
         }
+        let spec = Arc::clone(&self.spec);
         let limit = Duration::from_secs(spec.stop.time_limit_s?);
         let last = GenerationIndex(self.generation.0.checked_sub(1)?);
         if self.time_limit.is_none() && self.elapsed_at(now) >= limit {
@@ -441,6 +468,18 @@ impl Run {
         })
     }
 
+    /// The criterion that ends the search before the open generation, the time limit apart.
+    pub fn criterion(&self) -> Option<StopReason> {
+        self.criterion_met(&self.spec.stop, self.strategy.as_ref())
+    }
+
+    /// The criterion that a search in this state meets, the time limit apart.
+    fn criterion_met(&self, limits: &StopSpec, strategy: &dyn Strategy) -> Option<StopReason> {
+        let best = self.best.as_ref().map(|(_, fitness)| *fitness);
+        let reason = strategy.stop_reason().filter(|_| self.generation.0 > 0);
+        stop::limit_reached(limits, self.generation.0, self.evaluations, best).or(reason)
+    }
+
     /// Time for which the run has been running.
     fn elapsed_at(&self, now: Timestamp) -> Duration {
         self.elapsed + self.running_since.map_or(Duration::ZERO, |since| now.since(since))
@@ -450,7 +489,9 @@ impl Run {
     pub fn change_state(&mut self, now: Timestamp, state: RunState, out: &mut Vec<Write>) {
         if self.state != state {
             let elapsed = self.elapsed_at(now);
-            self.commit(now, Record::StateChanged { state, elapsed }, out);
+            // The driver's clock counts from 1970.
+            let unix_ms = now.0.as_millis() as u64;
+            self.commit(now, Record::StateChanged { state, elapsed, unix_ms }, out);
         }
     }
 
@@ -471,9 +512,9 @@ impl Run {
         self.id
     }
 
-    /// The spec.
+    /// The spec, with the limits as they are now.
     pub fn spec(&self) -> &Arc<RunSpec> {
-        &self.created.spec
+        &self.spec
     }
 
     /// The digest of the spec.
@@ -484,6 +525,11 @@ impl Run {
     /// How the run began.
     pub fn created(&self) -> &Created {
         &self.created
+    }
+
+    /// When it ended, in milliseconds since 1970 UTC; `None` while it has not, and where the journal does not say.
+    pub fn ended_unix_ms(&self) -> Option<u64> {
+        Some(self.changed_unix_ms).filter(|&moment| self.state.is_final() && moment > 0)
     }
 
     /// The state.
@@ -525,11 +571,11 @@ impl Run {
     pub fn progress(&self) -> RunProgress {
         RunProgress {
             run: self.id,
-            name: self.created.spec.name.clone(),
+            name: self.spec.name.clone(),
             spec_digest: self.spec_digest,
             state: self.state.clone(),
             generation: self.generation,
-            generations_limit: self.created.spec.stop.generations,
+            generations_limit: self.spec.stop.generations,
             settled: self.open.settled(),
             episodes: self.open.episodes(),
             leased: 0,
@@ -543,6 +589,10 @@ impl Run {
             remeasurement: self.remeasurement.clone(),
             notes: self.notes.iter().cloned().collect(),
             sequence: self.sequence,
+            seed: self.spec.seed,
+            group: self.created.group.clone(),
+            parent: self.created.origin.as_deref().map(Origin::parent),
+            ended_unix_ms: self.ended_unix_ms(),
         }
     }
 
@@ -550,7 +600,7 @@ impl Run {
     pub fn result(&self) -> RunResult {
         RunResult {
             run: self.id,
-            spec: (*self.created.spec).clone(),
+            spec: (*self.spec).clone(),
             state: self.state.clone(),
             generations: self.generation.0,
             mean: self.mean(),

@@ -4,7 +4,9 @@
 //! then, but the same engine and the same wire.
 
 mod cluster;
+mod comparison;
 pub mod connection;
+pub mod data;
 mod dispatch;
 mod page;
 mod run;
@@ -14,10 +16,13 @@ mod tests;
 pub mod tls;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
 use hebbian_proto::v1::cluster_service_server::ClusterServiceServer;
+use hebbian_proto::v1::comparison_service_server::ComparisonServiceServer;
+use hebbian_proto::v1::data_service_server::DataServiceServer;
 use hebbian_proto::v1::dispatch_service_server::DispatchServiceServer;
 use hebbian_proto::v1::run_service_server::RunServiceServer;
 use hebbian_proto::{FILE_DESCRIPTOR_SET, convert};
@@ -44,6 +49,8 @@ pub struct TransportSettings {
     pub hello_timeout: Duration,
     /// How long open streams may last after the shutdown.
     pub shutdown_grace: Duration,
+    /// Where the data sets are that workers may fetch.
+    pub data: Arc<dyn data::DataSource>,
 }
 
 impl Default for TransportSettings {
@@ -54,6 +61,7 @@ impl Default for TransportSettings {
             keep_alive_timeout: Duration::from_secs(2),
             hello_timeout: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(5),
+            data: Arc::new(data::NoData),
         }
     }
 }
@@ -70,10 +78,19 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
     let cluster = ClusterServiceServer::new(cluster::Cluster::new(handle))
         .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
 
+    let comparison = ComparisonServiceServer::new(comparison::Comparisons::new(settings.hello_timeout))
+        .max_decoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+    let data = DataServiceServer::new(data::Data::new(Arc::clone(&settings.data)))
+        .max_decoding_message_size(1 << 10)
+        .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DispatchServiceServer<dispatch::Dispatch>>().await;
     reporter.set_serving::<RunServiceServer<run::Runs>>().await;
     reporter.set_serving::<ClusterServiceServer<cluster::Cluster>>().await;
+    reporter.set_serving::<ComparisonServiceServer<comparison::Comparisons>>().await;
+    reporter.set_serving::<DataServiceServer<data::Data>>().await;
 
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -89,6 +106,8 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
         .add_service(dispatch)
         .add_service(run)
         .add_service(cluster)
+        .add_service(comparison)
+        .add_service(data)
         .add_service(health)
         .add_service(reflection().build_v1().expect(valid))
         .add_service(reflection().build_v1alpha().expect(valid))

@@ -29,6 +29,10 @@ pub const GENOME_VALUES_MAX: usize = 65_536;
 pub const REASON_BYTES_MAX: usize = 4096;
 /// The longest name of a worker or version, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// The most bytes of a data set's four files together, as they are stored, that are sent to a worker.
+pub const DATA_SET_BYTES_MAX: u64 = 2 << 30;
+/// The most bytes of a piece of a data set.
+pub const DATA_SET_PIECE_BYTES_MAX: usize = 1 << 20;
 /// The most compute threads of a worker.
 pub const THREADS_MAX: u32 = 65_536;
 /// The largest duration of the protobuf format: about ten thousand years.

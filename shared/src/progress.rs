@@ -8,10 +8,11 @@ use crate::digest::Digest;
 use crate::fitness::Fitness;
 use crate::genome::{Genome, GenomeLayout};
 use crate::id::{GenerationIndex, RunId, WorkerId};
+use crate::seed::Seed;
 use crate::spec::RunSpec;
 
 /// Why a search ended, with the figure that met the criterion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReason {
     /// The criterion's name, for example `generations`, `target`, `tolx`.
     pub criterion: String,
@@ -244,6 +245,15 @@ pub struct Remeasurement {
     pub compute_time: Duration,
 }
 
+/// Where a forked run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run that it was forked from, which may be gone.
+    pub run: RunId,
+    /// How many generations of that run were closed.
+    pub generations: GenerationIndex,
+}
+
 /// How a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunProgress {
@@ -286,6 +296,14 @@ pub struct RunProgress {
     pub notes: Vec<String>,
     /// Sequence number of the run's last committed record.
     pub sequence: u64,
+    /// The spec's seed.
+    pub seed: Seed,
+    /// The name of the runs that were created together, for example a sweep over seeds; empty for none.
+    pub group: String,
+    /// Where it began, if it was forked.
+    pub parent: Option<Parent>,
+    /// When it ended, in milliseconds since 1970 UTC; `None` while it has not, and where the journal does not say.
+    pub ended_unix_ms: Option<u64>,
 }
 
 /// A committed change of a run, as `watch` streams it.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// A reading of the driver's monotonic clock, counted from the driver's start.
+/// A reading of the driver's monotonic clock, counted from 1970 UTC by the time of day that it had at the driver's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub Duration);
 
 impl Timestamp {
-    /// The timestamp `milliseconds` after the driver's start.
+    /// The timestamp `milliseconds` after 1970.
     pub fn from_millis(milliseconds: u64) -> Self {
         Self(Duration::from_millis(milliseconds))
     }

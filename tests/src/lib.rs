@@ -1,4 +1,5 @@
 //! Fixtures and helpers that several tests share.
 
+pub mod fuzz;
 pub mod golden;
 pub mod reference;

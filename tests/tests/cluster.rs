@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// So many that a restart in the midst of the run does not come after its end.
-const GENERATIONS: u32 = 100;
+const GENERATIONS: u32 = 400;
 
 fn spec() -> RunSpec {
     let text = format!(

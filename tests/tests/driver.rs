@@ -10,7 +10,7 @@ use hebbian_coordinator::engine::effect::Transaction;
 use hebbian_coordinator::handle::{Handle, HandleError, RunAction, SequencedEvent, Watch};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
-use hebbian_coordinator::run::record::StoredRun;
+use hebbian_coordinator::run::record::{Snapshot, StoredRun};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};
@@ -19,6 +19,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunState};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use tokio::sync::mpsc;
 
 fn spec(generations: u32) -> RunSpec {
@@ -192,6 +193,14 @@ impl Journal for Filling {
         self.file.generations(run, from, limit)
     }
 
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        self.file.snapshots(run)
+    }
+
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError> {
+        self.file.snapshot(run, closed)
+    }
+
     fn events(
         &mut self,
         run: RunId,
@@ -340,4 +349,53 @@ async fn a_journal_of_every_format_resumes() {
         handle.shut_down().await.unwrap();
         worker.await.unwrap();
     }
+}
+
+/// Makes the journal of [`a_journal_with_extended_and_forked_runs_resumes`] anew, for a format to come; those that are there
+/// stay. Its path is in `HEBBIAN_FIXTURE`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes a fixture"]
+async fn write_a_journal_with_extended_and_forked_runs() {
+    let path = std::env::var("HEBBIAN_FIXTURE").expect("HEBBIAN_FIXTURE names the file");
+    let handle = start(&format!("sqlite:{path}")).await;
+    let worker = tokio::spawn(work(handle.clone()));
+    let extended = handle.create(spec(3), String::new()).await.unwrap().run;
+    until(&handle, extended, |run| run.state.is_final()).await;
+    worker.abort();
+    let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
+    handle.extend(extended, limits).await.unwrap();
+    handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new()).await.unwrap();
+    handle.create_in(spec(2), String::new(), "seeds".to_owned()).await.unwrap();
+    // A part of a generation.
+    let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(200)));
+    until(&handle, extended, |run| run.generation.0 >= 3 && run.settled > 0).await;
+    worker.abort();
+    handle.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_with_extended_and_forked_runs_resumes() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/journals/format-1-life.sqlite");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    std::fs::copy(fixture, &path).unwrap();
+    let handle = start(&format!("sqlite:{}", path.display())).await;
+    let found = handle.list().await.unwrap();
+    let [extended, forked, of_group] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((extended.generations_limit, extended.state.is_final()), (Some(6), false));
+    assert!(extended.generation.0 >= 3 && extended.notes.iter().any(|note| note.starts_with("extended")));
+    let parent = forked.parent.expect("it was forked");
+    assert_eq!((parent.run, parent.generations), (extended.run, GenerationIndex(2)));
+    assert_eq!(of_group.group, "seeds");
+    let worker = tokio::spawn(work(handle.clone()));
+    let mut means = Vec::new();
+    for run in [extended, forked, of_group] {
+        let ended = until(&handle, run.run, |run| run.state.is_final()).await;
+        assert!(matches!(ended.state, RunState::Finished { .. }), "{ended:?}");
+        assert!(ended.ended_unix_ms.is_some());
+        means.push(handle.result(run.run).await.unwrap().mean);
+    }
+    assert_eq!(means[0], means[1], "the fork did what its parent did");
+    handle.shut_down().await.unwrap();
+    worker.await.unwrap();
 }

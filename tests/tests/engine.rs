@@ -1,6 +1,7 @@
 //! The engine by itself: what a restart makes of a journal, what a time limit is, and which workers a run waits for.
 
 #[path = "engine/bench.rs"]
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod bench;
 
 use std::time::Duration;

@@ -23,7 +23,13 @@ const RUN: u64 = 77;
 
 fn created() -> Created {
     let spec = RunSpec::from_toml(include_str!("../../examples/quickstart.toml")).unwrap();
-    Created { spec: Arc::new(spec), request_id: "request".into(), created_unix_ms: 5 }
+    Created {
+        spec: Arc::new(spec),
+        request_id: "request".into(),
+        created_unix_ms: 5,
+        group: String::new(),
+        origin: None,
+    }
 }
 
 fn settled(generation: u32, candidate: u32) -> Record {
@@ -92,7 +98,7 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
     writer.write(settled(3, 0)).unwrap();
     let paused = RunState::Paused { reason: "why".into() };
     let elapsed = Duration::from_secs(2);
-    writer.write(Record::StateChanged { state: paused.clone(), elapsed }).unwrap();
+    writer.write(Record::StateChanged { state: paused.clone(), elapsed, unix_ms: 1 }).unwrap();
     let sequence = writer.sequence;
 
     let mut journal = reopen(journal);
@@ -106,7 +112,7 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
     let kept = |record: &Record| stored.records.contains(record);
     assert!(kept(&settled(2, 0)) && kept(&settled(3, 0)), "the open generation and the one before");
     assert!(!kept(&settled(1, 0)), "older settlements are dropped");
-    assert!(kept(&Record::StateChanged { state: paused.clone(), elapsed }));
+    assert!(kept(&Record::StateChanged { state: paused.clone(), elapsed, unix_ms: 1 }));
 
     let from = GenerationIndex(1);
     assert_eq!(journal.generations(run, from, 1).unwrap(), [summary(1)]);
@@ -168,6 +174,14 @@ impl Journal for Shared {
         limit: u32,
     ) -> Result<Vec<GenerationSummary>, JournalError> {
         self.0.lock().unwrap().generations(run, from, limit)
+    }
+
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        self.0.lock().unwrap().snapshots(run)
+    }
+
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError> {
+        self.0.lock().unwrap().snapshot(run, closed)
     }
 
     fn events(

@@ -19,6 +19,7 @@ use progress::Progress;
 mod ablation;
 mod parallel;
 mod progress;
+pub mod remote;
 mod report;
 mod trial;
 mod tuning;
@@ -216,11 +217,26 @@ fn compare_with(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
+    compare_given(rule, genome, settings, effort, None, data, progress, interrupt)
+}
+
+/// As [`compare_with`]; what the rule scores on each task need not be computed where it is `given`.
+#[expect(clippy::too_many_arguments, reason = "each is one of its kind")]
+fn compare_given(
+    rule: &RuleLearning,
+    genome: &Genome,
+    settings: &ComparisonSettings,
+    effort: tuning::Effort,
+    given: Option<&[trial::RuleScores]>,
+    data: &dyn DataSets,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    interrupt: &Interrupt,
+) -> Result<Comparison, ComparisonError> {
     check(rule, genome, settings)?;
     let update_rule = update_rule(rule, genome)?;
     let progress = Progress::new(progress, effort.work(rule, settings) + trial::work(settings));
     let baselines = tuning::tune(rule, settings, effort, data, &progress, interrupt)?;
-    let trials = trial::run(rule, &update_rule, &baselines, settings, data, &progress, interrupt)?;
+    let trials = trial::run(rule, &update_rule, &baselines, given, settings, data, &progress, interrupt)?;
     Ok(report::assemble(rule, settings, baselines, &trials))
 }
 

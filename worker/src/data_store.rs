@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::data_set::DataSetName;
 
-use crate::task::data_set::{DataSet, DataSetError, DataSets, SourceFile};
+use crate::task::data_set::{Arriving, DataSet, DataSetError, DataSets, SourceFile};
+
+mod arriving;
 
 /// What [`DataStore::add`] calls the files.
 const FILES: [&str; 4] = [
@@ -137,6 +139,20 @@ impl DataStore {
         Ok((set, Added::New))
     }
 
+    /// The four files of the data set with this content: by its digest, or by a name whose recorded digest, or else
+    /// content, it is.
+    pub fn files(&self, digest: Digest) -> Option<[PathBuf; 4]> {
+        let nameless: DataSetName = "data".parse().expect("a name");
+        if let Ok(files) = files_of(&self.directory.join(digest.to_string()), nameless) {
+            return Some(files);
+        }
+        let name = self.names().ok()?.into_iter().find(|&name| match self.recorded_digest(name) {
+            Ok(Some(recorded)) => recorded == digest,
+            _ => self.load(name).is_ok_and(|set| set.digest() == digest),
+        })?;
+        files_of(&self.place(name), name).ok()
+    }
+
     fn load_from(&self, place: &Path, name: DataSetName) -> Result<Arc<DataSet>, DataSetError> {
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(set) = in_use.get(place).and_then(Weak::upgrade) {
@@ -168,6 +184,10 @@ impl DataSets for DataStore {
         }
         let found = named?.digest();
         Err(DataSetError::Other { name, place: self.place(name).display().to_string(), found, wanted })
+    }
+
+    fn receive(&self, name: DataSetName, digest: Digest) -> Result<Box<dyn Arriving>, DataSetError> {
+        arriving::begin(&self.directory, name, digest)
     }
 }
 

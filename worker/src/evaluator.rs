@@ -4,17 +4,36 @@ mod learning;
 
 use std::sync::Arc;
 
+use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::data_set::DataSetName;
 
+use crate::comparison::remote::Trials;
 use crate::interrupt::Interrupt;
+use crate::task::data_set::Arriving;
 pub use learning::LearningEvaluator;
 
 /// Prepares for runs.
 pub trait Evaluator: Send + Sync + 'static {
     /// Prepares for a run, or says what this worker lacks for it. May take a while: it reads data sets.
     fn prepare(&self, spec: Arc<RunSpec>) -> Result<Arc<dyn Runner>, String>;
+
+    /// The data sets that [`Evaluator::prepare`] wants and does not find. May take a while, too.
+    fn lacking(&self, _spec: &RunSpec) -> Vec<(DataSetName, Digest)> {
+        Vec::new()
+    }
+
+    /// Computes some of a comparison's trials; see [`Trials::scores`].
+    fn trials(&self, _trials: &Trials, _threads: u32, _interrupt: &Interrupt) -> Result<Vec<f64>, String> {
+        Err("this worker computes no trials".to_owned())
+    }
+
+    /// Takes one of them, which comes from elsewhere.
+    fn receive(&self, name: DataSetName, _digest: Digest) -> Result<Box<dyn Arriving>, String> {
+        Err(format!("data set `{name}` is not wanted"))
+    }
 }
 
 /// Episodes of one run; shared by the threads of a worker.

@@ -1,10 +1,12 @@
 //! The async shell of a worker: attach to a coordinator, compute what it sends, report, and come back when it is gone.
 
 mod connect;
+mod prepare;
 mod reports;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trials;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;

@@ -4,18 +4,24 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::journal;
+use hebbian_coordinator::engine::Retention;
+use hebbian_coordinator::journal::{self, KeptSnapshots};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
+use hebbian_coordinator::service::data::DataSource;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_shared::digest::Digest;
+use hebbian_worker::data_store::DataStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, block_on_until_signal, journal_failure, set_up_logging};
-use crate::configuration::{Configuration, ServerSettings, ServerTlsSettings};
+use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
+use crate::data;
 use crate::failure::Failure;
 use crate::files;
 
@@ -33,10 +39,12 @@ use crate::files;
   hebbian coordinator --config coordinator.toml
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
-HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY, ...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__LOG__FORMAT,
+HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
+...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
+...__SNAPSHOTS_EVERY, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
-    /// A TOML file with the sections `server`, `storage` and `log`.
+    /// A TOML file with the sections `server`, `storage`, `retention` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one, which is logged [default: 127.0.0.1:7420].
@@ -51,6 +59,10 @@ pub(super) struct Arguments {
     /// Where to keep the journal: sqlite:PATH, or memory: to forget [default: sqlite:hebbian.sqlite].
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
+    /// The directory of data sets that workers may fetch [default: `hebbian/data` below `XDG_DATA_HOME` or
+    /// `~/.local/share`].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// The coordinator's certificate (PEM); SIGHUP reads all certificates again.
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     tls_certificate: Option<PathBuf>,
@@ -63,7 +75,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, listen, insecure, address_file, storage, .. } = arguments;
+    let Arguments { config, listen, insecure, address_file, storage, data, .. } = arguments;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
@@ -71,6 +83,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("server.insecure", insecure.then_some(true))
             .flag("server.address_file", text(address_file))
             .flag("storage.url", storage)
+            .flag("storage.data", text(data))
             .flag("server.tls.certificate", text(arguments.tls_certificate))
             .flag("server.tls.key", text(arguments.tls_key))
             .flag("server.tls.client_ca", text(arguments.tls_client_ca))
@@ -98,9 +111,15 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     }
     let listener = connection::bind(wanted).map_err(cannot_listen)?;
     let listening = listener.local_addr().map_err(cannot_listen)?;
-    let journal = journal::open(url).map_err(|error| journal_failure(&error))?;
-    let (handle, mut driver) =
-        driver::start(DriverSettings::default(), journal).await.map_err(Failure::failed)?;
+    let RetentionSettings { keep_days, keep_runs, snapshots_every } = configuration.retention;
+    let kept = KeptSnapshots { every: snapshots_every };
+    let journal = journal::open_keeping(url, kept).map_err(|error| journal_failure(&error))?;
+    let mut settings = DriverSettings::default();
+    settings.engine.retention = Retention {
+        keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
+        keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
+    };
+    let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
         "coordinator {} listens on {scheme}://{listening}, journal {url}",
@@ -120,12 +139,13 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     if let Some(path) = &server.address_file {
         files::write_atomically(path, &format!("{scheme}://{listening}\n"))?;
     }
+    let data = data::store(configuration.storage.data.clone());
     // Not a child of `shutdown`: the driver must close the streams before the server waits for them.
     let ended = CancellationToken::new();
     let serving = service::serve(
         handle.clone(),
         connection::accept(listener, ConnectionLimits::default(), tls.clone()),
-        TransportSettings::default(),
+        TransportSettings { data: Arc::new(Served(data)), ..TransportSettings::default() },
         ended.clone(),
     );
     tokio::pin!(serving);
@@ -181,6 +201,16 @@ fn tls(settings: &ServerTlsSettings) -> Result<Option<Arc<Tls>>, Failure> {
         };
         Failure::bad_input(format_args!("server.tls.{field}: {error}"))
     })
+}
+
+/// The coordinator's data directory.
+#[derive(Debug)]
+struct Served(Arc<DataStore>);
+
+impl DataSource for Served {
+    fn files(&self, digest: Digest) -> Option<[PathBuf; 4]> {
+        self.0.files(digest)
+    }
 }
 
 /// Reads the certificates again with every SIGHUP. Without TLS a SIGHUP changes nothing, and ends nothing.

@@ -5,28 +5,33 @@ use std::path::PathBuf;
 use clap::Args;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RunSpec;
 
-use super::{LogArguments, block_on, parse_seed, read_spec};
+use super::{LogArguments, block_on, fresh_request_id, parse_request_id, parse_seed, read_spec};
 use crate::client::{Client, ClientArguments};
 use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
-
-/// The longest name of a creation, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Create a run on a coordinator; its workers start on it at once. Prints the run's id.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian create my.toml                     prints the new run's id
   hebbian spec | hebbian create -            the quickstart, on the cluster
-  hebbian watch $(hebbian create my.toml)    creates a run and follows it")]
+  hebbian watch $(hebbian create my.toml)    creates a run and follows it
+  hebbian create my.toml --seeds 1..5        five runs, one for each seed; `hebbian sweep GROUP` sums them up")]
 pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input.
     spec: PathBuf,
     /// Another seed than the spec's.
     #[arg(long, value_name = "S", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Option<Seed>,
+    /// A run for each of these seeds, from the first to the last (`1..5` is five), or a list: `1,2,7`.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds, conflicts_with = "seed")]
+    seeds: Option<Seeds>,
+    /// A name for the runs of `--seeds` together [default: the spec's name and four digits].
+    #[arg(long, value_name = "NAME", requires = "seeds")]
+    group: Option<String>,
     /// A name for this creation: the same name and spec again give the run that was created before.
     #[arg(long, value_name = "NAME", value_parser = parse_request_id)]
     request_id: Option<String>,
@@ -40,7 +45,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { spec, seed, request_id, client, data, json } = arguments;
+    let Arguments { spec, seed, seeds, group, request_id, client, data, json } = arguments;
     let data = log.data_store(&data)?;
     let mut spec = read_spec(&spec, seed)?;
     // Workers know by the digest whether they have the same data.
@@ -48,7 +53,10 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let request_id = request_id.unwrap_or_else(fresh_request_id);
     block_on(async {
         let client = Client::connect(&client).await?;
-        let run = client.create(&spec, request_id).await?;
+        if let Some(Seeds(seeds)) = seeds {
+            return sweep(&client, &spec, &seeds, group, &request_id, json).await;
+        }
+        let run = client.create(&spec, request_id, String::new()).await?;
         if json {
             return render::out(&render::json::pretty(&render::json::run(&run)));
         }
@@ -58,17 +66,95 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     })
 }
 
-/// The name of a creation as the coordinator takes it.
-fn parse_request_id(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..=REQUEST_ID_BYTES_MAX => Ok(text.to_owned()),
-        length => Err(format!("the name of a creation has 1 to {REQUEST_ID_BYTES_MAX} bytes, not {length}")),
+/// Creates a run for each seed.
+async fn sweep(
+    client: &Client,
+    spec: &RunSpec,
+    seeds: &[Seed],
+    group: Option<String>,
+    request_id: &str,
+    json: bool,
+) -> Result<(), Failure> {
+    // The same when the creation is repeated.
+    let digits = Digest::of(request_id.as_bytes()).to_string();
+    let group = group.unwrap_or_else(|| format!("{}-{}", spec.name.replace('/', "-"), &digits[..4]));
+    let mut runs = Vec::new();
+    for &seed in seeds {
+        let spec = RunSpec { seed, ..spec.clone() };
+        // Short enough for the coordinator, whatever the user's name for it is.
+        let request_id = Digest::of(format!("{request_id} {seed}").as_bytes()).to_string();
+        runs.push(client.create(&spec, request_id, group.clone()).await?);
     }
+    if json {
+        return render::out(&render::json::pretty(&runs.iter().map(render::json::run).collect::<Vec<_>>()));
+    }
+    let show = Paint::stderr().command(&format!("hebbian sweep {group}"));
+    render::note(&format!(
+        "created {} of `{}` as group `{group}`; see how they stand with {show}",
+        render::text::plural(runs.len() as u64, "run"),
+        spec.name
+    ));
+    let ids: Vec<String> = runs.iter().map(|run| run.run.to_string()).collect();
+    render::out(&(ids.join("\n") + "\n"))
 }
 
-/// A name that no other creation has: process and moment.
-fn fresh_request_id() -> String {
-    let moment = jiff::Timestamp::now().as_nanosecond();
-    let host = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    Digest::of(format!("{host} {} {moment}", std::process::id()).as_bytes()).short()
+/// The most runs of one sweep.
+const SEEDS_MAX: u64 = 1000;
+
+/// Seeds as they are written in arguments.
+#[derive(Clone, Debug, PartialEq)]
+struct Seeds(Vec<Seed>);
+
+fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    let seeds = match text.split_once("..") {
+        Some((first, last)) => {
+            let (first, last) = (parse_seed(first.trim())?.get(), parse_seed(last.trim())?.get());
+            if first > last {
+                return Err(format!(
+                    "the first seed must not be above the last, but {first} is above {last}"
+                ));
+            }
+            if last - first >= SEEDS_MAX {
+                return Err(format!("at most {SEEDS_MAX} seeds"));
+            }
+            (first..=last).filter_map(|number| Seed::new(number).ok()).collect()
+        }
+        None => text.split(',').map(|part| parse_seed(part.trim())).collect::<Result<Vec<_>, _>>()?,
+    };
+    if seeds.len() as u64 > SEEDS_MAX {
+        return Err(format!("at most {SEEDS_MAX} seeds"));
+    }
+    if let Some((place, twice)) =
+        seeds.iter().enumerate().find(|(place, seed)| seeds[..*place].contains(seed))
+    {
+        return Err(format!("seed {twice} stands there twice, the second time at place {}", place + 1));
+    }
+    Ok(Seeds(seeds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&[u64], &str>) {
+        match (parse_seeds(text), expected) {
+            (Ok(Seeds(seeds)), Ok(numbers)) => {
+                assert_eq!(seeds.iter().map(|seed| seed.get()).collect::<Vec<_>>(), numbers);
+            }
+            (Err(problem), Err(message)) => assert!(problem.contains(message), "{problem}"),
+            (found, _) => panic!("`{text}` gave {found:?}"),
+        }
+    }
+
+    #[test]
+    fn seeds_are_a_range_or_a_list() {
+        check("1..5", Ok(&[1, 2, 3, 4, 5]));
+        check("7..7", Ok(&[7]));
+        check("3, 1,9", Ok(&[3, 1, 9]));
+        check("5..1", Err("5 is above 1"));
+        check("1..2000", Err("at most 1000 seeds"));
+        check("1,2,1", Err("seed 1 stands there twice"));
+        check("1..x", Err("a seed is a whole number"));
+        check("", Err("a seed is a whole number"));
+    }
 }

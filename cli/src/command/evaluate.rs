@@ -1,6 +1,7 @@
 //! `hebbian evaluate`, and the comparison that ends `hebbian run`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use hebbian_shared::seed::Seed;
@@ -9,17 +10,20 @@ use hebbian_shared::spec::data_set::{DataSetSpec, SIDE_MAX};
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_worker::baseline::BaselineKind;
-use hebbian_worker::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings};
+use hebbian_worker::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, remote};
 use hebbian_worker::data_store::DataStore;
 use hebbian_worker::interrupt::Interrupt;
 use hebbian_worker::task::TaskError;
 
 use super::{LogArguments, all_cores, parse_seed, parse_threads};
+use crate::client::ClientArguments;
+use crate::cluster_comparison;
 use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::genome_file::GenomeFile;
 use crate::render::progress::Activity;
 use crate::render::{self, Paint};
+use crate::tls::ClientTls;
 
 /// Compare an evolved rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
 /// the same batches. Baselines are tuned on the families that the rule was evolved on.
@@ -31,6 +35,7 @@ use crate::render::{self, Paint};
   hebbian evaluate genome.json --ablate                       does the rule use its backward pass and hidden layers?
   hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
   hebbian evaluate genome.json --tasks digits,idx:fashion-mnist
+  hebbian evaluate genome.json --tasks-per-family 5000 --coordinator http://HOST:7420   on a cluster's workers
 
 Task families:
   and, or, xor, nxor, qand                                            fixed
@@ -82,6 +87,15 @@ pub(super) struct Arguments {
         allow_negative_numbers = true
     )]
     side: Option<u32>,
+    /// Train the rule's networks on the workers of this coordinator, with the same bits; baselines are tuned and trained
+    /// here.
+    #[arg(long, value_name = "URL")]
+    coordinator: Option<String>,
+    /// Give up when the coordinator has not answered for this long.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    tls: ClientTls,
     #[command(flatten)]
     data: DataArguments,
     /// Root of all draws of the comparison.
@@ -119,15 +133,23 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     };
     // Before anything is said.
     comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
+    let gathered = match &arguments.coordinator {
+        None => None,
+        Some(coordinator) => {
+            let (coordinator, timeout, tls) = (coordinator.clone(), arguments.timeout, arguments.tls.clone());
+            let client = ClientArguments { coordinator, timeout, tls };
+            Some(cluster_comparison::gather(&client, &problem, file.genome(), &settings)?)
+        }
+    };
     let activity = Activity::new("comparing with tuned baselines");
-    let comparison = comparison::compare(
-        &problem,
-        file.genome(),
-        &settings,
-        &*data,
-        &|done, total| activity.show(done as f64 / total.max(1) as f64),
-        &Interrupt::new(),
-    );
+    let (show, interrupt) =
+        (|done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64), Interrupt::new());
+    let comparison = match gathered {
+        None => comparison::compare(&problem, file.genome(), &settings, &*data, &show, &interrupt),
+        Some(gathered) => {
+            remote::complete(&problem, file.genome(), &settings, gathered, &*data, &show, &interrupt)
+        }
+    };
     drop(activity);
     let comparison = comparison.map_err(comparison_failure)?;
     if arguments.json {

@@ -199,8 +199,10 @@ impl Watcher {
                 Some(progress) => progress.event(&event, sequence > self.past),
                 None => render::out(&render::json::line(&render::json::event(sequence, &event)))?,
             }
+            // A run that was extended has ended before in its past.
             if let RunEvent::State(state) = event
                 && state.is_final()
+                && sequence >= self.past
             {
                 return Ok(End::Run(state));
             }

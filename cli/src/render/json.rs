@@ -72,6 +72,10 @@ pub(crate) fn run(run: &RunProgress) -> Value {
         "remeasurement": run.remeasurement,
         "notes": run.notes,
         "sequence": run.sequence,
+        "seed": run.seed,
+        "group": run.group,
+        "parent": run.parent,
+        "ended_unix_ms": run.ended_unix_ms,
     });
     merge(&mut value, state(&run.state));
     value

@@ -30,7 +30,8 @@ pub(crate) fn state(state: &RunState, paint: Paint) -> String {
     }
 }
 
-fn generations(run: &RunProgress) -> String {
+/// How many generations are closed, of how many if that is limited.
+pub(super) fn generations(run: &RunProgress) -> String {
     match run.generations_limit {
         Some(limit) => format!("{}/{limit}", run.generation),
         None => run.generation.to_string(),
@@ -55,8 +56,19 @@ pub(crate) fn list(runs: &[RunProgress]) -> String {
             text::ago(run.created_unix_ms),
         ]
     };
-    let header = ["run", "spec", "state", "generation", "best", "median", "workers", "created"];
-    text::table(&header, &[3, 4, 5, 6], runs.iter().map(row).collect())
+    let mut header = vec!["run", "spec", "state", "generation", "best", "median", "workers", "created"];
+    let mut rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    if runs.iter().any(|run| !run.group.is_empty()) {
+        header.push("group/seed");
+        for (row, run) in rows.iter_mut().zip(runs) {
+            row.push(if run.group.is_empty() {
+                String::new()
+            } else {
+                format!("{}/{}", run.group, run.seed)
+            });
+        }
+    }
+    text::table(&header, &[3, 4, 5, 6], rows)
 }
 
 /// Everything about one run.
@@ -109,6 +121,15 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
         "created",
         format!("{} ({})", text::moment(run.created_unix_ms), text::ago(run.created_unix_ms)),
     ));
+    if let Some(ended) = run.ended_unix_ms {
+        lines.push(("ended", format!("{} ({})", text::moment(ended), text::ago(ended))));
+    }
+    if let Some(parent) = run.parent {
+        lines.push(("forked from", format!("{} after {} generations", parent.run, parent.generations)));
+    }
+    if !run.group.is_empty() {
+        lines.push(("group", format!("{}, seed {}", run.group, run.seed)));
+    }
     lines.push(("spec", format!("digest {}", run.spec_digest.short())));
     if let Some(fingerprint) = &run.fingerprint {
         lines.push(("numerics", format!("fingerprint {}", fingerprint.short())));

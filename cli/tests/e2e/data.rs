@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Coordinator, Place, SPEC, errors, until};
+use crate::support::{Coordinator, Place, SPEC, bits, errors, until};
 
 /// Writes an IDX file.
 fn write_idx(place: &Place, name: &str, shape: &[u32], elements: &[u8]) {
@@ -107,10 +107,46 @@ fn a_data_set_is_added_listed_verified_and_learned() {
 }
 
 #[test]
+fn a_worker_without_the_data_fetches_it_from_the_coordinator() {
+    let place = place();
+    place.ok(&["data", "add", "sides", "source", "--data", "data"]);
+    let coordinator = Coordinator::start_with(&place, &["--data", "data"]);
+    let run = coordinator.ok(&["create", "idx.toml", "--data", "data"]).trim().to_owned();
+    let arguments = ["worker", "--threads", "1", "--name", "bare", "--data", "kept"];
+    let _worker = place.start(&coordinator.arguments(&arguments), "bare.log");
+    coordinator.until_state(&run, "finished");
+    let log = fs::read_to_string(place.path("bare.log")).unwrap();
+    assert!(log.contains("fetched a data set from the coordinator"), "{log}");
+    let listed = place.json(&with_data(&["data", "list", "--json"]));
+    let kept = place.path("kept").join(listed["digest"].as_str().unwrap());
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 5, "four files and their digest");
+    assert_eq!(fs::read_dir(place.path("kept")).unwrap().count(), 1, "nothing else");
+
+    // The bits are those of a worker that had the data from the start.
+    place.ok(&with_data(&["run", "idx.toml", "--out", "alone"]));
+    coordinator.ok(&["result", &run, "--out", "cluster.json"]);
+    assert_eq!(bits(&place.path("cluster.json")), bits(&place.path("alone/genome.json")));
+
+    // What the coordinator has under that digest is something else: nothing of it is kept.
+    let labels = place.path("data/sides/train-labels-idx1-ubyte");
+    let mut bytes = fs::read(&labels).unwrap();
+    bytes[8] = 2;
+    fs::write(&labels, bytes).unwrap();
+    fs::remove_dir_all(&kept).unwrap();
+    let spec = fs::read_to_string(place.path("alone/spec.toml")).unwrap();
+    place.write("again.toml", &spec.replace("seed = 7", "seed = 8"));
+    coordinator.ok(&["create", "again.toml", "--data", "data"]);
+    until("the worker is ineligible", || coordinator.ok(&["workers"]).contains("ineligible"));
+    let said = coordinator.ok(&["workers"]);
+    assert!(said.contains("what arrived has other content"), "{said}");
+    assert_eq!(fs::read_dir(place.path("kept")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_worker_without_the_data_says_so_and_one_with_it_does_the_run() {
     let place = place();
     place.ok(&["data", "add", "sides", "source", "--data", "data"]);
-    let coordinator = Coordinator::start(&place);
+    let coordinator = Coordinator::start_with(&place, &["--data", "elsewhere"]);
     let run = coordinator.ok(&["create", "idx.toml", "--data", "data"]).trim().to_owned();
     let worker = |name: &str, data: &str| {
         let arguments = ["worker", "--threads", "1", "--name", name, "--data", data];
@@ -122,6 +158,7 @@ fn a_worker_without_the_data_says_so_and_one_with_it_does_the_run() {
     let said = workers();
     assert!(said.contains("data set `sides` is missing; searched nothing/sides"), "{said}");
     assert!(said.contains("`hebbian data add sides DIRECTORY`"), "{said}");
+    assert!(said.contains("the coordinator has no data set with digest"), "{said}");
     let _with = worker("with", "data");
     coordinator.until_state(&run, "finished");
 }

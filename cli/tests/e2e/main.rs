@@ -6,6 +6,7 @@ mod data;
 mod genome;
 mod inputs;
 mod journal;
+mod life;
 mod local;
 mod support;
 mod tls;

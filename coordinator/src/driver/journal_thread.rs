@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::engine::effect::{Event, Transaction};
 use crate::handle::HandleError;
 use crate::journal::{Journal, JournalError, StoredEvent};
+use crate::run::record::{Origin, Snapshot};
 
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -24,6 +25,7 @@ pub(super) enum Job {
     Commit(Transaction),
     Generations { run: RunId, from: GenerationIndex, limit: u32, answer: Answer<Vec<GenerationSummary>> },
     Events { run: RunId, after: u64, up_to: u64, limit: u32, answer: Answer<Vec<StoredEvent>> },
+    Origin { run: RunId, closed: Option<GenerationIndex>, answer: Answer<Box<(Origin, Snapshot)>> },
     Close { answer: Answer<()> },
 }
 
@@ -110,11 +112,43 @@ impl JournalThread {
                     let found = self.journal.events(run, after, up_to, limit);
                     let _ = answer.send(found.map_err(|error| HandleError::Journal(error.to_string())));
                 }
+                Job::Origin { run, closed, answer } => {
+                    let _ = answer.send(self.origin(run, closed));
+                }
                 Job::Close { answer } => return Some(answer),
             }
             next = self.jobs.try_recv().ok();
         }
         None
+    }
+
+    /// What a fork of a run begins with.
+    fn origin(
+        &mut self,
+        run: RunId,
+        closed: Option<GenerationIndex>,
+    ) -> Result<Box<(Origin, Snapshot)>, HandleError> {
+        let failed = |error: JournalError| HandleError::Journal(error.to_string());
+        let refuse = |problem: String| Err(HandleError::WrongState { run, problem });
+        let kept = self.journal.snapshots(run).map_err(failed)?;
+        let Some(&last) = kept.last() else {
+            return refuse("has closed no generation that it could be forked from".into());
+        };
+        let closed = closed.unwrap_or(last);
+        let Some(snapshot) = self.journal.snapshot(run, closed).map_err(failed)? else {
+            let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            return refuse(format!(
+                "has no snapshot after {closed} generations; it can be forked after {}",
+                kept.join(", ")
+            ));
+        };
+        let before = GenerationIndex(closed.0.saturating_sub(1));
+        let found = self.journal.generations(run, before, 1).map_err(failed)?;
+        match found.into_iter().next().filter(|summary| summary.generation.next() == closed) {
+            Some(last) => Ok(Box::new((Origin { parent: run, last }, snapshot))),
+            // The first snapshot of a fork, whose last generation is its parent's.
+            None => refuse(format!("was itself forked after {closed} generations; fork that run instead")),
+        }
     }
 
     /// Writes the group. An error that may pass keeps it for the next attempt.

@@ -4,9 +4,10 @@ use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::progress::{RunProgress, RunResult};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 
 use crate::handle::{HandleError, RunAction};
-use crate::run::record::Write;
+use crate::run::record::{Origin, Snapshot, Write};
 
 /// Names a request, so that its reply finds whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,19 @@ pub enum Event {
         request_id: String,
         /// The time of day, in milliseconds since 1970 UTC.
         unix_ms: u64,
+        /// The name of the runs that are created together; empty for none.
+        group: String,
+        /// Where it begins, if it is a fork.
+        origin: Option<Box<(Origin, Snapshot)>>,
+    },
+    /// Somebody wants a run to go on for longer.
+    Extend {
+        /// Answered with [`Reply::Progress`] once the limits are synced.
+        ticket: Ticket,
+        /// The run.
+        run: RunId,
+        /// The limits to raise, to what they are then.
+        limits: StopSpec,
     },
     /// Somebody acts on a run.
     Act {
@@ -113,6 +127,8 @@ pub enum Effect {
     Deleted {
         /// Which.
         run: RunId,
+        /// Whether a retention rule wanted it, and not an operator.
+        retired: bool,
     },
     /// Answer a request.
     Reply {
@@ -125,9 +141,8 @@ pub enum Effect {
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "an effect holds it in a box")]
 pub enum Reply {
-    /// To `Create` and `Act`.
+    /// To `Create`, `Act` and `Extend`.
     Progress(Result<RunProgress, HandleError>),
     /// To `Result`.
     Result(Result<RunResult, HandleError>),

@@ -70,7 +70,10 @@ impl Outbox {
                     }
                     self.pending_sync |= matches!(
                         record,
-                        Record::Created(_) | Record::GenerationClosed(_) | Record::StateChanged { .. }
+                        Record::Created(_)
+                            | Record::GenerationClosed(_)
+                            | Record::StateChanged { .. }
+                            | Record::Extended { .. }
                     );
                 }
                 Write::Snapshot { .. } => {}

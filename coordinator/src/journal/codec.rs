@@ -15,11 +15,12 @@ use hebbian_shared::progress::{
     GenerationSummary, NoiseSummary, Restart, RunState, SearchSummary, StopReason,
 };
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use prost::Message as _;
 use stored::record::Kind;
 use stored::state_changed::State;
 
-use crate::run::record::{Created, Record, Settled, SettledEpisode, Snapshot};
+use crate::run::record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot};
 
 /// Why stored bytes are not a record or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +51,11 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             spec_digest: created.spec.digest().0.to_vec(),
             request_id: created.request_id.clone(),
             created_unix_ms: created.created_unix_ms,
+            group: created.group.clone(),
+            origin: created.origin.as_ref().map(|origin| stored::Origin {
+                parent: origin.parent.to_string(),
+                last: Some(encode_summary(&origin.last)),
+            }),
         }),
         Record::FingerprintTaken { fingerprint, worker } => {
             Kind::FingerprintTaken(stored::FingerprintTaken {
@@ -60,8 +66,9 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
         Record::Settled(settled) => Kind::Settled(encode_settled(settled)),
         Record::GenerationClosed(summary) => Kind::GenerationClosed(encode_summary(summary)),
         Record::TimeLimit { generation } => Kind::TimeLimit(stored::TimeLimit { generation: generation.0 }),
-        Record::StateChanged { state, elapsed } => Kind::StateChanged(stored::StateChanged {
+        Record::StateChanged { state, elapsed, unix_ms } => Kind::StateChanged(stored::StateChanged {
             elapsed_ns: nanoseconds(*elapsed),
+            unix_ms: *unix_ms,
             state: Some(match state.clone() {
                 RunState::Running => State::Running(stored::Running {}),
                 RunState::Paused { reason } => State::Paused(stored::Paused { reason }),
@@ -88,6 +95,12 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             place: *place,
             search: searches.iter().map(|search| search.0).collect(),
             accuracy: searches.iter().map(|search| search.1).collect(),
+        }),
+        Record::Extended { stop } => Kind::Extended(stored::Extended {
+            generations: stop.generations,
+            evaluations: stop.evaluations,
+            target_fitness: stop.target_fitness,
+            time_limit_s: stop.time_limit_s,
         }),
     };
     stored::Record { kind: Some(kind) }.encode_to_vec()
@@ -154,8 +167,9 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
                 .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
             // Not compared with the digest of the spec as read: a newer program may write new defaults into it.
             digest(&created.spec_digest)?;
-            let stored::Created { request_id, created_unix_ms, .. } = created;
-            Record::Created(Created { spec: Arc::new(spec), request_id, created_unix_ms })
+            let stored::Created { request_id, created_unix_ms, group, origin, .. } = created;
+            let origin = origin.map(decode_origin).transpose()?;
+            Record::Created(Created { spec: Arc::new(spec), request_id, created_unix_ms, group, origin })
         }
         Kind::FingerprintTaken(taken) => {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
@@ -165,6 +179,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::TimeLimit(limit) => Record::TimeLimit { generation: GenerationIndex(limit.generation) },
         Kind::StateChanged(changed) => Record::StateChanged {
             elapsed: Duration::from_nanos(changed.elapsed_ns),
+            unix_ms: changed.unix_ms,
             state: match changed.state.ok_or_else(|| wrong("a state that this program does not know"))? {
                 State::Running(_) => RunState::Running,
                 State::Paused(stored::Paused { reason }) => RunState::Paused { reason },
@@ -191,7 +206,18 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
             }
             Record::Selected { place, searches: search.into_iter().zip(accuracy).collect() }
         }
+        Kind::Extended(stored::Extended { generations, evaluations, target_fitness, time_limit_s }) => {
+            let stop = StopSpec { generations, evaluations, target_fitness, time_limit_s };
+            stop.validate().map_err(wrong)?;
+            Record::Extended { stop }
+        }
     })
+}
+
+fn decode_origin(origin: stored::Origin) -> Result<Box<Origin>, DecodeError> {
+    let parent = origin.parent.parse().map_err(wrong)?;
+    let last = origin.last.ok_or_else(|| wrong("a fork without its parent's last generation"))?;
+    Ok(Box::new(Origin { parent, last: decode_summary(&last)? }))
 }
 
 fn decode_settled(settled: &stored::Settled) -> Result<Settled, DecodeError> {
@@ -301,6 +327,8 @@ mod tests {
             spec: Arc::new(spec),
             request_id: "id".into(),
             created_unix_ms: 7,
+            group: "seeds".into(),
+            origin: None,
         }));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
         let episode = |candidate, task, fitness| SettledEpisode {
@@ -360,7 +388,7 @@ mod tests {
             RunState::Finished { reason: StopReason { criterion: "target".into(), detail: "0.9".into() } },
             RunState::Cancelled,
         ] {
-            check(&Record::StateChanged { state, elapsed });
+            check(&Record::StateChanged { state, elapsed, unix_ms: 1_700_000_000_000 });
         }
         let replayed = Digest::of(b"other");
         check(&Record::NumericsChanged { generation: GenerationIndex(1), journalled: some, replayed });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
 
-use super::{Journal, JournalError, StoredEvent};
+use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use crate::engine::effect::Transaction;
 use crate::run::record::{Created, Record, Settled, Snapshot, StoredRun, Write};
 
@@ -21,15 +21,28 @@ struct Stored {
 }
 
 /// See the module. A clone is what a copy of the disk would be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryJournal {
     epoch: u64,
+    kept: KeptSnapshots,
     runs: BTreeMap<RunId, Stored>,
     /// In order of creation.
     order: Vec<RunId>,
 }
 
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self { epoch: 0, kept: KeptSnapshots::LAST, runs: BTreeMap::new(), order: Vec::new() }
+    }
+}
+
 impl MemoryJournal {
+    /// The same journal, which keeps more snapshots from now on.
+    #[must_use]
+    pub fn keeping(self, kept: KeptSnapshots) -> Self {
+        Self { kept, ..self }
+    }
+
     /// The same contents, opened again.
     #[must_use]
     pub fn reopen(&self) -> Self {
@@ -56,9 +69,9 @@ impl MemoryJournal {
             Write::Snapshot { run, snapshot } => {
                 let Some(stored) = self.runs.get_mut(run) else { return };
                 stored.snapshots.push(snapshot.clone());
-                let needless = stored.snapshots.len().saturating_sub(2);
-                stored.snapshots.drain(..needless);
                 let needed = snapshot.closed.0.saturating_sub(1);
+                let kept = self.kept;
+                stored.snapshots.retain(|old| old.closed.0 >= needed || kept.keeps(old.closed));
                 stored.settled.retain(|settled| settled.generation.0 >= needed);
             }
             Write::Delete { run } => {
@@ -93,7 +106,7 @@ impl Journal for MemoryJournal {
                     run,
                     created: stored.created.clone(),
                     last,
-                    snapshots: stored.snapshots.clone(),
+                    snapshots: stored.snapshots[stored.snapshots.len().saturating_sub(2)..].to_vec(),
                     records: kept.cloned().chain(settled).collect(),
                     sequence: stored.sequence,
                 }
@@ -120,6 +133,16 @@ impl Journal for MemoryJournal {
             _ => None,
         });
         Ok(closed.take(limit as usize).collect())
+    }
+
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        let stored = self.runs.get(&run).into_iter();
+        Ok(stored.flat_map(|stored| stored.snapshots.iter().map(|snapshot| snapshot.closed)).collect())
+    }
+
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError> {
+        let mut stored = self.runs.get(&run).into_iter().flat_map(|stored| &stored.snapshots);
+        Ok(stored.find(|snapshot| snapshot.closed == closed).cloned())
     }
 
     fn events(

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
+use hebbian_shared::spec::RunSpec;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::codec::{encode_record, encode_snapshot};
-use super::{Journal, JournalError, StoredEvent};
+use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use crate::engine::effect::Transaction;
-use crate::run::record::{Record, StoredRun, Write};
+use crate::run::record::{Record, Snapshot, StoredRun, Write};
 use tables::Tables;
 
 pub use reader::{JournalReader, RunReport, StoredEpisode};
@@ -35,6 +36,7 @@ pub struct SqliteJournal {
     epoch: u64,
     /// Whether commits are synced at the moment.
     syncing: bool,
+    kept: KeptSnapshots,
     /// Held as long as the journal is open.
     _lock: File,
 }
@@ -62,7 +64,13 @@ impl SqliteJournal {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| explain(&error))?;
         schema::prepare(&connection, &store)?;
         let epoch = schema::raise_epoch(&connection).map_err(|error| explain(&error))?;
-        Ok(Self { store, connection, epoch, syncing: true, _lock: lock })
+        Ok(Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, _lock: lock })
+    }
+
+    /// The same journal, which keeps more snapshots from now on.
+    #[must_use]
+    pub fn keeping(self, kept: KeptSnapshots) -> Self {
+        Self { kept, ..self }
     }
 
     /// Refuses to let the file grow above `bytes`, as if the disk were full. A size below the present one stops growth.
@@ -134,7 +142,11 @@ fn explain(store: &str, error: &rusqlite::Error) -> JournalError {
     }
 }
 
-fn write(transaction: &rusqlite::Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
+fn write(
+    transaction: &rusqlite::Transaction<'_>,
+    write: &Write,
+    kept: KeptSnapshots,
+) -> rusqlite::Result<()> {
     match write {
         Write::Record { run, sequence, record } => {
             write_record(transaction, &run.to_string(), *sequence as i64, record)
@@ -146,8 +158,10 @@ fn write(transaction: &rusqlite::Transaction<'_>, write: &Write) -> rusqlite::Re
                 .prepare_cached("INSERT INTO snapshots (run, closed, snapshot) VALUES (?1, ?2, ?3)")?
                 .execute(params![run, snapshot.closed.0, encode_snapshot(snapshot)])?;
             transaction
-                .prepare_cached("DELETE FROM snapshots WHERE run = ?1 AND closed < ?2")?
-                .execute(params![run, needed])?;
+                .prepare_cached(
+                    "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0)",
+                )?
+                .execute(params![run, needed, kept.every])?;
             transaction
                 .prepare_cached(
                     "DELETE FROM records WHERE run = ?1 AND kind = 'settled' AND generation < ?2",
@@ -184,6 +198,16 @@ fn write_record(
                 created.request_id,
                 created.created_unix_ms as i64
             ])?;
+    }
+    if let Record::Extended { stop } = record {
+        // For people only; the record is what counts.
+        let spec: String =
+            transaction.query_row("SELECT spec FROM runs WHERE run = ?1", [run], |row| row.get(0))?;
+        if let Ok(mut spec) = RunSpec::from_toml(&spec) {
+            spec.stop = stop.clone();
+            let sql = "UPDATE runs SET spec = ?2 WHERE run = ?1";
+            transaction.prepare_cached(sql)?.execute(params![run, spec.to_toml()])?;
+        }
     }
     if let Record::StateChanged { state, .. } = record {
         transaction
@@ -227,6 +251,7 @@ fn write_record(
         Record::SearchEnded { .. } => ("search_ended", None),
         Record::Remeasured(_) => ("remeasured", None),
         Record::Selected { .. } => ("selected", None),
+        Record::Extended { .. } => ("extended", None),
     };
     transaction
         .prepare_cached(
@@ -264,7 +289,7 @@ impl Journal for SqliteJournal {
             return Err(JournalError::Superseded { store: store.clone(), ours: self.epoch, found });
         }
         for record in transactions.iter().flat_map(|transaction| &transaction.writes) {
-            write(&transaction, record).map_err(explain)?;
+            write(&transaction, record, self.kept).map_err(explain)?;
         }
         transaction.commit().map_err(explain)
     }
@@ -276,6 +301,14 @@ impl Journal for SqliteJournal {
         limit: u32,
     ) -> Result<Vec<GenerationSummary>, JournalError> {
         self.tables().generations(run, from, limit)
+    }
+
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        self.tables().snapshots(run)
+    }
+
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError> {
+        self.tables().snapshot(run, closed)
     }
 
     fn events(

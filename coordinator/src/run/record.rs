@@ -9,9 +9,10 @@ use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::progress::{
-    GenerationSummary, Remeasurement, RunEvent, RunState, StopReason, ValidationSummary,
+    GenerationSummary, Parent, Remeasurement, RunEvent, RunState, StopReason, ValidationSummary,
 };
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 
 /// One change of a run's state. Applying a run's records in order gives the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub enum Record {
         state: RunState,
         /// How long the run had been running.
         elapsed: Duration,
+        /// When, in milliseconds since 1970 UTC; 0 where an older program wrote it.
+        unix_ms: u64,
     },
     /// Replaying a generation on this machine gave another state than the one journalled; the run goes on from the
     /// journalled one.
@@ -73,6 +76,11 @@ pub enum Record {
     },
     /// The mean and the best sample were measured on fresh tasks. With the run's last state.
     Remeasured(Box<Remeasurement>),
+    /// Limits were raised. If the search had ended, it goes on.
+    Extended {
+        /// All limits from now on.
+        stop: StopSpec,
+    },
 }
 
 /// How a run began.
@@ -84,6 +92,34 @@ pub struct Created {
     pub request_id: String,
     /// When, in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
+    /// The name of the runs that were created together; empty for none.
+    pub group: String,
+    /// Where it began, if it was forked. Its first snapshot stands beside this record.
+    pub origin: Option<Box<Origin>>,
+}
+
+impl Created {
+    /// Whether another creation asks for the same.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let from = |created: &Self| created.origin.as_deref().map(Origin::parent);
+        self.spec.digest() == other.spec.digest() && self.group == other.group && from(self) == from(other)
+    }
+}
+
+/// Where a forked run began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The run that it was forked from.
+    pub parent: RunId,
+    /// That run's last closed generation.
+    pub last: GenerationSummary,
+}
+
+impl Origin {
+    /// The origin as people see it.
+    pub fn parent(&self) -> Parent {
+        Parent { run: self.parent, generations: self.last.generation.next() }
+    }
 }
 
 /// Outcomes of episodes of one generation.
@@ -202,6 +238,7 @@ impl Record {
                 reason.detail
             )),
             Self::Selected { place, searches } => Some(selection_note(*place, searches)),
+            Self::Extended { stop } => Some(format!("extended; the limits are now {stop}")),
             Self::Created(_)
             | Self::Settled(_)
             | Self::GenerationClosed(_)

@@ -9,6 +9,7 @@ use hebbian_proto::v1::run_service_server::RunService;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use tonic::{Request, Response, Status};
 
 use super::page;
@@ -40,19 +41,31 @@ fn run_of(field: &str, name: &str) -> Result<RunId, Status> {
     parse_run_name(field, name).map_err(|error| invalid(&error))
 }
 
+fn check_request_id(request_id: &str) -> Result<(), Status> {
+    if request_id.chars().count() > REQUEST_ID_LENGTH_MAX {
+        let problem = format!("must have at most {REQUEST_ID_LENGTH_MAX} characters");
+        return Err(invalid(&ConvertError::new("request_id", problem)));
+    }
+    Ok(())
+}
+
+fn spec_of(spec: Option<v1::RunSpec>) -> Result<RunSpec, Status> {
+    let spec = spec.ok_or_else(|| invalid(&ConvertError::new("spec", "must be set")))?;
+    RunSpec::try_from(spec).map_err(|error| invalid(&error.within("spec")))
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
-        let v1::CreateRunRequest { spec, request_id } = request.into_inner();
-        if request_id.chars().count() > REQUEST_ID_LENGTH_MAX {
-            let problem = format!("must have at most {REQUEST_ID_LENGTH_MAX} characters");
-            return Err(invalid(&ConvertError::new("request_id", problem)));
-        }
-        let spec = spec.ok_or_else(|| invalid(&ConvertError::new("spec", "must be set")))?;
-        let spec = RunSpec::try_from(spec).map_err(|error| invalid(&error.within("spec")))?;
-        let progress = self.handle.create(spec, request_id).await.map_err(|error| refused(&error))?;
+        let v1::CreateRunRequest { spec, request_id, group } = request.into_inner();
+        check_request_id(&request_id)?;
+        let progress = self
+            .handle
+            .create_in(spec_of(spec)?, request_id, group)
+            .await
+            .map_err(|error| refused(&error))?;
         Ok(Response::new(v1::CreateRunResponse { run: Some((&progress).into()) }))
     }
 
@@ -99,6 +112,25 @@ impl RunService for Runs {
     async fn delete_run(&self, request: Request<v1::DeleteRunRequest>) -> Answer<v1::DeleteRunResponse> {
         self.act(&request.get_ref().name, RunAction::Delete).await?;
         Ok(Response::new(v1::DeleteRunResponse {}))
+    }
+
+    async fn extend_run(&self, request: Request<v1::ExtendRunRequest>) -> Answer<v1::ExtendRunResponse> {
+        let v1::ExtendRunRequest { name, limits } = request.into_inner();
+        let run = run_of("name", &name)?;
+        let limits = StopSpec::try_from(limits.unwrap_or_default());
+        let limits = limits.map_err(|error| invalid(&error.within("limits")))?;
+        let progress = self.handle.extend(run, limits).await.map_err(|error| refused(&error))?;
+        Ok(Response::new(v1::ExtendRunResponse { run: Some((&progress).into()) }))
+    }
+
+    async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
+        let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
+        let (run, spec) = (run_of("name", &name)?, spec_of(spec)?);
+        check_request_id(&request_id)?;
+        let closed = generations.map(GenerationIndex);
+        let forked = self.handle.fork(run, closed, spec, request_id).await;
+        let progress = forked.map_err(|error| refused(&error))?;
+        Ok(Response::new(v1::ForkRunResponse { run: Some((&progress).into()) }))
     }
 
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
@@ -166,7 +198,10 @@ fn events(
             Watching::Ended => return None,
         };
         if let Some(event) = watch.recv().await {
-            let is_final = is_final || matches!(&event.event, RunEvent::State(state) if state.is_final());
+            let is_final = match &event.event {
+                RunEvent::State(state) => state.is_final(),
+                _ => is_final,
+            };
             let response =
                 v1::WatchRunResponse { sequence: event.sequence, event: Some((&event.event).into()) };
             let watching = if is_final { Watching::Final(watch) } else { Watching::Open(watch) };

@@ -55,7 +55,12 @@ impl FakeDriver {
         self.runs.iter().find(|known| known.run == run).cloned().ok_or(HandleError::NoSuchRun(run))
     }
 
-    fn create(&mut self, spec: &RunSpec, request_id: String) -> Result<RunProgress, HandleError> {
+    fn create(
+        &mut self,
+        spec: &RunSpec,
+        request_id: String,
+        group: String,
+    ) -> Result<RunProgress, HandleError> {
         if spec.name == "full" {
             return Err(HandleError::Limit("there are too many runs".to_owned()));
         }
@@ -90,6 +95,10 @@ impl FakeDriver {
             remeasurement: None,
             notes: Vec::new(),
             sequence: 1,
+            seed: spec.seed,
+            group,
+            parent: None,
+            ended_unix_ms: None,
         });
         self.find(run)
     }
@@ -116,11 +125,16 @@ impl FakeDriver {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         while let Some(request) = inbox.recv().await {
             match request {
-                Request::Create { spec, request_id, reply } => {
-                    let _ = reply.send(self.create(&spec, request_id));
+                Request::Create { spec, request_id, group, reply, .. } => {
+                    let _ = reply.send(self.create(&spec, request_id, group));
                 }
                 Request::Get { run, reply } => drop(reply.send(self.find(run))),
                 Request::List { reply } => drop(reply.send(Ok(self.runs.clone()))),
+                Request::Extend { run, limits, reply } => {
+                    let problem = format!("would not change with {limits}");
+                    let _ = reply.send(Err(HandleError::WrongState { run, problem }));
+                }
+                Request::Origin { run, reply, .. } => drop(reply.send(Err(HandleError::NoSuchRun(run)))),
                 Request::Act { run, action, reply } => drop(reply.send(self.act(run, action))),
                 Request::Result { run, reply } => drop(reply.send(Err(HandleError::NoSuchRun(run)))),
                 Request::Generations { run, from, limit, reply } => {
@@ -207,14 +221,14 @@ fn event(sequence: u64, event: RunEvent) -> SequencedEvent {
     SequencedEvent { sequence, event }
 }
 
-struct Setting {
-    channel: Channel,
+pub(super) struct Setting {
+    pub(super) channel: Channel,
     workers: mpsc::Receiver<FakeWorker>,
     said: mpsc::Receiver<Said>,
 }
 
 impl Setting {
-    async fn new(events: Vec<SequencedEvent>) -> Self {
+    pub(super) async fn new(events: Vec<SequencedEvent>) -> Self {
         let (handle, inbox) = Handle::new();
         let (worker_sender, workers) = mpsc::channel(4);
         let (said_sender, said) = mpsc::channel(64);
@@ -248,7 +262,8 @@ impl Setting {
     }
 
     async fn create(&self, spec: v1::RunSpec, request_id: &str) -> Result<String, Status> {
-        let request = v1::CreateRunRequest { spec: Some(spec), request_id: request_id.to_owned() };
+        let (request_id, group) = (request_id.to_owned(), String::new());
+        let request = v1::CreateRunRequest { spec: Some(spec), request_id, group };
         Ok(self.runs().create_run(request).await?.into_inner().run.expect("a run").name)
     }
 
@@ -566,7 +581,13 @@ async fn a_message_that_breaks_a_rule_ends_the_stream_with_the_reason() {
 #[tokio::test]
 async fn health_and_reflection_know_every_service() {
     let setting = Setting::new(Vec::new()).await;
-    let services = ["hebbian.v1.RunService", "hebbian.v1.DispatchService", "hebbian.v1.ClusterService"];
+    let services = [
+        "hebbian.v1.RunService",
+        "hebbian.v1.DispatchService",
+        "hebbian.v1.ClusterService",
+        "hebbian.v1.DataService",
+        "hebbian.v1.ComparisonService",
+    ];
     let mut health = tonic_health::pb::health_client::HealthClient::new(setting.channel.clone());
     for service in services.into_iter().chain([""]) {
         let request = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };

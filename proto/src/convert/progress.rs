@@ -5,9 +5,10 @@ use std::time::Duration;
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment, Transform};
 use hebbian_shared::id::{GenerationIndex, WorkerId};
 use hebbian_shared::progress::{
-    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Remeasurement, Restart, RunEvent,
-    RunProgress, RunResult, RunState, SearchSummary, StopReason, ValidationSummary, WorkerStatus,
+    CoordinatorStatus, GenerationSummary, Ineligibility, NoiseSummary, Parent, Remeasurement, Restart,
+    RunEvent, RunProgress, RunResult, RunState, SearchSummary, StopReason, ValidationSummary, WorkerStatus,
 };
+use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 
 use super::episode::finite;
@@ -145,7 +146,6 @@ fn to_remeasurement(message: Option<v1::Remeasurement>) -> Result<Option<Remeasu
 
 impl From<&RunProgress> for v1::Run {
     fn from(progress: &RunProgress) -> Self {
-        let created = Duration::from_millis(progress.created_unix_ms);
         Self {
             name: run_name(progress.run),
             display_name: progress.name.clone(),
@@ -159,10 +159,7 @@ impl From<&RunProgress> for v1::Run {
             eligible_workers: progress.eligible_workers,
             best_fitness: progress.best.map(f64::from),
             last_generation: progress.last.as_ref().map(Into::into),
-            create_time: Some(prost_types::Timestamp {
-                seconds: created.as_secs() as i64,
-                nanos: created.subsec_nanos() as i32,
-            }),
+            create_time: Some(from_unix_ms(progress.created_unix_ms)),
             fingerprint: progress.fingerprint.map_or_else(Vec::new, |digest| digest.0.to_vec()),
             notes: progress.notes.clone(),
             sequence: progress.sequence,
@@ -172,19 +169,39 @@ impl From<&RunProgress> for v1::Run {
                 .clone()
                 .map(|StopReason { criterion, detail }| v1::run_state::Finished { criterion, detail }),
             remeasurement: progress.remeasurement.as_ref().map(Into::into),
+            parent: progress
+                .parent
+                .map(|parent| v1::Parent { run: run_name(parent.run), generations: parent.generations.0 }),
+            group: progress.group.clone(),
+            seed: progress.seed.get(),
+            end_time: progress.ended_unix_ms.map(from_unix_ms),
         }
     }
+}
+
+/// A moment of the wire, to the millisecond.
+fn from_unix_ms(milliseconds: u64) -> prost_types::Timestamp {
+    let moment = Duration::from_millis(milliseconds);
+    prost_types::Timestamp { seconds: moment.as_secs() as i64, nanos: moment.subsec_nanos() as i32 }
+}
+
+fn to_unix_ms(field: &str, moment: prost_types::Timestamp) -> Result<u64, ConvertError> {
+    match (u64::try_from(moment.seconds), u64::try_from(moment.nanos)) {
+        (Ok(seconds), Ok(nanos)) => Ok(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)),
+        _ => Err(ConvertError::new(field, "must not be before 1970")),
+    }
+}
+
+fn to_parent(message: &v1::Parent) -> Result<Parent, ConvertError> {
+    let run = parse_run_name("run", &message.run)?;
+    Ok(Parent { run, generations: GenerationIndex(message.generations) })
 }
 
 impl TryFrom<v1::Run> for RunProgress {
     type Error = ConvertError;
 
     fn try_from(message: v1::Run) -> Result<Self, ConvertError> {
-        let created = required("create_time", message.create_time)?;
-        let created = match (u64::try_from(created.seconds), u64::try_from(created.nanos)) {
-            (Ok(seconds), Ok(nanos)) => seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000),
-            _ => return Err(ConvertError::new("create_time", "must not be before 1970")),
-        };
+        let created = to_unix_ms("create_time", required("create_time", message.create_time)?)?;
         let last = message.last_generation.map(GenerationSummary::try_from).transpose();
         Ok(Self {
             run: parse_run_name("name", &message.name)?,
@@ -213,6 +230,15 @@ impl TryFrom<v1::Run> for RunProgress {
             remeasurement: to_remeasurement(message.remeasurement)?,
             notes: message.notes,
             sequence: message.sequence,
+            seed: Seed::new(message.seed).map_err(|error| ConvertError::new("seed", error.to_string()))?,
+            group: message.group,
+            parent: message
+                .parent
+                .as_ref()
+                .map(to_parent)
+                .transpose()
+                .map_err(|error| error.within("parent"))?,
+            ended_unix_ms: message.end_time.map(|moment| to_unix_ms("end_time", moment)).transpose()?,
         })
     }
 }

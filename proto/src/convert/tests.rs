@@ -9,7 +9,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::progress::{
     CoordinatorStatus, Estimate, FamilyValidation, GenerationSummary, Ineligibility, Measured, NoiseSummary,
-    Remeasurement, Restart, RunEvent, RunProgress, RunResult, RunState, SearchSummary, SegmentNorm,
+    Parent, Remeasurement, Restart, RunEvent, RunProgress, RunResult, RunState, SearchSummary, SegmentNorm,
     StopReason, ValidationSummary, Warning, WorkerStatus,
 };
 use hebbian_shared::seed::Seed;
@@ -304,6 +304,10 @@ fn digest() -> impl Strategy<Value = Digest> {
     any::<[u8; 32]>().prop_map(Digest)
 }
 
+fn seeds() -> impl Strategy<Value = Seed> {
+    (0..1u64 << 63).prop_map(|number| Seed::new(number).unwrap())
+}
+
 fn run_id() -> impl Strategy<Value = RunId> {
     (0..RunId::LIMIT).prop_map(RunId::new)
 }
@@ -488,7 +492,10 @@ fn progress() -> impl Strategy<Value = RunProgress> {
     let optional =
         (option::of(any::<u32>()), option::of(fitness()), option::of(generation()), option::of(digest()));
     let milliseconds = 0..=253_402_300_799_999u64;
-    let rest = (milliseconds, vec(".{0,20}", 0..3), any::<u64>());
+    let parent = (run_id(), any::<u32>().prop_map(GenerationIndex))
+        .prop_map(|(run, generations)| Parent { run, generations });
+    let kin = (seeds(), "[a-z]{0,9}", option::of(parent), option::of(0..=253_402_300_799_999u64));
+    let rest = (milliseconds, vec(".{0,20}", 0..3), any::<u64>(), kin);
     let ended = ("[a-z]{1,9}", ".{0,9}").prop_map(|(criterion, detail)| StopReason { criterion, detail });
     let figures = (option::of(validation_summary()), option::of(ended), option::of(remeasurement()));
     (run_id(), "[a-z]{1,9}", digest(), state(), counts, optional, figures, rest).prop_map(
@@ -500,7 +507,7 @@ fn progress() -> impl Strategy<Value = RunProgress> {
             [generation, settled, episodes, leased, eligible_workers],
             (generations_limit, best, last, fingerprint),
             (validation, search_ended, remeasurement),
-            (created_unix_ms, notes, sequence),
+            (created_unix_ms, notes, sequence, (seed, group, parent, ended_unix_ms)),
         )| RunProgress {
             run,
             name,
@@ -521,6 +528,10 @@ fn progress() -> impl Strategy<Value = RunProgress> {
             remeasurement,
             notes,
             sequence,
+            seed,
+            group,
+            parent,
+            ended_unix_ms,
         },
     )
 }

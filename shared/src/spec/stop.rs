@@ -22,6 +22,51 @@ pub struct StopSpec {
     pub time_limit_s: Option<u64>,
 }
 
+impl std::fmt::Display for StopSpec {
+    /// The limits in one line, as they are written in a spec.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let limits = [
+            self.generations.map(|limit| format!("generations = {limit}")),
+            self.evaluations.map(|limit| format!("evaluations = {limit}")),
+            self.target_fitness.map(|target| format!("target_fitness = {target}")),
+            self.time_limit_s.map(|limit| format!("time_limit_s = {limit}")),
+        ];
+        f.write_str(&limits.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl StopSpec {
+    /// These limits, with those that `by` names raised to what it says. A limit that is not there cannot be raised: it
+    /// would be a new one.
+    pub fn extended(&self, by: &Self) -> Result<Self, SpecError> {
+        if *by == Self::default() {
+            return Err(SpecError::field("stop", "must name a limit to raise"));
+        }
+        let stop = Self {
+            generations: raised("stop.generations", self.generations, by.generations)?,
+            evaluations: raised("stop.evaluations", self.evaluations, by.evaluations)?,
+            target_fitness: raised("stop.target_fitness", self.target_fitness, by.target_fitness)?,
+            time_limit_s: raised("stop.time_limit_s", self.time_limit_s, by.time_limit_s)?,
+        };
+        stop.validate()?;
+        Ok(stop)
+    }
+}
+
+fn raised<T>(field: &str, present: Option<T>, wanted: Option<T>) -> Result<Option<T>, SpecError>
+where
+    T: Copy + PartialOrd + std::fmt::Display,
+{
+    match (present, wanted) {
+        (present, None) => Ok(present),
+        (None, Some(_)) => Err(SpecError::field(field, "cannot be raised: the run has no such limit")),
+        (Some(present), Some(wanted)) if wanted > present => Ok(Some(wanted)),
+        (Some(present), Some(wanted)) => {
+            Err(SpecError::field(field, format!("must be above {present}, what it is now, not {wanted}")))
+        }
+    }
+}
+
 impl StopSpec {
     /// Refuses endless runs and what is out of range, naming the field.
     pub fn validate(&self) -> Result<(), SpecError> {

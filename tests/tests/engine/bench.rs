@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hebbian_coordinator::engine::effect::{Effect, Event, Reply, Ticket};
+use hebbian_coordinator::engine::effect::{Effect, Event, Reply, Ticket, Transaction};
 use hebbian_coordinator::engine::{Engine, Settings};
 use hebbian_coordinator::handle::RunAction;
-use hebbian_coordinator::journal::Journal as _;
 use hebbian_coordinator::journal::memory::MemoryJournal;
-use hebbian_coordinator::run::record::StoredRun;
+use hebbian_coordinator::journal::{Journal, KeptSnapshots};
+use hebbian_coordinator::run::record::{Record, StoredRun, Write};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
@@ -54,24 +54,60 @@ pub(crate) struct Bench {
     pub(crate) pace: Duration,
     /// How many episodes are still answered.
     pub(crate) answers: usize,
+    /// How many effects are still carried out before the process is killed.
+    pub(crate) effects: usize,
+    /// A second journal that is given the same.
+    pub(crate) also: Option<Box<dyn Journal>>,
+    /// Refusals of requests that were not answered with `unwrap`.
+    refusal: Option<String>,
     next_worker: u64,
 }
 
 impl Bench {
     /// With a run of the spec; without workers.
     pub(crate) fn new(spec: RunSpec) -> Self {
-        let mut bench = Self::recover(MemoryJournal::default(), Vec::new());
+        Self::keeping(KeptSnapshots::LAST, spec)
+    }
+
+    /// With a journal that keeps snapshots.
+    pub(crate) fn keeping(kept: KeptSnapshots, spec: RunSpec) -> Self {
+        let mut bench = Self::recover(MemoryJournal::default().keeping(kept), Vec::new());
         let (ticket, request_id) = (Ticket(1), String::new());
-        bench.handle(Event::Create { ticket, run: run(), spec: Box::new(spec), request_id, unix_ms: 0 });
+        bench.handle(Event::Create {
+            ticket,
+            run: run(),
+            spec: Box::new(spec),
+            request_id,
+            unix_ms: 0,
+            group: String::new(),
+            origin: None,
+        });
         bench
     }
 
     /// Over a journal that holds `stored`, when the clock has just begun.
     pub(crate) fn recover(journal: MemoryJournal, stored: Vec<StoredRun>) -> Self {
-        let now = Timestamp::default();
-        let (engine, effects) = Engine::recover(now, Settings::default(), 1, stored).unwrap();
+        Self::recover_with(Settings::default(), journal, stored, Timestamp::default())
+    }
+
+    /// Without runs, with other settings.
+    pub(crate) fn with_settings(settings: Settings) -> Self {
+        Self::recover_with(settings, MemoryJournal::default(), Vec::new(), Timestamp::default())
+    }
+
+    /// Over a journal that holds `stored`, with other settings, at a time.
+    pub(crate) fn recover_with(
+        settings: Settings,
+        journal: MemoryJournal,
+        stored: Vec<StoredRun>,
+        now: Timestamp,
+    ) -> Self {
+        let (engine, effects) = Engine::recover(now, settings, 1, stored).unwrap();
         let pace = Duration::from_millis(1);
-        let mut bench = Self { engine, journal, now, pace, answers: usize::MAX, next_worker: 1 };
+        let (answers, also, refusal, next_worker) = (usize::MAX, None, None, 1);
+        let effects_left = usize::MAX;
+        let mut bench =
+            Self { engine, journal, now, pace, answers, effects: effects_left, also, refusal, next_worker };
         let mut events = VecDeque::new();
         bench.carry_out(effects, &mut events);
         bench.handle_all(events);
@@ -85,12 +121,28 @@ impl Bench {
         stored.remove(0)
     }
 
-    pub(crate) fn handle(&mut self, event: Event) {
+    /// Takes a request; why it was refused, if it was.
+    pub(crate) fn request(&mut self, event: Event) -> Result<(), String> {
+        self.refusal = None;
         self.handle_all(VecDeque::from([event]));
+        self.refusal.take().map_or(Ok(()), Err)
+    }
+
+    /// Writes the run's creation to the second journal.
+    pub(crate) fn copy_creation(&mut self) {
+        let created = self.stored().created;
+        let record = Record::Created(created);
+        let writes = vec![Write::Record { run: run(), sequence: 1, record }];
+        let transaction = Transaction { position: 1, writes, sync: true };
+        self.also.as_mut().expect("there is one").commit(&[transaction], true).unwrap();
+    }
+
+    pub(crate) fn handle(&mut self, event: Event) {
+        self.request(event).unwrap();
     }
 
     fn handle_all(&mut self, mut events: VecDeque<Event>) {
-        while let Some(event) = events.pop_front() {
+        while let Some(event) = events.pop_front().filter(|_| self.effects > 0) {
             let effects = self.engine.handle(self.now, event);
             self.engine.check_invariants();
             self.carry_out(effects, &mut events);
@@ -99,9 +151,17 @@ impl Bench {
 
     fn carry_out(&mut self, effects: Vec<Effect>, events: &mut VecDeque<Event>) {
         for effect in effects {
+            if self.effects == 0 {
+                // Dead: nothing more is done or heard.
+                return events.clear();
+            }
+            self.effects -= 1;
             match effect {
                 Effect::Commit(transaction) => {
                     let position = transaction.position;
+                    if let Some(also) = &mut self.also {
+                        also.commit(std::slice::from_ref(&transaction), true).unwrap();
+                    }
                     self.journal.commit(&[transaction], true).unwrap();
                     events.push_back(Event::Journalled { committed: position, synced: position });
                 }
@@ -112,7 +172,8 @@ impl Bench {
                     events.push_back(Event::FromWorker { worker, message });
                 }
                 Effect::Reply { reply, .. } => match *reply {
-                    Reply::Progress(reply) => drop(reply.unwrap()),
+                    Reply::Progress(Err(error)) => self.refusal = Some(error.to_string()),
+                    Reply::Progress(Ok(_)) => {}
                     Reply::Result(reply) => drop(reply.unwrap()),
                     Reply::Welcome(reply) => drop(reply.unwrap()),
                 },

@@ -421,7 +421,7 @@ impl World {
                 let before = self.published.insert(run, sequence);
                 assert!(before < Some(sequence), "watchers are told in order");
             }
-            Effect::Deleted { run } => panic!("nobody deletes {run}"),
+            Effect::Deleted { run, .. } => panic!("nobody deletes {run}"),
             Effect::Reply { ticket, reply } => {
                 assert!(self.owed.remove(&ticket), "a request is answered once");
                 let Reply::Progress(reply) = *reply else { return };
@@ -452,8 +452,9 @@ impl World {
                 let known = self.disk.has_settled(report.run, place);
                 let wanted =
                     !run.state().is_final() && report.generation <= run.generation() && !worker.rejects;
+                let barred = format!("worker {} may no longer work", worker.name);
                 let wanted = wanted && !worker.premature.contains(&sequence);
-                let quarantined = run.progress().notes.iter().any(|note| note.contains(&worker.name));
+                let quarantined = run.progress().notes.iter().any(|note| note.contains(&barred));
                 assert!(
                     known || !wanted || quarantined,
                     "{settlement:?} was acknowledged but is not committed"
@@ -499,7 +500,8 @@ impl World {
                 self.next_run += 1;
                 client.ticket = Some(ticket);
                 let (spec, request_id) = (Box::new(client.spec.clone()), client.request_id.clone());
-                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms: 0 });
+                let (group, origin) = (String::new(), None);
+                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin });
             } else if client.run.is_none() && uniform(&mut self.rng) < 0.1 {
                 // The client gives up waiting and asks again, as the same request.
                 client.ticket = None;

@@ -158,11 +158,55 @@ fn task_work(settings: &ComparisonSettings) -> u64 {
     (1 + settings.ablations.len() as u64 + 2 * settings.baselines.len() as u64) * u64::from(updates)
 }
 
-/// Tries the rule and the baselines on fresh tasks of every family, in the order of families and tasks.
+/// What the rule, and what ablations leave of it, score on one task at each number of updates.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RuleScores {
+    pub(super) rule: Vec<f64>,
+    /// `[ablation][number of updates]`
+    pub(super) ablations: Vec<Vec<f64>>,
+}
+
+impl RuleScores {
+    /// Of the rule, then of each ablation.
+    pub(super) fn flat(self) -> impl Iterator<Item = f64> {
+        self.rule.into_iter().chain(self.ablations.into_iter().flatten())
+    }
+}
+
+/// The task of a family with a number, with all the batches that the comparison needs.
+pub(super) fn draw(
+    family: TaskFamily,
+    distribution: &dyn TaskDistribution,
+    settings: &ComparisonSettings,
+    number: u64,
+) -> Result<Trial, ComparisonError> {
+    let updates = settings.updates.last().copied().unwrap_or(0);
+    let root = settings.seed.derive(Purpose::Comparison, family.number());
+    Trial::draw(family, distribution, root.derive(Purpose::Task, number), updates)
+}
+
+/// Tries the rule, and what ablations leave of it, on a task.
+pub(super) fn of_rule(
+    trial: &Trial,
+    rule: &RuleLearning,
+    update_rule: &UpdateRule<f32>,
+    settings: &ComparisonSettings,
+    interrupt: &Interrupt,
+) -> Result<RuleScores, ComparisonError> {
+    let train = |ablation| trial.train_rule(rule, update_rule, ablation, &settings.updates, interrupt);
+    let ablations = settings.ablations.iter().map(|&ablation| train(Some(ablation)));
+    let ablations = ablations.collect::<Result<_, _>>()?;
+    Ok(RuleScores { rule: train(None)?, ablations })
+}
+
+/// Tries the rule (unless what it scores on each task is `given`) and the baselines on fresh tasks of every family, in the
+/// order of families and tasks.
+#[expect(clippy::too_many_arguments, reason = "each is one of its kind")]
 pub(super) fn run(
     rule: &RuleLearning,
     update_rule: &UpdateRule<f32>,
     baselines: &[TunedBaseline],
+    given: Option<&[RuleScores]>,
     settings: &ComparisonSettings,
     data: &dyn DataSets,
     progress: &Progress<'_>,
@@ -174,7 +218,6 @@ pub(super) fn run(
     }
     let tasks = settings.tasks_per_family as usize;
     let points = &settings.updates[..];
-    let updates = points[points.len() - 1];
     parallel::map(
         families.len() * tasks,
         settings.threads,
@@ -182,16 +225,16 @@ pub(super) fn run(
         || (),
         |(), job| {
             let (family, distribution) = &families[job / tasks];
-            let root = settings.seed.derive(Purpose::Comparison, family.number());
-            let seed = root.derive(Purpose::Task, (job % tasks) as u64);
-            let trial = Trial::draw(*family, &**distribution, seed, updates)?;
+            let trial = draw(*family, &**distribution, settings, (job % tasks) as u64)?;
             let layer_sizes = trial.layer_sizes(&rule.network);
-            let train_rule = |ablation| trial.train_rule(rule, update_rule, ablation, points, interrupt);
-            let ablations = settings.ablations.iter().map(|&ablation| train_rule(Some(ablation)));
+            let scores = match given {
+                Some(given) => given[job].clone(),
+                None => of_rule(&trial, rule, update_rule, settings, interrupt)?,
+            };
             let result = TrialResult {
                 family: *family,
-                rule: train_rule(None)?,
-                ablations: ablations.collect::<Result<_, _>>()?,
+                rule: scores.rule,
+                ablations: scores.ablations,
                 baselines: baselines
                     .iter()
                     .map(|baseline| {

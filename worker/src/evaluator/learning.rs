@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, Outcome};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::data_set::DataSetName;
+use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::{Episodes, Evaluator, Runner};
+use crate::comparison::remote::Trials;
 use crate::episode::{EpisodeRunner, Workspace};
 use crate::interrupt::Interrupt;
-use crate::task::data_set::{DataSets, NoDataSets};
+use crate::task::data_set::{Arriving, DataSets, NoDataSets};
 
 /// Trains networks with the rules that genomes stand for.
 #[derive(Clone)]
@@ -34,6 +37,24 @@ impl Default for LearningEvaluator {
 impl Evaluator for LearningEvaluator {
     fn prepare(&self, spec: Arc<RunSpec>) -> Result<Arc<dyn Runner>, String> {
         Ok(Arc::new(EpisodeRunner::with_data(spec, &*self.data)?))
+    }
+
+    fn lacking(&self, spec: &RunSpec) -> Vec<(DataSetName, Digest)> {
+        let Problem::RuleLearning(problem) = &spec.problem;
+        let validated = spec.validation.iter().flat_map(|validation| &validation.families);
+        let used: Vec<DataSetName> =
+            problem.tasks.families.iter().chain(validated).filter_map(|family| family.data_set()).collect();
+        let used = problem.tasks.data_sets.iter().filter(|data_set| used.contains(&data_set.name));
+        let known = used.filter_map(|data_set| Some((data_set.name, data_set.digest?)));
+        known.filter(|&(name, digest)| self.data.find(name, Some(digest)).is_err()).collect()
+    }
+
+    fn trials(&self, trials: &Trials, threads: u32, interrupt: &Interrupt) -> Result<Vec<f64>, String> {
+        trials.scores(threads as usize, &*self.data, interrupt).map_err(|error| error.to_string())
+    }
+
+    fn receive(&self, name: DataSetName, digest: Digest) -> Result<Box<dyn Arriving>, String> {
+        self.data.receive(name, digest).map_err(|error| error.to_string())
     }
 }
 

@@ -1,7 +1,6 @@
 //! One stream to a coordinator, from the hello to its end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +12,20 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::spec::RunSpec;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::prepare::Preparation;
 use super::reports::Reports;
-use super::{SessionEnd, SessionSettings};
+use super::{SessionEnd, SessionSettings, trials};
 use crate::evaluator::{Evaluator, Runner};
 use crate::interrupt::Interrupt;
-use crate::pool::{Finished, Job, Pool, panic_message};
+use crate::pool::{Finished, Job, Pool};
 
 /// Messages that may wait to be sent.
 const OUTGOING_LENGTH: usize = 16;
@@ -56,6 +57,8 @@ pub(super) struct Worker {
     reports: Reports,
     /// By the digest of their specs, the most recently used last.
     runners: VecDeque<(Digest, Arc<dyn Runner>)>,
+    /// One data set is fetched at a time.
+    fetching: Arc<Semaphore>,
     tickets: u64,
     pub(super) end: SessionEnd,
 }
@@ -67,8 +70,8 @@ impl Worker {
         finished: mpsc::UnboundedReceiver<Finished>,
         reports: Reports,
     ) -> Self {
-        let runners = VecDeque::new();
-        Self { evaluator, pool, finished, reports, runners, tickets: 0, end: SessionEnd::default() }
+        let (runners, fetching) = (VecDeque::new(), Arc::new(Semaphore::new(1)));
+        Self { evaluator, pool, finished, reports, runners, fetching, tickets: 0, end: SessionEnd::default() }
     }
 
     fn runner(&mut self, spec: Digest) -> Option<Arc<dyn Runner>> {
@@ -108,6 +111,8 @@ type Prepared = (RunId, Result<Arc<dyn Runner>, String>);
 pub(super) struct Stream<'a> {
     settings: &'a SessionSettings,
     worker: &'a mut Worker,
+    /// The connection, for what is asked beside the stream.
+    channel: Channel,
     incoming: Streaming<v1::AttachResponse>,
     outgoing: mpsc::Sender<v1::AttachRequest>,
     /// What is sent before any report.
@@ -118,6 +123,8 @@ pub(super) struct Stream<'a> {
     /// `None` for a run that was rejected.
     runs: BTreeMap<RunId, Option<Announced>>,
     preparing: JoinSet<Prepared>,
+    /// The stream of comparisons' trials; it ends with this one.
+    _beside: JoinSet<()>,
     open: BTreeMap<u64, Open>,
     /// Episodes of open jobs and waiting batches.
     held: usize,
@@ -138,7 +145,7 @@ impl<'a> Stream<'a> {
         let (outgoing, queue) = mpsc::channel(OUTGOING_LENGTH);
         let hello = v1::AttachRequest { kind: Some(RequestKind::Hello((&settings.hello).into())) };
         outgoing.try_send(hello).map_err(|error| error.to_string())?;
-        let mut client = DispatchServiceClient::new(channel)
+        let mut client = DispatchServiceClient::new(channel.clone())
             .max_decoding_message_size(convert::PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX);
         let welcome = async {
@@ -158,11 +165,19 @@ impl<'a> Stream<'a> {
         worker.end.streams += 1;
         let mut heartbeat = tokio::time::interval(welcome.heartbeat_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beside = JoinSet::new();
+        beside.spawn(trials::work(
+            channel.clone(),
+            settings.hello.clone(),
+            worker.evaluator.clone(),
+            worker.fetching.clone(),
+        ));
         // What was gathered while no coordinator was there goes first.
         worker.reports.close();
         Ok(Self {
             settings,
             worker,
+            channel,
             incoming,
             outgoing,
             urgent: VecDeque::new(),
@@ -170,6 +185,7 @@ impl<'a> Stream<'a> {
             heartbeat,
             runs: BTreeMap::new(),
             preparing: JoinSet::new(),
+            _beside: beside,
             open: BTreeMap::new(),
             held: 0,
             report_at: None,
@@ -329,20 +345,20 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Gets ready for a run, or finds out that this worker cannot, apart from tokio: data sets are read.
+    /// Gets ready for a run, or finds out that this worker cannot; meanwhile its batches wait.
     fn prepare(&mut self, run: RunId) {
         let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
         if announced.preparing || self.worker.runner(announced.spec_digest).is_some() {
             return;
         }
         announced.preparing = true;
-        let (evaluator, spec) = (self.worker.evaluator.clone(), announced.spec.clone());
-        self.preparing.spawn_blocking(move || {
-            let prepared = panic::catch_unwind(AssertUnwindSafe(|| evaluator.prepare(spec)));
-            let prepared = prepared
-                .unwrap_or_else(|payload| Err(format!("panicked: {}", panic_message(payload.as_ref()))));
-            (run, prepared)
-        });
+        let preparation = Preparation {
+            evaluator: self.worker.evaluator.clone(),
+            spec: announced.spec.clone(),
+            channel: self.channel.clone(),
+            turn: self.worker.fetching.clone(),
+        };
+        self.preparing.spawn(async move { (run, preparation.run().await) });
     }
 
     fn prepared(&mut self, run: RunId, runner: Result<Arc<dyn Runner>, String>) {

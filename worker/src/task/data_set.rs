@@ -17,6 +17,21 @@ const SOURCE_SIDE_MAX: usize = 1024;
 pub trait DataSets: Send + Sync {
     /// The data set of a name; where a digest is given, the one with that content and no other.
     fn find(&self, name: DataSetName, digest: Option<Digest>) -> Result<Arc<DataSet>, DataSetError>;
+
+    /// Takes a data set that comes from elsewhere, so that [`DataSets::find`] finds it by its digest from then on.
+    fn receive(&self, name: DataSetName, _digest: Digest) -> Result<Box<dyn Arriving>, DataSetError> {
+        let problem = "there is no data directory to keep it in".to_owned();
+        Err(DataSetError::Unfit { name: name.to_string(), problem })
+    }
+}
+
+/// A data set that is arriving. Dropped before its end, it leaves nothing behind.
+pub trait Arriving: Send {
+    /// The next bytes of a file: 0 training images, 1 training labels, 2 test images, 3 test labels.
+    fn write(&mut self, file: usize, bytes: &[u8]) -> Result<(), DataSetError>;
+
+    /// All has arrived. Refused unless the content has the digest that it was announced with.
+    fn finish(self: Box<Self>) -> Result<(), DataSetError>;
 }
 
 /// No data sets: for runs that need none.

@@ -127,7 +127,9 @@ impl JournalReader {
     fn verify_run(&self, stored: StoredRun) -> Result<RunReport, JournalError> {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         let generations = self.generations(stored.run)?;
-        let gap = generations.iter().zip(0..).find(|(summary, index)| summary.generation.0 != *index);
+        // A fork's first generations are its parent's.
+        let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation.next().0);
+        let gap = generations.iter().zip(first..).find(|(summary, index)| summary.generation.0 != *index);
         if let Some((_, missing)) = gap {
             problems.push(format!("generation {missing} is missing"));
         }
@@ -143,7 +145,8 @@ impl JournalReader {
                 )),
                 Ok(_) => {}
             }
-            let summary = closed.0.checked_sub(1).and_then(|index| generations.get(index as usize));
+            let place = closed.0.checked_sub(1).and_then(|index| index.checked_sub(first));
+            let summary = place.and_then(|place| generations.get(place as usize));
             if summary.is_some_and(|summary| summary.digest != snapshot.digest) {
                 problems.push(format!(
                     "the snapshot of {closed} closed generations is not the one that closed them"

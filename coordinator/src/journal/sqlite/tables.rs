@@ -2,12 +2,12 @@
 
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::explain;
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
-use crate::run::record::{Created, Record, StoredRun};
+use crate::run::record::{Created, Record, Snapshot, StoredRun};
 
 /// An open file with its name for messages.
 #[derive(Clone, Copy)]
@@ -98,6 +98,31 @@ impl Tables<'_> {
         let rows = statement.query_map(params![run.to_string(), from.0, limit], |row| row.get(0));
         let rows: Vec<Vec<u8>> = rows.map_err(explain)?.collect::<Result<_, _>>().map_err(explain)?;
         rows.iter().map(|bytes| self.summary(bytes)).collect()
+    }
+
+    /// The snapshots of a run, by closed generations.
+    pub(super) fn snapshots(&self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        let explain = |error| self.explain(&error);
+        let sql = "SELECT closed FROM snapshots WHERE run = ?1 ORDER BY closed";
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let rows = statement.query_map([run.to_string()], |row| row.get(0)).map_err(explain)?;
+        rows.map(|closed| closed.map(GenerationIndex)).collect::<Result<_, _>>().map_err(explain)
+    }
+
+    /// A snapshot of a run.
+    pub(super) fn snapshot(
+        &self,
+        run: RunId,
+        closed: GenerationIndex,
+    ) -> Result<Option<Snapshot>, JournalError> {
+        let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 AND closed = ?2";
+        let found = self
+            .connection
+            .query_row(sql, params![run.to_string(), closed.0], |row| row.get::<_, Vec<u8>>(0))
+            .optional();
+        let found = found.map_err(|error| self.explain(&error))?;
+        let decoded = found.map(|bytes| decode_snapshot(&bytes)).transpose();
+        decoded.map_err(|error| self.corrupt(format!("run {run}: {error}")))
     }
 
     /// At most `limit` events of a run with sequence numbers after `after` and up to `up_to`.

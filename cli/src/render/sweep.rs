@@ -1,0 +1,132 @@
+//! Runs that were created together.
+
+use std::fmt::Write as _;
+
+use hebbian_shared::progress::{Estimate, RunProgress, RunState};
+use serde_json::{Value, json};
+
+use super::{Paint, text};
+
+/// What the finished runs of a group found, over the runs.
+#[derive(Debug, PartialEq)]
+struct Summary {
+    finished: usize,
+    /// The means' fitness on fresh tasks; `None` before a run has finished.
+    fitness: Option<Estimate>,
+    standard_deviation: f64,
+    /// Lowest and highest, each with its seed.
+    range: Option<[(f64, u64); 2]>,
+}
+
+impl Summary {
+    fn of(runs: &[RunProgress]) -> Self {
+        let finished = runs.iter().filter(|run| matches!(run.state, RunState::Finished { .. }));
+        let found: Vec<(f64, u64)> = finished
+            .filter_map(|run| Some((run.remeasurement.as_ref()?.mean.fitness.mean, run.seed.get())))
+            .collect();
+        let values: Vec<f64> = found.iter().map(|(fitness, _)| *fitness).collect();
+        let fitness = (!values.is_empty()).then(|| Estimate::of(&values));
+        let order = |a: &&(f64, u64), b: &&(f64, u64)| a.0.total_cmp(&b.0);
+        let range = found.iter().min_by(order).zip(found.iter().max_by(order));
+        Self {
+            finished: found.len(),
+            standard_deviation: fitness.map_or(0.0, |of| of.standard_error * (values.len() as f64).sqrt()),
+            fitness,
+            range: range.map(|(lowest, highest)| [*lowest, *highest]),
+        }
+    }
+}
+
+/// The runs of a group with what they found together.
+pub(crate) fn table(runs: &[RunProgress], paint: Paint) -> String {
+    let header =
+        ["run", "seed", "state", "generation", "best", "median", "mean on fresh tasks", "validation"];
+    let row = |run: &RunProgress| {
+        let last = run.last.as_ref();
+        let estimate = |of: Estimate| format!("{:.3} +- {:.3}", of.mean, of.standard_error);
+        let figures = run.remeasurement.as_ref();
+        vec![
+            run.run.to_string(),
+            run.seed.to_string(),
+            run.state.name().to_owned(),
+            super::run::generations(run),
+            text::fitness(last.and_then(|last| last.best)),
+            text::fitness(last.and_then(|last| last.median)),
+            figures.map_or_else(|| "-".to_owned(), |figures| estimate(figures.mean.fitness)),
+            run.validation.as_ref().map_or_else(|| "-".to_owned(), |of| estimate(of.accuracy)),
+        ]
+    };
+    let mut rows: Vec<&RunProgress> = runs.iter().collect();
+    rows.sort_by_key(|run| (run.seed.get(), run.created_unix_ms));
+    let mut all = text::table(&header, &[1, 3, 4, 5, 6, 7], rows.into_iter().map(row).collect());
+    let summary = Summary::of(runs);
+    let mut line = format!("{} of {} finished", summary.finished, text::plural(runs.len() as u64, "run"));
+    if let (Some(fitness), Some([lowest, highest])) = (summary.fitness, summary.range) {
+        let _ = write!(
+            line,
+            "; mean on fresh tasks {:.3} +- {:.3} over the runs (standard deviation {:.3}), from {:.3} (seed {}) to {:.3} \
+             (seed {})",
+            fitness.mean,
+            fitness.standard_error,
+            summary.standard_deviation,
+            lowest.0,
+            lowest.1,
+            highest.0,
+            highest.1
+        );
+    }
+    let _ = writeln!(all, "{}", paint.bold(&line));
+    all
+}
+
+/// The same for programs.
+pub(crate) fn json(group: &str, runs: &[RunProgress]) -> Value {
+    let summary = Summary::of(runs);
+    let end = |place: usize| {
+        summary.range.map(|range| json!({ "fitness": range[place].0, "seed": range[place].1 }))
+    };
+    json!({
+        "group": group,
+        "runs": runs.iter().map(super::json::run).collect::<Vec<_>>(),
+        "finished": summary.finished,
+        "fitness": summary.fitness,
+        "standard_deviation": summary.standard_deviation,
+        "lowest": end(0),
+        "highest": end(1),
+    })
+}
+
+/// All groups with their sizes, in order of creation.
+pub(crate) fn groups(runs: &[RunProgress]) -> Vec<Value> {
+    names(runs)
+        .into_iter()
+        .map(|name| {
+            let count = runs.iter().filter(|run| run.group == name).count();
+            json!({ "group": name, "runs": count })
+        })
+        .collect()
+}
+
+/// All groups, one a line.
+pub(crate) fn list(runs: &[RunProgress]) -> String {
+    let names = names(runs);
+    if names.is_empty() {
+        return "no groups yet; `hebbian create SPEC.toml --seeds 1..5` creates one\n".to_owned();
+    }
+    let row = |name: &&str| {
+        let runs: Vec<&RunProgress> = runs.iter().filter(|run| run.group == **name).collect();
+        let ended = runs.iter().filter(|run| run.state.is_final()).count();
+        vec![(*name).to_owned(), runs[0].name.clone(), runs.len().to_string(), ended.to_string()]
+    };
+    text::table(&["group", "spec", "runs", "ended"], &[2, 3], names.iter().map(row).collect())
+}
+
+fn names(runs: &[RunProgress]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for run in runs {
+        if !run.group.is_empty() && !names.contains(&run.group.as_str()) {
+            names.push(run.group.as_str());
+        }
+    }
+    names
+}

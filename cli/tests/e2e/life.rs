@@ -1,0 +1,188 @@
+//! `hebbian extend`, `hebbian fork`, `hebbian sweep` and the retention rules, with processes.
+
+use std::fs;
+
+use crate::support::{Coordinator, Place, SPEC, bits, errors, until};
+
+/// A place with `short.toml`, of as many generations, and `whole.toml`, of 24, whose genome is in `whole.json`.
+fn place(generations: u32) -> Place {
+    let place = Place::new();
+    let of = |generations: u32| SPEC.replace("generations = 60", &format!("generations = {generations}"));
+    place.write("short.toml", &of(generations).replace("updates = 400", "updates = 40"));
+    place.write("whole.toml", &of(24).replace("updates = 400", "updates = 40"));
+    let mut process = place.start(&["run", "whole.toml", "--out", "whole"], "whole.log");
+    // The genome is written when the search has finished; the comparison after it is not of interest here.
+    let genome = place.path("whole/genome.json");
+    until("the genome is written", || genome.exists() || process.has_ended());
+    fs::copy(genome, place.path("whole.json")).unwrap();
+    place
+}
+
+#[test]
+fn a_finished_run_is_extended_and_forked_to_the_genome_of_the_longer_one() {
+    let place = place(10);
+    place.write("coordinator.toml", "[retention]\nsnapshots_every = 4\n");
+    let mut coordinator = Coordinator::start_with(&place, &["--config", "coordinator.toml"]);
+    let whole = bits(&place.path("whole.json"));
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "short.toml"]).trim().to_owned();
+    coordinator.until_state(&run, "finished");
+
+    // A fork begins where a snapshot is: the last two, and every fourth.
+    let refused = place.output(&coordinator.arguments(&["fork", &run, "--generation", "5"]));
+    assert_eq!(refused.status.code(), Some(1), "{}", errors(&refused));
+    assert!(errors(&refused).contains("it can be forked after 4, 8, 9, 10"), "{}", errors(&refused));
+    let refused = place.output(&coordinator.arguments(&["fork", &run]));
+    assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
+    assert!(errors(&refused).contains("it would end at once by generations"), "{}", errors(&refused));
+    let forked = coordinator.json(&["fork", &run, "--generation", "4", "--set", "stop.generations=24"]);
+    assert_eq!(forked["parent"], serde_json::json!({ "run": run, "generations": 4 }));
+    let fork = forked["run"].as_str().unwrap();
+    coordinator.kill_and_restart();
+    coordinator.until_state(fork, "finished");
+    coordinator.ok(&["result", fork, "--out", "fork.json"]);
+    assert_eq!(bits(&place.path("fork.json")), whole);
+    let status = coordinator.ok(&["status", fork]);
+    assert!(status.contains(&format!("{run} after 4 generations")) && status.contains("ended"), "{status}");
+
+    let extended = coordinator.json(&["extend", &run, "--generations", "24"]);
+    assert_eq!((&extended["state"], &extended["generations_limit"]), (&"running".into(), &24.into()));
+    coordinator.until_state(&run, "finished");
+    coordinator.ok(&["result", &run, "--out", "extended.json"]);
+    assert_eq!(bits(&place.path("extended.json")), whole);
+    assert!(coordinator.ok(&["status", &run]).contains("the limits are now generations = 24"));
+    let refused = place.output(&coordinator.arguments(&["extend", &run, "--generations", "20"]));
+    assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
+    assert!(errors(&refused).contains("stop.generations: must be above 24"), "{}", errors(&refused));
+    let refused = place.output(&coordinator.arguments(&["extend", &run]));
+    assert!(errors(&refused).contains("name a limit to raise"), "{}", errors(&refused));
+
+    // A watch from the first event on goes past the first end.
+    let watched = coordinator.ok(&["watch", &run, "--json"]);
+    let states: Vec<String> = watched
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|event| event["event"] == "state")
+        .map(|event| event["state"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(states, ["running", "finished", "running", "finished"]);
+    assert_eq!(coordinator.stop(), Some(0));
+    for line in place.ok(&["journal", "verify", "cluster.sqlite"]).lines().skip(1) {
+        assert!(line.contains("sound"), "{line}");
+    }
+}
+
+#[test]
+fn a_sweep_over_seeds_is_created_listed_and_summed_up() {
+    let place = place(3);
+    let coordinator = Coordinator::start(&place);
+    let arguments = ["create", "short.toml", "--seeds", "2..4", "--group", "mine", "--request-id", "once"];
+    let runs: Vec<String> = coordinator.ok(&arguments).lines().map(str::to_owned).collect();
+    assert_eq!(runs.len(), 3);
+    let again: Vec<String> = coordinator.ok(&arguments).lines().map(str::to_owned).collect();
+    assert_eq!(again, runs, "creating twice under one name is safe");
+    let listed = coordinator.ok(&["list"]);
+    assert!(listed.contains("mine/2") && listed.contains("mine/4"), "{listed}");
+    let unfinished = coordinator.json(&["sweep", "mine"]);
+    assert_eq!((&unfinished["finished"], &unfinished["fitness"]), (&0.into(), &serde_json::Value::Null));
+    let _worker = coordinator.worker("one");
+    for run in &runs {
+        coordinator.until_state(run, "finished");
+    }
+    let found = coordinator.json(&["sweep", "mine"]);
+    assert_eq!(found["finished"], 3);
+    let values: Vec<f64> = found["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["remeasurement"]["mean"]["fitness"]["mean"].as_f64().unwrap())
+        .collect();
+    let mean = values.iter().sum::<f64>() / 3.0;
+    assert!((found["fitness"]["mean"].as_f64().unwrap() - mean).abs() < 1e-12, "{found}");
+    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(found["lowest"]["fitness"].as_f64().unwrap(), lowest);
+    let table = coordinator.ok(&["sweep", "mine"]);
+    assert!(table.contains("3 of 3 runs finished; mean on fresh tasks"), "{table}");
+    assert_eq!(coordinator.json(&["status", "mine/3"])["seed"], 3);
+    assert!(coordinator.ok(&["sweep"]).contains("mine"));
+    let missing = place.output(&coordinator.arguments(&["sweep", "yours"]));
+    assert_eq!(missing.status.code(), Some(3), "{}", errors(&missing));
+    let slash =
+        place.output(&coordinator.arguments(&["create", "short.toml", "--seeds", "1..2", "--group", "a/b"]));
+    assert!(errors(&slash).contains("group: must have at most 64 characters"), "{}", errors(&slash));
+}
+
+#[test]
+fn ended_runs_beyond_the_rule_are_deleted() {
+    let place = place(2);
+    place.write("coordinator.toml", "[retention]\nkeep_runs = 1\n");
+    let coordinator = Coordinator::start_with(&place, &["--config", "coordinator.toml"]);
+    let _worker = coordinator.worker("one");
+    let first = coordinator.ok(&["create", "short.toml"]).trim().to_owned();
+    coordinator.until_state(&first, "finished");
+    let second = coordinator.ok(&["create", "short.toml", "--seed", "9"]).trim().to_owned();
+    until("the first run is deleted", || coordinator.json(&["list"]).as_array().unwrap().len() == 1);
+    assert_eq!(coordinator.json(&["list"])[0]["run"], second.as_str());
+    let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
+    assert!(log.contains("as the retention rules want it") && log.contains(&first), "{log}");
+}
+
+#[test]
+fn a_backup_of_a_running_coordinator_is_restored_to_the_same_genome() {
+    let place = place(24);
+    let coordinator = Coordinator::start(&place);
+    let run = coordinator.ok(&["create", "short.toml"]).trim().to_owned();
+    let worker = coordinator.worker("one");
+    until("some generations are closed", || coordinator.generation(&run) >= 2);
+    place.ok(&["journal", "backup", "cluster.sqlite", "--out", "copy.sqlite"]);
+    let copied = &place.json(&["journal", "verify", "copy.sqlite", "--json"])[0];
+    drop(worker);
+    assert_eq!(coordinator.stop(), Some(0));
+    for file in ["cluster.sqlite", "cluster.sqlite-wal", "cluster.sqlite-shm"] {
+        // What SQLite had not made, or has removed, need not be.
+        let _ = fs::remove_file(place.path(file));
+    }
+    fs::rename(place.path("copy.sqlite"), place.path("cluster.sqlite")).unwrap();
+    let coordinator = Coordinator::start(&place);
+    let restored = coordinator.json(&["status", &run]);
+    assert_eq!(restored["generation"], copied["generations"]);
+    let _worker = coordinator.worker("two");
+    coordinator.until_state(&run, "finished");
+    coordinator.ok(&["result", &run, "--out", "restored.json"]);
+    assert_eq!(bits(&place.path("restored.json")), bits(&place.path("whole.json")));
+}
+
+#[test]
+fn a_comparison_on_the_cluster_has_the_bits_of_the_local_one() {
+    let place = place(3);
+    let evaluate = [
+        "evaluate",
+        "whole.json",
+        "--tasks",
+        "and,stripes,digits",
+        "--updates",
+        "3,40",
+        "--baselines",
+        "sgd",
+        "--tasks-per-family",
+        "40",
+        "--ablate",
+        "--json",
+    ];
+    let local = place.ok(&evaluate);
+    let coordinator = Coordinator::start(&place);
+    let nobody = place.output(&coordinator.arguments(&evaluate));
+    assert_eq!(nobody.status.code(), Some(1), "{}", errors(&nobody));
+    assert!(errors(&nobody).contains("no worker is attached"), "{}", errors(&nobody));
+    // One of them hangs: it takes trials and never answers, until it is killed.
+    let (mut hanging, _other) = (coordinator.worker("hanging"), coordinator.worker("other"));
+    until("two workers are attached", || coordinator.json(&["workers"]).as_array().unwrap().len() == 2);
+    let url = coordinator.url.clone();
+    let remote = std::thread::scope(|scope| {
+        hanging.signal("STOP");
+        let comparing = scope.spawn(|| place.ok(&[&evaluate[..], &["--coordinator", &url]].concat()));
+        hanging.kill();
+        comparing.join().unwrap()
+    });
+    assert_eq!(remote, local);
+}

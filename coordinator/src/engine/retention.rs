@@ -1,0 +1,57 @@
+//! Rules by which runs that have ended are deleted by themselves.
+
+use std::time::Duration;
+
+use hebbian_shared::id::RunId;
+use hebbian_shared::time::Timestamp;
+
+use super::Engine;
+use crate::run::Run;
+
+/// How long deletions wait while the journal cannot be written.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long runs that have ended are kept. Runs that have not ended are never deleted by a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// For so long after their end; for ever if `None`.
+    pub keep_for: Option<Duration>,
+    /// At most so many, those that ended last; all if `None`.
+    pub keep_runs: Option<usize>,
+}
+
+impl Engine {
+    /// Deletes the runs that the rules do not keep, when it is time to look.
+    pub(super) fn retire(&mut self, now: Timestamp) {
+        if self.retire_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let Retention { keep_for, keep_runs } = self.settings.retention;
+        self.retire_at = None;
+        if keep_for.is_none() && keep_runs.is_none() {
+            return;
+        }
+        if self.trouble.is_some() {
+            self.retire_at = Some(now + RETRY_INTERVAL);
+            return;
+        }
+        let ended = self.runs.values().filter(|run| run.state().is_final());
+        let mut ended: Vec<(Timestamp, RunId)> = ended.map(|run| (self.ended(run), run.id())).collect();
+        // The last to end first.
+        ended.sort_unstable_by(|a, b| b.cmp(a));
+        let most = keep_runs.unwrap_or(usize::MAX);
+        for (place, &(moment, run)) in ended.iter().enumerate() {
+            let until = keep_for.map(|keep_for| moment + keep_for);
+            if place >= most || until.is_some_and(|until| until <= now) {
+                self.delete(now, run, true);
+            } else if let Some(until) = until {
+                self.retire_at = Some(self.retire_at.map_or(until, |at| at.min(until)));
+            }
+        }
+    }
+
+    /// When a run ended. Where the journal does not say, this coordinator's start counts.
+    fn ended(&self, run: &Run) -> Timestamp {
+        run.ended_unix_ms().map_or(self.started, Timestamp::from_millis)
+    }
+}

@@ -1,0 +1,47 @@
+//! What a run's notes tell of the cluster: which workers were lost, and which coordinators took the run up.
+
+use std::time::Duration;
+
+use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::time::Timestamp;
+
+use super::Engine;
+
+/// Notes of lost workers come at most once per this time for each run: a worker that comes and goes must not fill the
+/// journal.
+const LOST_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Notes that this coordinator has taken a run up, unless the run has ended or nothing of it was done before.
+    pub(super) fn note_taken_up(&mut self, now: Timestamp, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let progress = run.progress();
+        if run.state().is_final() || (progress.generation.0, progress.settled) == (0, 0) {
+            return;
+        }
+        let text = format!(
+            "taken up by start {} of the coordinator in generation {}, with {} of {} episodes settled",
+            self.epoch, progress.generation, progress.settled, progress.episodes
+        );
+        self.note(now, id, text);
+    }
+
+    /// Notes a lost worker in the runs that it worked on. To be called while it is known.
+    pub(super) fn note_lost(&mut self, now: Timestamp, worker: WorkerId, why: &str) {
+        let Some(entry) = self.workers.get(&worker) else { return };
+        let name = entry.hello.name.clone();
+        let runs: Vec<RunId> = entry.specs.iter().copied().collect();
+        for run in runs {
+            let told = self.lost_told.get(&run);
+            if told.is_some_and(|told| now.since(*told) < LOST_INTERVAL) {
+                continue;
+            }
+            self.lost_told.insert(run, now);
+            let text = format!(
+                "worker {name} was lost in generation {} ({why}); its episodes are handed out again",
+                self.runs.get(&run).map_or(0, |run| run.generation().0)
+            );
+            self.note(now, run, text);
+        }
+    }
+}

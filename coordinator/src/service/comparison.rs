@@ -1,0 +1,367 @@
+//! Comparisons: their trials are shared among the workers that are ready for them.
+//!
+//! Apart from the engine: nothing here is kept, and nothing of it can change a run. A worker has one piece at a time, and
+//! what it does not answer is given to another when its stream ends. A comparison ends with its client.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hebbian_proto::convert::{ConvertError, GENOME_VALUES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
+use hebbian_proto::v1;
+use hebbian_proto::v1::comparison_service_server::ComparisonService;
+use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::status::invalid;
+
+/// The most comparisons at a time.
+const COMPARISONS_MAX: usize = 16;
+/// The most families of a comparison.
+const FAMILIES_MAX: usize = 64;
+/// The most numbers of updates of a comparison.
+const UPDATES_MAX: usize = 32;
+/// The most ablations of a comparison.
+const ABLATIONS_MAX: usize = 3;
+/// The most tasks of a family.
+const TASKS_MAX: u32 = 100_000;
+/// The most tasks of a piece, whatever a worker's threads.
+const PIECE_TASKS_MAX: u32 = 256;
+/// Answers that may wait for a client; the workers then wait, too.
+const ANSWERS_LENGTH: usize = 64;
+
+/// Some tasks of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    comparison: u64,
+    family: u32,
+    first: u32,
+    tasks: u32,
+}
+
+type Answers = mpsc::Sender<Result<v1::CompareResponse, Status>>;
+
+/// A comparison that is being computed.
+struct Running {
+    comparison: v1::RuleComparison,
+    fingerprint: Vec<u8>,
+    semantics: u32,
+    answers: Answers,
+    /// Pieces that came back.
+    returned: Vec<Piece>,
+    /// The first task that nobody has been given: its family and number.
+    next: (u32, u32),
+    /// Tasks without an answer.
+    missing: u64,
+    /// Workers that said that they cannot, the last one's reason last.
+    unable: BTreeMap<u64, String>,
+}
+
+impl Running {
+    /// The next piece of at most so many tasks.
+    fn take(&mut self, id: u64, most: u32) -> Option<Piece> {
+        if let Some(piece) = self.returned.pop() {
+            return Some(piece);
+        }
+        let (family, first) = self.next;
+        if family as usize >= self.comparison.families.len() {
+            return None;
+        }
+        let tasks = most.min(self.comparison.tasks_per_family - first);
+        let after = first + tasks;
+        self.next = if after == self.comparison.tasks_per_family { (family + 1, 0) } else { (family, after) };
+        Some(Piece { comparison: id, family, first, tasks })
+    }
+
+    /// How many numbers a piece's answer has.
+    fn scores(&self, piece: Piece) -> usize {
+        let of_task = (1 + self.comparison.ablations.len()) * self.comparison.updates.len();
+        piece.tasks as usize * of_task
+    }
+}
+
+#[derive(Default)]
+struct State {
+    workers: BTreeMap<u64, Ready>,
+    running: BTreeMap<u64, Running>,
+    next: u64,
+}
+
+impl State {
+    fn fits(running: &Running, id: u64, worker: &Ready) -> bool {
+        worker.fingerprint == running.fingerprint
+            && worker.episode_semantics == running.semantics
+            && !running.unable.contains_key(&id)
+    }
+
+    /// Why nobody who is here can compute a comparison; `None` if somebody can.
+    fn stranded(&self, running: &Running) -> Option<String> {
+        if self.workers.iter().any(|(&id, worker)| Self::fits(running, id, worker)) {
+            return None;
+        }
+        if let Some(reason) = running.unable.values().next_back() {
+            return Some(format!("no attached worker can compute it, one of them because {reason}"));
+        }
+        let mut text = "no worker is attached that has the numerics of the one who asks".to_owned();
+        let others: BTreeSet<&str> =
+            self.workers.values().take(5).map(|worker| worker.display_name.as_str()).collect();
+        if !others.is_empty() {
+            let names: Vec<&str> = others.into_iter().collect();
+            let _ = write!(text, "; others are: {}", names.join(", "));
+        }
+        Some(text)
+    }
+}
+
+/// Shares trials among workers.
+#[derive(Clone)]
+pub(super) struct Comparisons {
+    state: Arc<Mutex<State>>,
+    /// Changes whenever there may be a piece for somebody.
+    changed: Arc<watch::Sender<u64>>,
+    hello_timeout: Duration,
+}
+
+impl Comparisons {
+    pub(super) fn new(hello_timeout: Duration) -> Self {
+        Self { state: Arc::default(), changed: Arc::new(watch::Sender::new(0)), hello_timeout }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) {
+        self.changed.send_modify(|number| *number += 1);
+    }
+
+    /// The next piece for a worker.
+    fn take(&self, worker: u64) -> Option<(Piece, v1::RuleComparison)> {
+        let mut state = self.state();
+        let ready = state.workers.get(&worker)?.clone();
+        let most = (4 * ready.threads).clamp(1, PIECE_TASKS_MAX);
+        // A client that has gone wants nothing more.
+        state.running.retain(|_, running| !running.answers.is_closed());
+        // The one that came first.
+        state.running.iter_mut().find_map(|(&id, running)| {
+            let piece = State::fits(running, worker, &ready).then(|| running.take(id, most))??;
+            Some((piece, running.comparison.clone()))
+        })
+    }
+
+    /// Gives a piece to others.
+    fn give_back(&self, piece: Piece) {
+        if let Some(running) = self.state().running.get_mut(&piece.comparison) {
+            running.returned.push(piece);
+        }
+        self.change();
+    }
+
+    /// Notes that a worker cannot compute a comparison; ends it if nobody can.
+    fn cannot(&self, worker: u64, piece: Piece, reason: String) {
+        self.give_back(piece);
+        let mut state = self.state();
+        if let Some(running) = state.running.get_mut(&piece.comparison) {
+            running.unable.insert(worker, reason);
+        }
+        let stranded = state.running.get(&piece.comparison).and_then(|running| state.stranded(running));
+        if let Some(reason) = stranded
+            && let Some(running) = state.running.remove(&piece.comparison)
+        {
+            // If the queue is full, the client sees that its stream ended early.
+            let _ = running.answers.try_send(Err(Status::failed_precondition(reason)));
+        }
+    }
+
+    /// Passes a piece's scores to its client.
+    async fn done(&self, piece: Piece, scores: Vec<f64>) -> Result<(), Status> {
+        let answers = match self.state().running.get_mut(&piece.comparison) {
+            // Its client has gone.
+            None => return Ok(()),
+            Some(running) if running.scores(piece) != scores.len() => {
+                let problem = format!("must be {} numbers, not {}", running.scores(piece), scores.len());
+                return Err(invalid(&ConvertError::new("done.scores", problem)));
+            }
+            Some(running) => running.answers.clone(),
+        };
+        let response = v1::CompareResponse { family: piece.family, first_task: piece.first, scores };
+        let taken = answers.send(Ok(response)).await.is_ok();
+        let mut state = self.state();
+        if let Some(running) = state.running.get_mut(&piece.comparison) {
+            running.missing -= u64::from(piece.tasks);
+            if running.missing == 0 || !taken {
+                state.running.remove(&piece.comparison);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives pieces to a worker until its stream ends.
+    async fn serve(
+        &self,
+        worker: u64,
+        incoming: &mut Streaming<v1::ComputeTrialsRequest>,
+        outgoing: &mpsc::Sender<Result<v1::ComputeTrialsResponse, Status>>,
+    ) -> Result<(), Status> {
+        let mut changed = self.changed.subscribe();
+        let early = || invalid(&ConvertError::new("kind", "must not come before trials were sent"));
+        for number in 1.. {
+            let (piece, comparison) = loop {
+                changed.borrow_and_update();
+                if let Some(found) = self.take(worker) {
+                    break found;
+                }
+                tokio::select! {
+                    _ = changed.changed() => {}
+                    message = incoming.message() => {
+                        return message?.map_or(Ok(()), |_| Err(early()));
+                    }
+                }
+            };
+            let held = Held { comparisons: self, piece: Some(piece) };
+            let Piece { family, first: first_task, tasks, .. } = piece;
+            let comparison = Some(comparison);
+            let trials = v1::ComputeTrialsResponse { trials: number, comparison, family, first_task, tasks };
+            if outgoing.send(Ok(trials)).await.is_err() {
+                return Ok(());
+            }
+            match incoming.message().await?.and_then(|message| message.kind) {
+                Some(Kind::Done(Done { trials, scores })) if trials == number => {
+                    self.done(piece, scores).await?;
+                    held.keep();
+                }
+                Some(Kind::Failed(Failed { trials, reason })) if trials == number => {
+                    held.keep();
+                    let reason: String =
+                        reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX / 4).collect();
+                    self.cannot(worker, piece, reason);
+                }
+                None => return Ok(()),
+                _ => {
+                    return Err(invalid(&ConvertError::new("kind", "must answer the trials that were sent")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A piece that is given back unless it was answered.
+struct Held<'a> {
+    comparisons: &'a Comparisons,
+    piece: Option<Piece>,
+}
+
+impl Held<'_> {
+    /// It was answered.
+    fn keep(mut self) {
+        self.piece = None;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(piece) = self.piece.take() {
+            self.comparisons.give_back(piece);
+        }
+    }
+}
+
+/// Checks what the limits are of; what it means is the workers' to read.
+fn check(comparison: &v1::RuleComparison) -> Result<(), ConvertError> {
+    let within = |field: &str, found: usize, most: usize| {
+        let problem = format!("must be 1 to {most}, not {found}");
+        if (1..=most).contains(&found) { Ok(()) } else { Err(ConvertError::new(field, problem)) }
+    };
+    within("genome", comparison.genome.len() / 8, GENOME_VALUES_MAX)?;
+    within("families", comparison.families.len(), FAMILIES_MAX)?;
+    within("updates", comparison.updates.len(), UPDATES_MAX)?;
+    within("ablations", 1 + comparison.ablations.len(), 1 + ABLATIONS_MAX)?;
+    within("tasks_per_family", comparison.tasks_per_family as usize, TASKS_MAX as usize)
+}
+
+#[tonic::async_trait]
+impl ComparisonService for Comparisons {
+    type CompareStream = ReceiverStream<Result<v1::CompareResponse, Status>>;
+
+    async fn compare(
+        &self,
+        request: Request<v1::CompareRequest>,
+    ) -> Result<Response<Self::CompareStream>, Status> {
+        let v1::CompareRequest { comparison, fingerprint, episode_semantics: semantics } =
+            request.into_inner();
+        let comparison =
+            comparison.ok_or_else(|| invalid(&ConvertError::new("comparison", "must be set")))?;
+        check(&comparison).map_err(|error| invalid(&error.within("comparison")))?;
+        let missing = comparison.families.len() as u64 * u64::from(comparison.tasks_per_family);
+        let (answers, receiver) = mpsc::channel(ANSWERS_LENGTH);
+        let (returned, unable) = (Vec::new(), BTreeMap::new());
+        let next = (0, 0);
+        let running =
+            Running { comparison, fingerprint, semantics, answers, returned, next, missing, unable };
+        {
+            let mut state = self.state();
+            state.running.retain(|_, running| !running.answers.is_closed());
+            if state.running.len() >= COMPARISONS_MAX {
+                let problem = format!("{COMPARISONS_MAX} comparisons are being computed, which is the limit");
+                return Err(Status::resource_exhausted(problem));
+            }
+            if let Some(reason) = state.stranded(&running) {
+                return Err(Status::failed_precondition(reason));
+            }
+            let id = state.next;
+            state.next += 1;
+            state.running.insert(id, running);
+        }
+        self.change();
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    type ComputeTrialsStream = ReceiverStream<Result<v1::ComputeTrialsResponse, Status>>;
+
+    async fn compute_trials(
+        &self,
+        request: Request<Streaming<v1::ComputeTrialsRequest>>,
+    ) -> Result<Response<Self::ComputeTrialsStream>, Status> {
+        let mut incoming = request.into_inner();
+        let first = tokio::time::timeout(self.hello_timeout, incoming.message()).await;
+        let first = first
+            .map_err(|_| Status::deadline_exceeded(format!("no word within {:?}", self.hello_timeout)))?;
+        let Some(Kind::Ready(ready)) = first?.and_then(|message| message.kind) else {
+            return Err(invalid(&ConvertError::new("ready", "must be the first message")));
+        };
+        if ready.display_name.len() > NAME_BYTES_MAX || ready.fingerprint.len() != 32 {
+            let problem =
+                format!("must have a name of at most {NAME_BYTES_MAX} bytes and a fingerprint of 32");
+            return Err(invalid(&ConvertError::new("ready", problem)));
+        }
+        let worker = {
+            let mut state = self.state();
+            let worker = state.next;
+            state.next += 1;
+            state.workers.insert(worker, ready);
+            worker
+        };
+        let (outgoing, queue) = mpsc::channel(1);
+        let comparisons = self.clone();
+        // A task of its own: the worker is to be forgotten also if the connection breaks.
+        tokio::spawn(async move {
+            let served = tokio::select! {
+                served = comparisons.serve(worker, &mut incoming, &outgoing) => served,
+                () = outgoing.closed() => Ok(()),
+            };
+            comparisons.state().workers.remove(&worker);
+            if let Err(status) = served {
+                let _ = outgoing.try_send(Err(status));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(queue)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

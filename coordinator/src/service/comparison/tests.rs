@@ -1,0 +1,150 @@
+use hebbian_proto::v1;
+use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
+use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+
+use crate::service::tests::Setting;
+
+/// A worker that the test speaks for.
+struct Worker {
+    outgoing: mpsc::Sender<v1::ComputeTrialsRequest>,
+    incoming: Streaming<v1::ComputeTrialsResponse>,
+}
+
+impl Worker {
+    async fn ready(setting: &Setting, name: &str, kind: u8) -> Self {
+        let (outgoing, queue) = mpsc::channel(8);
+        let display_name = name.to_owned();
+        let fingerprint = vec![kind; 32];
+        let ready = Ready { display_name, threads: 1, fingerprint, episode_semantics: 7 };
+        outgoing.send(v1::ComputeTrialsRequest { kind: Some(Kind::Ready(ready)) }).await.unwrap();
+        let mut client = ComparisonServiceClient::new(setting.channel.clone());
+        let incoming = client.compute_trials(ReceiverStream::new(queue)).await.unwrap().into_inner();
+        Self { outgoing, incoming }
+    }
+
+    async fn trials(&mut self) -> v1::ComputeTrialsResponse {
+        self.incoming.message().await.unwrap().expect("trials")
+    }
+
+    async fn say(&self, kind: Kind) {
+        self.outgoing.send(v1::ComputeTrialsRequest { kind: Some(kind) }).await.unwrap();
+    }
+
+    /// Answers with the tasks' numbers.
+    async fn compute(&mut self) -> v1::ComputeTrialsResponse {
+        let trials = self.trials().await;
+        let scores = (0..trials.tasks).map(|task| f64::from(trials.first_task + task)).collect();
+        self.say(Kind::Done(Done { trials: trials.trials, scores })).await;
+        trials
+    }
+}
+
+fn request(families: &[&str], tasks_per_family: u32) -> v1::CompareRequest {
+    let comparison = v1::RuleComparison {
+        spec: None,
+        genome: vec![0; 8],
+        families: families.iter().map(|&family| family.to_owned()).collect(),
+        updates: vec![5],
+        ablations: Vec::new(),
+        tasks_per_family,
+    };
+    v1::CompareRequest { comparison: Some(comparison), fingerprint: vec![1; 32], episode_semantics: 7 }
+}
+
+async fn compare(
+    setting: &Setting,
+    request: v1::CompareRequest,
+) -> Result<Streaming<v1::CompareResponse>, Status> {
+    let mut client = ComparisonServiceClient::new(setting.channel.clone());
+    client.compare(request).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn trials_are_shared_and_those_of_a_lost_worker_are_given_to_another() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut lost = Worker::ready(&setting, "lost", 1).await;
+    let mut other = Worker::ready(&setting, "other", 1).await;
+    let mut answers = compare(&setting, request(&["and", "xor"], 6)).await.unwrap();
+    // One thread: pieces of four tasks.
+    assert_eq!(lost.trials().await.tasks, 4);
+    drop(lost);
+    let mut pieces = Vec::new();
+    for _ in 0..4 {
+        let trials = other.compute().await;
+        pieces.push((trials.family, trials.first_task, trials.tasks));
+        let answer = answers.message().await.unwrap().unwrap();
+        assert_eq!((answer.family, answer.first_task), (trials.family, trials.first_task));
+        assert_eq!(answer.scores.len(), trials.tasks as usize);
+        assert_eq!(answer.scores[0], f64::from(trials.first_task));
+    }
+    pieces.sort_unstable();
+    assert_eq!(pieces, [(0, 0, 4), (0, 4, 2), (1, 0, 4), (1, 4, 2)], "every task once");
+    assert!(answers.message().await.unwrap().is_none(), "the comparison has ended");
+}
+
+#[tokio::test]
+async fn who_cannot_compute_a_comparison_is_not_asked_again_and_the_last_one_ends_it() {
+    let setting = Setting::new(Vec::new()).await;
+    let refused = compare(&setting, request(&["and"], 4)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("no worker is attached"), "{refused}");
+    let _other_kind = Worker::ready(&setting, "other kind", 2).await;
+    let refused = compare(&setting, request(&["and"], 4)).await.unwrap_err();
+    assert!(refused.message().contains("others are: other kind"), "{refused}");
+
+    let (mut first, mut second) =
+        (Worker::ready(&setting, "first", 1).await, Worker::ready(&setting, "second", 1).await);
+    let mut answers = compare(&setting, request(&["idx:a"], 4)).await.unwrap();
+    let (asked, number) = tokio::select! {
+        trials = first.trials() => (true, trials.trials),
+        trials = second.trials() => (false, trials.trials),
+    };
+    let (asked, mut next) = if asked { (first, second) } else { (second, first) };
+    let failed = |reason: &str, trials| Kind::Failed(Failed { trials, reason: reason.to_owned() });
+    asked.say(failed("no data set `a`", number)).await;
+    let trials = next.trials().await;
+    assert_eq!((trials.first_task, trials.tasks), (0, 4), "the other one is asked");
+    next.say(failed("none here either", trials.trials)).await;
+    let ended = answers.message().await.unwrap_err();
+    assert_eq!(ended.code(), Code::FailedPrecondition);
+    assert!(ended.message().contains("no attached worker can compute it"), "{ended}");
+}
+
+#[tokio::test]
+async fn answers_that_do_not_fit_end_the_workers_stream_and_nothing_else() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut wrong = Worker::ready(&setting, "wrong", 1).await;
+    let mut answers = compare(&setting, request(&["and"], 3)).await.unwrap();
+    let trials = wrong.trials().await;
+    wrong.say(Kind::Done(Done { trials: trials.trials, scores: vec![0.5; 2] })).await;
+    let fault = wrong.incoming.message().await.unwrap_err();
+    assert_eq!(fault.code(), Code::InvalidArgument);
+    assert!(fault.message().contains("done.scores: must be 3 numbers, not 2"), "{fault}");
+    let mut right = Worker::ready(&setting, "right", 1).await;
+    right.compute().await;
+    assert_eq!(answers.message().await.unwrap().unwrap().scores, [0.0, 1.0, 2.0]);
+}
+
+#[tokio::test]
+async fn what_is_beyond_a_limit_is_refused() {
+    let setting = Setting::new(Vec::new()).await;
+    let _worker = Worker::ready(&setting, "worker", 1).await;
+    let check = async |request: v1::CompareRequest, field: &str| {
+        let refused = compare(&setting, request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with(&format!("comparison.{field}: must be 1 to")), "{refused}");
+    };
+    check(request(&[], 3), "families").await;
+    check(request(&["and"; 65], 3), "families").await;
+    check(request(&["and"], 0), "tasks_per_family").await;
+    check(request(&["and"], 100_001), "tasks_per_family").await;
+    let mut running = Vec::new();
+    for _ in 0..16 {
+        running.push(compare(&setting, request(&["and"], 3)).await.unwrap());
+    }
+    let refused = compare(&setting, request(&["and"], 3)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+}

@@ -1,0 +1,112 @@
+//! Decoders are fed with bytes that nobody wrote: mutations of what they should read.
+//!
+//! Each target runs a few thousand mutations in the test command, the same ones each time, and as many as fit into
+//! `HEBBIAN_FUZZ_SECONDS` where that is set (then with another seed each time, which is printed; `HEBBIAN_FUZZ_SEED` repeats
+//! it). What a decoder accepts becomes material for further mutations, so that the search gets past its first checks.
+
+use std::fmt::Write as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, uniform};
+
+/// Mutations of a target in the test command.
+const MUTATIONS: u64 = 4000;
+/// The most inputs that are kept as material.
+const MATERIAL_MAX: usize = 512;
+/// The longest input.
+const BYTES_MAX: usize = 1 << 16;
+
+/// Bytes that decoders are likely to stumble over.
+const ODD: [u8; 10] = [0, 1, 0x7f, 0x80, 0xff, 0xfe, b'"', b'[', b'.', b'-'];
+
+/// Feeds `decode` with mutations of `corpus`; it says whether it accepted its input. Panics, with the input, if it panics.
+pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
+    let read = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seconds = read("HEBBIAN_FUZZ_SECONDS");
+    let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64 >> 1;
+    let seed = read("HEBBIAN_FUZZ_SEED").or_else(|| seconds.map(|_| moment)).unwrap_or(1);
+    let mut rng = Seed::new(seed >> 1).expect("in range").derive(Purpose::Split, 0).rng();
+    let start = Instant::now();
+    let over = |done: u64| match seconds {
+        Some(seconds) => start.elapsed() >= Duration::from_secs(seconds),
+        None => done >= MUTATIONS,
+    };
+    for input in corpus {
+        assert!(decode(input), "{target}: the decoder must accept what mutations begin with");
+    }
+    let mut material = corpus.to_vec();
+    let (mut done, mut accepted, mut slowest) = (0, 0, Duration::ZERO);
+    while !over(done) {
+        let input = mutate(&mut rng, &material);
+        let began = Instant::now();
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| decode(&input)));
+        slowest = slowest.max(began.elapsed());
+        done += 1;
+        let Ok(took) = outcome else {
+            let hex = input.iter().fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
+            panic!("{target}: the decoder panicked (HEBBIAN_FUZZ_SEED={seed}) on {hex}");
+        };
+        if took {
+            accepted += 1;
+            if material.len() < MATERIAL_MAX {
+                material.push(input);
+            } else {
+                let place = corpus.len() + below(&mut rng, MATERIAL_MAX - corpus.len());
+                material[place] = input;
+            }
+        }
+    }
+    println!("{target}: {done} mutations, {accepted} accepted, slowest {slowest:?}, seed {seed}");
+    assert!(
+        accepted > 0,
+        "{target}: mutations that are all refused at once test nothing but the first check"
+    );
+}
+
+fn below(rng: &mut ChaCha8Rng, limit: usize) -> usize {
+    index_below(rng, limit.max(1) as u32) as usize
+}
+
+/// One of the inputs with some changes.
+fn mutate(rng: &mut ChaCha8Rng, material: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = material[below(rng, material.len())].clone();
+    for _ in 0..=below(rng, 4) {
+        let place = below(rng, input.len());
+        let length = (1 + below(rng, 16)).min(input.len().saturating_sub(place));
+        match below(rng, 9) {
+            0 if !input.is_empty() => input[place] ^= 1 << below(rng, 8),
+            1 if !input.is_empty() => input[place] = ODD[below(rng, ODD.len())],
+            2 if !input.is_empty() => input[place] = below(rng, 256) as u8,
+            3 => drop(input.drain(place..place + length)),
+            4 => input.truncate(place),
+            5 => {
+                let copied = input[place..place + length].to_vec();
+                let to = below(rng, input.len() + 1);
+                drop(input.splice(to..to, copied));
+            }
+            6 => {
+                // A long number where a short one was: varints and lengths alike.
+                let number = [0xff; 10];
+                let count = 1 + below(rng, number.len());
+                drop(input.splice(place..place + length, number[..count].iter().copied()));
+            }
+            7 => {
+                // The rest of another input.
+                let other = &material[below(rng, material.len())];
+                let from = below(rng, other.len() + 1);
+                input.truncate(place);
+                input.extend_from_slice(&other[from..]);
+            }
+            _ => {
+                let added: Vec<u8> = (0..length).map(|_| (uniform(rng) * 256.0) as u8).collect();
+                drop(input.splice(place..place, added));
+            }
+        }
+    }
+    input.truncate(BYTES_MAX);
+    input
+}

@@ -1,0 +1,281 @@
+//! Every decoder against bytes that nobody wrote; see `hebbian_tests::fuzz`.
+//!
+//! For longer: `HEBBIAN_FUZZ_SECONDS=120 cargo test --release --test fuzz -- --nocapture --test-threads 1`. The genome file's
+//! and the configuration's targets are beside their code, in the program's own tests.
+
+#[path = "engine/bench.rs"]
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
+mod bench;
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench::{Bench, FINGERPRINT};
+use hebbian_coordinator::engine::{Engine, Settings};
+use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};
+use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
+use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
+use hebbian_coordinator::run::record::StoredRun;
+use hebbian_coordinator::strategy::{self, StrategySnapshot};
+use hebbian_proto::v1;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, Settlement, ToWorker, Welcome,
+};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::time::Timestamp;
+use hebbian_tests::fuzz::fuzz;
+use hebbian_worker::task::data_set::{DataSet, SourceFile};
+use prost::Message;
+
+/// The example specs.
+fn specs() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let toml = paths.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    let texts: Vec<String> = toml.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(texts.len() >= 3);
+    texts
+}
+
+/// Finished runs of several strategies, as a journal gives them back.
+fn stored() -> Vec<(StoredRun, RunProgress, RunResult)> {
+    let kinds = [
+        "kind = \"cma-es\"",
+        "kind = \"cma-es\"\nrestarts = \"bipop\"",
+        "kind = \"cma-es\"\nnoise = \"auto\"",
+        "kind = \"sep-cma-es\"",
+        "kind = \"pgpe\"",
+        "kind = \"openai-es\"",
+        "kind = \"random-search\"",
+    ];
+    let of = |kind: &&str| {
+        let text = format!(
+            "name = \"bowl\"\n[strategy]\n{kind}\npopulation_size = 6\n[rule]\nstates = 1\nfeedback = \
+             \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n[stop]\ngenerations = 4\n\
+             [validation]\nfamilies = [\"xor\", \"circle\"]\nevery = 2\ntasks_per_family = 1\n"
+        );
+        let mut bench = Bench::keeping(KeptSnapshots::LAST, RunSpec::from_toml(&text).unwrap());
+        bench.attach(FINGERPRINT);
+        let result = bench.engine.run(bench::run()).unwrap().result();
+        (bench.stored(), bench.progress(), result)
+    };
+    kinds.iter().map(of).collect()
+}
+
+/// Whether bytes are a message that stands for something.
+fn reads<W: Message + Default, T: TryFrom<W>>(bytes: &[u8]) -> bool {
+    W::decode(bytes).is_ok_and(|message| T::try_from(message).is_ok())
+}
+
+#[test]
+fn what_workers_say() {
+    let hello = Hello {
+        name: "host".into(),
+        threads: 4,
+        episode_semantics: EPISODE_SEMANTICS,
+        fingerprint: Digest::of(b"kind"),
+        version: "1".into(),
+    };
+    let settlement = |outcome| Settlement {
+        candidate: CandidateIndex(3),
+        task: TaskIndex(1),
+        outcome,
+        compute_time: Duration::from_micros(77),
+    };
+    let fitness = Fitness::new(0.5).unwrap();
+    let report = Report {
+        sequence: 9,
+        run: RunId::new(5),
+        generation: GenerationIndex(2),
+        purpose: EpisodePurpose::Validation,
+        block: BlockIndex(0),
+        settlements: vec![
+            settlement(Outcome::Evaluated(Evaluation { fitness, extended: Some(fitness) })),
+            settlement(Outcome::Diverged),
+            settlement(Outcome::WorkerError { reason: "why".into() }),
+            settlement(Outcome::Rejected { reason: "why".into() }),
+        ],
+    };
+    let messages = [
+        FromWorker::Heartbeat,
+        FromWorker::Report(report),
+        FromWorker::Reject { run: RunId::new(5), reason: "no data".into() },
+        FromWorker::Leaving,
+    ];
+    let corpus: Vec<Vec<u8>> =
+        messages.iter().map(|message| v1::AttachRequest::from(message).encode_to_vec()).collect();
+    fuzz("AttachRequest", &corpus, reads::<v1::AttachRequest, FromWorker>);
+    fuzz("Hello", &[v1::Hello::from(&hello).encode_to_vec()], reads::<v1::Hello, Hello>);
+}
+
+#[test]
+fn what_a_coordinator_says_to_workers() {
+    let batch = Batch {
+        run: RunId::new(5),
+        layout: Digest::of(b"layout"),
+        generation: GenerationIndex(2),
+        purpose: EpisodePurpose::Search,
+        block: BlockIndex(1),
+        genomes: vec![BatchGenome {
+            candidate: CandidateIndex(3),
+            genome: Arc::new(Genome(vec![0.5, -1.0])),
+        }],
+        assignments: vec![
+            Assignment { genome: 0, task: TaskIndex(0) },
+            Assignment { genome: 0, task: TaskIndex(1) },
+        ],
+    };
+    let spec = Arc::new(RunSpec::from_toml(&specs()[0]).unwrap());
+    let messages = [
+        ToWorker::Batch(batch),
+        ToWorker::Spec { run: RunId::new(5), spec },
+        ToWorker::Acknowledge { sequence: 7 },
+        ToWorker::Withdraw { run: RunId::new(5), up_to: Some(GenerationIndex(2)) },
+        ToWorker::Drain,
+    ];
+    let corpus: Vec<Vec<u8>> =
+        messages.iter().map(|message| v1::AttachResponse::from(message).encode_to_vec()).collect();
+    fuzz("AttachResponse", &corpus, reads::<v1::AttachResponse, ToWorker>);
+    let welcome = Welcome { worker: WorkerId(1), heartbeat_interval: Duration::from_millis(500) };
+    fuzz("Welcome", &[v1::Welcome::from(&welcome).encode_to_vec()], reads::<v1::Welcome, Welcome>);
+}
+
+#[test]
+fn what_clients_ask_and_are_answered() {
+    let specs: Vec<RunSpec> = specs().iter().map(|text| RunSpec::from_toml(text).unwrap()).collect();
+    let corpus: Vec<Vec<u8>> = specs.iter().map(|spec| v1::RunSpec::from(spec).encode_to_vec()).collect();
+    fuzz("RunSpec", &corpus, |bytes| {
+        let spec = v1::RunSpec::decode(bytes).ok().and_then(|message| RunSpec::try_from(message).ok());
+        // What is accepted is built.
+        spec.map(|spec| (spec.digest(), spec.layout().digest())).is_some()
+    });
+    let stops: Vec<Vec<u8>> = specs.iter().map(|spec| v1::Stop::from(&spec.stop).encode_to_vec()).collect();
+    fuzz("Stop", &stops, |bytes| {
+        let limits = v1::Stop::decode(bytes).ok().and_then(|message| StopSpec::try_from(message).ok());
+        limits.map(|limits| drop(specs[0].stop.extended(&limits))).is_some()
+    });
+    let stored = stored();
+    let runs: Vec<Vec<u8>> =
+        stored.iter().map(|(_, progress, _)| v1::Run::from(progress).encode_to_vec()).collect();
+    fuzz("Run", &runs, reads::<v1::Run, RunProgress>);
+    let results: Vec<Vec<u8>> =
+        stored.iter().map(|(.., result)| v1::RunResult::from(result).encode_to_vec()).collect();
+    fuzz("RunResult", &results, reads::<v1::RunResult, RunResult>);
+    let records = stored.iter().flat_map(|(run, ..)| &run.records);
+    let events: Vec<Vec<u8>> =
+        records.filter_map(|record| Some(v1::RunEvent::from(&record.event()?).encode_to_vec())).collect();
+    fuzz("RunEvent", &events, reads::<v1::RunEvent, RunEvent>);
+    let mut bench = Bench::new(bench::spec("generations = 100000"));
+    bench.answers = 10;
+    bench.attach(FINGERPRINT);
+    let workers: Vec<Vec<u8>> = bench
+        .engine
+        .workers(bench.now)
+        .iter()
+        .map(|status| v1::Worker::from(status).encode_to_vec())
+        .collect();
+    fuzz("Worker", &workers, reads::<v1::Worker, WorkerStatus>);
+    let status = v1::CoordinatorStatus::from(&bench.engine.status(bench.now)).encode_to_vec();
+    fuzz("CoordinatorStatus", &[status], reads::<v1::CoordinatorStatus, CoordinatorStatus>);
+}
+
+#[test]
+fn the_journals_records_and_snapshots() {
+    let stored = stored();
+    let records = stored.iter().flat_map(|(run, ..)| &run.records);
+    let corpus: Vec<Vec<u8>> = records.map(encode_record).collect();
+    fuzz("record", &corpus, |bytes| decode_record(bytes).map(|record| record.event()).is_ok());
+    let snapshots = stored.iter().flat_map(|(run, ..)| &run.snapshots);
+    let corpus: Vec<Vec<u8>> = snapshots.map(encode_snapshot).collect();
+    fuzz("snapshot", &corpus, |bytes| decode_snapshot(bytes).is_ok());
+    for (run, ..) in &stored {
+        let corpus: Vec<Vec<u8>> = run.snapshots.iter().map(|snapshot| snapshot.strategy.clone()).collect();
+        fuzz(&format!("state of {}", run.created.spec.strategy.name()), &corpus, |bytes| {
+            let state = StrategySnapshot::from_bytes(bytes);
+            let strategy = state.ok().and_then(|state| strategy::restore(&run.created.spec, &state).ok());
+            // What is accepted can be gone on from.
+            strategy.map(|strategy| (strategy.ask(), strategy.mean(), strategy.summary())).is_some()
+        });
+    }
+}
+
+/// Records that are each what they should be, but do not belong together.
+#[test]
+fn a_run_made_of_records_that_do_not_belong_together() {
+    let stored = stored();
+    let run = &stored[0].0;
+    let records = run.records.len().min(31) as u8;
+    let (all, some) = ((0..records), (0..records / 2));
+    let corpus = [all, some].map(|chosen| [0].into_iter().chain(chosen).collect::<Vec<u8>>());
+    fuzz("recovery", &corpus, |bytes| {
+        // The first byte decides which snapshots are there, each of the others is a record of one of the runs.
+        let chosen = bytes.iter().skip(1).map(|&byte| {
+            let (other, ..) = &stored[byte as usize / 32 % stored.len()];
+            other.records[byte as usize % other.records.len()].clone()
+        });
+        let snapshots = run.snapshots[bytes.first().map_or(0, |&byte| byte as usize % 3)..].to_vec();
+        let altered = StoredRun { records: chosen.collect(), snapshots, ..run.clone() };
+        Engine::recover(Timestamp::default(), Settings::default(), 1, vec![altered]).is_ok()
+    });
+}
+
+#[test]
+fn a_journals_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut bench = Bench::new(bench::spec("generations = 3"));
+    bench.also = Some(Box::new(SqliteJournal::open(&path).unwrap()));
+    bench.copy_creation();
+    bench.attach(FINGERPRINT);
+    drop(bench);
+    let whole = std::fs::read(&path).unwrap();
+    fuzz("journal file", &[whole], |bytes| {
+        let path = folder.path().join("mutated.db");
+        std::fs::write(&path, bytes).unwrap();
+        let verified = JournalReader::open(&path).and_then(|reader| reader.verify());
+        let taken_up = SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+        for ending in ["", "-wal", "-shm", ".lock"] {
+            // Not all of them are made.
+            let _ = std::fs::remove_file(folder.path().join(format!("mutated.db{ending}")));
+        }
+        verified.is_ok() && taken_up.is_ok()
+    });
+}
+
+#[test]
+fn a_data_sets_files() {
+    let file = |shape: &[u32], elements: u32| {
+        let lengths = shape.iter().flat_map(|length| length.to_be_bytes());
+        let header = [0, 0, 8, shape.len() as u8].into_iter().chain(lengths);
+        header.chain((0..elements).map(|number| number as u8 % 3)).collect::<Vec<u8>>()
+    };
+    let files = [file(&[6, 2, 2], 24), file(&[6], 6), file(&[3, 2, 2], 12), file(&[3], 3)];
+    for place in 0..4 {
+        fuzz(&format!("IDX file {place}"), &[files[place].clone()], |bytes| {
+            let mut files = files.clone();
+            files[place] = bytes.to_vec();
+            let files = files.map(|bytes| SourceFile { name: "file".to_owned(), bytes: Cursor::new(bytes) });
+            DataSet::read(files).is_ok()
+        });
+    }
+}
+
+#[test]
+fn a_spec_as_toml() {
+    let corpus: Vec<Vec<u8>> = specs().into_iter().map(String::into_bytes).collect();
+    fuzz("spec", &corpus, |bytes| {
+        let Ok(spec) = RunSpec::from_toml(&String::from_utf8_lossy(bytes)) else { return false };
+        assert_eq!(RunSpec::from_toml(&spec.to_toml()).as_ref(), Ok(&spec), "what is accepted can be kept");
+        spec.layout().dimension() > 0
+    });
+}

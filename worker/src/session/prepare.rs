@@ -1,0 +1,136 @@
+//! Getting ready for a run: data sets are read, and those that are not here are fetched from the coordinator.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_proto::convert::{DATA_SET_BYTES_MAX, DATA_SET_PIECE_BYTES_MAX};
+use hebbian_proto::v1;
+use hebbian_proto::v1::data_service_client::DataServiceClient;
+use hebbian_shared::digest::Digest;
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::data_set::DataSetName;
+use tokio::sync::Semaphore;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::evaluator::{Evaluator, Runner};
+use crate::pool::panic_message;
+use crate::task::data_set::Arriving;
+
+/// How long the coordinator may take for the next piece: longer than for its turn to come.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(90);
+/// The wait before a busy coordinator is asked again.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
+/// How often a busy coordinator is asked again.
+const BUSY_MAX: u32 = 100;
+
+/// All that getting ready for one run needs.
+pub(super) struct Preparation {
+    pub(super) evaluator: Arc<dyn Evaluator>,
+    pub(super) spec: Arc<RunSpec>,
+    /// The connection of the stream that announced the run.
+    pub(super) channel: Channel,
+    /// For one data set at a time.
+    pub(super) turn: Arc<Semaphore>,
+}
+
+impl Preparation {
+    /// The run's runner, or why there is none.
+    pub(super) async fn run(self) -> Result<Arc<dyn Runner>, String> {
+        let reason = match self.prepare().await {
+            Ok(runner) => return Ok(runner),
+            Err(reason) => reason,
+        };
+        self.fetch_lacking().await.map_err(|problem| format!("{reason} ({problem})"))?;
+        self.prepare().await
+    }
+
+    /// Fetches the data sets that the spec needs and that are not here.
+    pub(super) async fn fetch_lacking(&self) -> Result<(), String> {
+        let _turn = self.turn.acquire().await.map_err(|error| error.to_string())?;
+        // Another run may have fetched them while this one waited.
+        let (evaluator, spec) = (self.evaluator.clone(), self.spec.clone());
+        for (name, digest) in apart(move || Ok(evaluator.lacking(&spec))).await? {
+            self.fetch(name, digest).await?;
+            let (name, digest) = (name.as_str(), digest.short());
+            tracing::info!(name, digest, "fetched a data set from the coordinator");
+        }
+        Ok(())
+    }
+
+    async fn prepare(&self) -> Result<Arc<dyn Runner>, String> {
+        let (evaluator, spec) = (self.evaluator.clone(), self.spec.clone());
+        apart(move || evaluator.prepare(spec)).await
+    }
+
+    /// Fetches a data set; waits while the coordinator is busy.
+    async fn fetch(&self, name: DataSetName, digest: Digest) -> Result<(), String> {
+        for _ in 0..BUSY_MAX {
+            match self.fetch_once(name, digest).await {
+                Err(Trouble::Status(status)) if status.code() == Code::ResourceExhausted => {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Err(Trouble::Status(status)) if status.code() == Code::Unimplemented => {
+                    return Err("the coordinator is of a version that sends no data sets".to_owned());
+                }
+                Err(Trouble::Status(status)) => return Err(status.message().to_owned()),
+                Err(Trouble::Content(problem)) => return Err(problem),
+                Ok(()) => return Ok(()),
+            }
+        }
+        Err("the coordinator is too busy to send it".to_owned())
+    }
+
+    async fn fetch_once(&self, name: DataSetName, digest: Digest) -> Result<(), Trouble> {
+        let mut client = DataServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DATA_SET_PIECE_BYTES_MAX + 1024);
+        let request = v1::GetDataSetRequest { digest: digest.0.to_vec() };
+        let mut pieces = in_time(client.get_data_set(request)).await?.into_inner();
+        let evaluator = self.evaluator.clone();
+        let mut arriving = apart(move || evaluator.receive(name, digest)).await.map_err(Trouble::Content)?;
+        let mut bytes = 0;
+        while let Some(v1::GetDataSetResponse { file, content }) = in_time(pieces.message()).await? {
+            bytes += content.len() as u64;
+            if content.is_empty() || bytes > DATA_SET_BYTES_MAX {
+                return Err(Trouble::Content(format!(
+                    "the coordinator sent an empty piece, or more than {DATA_SET_BYTES_MAX} bytes"
+                )));
+            }
+            arriving = apart(move || {
+                let mut arriving: Box<dyn Arriving> = arriving;
+                let written = arriving.write(file as usize, &content).map_err(|error| error.to_string());
+                written.map(|()| arriving)
+            })
+            .await
+            .map_err(Trouble::Content)?;
+        }
+        apart(move || arriving.finish().map_err(|error| error.to_string())).await.map_err(Trouble::Content)
+    }
+}
+
+/// Why a data set could not be fetched.
+enum Trouble {
+    /// The coordinator said so, or the connection broke.
+    Status(Status),
+    /// What came cannot be used, or not be kept.
+    Content(String),
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(PIECE_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(Trouble::Status),
+        Err(_) => Err(Trouble::Content(format!("the coordinator sent nothing of it for {PIECE_TIMEOUT:?}"))),
+    }
+}
+
+/// Does what takes a while or reads files, apart from tokio.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(move || {
+        panic::catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|payload| Err(format!("panicked: {}", panic_message(payload.as_ref()))))
+    });
+    done.await.unwrap_or_else(|error| Err(error.to_string()))
+}
