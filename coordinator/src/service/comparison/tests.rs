@@ -66,10 +66,10 @@ async fn compare(
 async fn trials_are_shared_and_those_of_a_lost_worker_are_given_to_another() {
     let setting = Setting::new(Vec::new()).await;
     let mut lost = Worker::ready(&setting, "lost", 1).await;
-    let mut other = Worker::ready(&setting, "other", 1).await;
     let mut answers = compare(&setting, request(&["and", "xor"], 6)).await.unwrap();
     // One thread: pieces of four tasks.
     assert_eq!(lost.trials().await.tasks, 4);
+    let mut other = Worker::ready(&setting, "other", 1).await;
     drop(lost);
     let mut pieces = Vec::new();
     for _ in 0..4 {
