@@ -7,7 +7,7 @@ use hebbian_proto::convert::{self, ConvertError, PEER_MESSAGE_BYTES_MAX};
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
-use hebbian_shared::id::RunId;
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
 use tonic::transport::{Channel, Endpoint};
@@ -174,8 +174,13 @@ impl Client {
     }
 
     /// Creates a run; repeating it with the same `request_id` is safe.
-    pub(crate) async fn create(&self, spec: &RunSpec, request_id: String) -> Result<RunProgress, Failure> {
-        let request = v1::CreateRunRequest { spec: Some(spec.into()), request_id };
+    pub(crate) async fn create(
+        &self,
+        spec: &RunSpec,
+        request_id: String,
+        weight: f64,
+    ) -> Result<RunProgress, Failure> {
+        let request = v1::CreateRunRequest { spec: Some(spec.into()), request_id, weight: Some(weight) };
         let response = self.answer(self.runs.clone().create_run(request)).await?;
         self.run(response.run)
     }
@@ -273,6 +278,14 @@ impl Client {
         }
     }
 
+    /// Asks a worker to leave for good.
+    pub(crate) async fn drain(&self, worker: WorkerId, within: Duration) -> Result<WorkerStatus, Failure> {
+        let within = Some(convert::from_duration(within));
+        let request = v1::DrainWorkerRequest { worker: worker.0, within };
+        let response = self.answer(self.cluster.clone().drain_worker(request)).await?;
+        WorkerStatus::try_from(response.worker.unwrap_or_default()).map_err(|error| self.convert(&error))
+    }
+
     /// The coordinator as a whole.
     pub(crate) async fn status_of_coordinator(&self) -> Result<CoordinatorStatus, Failure> {
         let request = v1::GetCoordinatorStatusRequest {};
@@ -341,6 +354,7 @@ mod tests {
             fingerprint: None,
             validation: None,
             search_ended: None,
+            weight: 1.0,
             remeasurement: None,
             notes: vec![],
             sequence: 0,

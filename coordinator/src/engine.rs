@@ -24,12 +24,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome, check_weight,
 };
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::progress::{RunProgress, RunState};
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::progress::{RunProgress, RunState, WorkerStatus};
 use hebbian_shared::time::Timestamp;
 
 use crate::handle::{HandleError, RunAction};
@@ -42,8 +41,10 @@ use outbox::Outbox;
 /// What steers the engine. Nothing here can change a result.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How often workers must be heard.
+    /// How often workers must be heard while they hold episodes.
     pub heartbeat_interval: Duration,
+    /// How often while they hold none: a cluster that waits costs little.
+    pub idle_heartbeat_interval: Duration,
     /// Leases, batches, hedges.
     pub scheduler: scheduler::Settings,
     /// How long settlements may wait to be committed together.
@@ -58,6 +59,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             heartbeat_interval: Duration::from_millis(500),
+            idle_heartbeat_interval: Duration::from_secs(10),
             scheduler: scheduler::Settings::default(),
             group_commit: Duration::from_millis(20),
             runs_max: 10_000,
@@ -70,6 +72,8 @@ impl Default for Settings {
 const THREADS_MAX: u32 = 4096;
 /// The longest client's name for a creation, in characters.
 const REQUEST_ID_MAX: usize = 128;
+/// How much longer than a worker was given to leave it may take until it is detached.
+const LEAVING_GRACE: Duration = Duration::from_secs(2);
 /// The longest name that people see of a worker, in characters.
 const WORKER_NAME_MAX: usize = 64;
 
@@ -133,9 +137,17 @@ impl Engine {
 
     /// Takes an event; returns what is to be done, in order.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        self.take(now, event);
+        self.settle(now)
+    }
+
+    /// Takes an event. Call [`Engine::settle`] before waiting for anything: several events that are there already are
+    /// better taken together, so that what they set free is handed out at once.
+    pub fn take(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::Create { ticket, run, spec, request_id, unix_ms } => {
-                let created = self.create(now, run, *spec, request_id, unix_ms);
+            Event::Create { ticket, run, spec, request_id, weight, unix_ms } => {
+                let created = Created { spec: Arc::from(spec), request_id, created_unix_ms: unix_ms, weight };
+                let created = self.create(now, run, created);
                 let reply = created.map(|run| self.progress(run).expect("the run exists"));
                 self.reply(ticket, Reply::Progress(reply));
             }
@@ -152,6 +164,10 @@ impl Engine {
                 let reply = self.attach(now, worker, hello);
                 self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Welcome(reply)) });
             }
+            Event::Drain { ticket, worker, within } => {
+                let reply = self.drain(now, worker, within);
+                self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Worker(reply)) });
+            }
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
                 self.workers.remove(&worker);
@@ -166,6 +182,15 @@ impl Engine {
             Event::JournalFailed { reason } => self.trouble = Some(reason),
             Event::Tick => {}
         }
+    }
+
+    /// Says whether events are waiting that were not taken yet: who seems silent may have spoken.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.scheduler.set_behind(behind);
+    }
+
+    /// What is to be done after the events that were taken, in order.
+    pub fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.finish(now, &mut effects);
         effects
@@ -212,15 +237,10 @@ impl Engine {
         }
     }
 
-    fn create(
-        &mut self,
-        now: Timestamp,
-        id: RunId,
-        spec: RunSpec,
-        request_id: String,
-        unix_ms: u64,
-    ) -> Result<RunId, HandleError> {
+    fn create(&mut self, now: Timestamp, id: RunId, created: Created) -> Result<RunId, HandleError> {
         self.check_journal()?;
+        let Created { spec, request_id, weight, .. } = &created;
+        check_weight(*weight).map_err(|problem| HandleError::Limit(format!("weight: {problem}")))?;
         if request_id.chars().count() > REQUEST_ID_MAX {
             return Err(HandleError::Limit(format!(
                 "request_id: must have at most {REQUEST_ID_MAX} characters"
@@ -228,9 +248,9 @@ impl Engine {
         }
         spec.validate()?;
         spec.check_complete()?;
-        if let Some(&existing) = self.request_ids.get(&request_id) {
+        if let Some(&existing) = self.request_ids.get(request_id) {
             let same = self.runs.get(&existing).is_some_and(|run| run.spec_digest() == spec.digest());
-            return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id)) };
+            return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id.clone())) };
         }
         if self.runs.len() >= self.settings.runs_max {
             let limit = self.settings.runs_max;
@@ -241,7 +261,6 @@ impl Engine {
         if self.runs.contains_key(&id) {
             return Err(HandleError::Limit(format!("the run id {id} is taken; try again")));
         }
-        let created = Created { spec: Arc::new(spec), request_id, created_unix_ms: unix_ms };
         let mut writes = Vec::new();
         let run = Run::create(now, id, created, &mut writes);
         self.insert(run);
@@ -265,7 +284,7 @@ impl Engine {
         if run.state().is_final() {
             return;
         }
-        self.scheduler.open(id);
+        self.scheduler.open(id, run.created().weight);
         if matches!(run.state(), RunState::Paused { .. }) {
             self.scheduler.pause(id);
         }
@@ -336,7 +355,7 @@ impl Engine {
     /// Takes a run from the scheduler.
     fn end(&mut self, now: Timestamp, id: RunId) {
         let mut actions = Vec::new();
-        self.scheduler.close(id, &mut actions);
+        self.scheduler.close(now, id, &mut actions);
         self.carry_out(now, actions);
         for worker in self.workers.values_mut() {
             worker.specs.remove(&id);
@@ -359,7 +378,23 @@ impl Engine {
         for run in active {
             self.admit(now, run, worker);
         }
-        Ok(Welcome { worker, heartbeat_interval: self.settings.heartbeat_interval })
+        let Settings { heartbeat_interval, idle_heartbeat_interval, .. } = self.settings;
+        Ok(Welcome { worker, heartbeat_interval, idle_heartbeat_interval })
+    }
+
+    /// Asks a worker to leave for good.
+    fn drain(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        within: Duration,
+    ) -> Result<WorkerStatus, HandleError> {
+        if !self.workers.contains_key(&worker) {
+            return Err(HandleError::NoSuchWorker(worker));
+        }
+        self.scheduler.drain(worker, Some(now + (within + LEAVING_GRACE)));
+        self.outbox.now(Effect::Send { worker, message: ToWorker::Drain { within } });
+        self.worker(now, worker).ok_or(HandleError::NoSuchWorker(worker))
     }
 
     fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
@@ -378,7 +413,8 @@ impl Engine {
                 }
                 self.carry_out(now, actions);
             }
-            FromWorker::Leaving => self.scheduler.drain(worker),
+            FromWorker::Leaving => self.scheduler.drain(worker, None),
+            FromWorker::GiveBack(given) => self.scheduler.give_back(now, worker, &given),
         }
     }
 
@@ -393,7 +429,7 @@ impl Engine {
             run.commit(now, run.settled_record(purpose, &accepted), &mut writes);
             self.outbox.write(now, &mut writes);
         }
-        self.outbox.after_commit(Effect::Send { worker, message: ToWorker::Acknowledge { sequence } });
+        self.outbox.acknowledge(worker, sequence);
         self.carry_out(now, actions);
         self.close_generation(now, id);
     }
@@ -437,7 +473,7 @@ impl Engine {
         let Some(run) = self.runs.get(&id) else { return };
         let mut actions = Vec::new();
         let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
-        self.scheduler.submit(id, run.generation(), &run.portions(), settled, &mut actions);
+        self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
         self.carry_out(now, actions);
     }
 
@@ -452,7 +488,7 @@ impl Engine {
                 }
                 Action::Expired { worker } => {
                     self.workers.remove(&worker);
-                    let reason = format!("not heard for {:?}", self.settings.scheduler.lease);
+                    let reason = "it was not heard in time, or did not leave in time".to_owned();
                     self.outbox.now(Effect::Close { worker, reason });
                 }
                 Action::Exhausted { run, reason } => self.pause(now, run, reason),

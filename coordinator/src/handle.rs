@@ -1,8 +1,9 @@
 //! How the rest of the process talks to the driver: one inbox, replies by one-shot channels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
+use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, WEIGHT_DEFAULT, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{
     CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, RunResult, WorkerStatus,
@@ -26,6 +27,9 @@ pub enum HandleError {
     /// The spec was refused.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// No such worker is attached.
+    #[error("no worker `{0}` is attached")]
+    NoSuchWorker(WorkerId),
     /// The same request id came with another spec.
     #[error("request_id: `{0}` was used before for another spec")]
     RequestIdReused(String),
@@ -83,6 +87,8 @@ pub enum Request {
         spec: Box<RunSpec>,
         /// The client's name for this creation, 1 to 128 characters; empty for none.
         request_id: String,
+        /// Share of the cluster beside that of other runs.
+        weight: f64,
         /// Answered when the run is synced to the journal.
         reply: oneshot::Sender<Result<RunProgress, HandleError>>,
     },
@@ -142,6 +148,15 @@ pub enum Request {
         /// The answer.
         reply: oneshot::Sender<Result<Vec<WorkerStatus>, HandleError>>,
     },
+    /// Ask a worker to leave for good.
+    Drain {
+        /// Which.
+        worker: WorkerId,
+        /// The time it has.
+        within: Duration,
+        /// The worker, draining.
+        reply: oneshot::Sender<Result<WorkerStatus, HandleError>>,
+    },
     /// The coordinator.
     Status {
         /// The answer.
@@ -200,9 +215,19 @@ impl Handle {
         answer.await.unwrap_or(Err(HandleError::ShuttingDown))
     }
 
-    /// Creates a run; see [`Request::Create`].
+    /// Creates a run of the usual weight; see [`Request::Create`].
     pub async fn create(&self, spec: RunSpec, request_id: String) -> Result<RunProgress, HandleError> {
-        self.ask(|reply| Request::Create { spec: Box::new(spec), request_id, reply }).await
+        self.create_weighted(spec, request_id, WEIGHT_DEFAULT).await
+    }
+
+    /// Creates a run with a share of the cluster; see [`Request::Create`].
+    pub async fn create_weighted(
+        &self,
+        spec: RunSpec,
+        request_id: String,
+        weight: f64,
+    ) -> Result<RunProgress, HandleError> {
+        self.ask(|reply| Request::Create { spec: Box::new(spec), request_id, weight, reply }).await
     }
 
     /// How a run stands; see [`Request::Get`].
@@ -243,6 +268,11 @@ impl Handle {
     /// The attached workers.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, HandleError> {
         self.ask(|reply| Request::Workers { reply }).await
+    }
+
+    /// Asks a worker to leave for good.
+    pub async fn drain(&self, worker: WorkerId, within: Duration) -> Result<WorkerStatus, HandleError> {
+        self.ask(|reply| Request::Drain { worker, within, reply }).await
     }
 
     /// The coordinator as a whole.

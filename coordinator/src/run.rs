@@ -488,6 +488,7 @@ impl Run {
             name: self.created.spec.name.clone(),
             spec_digest: self.spec_digest,
             state: self.state.clone(),
+            weight: self.created.weight,
             generation: self.generation,
             generations_limit: self.created.spec.stop.generations,
             settled: self.open.settled(),

@@ -23,7 +23,7 @@ const RUN: u64 = 77;
 
 fn created() -> Created {
     let spec = RunSpec::from_toml(include_str!("../../examples/quickstart.toml")).unwrap();
-    Created { spec: Arc::new(spec), request_id: "request".into(), created_unix_ms: 5 }
+    Created { spec: Arc::new(spec), request_id: "request".into(), created_unix_ms: 5, weight: 1.0 }
 }
 
 fn settled(generation: u32, candidate: u32) -> Record {

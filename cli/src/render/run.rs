@@ -51,12 +51,13 @@ pub(crate) fn list(runs: &[RunProgress]) -> String {
             generations(run),
             text::fitness(last.and_then(|last| last.best)),
             text::fitness(last.and_then(|last| last.median)),
+            run.weight.to_string(),
             run.eligible_workers.to_string(),
             text::ago(run.created_unix_ms),
         ]
     };
-    let header = ["run", "spec", "state", "generation", "best", "median", "workers", "created"];
-    text::table(&header, &[3, 4, 5, 6], runs.iter().map(row).collect())
+    let header = ["run", "spec", "state", "generation", "best", "median", "weight", "workers", "created"];
+    text::table(&header, &[3, 4, 5, 6, 7], runs.iter().map(row).collect())
 }
 
 /// Everything about one run.
@@ -72,6 +73,7 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
             "episodes",
             format!("{} of {} settled, {} leased, {workers}", run.settled, run.episodes, run.leased),
         ));
+        lines.push(("weight", format!("{} in the fair share of the cluster", run.weight)));
     }
     if let Some(last) = &run.last {
         lines.push((

@@ -9,3 +9,4 @@ mod journal;
 mod local;
 mod support;
 mod tls;
+mod workers;

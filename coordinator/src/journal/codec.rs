@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hebbian_proto::journal::v1 as stored;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
@@ -50,6 +51,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             spec_digest: created.spec.digest().0.to_vec(),
             request_id: created.request_id.clone(),
             created_unix_ms: created.created_unix_ms,
+            weight: Some(created.weight),
         }),
         Record::FingerprintTaken { fingerprint, worker } => {
             Kind::FingerprintTaken(stored::FingerprintTaken {
@@ -149,8 +151,10 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
                 .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
             // Not compared with the digest of the spec as read: a newer program may write new defaults into it.
             digest(&created.spec_digest)?;
+            let weight = created.weight.unwrap_or(WEIGHT_DEFAULT);
+            check_weight(weight).map_err(|problem| wrong(format!("the stored weight {problem}")))?;
             let stored::Created { request_id, created_unix_ms, .. } = created;
-            Record::Created(Created { spec: Arc::new(spec), request_id, created_unix_ms })
+            Record::Created(Created { spec: Arc::new(spec), request_id, created_unix_ms, weight })
         }
         Kind::FingerprintTaken(taken) => {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
@@ -290,6 +294,7 @@ mod tests {
             spec: Arc::new(spec),
             request_id: "id".into(),
             created_unix_ms: 7,
+            weight: 2.5,
         }));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
         let episode = |candidate, task, fitness| SettledEpisode {

@@ -77,6 +77,8 @@ pub struct Created {
     pub request_id: String,
     /// When, in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
+    /// Share of the cluster beside that of other runs. Beside the spec, because it changes no result.
+    pub weight: f64,
 }
 
 /// Outcomes of episodes of one generation.

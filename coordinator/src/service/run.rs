@@ -6,6 +6,7 @@ use futures_util::{Stream, stream};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_server::RunService;
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
@@ -45,14 +46,17 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
-        let v1::CreateRunRequest { spec, request_id } = request.into_inner();
+        let v1::CreateRunRequest { spec, request_id, weight } = request.into_inner();
+        let weight = weight.unwrap_or(WEIGHT_DEFAULT);
+        check_weight(weight).map_err(|problem| invalid(&ConvertError::new("weight", problem)))?;
         if request_id.chars().count() > REQUEST_ID_LENGTH_MAX {
             let problem = format!("must have at most {REQUEST_ID_LENGTH_MAX} characters");
             return Err(invalid(&ConvertError::new("request_id", problem)));
         }
         let spec = spec.ok_or_else(|| invalid(&ConvertError::new("spec", "must be set")))?;
         let spec = RunSpec::try_from(spec).map_err(|error| invalid(&error.within("spec")))?;
-        let progress = self.handle.create(spec, request_id).await.map_err(|error| refused(&error))?;
+        let created = self.handle.create_weighted(spec, request_id, weight).await;
+        let progress = created.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::CreateRunResponse { run: Some((&progress).into()) }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment, Transform};
 use hebbian_shared::id::{GenerationIndex, WorkerId};
 use hebbian_shared::progress::{
@@ -172,6 +173,7 @@ impl From<&RunProgress> for v1::Run {
                 .clone()
                 .map(|StopReason { criterion, detail }| v1::run_state::Finished { criterion, detail }),
             remeasurement: progress.remeasurement.as_ref().map(Into::into),
+            weight: Some(progress.weight),
         }
     }
 }
@@ -186,7 +188,10 @@ impl TryFrom<v1::Run> for RunProgress {
             _ => return Err(ConvertError::new("create_time", "must not be before 1970")),
         };
         let last = message.last_generation.map(GenerationSummary::try_from).transpose();
+        let weight = message.weight.unwrap_or(WEIGHT_DEFAULT);
+        check_weight(weight).map_err(|problem| ConvertError::new("weight", problem))?;
         Ok(Self {
+            weight,
             run: parse_run_name("name", &message.name)?,
             name: message.display_name,
             spec_digest: to_digest("spec_digest", &message.spec_digest)?,

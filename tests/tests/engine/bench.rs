@@ -55,8 +55,14 @@ impl Bench {
     /// With a run of the spec; without workers.
     pub(crate) fn new(spec: RunSpec) -> Self {
         let mut bench = Self::recover(MemoryJournal::default(), Vec::new());
-        let (ticket, request_id) = (Ticket(1), String::new());
-        bench.handle(Event::Create { ticket, run: run(), spec: Box::new(spec), request_id, unix_ms: 0 });
+        bench.handle(Event::Create {
+            ticket: Ticket(1),
+            run: run(),
+            spec: Box::new(spec),
+            request_id: String::new(),
+            weight: 1.0,
+            unix_ms: 0,
+        });
         bench
     }
 
@@ -109,6 +115,7 @@ impl Bench {
                     Reply::Progress(reply) => drop(reply.unwrap()),
                     Reply::Result(reply) => drop(reply.unwrap()),
                     Reply::Welcome(reply) => drop(reply.unwrap()),
+                    Reply::Worker(reply) => drop(reply.unwrap()),
                 },
                 _ => {}
             }
