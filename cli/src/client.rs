@@ -8,7 +8,7 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
-use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
@@ -190,8 +190,10 @@ impl Client {
         spec: &RunSpec,
         request_id: String,
         group: String,
+        weight: f64,
     ) -> Result<RunProgress, Failure> {
-        let request = v1::CreateRunRequest { spec: Some(spec.into()), request_id, group };
+        let spec = Some(spec.into());
+        let request = v1::CreateRunRequest { spec, request_id, group, weight: Some(weight) };
         let response = self.answer(self.runs.clone().create_run(request)).await?;
         self.run(response.run)
     }
@@ -311,6 +313,14 @@ impl Client {
         }
     }
 
+    /// Asks a worker to leave for good.
+    pub(crate) async fn drain(&self, worker: WorkerId, within: Duration) -> Result<WorkerStatus, Failure> {
+        let within = Some(convert::from_duration(within));
+        let request = v1::DrainWorkerRequest { worker: worker.0, within };
+        let response = self.answer(self.cluster.clone().drain_worker(request)).await?;
+        WorkerStatus::try_from(response.worker.unwrap_or_default()).map_err(|error| self.convert(&error))
+    }
+
     /// The coordinator as a whole.
     pub(crate) async fn status_of_coordinator(&self) -> Result<CoordinatorStatus, Failure> {
         let request = v1::GetCoordinatorStatusRequest {};
@@ -383,6 +393,7 @@ mod tests {
             fingerprint: None,
             validation: None,
             search_ended: None,
+            weight: 1.0,
             remeasurement: None,
             notes: vec![],
             sequence: 0,

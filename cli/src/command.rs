@@ -8,6 +8,7 @@ mod coordinator;
 mod create;
 mod data;
 mod delete;
+mod drain;
 mod evaluate;
 mod extend;
 mod fork;
@@ -113,6 +114,7 @@ enum Command {
     Delete(delete::Arguments),
     Result(result::Arguments),
     Workers(workers::Arguments),
+    Drain(drain::Arguments),
     Health(health::Arguments),
     Journal(journal::Arguments),
     Certs(certs::Arguments),
@@ -207,6 +209,7 @@ impl Program {
             Command::Delete(arguments) => delete::execute(arguments, &log),
             Command::Result(arguments) => result::execute(arguments, &log),
             Command::Workers(arguments) => workers::execute(&arguments, &log),
+            Command::Drain(arguments) => drain::execute(arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
             Command::Journal(arguments) => journal::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
@@ -235,8 +238,14 @@ fn usage_failure(error: &clap::Error, first: Option<&str>) -> Failure {
 
 /// Runs `work` on an asynchronous runtime. Signals end the process, as they do by default.
 pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    block_on_runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(2), work)
+}
+
+fn block_on_runtime(
+    runtime: &mut tokio::runtime::Builder,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))?;
@@ -248,11 +257,25 @@ fn block_on_until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    block_on(async {
-        let shutdown = shutdown::on_signal()
-            .map_err(|error| Failure::failed(format_args!("cannot listen for signals: {error}")))?;
-        work(shutdown).await
-    })
+    block_on(until_signal(work))
+}
+
+/// As [`block_on_until_signal`], on this thread alone: one stream and a few messages a second need no more, and each message
+/// saves the way to another thread.
+fn block_on_one_thread_until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    block_on_runtime(&mut tokio::runtime::Builder::new_current_thread(), until_signal(work))
+}
+
+async fn until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let shutdown = shutdown::on_signal()
+        .map_err(|error| Failure::failed(format_args!("cannot listen for signals: {error}")))?;
+    work(shutdown).await
 }
 
 /// A journal that cannot be opened: a wrong file is wrong input, a full disk or a busy file is not.

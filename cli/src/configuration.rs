@@ -115,6 +115,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) coordinators: Vec<String>,
     /// Compute threads; all cores if absent.
     pub(crate) threads: Option<u32>,
+    /// How long SIGTERM lets it finish what it has begun, for example `10s`.
+    pub(crate) grace: String,
     /// A name for people; the host's name if absent.
     pub(crate) name: Option<String>,
     /// The directory of data sets; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if absent.
@@ -128,6 +130,7 @@ impl Default for WorkerSettings {
         Self {
             coordinators: vec![DEFAULT_COORDINATOR.to_owned()],
             threads: None,
+            grace: "10s".to_owned(),
             name: None,
             data: None,
             tls: ClientTls::default(),

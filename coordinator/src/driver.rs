@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_shared::dispatch::{ToWorker, Welcome};
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::{RunEvent, RunProgress, RunResult};
+use hebbian_shared::progress::{RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -100,11 +100,15 @@ pub async fn start(
 
 type Answer<T> = oneshot::Sender<Result<T, HandleError>>;
 
+/// Requests that are taken together before anything is handed out: those that wait already.
+const REQUESTS_AT_ONCE: usize = 64;
+
 /// Who waits for the reply to a ticket.
 enum Waiting {
     Progress(Answer<RunProgress>),
     Result(Answer<RunResult>),
     Welcome(WorkerId, Answer<Welcome>),
+    Worker(Answer<WorkerStatus>),
 }
 
 struct Driver {
@@ -133,6 +137,7 @@ impl Driver {
         effects: Vec<Effect>,
     ) {
         self.carry_out(effects);
+        let mut requests = Vec::with_capacity(REQUESTS_AT_ONCE);
         loop {
             while let Some(event) = self.events.pop_front() {
                 self.handle(event);
@@ -157,12 +162,23 @@ impl Driver {
                         return;
                     }
                 },
-                request = inbox.recv() => match request {
-                    Some(Request::ShutDown { reply }) => return self.shut_down(Some(reply)).await,
-                    Some(request) => self.request(request),
-                    None => return self.shut_down(None).await,
-                },
-                () = tick => self.handle(Event::Tick),
+                count = inbox.recv_many(&mut requests, REQUESTS_AT_ONCE) => {
+                    if count == 0 {
+                        return self.shut_down(None).await;
+                    }
+                    for request in requests.drain(..) {
+                        match request {
+                            Request::ShutDown { reply } => return self.shut_down(Some(reply)).await,
+                            request => self.request(request),
+                        }
+                    }
+                    self.engine.set_behind(!inbox.is_empty());
+                    self.settle();
+                }
+                () = tick => {
+                    self.engine.set_behind(!inbox.is_empty());
+                    self.handle(Event::Tick);
+                }
             }
         }
     }
@@ -172,7 +188,13 @@ impl Driver {
     }
 
     fn handle(&mut self, event: Event) {
-        let effects = self.engine.handle(self.now(), event);
+        self.engine.take(self.now(), event);
+        self.settle();
+    }
+
+    /// Carries out what follows from the events that the engine has taken.
+    fn settle(&mut self) {
+        let effects = self.engine.settle(self.now());
         self.carry_out(effects);
     }
 
@@ -227,6 +249,9 @@ impl Driver {
             (Some(Waiting::Result(answer)), Reply::Result(reply)) => {
                 let _ = answer.send(reply);
             }
+            (Some(Waiting::Worker(answer)), Reply::Worker(reply)) => {
+                let _ = answer.send(reply);
+            }
             (Some(Waiting::Welcome(worker, answer)), Reply::Welcome(reply)) => {
                 let refused = reply.is_err();
                 if answer.send(reply).is_err() || refused {
@@ -245,18 +270,20 @@ impl Driver {
         ticket
     }
 
+    /// Takes a request; [`Driver::settle`] follows.
     fn request(&mut self, request: Request) {
         match request {
-            Request::Create { spec, request_id, group, origin, reply } => {
+            Request::Create { spec, request_id, group, origin, weight, reply } => {
                 let ticket = self.ticket(Waiting::Progress(reply));
                 let run = self.new_run_id();
                 let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let unix_ms = unix.as_millis() as u64;
-                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms, group, origin });
+                let event = Event::Create { ticket, run, spec, request_id, unix_ms, group, origin, weight };
+                self.engine.take(self.now(), event);
             }
             Request::Extend { run, limits, reply } => {
                 let ticket = self.ticket(Waiting::Progress(reply));
-                self.handle(Event::Extend { ticket, run, limits });
+                self.engine.take(self.now(), Event::Extend { ticket, run, limits });
             }
             Request::Origin { run, closed, reply } => {
                 if self.engine.run(run).is_none() {
@@ -267,11 +294,11 @@ impl Driver {
             }
             Request::Act { run, action, reply } => {
                 let ticket = self.ticket(Waiting::Progress(reply));
-                self.handle(Event::Act { ticket, run, action });
+                self.engine.take(self.now(), Event::Act { ticket, run, action });
             }
             Request::Result { run, reply } => {
                 let ticket = self.ticket(Waiting::Result(reply));
-                self.handle(Event::Result { ticket, run });
+                self.engine.take(self.now(), Event::Result { ticket, run });
             }
             Request::Get { run, reply } => {
                 let _ = reply.send(self.engine.progress(run).ok_or(HandleError::NoSuchRun(run)));
@@ -281,6 +308,11 @@ impl Driver {
             }
             Request::Workers { reply } => {
                 let _ = reply.send(Ok(self.engine.workers(self.now())));
+            }
+            Request::Drain { worker, within, reply } => {
+                let ticket = self.ticket(Waiting::Worker(reply));
+                tracing::info!(%worker, ?within, "worker asked to leave");
+                self.engine.take(self.now(), Event::Drain { ticket, worker, within });
             }
             Request::Status { reply } => {
                 let _ = reply.send(Ok(self.engine.status(self.now())));
@@ -302,13 +334,15 @@ impl Driver {
                 tracing::info!(%worker, name = hello.name, threads = hello.threads, peer, "worker attached");
                 self.outboxes.insert(worker, outbox);
                 let ticket = self.ticket(Waiting::Welcome(worker, reply));
-                self.handle(Event::Attach { ticket, worker, hello });
+                self.engine.take(self.now(), Event::Attach { ticket, worker, hello });
             }
-            Request::FromWorker { worker, message } => self.handle(Event::FromWorker { worker, message }),
+            Request::FromWorker { worker, message } => {
+                self.engine.take(self.now(), Event::FromWorker { worker, message });
+            }
             Request::Detach { worker, reason } => {
                 if self.outboxes.remove(&worker).is_some() {
                     tracing::info!(%worker, reason, "worker detached");
-                    self.handle(Event::Detach { worker });
+                    self.engine.take(self.now(), Event::Detach { worker });
                 }
             }
             Request::ShutDown { .. } => unreachable!("the loop takes it"),

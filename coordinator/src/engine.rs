@@ -27,11 +27,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome, check_weight,
 };
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::progress::{RunProgress, RunState};
+use hebbian_shared::progress::{RunProgress, RunState, WorkerStatus};
 use hebbian_shared::time::Timestamp;
 
 use crate::handle::{HandleError, RunAction};
@@ -45,8 +45,10 @@ pub use retention::Retention;
 /// What steers the engine. Nothing here can change a result.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How often workers must be heard.
+    /// How often workers must be heard while they hold episodes.
     pub heartbeat_interval: Duration,
+    /// How often while they hold none: a cluster that waits costs little.
+    pub idle_heartbeat_interval: Duration,
     /// Leases, batches, hedges.
     pub scheduler: scheduler::Settings,
     /// How long settlements may wait to be committed together.
@@ -63,6 +65,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             heartbeat_interval: Duration::from_millis(500),
+            idle_heartbeat_interval: Duration::from_secs(10),
             scheduler: scheduler::Settings::default(),
             group_commit: Duration::from_millis(20),
             runs_max: 10_000,
@@ -78,6 +81,8 @@ const THREADS_MAX: u32 = 4096;
 const REQUEST_ID_MAX: usize = 128;
 /// The longest name of runs that are created together, in characters.
 const GROUP_MAX: usize = 64;
+/// How much longer than a worker was given to leave it may take until it is detached.
+const LEAVING_GRACE: Duration = Duration::from_secs(2);
 /// The longest reason of a worker that people see, in characters.
 const REASON_MAX: usize = 500;
 /// The longest name that people see of a worker, in characters.
@@ -150,12 +155,19 @@ impl Engine {
 
     /// Takes an event; returns what is to be done, in order.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        self.take(now, event);
+        self.settle(now)
+    }
+
+    /// Takes an event. Call [`Engine::settle`] before waiting for anything: several events that are there already are
+    /// better taken together, so that what they set free is handed out at once.
+    pub fn take(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::Create { ticket, run, spec, request_id, unix_ms, group, origin } => {
+            Event::Create { ticket, run, spec, request_id, unix_ms, group, origin, weight } => {
                 let (origin, snapshot) = origin.map(|origin| *origin).unzip();
-                let spec = Arc::new(*spec);
+                let spec = Arc::from(spec);
                 let origin = origin.map(Box::new);
-                let created = Created { spec, request_id, created_unix_ms: unix_ms, group, origin };
+                let created = Created { spec, request_id, created_unix_ms: unix_ms, group, origin, weight };
                 let created = self.create(now, run, created, snapshot);
                 let reply = created.map(|run| self.progress(run).expect("the run exists"));
                 self.reply(ticket, Reply::Progress(reply));
@@ -177,6 +189,10 @@ impl Engine {
                 let reply = self.attach(now, worker, hello);
                 self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Welcome(reply)) });
             }
+            Event::Drain { ticket, worker, within } => {
+                let reply = self.drain(now, worker, within);
+                self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Worker(reply)) });
+            }
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
                 // Who has said good-bye is not lost, if it has given back all that it held.
@@ -195,6 +211,15 @@ impl Engine {
             Event::JournalFailed { reason } => self.trouble = Some(reason),
             Event::Tick => {}
         }
+    }
+
+    /// Says whether events are waiting that were not taken yet: who seems silent may have spoken.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.scheduler.set_behind(behind);
+    }
+
+    /// What is to be done after the events that were taken, in order.
+    pub fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.finish(now, &mut effects);
         effects
@@ -250,7 +275,8 @@ impl Engine {
         snapshot: Option<Snapshot>,
     ) -> Result<RunId, HandleError> {
         self.check_journal()?;
-        let Created { spec, request_id, group, .. } = &created;
+        let Created { spec, request_id, group, weight, .. } = &created;
+        check_weight(*weight).map_err(|problem| HandleError::Limit(format!("weight: {problem}")))?;
         if request_id.chars().count() > REQUEST_ID_MAX {
             return Err(HandleError::Limit(format!(
                 "request_id: must have at most {REQUEST_ID_MAX} characters"
@@ -303,7 +329,7 @@ impl Engine {
         if run.state().is_final() {
             return;
         }
-        self.scheduler.open(id);
+        self.scheduler.open(id, run.created().weight);
         if matches!(run.state(), RunState::Paused { .. }) {
             self.scheduler.pause(id);
         }
@@ -375,7 +401,7 @@ impl Engine {
     /// Takes a run from the scheduler.
     fn end(&mut self, now: Timestamp, id: RunId) {
         let mut actions = Vec::new();
-        self.scheduler.close(id, &mut actions);
+        self.scheduler.close(now, id, &mut actions);
         self.carry_out(now, actions);
         self.retire_at = Some(now);
         for worker in self.workers.values_mut() {
@@ -399,7 +425,23 @@ impl Engine {
         for run in active {
             self.admit(now, run, worker);
         }
-        Ok(Welcome { worker, heartbeat_interval: self.settings.heartbeat_interval })
+        let Settings { heartbeat_interval, idle_heartbeat_interval, .. } = self.settings;
+        Ok(Welcome { worker, heartbeat_interval, idle_heartbeat_interval })
+    }
+
+    /// Asks a worker to leave for good.
+    fn drain(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        within: Duration,
+    ) -> Result<WorkerStatus, HandleError> {
+        if !self.workers.contains_key(&worker) {
+            return Err(HandleError::NoSuchWorker(worker));
+        }
+        self.scheduler.drain(worker, Some(now + (within + LEAVING_GRACE)));
+        self.outbox.now(Effect::Send { worker, message: ToWorker::Drain { within } });
+        self.worker(now, worker).ok_or(HandleError::NoSuchWorker(worker))
     }
 
     fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
@@ -419,7 +461,8 @@ impl Engine {
                 }
                 self.carry_out(now, actions);
             }
-            FromWorker::Leaving => self.scheduler.drain(worker),
+            FromWorker::Leaving => self.scheduler.drain(worker, None),
+            FromWorker::GiveBack(given) => self.scheduler.give_back(now, worker, &given),
         }
     }
 
@@ -434,7 +477,7 @@ impl Engine {
             run.commit(now, run.settled_record(purpose, &accepted), &mut writes);
             self.outbox.write(now, &mut writes);
         }
-        self.outbox.after_commit(Effect::Send { worker, message: ToWorker::Acknowledge { sequence } });
+        self.outbox.acknowledge(worker, sequence);
         self.carry_out(now, actions);
         self.close_generation(now, id);
     }
@@ -478,7 +521,7 @@ impl Engine {
         let Some(run) = self.runs.get(&id) else { return };
         let mut actions = Vec::new();
         let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
-        self.scheduler.submit(id, run.generation(), &run.portions(), settled, &mut actions);
+        self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
         self.carry_out(now, actions);
     }
 

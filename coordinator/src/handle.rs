@@ -1,8 +1,9 @@
 //! How the rest of the process talks to the driver: one inbox, replies by one-shot channels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
+use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, WEIGHT_DEFAULT, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{
     CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, RunResult, WorkerStatus,
@@ -29,6 +30,9 @@ pub enum HandleError {
     /// The spec was refused.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// No such worker is attached.
+    #[error("no worker `{0}` is attached")]
+    NoSuchWorker(WorkerId),
     /// The same request id came with another spec.
     #[error("request_id: `{0}` was used before for another spec")]
     RequestIdReused(String),
@@ -90,6 +94,8 @@ pub enum Request {
         group: String,
         /// Where the run begins, if it is a fork.
         origin: Option<Box<(Origin, Snapshot)>>,
+        /// Share of the cluster beside that of other runs.
+        weight: f64,
         /// Answered when the run is synced to the journal.
         reply: oneshot::Sender<Result<RunProgress, HandleError>>,
     },
@@ -167,6 +173,15 @@ pub enum Request {
         /// The answer.
         reply: oneshot::Sender<Result<Vec<WorkerStatus>, HandleError>>,
     },
+    /// Ask a worker to leave for good.
+    Drain {
+        /// Which.
+        worker: WorkerId,
+        /// The time it has.
+        within: Duration,
+        /// The worker, draining.
+        reply: oneshot::Sender<Result<WorkerStatus, HandleError>>,
+    },
     /// The coordinator.
     Status {
         /// The answer.
@@ -225,20 +240,21 @@ impl Handle {
         answer.await.unwrap_or(Err(HandleError::ShuttingDown))
     }
 
-    /// Creates a run; see [`Request::Create`].
+    /// Creates a run of the usual weight; see [`Request::Create`].
     pub async fn create(&self, spec: RunSpec, request_id: String) -> Result<RunProgress, HandleError> {
-        self.create_in(spec, request_id, String::new()).await
+        self.create_in(spec, request_id, String::new(), WEIGHT_DEFAULT).await
     }
 
-    /// Creates a run of a group.
+    /// Creates a run of a group with a share of the cluster; see [`Request::Create`].
     pub async fn create_in(
         &self,
         spec: RunSpec,
         request_id: String,
         group: String,
+        weight: f64,
     ) -> Result<RunProgress, HandleError> {
         let spec = Box::new(spec);
-        self.ask(|reply| Request::Create { spec, request_id, group, origin: None, reply }).await
+        self.ask(|reply| Request::Create { spec, request_id, group, origin: None, weight, reply }).await
     }
 
     /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk).
@@ -251,7 +267,8 @@ impl Handle {
     ) -> Result<RunProgress, HandleError> {
         let origin = Some(self.ask(|reply| Request::Origin { run: parent, closed, reply }).await?);
         let (spec, group) = (Box::new(spec), String::new());
-        self.ask(|reply| Request::Create { spec, request_id, group, origin, reply }).await
+        self.ask(|reply| Request::Create { spec, request_id, group, origin, weight: WEIGHT_DEFAULT, reply })
+            .await
     }
 
     /// Raises limits of a run; returns when that is synced to the journal.
@@ -297,6 +314,11 @@ impl Handle {
     /// The attached workers.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, HandleError> {
         self.ask(|reply| Request::Workers { reply }).await
+    }
+
+    /// Asks a worker to leave for good.
+    pub async fn drain(&self, worker: WorkerId, within: Duration) -> Result<WorkerStatus, HandleError> {
+        self.ask(|reply| Request::Drain { worker, within, reply }).await
     }
 
     /// The coordinator as a whole.

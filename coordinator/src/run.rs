@@ -574,6 +574,7 @@ impl Run {
             name: self.spec.name.clone(),
             spec_digest: self.spec_digest,
             state: self.state.clone(),
+            weight: self.created.weight,
             generation: self.generation,
             generations_limit: self.spec.stop.generations,
             settled: self.open.settled(),

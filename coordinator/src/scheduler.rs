@@ -6,7 +6,10 @@
 //! settles exactly once.
 
 mod dispatch;
+mod leaving;
+mod run_entry;
 mod settings;
+mod stall;
 mod work;
 mod worker;
 
@@ -18,10 +21,11 @@ use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::time::Timestamp;
 
+use run_entry::RunEntry;
 pub use settings::Settings;
 pub use work::Portion;
 use work::{LeaseId, Settling, Work};
-use worker::{Bar, Recent, Worker};
+use worker::{Bar, Worker};
 
 /// How often leases are compared with the clock while some may be overdue.
 const HEDGE_CHECK: Duration = Duration::from_millis(25);
@@ -103,23 +107,6 @@ pub struct WorkerLoad {
     pub barred: Vec<(RunId, String)>,
 }
 
-#[derive(Debug, Default)]
-struct RunEntry {
-    work: Option<Work>,
-    paused: bool,
-    /// Worker time spent on the run and expected to be, since it joined; joins at the others' level.
-    used: Duration,
-    /// From a batch's dispatch to the report of its episodes.
-    turnaround: Recent,
-    compute: Recent,
-}
-
-impl RunEntry {
-    fn queued(&self) -> u32 {
-        if self.paused { 0 } else { self.work.as_ref().map_or(0, Work::queued) }
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -130,10 +117,13 @@ pub struct Scheduler {
     idle: BTreeSet<WorkerId>,
     /// Workers that can take work in advance; contains `idle`.
     ready: BTreeSet<WorkerId>,
+    /// Workers that get nothing for a while, by when that ends.
+    resting: BTreeSet<(Timestamp, WorkerId)>,
     threads: u32,
     next_expiry_check: Timestamp,
     next_hedge_check: Timestamp,
     settled: u64,
+    behind: bool,
 }
 
 impl Scheduler {
@@ -145,11 +135,19 @@ impl Scheduler {
             runs: BTreeMap::new(),
             idle: BTreeSet::new(),
             ready: BTreeSet::new(),
+            resting: BTreeSet::new(),
             threads: 0,
             next_expiry_check: Timestamp::default(),
             next_hedge_check: Timestamp::default(),
             settled: 0,
+            behind: false,
         }
+    }
+
+    /// Says whether messages are waiting to be taken. As long as some are, nobody counts as silent: what a worker said may
+    /// be among them.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
     }
 
     /// A worker has come. Bar it from runs before the next [`Scheduler::dispatch`].
@@ -157,6 +155,14 @@ impl Scheduler {
         debug_assert!(!self.workers.contains_key(&worker), "worker ids are never used twice");
         self.threads += threads.max(1);
         self.workers.insert(worker, Worker::new(now, threads.max(1)));
+        let level = self.level();
+        for entry in self.runs.values_mut() {
+            // A run that nobody could work on gets no arrears for that time either.
+            if entry.eligible == 0 {
+                entry.share.join(level);
+            }
+            entry.eligible += 1;
+        }
         self.refresh(worker);
     }
 
@@ -164,6 +170,12 @@ impl Scheduler {
     pub fn detach(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
         let Some(gone) = self.workers.remove(&worker) else { return };
         self.threads -= gone.threads;
+        if let Some(until) = gone.rests_until {
+            self.resting.remove(&(until, worker));
+        }
+        for (&run, entry) in &mut self.runs {
+            entry.eligible -= u32::from(gone.eligible(run));
+        }
         self.refresh(worker);
         for (run, lease) in gone.leases {
             self.lose(run, lease, "its worker was lost", out);
@@ -177,23 +189,25 @@ impl Scheduler {
         }
     }
 
-    /// A worker takes nothing more; it reports what it holds.
-    pub fn drain(&mut self, worker: WorkerId) {
-        if let Some(leaving) = self.workers.get_mut(&worker) {
-            leaving.draining = true;
-            self.refresh(worker);
-        }
+    /// A run that wants worker time, by its weight in the fair share. It gets no arrears for the time before.
+    pub fn open(&mut self, run: RunId, weight: f64) {
+        let (level, eligible) = (self.level(), self.count_eligible(run));
+        self.runs.insert(run, RunEntry::new(weight, level, eligible));
     }
 
-    /// A run that wants worker time. It gets no arrears for the time before.
-    pub fn open(&mut self, run: RunId) {
-        let level = self.runs.values().filter(|entry| entry.queued() > 0).map(|entry| entry.used).min();
-        self.runs.entry(run).or_default().used = level.unwrap_or_default();
+    /// What those runs have had that have had least of those that want something.
+    fn level(&self) -> Duration {
+        let waiting = self.runs.values().filter(|entry| entry.queued() > 0);
+        waiting.map(|entry| entry.share.used).min().unwrap_or_default()
+    }
+
+    fn count_eligible(&self, run: RunId) -> u32 {
+        self.workers.values().filter(|worker| worker.eligible(run)).count() as u32
     }
 
     /// A run that wants none any more.
-    pub fn close(&mut self, run: RunId, out: &mut Vec<Action>) {
-        self.drop_work(run, None, out);
+    pub fn close(&mut self, now: Timestamp, run: RunId, out: &mut Vec<Action>) {
+        self.drop_work(now, run, None, out);
         self.runs.remove(&run);
         for worker in self.workers.values_mut() {
             worker.standings.remove(&run);
@@ -209,10 +223,10 @@ impl Scheduler {
 
     /// Hands a run's episodes out again, and forgets errors, losses and quarantines.
     pub fn resume(&mut self, run: RunId) {
-        let level = self.runs.values().filter(|entry| entry.queued() > 0).map(|entry| entry.used).min();
+        let level = self.level();
         let Some(entry) = self.runs.get_mut(&run) else { return };
         entry.paused = false;
-        entry.used = entry.used.max(level.unwrap_or_default());
+        entry.share.join(level);
         if let Some(work) = &mut entry.work {
             work.forgive();
         }
@@ -223,12 +237,17 @@ impl Scheduler {
                 standing.barred = None;
             }
         }
+        let eligible = self.count_eligible(run);
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.eligible = eligible;
+        }
     }
 
     /// The episodes of a run's next generation, without those already settled. What is left of the generation before is
     /// withdrawn.
     pub fn submit(
         &mut self,
+        now: Timestamp,
         run: RunId,
         generation: GenerationIndex,
         portions: &[Portion<'_>],
@@ -236,8 +255,8 @@ impl Scheduler {
         out: &mut Vec<Action>,
     ) {
         let before = self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
-        self.drop_work(run, before, out);
-        let entry = self.runs.entry(run).or_default();
+        self.drop_work(now, run, before, out);
+        let Some(entry) = self.runs.get_mut(&run) else { return };
         entry.work = Some(Work::new(generation, portions, settled));
     }
 
@@ -268,12 +287,14 @@ impl Scheduler {
         let mut rejected = None;
         let mut quarantined = None;
         let mut exhausted = None;
+        let mut answered = false;
         for settlement in settlements {
             let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
                 continue;
             };
             let released = work.release(worker, slot);
             if let Some(released) = released {
+                answered = true;
                 reporter.hand_back(1, released.estimate);
                 if released.last {
                     reporter.leases.remove(&(run, released.lease));
@@ -290,7 +311,8 @@ impl Scheduler {
                         standing.compute.push(pace);
                         reporter.compute.push(pace);
                         entry.compute.push(pace);
-                        entry.used = entry.used.saturating_sub(released.estimate) + took;
+                        entry.share.refund(released.estimate);
+                        entry.share.charge(took);
                     }
                     if work.settle(slot) == Settling::First {
                         reporter.settled += 1;
@@ -335,6 +357,9 @@ impl Scheduler {
                 }
             }
         }
+        if answered {
+            self.answered(worker);
+        }
         self.refresh(worker);
         if let Some(reason) = exhausted {
             out.push(Action::Exhausted { run, reason });
@@ -350,10 +375,9 @@ impl Scheduler {
     /// Looks at the clock: detaches workers not heard of, queues overdue leases again, hedges old ones. Call it when
     /// [`Scheduler::deadline`] has come.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        if now >= self.next_expiry_check {
+        if now >= self.next_expiry_check && !self.behind {
             self.next_expiry_check = now + self.settings.lease / 8;
-            let lease = self.settings.lease;
-            let silent = self.workers.iter().filter(|(_, worker)| now.since(worker.heard) > lease);
+            let silent = self.workers.iter().filter(|(_, worker)| worker.is_lost(now, &self.settings));
             let silent: Vec<WorkerId> = silent.map(|(&id, _)| id).collect();
             for worker in silent {
                 self.detach(worker, out);
@@ -365,6 +389,7 @@ impl Scheduler {
             self.next_hedge_check = now + HEDGE_CHECK;
             self.hedge(now, out);
         }
+        self.wake(now);
     }
 
     /// When [`Scheduler::tick`] has something to look at again.
@@ -374,7 +399,9 @@ impl Scheduler {
         }
         let leased = |entry: &RunEntry| entry.work.as_ref().is_some_and(|work| !work.leases.is_empty());
         let hedging = !self.idle.is_empty() && self.runs.values().any(|e| e.queued() == 0 && leased(e));
-        Some(if hedging { self.next_expiry_check.min(self.next_hedge_check) } else { self.next_expiry_check })
+        let hedge = hedging.then_some(self.next_hedge_check);
+        let rested = self.resting.first().map(|&(until, _)| until);
+        [Some(self.next_expiry_check), hedge, rested].into_iter().flatten().min()
     }
 
     /// Queues again what has been leased for far longer than usual, although its worker lives.
@@ -396,6 +423,7 @@ impl Scheduler {
                 holder.leases.remove(&(run, lease));
             }
             self.lose(run, lease, "it took far longer than others", out);
+            self.stalled(now, worker);
             self.refresh(worker);
         }
     }
@@ -412,7 +440,7 @@ impl Scheduler {
             worker.hand_back(released, estimate);
         }
         if let Some(entry) = self.runs.get_mut(&run) {
-            entry.used = entry.used.saturating_sub(estimate * released);
+            entry.share.refund(estimate * released);
         }
         if most_lost >= self.settings.losses_max {
             let reason =
@@ -428,6 +456,9 @@ impl Scheduler {
             return;
         }
         standing.barred = Some((reason.clone(), bar));
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.eligible -= u32::from(!barred.draining);
+        }
         let held: Vec<_> = barred.leases.range((run, 0)..=(run, LeaseId::MAX)).copied().collect();
         for key in &held {
             barred.leases.remove(key);
@@ -443,14 +474,25 @@ impl Scheduler {
     }
 
     /// Ends all leases of a run's generation, telling their workers.
-    fn drop_work(&mut self, run: RunId, up_to: Option<GenerationIndex>, out: &mut Vec<Action>) {
-        let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.take()) else { return };
+    fn drop_work(
+        &mut self,
+        now: Timestamp,
+        run: RunId,
+        up_to: Option<GenerationIndex>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(entry) = self.runs.get_mut(&run) else { return };
+        let Some(work) = entry.work.take() else { return };
+        let overtaken = stall::overtaken(now, &work, entry.hedge_age(&self.settings));
         let mut holders = BTreeSet::new();
         for (id, lease) in work.leases {
             let Some(worker) = self.workers.get_mut(&lease.worker) else { continue };
             worker.leases.remove(&(run, id));
             worker.hand_back(lease.held, lease.estimate);
             holders.insert(lease.worker);
+        }
+        for worker in overtaken {
+            self.stalled(now, worker);
         }
         for worker in holders {
             self.refresh(worker);
@@ -486,12 +528,15 @@ impl Scheduler {
 
     /// Attached workers that may work on a run.
     pub fn eligible_workers(&self, run: RunId) -> u32 {
-        self.workers.values().filter(|worker| worker.eligible(run)).count() as u32
+        self.runs.get(&run).map_or(0, |entry| entry.eligible)
     }
 
     /// Why a run gets nowhere although workers are attached: none of them may work on it. The reason is that of the
     /// last that came. `None` if one may, and if nobody is there but such as are leaving.
     pub fn stranded(&self, run: RunId) -> Option<&str> {
+        if self.eligible_workers(run) > 0 {
+            return None;
+        }
         let mut last = None;
         for worker in self.workers.values().filter(|worker| !worker.draining) {
             let (reason, _) = worker.standings.get(&run)?.barred.as_ref()?;
@@ -536,6 +581,7 @@ impl Scheduler {
     pub fn check_invariants(&self) {
         let mut held: BTreeMap<WorkerId, (u32, BTreeSet<(RunId, LeaseId)>)> = BTreeMap::new();
         for (&run, entry) in &self.runs {
+            assert_eq!(entry.eligible, self.count_eligible(run), "{run} counts who may work on it");
             let Some(work) = &entry.work else { continue };
             work.check_invariants();
             for (&id, lease) in &work.leases {
@@ -545,11 +591,14 @@ impl Scheduler {
                 leases.insert((run, id));
             }
         }
+        assert!(self.resting.iter().all(|(_, id)| self.workers.contains_key(id)), "who rests is attached");
         assert_eq!(self.threads, self.workers.values().map(|worker| worker.threads).sum::<u32>());
         for (id, worker) in &self.workers {
             let (count, leases) = held.remove(id).unwrap_or_default();
             assert_eq!((worker.held, &worker.leases), (count, &leases), "{id} holds what its leases say");
             assert!(worker.held <= worker.credit_max(&self.settings), "{id} holds more than its credit");
+            let rests = worker.rests_until.is_some_and(|until| self.resting.contains(&(until, *id)));
+            assert_eq!(rests, worker.rests_until.is_some(), "{id} rests until a known time");
             assert_eq!(self.idle.contains(id), worker.idle(&self.settings));
             assert_eq!(self.ready.contains(id), worker.ready(&self.settings));
         }

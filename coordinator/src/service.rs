@@ -9,6 +9,7 @@ pub mod connection;
 pub mod data;
 mod dispatch;
 mod page;
+pub mod rate;
 mod run;
 mod status;
 #[cfg(test)]
@@ -28,10 +29,12 @@ use hebbian_proto::v1::run_service_server::RunServiceServer;
 use hebbian_proto::{FILE_DESCRIPTOR_SET, convert};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, Router};
 
 use crate::handle::Handle;
+use rate::{RateLimits, Rates};
 
 /// Requests that one connection may have open: a worker needs one, a client few.
 const STREAMS_PER_CONNECTION_MAX: u32 = 128;
@@ -51,23 +54,28 @@ pub struct TransportSettings {
     pub shutdown_grace: Duration,
     /// Where the data sets are that workers may fetch.
     pub data: Arc<dyn data::DataSource>,
+    /// How often one peer may ask or attach.
+    pub rates: RateLimits,
 }
 
 impl Default for TransportSettings {
-    /// A silent partition is noticed within three seconds.
+    /// A worker that vanished without a word is noticed within three seconds if it holds episodes (by its lease), else
+    /// within thirteen (by the ping): its idle heartbeats come more often than pings, which are for those that stay away.
     fn default() -> Self {
         Self {
-            keep_alive_interval: Duration::from_secs(1),
+            keep_alive_interval: Duration::from_secs(11),
             keep_alive_timeout: Duration::from_secs(2),
             hello_timeout: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(5),
             data: Arc::new(data::NoData),
+            rates: RateLimits::default(),
         }
     }
 }
 
 /// All services of a coordinator, with health and reflection beside them.
 pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
+    let (attaches, requests) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.requests));
     let dispatch =
         DispatchServiceServer::new(dispatch::Dispatch::new(handle.clone(), settings.hello_timeout))
             .max_decoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX)
@@ -103,11 +111,11 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
         .http2_keepalive_timeout(Some(settings.keep_alive_timeout))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
-        .add_service(dispatch)
-        .add_service(run)
-        .add_service(cluster)
-        .add_service(comparison)
-        .add_service(data)
+        .add_service(InterceptedService::new(dispatch, rate::check(attaches, "attach")))
+        .add_service(InterceptedService::new(run, rate::check(Arc::clone(&requests), "ask")))
+        .add_service(InterceptedService::new(cluster, rate::check(Arc::clone(&requests), "ask")))
+        .add_service(InterceptedService::new(comparison, rate::check(Arc::clone(&requests), "ask")))
+        .add_service(InterceptedService::new(data, rate::check(requests, "ask")))
         .add_service(health)
         .add_service(reflection().build_v1().expect(valid))
         .add_service(reflection().build_v1alpha().expect(valid))

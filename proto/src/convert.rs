@@ -9,6 +9,8 @@ mod progress;
 mod run_spec;
 mod validation;
 
+pub use dispatch::up_to_an_hour;
+
 use std::time::Duration;
 
 use hebbian_shared::digest::Digest;
@@ -115,7 +117,7 @@ fn to_fitness(field: &str, value: f64) -> Result<Fitness, ConvertError> {
 }
 
 /// The wire's duration; what exceeds the format's ten thousand years is cut.
-fn from_duration(duration: Duration) -> prost_types::Duration {
+pub fn from_duration(duration: Duration) -> prost_types::Duration {
     let duration = duration.min(Duration::from_secs(DURATION_S_MAX));
     prost_types::Duration { seconds: duration.as_secs() as i64, nanos: duration.subsec_nanos() as i32 }
 }

@@ -1,5 +1,6 @@
 //! The protobuf messages of hebbian, their generated code and their conversions from and to the domain. Nothing else.
 
+mod codec;
 pub mod convert;
 
 /// What coordinator, workers and clients exchange.

@@ -9,6 +9,21 @@ use crate::genome::Genome;
 use crate::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use crate::spec::RunSpec;
 
+/// The smallest and the largest weight of a run in the fair share of the cluster.
+pub const WEIGHT_RANGE: (f64, f64) = (0.001, 1000.0);
+/// The weight of a run of which nobody said one.
+pub const WEIGHT_DEFAULT: f64 = 1.0;
+
+/// Says what is wrong with a weight.
+pub fn check_weight(weight: f64) -> Result<(), String> {
+    let (least, most) = WEIGHT_RANGE;
+    // A NaN is in no range.
+    if (least..=most).contains(&weight) {
+        return Ok(());
+    }
+    Err(format!("must be from {least} to {most}, not {weight}"))
+}
+
 /// A worker's first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -29,8 +44,10 @@ pub struct Hello {
 pub struct Welcome {
     /// The worker's id for this session.
     pub worker: WorkerId,
-    /// How often the worker must be heard.
+    /// How often the worker must be heard while it holds episodes.
     pub heartbeat_interval: Duration,
+    /// How often while it holds none.
+    pub idle_heartbeat_interval: Duration,
 }
 
 /// A candidate's genome within a batch.
@@ -100,6 +117,21 @@ pub struct Report {
     pub settlements: Vec<Settlement>,
 }
 
+/// Episodes of one block that a worker has not begun and will not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GiveBack {
+    /// The run.
+    pub run: RunId,
+    /// The generation.
+    pub generation: GenerationIndex,
+    /// What for.
+    pub purpose: EpisodePurpose,
+    /// The set of tasks.
+    pub block: BlockIndex,
+    /// Which.
+    pub episodes: Vec<(CandidateIndex, TaskIndex)>,
+}
+
 /// From worker to coordinator, after the hello.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
@@ -114,8 +146,10 @@ pub enum FromWorker {
         /// What it lacks, for people.
         reason: String,
     },
-    /// The worker wants to leave: no more batches; it reports what it holds and closes the stream.
+    /// The worker wants to leave: no more batches; it reports or gives back what it holds and closes the stream.
     Leaving,
+    /// A worker that leaves gives back what it has not begun.
+    GiveBack(GiveBack),
 }
 
 /// From coordinator to worker, after the welcome.
@@ -142,6 +176,9 @@ pub enum ToWorker {
         /// The last generation that is not wanted; `None` withdraws the whole run.
         up_to: Option<GenerationIndex>,
     },
-    /// Finish what you hold, report it and close the stream.
-    Drain,
+    /// Finish what you have begun, report it, give the rest back and leave for good.
+    Drain {
+        /// In this time; what is not finished by then is lost.
+        within: Duration,
+    },
 }

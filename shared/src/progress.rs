@@ -266,6 +266,8 @@ pub struct RunProgress {
     /// Its state.
     #[serde(flatten)]
     pub state: RunState,
+    /// Its share of the cluster beside that of other runs.
+    pub weight: f64,
     /// The open generation, or the number of closed ones once it ended.
     pub generation: GenerationIndex,
     /// The spec's limit, where there is one.

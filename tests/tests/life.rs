@@ -186,7 +186,7 @@ fn a_creation_is_known_again_after_its_run_was_extended() {
         let spec = Box::new(spec(&format!("generations = {generations}")));
         let (request_id, group) = ("once".to_owned(), String::new());
         let (ticket, run) = (Ticket(9), RunId::new(u64::from(generations)));
-        Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin: None }
+        Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin: None, weight: 1.0 }
     };
     bench.request(create(7)).unwrap();
     bench.request(Event::Extend { ticket: Ticket(5), run: RunId::new(7), limits: generations(12) }).unwrap();
@@ -208,7 +208,16 @@ fn origin(bench: &mut Bench, of: RunId, closed: u32) -> Box<(Origin, Snapshot)> 
 fn fork(bench: &mut Bench, closed: u32, spec: RunSpec) -> Result<RunId, String> {
     let (origin, fork) = (Some(origin(bench, run(), closed)), RunId::new(2));
     let (ticket, spec, request_id, group) = (Ticket(7), Box::new(spec), String::new(), String::new());
-    bench.request(Event::Create { ticket, run: fork, spec, request_id, unix_ms: 3, group, origin })?;
+    bench.request(Event::Create {
+        ticket,
+        run: fork,
+        spec,
+        request_id,
+        unix_ms: 3,
+        group,
+        origin,
+        weight: 1.0,
+    })?;
     Ok(fork)
 }
 
@@ -331,7 +340,16 @@ fn ended_at(retention: Retention, seconds: &[u64]) -> Bench {
         let (spec, request_id, group) = (Box::new(spec("generations = 2")), String::new(), String::new());
         let (ticket, run) = (Ticket(1), RunId::new(number));
         bench
-            .request(Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin: None })
+            .request(Event::Create {
+                ticket,
+                run,
+                spec,
+                request_id,
+                unix_ms: 0,
+                group,
+                origin: None,
+                weight: 1.0,
+            })
             .unwrap();
     }
     bench
@@ -376,7 +394,18 @@ fn the_runs_that_ended_last_are_kept_and_running_ones_always() {
     bench.answers = 0;
     let (spec, request_id, group) = (Box::new(spec("generations = 2")), String::new(), String::new());
     let (ticket, run) = (Ticket(1), RunId::new(9));
-    bench.request(Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin: None }).unwrap();
+    bench
+        .request(Event::Create {
+            ticket,
+            run,
+            spec,
+            request_id,
+            unix_ms: 0,
+            group,
+            origin: None,
+            weight: 1.0,
+        })
+        .unwrap();
     assert_eq!(runs(&mut bench), [3, 4, 9], "a run that has not ended does not count");
     bench.now = Timestamp(Duration::from_secs(50));
     bench.request(Event::Act { ticket, run, action: RunAction::Cancel }).unwrap();
@@ -422,7 +451,16 @@ fn steps(bench: &mut Bench) {
             (Box::new(validated("generations = 6")), "once".to_owned(), String::new());
         let (ticket, run) = (Ticket(1), run());
         bench
-            .request(Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin: None })
+            .request(Event::Create {
+                ticket,
+                run,
+                spec,
+                request_id,
+                unix_ms: 0,
+                group,
+                origin: None,
+                weight: 1.0,
+            })
             .unwrap();
     }
     let limit = |bench: &Bench| bench.engine.progress(run()).and_then(|progress| progress.generations_limit);

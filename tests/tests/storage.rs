@@ -29,6 +29,7 @@ fn created() -> Created {
         created_unix_ms: 5,
         group: String::new(),
         origin: None,
+        weight: 1.0,
     }
 }
 

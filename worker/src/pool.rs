@@ -126,9 +126,10 @@ impl Pool {
         self.shared.work.notify_all();
     }
 
-    /// Forgets the episodes that no thread has taken yet; those being computed will still arrive.
-    pub fn discard_queued(&self) {
-        self.shared.state().queue.clear();
+    /// Forgets the episodes that no thread has taken yet; those being computed will still arrive. Returns the jobs with
+    /// the place of the first of their episodes that is forgotten.
+    pub fn discard_queued(&self) -> Vec<(Arc<Job>, usize)> {
+        self.shared.state().queue.drain(..).collect()
     }
 }
 

@@ -73,7 +73,7 @@ pub struct SessionEnd {
     pub episodes: u64,
 }
 
-/// Why a session could not begin. Once begun, it ends by shutdown only.
+/// Why a session could not begin. Once begun, it ends by shutdown or when a coordinator drains it.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No coordinator was named.
@@ -92,8 +92,8 @@ pub enum SessionError {
     Threads(#[from] io::Error),
 }
 
-/// Works for a coordinator until `shutdown`: attaches, computes, reports, and attaches again when a stream ends, for
-/// ever. After the shutdown it finishes what it holds, within its grace, and reports it.
+/// Works for a coordinator until `shutdown` or until it is drained: attaches, computes, reports, and attaches again when a
+/// stream ends, for ever. At the end it finishes what it has begun, within its grace, reports it and gives the rest back.
 pub async fn run(
     settings: SessionSettings,
     evaluator: Arc<dyn Evaluator>,
@@ -116,7 +116,8 @@ pub async fn run(
         match end {
             StreamEnd::Left => break,
             StreamEnd::Drained => {
-                tracing::info!("the coordinator has drained this worker; it will come back");
+                tracing::info!("the coordinator has drained this worker");
+                break;
             }
             StreamEnd::Lost(problem) => trouble.tell(&problem),
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 
@@ -18,6 +19,7 @@ use crate::render::{self, Paint};
 #[command(after_help = "Examples:
   hebbian create my.toml                     prints the new run's id
   hebbian spec | hebbian create -            the quickstart, on the cluster
+  hebbian create my.toml --weight 3          with three times the share of the cluster of other runs
   hebbian watch $(hebbian create my.toml)    creates a run and follows it
   hebbian create my.toml --seeds 1..5        five runs, one for each seed; `hebbian sweep GROUP` sums them up")]
 pub(super) struct Arguments {
@@ -35,6 +37,9 @@ pub(super) struct Arguments {
     /// A name for this creation: the same name and spec again give the run that was created before.
     #[arg(long, value_name = "NAME", value_parser = parse_request_id)]
     request_id: Option<String>,
+    /// The run's share of the cluster beside that of other runs, in worker time: from 0.001 to 1000. It changes no result.
+    #[arg(long, value_name = "W", default_value_t = WEIGHT_DEFAULT, value_parser = parse_weight, allow_negative_numbers = true)]
+    weight: f64,
     #[command(flatten)]
     client: ClientArguments,
     #[command(flatten)]
@@ -45,7 +50,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { spec, seed, seeds, group, request_id, client, data, json } = arguments;
+    let Arguments { spec, seed, seeds, group, request_id, weight, client, data, json } = arguments;
     let data = log.data_store(&data)?;
     let mut spec = read_spec(&spec, seed)?;
     // Workers know by the digest whether they have the same data.
@@ -54,9 +59,10 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         if let Some(Seeds(seeds)) = seeds {
+            let group = Group { name: group, weight };
             return sweep(&client, &spec, &seeds, group, &request_id, json).await;
         }
-        let run = client.create(&spec, request_id, String::new()).await?;
+        let run = client.create(&spec, request_id, String::new(), weight).await?;
         if json {
             return render::out(&render::json::pretty(&render::json::run(&run)));
         }
@@ -66,24 +72,30 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     })
 }
 
+/// What the runs of a sweep have in common beside the spec.
+struct Group {
+    name: Option<String>,
+    weight: f64,
+}
+
 /// Creates a run for each seed.
 async fn sweep(
     client: &Client,
     spec: &RunSpec,
     seeds: &[Seed],
-    group: Option<String>,
+    Group { name, weight }: Group,
     request_id: &str,
     json: bool,
 ) -> Result<(), Failure> {
     // The same when the creation is repeated.
     let digits = Digest::of(request_id.as_bytes()).to_string();
-    let group = group.unwrap_or_else(|| format!("{}-{}", spec.name.replace('/', "-"), &digits[..4]));
+    let group = name.unwrap_or_else(|| format!("{}-{}", spec.name.replace('/', "-"), &digits[..4]));
     let mut runs = Vec::new();
     for &seed in seeds {
         let spec = RunSpec { seed, ..spec.clone() };
         // Short enough for the coordinator, whatever the user's name for it is.
         let request_id = Digest::of(format!("{request_id} {seed}").as_bytes()).to_string();
-        runs.push(client.create(&spec, request_id, group.clone()).await?);
+        runs.push(client.create(&spec, request_id, group.clone(), weight).await?);
     }
     if json {
         return render::out(&render::json::pretty(&runs.iter().map(render::json::run).collect::<Vec<_>>()));
@@ -96,6 +108,12 @@ async fn sweep(
     ));
     let ids: Vec<String> = runs.iter().map(|run| run.run.to_string()).collect();
     render::out(&(ids.join("\n") + "\n"))
+}
+
+/// A share of the cluster.
+fn parse_weight(text: &str) -> Result<f64, String> {
+    let weight = text.parse().map_err(|_| "must be a number, for example 3 or 0.5".to_owned())?;
+    check_weight(weight).map(|()| weight)
 }
 
 /// The most runs of one sweep.

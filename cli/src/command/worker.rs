@@ -9,7 +9,7 @@ use hebbian_worker::evaluator::LearningEvaluator;
 use hebbian_worker::session::{self, Coordinators, SessionSettings};
 use tokio_util::sync::CancellationToken;
 
-use super::{LogArguments, all_cores, block_on_until_signal, parse_threads, set_up_logging};
+use super::{LogArguments, all_cores, block_on_one_thread_until_signal, parse_threads, set_up_logging};
 use crate::configuration::Configuration;
 use crate::data::{self, DataArguments};
 use crate::failure::Failure;
@@ -23,7 +23,8 @@ const THREADS_MAX: u32 = 1024;
 /// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
 ///
 /// It needs one outgoing connection and nothing else. It may be started and killed at any moment; no result depends on
-/// it. While no coordinator answers it keeps trying, and says so. SIGTERM and Ctrl-C let it report what it holds.
+/// it. While no coordinator answers it keeps trying, and says so. SIGTERM, Ctrl-C and `hebbian drain` let it finish what it has
+/// begun, within `--grace`, report it and give the rest back.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian worker                                                  for a coordinator on this machine
@@ -32,7 +33,7 @@ const THREADS_MAX: u32 = 1024;
   hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
-HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `worker` and `log`.
     #[arg(long, value_name = "FILE")]
@@ -43,6 +44,9 @@ pub(super) struct Arguments {
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u32>,
+    /// How long SIGTERM lets it finish what it has begun [default: 10s]; what is not finished by then others do.
+    #[arg(long, value_name = "TIME")]
+    grace: Option<String>,
     /// A name for people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -53,20 +57,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, coordinator, threads, name, data, tls } = arguments;
+    let Arguments { config, coordinator, threads, grace, name, data, tls } = arguments;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
             .flag("worker.coordinators", coordinator)
             .flag("worker.threads", threads)
             .flag("worker.name", name)
+            .flag("worker.grace", grace)
             .flag("worker.data", text(data.directory))
             .flag("worker.tls.ca", text(tls.ca))
             .flag("worker.tls.certificate", text(tls.certificate))
             .flag("worker.tls.key", text(tls.key))
     })?;
     set_up_logging(&configuration.log, "info")?;
-    block_on_until_signal(|shutdown| work(configuration, shutdown))
+    block_on_one_thread_until_signal(|shutdown| work(configuration, shutdown))
 }
 
 async fn work(configuration: Configuration, shutdown: CancellationToken) -> Result<(), Failure> {
@@ -77,6 +82,10 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.threads: must be from 1 to {THREADS_MAX}, not {threads}"
         )));
     }
+    let grace = humantime::parse_duration(&worker.grace).map_err(|error| {
+        Failure::bad_input(format_args!("worker.grace: `{}` is not a time: {error}", worker.grace))
+            .hint("write for example 10s or 2min")
+    })?;
     let name = worker.name.unwrap_or_else(host_name);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(Failure::bad_input(format_args!(
@@ -94,7 +103,8 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
         hello.fingerprint.short(),
         worker.coordinators.join(", ")
     );
-    let settings = SessionSettings::new(coordinators, hello);
+    let mut settings = SessionSettings::new(coordinators, hello);
+    settings.shutdown_grace = grace;
     let evaluator = LearningEvaluator::new(data::store(worker.data));
     let end = session::run(settings, Arc::new(evaluator), shutdown)
         .await

@@ -63,6 +63,7 @@ pub(crate) fn run(run: &RunProgress) -> Value {
         "episodes": run.episodes,
         "leased": run.leased,
         "eligible_workers": run.eligible_workers,
+        "weight": run.weight,
         "best": run.best,
         "last": run.last.as_ref().map(generation),
         "created_unix_ms": run.created_unix_ms,

@@ -52,11 +52,13 @@ pub(crate) fn list(runs: &[RunProgress]) -> String {
             generations(run),
             text::fitness(last.and_then(|last| last.best)),
             text::fitness(last.and_then(|last| last.median)),
+            run.weight.to_string(),
             run.eligible_workers.to_string(),
             text::ago(run.created_unix_ms),
         ]
     };
-    let mut header = vec!["run", "spec", "state", "generation", "best", "median", "workers", "created"];
+    let mut header =
+        vec!["run", "spec", "state", "generation", "best", "median", "weight", "workers", "created"];
     let mut rows: Vec<Vec<String>> = runs.iter().map(row).collect();
     if runs.iter().any(|run| !run.group.is_empty()) {
         header.push("group/seed");
@@ -68,7 +70,7 @@ pub(crate) fn list(runs: &[RunProgress]) -> String {
             });
         }
     }
-    text::table(&header, &[3, 4, 5, 6], rows)
+    text::table(&header, &[3, 4, 5, 6, 7], rows)
 }
 
 /// Everything about one run.
@@ -84,6 +86,7 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
             "episodes",
             format!("{} of {} settled, {} leased, {workers}", run.settled, run.episodes, run.leased),
         ));
+        lines.push(("weight", format!("{} in the fair share of the cluster", run.weight)));
     }
     if let Some(last) = &run.last {
         lines.push((

@@ -39,3 +39,12 @@ pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
     }
     text
 }
+
+/// What became of workers that were asked to leave.
+pub(crate) fn drained(workers: &[WorkerStatus], gone: bool, paint: Paint) -> String {
+    let line = |worker: &WorkerStatus| {
+        let state = if gone { paint.dim("has left") } else { paint.warning("draining") };
+        format!("{}  {}  {state}\n", worker.worker, worker.name)
+    };
+    workers.iter().map(line).collect()
+}

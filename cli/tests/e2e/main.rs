@@ -10,3 +10,4 @@ mod life;
 mod local;
 mod support;
 mod tls;
+mod workers;

@@ -1,8 +1,10 @@
 //! What goes into the engine and what comes out.
 
+use std::time::Duration;
+
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::{RunProgress, RunResult};
+use hebbian_shared::progress::{RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
@@ -26,6 +28,8 @@ pub enum Event {
         spec: Box<RunSpec>,
         /// The client's name for the creation; empty for none.
         request_id: String,
+        /// Share of the cluster beside that of other runs.
+        weight: f64,
         /// The time of day, in milliseconds since 1970 UTC.
         unix_ms: u64,
         /// The name of the runs that are created together; empty for none.
@@ -66,6 +70,15 @@ pub enum Event {
         worker: WorkerId,
         /// What it said.
         hello: Hello,
+    },
+    /// Somebody wants a worker to leave.
+    Drain {
+        /// Answered with [`Reply::Worker`].
+        ticket: Ticket,
+        /// Which.
+        worker: WorkerId,
+        /// The time it has.
+        within: Duration,
     },
     /// A worker said something.
     FromWorker {
@@ -148,6 +161,8 @@ pub enum Reply {
     Result(Result<RunResult, HandleError>),
     /// To `Attach`.
     Welcome(Result<Welcome, HandleError>),
+    /// To `Drain`.
+    Worker(Result<WorkerStatus, HandleError>),
 }
 
 /// What is written to the journal together or not at all.

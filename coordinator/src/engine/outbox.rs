@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use hebbian_shared::id::RunId;
+use hebbian_shared::dispatch::ToWorker;
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
 use super::effect::{Effect, Transaction};
@@ -12,13 +13,20 @@ use crate::run::record::{Record, Write};
 /// Settlements of one record; a larger group is written as several.
 const SETTLED_MAX: usize = 8192;
 
+/// The last report of each worker that is to be acknowledged.
+type Acknowledgements = BTreeMap<WorkerId, u64>;
+
+fn acknowledgement(worker: WorkerId, sequence: u64) -> Effect {
+    Effect::Send { worker, message: ToWorker::Acknowledge { sequence } }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Outbox {
     group_commit: Duration,
     immediate: Vec<Effect>,
-    /// Effects that need a position to be committed, or synced.
-    after_commit: VecDeque<(u64, Effect)>,
+    /// What needs a position to be committed, or synced.
+    after_commit: VecDeque<(u64, Acknowledgements)>,
     after_sync: VecDeque<(u64, Effect)>,
     /// The transaction being collected, and since when.
     pending: Vec<Write>,
@@ -111,13 +119,19 @@ impl Outbox {
         self.immediate.push(effect);
     }
 
-    /// To be done when all that was written so far survives the process.
-    pub(super) fn after_commit(&mut self, effect: Effect) {
+    /// To be said to a worker when all that was written so far survives the process: that its reports up to this one have
+    /// arrived. Of those that wait for the same commit it is told the last.
+    pub(super) fn acknowledge(&mut self, worker: WorkerId, sequence: u64) {
         let position = self.position + u64::from(!self.pending.is_empty());
         if position <= self.committed {
-            self.immediate.push(effect);
-        } else {
-            self.after_commit.push_back((position, effect));
+            return self.immediate.push(acknowledgement(worker, sequence));
+        }
+        if self.after_commit.back().is_none_or(|(last, _)| *last != position) {
+            self.after_commit.push_back((position, Acknowledgements::new()));
+        }
+        if let Some((_, waiting)) = self.after_commit.back_mut() {
+            let last = waiting.entry(worker).or_default();
+            *last = sequence.max(*last);
         }
     }
 
@@ -140,12 +154,12 @@ impl Outbox {
     pub(super) fn journalled(&mut self, committed: u64, synced: u64) {
         self.committed = self.committed.max(committed);
         self.synced = self.synced.max(synced);
-        for (queue, reached) in
-            [(&mut self.after_commit, self.committed), (&mut self.after_sync, self.synced)]
-        {
-            while queue.front().is_some_and(|(position, _)| *position <= reached) {
-                self.immediate.extend(queue.pop_front().map(|(_, effect)| effect));
-            }
+        while self.after_commit.front().is_some_and(|(position, _)| *position <= self.committed) {
+            let told = self.after_commit.pop_front().into_iter().flat_map(|(_, told)| told);
+            self.immediate.extend(told.map(|(worker, sequence)| acknowledgement(worker, sequence)));
+        }
+        while self.after_sync.front().is_some_and(|(position, _)| *position <= self.synced) {
+            self.immediate.extend(self.after_sync.pop_front().map(|(_, effect)| effect));
         }
     }
 

@@ -1,6 +1,6 @@
 //! How runs, workers and the coordinator stand, for whoever asks.
 
-use hebbian_shared::id::RunId;
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, Ineligibility, RunProgress, RunState, WorkerStatus};
 use hebbian_shared::time::Timestamp;
 
@@ -39,27 +39,29 @@ impl Engine {
 
     /// The attached workers.
     pub fn workers(&self, now: Timestamp) -> Vec<WorkerStatus> {
-        let statuses = self.workers.iter().filter_map(|(&worker, entry)| {
-            let load = self.scheduler.load(worker)?;
-            let hello = &entry.hello;
-            let ineligible = load.barred.into_iter().map(|(run, reason)| Ineligibility { run, reason });
-            Some(WorkerStatus {
-                worker,
-                name: hello.name.clone(),
-                threads: hello.threads,
-                version: hello.version.clone(),
-                fingerprint: hello.fingerprint,
-                leased: load.leased,
-                credit: load.credit,
-                settled: load.settled,
-                errors: load.errors,
-                episode_time: load.episode_time,
-                attached: now.since(load.attached),
-                draining: load.draining,
-                ineligible: ineligible.collect(),
-            })
-        });
-        statuses.collect()
+        self.workers.keys().filter_map(|&worker| self.worker(now, worker)).collect()
+    }
+
+    /// An attached worker.
+    pub fn worker(&self, now: Timestamp, worker: WorkerId) -> Option<WorkerStatus> {
+        let hello = &self.workers.get(&worker)?.hello;
+        let load = self.scheduler.load(worker)?;
+        let ineligible = load.barred.into_iter().map(|(run, reason)| Ineligibility { run, reason });
+        Some(WorkerStatus {
+            worker,
+            name: hello.name.clone(),
+            threads: hello.threads,
+            version: hello.version.clone(),
+            fingerprint: hello.fingerprint,
+            leased: load.leased,
+            credit: load.credit,
+            settled: load.settled,
+            errors: load.errors,
+            episode_time: load.episode_time,
+            attached: now.since(load.attached),
+            draining: load.draining,
+            ineligible: ineligible.collect(),
+        })
     }
 
     /// The coordinator as a whole.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hebbian_proto::journal::v1 as stored;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
@@ -56,6 +57,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
                 parent: origin.parent.to_string(),
                 last: Some(encode_summary(&origin.last)),
             }),
+            weight: Some(created.weight),
         }),
         Record::FingerprintTaken { fingerprint, worker } => {
             Kind::FingerprintTaken(stored::FingerprintTaken {
@@ -167,9 +169,12 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
                 .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
             // Not compared with the digest of the spec as read: a newer program may write new defaults into it.
             digest(&created.spec_digest)?;
+            let weight = created.weight.unwrap_or(WEIGHT_DEFAULT);
+            check_weight(weight).map_err(|problem| wrong(format!("the stored weight {problem}")))?;
             let stored::Created { request_id, created_unix_ms, group, origin, .. } = created;
             let origin = origin.map(decode_origin).transpose()?;
-            Record::Created(Created { spec: Arc::new(spec), request_id, created_unix_ms, group, origin })
+            let spec = Arc::new(spec);
+            Record::Created(Created { spec, request_id, created_unix_ms, group, origin, weight })
         }
         Kind::FingerprintTaken(taken) => {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
@@ -329,6 +334,7 @@ mod tests {
             created_unix_ms: 7,
             group: "seeds".into(),
             origin: None,
+            weight: 2.5,
         }));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
         let episode = |candidate, task, fitness| SettledEpisode {

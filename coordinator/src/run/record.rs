@@ -96,6 +96,8 @@ pub struct Created {
     pub group: String,
     /// Where it began, if it was forked. Its first snapshot stands beside this record.
     pub origin: Option<Box<Origin>>,
+    /// Share of the cluster beside that of other runs. Beside the spec, because it changes no result.
+    pub weight: f64,
 }
 
 impl Created {

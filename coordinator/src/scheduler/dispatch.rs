@@ -6,7 +6,11 @@ use std::time::Duration;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
+use super::work::LeaseId;
 use super::{Action, Scheduler};
+
+/// How many times less work is given in advance while several runs want workers.
+const CONTENDED: u32 = 4;
 
 impl Scheduler {
     /// Gives queued episodes to workers that have room for them.
@@ -23,11 +27,17 @@ impl Scheduler {
             // hands would keep an idle one waiting.
             let ending = queued <= u64::from(self.threads)
                 || work <= self.settings.work_min.saturating_mul(self.threads);
-            let candidates: Vec<WorkerId> =
-                if ending { self.idle.iter() } else { self.ready.iter() }.copied().collect();
+            let batch_work = self.batch_work();
+            let ready =
+                |id: &&WorkerId| self.workers.get(id).is_some_and(|worker| !worker.is_full(batch_work));
+            let candidates: Vec<WorkerId> = if ending {
+                self.idle.iter().copied().collect()
+            } else {
+                self.ready.iter().filter(ready).copied().collect()
+            };
             let mut given = false;
             for worker in candidates {
-                given |= self.dispatch_to(now, worker, out);
+                given |= self.dispatch_to(now, worker, batch_work, out);
                 if self.runs.values().all(|entry| entry.queued() == 0) {
                     return;
                 }
@@ -38,14 +48,27 @@ impl Scheduler {
         }
     }
 
+    /// Work that a batch should hold for one thread. Less while several runs want workers: what a worker holds in advance
+    /// of one run, another that is behind has to wait for, and at every turn of a generation somebody is behind.
+    fn batch_work(&self) -> Duration {
+        let contended = self.runs.values().filter(|entry| entry.is_active()).nth(1).is_some();
+        if contended { self.settings.batch_work / CONTENDED } else { self.settings.batch_work }
+    }
+
     /// Gives a worker one batch of the run that has had least.
-    fn dispatch_to(&mut self, now: Timestamp, id: WorkerId, out: &mut Vec<Action>) -> bool {
+    fn dispatch_to(
+        &mut self,
+        now: Timestamp,
+        id: WorkerId,
+        batch_work: Duration,
+        out: &mut Vec<Action>,
+    ) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };
         let mut waiting: Vec<(Duration, RunId)> = self
             .runs
             .iter()
             .filter(|(run, entry)| entry.queued() > 0 && worker.eligible(**run))
-            .map(|(&run, entry)| (entry.used, run))
+            .map(|(&run, entry)| (entry.share.used, run))
             .collect();
         waiting.sort_unstable();
         let (settings, workers, threads) = (&self.settings, &self.workers, self.threads);
@@ -57,7 +80,8 @@ impl Scheduler {
             let Some(work) = entry.work.as_mut() else { continue };
             let share = queued.div_ceil(2 * threads);
             let least = settings.episodes_in(settings.work_min, pace);
-            let length = settings.batch_length(pace).min(share.max(least)).min(worker.room(settings));
+            let length =
+                settings.episodes_in(batch_work, pace).min(share.max(least)).min(worker.room(settings));
             let others = |failed_on: &BTreeSet<WorkerId>| {
                 workers.iter().any(|(other, worker)| worker.eligible(run) && !failed_on.contains(other))
             };
@@ -86,7 +110,11 @@ impl Scheduler {
         let Some(entry) = self.runs.get_mut(&run) else { return };
         let (Some(work), Some(worker)) = (entry.work.as_mut(), self.workers.get_mut(&id)) else { return };
         let count = slots.len() as u32;
-        entry.used += estimate * count;
+        entry.share.charge(estimate * count);
+        if worker.held == 0 {
+            // A worker that holds nothing need not be heard often: it counts as heard when it is given something.
+            worker.heard = worker.heard.max(now);
+        }
         worker.held += count;
         worker.held_work += estimate * count;
         // All of a batch are of one purpose and block.
@@ -106,32 +134,54 @@ impl Scheduler {
         out.push(Action::Dispatch { worker: id, run, generation, purpose, block, episodes, hedge });
     }
 
-    /// Dispatches the oldest leases a second time where a thread is idle and nothing else is to do.
+    /// Dispatches the oldest leases a second time where a thread is idle and nothing else is to do: to the idle workers in
+    /// turn, so that one of them does not get all.
     pub(super) fn hedge(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         for run in runs {
-            while let Some((worker, slots, estimate)) = self.find_hedge(now, run) {
-                self.give(now, worker, run, slots, true, estimate, out);
+            let (old, idle) = self.find_hedges(now, run);
+            let mut next = 0;
+            for (lease, holder) in old {
+                while let Some(place) = self.next_idle(&idle, next, holder) {
+                    let Some((slots, estimate)) = self.hedge_slots(run, lease, idle[place]) else { break };
+                    self.give(now, idle[place], run, slots, true, estimate, out);
+                    next = (place + 1) % idle.len();
+                }
             }
         }
     }
 
-    /// The oldest lease of a run that is worth a hedge, and an idle worker for it.
-    fn find_hedge(&self, now: Timestamp, run: RunId) -> Option<(WorkerId, Vec<u32>, Duration)> {
-        let entry = self.runs.get(&run).filter(|entry| !entry.paused && entry.queued() == 0)?;
-        let work = entry.work.as_ref()?;
-        let usual = entry.turnaround.median().map(|median| 3 * median);
-        let threshold = usual.unwrap_or(self.settings.lease).max(self.settings.hedge_min);
-        let mut old = work.leases.iter().take_while(|(_, lease)| now.since(lease.since) >= threshold);
-        old.find_map(|(&id, lease)| {
-            let mut others = self.idle.iter().copied().filter(|other| *other != lease.worker);
-            let other = others.find(|other| self.workers[other].eligible(run))?;
-            let standing = self.workers[&other].standings.get(&run);
-            let pace = standing.and_then(|standing| standing.compute.median()).or(entry.compute.median());
-            let length = self.settings.batch_length(pace).min(self.workers[&other].room(&self.settings));
-            let slots = work.unhedged(id, length as usize);
-            let estimate = pace.unwrap_or(self.settings.batch_work) * work.length(*slots.first()?);
-            Some((other, slots, estimate))
-        })
+    /// The leases of a run that are old enough, oldest first, with their holders, and the idle workers that may help.
+    fn find_hedges(&self, now: Timestamp, run: RunId) -> (Vec<(LeaseId, WorkerId)>, Vec<WorkerId>) {
+        let entry = self.runs.get(&run).filter(|entry| !entry.paused && entry.queued() == 0);
+        let Some((entry, work)) = entry.and_then(|entry| Some((entry, entry.work.as_ref()?))) else {
+            return (Vec::new(), Vec::new());
+        };
+        let threshold = entry.hedge_age(&self.settings);
+        let old = work.leases.iter().take_while(|(_, lease)| now.since(lease.since) >= threshold);
+        let old: Vec<_> = old.map(|(&id, lease)| (id, lease.worker)).collect();
+        if old.is_empty() {
+            return (old, Vec::new());
+        }
+        let idle = self.idle.iter().copied().filter(|worker| self.workers[worker].eligible(run)).collect();
+        (old, idle)
+    }
+
+    /// The place of the next worker that is still idle and not the holder.
+    fn next_idle(&self, idle: &[WorkerId], from: usize, holder: WorkerId) -> Option<usize> {
+        let places = (from..idle.len()).chain(0..from);
+        places.into_iter().find(|&place| idle[place] != holder && self.idle.contains(&idle[place]))
+    }
+
+    /// What of a lease another worker is given, and how long an episode of it should take there.
+    fn hedge_slots(&self, run: RunId, lease: LeaseId, other: WorkerId) -> Option<(Vec<u32>, Duration)> {
+        let entry = self.runs.get(&run)?;
+        let (work, worker) = (entry.work.as_ref()?, self.workers.get(&other)?);
+        let standing = worker.standings.get(&run);
+        let pace = standing.and_then(|standing| standing.compute.median()).or(entry.compute.median());
+        let length = self.settings.batch_length(pace).min(worker.room(&self.settings));
+        let slots = work.unhedged(lease, length as usize);
+        let estimate = pace.unwrap_or(self.settings.batch_work) * work.length(*slots.first()?);
+        Some((slots, estimate))
     }
 }

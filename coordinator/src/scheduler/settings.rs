@@ -5,8 +5,10 @@ use std::time::Duration;
 /// What steers the scheduler. Nothing here can change a result.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A worker that is not heard for so long loses its leases.
+    /// A worker that holds episodes and is not heard for so long is detached.
     pub lease: Duration,
+    /// One that holds none and is not heard for so long is detached.
+    pub idle_lease: Duration,
     /// No lease younger than this is hedged, whatever the median duration.
     pub hedge_min: Duration,
     /// Work that a batch should hold for one thread.
@@ -15,6 +17,11 @@ pub struct Settings {
     pub work_min: Duration,
     /// The most episodes of a batch.
     pub batch_length_max: u32,
+    /// The most episodes that a worker may hold for each of its threads, however short they are.
+    pub credit_per_thread_max: u32,
+    /// How long a worker gets nothing after others finished first what it held: at first, and at most; the time doubles
+    /// as long as it answers nothing.
+    pub rest: (Duration, Duration),
     /// Distinct workers whose errors exhaust an episode.
     pub errors_max: usize,
     /// Lost leases that exhaust an episode.
@@ -27,10 +34,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(3),
+            idle_lease: Duration::from_secs(40),
             hedge_min: Duration::from_millis(50),
             batch_work: Duration::from_millis(20),
             work_min: Duration::from_millis(1),
             batch_length_max: 1024,
+            credit_per_thread_max: 2048,
+            rest: (Duration::from_millis(100), Duration::from_secs(10)),
             errors_max: 3,
             losses_max: 10,
             errors_in_row_max: 5,

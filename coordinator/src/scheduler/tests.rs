@@ -1,3 +1,7 @@
+mod leaving;
+mod share;
+mod stall;
+
 use super::*;
 use hebbian_shared::episode::Evaluation;
 use hebbian_shared::fitness::Fitness;
@@ -23,9 +27,10 @@ impl Bench {
         for worker in 1..=workers {
             scheduler.attach(ms(0), WorkerId(worker), 1);
         }
-        scheduler.open(run());
+        scheduler.open(run(), 1.0);
         let blocks = vec![BlockIndex(0); candidates];
         scheduler.submit(
+            ms(0),
             run(),
             GenerationIndex(0),
             &[search(&blocks, tasks)],
@@ -214,48 +219,6 @@ fn ten_lost_leases_exhaust_an_episode() {
 }
 
 #[test]
-fn runs_share_the_cluster_by_worker_time() {
-    let mut bench = Bench::new(1, 4096, 1);
-    let other = RunId::new(2);
-    bench.scheduler.open(other);
-    let blocks = vec![BlockIndex(0); 4096];
-    bench.scheduler.submit(
-        other,
-        GenerationIndex(0),
-        &[search(&blocks, 1)],
-        |_, _, _| false,
-        &mut Vec::new(),
-    );
-    let mut counts = BTreeMap::new();
-    for round in 0..60 {
-        let mut actions = Vec::new();
-        bench.scheduler.dispatch(ms(round), &mut actions);
-        for action in actions {
-            let Action::Dispatch { worker, run, episodes, .. } = action else { continue };
-            *counts.entry(run).or_insert(0) += episodes.len() * if run == other { 3 } else { 1 };
-            let settlements = episodes.iter().map(|&(candidate, task)| Settlement {
-                candidate,
-                task,
-                outcome: fit(),
-                compute_time: Duration::from_millis(if run == other { 3 } else { 1 }),
-            });
-            let report = Report {
-                sequence: 1,
-                run,
-                generation: GenerationIndex(0),
-                purpose: EpisodePurpose::Search,
-                block: BlockIndex(0),
-                settlements: settlements.collect(),
-            };
-            bench.scheduler.report(ms(round), worker, report, &mut Vec::new());
-        }
-    }
-    assert!(bench.scheduler.unsettled(run()) > 0 && bench.scheduler.unsettled(other) > 0);
-    let (one, two) = (counts[&run()] as f64, counts[&other] as f64);
-    assert!((one / two - 1.0).abs() < 0.1, "{one} and {two} thread milliseconds");
-}
-
-#[test]
 fn batches_are_task_major_and_grow_with_the_pace() {
     let mut bench = Bench::new(1, 1000, 4);
     let first = bench.dispatch(ms(0));
@@ -282,7 +245,7 @@ fn a_run_is_stranded_while_workers_are_there_but_none_may_work_on_it() {
     check(None, &|scheduler| bar(scheduler, 1, "one"));
     check(Some("two"), &|scheduler| bar(scheduler, 2, "two"));
     check(None, &|scheduler| scheduler.attach(ms(1), WorkerId(3), 1));
-    check(Some("two"), &|scheduler| scheduler.drain(WorkerId(3)));
+    check(Some("two"), &|scheduler| scheduler.drain(WorkerId(3), None));
     check(Some("one"), &|scheduler| scheduler.detach(WorkerId(2), &mut Vec::new()));
     check(None, &|scheduler| scheduler.detach(WorkerId(1), &mut Vec::new()));
 }
@@ -290,7 +253,7 @@ fn a_run_is_stranded_while_workers_are_there_but_none_may_work_on_it() {
 #[test]
 fn a_hedge_keeps_within_the_credit() {
     let mut bench = Bench::new(0, 4096, 1);
-    let settings = Settings { batch_length_max: 4, ..Settings::default() };
+    let settings = Settings { batch_length_max: 4, credit_per_thread_max: 8, ..Settings::default() };
     bench.scheduler.settings = settings;
     bench.scheduler.attach(ms(0), WorkerId(1), 4);
     bench.scheduler.attach(ms(0), WorkerId(2), 1);

@@ -65,6 +65,13 @@ pub(super) struct Lease {
     pub(super) estimate: Duration,
 }
 
+impl Lease {
+    /// Whether nothing of it was answered.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.held as usize == self.slots.len()
+    }
+}
+
 /// Candidates that meet the same tasks.
 #[derive(Debug)]
 struct Group {
@@ -345,16 +352,26 @@ impl Work {
         !episode.settled && !episode.queued && !episode.leased()
     }
 
+    /// Queues an episode again if nobody holds it.
+    pub(super) fn requeue(&mut self, slot: u32) {
+        if !self.abandoned(slot) {
+            return;
+        }
+        self.episodes[slot as usize].queued = true;
+        self.queued += 1;
+        if self.troubles.get(&slot).is_none_or(|trouble| trouble.failed_on.is_empty()) {
+            self.retry.push_back(slot);
+        } else {
+            self.failed.push(slot);
+        }
+    }
+
     /// Queues an episode again that its only worker failed on. Returns how many workers failed on it.
     pub(super) fn requeue_failed(&mut self, slot: u32, worker: WorkerId) -> usize {
         let trouble = self.troubles.entry(slot).or_default();
         trouble.failed_on.insert(worker);
         let failures = trouble.failed_on.len();
-        if self.abandoned(slot) {
-            self.episodes[slot as usize].queued = true;
-            self.queued += 1;
-            self.failed.push(slot);
-        }
+        self.requeue(slot);
         failures
     }
 
@@ -370,16 +387,10 @@ impl Work {
             if !self.abandoned(slot) {
                 continue;
             }
-            self.episodes[slot as usize].queued = true;
-            self.queued += 1;
             let trouble = self.troubles.entry(slot).or_default();
             trouble.lost += 1;
             most = most.max(trouble.lost);
-            if trouble.failed_on.is_empty() {
-                self.retry.push_back(slot);
-            } else {
-                self.failed.push(slot);
-            }
+            self.requeue(slot);
         }
         (lease.held, most)
     }

@@ -9,11 +9,15 @@ use hebbian_shared::time::Timestamp;
 use super::Settings;
 use super::work::LeaseId;
 
-/// The last durations of something.
+/// The most episodes that any worker is given to hold, whatever its threads; workers have a limit of their own.
+const CREDIT_MAX: u32 = 1 << 17;
+
+/// The last durations of something. Their median is asked for far more often than one is added.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     durations: Vec<Duration>,
     next: usize,
+    median: Option<Duration>,
 }
 
 impl Recent {
@@ -26,12 +30,15 @@ impl Recent {
             self.durations[self.next] = duration;
         }
         self.next = (self.next + 1) % Self::LENGTH;
+        let mut scratch = [Duration::ZERO; Self::LENGTH];
+        let copy = &mut scratch[..self.durations.len()];
+        copy.copy_from_slice(&self.durations);
+        let middle = copy.len() / 2;
+        self.median = Some(*copy.select_nth_unstable(middle).1);
     }
 
     pub(super) fn median(&self) -> Option<Duration> {
-        let mut sorted = self.durations.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+        self.median
     }
 }
 
@@ -59,6 +66,12 @@ pub(super) struct Worker {
     pub(super) attached: Timestamp,
     pub(super) heard: Timestamp,
     pub(super) draining: bool,
+    /// Of a worker that leaves: when it has to be gone.
+    pub(super) leaves_at: Option<Timestamp>,
+    /// Times in a row that others finished first what it held, without an answer of its own.
+    pub(super) stalls: u32,
+    /// Until then it gets nothing.
+    pub(super) rests_until: Option<Timestamp>,
     /// Episodes that it holds.
     pub(super) held: u32,
     /// How long it will be busy with them, summed over threads.
@@ -77,6 +90,9 @@ impl Worker {
             attached: now,
             heard: now,
             draining: false,
+            leaves_at: None,
+            stalls: 0,
+            rests_until: None,
             held: 0,
             held_work: Duration::ZERO,
             leases: BTreeSet::new(),
@@ -95,22 +111,37 @@ impl Worker {
         !self.draining && !self.barred(run)
     }
 
+    /// Whether it was silent for too long, or stays for longer than it said. One that holds nothing may be silent for
+    /// longer: its silence delays nobody, and its connection's keep-alive notices if it is gone.
+    pub(super) fn is_lost(&self, now: Timestamp, settings: &Settings) -> bool {
+        let patience = if self.held == 0 { settings.idle_lease } else { settings.lease };
+        now.since(self.heard) > patience || self.leaves_at.is_some_and(|time| now > time)
+    }
+
+    /// Whether it may be given anything at all.
+    fn takes(&self) -> bool {
+        !self.draining && self.rests_until.is_none()
+    }
+
     /// Whether a thread has nothing to do, or will within a round trip.
     pub(super) fn idle(&self, settings: &Settings) -> bool {
         let busy = self.held >= self.threads && self.held_work >= settings.work_min * self.threads;
-        !self.draining && !busy && self.held < self.credit_max(settings)
+        self.takes() && !busy && self.held < self.credit_max(settings)
+    }
+
+    /// Whether it holds two batches for each thread.
+    pub(super) fn is_full(&self, batch_work: Duration) -> bool {
+        self.held >= 2 * self.threads && self.held_work >= batch_work * (2 * self.threads)
     }
 
     /// Whether it can take work in advance.
     pub(super) fn ready(&self, settings: &Settings) -> bool {
-        let full =
-            self.held >= 2 * self.threads && self.held_work >= settings.batch_work * (2 * self.threads);
-        !self.draining && !full && self.held < self.credit_max(settings)
+        self.takes() && !self.is_full(settings.batch_work) && self.held < self.credit_max(settings)
     }
 
-    /// The most episodes it may ever hold: two full batches for each thread.
+    /// The most episodes it may ever hold.
     pub(super) fn credit_max(&self, settings: &Settings) -> u32 {
-        2 * self.threads * settings.batch_length_max
+        self.threads.saturating_mul(settings.credit_per_thread_max).min(CREDIT_MAX)
     }
 
     /// Episodes that it may still be given.
@@ -120,7 +151,8 @@ impl Worker {
 
     /// Episodes it may hold at its present pace.
     pub(super) fn credit(&self, settings: &Settings) -> u32 {
-        2 * self.threads * settings.batch_length(self.compute.median())
+        let length = settings.batch_length(self.compute.median());
+        (2 * self.threads).saturating_mul(length).min(self.credit_max(settings))
     }
 
     pub(super) fn hand_back(&mut self, episodes: u32, estimate: Duration) {

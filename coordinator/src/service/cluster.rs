@@ -1,12 +1,19 @@
 //! The cluster, for clients.
 
+use std::time::Duration;
+
+use hebbian_proto::convert::up_to_an_hour;
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_server::ClusterService;
+use hebbian_shared::id::WorkerId;
 use tonic::{Request, Response, Status};
 
 use super::page;
-use super::status::refused;
+use super::status::{invalid, refused};
 use crate::handle::Handle;
+
+/// The time of a worker to leave if nobody says.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Answers for the cluster.
 #[derive(Debug)]
@@ -36,6 +43,19 @@ impl ClusterService for Cluster {
         let (workers, next_page_token) = page::cut(workers, start, size, |status| status.worker.to_string());
         let workers = workers.iter().map(Into::into).collect();
         Ok(Response::new(v1::ListWorkersResponse { workers, next_page_token }))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<v1::DrainWorkerRequest>,
+    ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        let v1::DrainWorkerRequest { worker, within } = request.into_inner();
+        let within = match within {
+            None => DRAIN_DEFAULT,
+            some => up_to_an_hour("within", some).map_err(|error| invalid(&error))?,
+        };
+        let drained = self.handle.drain(WorkerId(worker), within).await.map_err(|error| refused(&error))?;
+        Ok(Response::new(v1::DrainWorkerResponse { worker: Some((&drained).into()) }))
     }
 
     async fn get_coordinator_status(

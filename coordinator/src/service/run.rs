@@ -6,6 +6,7 @@ use futures_util::{Stream, stream};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_server::RunService;
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
@@ -59,13 +60,12 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
-        let v1::CreateRunRequest { spec, request_id, group } = request.into_inner();
+        let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
         check_request_id(&request_id)?;
-        let progress = self
-            .handle
-            .create_in(spec_of(spec)?, request_id, group)
-            .await
-            .map_err(|error| refused(&error))?;
+        let weight = weight.unwrap_or(WEIGHT_DEFAULT);
+        check_weight(weight).map_err(|problem| invalid(&ConvertError::new("weight", problem)))?;
+        let created = self.handle.create_in(spec_of(spec)?, request_id, group, weight).await;
+        let progress = created.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::CreateRunResponse { run: Some((&progress).into()) }))
     }
 

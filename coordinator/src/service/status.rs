@@ -20,6 +20,11 @@ pub(super) fn refused(error: &HandleError) -> Status {
         HandleError::NoSuchRun(run) => {
             (Code::NotFound, ErrorDetails::with_resource_info("hebbian.v1.Run", run_name(*run), "", &message))
         }
+        HandleError::NoSuchWorker(worker) => {
+            let details =
+                ErrorDetails::with_resource_info("hebbian.v1.Worker", worker.to_string(), "", &message);
+            (Code::NotFound, details)
+        }
         HandleError::Spec(error) => {
             let (field, problem) = match error {
                 SpecError::Field { field, problem } => (format!("spec.{field}"), problem),

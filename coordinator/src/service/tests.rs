@@ -23,6 +23,8 @@ use tonic::{Code, Status, Streaming};
 use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt as _;
 
+mod limits;
+
 use super::connection::memory;
 use super::*;
 use crate::handle::{HandleError, Request, RunAction, SequencedEvent};
@@ -92,6 +94,7 @@ impl FakeDriver {
             fingerprint: None,
             validation: None,
             search_ended: None,
+            weight: 1.0,
             remeasurement: None,
             notes: Vec::new(),
             sequence: 1,
@@ -125,8 +128,9 @@ impl FakeDriver {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         while let Some(request) = inbox.recv().await {
             match request {
-                Request::Create { spec, request_id, group, reply, .. } => {
-                    let _ = reply.send(self.create(&spec, request_id, group));
+                Request::Create { spec, request_id, group, weight, reply, .. } => {
+                    let created = self.create(&spec, request_id, group);
+                    let _ = reply.send(created.map(|run| RunProgress { weight, ..run }));
                 }
                 Request::Get { run, reply } => drop(reply.send(self.find(run))),
                 Request::List { reply } => drop(reply.send(Ok(self.runs.clone()))),
@@ -151,10 +155,19 @@ impl FakeDriver {
                 Request::Workers { reply } => {
                     let _ = reply.send(Ok((0..5).rev().map(worker).collect()));
                 }
+                Request::Drain { worker: id, within, reply } => {
+                    let known =
+                        (id.0 < 5).then(|| WorkerStatus { draining: true, attached: within, ..worker(id.0) });
+                    let _ = reply.send(known.ok_or(HandleError::NoSuchWorker(id)));
+                }
                 Request::Status { reply } => drop(reply.send(Ok(status()))),
                 Request::Attach { hello, outbox, reply, .. } => {
-                    let heartbeat_interval = Duration::from_millis(500);
-                    let _ = reply.send(Ok(Welcome { worker: WorkerId(1), heartbeat_interval }));
+                    let interval = Duration::from_millis(500);
+                    let _ = reply.send(Ok(Welcome {
+                        worker: WorkerId(1),
+                        heartbeat_interval: interval,
+                        idle_heartbeat_interval: interval,
+                    }));
                     self.workers.send((hello, outbox)).await.unwrap();
                 }
                 Request::FromWorker { message, .. } => self.said.send(Said::Message(message)).await.unwrap(),
@@ -263,7 +276,7 @@ impl Setting {
 
     async fn create(&self, spec: v1::RunSpec, request_id: &str) -> Result<String, Status> {
         let (request_id, group) = (request_id.to_owned(), String::new());
-        let request = v1::CreateRunRequest { spec: Some(spec), request_id, group };
+        let request = v1::CreateRunRequest { spec: Some(spec), request_id, group, weight: None };
         Ok(self.runs().create_run(request).await?.into_inner().run.expect("a run").name)
     }
 
@@ -329,6 +342,10 @@ async fn what_is_wrong_with_a_request_is_named() {
     check(&status, Code::InvalidArgument, "request_id");
     let status = setting.runs().create_run(v1::CreateRunRequest::default()).await.unwrap_err();
     check(&status, Code::InvalidArgument, "spec");
+    for weight in [0.0, -1.0, 1001.0, f64::NAN] {
+        let request = v1::CreateRunRequest { weight: Some(weight), ..Default::default() };
+        check(&setting.runs().create_run(request).await.unwrap_err(), Code::InvalidArgument, "weight");
+    }
     let status = setting.runs().get_run(v1::GetRunRequest { name: "1".to_owned() }).await.unwrap_err();
     check(&status, Code::InvalidArgument, "name");
     let request = v1::ListGenerationsRequest { parent: "runs/".to_owned(), ..Default::default() };

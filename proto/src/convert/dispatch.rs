@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Welcome,
 };
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -60,7 +60,11 @@ impl TryFrom<v1::Hello> for Hello {
 
 impl From<&Welcome> for v1::Welcome {
     fn from(welcome: &Welcome) -> Self {
-        Self { worker: welcome.worker.0, heartbeat_interval: Some(from_duration(welcome.heartbeat_interval)) }
+        Self {
+            worker: welcome.worker.0,
+            heartbeat_interval: Some(from_duration(welcome.heartbeat_interval)),
+            idle_heartbeat_interval: Some(from_duration(welcome.idle_heartbeat_interval)),
+        }
     }
 }
 
@@ -68,12 +72,55 @@ impl TryFrom<v1::Welcome> for Welcome {
     type Error = ConvertError;
 
     fn try_from(message: v1::Welcome) -> Result<Self, ConvertError> {
-        let heartbeat_interval = to_duration("heartbeat_interval", message.heartbeat_interval)?;
-        if heartbeat_interval.is_zero() || heartbeat_interval > Duration::from_secs(3600) {
-            let problem = format!("must be above 0 and at most an hour, not {heartbeat_interval:?}");
-            return Err(ConvertError::new("heartbeat_interval", problem));
+        let heartbeat_interval = up_to_an_hour("heartbeat_interval", message.heartbeat_interval)?;
+        let idle_heartbeat_interval = match message.idle_heartbeat_interval {
+            None => heartbeat_interval,
+            some => up_to_an_hour("idle_heartbeat_interval", some)?,
+        };
+        Ok(Self { worker: WorkerId(message.worker), heartbeat_interval, idle_heartbeat_interval })
+    }
+}
+
+/// A duration above 0 and at most an hour.
+pub fn up_to_an_hour(field: &str, message: Option<prost_types::Duration>) -> Result<Duration, ConvertError> {
+    let duration = to_duration(field, message)?;
+    if duration.is_zero() || duration > Duration::from_secs(3600) {
+        let problem = format!("must be above 0 and at most an hour, not {duration:?}");
+        return Err(ConvertError::new(field, problem));
+    }
+    Ok(duration)
+}
+
+impl From<&GiveBack> for v1::GiveBack {
+    fn from(given: &GiveBack) -> Self {
+        let episode = |&(candidate, task): &(CandidateIndex, TaskIndex)| v1::give_back::Episode {
+            candidate: candidate.0,
+            task: task.0,
+        };
+        Self {
+            run: run_name(given.run),
+            generation: given.generation.0,
+            purpose: given.purpose.to_wire(),
+            block: given.block.0,
+            episodes: given.episodes.iter().map(episode).collect(),
         }
-        Ok(Self { worker: WorkerId(message.worker), heartbeat_interval })
+    }
+}
+
+impl TryFrom<v1::GiveBack> for GiveBack {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::GiveBack) -> Result<Self, ConvertError> {
+        check_length("episodes", &message.episodes, BATCH_EPISODES_MAX)?;
+        let episode =
+            |episode: &v1::give_back::Episode| (CandidateIndex(episode.candidate), TaskIndex(episode.task));
+        Ok(Self {
+            run: parse_run_name("run", &message.run)?,
+            generation: GenerationIndex(message.generation),
+            purpose: EpisodePurpose::from_wire("purpose", message.purpose)?,
+            block: BlockIndex(message.block),
+            episodes: message.episodes.iter().map(episode).collect(),
+        })
     }
 }
 
@@ -225,6 +272,7 @@ impl From<&FromWorker> for v1::AttachRequest {
                     Request::Reject(v1::Reject { run: run_name(*run), reason: cut(reason, REASON_BYTES_MAX) })
                 }
                 FromWorker::Leaving => Request::Leaving(v1::Leaving {}),
+                FromWorker::GiveBack(given) => Request::GiveBack(given.into()),
             }),
         }
     }
@@ -246,6 +294,9 @@ impl TryFrom<v1::AttachRequest> for FromWorker {
                 Ok(Self::Reject { run: parse_run_name("reject.run", &run)?, reason })
             }
             Request::Leaving(v1::Leaving {}) => Ok(Self::Leaving),
+            Request::GiveBack(given) => {
+                given.try_into().map(Self::GiveBack).map_err(|error: ConvertError| error.within("give_back"))
+            }
         }
     }
 }
@@ -266,7 +317,9 @@ impl From<&ToWorker> for v1::AttachResponse {
                     run: run_name(*run),
                     up_to_generation: up_to.map(|generation| generation.0),
                 }),
-                ToWorker::Drain => Response::Drain(v1::Drain {}),
+                ToWorker::Drain { within } => {
+                    Response::Drain(v1::Drain { within: Some(from_duration(*within)) })
+                }
             }),
         }
     }
@@ -293,7 +346,9 @@ impl TryFrom<v1::AttachResponse> for ToWorker {
                 run: parse_run_name("withdraw.run", &run)?,
                 up_to: up_to_generation.map(GenerationIndex),
             }),
-            Response::Drain(v1::Drain {}) => Ok(Self::Drain),
+            Response::Drain(v1::Drain { within }) => {
+                Ok(Self::Drain { within: up_to_an_hour("drain.within", within)? })
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment, Transform};
 use hebbian_shared::id::{GenerationIndex, WorkerId};
 use hebbian_shared::progress::{
@@ -175,6 +176,7 @@ impl From<&RunProgress> for v1::Run {
             group: progress.group.clone(),
             seed: progress.seed.get(),
             end_time: progress.ended_unix_ms.map(from_unix_ms),
+            weight: Some(progress.weight),
         }
     }
 }
@@ -203,7 +205,10 @@ impl TryFrom<v1::Run> for RunProgress {
     fn try_from(message: v1::Run) -> Result<Self, ConvertError> {
         let created = to_unix_ms("create_time", required("create_time", message.create_time)?)?;
         let last = message.last_generation.map(GenerationSummary::try_from).transpose();
+        let weight = message.weight.unwrap_or(WEIGHT_DEFAULT);
+        check_weight(weight).map_err(|problem| ConvertError::new("weight", problem))?;
         Ok(Self {
+            weight,
             run: parse_run_name("name", &message.name)?,
             name: message.display_name,
             spec_digest: to_digest("spec_digest", &message.spec_digest)?,

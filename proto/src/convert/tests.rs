@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, Settlement, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::genome::Genome;
@@ -494,7 +494,8 @@ fn progress() -> impl Strategy<Value = RunProgress> {
     let milliseconds = 0..=253_402_300_799_999u64;
     let parent = (run_id(), any::<u32>().prop_map(GenerationIndex))
         .prop_map(|(run, generations)| Parent { run, generations });
-    let kin = (seeds(), "[a-z]{0,9}", option::of(parent), option::of(0..=253_402_300_799_999u64));
+    let kin =
+        (0.001..=1000.0, seeds(), "[a-z]{0,9}", option::of(parent), option::of(0..=253_402_300_799_999u64));
     let rest = (milliseconds, vec(".{0,20}", 0..3), any::<u64>(), kin);
     let ended = ("[a-z]{1,9}", ".{0,9}").prop_map(|(criterion, detail)| StopReason { criterion, detail });
     let figures = (option::of(validation_summary()), option::of(ended), option::of(remeasurement()));
@@ -507,8 +508,9 @@ fn progress() -> impl Strategy<Value = RunProgress> {
             [generation, settled, episodes, leased, eligible_workers],
             (generations_limit, best, last, fingerprint),
             (validation, search_ended, remeasurement),
-            (created_unix_ms, notes, sequence, (seed, group, parent, ended_unix_ms)),
+            (created_unix_ms, notes, sequence, (weight, seed, group, parent, ended_unix_ms)),
         )| RunProgress {
+            weight,
             run,
             name,
             spec_digest,
@@ -601,14 +603,24 @@ proptest! {
         check::<_, v1::AttachResponse>(&ToWorker::Batch(batch));
         check::<_, v1::AttachResponse>(&ToWorker::Acknowledge { sequence });
         check::<_, v1::AttachResponse>(&ToWorker::Withdraw { run, up_to: up_to.map(GenerationIndex) });
-        check::<_, v1::AttachResponse>(&ToWorker::Drain);
-        let heartbeat_interval = Duration::from_millis(500);
-        check::<_, v1::Welcome>(&Welcome { worker: WorkerId(sequence), heartbeat_interval });
+        check::<_, v1::AttachResponse>(&ToWorker::Drain { within: Duration::from_millis(1500) });
+        let (heartbeat_interval, idle_heartbeat_interval) = (Duration::from_millis(500), Duration::from_secs(5));
+        let worker = WorkerId(sequence);
+        check::<_, v1::Welcome>(&Welcome { worker, heartbeat_interval, idle_heartbeat_interval });
     }
 
     #[test]
     fn what_a_worker_says_survives(report in report(), reason in ".{0,40}", fingerprint in digest()) {
         let run = report.run;
+        let Report { generation, purpose, block, .. } = report;
+        let episodes = report.settlements.iter().map(|settled| (settled.candidate, settled.task)).collect();
+        check::<_, v1::AttachRequest>(&FromWorker::GiveBack(GiveBack {
+            run,
+            generation,
+            purpose,
+            block,
+            episodes,
+        }));
         check::<_, v1::Report>(&report);
         check::<_, v1::AttachRequest>(&FromWorker::Report(report));
         check::<_, v1::AttachRequest>(&FromWorker::Reject { run, reason });
@@ -929,6 +941,19 @@ fn hellos_that_would_spoil_a_terminal_are_refused() {
     check_refused::<Hello, _>(v1::Hello { version: "x".repeat(300), ..hello() }, "version");
     check_refused::<Hello, _>(v1::Hello { threads: 0, ..hello() }, "threads: must be from 1");
     check_refused::<Hello, _>(v1::Hello { fingerprint: vec![], ..hello() }, "fingerprint: must have 32");
-    let endless = v1::Welcome { worker: 1, heartbeat_interval: Some(prost_types::Duration::default()) };
+    let zero = Some(prost_types::Duration::default());
+    let endless = v1::Welcome { worker: 1, heartbeat_interval: zero, ..Default::default() };
     check_refused::<Welcome, _>(endless, "heartbeat_interval: must be above 0");
+    let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let older = v1::Welcome { worker: 1, heartbeat_interval, ..Default::default() };
+    assert_eq!(Welcome::try_from(older).unwrap().idle_heartbeat_interval, Duration::from_secs(1));
+    let eternal = v1::Drain { within: Some(prost_types::Duration { seconds: 3601, nanos: 0 }) };
+    let eternal = v1::AttachResponse { kind: Some(v1::attach_response::Kind::Drain(eternal)) };
+    check_refused::<ToWorker, _>(eternal, "drain.within: must be above 0 and at most an hour");
+    let heavy = v1::Run {
+        weight: Some(f64::NAN),
+        create_time: Some(prost_types::Timestamp::default()),
+        ..Default::default()
+    };
+    check_refused::<RunProgress, _>(heavy, "weight: must be from 0.001 to 1000");
 }

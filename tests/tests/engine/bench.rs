@@ -81,6 +81,7 @@ impl Bench {
             unix_ms: 0,
             group: String::new(),
             origin: None,
+            weight: 1.0,
         });
         bench
     }
@@ -176,6 +177,7 @@ impl Bench {
                     Reply::Progress(Ok(_)) => {}
                     Reply::Result(reply) => drop(reply.unwrap()),
                     Reply::Welcome(reply) => drop(reply.unwrap()),
+                    Reply::Worker(reply) => drop(reply.unwrap()),
                 },
                 _ => {}
             }

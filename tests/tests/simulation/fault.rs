@@ -14,6 +14,7 @@ pub(crate) enum Fault {
     WorkerHang,
     WorkerSlow,
     WorkerLeft,
+    GivenBack,
     Rejection,
     WrongFingerprint,
     WrongSemantics,
@@ -26,13 +27,14 @@ pub(crate) enum Fault {
     Paused,
     RunPausedItself,
     LeaseExpired,
+    ClockJump,
     SeveralRuns,
     KilledWhileValidating,
     KilledWhileRemeasuring,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::ReportLost,
         Self::ReportDuplicated,
         Self::ReportLate,
@@ -42,6 +44,7 @@ impl Fault {
         Self::WorkerHang,
         Self::WorkerSlow,
         Self::WorkerLeft,
+        Self::GivenBack,
         Self::Rejection,
         Self::WrongFingerprint,
         Self::WrongSemantics,
@@ -54,6 +57,7 @@ impl Fault {
         Self::Paused,
         Self::RunPausedItself,
         Self::LeaseExpired,
+        Self::ClockJump,
         Self::SeveralRuns,
         Self::KilledWhileValidating,
         Self::KilledWhileRemeasuring,

@@ -1,5 +1,6 @@
 //! What goes wrong with machines: crashes, hangs, partitions, power losses, full disks.
 
+use hebbian_coordinator::engine::effect::Event;
 use hebbian_shared::dispatch::FromWorker;
 use hebbian_shared::seed::{index_below, uniform};
 
@@ -13,7 +14,7 @@ impl World {
         }
         self.after(60, Happening::Trouble);
         let place = index_below(&mut self.rng, self.workers.len() as u32) as usize;
-        match index_below(&mut self.rng, 12) {
+        match index_below(&mut self.rng, 13) {
             0 | 1 => {
                 self.count(Fault::WorkerCrash);
                 self.restart(place);
@@ -51,11 +52,19 @@ impl World {
                     self.count(Fault::DiskFull);
                 }
             }
+            11 => {
+                // The coordinator's machine was asleep: everything it waits for is overdue at once.
+                self.count(Fault::ClockJump);
+                let seconds = [1, 5, 3600][index_below(&mut self.rng, 3) as usize];
+                self.clock_ahead += seconds * 1_000_000;
+                self.handle(Event::Tick);
+            }
             10 => {
                 if self.workers[place].session.is_some() {
                     self.count(Fault::WorkerLeft);
                     self.workers[place].leaving = true;
                     self.say(place, FromWorker::Leaving);
+                    self.give_back(place);
                     let session = self.workers[place].session;
                     if let Some(session) = session {
                         self.after(200, Happening::StreamEnds(session));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hebbian_coordinator::engine::Engine;
 use hebbian_coordinator::engine::effect::{Event, Ticket};
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker};
+use hebbian_shared::dispatch::{Batch, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
@@ -157,7 +157,20 @@ impl World {
                 let up_to = up_to.unwrap_or(GenerationIndex(u32::MAX));
                 worker.queue.retain(|(key, _)| key.run != run || key.generation > up_to);
             }
-            ToWorker::Drain => {}
+            ToWorker::Drain { .. } => {}
+        }
+    }
+
+    /// A worker that leaves gives back what it has not begun, block by block.
+    pub(super) fn give_back(&mut self, place: usize) {
+        let mut given: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, _) in self.workers[place].queue.drain(..) {
+            let block = (key.run, key.generation, key.purpose, key.block);
+            given.entry(block).or_default().push((key.candidate, key.task));
+        }
+        for ((run, generation, purpose, block), episodes) in given {
+            self.count(Fault::GivenBack);
+            self.say(place, FromWorker::GiveBack(GiveBack { run, generation, purpose, block, episodes }));
         }
     }
 

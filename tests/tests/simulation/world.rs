@@ -59,6 +59,8 @@ pub(crate) struct World {
     seed: u64,
     rng: ChaCha8Rng,
     now: u64,
+    /// By how much the coordinator's clock is ahead of the world's.
+    clock_ahead: u64,
     happenings: BTreeMap<(u64, u64), Happening>,
     order: u64,
     engine: Option<Engine>,
@@ -133,6 +135,7 @@ impl World {
         let mut world = Self {
             seed,
             now: 0,
+            clock_ahead: 0,
             happenings: BTreeMap::new(),
             order: 0,
             engine: None,
@@ -188,7 +191,7 @@ impl World {
     }
 
     fn timestamp(&self) -> Timestamp {
-        Timestamp(Duration::from_micros(self.now))
+        Timestamp(Duration::from_micros(self.now + self.clock_ahead))
     }
 
     /// Runs until every run has finished and every reply has arrived. Returns the finished engine and disk.
@@ -301,6 +304,8 @@ impl World {
                 lease: Duration::from_millis(300),
                 hedge_min: Duration::from_millis(5),
                 batch_work: Duration::from_millis(3),
+                rest: (Duration::from_millis(20), Duration::from_millis(500)),
+                idle_lease: Duration::from_millis(900),
                 ..scheduler::Settings::default()
             },
             ..Settings::default()
@@ -383,7 +388,10 @@ impl World {
             self.carry_out_one(effect);
         }
         let deadline = self.engine.as_ref().and_then(Engine::deadline);
-        if let Some(deadline) = deadline.map(|deadline| (deadline.0.as_micros() as u64).max(self.now + 1))
+        let in_the_world = |deadline: Timestamp| {
+            (deadline.0.as_micros() as u64).saturating_sub(self.clock_ahead).max(self.now + 1)
+        };
+        if let Some(deadline) = deadline.map(in_the_world)
             && self.next_tick.is_none_or(|tick| deadline < tick)
         {
             self.next_tick = Some(deadline);
@@ -501,7 +509,10 @@ impl World {
                 client.ticket = Some(ticket);
                 let (spec, request_id) = (Box::new(client.spec.clone()), client.request_id.clone());
                 let (group, origin) = (String::new(), None);
-                self.handle(Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin });
+                let weight = 0.5 + uniform(&mut self.rng);
+                let event =
+                    Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin, weight };
+                self.handle(event);
             } else if client.run.is_none() && uniform(&mut self.rng) < 0.1 {
                 // The client gives up waiting and asks again, as the same request.
                 client.ticket = None;

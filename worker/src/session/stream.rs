@@ -9,7 +9,7 @@ use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
 use hebbian_proto::{convert, v1};
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Batch, FromWorker, ToWorker, Welcome};
+use hebbian_shared::dispatch::{Assignment, Batch, FromWorker, GiveBack, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::spec::RunSpec;
 use tokio::sync::{Semaphore, mpsc};
@@ -43,7 +43,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum StreamEnd {
     /// The worker has left, for it was shut down.
     Left,
-    /// The coordinator wanted the worker to leave.
+    /// The worker has left, for the coordinator wanted it to.
     Drained,
     /// It broke, with the reason.
     Lost(String),
@@ -120,6 +120,9 @@ pub(super) struct Stream<'a> {
     /// Sequence number of the last report sent on this stream.
     sent: u64,
     heartbeat: Interval,
+    /// How often the worker is heard while it holds nothing, and when it last said that it lives.
+    idle_heartbeat_interval: Duration,
+    said: Instant,
     /// `None` for a run that was rejected.
     runs: BTreeMap<RunId, Option<Announced>>,
     preparing: JoinSet<Prepared>,
@@ -132,6 +135,8 @@ pub(super) struct Stream<'a> {
     report_at: Option<Instant>,
     /// Set when the stream shall end as soon as all is reported.
     leaving: Option<StreamEnd>,
+    /// When it ends even if it is not.
+    deadline: Option<Instant>,
 }
 
 impl<'a> Stream<'a> {
@@ -183,6 +188,8 @@ impl<'a> Stream<'a> {
             urgent: VecDeque::new(),
             sent: 0,
             heartbeat,
+            idle_heartbeat_interval: welcome.idle_heartbeat_interval,
+            said: Instant::now(),
             runs: BTreeMap::new(),
             preparing: JoinSet::new(),
             _beside: beside,
@@ -190,12 +197,12 @@ impl<'a> Stream<'a> {
             held: 0,
             report_at: None,
             leaving: None,
+            deadline: None,
         })
     }
 
     /// Works until the stream ends or, after the shutdown, until all that is held is reported.
     pub(super) async fn work(&mut self, shutdown: &CancellationToken) -> StreamEnd {
-        let mut deadline = None;
         let end = loop {
             if self.is_done()
                 && let Some(end) = self.leaving.take()
@@ -225,10 +232,7 @@ impl<'a> Stream<'a> {
                     Err(_) => Err(self.reason().await),
                 },
                 _ = self.heartbeat.tick() => {
-                    // At most one waits: several would say nothing more.
-                    if !self.urgent.contains(&FromWorker::Heartbeat) {
-                        self.urgent.push_back(FromWorker::Heartbeat);
-                    }
+                    self.say_that_it_lives();
                     Ok(())
                 }
                 Some(prepared) = self.preparing.join_next() => {
@@ -238,12 +242,12 @@ impl<'a> Stream<'a> {
                     Ok(())
                 }
                 () = shutdown.cancelled(), if !stopping => {
-                    self.urgent.push_back(FromWorker::Leaving);
-                    self.leaving = Some(StreamEnd::Left);
-                    deadline = Some(Instant::now() + self.settings.shutdown_grace);
+                    self.leave(StreamEnd::Left, self.settings.shutdown_grace);
                     Ok(())
                 }
-                () = until(deadline), if deadline.is_some() => break StreamEnd::Left,
+                () = until(self.deadline), if self.deadline.is_some() => {
+                    break self.leaving.take().unwrap_or(StreamEnd::Left);
+                }
             };
             if let Err(problem) = step {
                 break StreamEnd::Lost(problem);
@@ -252,6 +256,56 @@ impl<'a> Stream<'a> {
         // What was not begun is given to others; what is being computed will be reported on the next stream.
         self.worker.pool.discard_queued();
         end
+    }
+
+    /// Says so as often as the coordinator wants to hear it: it waits for who holds something.
+    fn say_that_it_lives(&mut self) {
+        let early = self.heartbeat.period() / 2;
+        let due = self.held > 0 || self.said.elapsed() + early >= self.idle_heartbeat_interval;
+        // At most one waits: several would say nothing more.
+        if due && !self.urgent.contains(&FromWorker::Heartbeat) {
+            self.said = Instant::now();
+            self.urgent.push_back(FromWorker::Heartbeat);
+        }
+    }
+
+    /// Takes nothing more, finishes what has been begun, within a time, and gives the rest back.
+    fn leave(&mut self, end: StreamEnd, within: Duration) {
+        let deadline = Instant::now() + within;
+        self.deadline = Some(self.deadline.map_or(deadline, |before| before.min(deadline)));
+        if self.leaving.replace(end).is_some() {
+            return;
+        }
+        self.urgent.push_back(FromWorker::Leaving);
+        for (job, first) in self.worker.pool.discard_queued() {
+            let rest = &job.batch.assignments[first..];
+            // A job of an earlier stream is not held from this one.
+            let Some(open) = self.open.get_mut(&job.ticket) else { continue };
+            open.remaining -= rest.len();
+            if open.remaining == 0 {
+                self.open.remove(&job.ticket);
+            }
+            self.give_back(&job.batch, rest);
+        }
+        let announced = self.runs.values_mut().flatten();
+        let waiting: Vec<Batch> =
+            announced.flat_map(|announced| std::mem::take(&mut announced.waiting)).collect();
+        for batch in waiting {
+            self.give_back(&batch, &batch.assignments);
+        }
+    }
+
+    /// Gives episodes back that are held and will not be begun.
+    fn give_back(&mut self, batch: &Batch, rest: &[Assignment]) {
+        self.held -= rest.len();
+        if rest.is_empty() {
+            return;
+        }
+        let episode =
+            |assignment: &Assignment| (batch.genomes[assignment.genome as usize].candidate, assignment.task);
+        let Batch { run, generation, purpose, block, .. } = *batch;
+        let episodes = rest.iter().map(episode).collect();
+        self.urgent.push_back(FromWorker::GiveBack(GiveBack { run, generation, purpose, block, episodes }));
     }
 
     /// Whether nothing is held and all is sent.
@@ -322,9 +376,7 @@ impl<'a> Stream<'a> {
             ToWorker::Batch(batch) => self.take(batch)?,
             ToWorker::Acknowledge { sequence } => self.worker.reports.acknowledge(sequence),
             ToWorker::Withdraw { run, up_to } => self.withdraw(run, up_to),
-            ToWorker::Drain => {
-                self.leaving.get_or_insert(StreamEnd::Drained);
-            }
+            ToWorker::Drain { within } => self.leave(StreamEnd::Drained, within),
         }
         Ok(())
     }
@@ -405,7 +457,10 @@ impl<'a> Stream<'a> {
         if self.held > EPISODES_HELD_MAX {
             return Err(format!("the coordinator sent more than {EPISODES_HELD_MAX} episodes"));
         }
-        if let Some(runner) = self.worker.runner(announced.spec_digest) {
+        if self.leaving.is_some() {
+            // It crossed the message that the worker leaves.
+            self.give_back(&batch, &batch.assignments);
+        } else if let Some(runner) = self.worker.runner(announced.spec_digest) {
             self.submit(batch, runner);
         } else {
             announced.waiting.push(batch);

@@ -177,7 +177,11 @@ impl Setting {
     async fn attached(&mut self) -> FakeStream {
         let mut stream = self.stream().await;
         assert!(matches!(stream.hear().await, Some(RequestKind::Hello(_))));
-        let welcome = Welcome { worker: WorkerId(1), heartbeat_interval: Duration::from_millis(20) };
+        let welcome = Welcome {
+            worker: WorkerId(1),
+            heartbeat_interval: Duration::from_millis(20),
+            idle_heartbeat_interval: Duration::from_millis(60),
+        };
         stream.say(v1::AttachResponse { kind: Some(ResponseKind::Welcome((&welcome).into())) }).await;
         stream
     }
@@ -398,24 +402,54 @@ async fn nonsense_ends_the_stream_and_the_worker_comes_back() {
     setting.attached().await;
 }
 
+/// Reads what a worker gives back of a generation until it has reported the two episodes that its threads had begun.
+async fn check_leaving(stream: &mut FakeStream, tasks: u32) {
+    let Some(FromWorker::GiveBack(given)) = stream.hear_news().await else { panic!("nothing is given back") };
+    assert_eq!((given.run, given.generation), (RunId::new(1), GenerationIndex(0)));
+    let expected: Vec<_> = (2..tasks).map(|task| (CandidateIndex(5), TaskIndex(task))).collect();
+    assert_eq!(given.episodes, expected);
+}
+
 #[tokio::test]
-async fn a_drained_worker_finishes_reports_leaves_and_comes_back() {
+async fn a_drained_worker_finishes_gives_the_rest_back_and_leaves_for_good() {
     let mut setting = Setting::new();
     let mut stream = setting.attached().await;
     setting.evaluator.closed.store(true, Ordering::Relaxed);
     stream.say(announce(1, "one")).await;
     stream.say(work(1, 0, 4)).await;
-    stream.say(&ToWorker::Drain).await;
     setting.evaluator.until(2, 0).await;
+    stream.say(&ToWorker::Drain { within: PATIENCE }).await;
+    assert_eq!(stream.hear_news().await, Some(FromWorker::Leaving));
+    check_leaving(&mut stream, 4).await;
+    // What crosses the message comes back, too.
+    stream.say(work(1, 0, 1)).await;
+    let Some(FromWorker::GiveBack(given)) = stream.hear_news().await else { panic!("it is kept") };
+    assert_eq!(given.episodes, [(CandidateIndex(5), TaskIndex(0))]);
     setting.evaluator.closed.store(false, Ordering::Relaxed);
-    check(&mut stream, 0, 4).await;
+    check(&mut stream, 0, 2).await;
     assert_eq!(stream.hear_news().await, None, "the stream is closed");
     drop(stream);
-    setting.attached().await;
+    let end = tokio::time::timeout(PATIENCE, setting.worker).await.expect("in time").unwrap().unwrap();
+    assert_eq!(end, SessionEnd { streams: 1, episodes: 2 });
 }
 
 #[tokio::test]
-async fn a_worker_that_is_shut_down_reports_what_it_holds() {
+async fn a_drain_has_a_deadline() {
+    let mut setting = Setting::new();
+    let mut stream = setting.attached().await;
+    setting.evaluator.closed.store(true, Ordering::Relaxed);
+    stream.say(announce(1, "one")).await;
+    stream.say(work(1, 0, 2)).await;
+    setting.evaluator.until(2, 0).await;
+    stream.say(&ToWorker::Drain { within: Duration::from_millis(50) }).await;
+    assert_eq!(stream.hear_news().await, Some(FromWorker::Leaving));
+    assert_eq!(stream.hear_news().await, None, "it does not wait for what it has begun");
+    let end = tokio::time::timeout(PATIENCE, setting.worker).await.expect("in time").unwrap().unwrap();
+    assert_eq!(end.episodes, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_shut_down_reports_what_it_has_begun() {
     let mut setting = Setting::new();
     let mut stream = setting.attached().await;
     setting.evaluator.closed.store(true, Ordering::Relaxed);
@@ -424,11 +458,28 @@ async fn a_worker_that_is_shut_down_reports_what_it_holds() {
     setting.evaluator.until(2, 0).await;
     setting.shutdown.cancel();
     assert_eq!(stream.hear_news().await, Some(FromWorker::Leaving));
+    check_leaving(&mut stream, 4).await;
     setting.evaluator.closed.store(false, Ordering::Relaxed);
-    check(&mut stream, 0, 4).await;
+    check(&mut stream, 0, 2).await;
     assert_eq!(stream.hear_news().await, None, "the stream is closed");
     drop(stream);
-    assert_eq!(setting.end().await, SessionEnd { streams: 1, episodes: 4 });
+    assert_eq!(setting.end().await, SessionEnd { streams: 1, episodes: 2 });
+}
+
+/// Counts heartbeats in twenty intervals of a worker that holds something.
+#[tokio::test]
+async fn a_worker_that_holds_nothing_is_heard_less_often() {
+    let mut setting = Setting::new();
+    let mut stream = setting.attached().await;
+    let heard = async {
+        let start = Instant::now();
+        for _ in 0..3 {
+            assert!(matches!(stream.hear().await, Some(RequestKind::Heartbeat(_))));
+        }
+        start.elapsed()
+    };
+    // Three intervals of 60 ms, the first of which may be short by half an interval of 20 ms.
+    assert!(heard.await >= Duration::from_millis(140), "as often as if it were busy");
 }
 
 #[tokio::test]

@@ -1,0 +1,145 @@
+//! `hebbian drain`
+
+use std::time::Duration;
+
+use clap::Args;
+use hebbian_shared::id::WorkerId;
+use hebbian_shared::progress::WorkerStatus;
+
+use super::{LogArguments, block_on};
+use crate::client::{Client, ClientArguments};
+use crate::failure::Failure;
+use crate::render::{self, Paint};
+
+/// How often `--wait` looks whether the worker is still there.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Ask workers to leave for good: they finish what they have begun, report it, give the rest back and end.
+///
+/// For machines that are about to vanish or to be updated. Nothing is lost and nothing is computed twice, except what takes
+/// longer than `--within`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian drain node-7                      by name
+  hebbian drain 12 13 --within 2min         by id, as `hebbian workers` shows it
+  hebbian drain node-7 --wait               returns when it has left")]
+pub(super) struct Arguments {
+    /// The workers: each by its id or, where only one worker has it, by its name.
+    #[arg(required = true, value_name = "WORKER")]
+    workers: Vec<String>,
+    /// The time they have; what is not finished by then is given to others.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_within)]
+    within: Duration,
+    /// Wait until they have left.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+    /// Print a JSON list of the workers.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    let Arguments { workers: names, within, wait, client, json } = arguments;
+    block_on(async {
+        let client = Client::connect(&client).await?;
+        let attached = client.workers().await?;
+        let chosen = names.iter().map(|name| choose(name, &attached)).collect::<Result<Vec<_>, _>>()?;
+        let mut drained = Vec::new();
+        for worker in chosen {
+            drained.push(client.drain(worker, within).await?);
+        }
+        if wait {
+            wait_until_gone(&client, &drained).await?;
+        }
+        render::out(&if json {
+            render::json::pretty(&drained.iter().map(render::json::worker).collect::<Vec<_>>())
+        } else {
+            render::worker::drained(&drained, wait, Paint::stdout())
+        })
+    })
+}
+
+/// The coordinator detaches those that do not leave in time, so this ends.
+async fn wait_until_gone(client: &Client, drained: &[WorkerStatus]) -> Result<(), Failure> {
+    loop {
+        let attached = client.workers().await?;
+        let there = |gone: &WorkerStatus| attached.iter().any(|worker| worker.worker == gone.worker);
+        if !drained.iter().any(there) {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn parse_within(text: &str) -> Result<Duration, String> {
+    let within =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 10s"))?;
+    if within.is_zero() || within > Duration::from_secs(3600) {
+        return Err("must be above 0 and at most an hour".to_owned());
+    }
+    Ok(within)
+}
+
+/// Picks the worker that `name` means: that of this id, else the only one of this name.
+fn choose(name: &str, attached: &[WorkerStatus]) -> Result<WorkerId, Failure> {
+    let by_id = attached.iter().find(|worker| worker.worker.to_string() == name);
+    let mut found: Vec<&WorkerStatus> = match by_id {
+        Some(worker) => vec![worker],
+        None => attached.iter().filter(|worker| worker.name == name).collect(),
+    };
+    if found.len() > 1 {
+        let ids: Vec<String> = found.iter().take(10).map(|worker| worker.worker.to_string()).collect();
+        let message = format!("`{name}` may mean any of {} workers: {}", found.len(), ids.join(", "));
+        return Err(Failure::bad_input(message).hint("name them by their ids"));
+    }
+    let missing = || {
+        Failure::not_found(format_args!("no worker `{name}` is attached"))
+            .hint("`hebbian workers` shows all workers")
+    };
+    found.pop().map(|worker| worker.worker).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hebbian_shared::digest::Digest;
+
+    fn worker(id: u64, name: &str) -> WorkerStatus {
+        WorkerStatus {
+            worker: WorkerId(id),
+            name: name.to_owned(),
+            threads: 1,
+            version: "0".to_owned(),
+            fingerprint: Digest::of(b""),
+            leased: 0,
+            credit: 0,
+            settled: 0,
+            errors: 0,
+            episode_time: None,
+            attached: Duration::ZERO,
+            draining: false,
+            ineligible: vec![],
+        }
+    }
+
+    #[test]
+    fn a_worker_is_named_by_id_or_unique_name() {
+        let first = worker(1, "a").worker.to_string();
+        let workers = [worker(1, "a"), worker(2, "b"), worker(3, "b"), worker(4, &first)];
+        assert_eq!(choose(&first, &workers).ok(), Some(WorkerId(1)), "an id goes before a name");
+        assert_eq!(choose("a", &workers).ok(), Some(WorkerId(1)));
+        assert!(choose("b", &workers).unwrap_err().message().contains("may mean any of 2 workers"));
+        assert!(choose("c", &workers).unwrap_err().message().contains("no worker `c` is attached"));
+    }
+
+    #[test]
+    fn times_are_checked() {
+        assert_eq!(parse_within("2min"), Ok(Duration::from_secs(120)));
+        for text in ["0s", "2h", "soon", "10"] {
+            assert!(parse_within(text).is_err(), "{text}");
+        }
+    }
+}

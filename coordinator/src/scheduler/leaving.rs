@@ -1,0 +1,49 @@
+//! Workers that leave in order: they finish what they can, give the rest back, and are gone by a deadline.
+
+use hebbian_shared::dispatch::GiveBack;
+use hebbian_shared::id::WorkerId;
+use hebbian_shared::time::Timestamp;
+
+use super::Scheduler;
+
+impl Scheduler {
+    /// A worker takes nothing more; it reports or gives back what it holds. With `leaves_at` it is detached if it is
+    /// still there then.
+    pub fn drain(&mut self, worker: WorkerId, leaves_at: Option<Timestamp>) {
+        let Some(leaving) = self.workers.get_mut(&worker) else { return };
+        leaving.leaves_at = [leaving.leaves_at, leaves_at].into_iter().flatten().min();
+        if std::mem::replace(&mut leaving.draining, true) {
+            return;
+        }
+        for (&run, entry) in &mut self.runs {
+            entry.eligible -= u32::from(!leaving.barred(run));
+        }
+        self.refresh(worker);
+    }
+
+    /// A worker gives episodes back that it has not begun: they are queued again at once, and that counts neither as an
+    /// error nor as a loss.
+    pub fn give_back(&mut self, now: Timestamp, worker: WorkerId, given: &GiveBack) {
+        self.heard(now, worker);
+        let (Some(giver), Some(entry)) = (self.workers.get_mut(&worker), self.runs.get_mut(&given.run))
+        else {
+            return;
+        };
+        let Some(work) = entry.work.as_mut().filter(|work| work.generation == given.generation) else {
+            return;
+        };
+        let mut refund = std::time::Duration::ZERO;
+        for &(candidate, task) in &given.episodes {
+            let Some(slot) = work.slot(given.purpose, given.block, candidate, task) else { continue };
+            let Some(released) = work.release(worker, slot) else { continue };
+            giver.hand_back(1, released.estimate);
+            if released.last {
+                giver.leases.remove(&(given.run, released.lease));
+            }
+            refund += released.estimate;
+            work.requeue(slot);
+        }
+        entry.share.refund(refund);
+        self.refresh(worker);
+    }
+}

@@ -1,0 +1,73 @@
+//! A run as the scheduler knows it.
+
+use std::time::Duration;
+
+use super::Settings;
+use super::work::Work;
+use super::worker::Recent;
+
+/// What a run has had of the cluster.
+#[derive(Debug)]
+pub(super) struct Share {
+    /// Its share beside that of other runs.
+    weight: f64,
+    /// Worker time spent on the run and expected to be, since it joined, divided by its weight: the run that has least
+    /// of it is next.
+    pub(super) used: Duration,
+}
+
+impl Share {
+    /// Joins those that want worker time, at their level or above it.
+    pub(super) fn join(&mut self, level: Duration) {
+        self.used = self.used.max(level);
+    }
+
+    pub(super) fn charge(&mut self, time: Duration) {
+        self.used = self.used.saturating_add(time.div_f64(self.weight));
+    }
+
+    pub(super) fn refund(&mut self, time: Duration) {
+        self.used = self.used.saturating_sub(time.div_f64(self.weight));
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct RunEntry {
+    pub(super) work: Option<Work>,
+    pub(super) paused: bool,
+    pub(super) share: Share,
+    /// Attached workers that may work on it.
+    pub(super) eligible: u32,
+    /// From a batch's dispatch to the report of its episodes.
+    pub(super) turnaround: Recent,
+    pub(super) compute: Recent,
+}
+
+impl RunEntry {
+    pub(super) fn new(weight: f64, used: Duration, eligible: u32) -> Self {
+        Self {
+            work: None,
+            paused: false,
+            share: Share { weight, used },
+            eligible,
+            turnaround: Recent::default(),
+            compute: Recent::default(),
+        }
+    }
+
+    /// Episodes that could be handed out.
+    pub(super) fn queued(&self) -> u32 {
+        if self.paused || self.eligible == 0 { 0 } else { self.work.as_ref().map_or(0, Work::queued) }
+    }
+
+    /// Whether it wants workers now or as soon as its generation turns.
+    pub(super) fn is_active(&self) -> bool {
+        !self.paused && self.eligible > 0 && self.work.as_ref().is_some_and(|work| work.unsettled() > 0)
+    }
+
+    /// How old a lease has to be to be hedged.
+    pub(super) fn hedge_age(&self, settings: &Settings) -> Duration {
+        let usual = self.turnaround.median().map(|median| 3 * median);
+        usual.unwrap_or(settings.lease).max(settings.hedge_min)
+    }
+}

@@ -1,0 +1,58 @@
+//! Workers that are heard but do not answer: a hang of their compute threads, or a peer that never reads.
+//!
+//! A hedge saves the generation from such a worker, but only after the age of a hedge, in every generation anew. So who
+//! was overtaken with all that it held gets nothing for a while, and for twice as long each time until it answers again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hebbian_shared::id::WorkerId;
+use hebbian_shared::time::Timestamp;
+
+use super::Scheduler;
+use super::work::Work;
+
+/// The holders of leases of a complete generation that are old enough for a hedge and have brought no answer at all.
+pub(super) fn overtaken(now: Timestamp, work: &Work, hedge_age: Duration) -> BTreeSet<WorkerId> {
+    if work.unsettled() > 0 {
+        return BTreeSet::new();
+    }
+    let old = work.leases.values().filter(|lease| now.since(lease.since) >= hedge_age);
+    old.filter(|lease| lease.is_unanswered()).map(|lease| lease.worker).collect()
+}
+
+impl Scheduler {
+    /// Lets a worker rest.
+    pub(super) fn stalled(&mut self, now: Timestamp, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let (first, longest) = self.settings.rest;
+        let until = now + first.saturating_mul(1 << worker.stalls.min(16)).min(longest);
+        worker.stalls += 1;
+        if let Some(before) = worker.rests_until.replace(until) {
+            self.resting.remove(&(before, id));
+        }
+        self.resting.insert((until, id));
+    }
+
+    /// A worker has answered something that it held: it may be slow, but it works.
+    pub(super) fn answered(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.stalls = 0;
+        if let Some(until) = worker.rests_until.take() {
+            self.resting.remove(&(until, id));
+        }
+    }
+
+    /// Ends the rests that are over.
+    pub(super) fn wake(&mut self, now: Timestamp) {
+        while let Some(&(until, id)) = self.resting.first()
+            && until <= now
+        {
+            self.resting.pop_first();
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.rests_until = None;
+            }
+            self.refresh(id);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use super::*;
+
+/// Thread milliseconds that each of two runs gets of four workers, in which episodes of the second take three times as
+/// long, while both have some left.
+fn shares(weights: [f64; 2]) -> (f64, f64) {
+    let runs = [RunId::new(1), RunId::new(2)];
+    let mut scheduler = Scheduler::new(Settings::default());
+    for worker in 1..=4 {
+        scheduler.attach(ms(0), WorkerId(worker), 1);
+    }
+    let blocks = vec![BlockIndex(0); 2048];
+    for (run, weight) in runs.into_iter().zip(weights) {
+        scheduler.open(run, weight);
+        let portion = [search(&blocks, 1)];
+        scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut Vec::new());
+    }
+    let mut spent = [0.0; 2];
+    // What each worker is at: when it has finished, and its report.
+    let mut busy: BTreeMap<(u64, u64), (WorkerId, Report)> = BTreeMap::new();
+    let mut free_at = BTreeMap::new();
+    let (mut now, mut order) = (0, 0);
+    while runs.iter().all(|&run| scheduler.unsettled(run) > 512) {
+        let mut actions = Vec::new();
+        scheduler.tick(ms(now), &mut actions);
+        scheduler.dispatch(ms(now), &mut actions);
+        scheduler.check_invariants();
+        for action in actions {
+            let Action::Dispatch { worker, run, episodes, .. } = action else { continue };
+            let each = if run == runs[0] { 1 } else { 3 };
+            let took = each * episodes.len() as u64;
+            spent[usize::from(run == runs[1])] += took as f64;
+            let settlements = episodes.iter().map(|&(candidate, task)| Settlement {
+                candidate,
+                task,
+                outcome: fit(),
+                compute_time: Duration::from_millis(each),
+            });
+            let (generation, purpose, block) = (GenerationIndex(0), EpisodePurpose::Search, BlockIndex(0));
+            let settlements = settlements.collect();
+            let end: u64 = now.max(*free_at.get(&worker).unwrap_or(&0)) + took;
+            free_at.insert(worker, end);
+            order += 1;
+            busy.insert(
+                (end, order),
+                (worker, Report { sequence: order, run, generation, purpose, block, settlements }),
+            );
+        }
+        let ((end, _), (worker, report)) = busy.pop_first().expect("somebody works");
+        now = end;
+        scheduler.report(ms(now), worker, report, &mut Vec::new());
+    }
+    (spent[0], spent[1])
+}
+
+#[test]
+fn runs_share_the_cluster_by_worker_time_and_weight() {
+    for (weights, expected) in [([1.0, 1.0], 1.0), ([1.0, 3.0], 3.0), ([2.0, 0.5], 0.25)] {
+        let (one, two) = shares(weights);
+        let ratio = two / one / expected;
+        assert!((ratio - 1.0).abs() < 0.1, "weights {weights:?}: {one} and {two} thread milliseconds");
+    }
+}
+
+#[test]
+fn a_run_that_nobody_may_work_on_neither_holds_up_others_nor_saves_up_arrears() {
+    let mut bench = Bench::new(2, 4096, 1);
+    let other = RunId::new(2);
+    bench.scheduler.open(other, 1.0);
+    for worker in [1, 2] {
+        bench.scheduler.bar(other, WorkerId(worker), "no data".into(), &mut Vec::new());
+    }
+    let blocks = vec![BlockIndex(0); 4096];
+    let portion = [search(&blocks, 1)];
+    bench.scheduler.submit(ms(0), other, GenerationIndex(0), &portion, |_, _, _| false, &mut Vec::new());
+    assert_eq!(bench.scheduler.stranded(other), Some("no data"));
+    assert_eq!(bench.scheduler.stranded(run()), None);
+    let mut last = 0;
+    while bench.scheduler.unsettled(run()) > 2048 {
+        last += 1;
+        for (worker, episodes) in bench.dispatch(ms(last)) {
+            bench.report(ms(last), worker, &episodes, &fit());
+        }
+    }
+    assert_eq!(bench.scheduler.leased(other), 0);
+    // When somebody comes who may, it shares from then on: it does not get all until it has had as much as the other.
+    bench.scheduler.attach(ms(last), WorkerId(3), 1);
+    assert_eq!(bench.scheduler.stranded(other), None);
+    let mut given = BTreeMap::new();
+    for round in 0..20 {
+        let mut actions = Vec::new();
+        bench.scheduler.dispatch(ms(last + round), &mut actions);
+        for action in actions {
+            let Action::Dispatch { worker, run, episodes, .. } = action else { continue };
+            assert!(run != other || worker == WorkerId(3), "others are still barred");
+            if worker == WorkerId(3) {
+                *given.entry(run).or_insert(0) += 1;
+            }
+            let settlements = episodes.iter().map(|&(candidate, task)| Settlement {
+                candidate,
+                task,
+                outcome: fit(),
+                compute_time: Duration::from_millis(1),
+            });
+            let (generation, purpose, block) = (GenerationIndex(0), EpisodePurpose::Search, BlockIndex(0));
+            let settlements = settlements.collect();
+            let report = Report { sequence: 1, run, generation, purpose, block, settlements };
+            bench.scheduler.report(ms(last + round), worker, report, &mut Vec::new());
+        }
+        bench.scheduler.check_invariants();
+    }
+    assert!(given.get(&other).is_some_and(|&batches| batches > 0), "{given:?}");
+}

@@ -1,0 +1,73 @@
+use super::*;
+
+/// Lets worker 2 answer everything at once, whatever worker 1 holds; the episodes that worker 1 was given.
+fn generation(bench: &mut Bench, index: u32, now: &mut u64) -> usize {
+    let blocks = vec![BlockIndex(0); 8];
+    let portion = [search(&blocks, 1)];
+    let mut actions = Vec::new();
+    let generation = GenerationIndex(index);
+    bench.scheduler.submit(ms(*now), run(), generation, &portion, |_, _, _| false, &mut actions);
+    let mut deaf = 0;
+    while bench.scheduler.unsettled(run()) > 0 {
+        for (worker, episodes) in bench.dispatch(ms(*now)) {
+            if worker == WorkerId(1) {
+                deaf += episodes.len();
+                continue;
+            }
+            let settlements = episodes.iter().map(|&(candidate, task)| Settlement {
+                candidate,
+                task,
+                outcome: fit(),
+                compute_time: Duration::from_millis(1),
+            });
+            let (purpose, block, settlements) =
+                (EpisodePurpose::Search, BlockIndex(0), settlements.collect());
+            let report = Report { sequence: 1, run: run(), generation, purpose, block, settlements };
+            bench.scheduler.report(ms(*now), worker, report, &mut Vec::new());
+        }
+        *now += 1;
+        for worker in [1, 2] {
+            bench.scheduler.heard(ms(*now), WorkerId(worker));
+        }
+    }
+    deaf
+}
+
+#[test]
+fn who_lives_but_never_answers_costs_less_and_less() {
+    let mut bench = Bench::new(2, 1, 1);
+    let (mut now, mut given) = (0, Vec::new());
+    for index in 0..400 {
+        given.push(generation(&mut bench, index, &mut now));
+        bench.scheduler.check_invariants();
+    }
+    let disturbed = given.iter().filter(|&&episodes| episodes > 0).count();
+    assert!(given[0] + given[1] > 0, "it is given something while nothing is known of it");
+    // 100, 200, 400 ... ms of rest, in generations of a few milliseconds.
+    assert!((3..=12).contains(&disturbed), "{disturbed} of 400 generations waited for it");
+}
+
+#[test]
+fn an_answer_ends_the_rest() {
+    let mut bench = Bench::new(2, 1, 1);
+    let mut now = 0;
+    let mut index = 0;
+    while bench.scheduler.workers[&WorkerId(1)].rests_until.is_none() {
+        generation(&mut bench, index, &mut now);
+        index += 1;
+    }
+    assert!(!bench.scheduler.idle.contains(&WorkerId(1)) && !bench.scheduler.ready.contains(&WorkerId(1)));
+    // By the clock ...
+    let until = bench.scheduler.workers[&WorkerId(1)].rests_until.unwrap();
+    assert!(bench.scheduler.deadline().is_some_and(|deadline| deadline <= until));
+    bench.scheduler.tick(until, &mut Vec::new());
+    assert!(bench.scheduler.idle.contains(&WorkerId(1)));
+    assert_eq!(bench.scheduler.workers[&WorkerId(1)].stalls, 1);
+    // ... and whoever answers has stalled for nothing.
+    bench.scheduler.stalled(until, WorkerId(1));
+    bench.scheduler.answered(WorkerId(1));
+    bench.scheduler.refresh(WorkerId(1));
+    bench.scheduler.check_invariants();
+    assert!(bench.scheduler.idle.contains(&WorkerId(1)));
+    assert_eq!(bench.scheduler.workers[&WorkerId(1)].stalls, 0);
+}

@@ -1,0 +1,242 @@
+//! The parent's view of a cluster of child processes: what a client sees, by gRPC, and what the system says.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use hebbian_proto::convert::run_name;
+use hebbian_proto::v1;
+use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
+use hebbian_proto::v1::run_service_client::RunServiceClient;
+use hebbian_shared::id::RunId;
+use hebbian_shared::progress::{GenerationSummary, RunProgress};
+use hebbian_shared::spec::RunSpec;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use super::process::Child;
+use super::role::{Work, make_certificates, peer_tls};
+
+/// How long anything may take that the benchmark waits for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a cluster is set up.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// The most episodes of a message.
+    pub(crate) batch: u32,
+    pub(crate) tls: bool,
+    /// Whether the journal is a file.
+    pub(crate) disk: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { batch: 1024, tls: false, disk: false }
+    }
+}
+
+/// A coordinator with its clients and workers.
+pub(crate) struct Cluster {
+    options: Options,
+    pub(crate) coordinator: Child,
+    pub(crate) url: String,
+    pub(crate) workers: Vec<Child>,
+    channel: Channel,
+    directory: TempDir,
+}
+
+impl Cluster {
+    pub(crate) async fn start(options: Options) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        if options.tls {
+            make_certificates(directory.path());
+        }
+        let (coordinator, url) = launch(&directory, options, "127.0.0.1:0");
+        let channel = connect(&url, options.tls.then(|| directory.path().to_owned())).await;
+        Self { options, coordinator, url, workers: Vec::new(), channel, directory }
+    }
+
+    /// With workers of one thread that are attached.
+    pub(crate) async fn with_workers(options: Options, workers: &[Work]) -> Self {
+        let mut cluster = Self::start(options).await;
+        for &work in workers {
+            cluster.add_worker(work);
+        }
+        cluster.until_attached(workers.len() as u32).await;
+        cluster
+    }
+
+    pub(crate) fn certificates(&self) -> Option<PathBuf> {
+        self.options.tls.then(|| self.directory.path().to_owned())
+    }
+
+    fn certificates_argument(&self) -> String {
+        self.certificates().map_or_else(|| "-".into(), |path| path.display().to_string())
+    }
+
+    pub(crate) fn add_worker(&mut self, work: Work) {
+        let arguments = [self.url.clone(), work.argument(), self.certificates_argument()];
+        self.workers.push(Child::start("worker", &arguments).0);
+    }
+
+    /// A process of many workers that wait for [`Child::tell`] to attach.
+    pub(crate) fn holder(&self, workers: u32, at_once: u32, delay: Duration) -> Child {
+        let numbers = [workers.to_string(), at_once.to_string(), delay.as_micros().to_string()];
+        let mut arguments = vec![self.url.clone()];
+        arguments.extend(numbers);
+        arguments.push(self.certificates_argument());
+        Child::start("holder", &arguments).0
+    }
+
+    pub(crate) fn attack(&self, kind: &str, number: u32) -> Child {
+        Child::start("hostile", &[self.url.clone(), kind.into(), number.to_string()]).0
+    }
+
+    /// SIGKILL; another coordinator on the same journal and port. How long it took until it answered.
+    pub(crate) async fn kill_and_restart(&mut self) -> Duration {
+        self.coordinator.kill();
+        let start = Instant::now();
+        let listen = self.url.rsplit('/').next().expect("an address").to_owned();
+        (self.coordinator, self.url) = launch(&self.directory, self.options, &listen);
+        self.channel = connect(&self.url, self.certificates()).await;
+        self.attached().await;
+        start.elapsed()
+    }
+
+    pub(crate) async fn attached(&self) -> u32 {
+        let request = v1::GetCoordinatorStatusRequest {};
+        let status = ClusterServiceClient::new(self.channel.clone()).get_coordinator_status(request).await;
+        status.expect("it answers").into_inner().status.expect("a status").workers
+    }
+
+    pub(crate) async fn until_attached(&self, workers: u32) {
+        until("the workers are attached", async || self.attached().await == workers).await;
+    }
+
+    pub(crate) async fn create(&self, spec: &RunSpec) -> RunId {
+        let request = v1::CreateRunRequest { spec: Some(spec.into()), ..Default::default() };
+        let run = self.runs().create_run(request).await.expect("a run").into_inner().run;
+        RunProgress::try_from(run.expect("a run")).expect("ours").run
+    }
+
+    pub(crate) fn runs(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) async fn get(&self, run: RunId) -> RunProgress {
+        let request = v1::GetRunRequest { name: run_name(run) };
+        let run = self.runs().get_run(request).await.expect("the run").into_inner().run;
+        RunProgress::try_from(run.expect("a run")).expect("ours")
+    }
+
+    pub(crate) async fn until_generation(&self, run: RunId, generation: u32) {
+        until("the generations are closed", async || self.get(run).await.generation.0 >= generation).await;
+    }
+
+    pub(crate) async fn cancel(&self, run: RunId) {
+        let request = v1::CancelRunRequest { name: run_name(run) };
+        self.runs().cancel_run(request).await.expect("it is cancelled");
+    }
+
+    async fn closed(&self, run: RunId) -> Vec<GenerationSummary> {
+        let (mut found, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = v1::ListGenerationsRequest { parent: run_name(run), page_size: 500, page_token };
+            let page = self.runs().list_generations(request).await.expect("a page").into_inner();
+            found.extend(page.generations.into_iter().map(|one| one.try_into().expect("a generation")));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return found;
+            }
+        }
+    }
+
+    /// Runs a spec for some generations after the first ones; how long each took, by the coordinator's clock.
+    pub(crate) async fn measure(&self, spec: &RunSpec, skipped: u32, generations: u32) -> Times {
+        let run = self.create(spec).await;
+        self.until_generation(run, skipped + generations).await;
+        self.cancel(run).await;
+        self.times(run, skipped).await
+    }
+
+    /// How long each generation took, without the first ones.
+    pub(crate) async fn times(&self, run: RunId, skipped: u32) -> Times {
+        let closed: Vec<Duration> = self.closed(run).await.iter().map(|summary| summary.elapsed).collect();
+        let times = closed.windows(2).map(|two| two[1].saturating_sub(two[0]));
+        Times::of(times.skip(skipped.saturating_sub(1) as usize).collect())
+    }
+}
+
+fn launch(directory: &TempDir, options: Options, listen: &str) -> (Child, String) {
+    let path = directory.path();
+    let storage = if options.disk {
+        format!("sqlite:{}", path.join("journal.sqlite").display())
+    } else {
+        "memory:".into()
+    };
+    let certificates = if options.tls { path.display().to_string() } else { "-".into() };
+    Child::start("coordinator", &[listen.into(), storage, options.batch.to_string(), certificates])
+}
+
+async fn connect(url: &str, certificates: Option<PathBuf>) -> Channel {
+    let mut endpoint = Endpoint::from_shared(url.to_owned()).expect("an address").tcp_nodelay(true);
+    if certificates.is_some() {
+        endpoint = endpoint.tls_config(peer_tls(certificates.as_deref())).expect("certificates");
+    }
+    endpoint.connect().await.expect("the coordinator listens")
+}
+
+/// Asks again and again, but not so often that it would be seen in the figures or exceed the rate limit.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Durations, sorted.
+#[derive(Clone, Debug)]
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
+        assert!(!times.is_empty(), "nothing was measured");
+        times.sort_unstable();
+        Self(times)
+    }
+
+    /// In milliseconds.
+    pub(crate) fn quantile(&self, q: f64) -> f64 {
+        let place = (q * (self.0.len() - 1) as f64).round() as usize;
+        self.0[place].as_secs_f64() * 1e3
+    }
+
+    /// In milliseconds.
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// In milliseconds.
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.iter().sum::<Duration>().as_secs_f64() * 1e3 / self.0.len() as f64
+    }
+}
+
+/// A run of which only the dispatch costs: random samples of 68 numbers, `population` episodes in a generation.
+pub(crate) fn trivial(population: u32) -> RunSpec {
+    spec("kind = \"random-search\"", population, "states = 4")
+}
+
+/// CMA-ES on 80 numbers.
+pub(crate) fn search(population: u32) -> RunSpec {
+    spec("kind = \"cma-es\"\nnoise = \"none\"", population, "states = 4\ngates = \"per-state\"")
+}
+
+fn spec(strategy: &str, population: u32, rule: &str) -> RunSpec {
+    let text = format!(
+        "name = \"bench\"\n[strategy]\n{strategy}\npopulation_size = {population}\n[rule]\n{rule}\n\
+         [tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 1000000\n"
+    );
+    RunSpec::from_toml(&text).expect("a valid spec")
+}

@@ -1,0 +1,143 @@
+//! The whole of coordinator, workers and client over a simulated network: real sessions, services, HTTP/2, journal
+//! and compute threads; only the wires and the clock are turmoil's. Whatever breaks, the genome has the bits of the
+//! sequential loop.
+//!
+//! Each schedule of faults is a number. To run one again: `HEBBIAN_SCHEDULE=<number> cargo test -p hebbian-tests --test
+//! network`. The faults and their times are the same then; threads and the disk are real, so what they hit may differ.
+
+#[path = "network/fault.rs"]
+mod fault;
+#[path = "network/host.rs"]
+mod host;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fault::{Fault, Faults, Schedule};
+use hebbian_coordinator::strategy;
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
+use hebbian_shared::fitness::Verdict;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::spec::RunSpec;
+use host::Shared;
+
+/// Schedules of the test command.
+const SCHEDULES: u64 = 120;
+const WORKERS: usize = 3;
+const GENERATIONS: u32 = 40;
+const TASKS: u32 = 3;
+/// What a simulated second may take at most of the machine's time is not limited; the simulated time is.
+const SIMULATED_MAX: Duration = Duration::from_secs(600);
+
+fn spec(seed: u64) -> RunSpec {
+    let text = format!(
+        "name = \"simulated\"\nseed = {seed}\n[strategy]\nkind = \"cma-es\"\npopulation_size = 8\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
+         [tasks]\nfamilies = [\"xor\"]\nper_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
+    );
+    RunSpec::from_toml(&text).unwrap()
+}
+
+/// The mean that one thread finds, episode by episode.
+fn sequential(spec: &RunSpec) -> Genome {
+    let mut strategy = strategy::build(spec);
+    for generation in 0..GENERATIONS {
+        let candidates = strategy.ask();
+        let verdict = |(index, candidate): (usize, &strategy::Candidate)| {
+            let outcomes = (0..TASKS).map(|task| {
+                let key = EpisodeKey {
+                    run: RunId::new(0),
+                    generation: GenerationIndex(generation),
+                    purpose: EpisodePurpose::Search,
+                    block: candidate.block,
+                    candidate: CandidateIndex(index as u32),
+                    task: TaskIndex(task),
+                };
+                let outcome: Outcome = host::bowl(spec.seed, &candidate.genome, &key);
+                outcome.settled().expect("an outcome of the genome")
+            });
+            Verdict::of(outcomes).unwrap()
+        };
+        let verdicts: Vec<Verdict> = candidates.iter().enumerate().map(verdict).collect();
+        strategy.tell(&verdicts).unwrap();
+    }
+    strategy.mean()
+}
+
+/// Runs one schedule; what of its faults met a run that was under way.
+fn check(number: u64) -> Faults {
+    let mut schedule = Schedule::new(number, WORKERS);
+    let spec = spec(number);
+    let directory = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Shared::new(spec.clone(), directory.path().join("journal.sqlite")));
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(number)
+        .simulation_duration(SIMULATED_MAX)
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(schedule.latency())
+        .enable_random_order()
+        .tcp_capacity(4096)
+        .build();
+    let coordinator = Arc::clone(&shared);
+    sim.host(host::COORDINATOR, move || host::coordinator(Arc::clone(&coordinator)));
+    for place in 0..WORKERS {
+        let name = host::worker_name(place);
+        let (hosted, shared) = (name.clone(), Arc::clone(&shared));
+        sim.host(name, move || host::worker(hosted.clone(), Arc::clone(&shared)));
+    }
+    sim.client("client", host::client(Arc::clone(&shared)));
+    loop {
+        let over = sim.step().unwrap_or_else(|error| panic!("schedule {number}: {error}"));
+        if over {
+            break;
+        }
+        schedule.strike(&mut sim, &shared);
+    }
+    let bits = |genome: &Genome| genome.0.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let found = shared.mean().expect("the client has the result");
+    let expected = sequential(&spec);
+    assert!(expected.0.iter().any(|&value| value != 0.0), "the search has moved");
+    assert_eq!(bits(&found), bits(&expected), "schedule {number}");
+    schedule.into_faults(&shared)
+}
+
+#[test]
+fn whatever_the_network_does_the_genome_is_the_sequential_loops() {
+    if let Some(schedule) = std::env::var("HEBBIAN_SCHEDULE").ok().and_then(|text| text.parse().ok()) {
+        println!("{:?}", check(schedule));
+        return;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4) as u64;
+    let mut faults = Faults::new();
+    std::thread::scope(|scope| {
+        let part = |first: u64| {
+            scope.spawn(move || {
+                let mut faults = Faults::new();
+                for number in (first..SCHEDULES).step_by(threads as usize) {
+                    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check(number)));
+                    let Ok(found) = checked else {
+                        panic!("schedule {number} failed; run it again with HEBBIAN_SCHEDULE={number}");
+                    };
+                    for (fault, count) in found {
+                        *faults.entry(fault).or_default() += count;
+                    }
+                }
+                faults
+            })
+        };
+        let parts: Vec<_> = (0..threads).map(part).collect();
+        for part in parts {
+            for (fault, count) in part.join().expect("no schedule fails") {
+                *faults.entry(fault).or_default() += count;
+            }
+        }
+    });
+    println!("{SCHEDULES} schedules: {faults:?}");
+    for fault in Fault::ALL {
+        let count = faults.get(&fault).copied().unwrap_or(0);
+        assert!(count >= SCHEDULES / 10, "{fault:?} happened {count} times in {SCHEDULES} schedules");
+    }
+}

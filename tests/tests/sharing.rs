@@ -1,0 +1,112 @@
+//! Several runs on one cluster: real sessions, services and driver over memory; only episodes are played.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::journal::memory::MemoryJournal;
+use hebbian_coordinator::service::{self, TransportSettings, connection};
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::Hello;
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::RunState;
+use hebbian_shared::spec::RunSpec;
+use hebbian_worker::evaluator::{Episodes, Evaluator, Runner};
+use hebbian_worker::interrupt::Interrupt;
+use hebbian_worker::session::{self, Coordinators, SessionSettings};
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Worker time of the light run before the comparison.
+const SPENT: Duration = Duration::from_secs(2);
+
+fn spec(name: &str) -> RunSpec {
+    let text = format!(
+        "name = \"{name}\"\n[strategy]\nkind = \"random-search\"\npopulation_size = 64\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n\
+         [stop]\ngenerations = 1000000\n"
+    );
+    RunSpec::from_toml(&text).unwrap()
+}
+
+/// Sleeps for two milliseconds; cannot do runs of the name `impossible`.
+struct Sleepy;
+
+impl Evaluator for Sleepy {
+    fn prepare(&self, spec: Arc<RunSpec>) -> Result<Arc<dyn Runner>, String> {
+        if spec.name == "impossible" { Err("no such data here".into()) } else { Ok(Arc::new(Self)) }
+    }
+}
+
+impl Runner for Sleepy {
+    fn on_thread(self: Arc<Self>) -> Box<dyn Episodes> {
+        Box::new(Self)
+    }
+}
+
+impl Episodes for Sleepy {
+    fn run(&mut self, _: &Genome, _: &EpisodeKey, _: &Interrupt) -> Option<Outcome> {
+        std::thread::sleep(Duration::from_millis(2));
+        Some(Outcome::Evaluated(Evaluation::of(Fitness::new(1.0).unwrap())))
+    }
+}
+
+/// Worker time of a run's closed generations.
+async fn spent(handle: &Handle, run: RunId) -> Duration {
+    let (mut sum, mut from) = (Duration::ZERO, GenerationIndex(0));
+    loop {
+        let page = handle.generations(run, from, 1000).await.unwrap();
+        let Some(last) = page.last() else { return sum };
+        from = last.generation.next();
+        sum += page.iter().map(|summary| summary.compute_time).sum::<Duration>();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runs_share_four_workers_by_weight_and_a_third_that_nobody_can_do_says_so() {
+    let journal = Box::new(MemoryJournal::default());
+    let (handle, _driver) = driver::start(DriverSettings::default(), journal).await.unwrap();
+    let (dial, connections) = connection::memory();
+    let settings = TransportSettings::default();
+    tokio::spawn(service::serve(handle.clone(), connections, settings, CancellationToken::new()));
+    let shutdown = CancellationToken::new();
+    for place in 0..4 {
+        let hello = Hello {
+            name: format!("worker{place}"),
+            threads: 1,
+            episode_semantics: EPISODE_SEMANTICS,
+            fingerprint: Digest::of(b"sharing"),
+            version: "test".into(),
+        };
+        let settings = SessionSettings::new(Coordinators::Memory(dial.clone()), hello);
+        tokio::spawn(session::run(settings, Arc::new(Sleepy), shutdown.clone()));
+    }
+    let impossible = handle.create_weighted(spec("impossible"), String::new(), 1000.0).await.unwrap().run;
+    let light = handle.create_weighted(spec("light"), String::new(), 1.0).await.unwrap().run;
+    let heavy = handle.create_weighted(spec("heavy"), String::new(), 3.0).await.unwrap().run;
+    let mut refused = None;
+    let watched = async {
+        while spent(&handle, light).await < SPENT {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if let RunState::Paused { reason } = handle.get(impossible).await.unwrap().state {
+                refused = Some(reason);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, watched).await.expect("in time");
+    let (light, heavy) = (spent(&handle, light).await, spent(&handle, heavy).await);
+    let ratio = heavy.as_secs_f64() / light.as_secs_f64();
+    assert!((2.6..3.4).contains(&ratio), "{heavy:?} of worker time beside {light:?}");
+    let refused = refused.expect("the run that nobody can do says so");
+    assert!(
+        refused.contains("no attached worker may work on it") && refused.contains("no such data here"),
+        "{refused}"
+    );
+    assert_eq!(handle.get(impossible).await.unwrap().eligible_workers, 0);
+    shutdown.cancel();
+}
