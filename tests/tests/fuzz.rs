@@ -22,7 +22,7 @@ use hebbian_coordinator::strategy::{self, StrategySnapshot};
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, Settlement, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
@@ -111,6 +111,13 @@ fn what_workers_say() {
         FromWorker::Report(report),
         FromWorker::Reject { run: RunId::new(5), reason: "no data".into() },
         FromWorker::Leaving,
+        FromWorker::GiveBack(GiveBack {
+            run: RunId::new(5),
+            generation: GenerationIndex(2),
+            purpose: EpisodePurpose::Search,
+            block: BlockIndex(0),
+            episodes: vec![(CandidateIndex(3), TaskIndex(1))],
+        }),
     ];
     let corpus: Vec<Vec<u8>> =
         messages.iter().map(|message| v1::AttachRequest::from(message).encode_to_vec()).collect();
@@ -141,12 +148,16 @@ fn what_a_coordinator_says_to_workers() {
         ToWorker::Spec { run: RunId::new(5), spec },
         ToWorker::Acknowledge { sequence: 7 },
         ToWorker::Withdraw { run: RunId::new(5), up_to: Some(GenerationIndex(2)) },
-        ToWorker::Drain,
+        ToWorker::Drain { within: Duration::from_secs(30) },
     ];
     let corpus: Vec<Vec<u8>> =
         messages.iter().map(|message| v1::AttachResponse::from(message).encode_to_vec()).collect();
     fuzz("AttachResponse", &corpus, reads::<v1::AttachResponse, ToWorker>);
-    let welcome = Welcome { worker: WorkerId(1), heartbeat_interval: Duration::from_millis(500) };
+    let welcome = Welcome {
+        worker: WorkerId(1),
+        heartbeat_interval: Duration::from_millis(500),
+        idle_heartbeat_interval: Duration::from_secs(10),
+    };
     fuzz("Welcome", &[v1::Welcome::from(&welcome).encode_to_vec()], reads::<v1::Welcome, Welcome>);
 }
 

@@ -86,9 +86,10 @@ async fn two_runs_share_four_workers_by_weight_and_a_third_that_nobody_can_do_sa
         let settings = SessionSettings::new(Coordinators::Memory(dial.clone()), hello);
         tokio::spawn(session::run(settings, Arc::new(Sleepy), shutdown.clone()));
     }
-    let impossible = handle.create_weighted(spec("impossible"), String::new(), 1000.0).await.unwrap().run;
-    let light = handle.create_weighted(spec("light"), String::new(), 1.0).await.unwrap().run;
-    let heavy = handle.create_weighted(spec("heavy"), String::new(), 3.0).await.unwrap().run;
+    let impossible =
+        handle.create_in(spec("impossible"), String::new(), String::new(), 1000.0).await.unwrap().run;
+    let light = handle.create_in(spec("light"), String::new(), String::new(), 1.0).await.unwrap().run;
+    let heavy = handle.create_in(spec("heavy"), String::new(), String::new(), 3.0).await.unwrap().run;
     let mut refused = None;
     let watched = async {
         while spent(&handle, light).await < SPENT {

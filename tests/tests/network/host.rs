@@ -205,7 +205,9 @@ pub(crate) async fn client(shared: Arc<Shared>) -> turmoil::Result {
 
 async fn follow(mut runs: RunServiceClient<Channel>, shared: &Shared) -> Result<Genome, Status> {
     let (spec, request_id) = (Some((&shared.spec).into()), "once".to_owned());
-    let created = runs.create_run(v1::CreateRunRequest { spec, request_id, weight: None }).await?;
+    let created = runs
+        .create_run(v1::CreateRunRequest { spec, request_id, weight: None, group: String::new() })
+        .await?;
     let name = created.into_inner().run.unwrap_or_default().name;
     shared.under_way.store(true, Ordering::Relaxed);
     loop {

@@ -15,6 +15,12 @@ use super::super::snapshot::NoiseSnapshot;
 
 /// Below this agreement the order is mostly noise and learning rates adapt.
 const STRONG_BELOW: f64 = 0.2;
+/// Above this agreement learning rates that adapt stop. Far below 1: a search begins where all candidates are as bad as
+/// chance, which looks like noise, and must not stay slow when it has found its way out.
+const STRONG_UNTIL: f64 = 0.5;
+/// Pairs that must have been compared before noise is believed to be strong: more than one generation of 64 candidates
+/// compares, fewer than are ever remembered with the smallest populations.
+const PAIRS_STRONG: f64 = 15.0;
 /// Above this agreement noise is gone as far as the search can tell.
 const GONE_ABOVE: f64 = 0.9;
 /// What a generation's pairs still count in the next measurement.
@@ -106,9 +112,9 @@ impl NoiseEstimate {
         self.agreeing = MEMORY * self.agreeing + f64::from(agreeing);
         self.pairs = MEMORY * self.pairs + f64::from(pairs);
         let agreement = self.agreement();
-        if agreement < STRONG_BELOW {
+        if agreement < STRONG_BELOW && self.pairs > PAIRS_STRONG {
             self.strong = true;
-        } else if agreement > GONE_ABOVE {
+        } else if agreement > STRONG_UNTIL {
             self.strong = false;
         }
         let calm = !self.strong && self.pairs > PAIRS_DECIDED && agreement > GONE_ABOVE;

@@ -3,6 +3,8 @@
 //! Box and Muller's method like `hebbian_shared::seed::normal_pair`, with logarithm, sine and cosine as polynomials in loops
 //! that compilers turn into vector instructions: same bits on every host, since each operation is a basic one.
 
+#![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
+
 use hebbian_shared::seed::ChaCha8Rng;
 use rand::Rng as _;
 
