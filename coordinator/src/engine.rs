@@ -271,10 +271,13 @@ impl Engine {
         &mut self,
         now: Timestamp,
         id: RunId,
-        created: Created,
+        mut created: Created,
         snapshot: Option<Snapshot>,
     ) -> Result<RunId, HandleError> {
         self.check_journal()?;
+        if let Some(parent) = created.origin.as_ref().and_then(|origin| self.runs.get(&origin.parent)) {
+            created.weight = parent.created().weight;
+        }
         let Created { spec, request_id, group, weight, .. } = &created;
         check_weight(*weight).map_err(|problem| HandleError::Limit(format!("weight: {problem}")))?;
         if request_id.chars().count() > REQUEST_ID_MAX {
@@ -462,7 +465,11 @@ impl Engine {
                 self.carry_out(now, actions);
             }
             FromWorker::Leaving => self.scheduler.drain(worker, None),
-            FromWorker::GiveBack(given) => self.scheduler.give_back(now, worker, &given),
+            FromWorker::GiveBack(given) => {
+                // Only who leaves gives back: another would be given the same again, without end.
+                self.scheduler.drain(worker, None);
+                self.scheduler.give_back(now, worker, &given);
+            }
         }
     }
 
@@ -534,8 +541,7 @@ impl Engine {
                 Action::Withdraw { worker, run, up_to } => {
                     self.outbox.now(Effect::Send { worker, message: ToWorker::Withdraw { run, up_to } });
                 }
-                Action::Expired { worker } => {
-                    let why = format!("not heard for {:?}", self.settings.scheduler.lease);
+                Action::Expired { worker, why } => {
                     self.note_lost(now, worker, &why);
                     self.workers.remove(&worker);
                     self.outbox.now(Effect::Close { worker, reason: why });

@@ -266,9 +266,13 @@ impl Handle {
         request_id: String,
     ) -> Result<RunProgress, HandleError> {
         let origin = Some(self.ask(|reply| Request::Origin { run: parent, closed, reply }).await?);
-        let (spec, group) = (Box::new(spec), String::new());
-        self.ask(|reply| Request::Create { spec, request_id, group, origin, weight: WEIGHT_DEFAULT, reply })
-            .await
+        let (spec, name, group) = (Box::new(spec), request_id.clone(), String::new());
+        let forked = self
+            .ask(|reply| Request::Create { spec, request_id, group, origin, weight: WEIGHT_DEFAULT, reply })
+            .await?;
+        // An earlier fork of this name may have begun elsewhere.
+        let begun = forked.parent.map(|parent| parent.generations);
+        if closed.is_some() && begun != closed { Err(HandleError::RequestIdReused(name)) } else { Ok(forked) }
     }
 
     /// Raises limits of a run; returns when that is synced to the journal.

@@ -253,7 +253,10 @@ impl Run {
                 self.running_since = (*state == RunState::Running).then_some(now);
             }
             Record::Validated(summary) => {
-                self.validations.add(summary);
+                // Nothing follows that of the end, unless the run is extended; then it is set aside.
+                if self.search_ended.is_none() {
+                    self.validations.add(summary);
+                }
                 self.validation = Some((**summary).clone());
             }
             Record::SearchEnded { reason } => {
@@ -457,20 +460,35 @@ impl Run {
             return Some(reason);
         }
         let spec = Arc::clone(&self.spec);
-        let limit = Duration::from_secs(spec.stop.time_limit_s?);
+        let limit = spec.stop.time_limit_s?;
         let last = GenerationIndex(self.generation.0.checked_sub(1)?);
-        if self.time_limit.is_none() && self.elapsed_at(now) >= limit {
+        if self.time_limit.is_none() && self.elapsed_at(now) >= Duration::from_secs(limit) {
             self.commit(now, Record::TimeLimit { generation: last }, out);
         }
-        self.time_limit.filter(|generation| *generation <= last).map(|_| StopReason {
-            criterion: "time_limit".into(),
-            detail: format!("{:.0} s (limit {} s)", self.elapsed_at(now).as_secs_f64(), limit.as_secs()),
-        })
+        self.time_limit.filter(|generation| *generation <= last).map(|_| self.time_is_up(now, limit))
     }
 
     /// The criterion that ends the search before the open generation, the time limit apart.
     pub fn criterion(&self) -> Option<StopReason> {
         self.criterion_met(&self.spec.stop, self.strategy.as_ref())
+    }
+
+    /// What would end the search at once, the time limit included.
+    pub fn ends_at_once(&self, now: Timestamp) -> Option<StopReason> {
+        self.would_end(now, &self.spec.stop, self.strategy.as_ref())
+    }
+
+    /// The same with other limits, for a search in this state.
+    fn would_end(&self, now: Timestamp, limits: &StopSpec, strategy: &dyn Strategy) -> Option<StopReason> {
+        self.criterion_met(limits, strategy).or_else(|| {
+            let limit = limits.time_limit_s?;
+            (self.elapsed_at(now) >= Duration::from_secs(limit)).then(|| self.time_is_up(now, limit))
+        })
+    }
+
+    fn time_is_up(&self, now: Timestamp, limit: u64) -> StopReason {
+        let detail = format!("{:.0} s (limit {limit} s)", self.elapsed_at(now).as_secs_f64());
+        StopReason { criterion: "time_limit".into(), detail }
     }
 
     /// The criterion that a search in this state meets, the time limit apart.

@@ -63,10 +63,12 @@ pub enum Action {
         /// Up to which generation; `None` for the whole run.
         up_to: Option<GenerationIndex>,
     },
-    /// A worker was not heard of in time and has been detached.
+    /// A worker was not heard of, or did not leave, in time and has been detached.
     Expired {
         /// Which.
         worker: WorkerId,
+        /// For people.
+        why: String,
     },
     /// An episode's attempts are exhausted: the run cannot go on by itself.
     Exhausted {
@@ -377,11 +379,11 @@ impl Scheduler {
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         if now >= self.next_expiry_check && !self.behind {
             self.next_expiry_check = now + self.settings.lease / 8;
-            let silent = self.workers.iter().filter(|(_, worker)| worker.is_lost(now, &self.settings));
-            let silent: Vec<WorkerId> = silent.map(|(&id, _)| id).collect();
-            for worker in silent {
+            let lost = self.workers.iter();
+            let lost = lost.filter_map(|(&id, worker)| Some((id, worker.lost(now, &self.settings)?)));
+            for (worker, why) in lost.collect::<Vec<(WorkerId, String)>>() {
                 self.detach(worker, out);
-                out.push(Action::Expired { worker });
+                out.push(Action::Expired { worker, why });
             }
             self.lose_overdue(now, out);
         }

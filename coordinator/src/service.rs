@@ -76,6 +76,8 @@ impl Default for TransportSettings {
 /// All services of a coordinator, with health and reflection beside them.
 pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
     let (attaches, requests) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.requests));
+    // Every worker asks these beside its attachment.
+    let (comparisons, sets) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.attaches));
     let dispatch =
         DispatchServiceServer::new(dispatch::Dispatch::new(handle.clone(), settings.hello_timeout))
             .max_decoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX)
@@ -113,9 +115,9 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .add_service(InterceptedService::new(dispatch, rate::check(attaches, "attach")))
         .add_service(InterceptedService::new(run, rate::check(Arc::clone(&requests), "ask")))
-        .add_service(InterceptedService::new(cluster, rate::check(Arc::clone(&requests), "ask")))
-        .add_service(InterceptedService::new(comparison, rate::check(Arc::clone(&requests), "ask")))
-        .add_service(InterceptedService::new(data, rate::check(requests, "ask")))
+        .add_service(InterceptedService::new(cluster, rate::check(requests, "ask")))
+        .add_service(InterceptedService::new(comparison, rate::check(comparisons, "ask")))
+        .add_service(InterceptedService::new(data, rate::check(sets, "ask")))
         .add_service(health)
         .add_service(reflection().build_v1().expect(valid))
         .add_service(reflection().build_v1alpha().expect(valid))

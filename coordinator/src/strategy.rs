@@ -90,8 +90,8 @@ pub trait Strategy: Send {
     fn stop_reason(&self) -> Option<StopReason>;
     /// The result of a run: the search distribution's mean (of random search, the best sample).
     fn mean(&self) -> Genome;
-    /// The means among which validation chooses the result where the spec asks for it: the mean of a search without
-    /// restarts. Never empty.
+    /// The means among which validation chooses the result where the spec asks for it; the first is [`Strategy::mean`], so that
+    /// what is measured of it is the same whether a search has ended or goes on.
     fn finalists(&self) -> Vec<Finalist> {
         vec![Finalist { search: 0, mean: self.mean() }]
     }

@@ -6,7 +6,7 @@ mod bench;
 
 use std::time::Duration;
 
-use bench::{Bench, FINGERPRINT, run, spec};
+use bench::{Bench, FINGERPRINT, creation, run, spec};
 use hebbian_coordinator::engine::effect::{Event, Ticket};
 use hebbian_coordinator::engine::{Engine, Retention, Settings};
 use hebbian_coordinator::handle::{HandleError, RunAction};
@@ -127,6 +127,62 @@ fn a_run_can_be_extended_while_it_runs_and_while_its_result_is_measured() {
     assert!(measured > 0, "some were extended while their result was measured");
 }
 
+/// With restarts, of which validation chooses the result.
+fn choosing(stop: &str) -> RunSpec {
+    let text = validated(stop).to_toml().replace("restarts = \"none\"", "restarts = \"ipop\"");
+    RunSpec::from_toml(&text.replace("[validation]", "[validation]\nselect = \"best-restart\"")).unwrap()
+}
+
+/// The accuracies of a generation's validation, as they were told.
+fn validations(bench: &mut Bench, of: u32) -> Vec<f64> {
+    let accuracy = |event: RunEvent| match event {
+        RunEvent::Validation(summary) if summary.generation.0 == of => Some(summary.accuracy.mean),
+        _ => None,
+    };
+    bench.events().into_iter().filter_map(accuracy).collect()
+}
+
+#[test]
+fn an_extended_run_chooses_again_among_its_restarts() {
+    let mut whole = undisturbed(choosing("generations = 1500"));
+    // The mean of generation 900 is validated in the middle of a run, too.
+    let mut short = undisturbed(choosing("generations = 900"));
+    let chosen = |note: &&String| note.contains("the best in validation");
+    assert_eq!(short.progress().notes.iter().filter(chosen).count(), 1, "{:?}", short.progress().notes);
+    let stored = short.stored();
+    for answers in [0, 1, 3, 10, 40] {
+        let mut bench = Bench::recover(short.journal.clone(), vec![stored.clone()]);
+        bench.answers = answers;
+        bench.attach(FINGERPRINT);
+        extend(&mut bench, generations(1500)).unwrap();
+        let stored = bench.stored();
+        let mut bench = Bench::recover(bench.journal.clone(), vec![stored]);
+        bench.attach(FINGERPRINT);
+        assert_eq!(bench.mean(), whole.mean(), "extended, and restarted after {answers} answers");
+        assert_eq!(bench.progress().remeasurement, whole.progress().remeasurement);
+        assert_eq!(validations(&mut bench, 900).last(), validations(&mut whole, 900).last());
+        assert_eq!(validations(&mut bench, 1500), validations(&mut whole, 1500));
+    }
+}
+
+/// A fork may begin to choose where its parent did not, and cease to.
+#[test]
+fn a_fork_takes_up_and_leaves_off_choosing_among_restarts() {
+    let (without, with) = (choosing("generations = 900"), choosing("generations = 1000"));
+    let text = without.to_toml().replace("select = \"best-restart\"", "");
+    let without = RunSpec::from_toml(&text).unwrap();
+    let mut bench = Bench::keeping(KeptSnapshots::LAST, without.clone());
+    bench.attach(FINGERPRINT);
+    let forked = fork(&mut bench, 900, with.clone()).unwrap();
+    let result = bench.engine.run(forked).unwrap().result();
+    let accuracy = result.validation.unwrap().accuracy.mean;
+    assert_eq!(accuracy, bench::accuracy(&result.mean.0), "what is shown is the result's");
+
+    let mut bench = undisturbed(with);
+    let stop = StopSpec { generations: Some(1100), ..StopSpec::default() };
+    assert!(fork(&mut bench, 1000, RunSpec { stop, ..without }).is_ok());
+}
+
 #[test]
 fn what_would_change_nothing_is_refused_with_the_reason() {
     let mut bench = undisturbed(spec("generations = 6\nevaluations = 30"));
@@ -183,10 +239,8 @@ fn a_creation_is_known_again_after_its_run_was_extended() {
     let mut bench = undisturbed(spec("generations = 6"));
     extend(&mut bench, generations(9)).unwrap();
     let create = |generations: u32| {
-        let spec = Box::new(spec(&format!("generations = {generations}")));
-        let (request_id, group) = ("once".to_owned(), String::new());
-        let (ticket, run) = (Ticket(9), RunId::new(u64::from(generations)));
-        Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin: None, weight: 1.0 }
+        let spec = spec(&format!("generations = {generations}"));
+        creation(RunId::new(u64::from(generations)), spec, "once")
     };
     bench.request(create(7)).unwrap();
     bench.request(Event::Extend { ticket: Ticket(5), run: RunId::new(7), limits: generations(12) }).unwrap();
@@ -206,18 +260,12 @@ fn origin(bench: &mut Bench, of: RunId, closed: u32) -> Box<(Origin, Snapshot)> 
 }
 
 fn fork(bench: &mut Bench, closed: u32, spec: RunSpec) -> Result<RunId, String> {
-    let (origin, fork) = (Some(origin(bench, run(), closed)), RunId::new(2));
-    let (ticket, spec, request_id, group) = (Ticket(7), Box::new(spec), String::new(), String::new());
-    bench.request(Event::Create {
-        ticket,
-        run: fork,
-        spec,
-        request_id,
-        unix_ms: 3,
-        group,
-        origin,
-        weight: 1.0,
-    })?;
+    let (begin, fork) = (origin(bench, run(), closed), RunId::new(2));
+    let mut event = creation(fork, spec, "");
+    if let Event::Create { origin, .. } = &mut event {
+        *origin = Some(begin);
+    }
+    bench.request(event)?;
     Ok(fork)
 }
 
@@ -337,20 +385,7 @@ fn ended_at(retention: Retention, seconds: &[u64]) -> Bench {
     for (&second, number) in seconds.iter().zip(1..) {
         bench.now = Timestamp(Duration::from_secs(second));
         bench.attach(FINGERPRINT);
-        let (spec, request_id, group) = (Box::new(spec("generations = 2")), String::new(), String::new());
-        let (ticket, run) = (Ticket(1), RunId::new(number));
-        bench
-            .request(Event::Create {
-                ticket,
-                run,
-                spec,
-                request_id,
-                unix_ms: 0,
-                group,
-                origin: None,
-                weight: 1.0,
-            })
-            .unwrap();
+        bench.request(creation(RunId::new(number), spec("generations = 2"), "")).unwrap();
     }
     bench
 }
@@ -392,20 +427,8 @@ fn the_runs_that_ended_last_are_kept_and_running_ones_always() {
     let mut bench = ended_at(Retention { keep_for: None, keep_runs: Some(2) }, &[10, 20, 30, 40]);
     assert_eq!(runs(&mut bench), [3, 4]);
     bench.answers = 0;
-    let (spec, request_id, group) = (Box::new(spec("generations = 2")), String::new(), String::new());
     let (ticket, run) = (Ticket(1), RunId::new(9));
-    bench
-        .request(Event::Create {
-            ticket,
-            run,
-            spec,
-            request_id,
-            unix_ms: 0,
-            group,
-            origin: None,
-            weight: 1.0,
-        })
-        .unwrap();
+    bench.request(creation(run, spec("generations = 2"), "")).unwrap();
     assert_eq!(runs(&mut bench), [3, 4, 9], "a run that has not ended does not count");
     bench.now = Timestamp(Duration::from_secs(50));
     bench.request(Event::Act { ticket, run, action: RunAction::Cancel }).unwrap();
@@ -447,21 +470,7 @@ fn watchers_of_an_extended_run_are_told_of_both_ends() {
 fn steps(bench: &mut Bench) {
     bench.attach(FINGERPRINT);
     if bench.effects > 0 && bench.engine.list().is_empty() {
-        let (spec, request_id, group) =
-            (Box::new(validated("generations = 6")), "once".to_owned(), String::new());
-        let (ticket, run) = (Ticket(1), run());
-        bench
-            .request(Event::Create {
-                ticket,
-                run,
-                spec,
-                request_id,
-                unix_ms: 0,
-                group,
-                origin: None,
-                weight: 1.0,
-            })
-            .unwrap();
+        bench.request(creation(run(), validated("generations = 6"), "once")).unwrap();
     }
     let limit = |bench: &Bench| bench.engine.progress(run()).and_then(|progress| progress.generations_limit);
     if bench.effects > 0 && limit(bench) == Some(6) {

@@ -10,7 +10,6 @@ mod fault;
 #[path = "network/host.rs"]
 mod host;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
+use hebbian_tests::schedules;
 use host::Shared;
 
 /// Schedules of the test command.
@@ -106,38 +106,5 @@ fn check(number: u64) -> Faults {
 
 #[test]
 fn whatever_the_network_does_the_genome_is_the_sequential_loops() {
-    if let Some(schedule) = std::env::var("HEBBIAN_SCHEDULE").ok().and_then(|text| text.parse().ok()) {
-        println!("{:?}", check(schedule));
-        return;
-    }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4) as u64;
-    let mut faults = Faults::new();
-    std::thread::scope(|scope| {
-        let part = |first: u64| {
-            scope.spawn(move || {
-                let mut faults = Faults::new();
-                for number in (first..SCHEDULES).step_by(threads as usize) {
-                    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check(number)));
-                    let Ok(found) = checked else {
-                        panic!("schedule {number} failed; run it again with HEBBIAN_SCHEDULE={number}");
-                    };
-                    for (fault, count) in found {
-                        *faults.entry(fault).or_default() += count;
-                    }
-                }
-                faults
-            })
-        };
-        let parts: Vec<_> = (0..threads).map(part).collect();
-        for part in parts {
-            for (fault, count) in part.join().expect("no schedule fails") {
-                *faults.entry(fault).or_default() += count;
-            }
-        }
-    });
-    println!("{SCHEDULES} schedules: {faults:?}");
-    for fault in Fault::ALL {
-        let count = faults.get(&fault).copied().unwrap_or(0);
-        assert!(count >= SCHEDULES / 10, "{fault:?} happened {count} times in {SCHEDULES} schedules");
-    }
+    schedules::check_all(SCHEDULES, 4, &Fault::ALL, SCHEDULES / 10, check);
 }

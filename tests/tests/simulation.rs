@@ -9,7 +9,6 @@ mod disk;
 mod world;
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 
 use disk::{Disk, EpisodePlace};
 use hebbian_coordinator::run::record::Record;
@@ -22,6 +21,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::progress::{Estimate, GenerationSummary, Measured, RunResult, ValidationSummary};
 use hebbian_shared::seed::{Purpose, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
+use hebbian_tests::schedules;
 use world::World;
 use world::fault::{Fault, Faults};
 
@@ -240,37 +240,5 @@ fn check_figures(
 
 #[test]
 fn under_any_schedule_of_faults_the_cluster_equals_the_sequential_loop() {
-    if let Some(schedule) = std::env::var("HEBBIAN_SCHEDULE").ok().and_then(|text| text.parse().ok()) {
-        check(schedule);
-        return;
-    }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let mut faults = Faults::new();
-    std::thread::scope(|scope| {
-        let part = |first: u64| {
-            scope.spawn(move || {
-                let mut faults = Faults::new();
-                for schedule in (first..SCHEDULES).step_by(threads as usize) {
-                    let checked = std::panic::catch_unwind(AssertUnwindSafe(|| check(schedule)));
-                    let Ok(found) = checked else {
-                        panic!("schedule {schedule} failed; run it again with HEBBIAN_SCHEDULE={schedule}");
-                    };
-                    for (fault, count) in found {
-                        *faults.entry(fault).or_default() += count;
-                    }
-                }
-                faults
-            })
-        };
-        let parts: Vec<_> = (0..threads).map(part).collect();
-        for part in parts {
-            for (fault, count) in part.join().expect("no schedule fails") {
-                *faults.entry(fault).or_default() += count;
-            }
-        }
-    });
-    println!("{SCHEDULES} schedules: {faults:?}");
-    for fault in Fault::ALL {
-        assert!(faults.get(&fault).is_some_and(|&count| count > 0), "{fault:?} never happened");
-    }
+    schedules::check_all(SCHEDULES, u64::MAX, &Fault::ALL, 1, check);
 }

@@ -28,7 +28,7 @@ impl Engine {
             return Err(HandleError::Spec(SpecError::field("rule", problem)));
         }
         let run = Run::fork(now, id, created, snapshot, writes).map_err(|error| refuse(error.to_string()))?;
-        match run.criterion() {
+        match run.ends_at_once(now) {
             None => Ok(run),
             Some(met) => Err(HandleError::Spec(SpecError::field(
                 "stop",

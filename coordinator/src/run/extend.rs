@@ -4,7 +4,6 @@
 //! result) is set aside; the strategy is told nothing of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hebbian_shared::progress::{RunState, StopReason};
 use hebbian_shared::spec::stop::StopSpec;
@@ -37,14 +36,8 @@ impl Run {
         spec.validate()?;
         if self.search_ended.is_some() {
             let strategy = strategy::restore(&spec, &self.strategy.snapshot())?;
-            if let Some(met) = self.criterion_met(&spec.stop, strategy.as_ref()) {
+            if let Some(met) = self.would_end(now, &spec.stop, strategy.as_ref()) {
                 return Err(ExtendError::Ended(met));
-            }
-            if let Some(limit) = spec.stop.time_limit_s
-                && self.elapsed_at(now) >= Duration::from_secs(limit)
-            {
-                let detail = format!("{:.0} s (limit {limit} s)", self.elapsed_at(now).as_secs_f64());
-                return Err(ExtendError::Ended(StopReason { criterion: "time_limit".into(), detail }));
             }
         }
         self.commit(now, Record::Extended { stop: spec.stop }, out);

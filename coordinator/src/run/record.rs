@@ -101,9 +101,10 @@ pub struct Created {
 }
 
 impl Created {
-    /// Whether another creation asks for the same.
+    /// Whether another creation asks for the same. A fork of "the last generation" does, however far its parent has come
+    /// meanwhile.
     pub fn is_as(&self, other: &Self) -> bool {
-        let from = |created: &Self| created.origin.as_deref().map(Origin::parent);
+        let from = |created: &Self| created.origin.as_deref().map(|origin| origin.parent);
         self.spec.digest() == other.spec.digest() && self.group == other.group && from(self) == from(other)
     }
 }

@@ -111,11 +111,15 @@ impl Worker {
         !self.draining && !self.barred(run)
     }
 
-    /// Whether it was silent for too long, or stays for longer than it said. One that holds nothing may be silent for
-    /// longer: its silence delays nobody, and its connection's keep-alive notices if it is gone.
-    pub(super) fn is_lost(&self, now: Timestamp, settings: &Settings) -> bool {
+    /// Why it must be detached, for people; `None` while it need not: it was silent for too long, or stays for longer than it
+    /// said. One that holds nothing may be silent for longer: its silence delays nobody, and its connection's keep-alive
+    /// notices if it is gone.
+    pub(super) fn lost(&self, now: Timestamp, settings: &Settings) -> Option<String> {
+        if self.leaves_at.is_some_and(|time| now > time) {
+            return Some("it did not leave in time".to_owned());
+        }
         let patience = if self.held == 0 { settings.idle_lease } else { settings.lease };
-        now.since(self.heard) > patience || self.leaves_at.is_some_and(|time| now > time)
+        (now.since(self.heard) > patience).then(|| format!("not heard for {patience:?}"))
     }
 
     /// Whether it may be given anything at all.

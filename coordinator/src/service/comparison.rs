@@ -13,6 +13,7 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::comparison_service_server::ComparisonService;
 use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -32,6 +33,8 @@ const TASKS_MAX: u32 = 100_000;
 const PIECE_TASKS_MAX: u32 = 256;
 /// Answers that may wait for a client; the workers then wait, too.
 const ANSWERS_LENGTH: usize = 64;
+/// How long they wait; then the comparison ends.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Some tasks of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +146,7 @@ impl Comparisons {
     fn take(&self, worker: u64) -> Option<(Piece, v1::RuleComparison)> {
         let mut state = self.state();
         let ready = state.workers.get(&worker)?.clone();
-        let most = (4 * ready.threads).clamp(1, PIECE_TASKS_MAX);
+        let most = ready.threads.saturating_mul(4).clamp(1, PIECE_TASKS_MAX);
         // A client that has gone wants nothing more.
         state.running.retain(|_, running| !running.answers.is_closed());
         // The one that came first.
@@ -189,7 +192,8 @@ impl Comparisons {
             Some(running) => running.answers.clone(),
         };
         let response = v1::CompareResponse { family: piece.family, first_task: piece.first, scores };
-        let taken = answers.send(Ok(response)).await.is_ok();
+        // A client that does not read must not hold the workers of all comparisons.
+        let taken = matches!(timeout(ANSWER_TIMEOUT, answers.send(Ok(response))).await, Ok(Ok(())));
         let mut state = self.state();
         if let Some(running) = state.running.get_mut(&piece.comparison) {
             running.missing -= u64::from(piece.tasks);
@@ -334,7 +338,9 @@ impl ComparisonService for Comparisons {
         let Some(Kind::Ready(ready)) = first?.and_then(|message| message.kind) else {
             return Err(invalid(&ConvertError::new("ready", "must be the first message")));
         };
-        if ready.display_name.len() > NAME_BYTES_MAX || ready.fingerprint.len() != 32 {
+        let name = &ready.display_name;
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) || ready.fingerprint.len() != 32
+        {
             let problem =
                 format!("must have a name of at most {NAME_BYTES_MAX} bytes and a fingerprint of 32");
             return Err(invalid(&ConvertError::new("ready", problem)));

@@ -130,7 +130,7 @@ impl RestartedCmaEs {
             && present.step_size <= settings.step_size
             && present.doublings <= present.number
             && snapshot.elite.as_ref().is_none_or(|(elite, fitness)| finite(elite, *fitness))
-            && snapshot.finalists.len() <= limits.finalists
+            && (limits.finalists == 0 || snapshot.finalists.len() <= limits.finalists)
             && snapshot.finalists.iter().all(|f| f.number <= present.number && finite(&f.mean, f.median));
         if !sound {
             return Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()));
@@ -145,7 +145,8 @@ impl RestartedCmaEs {
             spent: snapshot.spent,
             spent_by_regime: snapshot.spent_by_regime,
             elite: snapshot.elite.clone(),
-            finalists: snapshot.finalists.clone(),
+            // A fork may have no use for what its parent kept.
+            finalists: if limits.finalists == 0 { Vec::new() } else { snapshot.finalists.clone() },
             median: snapshot.median,
             restarted: stored(&snapshot.restarted),
             ended: stored(&snapshot.ended),
@@ -285,17 +286,23 @@ impl Strategy for RestartedCmaEs {
         }
     }
 
-    /// Those of the ended searches that were kept, then the present one's.
+    /// Those of the ended searches that were kept, and the present one's; first the one that the search itself would choose.
     fn finalists(&self) -> Vec<Finalist> {
-        let ended = self.state.finalists.iter();
-        let ended = ended.map(|f| Finalist { search: f.number, mean: Genome(f.mean.clone()) });
         let present = Finalist { search: self.state.present.number, mean: self.search.mean() };
-        // When no further search is begun, the last one is among those that have ended.
-        let ended: Vec<Finalist> = ended.filter(|finalist| finalist.search != present.search).collect();
+        let own = self.mean();
         if self.limits.finalists == 0 {
-            return vec![Finalist { search: present.search, mean: self.mean() }];
+            return vec![Finalist { mean: own, ..present }];
         }
-        ended.into_iter().chain([present]).collect()
+        // When no further search is begun, the last one is among those that have ended, too.
+        let ended = self.state.finalists.iter().filter(|ended| ended.number != present.search);
+        let ended = ended.map(|ended| Finalist { search: ended.number, mean: Genome(ended.mean.clone()) });
+        let mut finalists: Vec<Finalist> = ended.chain([present.clone()]).collect();
+        // A fork of a search that kept none knows only the best that has ended, and not its number.
+        if finalists.iter().all(|finalist| finalist.mean != own) {
+            finalists.push(Finalist { search: 0, mean: own.clone() });
+        }
+        finalists.sort_by_key(|finalist| finalist.mean != own);
+        finalists
     }
 
     fn summary(&self) -> SearchSummary {
@@ -432,7 +439,9 @@ mod tests {
             }
             let finalists = ipop.finalists();
             assert!(finalists.len() <= 3, "two that have ended, and the present one");
-            assert_eq!(finalists.last().unwrap().search, ipop.state.present.number);
+            assert_eq!(finalists[0].mean, ipop.mean());
+            let present = |finalist: &&Finalist| finalist.search == ipop.state.present.number;
+            assert_eq!(finalists.iter().filter(present).count(), 1);
         }
         assert_eq!(ended, [0, 1, 2, 3]);
         let kept: Vec<f64> = ipop.state.finalists.iter().map(|finalist| finalist.median).collect();

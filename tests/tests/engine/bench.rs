@@ -39,6 +39,20 @@ fn fitness(genome: &Genome) -> Fitness {
     Fitness::new(-genome.0.iter().map(|x| (x - 0.3) * (x - 0.3)).sum::<f64>()).unwrap()
 }
 
+/// The creation of a run of the usual weight, at the beginning of time.
+pub(crate) fn creation(run: RunId, spec: RunSpec, request_id: &str) -> Event {
+    Event::Create {
+        ticket: Ticket(1),
+        run,
+        spec: Box::new(spec),
+        request_id: request_id.to_owned(),
+        unix_ms: 0,
+        group: String::new(),
+        origin: None,
+        weight: 1.0,
+    }
+}
+
 /// A genome's accuracy in validation: any, but always the same.
 pub(crate) fn accuracy(genome: &[f64]) -> f64 {
     let bytes: Vec<u8> = genome.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -72,17 +86,7 @@ impl Bench {
     /// With a journal that keeps snapshots.
     pub(crate) fn keeping(kept: KeptSnapshots, spec: RunSpec) -> Self {
         let mut bench = Self::recover(MemoryJournal::default().keeping(kept), Vec::new());
-        let (ticket, request_id) = (Ticket(1), String::new());
-        bench.handle(Event::Create {
-            ticket,
-            run: run(),
-            spec: Box::new(spec),
-            request_id,
-            unix_ms: 0,
-            group: String::new(),
-            origin: None,
-            weight: 1.0,
-        });
+        bench.handle(creation(run(), spec, ""));
         bench
     }
 

@@ -127,7 +127,7 @@ pub(super) struct Stream<'a> {
     runs: BTreeMap<RunId, Option<Announced>>,
     preparing: JoinSet<Prepared>,
     /// The stream of comparisons' trials; it ends with this one.
-    _beside: JoinSet<()>,
+    beside: JoinSet<()>,
     open: BTreeMap<u64, Open>,
     /// Episodes of open jobs and waiting batches.
     held: usize,
@@ -192,7 +192,7 @@ impl<'a> Stream<'a> {
             said: Instant::now(),
             runs: BTreeMap::new(),
             preparing: JoinSet::new(),
-            _beside: beside,
+            beside,
             open: BTreeMap::new(),
             held: 0,
             report_at: None,
@@ -277,6 +277,8 @@ impl<'a> Stream<'a> {
             return;
         }
         self.urgent.push_back(FromWorker::Leaving);
+        // Comparisons are given to others; the cores are for what is to be finished.
+        self.beside.abort_all();
         for (job, first) in self.worker.pool.discard_queued() {
             let rest = &job.batch.assignments[first..];
             // A job of an earlier stream is not held from this one.
