@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::engine::effect::{Effect, Event, Reply, Ticket};
 use crate::engine::{self, Engine};
-use crate::handle::{Handle, HandleError, Request, SequencedEvent, WATCH_LENGTH, Watch};
+use crate::handle::{Handle, HandleError, Inbox, Request, SequencedEvent, WATCH_LENGTH, Watch};
 use crate::journal::{Journal, JournalError};
 use crate::run::RunError;
 use journal_thread::{Job, Said};
@@ -132,7 +132,7 @@ struct Driver {
 impl Driver {
     async fn run(
         mut self,
-        mut inbox: mpsc::Receiver<Request>,
+        mut inbox: Inbox,
         mut journal: mpsc::UnboundedReceiver<Said>,
         effects: Vec<Effect>,
     ) {
@@ -172,11 +172,11 @@ impl Driver {
                             request => self.request(request),
                         }
                     }
-                    self.engine.set_behind(!inbox.is_empty());
+                    self.engine.set_behind(inbox.is_behind());
                     self.settle();
                 }
                 () = tick => {
-                    self.engine.set_behind(!inbox.is_empty());
+                    self.engine.set_behind(inbox.is_behind());
                     self.handle(Event::Tick);
                 }
             }

@@ -1,4 +1,4 @@
-//! How the rest of the process talks to the driver: one inbox, replies by one-shot channels.
+//! How the rest of the process talks to the driver: an inbox, replies by one-shot channels.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::run::record::{Origin, Snapshot};
 
-/// Messages that may wait in the driver's inbox before senders wait.
+/// Messages of clients, and as many of workers, that may wait in the driver's inbox before senders wait.
 pub const INBOX_LENGTH: usize = 4096;
 /// Messages that may wait for a worker's stream; a worker that does not read them is detached.
 pub const OUTBOX_LENGTH: usize = 1024;
@@ -222,22 +222,70 @@ pub enum Request {
 /// A way to the driver; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    inbox: mpsc::Sender<Request>,
+    clients: mpsc::Sender<Request>,
+    /// Also for the end: what workers said before is taken before.
+    workers: mpsc::Sender<Request>,
+}
+
+/// What waits for the driver. What clients ask does not wait behind what a thousand workers say.
+#[derive(Debug)]
+pub struct Inbox {
+    clients: mpsc::Receiver<Request>,
+    workers: mpsc::Receiver<Request>,
+}
+
+impl Inbox {
+    /// The next request; `None` when all handles are gone.
+    pub async fn recv(&mut self) -> Option<Request> {
+        tokio::select! {
+            biased;
+            Some(request) = self.clients.recv() => Some(request),
+            Some(request) = self.workers.recv() => Some(request),
+            else => None,
+        }
+    }
+
+    /// Waits for requests, then takes what waits, about `most` of clients and as many of workers; 0 when all handles are gone.
+    pub async fn recv_many(&mut self, requests: &mut Vec<Request>, most: usize) -> usize {
+        let Some(first) = self.recv().await else { return 0 };
+        requests.push(first);
+        take_waiting(&mut self.clients, requests, most);
+        // Nor does what workers say wait behind clients.
+        take_waiting(&mut self.workers, requests, most);
+        requests.len()
+    }
+
+    /// Whether workers have said more than was taken.
+    pub fn is_behind(&self) -> bool {
+        !self.workers.is_empty()
+    }
+}
+
+fn take_waiting(queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>, most: usize) {
+    requests.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(most));
 }
 
 type Reply<T> = oneshot::Sender<Result<T, HandleError>>;
 
+async fn ask<T>(
+    inbox: &mpsc::Sender<Request>,
+    request: impl FnOnce(Reply<T>) -> Request,
+) -> Result<T, HandleError> {
+    let (reply, answer) = oneshot::channel();
+    inbox.send(request(reply)).await.map_err(|_| HandleError::ShuttingDown)?;
+    answer.await.unwrap_or(Err(HandleError::ShuttingDown))
+}
+
 impl Handle {
     /// A handle and the inbox that the driver reads.
-    pub fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (inbox, receiver) = mpsc::channel(INBOX_LENGTH);
-        (Self { inbox }, receiver)
+    pub fn new() -> (Self, Inbox) {
+        let (clients, from_clients) = mpsc::channel(INBOX_LENGTH);
+        let (workers, from_workers) = mpsc::channel(INBOX_LENGTH);
+        (Self { clients, workers }, Inbox { clients: from_clients, workers: from_workers })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, HandleError> {
-        let (reply, answer) = oneshot::channel();
-        self.inbox.send(request(reply)).await.map_err(|_| HandleError::ShuttingDown)?;
-        answer.await.unwrap_or(Err(HandleError::ShuttingDown))
+        ask(&self.clients, request).await
     }
 
     /// Creates a run of the usual weight; see [`Request::Create`].
@@ -337,23 +385,23 @@ impl Handle {
         peer: String,
         outbox: mpsc::Sender<Arc<ToWorker>>,
     ) -> Result<Welcome, HandleError> {
-        self.ask(|reply| Request::Attach { hello, peer, outbox, reply }).await
+        ask(&self.workers, |reply| Request::Attach { hello, peer, outbox, reply }).await
     }
 
     /// Passes on what a worker said. Waits while the inbox is full, which slows the worker's stream down.
     pub async fn from_worker(&self, worker: WorkerId, message: FromWorker) -> Result<(), HandleError> {
         let request = Request::FromWorker { worker, message };
-        self.inbox.send(request).await.map_err(|_| HandleError::ShuttingDown)
+        self.workers.send(request).await.map_err(|_| HandleError::ShuttingDown)
     }
 
     /// A worker's stream has ended.
     pub async fn detach(&self, worker: WorkerId, reason: String) {
         // If the driver is gone, so is the worker's session.
-        let _ = self.inbox.send(Request::Detach { worker, reason }).await;
+        let _ = self.workers.send(Request::Detach { worker, reason }).await;
     }
 
     /// Closes the journal and ends the driver.
     pub async fn shut_down(&self) -> Result<(), HandleError> {
-        self.ask(|reply| Request::ShutDown { reply }).await
+        ask(&self.workers, |reply| Request::ShutDown { reply }).await
     }
 }

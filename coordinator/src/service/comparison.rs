@@ -1,7 +1,10 @@
 //! Comparisons: their trials are shared among the workers that are ready for them.
 //!
 //! Apart from the engine: nothing here is kept, and nothing of it can change a run. A worker has one piece at a time, and
-//! what it does not answer is given to another when its stream ends. A comparison ends with its client.
+//! what it does not answer is given to another when its stream ends, or when all else is done and it takes too long
+//! (`pieces`). A comparison ends with its client.
+
+mod pieces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,11 +16,12 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::comparison_service_server::ComparisonService;
 use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status::invalid;
+use pieces::{Offer, Piece, Pieces};
 
 /// The most comparisons at a time.
 const COMPARISONS_MAX: usize = 16;
@@ -36,13 +40,11 @@ const ANSWERS_LENGTH: usize = 64;
 /// How long they wait; then the comparison ends.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Some tasks of one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
+/// A piece that a worker has.
+#[derive(Clone, Copy, Debug)]
+struct Given {
     comparison: u64,
-    family: u32,
-    first: u32,
-    tasks: u32,
+    piece: Piece,
 }
 
 type Answers = mpsc::Sender<Result<v1::CompareResponse, Status>>;
@@ -53,32 +55,12 @@ struct Running {
     fingerprint: Vec<u8>,
     semantics: u32,
     answers: Answers,
-    /// Pieces that came back.
-    returned: Vec<Piece>,
-    /// The first task that nobody has been given: its family and number.
-    next: (u32, u32),
-    /// Tasks without an answer.
-    missing: u64,
+    pieces: Pieces,
     /// Workers that said that they cannot, the last one's reason last.
     unable: BTreeMap<u64, String>,
 }
 
 impl Running {
-    /// The next piece of at most so many tasks.
-    fn take(&mut self, id: u64, most: u32) -> Option<Piece> {
-        if let Some(piece) = self.returned.pop() {
-            return Some(piece);
-        }
-        let (family, first) = self.next;
-        if family as usize >= self.comparison.families.len() {
-            return None;
-        }
-        let tasks = most.min(self.comparison.tasks_per_family - first);
-        let after = first + tasks;
-        self.next = if after == self.comparison.tasks_per_family { (family + 1, 0) } else { (family, after) };
-        Some(Piece { comparison: id, family, first, tasks })
-    }
-
     /// How many numbers a piece's answer has.
     fn scores(&self, piece: Piece) -> usize {
         let of_task = (1 + self.comparison.ablations.len()) * self.comparison.updates.len();
@@ -142,64 +124,76 @@ impl Comparisons {
         self.changed.send_modify(|number| *number += 1);
     }
 
-    /// The next piece for a worker.
-    fn take(&self, worker: u64) -> Option<(Piece, v1::RuleComparison)> {
+    /// The next piece for a worker, or when to ask again if nothing changes before.
+    fn take(&self, worker: u64) -> Result<(Given, v1::RuleComparison), Option<Instant>> {
         let mut state = self.state();
-        let ready = state.workers.get(&worker)?.clone();
+        let Some(ready) = state.workers.get(&worker).cloned() else { return Err(None) };
         let most = ready.threads.saturating_mul(4).clamp(1, PIECE_TASKS_MAX);
         // A client that has gone wants nothing more.
         state.running.retain(|_, running| !running.answers.is_closed());
+        let (now, mut later) = (Instant::now(), None);
         // The one that came first.
-        state.running.iter_mut().find_map(|(&id, running)| {
-            let piece = State::fits(running, worker, &ready).then(|| running.take(id, most))??;
-            Some((piece, running.comparison.clone()))
-        })
+        for (&comparison, running) in &mut state.running {
+            if !State::fits(running, worker, &ready) {
+                continue;
+            }
+            match running.pieces.take(now, most) {
+                Offer::Piece(piece) => return Ok((Given { comparison, piece }, running.comparison.clone())),
+                Offer::Later(due) => later = Some(later.map_or(due, |earlier: Instant| earlier.min(due))),
+                Offer::Nothing => {}
+            }
+        }
+        Err(later)
     }
 
     /// Gives a piece to others.
-    fn give_back(&self, piece: Piece) {
-        if let Some(running) = self.state().running.get_mut(&piece.comparison) {
-            running.returned.push(piece);
+    fn give_back(&self, given: Given) {
+        if let Some(running) = self.state().running.get_mut(&given.comparison) {
+            running.pieces.give_back(given.piece);
         }
         self.change();
     }
 
     /// Notes that a worker cannot compute a comparison; ends it if nobody can.
-    fn cannot(&self, worker: u64, piece: Piece, reason: String) {
-        self.give_back(piece);
+    fn cannot(&self, worker: u64, given: Given, reason: String) {
+        self.give_back(given);
         let mut state = self.state();
-        if let Some(running) = state.running.get_mut(&piece.comparison) {
+        if let Some(running) = state.running.get_mut(&given.comparison) {
             running.unable.insert(worker, reason);
         }
-        let stranded = state.running.get(&piece.comparison).and_then(|running| state.stranded(running));
+        let stranded = state.running.get(&given.comparison).and_then(|running| state.stranded(running));
         if let Some(reason) = stranded
-            && let Some(running) = state.running.remove(&piece.comparison)
+            && let Some(running) = state.running.remove(&given.comparison)
         {
             // If the queue is full, the client sees that its stream ended early.
             let _ = running.answers.try_send(Err(Status::failed_precondition(reason)));
         }
     }
 
-    /// Passes a piece's scores to its client.
-    async fn done(&self, piece: Piece, scores: Vec<f64>) -> Result<(), Status> {
-        let answers = match self.state().running.get_mut(&piece.comparison) {
+    /// Passes a piece's scores to its client, unless another worker was faster.
+    async fn done(&self, given: Given, scores: Vec<f64>) -> Result<(), Status> {
+        let Given { comparison, piece } = given;
+        let answers = match self.state().running.get_mut(&comparison) {
             // Its client has gone.
             None => return Ok(()),
             Some(running) if running.scores(piece) != scores.len() => {
                 let problem = format!("must be {} numbers, not {}", running.scores(piece), scores.len());
                 return Err(invalid(&ConvertError::new("done.scores", problem)));
             }
-            Some(running) => running.answers.clone(),
+            Some(running) => {
+                if !running.pieces.answer(Instant::now(), piece) {
+                    return Ok(());
+                }
+                running.answers.clone()
+            }
         };
         let response = v1::CompareResponse { family: piece.family, first_task: piece.first, scores };
         // A client that does not read must not hold the workers of all comparisons.
         let taken = matches!(timeout(ANSWER_TIMEOUT, answers.send(Ok(response))).await, Ok(Ok(())));
         let mut state = self.state();
-        if let Some(running) = state.running.get_mut(&piece.comparison) {
-            running.missing -= u64::from(piece.tasks);
-            if running.missing == 0 || !taken {
-                state.running.remove(&piece.comparison);
-            }
+        let ends = state.running.get(&comparison).is_some_and(|running| running.pieces.are_done());
+        if ends || !taken {
+            state.running.remove(&comparison);
         }
         Ok(())
     }
@@ -214,20 +208,22 @@ impl Comparisons {
         let mut changed = self.changed.subscribe();
         let early = || invalid(&ConvertError::new("kind", "must not come before trials were sent"));
         for number in 1.. {
-            let (piece, comparison) = loop {
+            let (given, comparison) = loop {
                 changed.borrow_and_update();
-                if let Some(found) = self.take(worker) {
-                    break found;
-                }
+                let later = match self.take(worker) {
+                    Ok(found) => break found,
+                    Err(later) => later,
+                };
                 tokio::select! {
                     _ = changed.changed() => {}
+                    () = sleep_until(later.unwrap_or_else(Instant::now)), if later.is_some() => {}
                     message = incoming.message() => {
                         return message?.map_or(Ok(()), |_| Err(early()));
                     }
                 }
             };
-            let held = Held { comparisons: self, piece: Some(piece) };
-            let Piece { family, first: first_task, tasks, .. } = piece;
+            let held = Held { comparisons: self, given: Some(given) };
+            let Piece { family, first: first_task, tasks } = given.piece;
             let comparison = Some(comparison);
             let trials = v1::ComputeTrialsResponse { trials: number, comparison, family, first_task, tasks };
             if outgoing.send(Ok(trials)).await.is_err() {
@@ -235,14 +231,14 @@ impl Comparisons {
             }
             match incoming.message().await?.and_then(|message| message.kind) {
                 Some(Kind::Done(Done { trials, scores })) if trials == number => {
-                    self.done(piece, scores).await?;
+                    self.done(given, scores).await?;
                     held.keep();
                 }
                 Some(Kind::Failed(Failed { trials, reason })) if trials == number => {
                     held.keep();
                     let reason: String =
                         reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX / 4).collect();
-                    self.cannot(worker, piece, reason);
+                    self.cannot(worker, given, reason);
                 }
                 None => return Ok(()),
                 _ => {
@@ -257,20 +253,20 @@ impl Comparisons {
 /// A piece that is given back unless it was answered.
 struct Held<'a> {
     comparisons: &'a Comparisons,
-    piece: Option<Piece>,
+    given: Option<Given>,
 }
 
 impl Held<'_> {
     /// It was answered.
     fn keep(mut self) {
-        self.piece = None;
+        self.given = None;
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if let Some(piece) = self.piece.take() {
-            self.comparisons.give_back(piece);
+        if let Some(given) = self.given.take() {
+            self.comparisons.give_back(given);
         }
     }
 }
@@ -301,12 +297,10 @@ impl ComparisonService for Comparisons {
         let comparison =
             comparison.ok_or_else(|| invalid(&ConvertError::new("comparison", "must be set")))?;
         check(&comparison).map_err(|error| invalid(&error.within("comparison")))?;
-        let missing = comparison.families.len() as u64 * u64::from(comparison.tasks_per_family);
+        let pieces = Pieces::new(comparison.families.len() as u32, comparison.tasks_per_family);
         let (answers, receiver) = mpsc::channel(ANSWERS_LENGTH);
-        let (returned, unable) = (Vec::new(), BTreeMap::new());
-        let next = (0, 0);
-        let running =
-            Running { comparison, fingerprint, semantics, answers, returned, next, missing, unable };
+        let unable = BTreeMap::new();
+        let running = Running { comparison, fingerprint, semantics, answers, pieces, unable };
         {
             let mut state = self.state();
             state.running.retain(|_, running| !running.answers.is_closed());

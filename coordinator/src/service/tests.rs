@@ -27,7 +27,7 @@ mod limits;
 
 use super::connection::memory;
 use super::*;
-use crate::handle::{HandleError, Request, RunAction, SequencedEvent};
+use crate::handle::{HandleError, Inbox, Request, RunAction, SequencedEvent};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -125,7 +125,7 @@ impl FakeDriver {
         Ok(known.clone())
     }
 
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+    async fn run(mut self, mut inbox: Inbox) {
         while let Some(request) = inbox.recv().await {
             match request {
                 Request::Create { spec, request_id, group, weight, reply, .. } => {

@@ -148,3 +148,27 @@ async fn what_is_beyond_a_limit_is_refused() {
     let refused = compare(&setting, request(&["and"], 3)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
 }
+
+/// The clock goes on by itself while all wait, so that nobody waits for the age of a hedge.
+#[tokio::test(start_paused = true)]
+async fn what_hangs_at_one_worker_is_given_to_another_too() {
+    let setting = Setting::new(Vec::new()).await;
+    let mut hangs = Worker::ready(&setting, "hangs", 1).await;
+    let mut answers = compare(&setting, request(&["and"], 8)).await.unwrap();
+    let kept = hangs.trials().await;
+    assert_eq!((kept.first_task, kept.tasks), (0, 4));
+    let mut other = Worker::ready(&setting, "other", 1).await;
+    assert_eq!(other.compute().await.first_task, 4);
+    assert_eq!(answers.message().await.unwrap().unwrap().first_task, 4);
+    assert_eq!(other.compute().await.first_task, 0, "the one that hangs has it, too");
+    assert_eq!(answers.message().await.unwrap().unwrap().scores, [0.0, 1.0, 2.0, 3.0]);
+    assert!(answers.message().await.unwrap().is_none(), "the comparison has ended");
+    // The late answer is taken and forgotten.
+    hangs.say(Kind::Done(Done { trials: kept.trials, scores: vec![0.5; 4] })).await;
+    let mut next = compare(&setting, request(&["or"], 4)).await.unwrap();
+    drop(other);
+    let trials = hangs.trials().await;
+    assert_eq!((trials.first_task, trials.tasks), (0, 4));
+    hangs.say(Kind::Done(Done { trials: trials.trials, scores: vec![0.25; 4] })).await;
+    assert_eq!(next.message().await.unwrap().unwrap().scores, [0.25; 4]);
+}
