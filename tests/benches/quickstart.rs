@@ -1,8 +1,9 @@
 //! Strategies on the quickstart's task at equal episodes: what each one's rule is worth on families it never trained on.
 //!
 //! `cargo bench -p hebbian-tests --bench quickstart [-- SEEDS [STRATEGY ...]]`, five seeds and all strategies by default; a
-//! seed and strategy takes about a minute of one core. All have the quickstart's population and their default settings. Prints the mean accuracy at 10 updates on `PROBES` tasks of
-//! each unseen family, paired by seed with plain CMA-ES.
+//! seed and strategy takes about a minute of one core. All have the quickstart's population; CMA-ES has its other settings, too, the
+//! others have their defaults. Prints the mean accuracy at 10 updates on `PROBES` tasks of each unseen family, paired by seed with
+//! plain CMA-ES.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -65,8 +66,9 @@ impl Evaluator {
     }
 }
 
-fn settings(name: &str) -> StrategySpec {
-    let cma_es = |noise| StrategySpec::CmaEs(CmaEsSpec { noise, ..CmaEsSpec::of(POPULATION_SIZE) });
+fn settings(name: &str, quickstart: &StrategySpec) -> StrategySpec {
+    let StrategySpec::CmaEs(of_quickstart) = quickstart else { panic!("the quickstart runs CMA-ES") };
+    let cma_es = |noise| StrategySpec::CmaEs(CmaEsSpec { noise, ..of_quickstart.clone() });
     match name {
         "none" => cma_es(NoiseHandling::None),
         "auto" => cma_es(NoiseHandling::Auto),
@@ -84,7 +86,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
     let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
     spec.version = hebbian_shared::spec::SPEC_VERSION;
     spec.seed = Seed::new(seed).unwrap();
-    spec.strategy = settings(name);
+    spec.strategy = settings(name, &spec.strategy);
     let budget = POPULATION_SIZE as usize * spec.stop.generations.unwrap() as usize;
     let tasks = spec.tasks_per_generation();
     let mut search = strategy::build(&spec);

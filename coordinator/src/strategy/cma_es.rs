@@ -64,11 +64,13 @@ impl CmaEs {
         let mut search = Self::with_state(space, settings, seed, state);
         if !settings.start.covariance.is_empty() {
             search.state.covariance = search.space.covariance(&settings.start.covariance);
-            // What is no covariance matrix is refused as one that the search cannot continue from.
+            // What cannot be made a covariance matrix is refused as one that the search cannot continue from.
             search.state.stuck = update::decompose(&mut search.state, &mut search.scratch).is_err()
                 || !search.state.is_sound();
             if search.state.stuck {
-                search.state = State { stuck: true, ..State::new(search.space.start(), settings.step_size) };
+                let noise = search.state.noise.take();
+                let start = State::new(search.space.start(), settings.step_size);
+                search.state = State { stuck: true, noise, ..start };
             }
         }
         if settings.noise == NoiseHandling::Lra {
@@ -200,9 +202,12 @@ impl CmaEs {
         for s in selected.iter_mut().filter(|s| s.candidate + injected >= verdicts.len()) {
             s.covariance = s.covariance.max(0.0);
         }
+        // Nobody asks for the reason before the first generation: a start that was refused stays so.
+        let refused = self.state.stuck && self.state.generation == 0;
         let Self { parameters, population, scratch, .. } = self;
         self.state.stuck =
-            update::update(&mut self.state, parameters, population, &selected, scratch).is_err();
+            update::update(&mut self.state, parameters, population, &selected, scratch).is_err() || refused;
+        self.state.limit_step_size(self.settings.step_size_max);
         self.state.injected.clear();
         self.state.generation += 1;
         let compares = self.criteria == Criteria::All && self.compares_fitness();

@@ -319,7 +319,7 @@ impl StrategySnapshot {
                 out.byte(SEP_CMA_ES);
                 out.count(state.generation);
                 out.count(state.updates);
-                out.byte(u8::from(state.stuck));
+                out.flag(state.stuck);
                 out.number(state.step_size);
                 out.numbers(&state.mean);
                 out.numbers(&state.step_size_path);
@@ -496,9 +496,7 @@ impl Writer {
         self.count(values.len() as u32);
         self.0.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
-}
 
-impl Writer {
     fn adam(&mut self, state: &AdamSnapshot) {
         self.count(state.steps);
         self.numbers(&state.first_moment);
@@ -520,9 +518,7 @@ impl Reader<'_> {
             second_moment: self.numbers()?,
         })
     }
-}
 
-impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], StrategyError> {
         let (taken, rest) = self.0.split_first_chunk().ok_or_else(truncated)?;
         self.0 = rest;

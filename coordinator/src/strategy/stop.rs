@@ -21,7 +21,7 @@ pub fn limit_reached(
     if let (Some(target), Some(best)) = (stop.target_fitness, best)
         && best.get() >= target
     {
-        return Some(reason("target", format!("fitness {best} (target {target})")));
+        return Some(reason("target", format!("fitness {:?} (target {target:?})", best.get())));
     }
     if let Some(limit) = stop.generations
         && closed_generations >= limit

@@ -154,6 +154,7 @@ impl From<&StrategySpec> for v1::run_spec::Strategy {
                 noise: Some(spec.noise.to_wire()),
                 restarts: Some(spec.restarts.to_wire()),
                 mirrored: Some(spec.mirrored),
+                step_size_max: spec.step_size_max.is_finite().then_some(spec.step_size_max),
                 initial_mean: spec.start.mean.clone(),
                 initial_covariance: spec.start.covariance.clone(),
                 scales: spec.start.scales.clone(),
@@ -201,6 +202,7 @@ fn to_strategy(message: v1::run_spec::Strategy, version: u32) -> Result<Strategy
                 )?,
                 restarts: Restarts::from_wire_or("cma_es.restarts", message.restarts, default.restarts)?,
                 mirrored: message.mirrored.unwrap_or(default.mirrored),
+                step_size_max: message.step_size_max.unwrap_or(f64::INFINITY),
                 start: Box::new(SearchStart {
                     mean: message.initial_mean,
                     covariance: message.initial_covariance,

@@ -199,11 +199,12 @@ fn spec() -> impl Strategy<Value = RunSpec> {
         },
     );
     let strategy = prop_oneof![
-        (4..=256u32, 1e-9..1e6, any::<[bool; 2]>(), noise, restarts, start).prop_map(
-            |(population_size, step_size, [active, mirrored], noise, restarts, start)| {
+        (4..=256u32, 1e-9..1e6, option::of(1.0..9.0), any::<[bool; 2]>(), noise, restarts, start).prop_map(
+            |(population_size, step_size, room, [active, mirrored], noise, restarts, start)| {
                 StrategySpec::CmaEs(CmaEsSpec {
                     population_size,
                     step_size,
+                    step_size_max: room.map_or(f64::INFINITY, |room: f64| step_size * room),
                     active,
                     noise,
                     restarts,

@@ -36,6 +36,8 @@ struct WrittenStrategy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     step_size: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    step_size_max: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     learning_rate: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     active: Option<bool>,
@@ -87,6 +89,7 @@ impl WrittenStrategy {
     /// Refuses settings of other strategies.
     fn check_settings(&self) -> Result<(), SpecError> {
         let of_cma_es = [
+            ("step_size_max", self.step_size_max.is_some()),
             ("active", self.active.is_some()),
             ("noise", self.noise.is_some()),
             ("restarts", self.restarts.is_some()),
@@ -157,6 +160,7 @@ impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
             StrategyKind::CmaEs => StrategySpec::CmaEs(CmaEsSpec {
                 population_size,
                 step_size: step_size.unwrap_or(DEFAULT_STEP_SIZE),
+                step_size_max: written.step_size_max.unwrap_or(f64::INFINITY),
                 active: written.active.unwrap_or(true),
                 noise: written.noise.unwrap_or_default(),
                 restarts: written.restarts.unwrap_or_default(),
@@ -193,6 +197,7 @@ impl From<UnresolvedStrategy> for WrittenStrategy {
             kind,
             population_size,
             step_size: Some(step_size),
+            step_size_max: None,
             learning_rate: None,
             active: None,
             noise: None,
@@ -207,6 +212,7 @@ impl From<UnresolvedStrategy> for WrittenStrategy {
         };
         match strategy.spec {
             StrategySpec::CmaEs(spec) => Self {
+                step_size_max: spec.step_size_max.is_finite().then_some(spec.step_size_max),
                 active: Some(spec.active),
                 noise: Some(spec.noise),
                 restarts: Some(spec.restarts),
@@ -244,6 +250,9 @@ pub struct CmaEsSpec {
     pub population_size: u32,
     /// Initial step size (sigma), from 1e-100 to 1e6.
     pub step_size: f64,
+    /// The largest standard deviation along any axis of the distribution, at least the initial step size; infinity: no
+    /// limit. The scale of most rules is free, and without a limit step size and genome grow with each other.
+    pub step_size_max: f64,
     /// Whether the worst half shrinks the covariance (active update, negative weights).
     pub active: bool,
     /// What is done about noise in the fitness.
@@ -387,6 +396,7 @@ impl CmaEsSpec {
         Self {
             population_size,
             step_size: DEFAULT_STEP_SIZE,
+            step_size_max: f64::INFINITY,
             active: true,
             noise: NoiseHandling::default(),
             restarts: Restarts::default(),
@@ -544,6 +554,15 @@ impl StrategySpec {
         };
         check_range("strategy.population_size", self.population_size(), smallest, POPULATION_SIZE_MAX)?;
         check_size("strategy.step_size", step_size)?;
+        if let Self::CmaEs(spec) = self
+            && (spec.step_size_max.is_nan() || spec.step_size_max < step_size)
+        {
+            let problem = format!(
+                "must be at least step_size, which is {step_size:?}, or inf, not {:?}",
+                spec.step_size_max
+            );
+            return Err(SpecError::field("strategy.step_size_max", problem));
+        }
         if let Self::Pgpe(PgpeSpec { population_size, learning_rate, .. })
         | Self::OpenAiEs(OpenAiEsSpec { population_size, learning_rate, .. }) = *self
         {

@@ -3,9 +3,14 @@ use super::*;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
+/// The quickstart without its setting that only CMA-ES has.
+fn for_any_strategy() -> String {
+    QUICKSTART.replacen("step_size_max = 0.5", "", 1)
+}
+
 fn check(change: &str, to: &str, expected: &str) {
     assert!(QUICKSTART.contains(change), "the example has no `{change}`");
-    let error = RunSpec::from_toml(&QUICKSTART.replacen(change, to, 1)).expect_err(to);
+    let error = RunSpec::from_toml(&for_any_strategy().replacen(change, to, 1)).expect_err(to);
     assert!(error.to_string().contains(expected), "`{to}` gave: {error}");
     assert!(!error.to_string().contains('\n'), "{error}");
 }
@@ -249,7 +254,7 @@ fn validation_is_due_every_so_many_generations_but_not_at_the_start() {
 fn pairs_need_an_even_population() {
     for kind in ["pgpe", "openai-es"] {
         let spec = |population_size: u32| {
-            let text = QUICKSTART.replacen("kind = \"cma-es\"", &format!("kind = \"{kind}\""), 1);
+            let text = for_any_strategy().replacen("kind = \"cma-es\"", &format!("kind = \"{kind}\""), 1);
             RunSpec::from_toml(&text.replacen(
                 "population_size = 64",
                 &format!("population_size = {population_size}"),
@@ -328,6 +333,19 @@ fn the_default_of_noise_is_that_of_the_specs_version() {
     assert_eq!(of("version = 1", "noise = \"lra\""), NoiseHandling::Lra);
     assert_eq!(of("version = 2", ""), NoiseHandling::Auto);
     assert_eq!(of("version = 2", "noise = \"none\""), NoiseHandling::None);
+}
+
+#[test]
+fn the_largest_step_size_is_at_least_the_initial_one() {
+    let read = |line: &str| QUICKSTART.replacen("step_size_max = 0.5", line, 1);
+    assert_eq!(cma_es(&read("")).step_size_max, f64::INFINITY);
+    let limited = read("step_size_max = 2.5");
+    assert_eq!(cma_es(&limited).step_size_max, 2.5);
+    assert_eq!(cma_es(&RunSpec::from_toml(&limited).unwrap().to_toml()).step_size_max, 2.5);
+    for wrong in ["0.25", "nan", "-inf"] {
+        let error = RunSpec::from_toml(&read(&format!("step_size_max = {wrong}"))).unwrap_err().to_string();
+        assert!(error.contains("step_size_max: must be at least step_size, which is 0.5, or inf"), "{error}");
+    }
 }
 
 #[test]

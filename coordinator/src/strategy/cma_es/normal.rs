@@ -57,7 +57,7 @@ fn logarithm(x: f64) -> f64 {
     let shifted = x.to_bits().wrapping_sub(0x3fe6_a09e_667f_3bcd);
     let exponent_bits = shifted & 0xfff0_0000_0000_0000;
     let m = f64::from_bits(x.to_bits().wrapping_sub(exponent_bits));
-    // The exponent, at most 0 and at least -64, as a real number without a conversion of integers: 1023 + 64 + e, placed in the
+    // The exponent, at most 0 and at least -52, as a real number without a conversion of integers: 64 + e, placed in the
     // mantissa of 2^52.
     let biased = (exponent_bits >> 52).wrapping_add(64) & 0xfff;
     let e = f64::from_bits(0x4330_0000_0000_0000 | biased) - 4_503_599_627_370_496.0 - 64.0;
@@ -72,10 +72,10 @@ fn logarithm(x: f64) -> f64 {
     e * std::f64::consts::LN_2 + 2.0 * (s + s * z * series)
 }
 
-/// Sine and cosine of a uniform angle: the top bits choose octant by octant, the others the place within.
+/// Sine and cosine of a uniform angle: the top two bits choose the quarter, the others the place within.
 #[inline(always)]
 fn sine_and_cosine(word: u64) -> (f64, f64) {
-    // t in [-1, 1) quarter turns around one of four axes.
+    // t in [-1/2, 1/2) quarter turns around one of four axes.
     let t = (f64::from_bits(0x3ff0_0000_0000_0000 | (word << 2 >> 12)) - 1.5) * std::f64::consts::FRAC_PI_2;
     let z = t * t;
     let sine = t

@@ -90,6 +90,11 @@ impl State {
         self.axis_lengths.iter().fold((f64::INFINITY, 0.0), range)
     }
 
+    /// Shortens the step size where the longest axis would be longer than `most`.
+    pub(super) fn limit_step_size(&mut self, most: f64) {
+        self.step_size = self.step_size.min(most / self.axis_range().1);
+    }
+
     /// Coordinate-wise standard deviations.
     pub(super) fn deviations(&self) -> impl Iterator<Item = f64> + '_ {
         (0..self.mean.len()).map(|i| self.step_size * self.covariance[(i, i)].sqrt())

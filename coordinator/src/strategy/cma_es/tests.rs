@@ -192,8 +192,34 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     assert!(other.axis_ratio > 10.0);
     // What is no covariance matrix ends the search at once, with its reason.
     let broken = SearchStart { covariance: vec![-1.0; 15], ..SearchStart::default() };
-    let broken = CmaEs::new(vec![0.0; 5], &CmaEsSpec { start: Box::new(broken), ..settings }, seed());
+    let settings = CmaEsSpec { start: Box::new(broken), noise: NoiseHandling::Auto, ..settings };
+    let mut broken = CmaEs::new(vec![0.0; 5], &settings, seed());
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
+    // Also where it is asked only after a generation, and after a restart.
+    let verdicts: Vec<Verdict> = broken.ask().iter().zip(0..).map(|(_, i)| fit(f64::from(i))).collect();
+    broken.tell(&verdicts).unwrap();
+    assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
+    let StrategySnapshot::CmaEs(snapshot) = broken.snapshot() else { unreachable!() };
+    let restored = CmaEs::restore(vec![0.0; 5], &settings, seed(), &snapshot).unwrap();
+    assert_eq!(restored.stop_reason().unwrap().criterion, "numerics");
+}
+
+/// On a slope the step size grows without end.
+#[test]
+fn no_axis_grows_beyond_the_largest_step_size() {
+    for noise in [NoiseHandling::None, NoiseHandling::Lra] {
+        let longest = |step_size_max: f64| {
+            let settings = CmaEsSpec { step_size_max, ..settings(10, noise) };
+            let mut search = CmaEs::new(vec![0.0; 4], &settings, seed());
+            for _ in 0..60 {
+                tell(&mut search, |x| x[0]);
+            }
+            search.state.step_size * search.state.axis_range().1
+        };
+        let most = longest(0.75);
+        assert!((0.5..=0.75 * (1.0 + 1e-12)).contains(&most), "{most}");
+        assert!(longest(f64::INFINITY) > 10.0);
+    }
 }
 
 #[test]

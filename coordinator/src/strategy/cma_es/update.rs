@@ -84,8 +84,7 @@ pub(super) fn update(
     let rates = state.learning_rates.take();
     let moderated = rates.map(|mut rates| {
         let (mean_rate, _) = rates.rates();
-        let Vectors { mean, step_size, .. } = vectors.clone();
-        let before = Before { mean, step_size, covariance };
+        let before = Before { mean: vectors.mean.clone(), step_size: vectors.step_size, covariance };
         rates.moderate(&before, state);
         let decomposed = decompose(state, scratch).map(|()| {
             normalise(state);
@@ -104,6 +103,8 @@ pub(super) fn update(
         Some((_, covariance)) => {
             vectors.restore(state);
             state.covariance = covariance;
+            // While learning rates adapt, every generation is decomposed: this gives back what was there before.
+            decompose(state, scratch)?;
             Err(Stuck)
         }
         None => Ok(()),
@@ -127,7 +128,6 @@ pub(super) fn end_adaptation(state: &mut State) {
 }
 
 /// What an update changes first.
-#[derive(Clone)]
 struct Vectors {
     mean: Vec<f64>,
     step_size: f64,
