@@ -90,7 +90,17 @@ impl Client {
         };
         let channel = match tokio::time::timeout(*timeout, endpoint.connect()).await {
             Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(unreachable(&root_cause(&error))),
+            Ok(Err(error)) => {
+                let problem = root_cause(&error);
+                if problem.contains("invalid peer certificate") {
+                    let failure = Failure::unreachable(format_args!(
+                        "{url}: its certificate is not trusted: {problem}"
+                    ));
+                    return Err(failure
+                        .hint("name the authority that signed it with --tls-ca FILE or HEBBIAN_TLS_CA"));
+                }
+                return Err(unreachable(&problem));
+            }
             Err(_) => {
                 return Err(unreachable(&format!("timeout after {}", humantime::format_duration(*timeout))));
             }
@@ -343,7 +353,9 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// name, else the only one whose id begins so.
 fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
     if name.is_empty() {
-        return Err(Failure::bad_input("a run is named by its id, the beginning of it, or its spec's name"));
+        return Err(Failure::bad_input(
+            "a run is named by its id, the beginning of it, its GROUP/SEED, or its spec's name",
+        ));
     }
     let id = name.to_ascii_lowercase();
     let of_group = |run: &RunProgress| {

@@ -212,6 +212,13 @@ fn what_would_change_nothing_is_refused_with_the_reason() {
     let mut bench = Bench::new(spec("generations = 6"));
     bench.act(RunAction::Cancel);
     let refused = extend(&mut bench, generations(9)).unwrap_err();
+    assert!(refused.contains("create it anew"), "{refused}");
+    let mut bench = Bench::new(spec("generations = 6"));
+    bench.answers = 20;
+    bench.attach(FINGERPRINT);
+    assert!(bench.progress().generation.0 > 0);
+    bench.act(RunAction::Cancel);
+    let refused = extend(&mut bench, generations(9)).unwrap_err();
     assert!(refused.contains("was cancelled; fork it"), "{refused}");
 }
 

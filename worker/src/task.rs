@@ -87,7 +87,7 @@ pub enum TaskError {
     DataSet(#[from] DataSetError),
     /// A data set is too small for what is asked of it.
     #[error(
-        "tasks.query_size: {family} has {examples} training examples, which {query_size} would leave no support"
+        "tasks.query_size: must be below the {examples} training examples of {family}, not {query_size}: the rest is trained on"
     )]
     TooFewExamples {
         /// The family.

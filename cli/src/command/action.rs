@@ -10,7 +10,7 @@ use crate::render::{self, Paint};
 /// What pause, resume and cancel want to know.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The run: its id, the beginning of its id, or its spec's name.
+    /// The run: its id, the beginning of its id, its group and seed as GROUP/SEED, or its spec's name.
     run: String,
     #[command(flatten)]
     client: ClientArguments,

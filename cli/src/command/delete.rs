@@ -10,7 +10,7 @@ use crate::render;
 /// Remove a run that has finished or was cancelled, with all that it found.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The run: its id, the beginning of its id, or its spec's name.
+    /// The run: its id, the beginning of its id, its group and seed as GROUP/SEED, or its spec's name.
     run: String,
     #[command(flatten)]
     client: ClientArguments,

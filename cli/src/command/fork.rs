@@ -75,11 +75,11 @@ fn changed(spec: &RunSpec, settings: &[(String, String)]) -> Result<RunSpec, Fai
         return Ok(spec.clone());
     }
     let mut table: toml::Table = toml::from_str(&spec.to_toml()).expect("a spec is a TOML table");
-    for (key, value) in settings {
+    for (key, written) in settings {
         let refuse = |problem: &str| Failure::bad_input(format_args!("--set {key}: {problem}"));
-        let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
+        let parsed = toml::from_str::<toml::Table>(&format!("value = {written}"));
         let value = parsed.ok().and_then(|mut table| table.remove("value"));
-        let value = value.unwrap_or_else(|| toml::Value::String(settings_text(settings, key)));
+        let value = value.unwrap_or_else(|| toml::Value::String(written.clone()));
         let mut place = &mut table;
         let (sections, last) = key.rsplit_once('.').map_or((None, key.as_str()), |(s, last)| (Some(s), last));
         for section in sections.into_iter().flat_map(|sections| sections.split('.')) {
@@ -90,12 +90,6 @@ fn changed(spec: &RunSpec, settings: &[(String, String)]) -> Result<RunSpec, Fai
     }
     RunSpec::from_toml(&table.to_string())
         .map_err(|error| Failure::bad_input(format_args!("the spec with its changes: {error}")))
-}
-
-/// The last value that a key was given, as it was written.
-fn settings_text(settings: &[(String, String)], key: &str) -> String {
-    let found = settings.iter().rev().find(|(name, _)| name == key);
-    found.map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

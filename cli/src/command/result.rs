@@ -17,7 +17,7 @@ use crate::render::{self, Paint};
     after_help = "Example:\n  hebbian result quickstart --out genome.json && hebbian evaluate genome.json"
 )]
 pub(super) struct Arguments {
-    /// The run: its id, the beginning of its id, or its spec's name.
+    /// The run: its id, the beginning of its id, its group and seed as GROUP/SEED, or its spec's name.
     run: String,
     /// Where to write the genome file; without it, or with `-`, it goes to standard output.
     #[arg(long, value_name = "FILE")]

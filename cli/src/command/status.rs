@@ -10,7 +10,7 @@ use crate::render::{self, Paint};
 /// Show how a run stands; without a run, how the coordinator stands.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The run: its id, the beginning of its id, or its spec's name.
+    /// The run: its id, the beginning of its id, its group and seed as GROUP/SEED, or its spec's name.
     run: Option<String>,
     #[command(flatten)]
     client: ClientArguments,

@@ -29,7 +29,7 @@ Generations are counted from 1: a generation's number is how many are closed wit
 
 Exit code 0 if the run has finished, 1 if it was cancelled; 4 if the coordinator stays away for --timeout.")]
 pub(super) struct Arguments {
-    /// The run: its id, the beginning of its id, or its spec's name.
+    /// The run: its id, the beginning of its id, its group and seed as GROUP/SEED, or its spec's name.
     run: String,
     /// Start after this sequence number instead of at the first event.
     #[arg(

@@ -22,6 +22,7 @@ impl Summary {
     fn of(runs: &[RunProgress]) -> Self {
         let finished = runs.iter().filter(|run| matches!(run.state, RunState::Finished { .. }));
         let found: Vec<(f64, u64)> = finished
+            .clone()
             .filter_map(|run| Some((run.remeasurement.as_ref()?.mean.fitness.mean, run.seed.get())))
             .collect();
         let values: Vec<f64> = found.iter().map(|(fitness, _)| *fitness).collect();
@@ -29,7 +30,7 @@ impl Summary {
         let order = |a: &&(f64, u64), b: &&(f64, u64)| a.0.total_cmp(&b.0);
         let range = found.iter().min_by(order).zip(found.iter().max_by(order));
         Self {
-            finished: found.len(),
+            finished: finished.count(),
             standard_deviation: fitness.map_or(0.0, |of| of.standard_error * (values.len() as f64).sqrt()),
             fitness,
             range: range.map(|(lowest, highest)| [*lowest, *highest]),

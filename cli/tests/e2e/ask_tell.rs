@@ -83,7 +83,7 @@ fn the_documented_program_minimises_its_function() {
     let mut seen = Vec::new();
     let stop = Search::start(&place, flags).run(rosenbrock, &mut seen);
     assert_eq!(stop["stop"], "target");
-    assert!(stop["detail"].as_str().unwrap().ends_with("(target -0.0000000001)"), "{stop}");
+    assert!(stop["detail"].as_str().unwrap().ends_with("(target -1e-10)"), "{stop}");
     let best: Vec<f64> = serde_json::from_value(stop["best"].clone()).unwrap();
     assert!(best.iter().all(|x| (x - 1.0).abs() < 1e-4), "{best:?}");
     assert_eq!(stop["best_fitness"].as_f64(), rosenbrock(&best).map(|value| -value));

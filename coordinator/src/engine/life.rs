@@ -1,6 +1,6 @@
 //! Runs that go on beyond their end, and runs that begin in the midst of another.
 
-use hebbian_shared::id::RunId;
+use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{RunProgress, RunState};
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
@@ -50,6 +50,9 @@ impl Engine {
         self.check_journal()?;
         let run = self.runs.get_mut(&id).ok_or(HandleError::NoSuchRun(id))?;
         let refuse = |problem: String| HandleError::WrongState { run: id, problem };
+        if *run.state() == RunState::Cancelled && run.generation() == GenerationIndex(0) {
+            return Err(refuse("was cancelled before a generation had closed; create it anew".into()));
+        }
         if *run.state() == RunState::Cancelled {
             return Err(refuse("was cancelled; fork it to go on from where it was".into()));
         }

@@ -16,8 +16,8 @@ const THIN: usize = 4;
 pub(super) type Block<T> = [[T; SIDE]; SIDE];
 
 /// `to[column, row] = from[row, column]`, where `from` has rows of `columns` numbers and `to` of `stride`, at least as
-/// many as `from` has rows. Where there is room, what follows the numbers in a row of `to` becomes zero up to the next
-/// multiple of [`SIDE`].
+/// many as `from` has rows. Where there is room, what follows the numbers in a row of `to` may become zero up to the next
+/// multiple of [`SIDE`]: nobody may rely on what stands there.
 pub(super) fn transpose<T: Real>(arch: Arch, from: &[T], columns: usize, to: &mut [T], stride: usize) {
     dispatch!(arch, 'a, all => (from: &'a [T], columns: usize, to: &'a mut [T], stride: usize) -> ());
 }

@@ -193,7 +193,8 @@ fn augmentations_permute_or_mix_pixels_and_permute_classes() {
 fn a_query_that_leaves_no_support_is_refused() {
     let spec = plain_digits(1437);
     let error = distribution(TaskFamily::Digits, &spec, TaskSet::Training, &NoDataSets).err().unwrap();
-    assert!(error.to_string().starts_with("tasks.query_size: digits has 1437"), "{error}");
+    let problem = "tasks.query_size: must be below the 1437 training examples of digits, not 1437";
+    assert!(error.to_string().starts_with(problem), "{error}");
 }
 
 /// One data set, whatever is asked for.
