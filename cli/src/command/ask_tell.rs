@@ -19,6 +19,9 @@ use super::{LogArguments, parse_seed};
 use crate::failure::Failure;
 use crate::{render, search_file};
 
+/// Matrices of CMA-ES with full covariance at its peak: its own, and those of the eigendecomposition.
+const COVARIANCE_MATRICES: usize = 8;
+
 /// Maximise any function, evaluated by you, in any language: candidates out, fitnesses in, one line of JSON each.
 ///
 /// Out, one line a generation: `{"generation": 0, "candidates": [[0.5, -1.25], ..]}`.
@@ -213,6 +216,9 @@ impl Arguments {
                 Failure::bad_input(format_args!("{}: {problem}", flag(&field)))
             }
         })?;
+        if matches!(settings.strategy, StrategySpec::CmaEs(_)) {
+            check_memory(settings.mean.len())?;
+        }
         Ok(settings)
     }
 
@@ -234,6 +240,18 @@ impl Arguments {
         AskTell::restore(stored)
             .map_err(|error| Failure::bad_input(format_args!("--snapshot: {}: {error}", path.display())))
     }
+}
+
+/// Refuses a full covariance for which this process gets no memory, before any of it is used.
+fn check_memory(dimension: usize) -> Result<(), Failure> {
+    let bytes = COVARIANCE_MATRICES * dimension * dimension * size_of::<f64>();
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| {
+        Failure::bad_input(format_args!(
+            "--strategy: cma-es keeps matrices of {dimension} x {dimension} numbers, for which {:.1} GB of memory are \
+             not to be had; use sep-cma-es",
+            bytes as f64 * 1e-9
+        ))
+    })
 }
 
 /// The flag that a field of the settings comes from.

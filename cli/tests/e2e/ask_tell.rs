@@ -165,6 +165,22 @@ fn restarts_are_noted() {
     assert!(errors.contains("restart 1: ") && errors.contains("population 12"), "{errors}");
 }
 
+/// With an address space of 2 GB, eight matrices of 0.8 GB are refused before any is made.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_covariance_that_memory_does_not_hold_is_refused() {
+    let command = "ulimit -v 2000000; exec \"$0\" ask-tell --dimension 10000 --sigma 1";
+    let output = std::process::Command::new("sh")
+        .args(["-c", command, env!("CARGO_BIN_EXE_hebbian")])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    let problem = "--strategy: cma-es keeps matrices of 10000 x 10000 numbers, for which 6.4 GB of memory are not to be had";
+    assert!(told.contains(problem), "{told}");
+}
+
 /// Where a full covariance matrix is refused, a diagonal one searches.
 #[test]
 fn many_coordinates_are_searched_separably() {
