@@ -245,7 +245,9 @@ impl Arguments {
 /// Refuses a full covariance for which this process gets no memory, before any of it is used.
 fn check_memory(dimension: usize) -> Result<(), Failure> {
     let bytes = COVARIANCE_MATRICES * dimension * dimension * size_of::<f64>();
-    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| {
+    // The black box: an allocation that nobody looks at may be left out.
+    let mut room = Vec::<u8>::new();
+    std::hint::black_box(&mut room).try_reserve_exact(bytes).map_err(|_| {
         Failure::bad_input(format_args!(
             "--strategy: cma-es keeps matrices of {dimension} x {dimension} numbers, for which {:.1} GB of memory are \
              not to be had; use sep-cma-es",

@@ -305,7 +305,7 @@ impl Findings<'_> {
             warning(
                 "scale drift",
                 format!("the norm of {} is {:.1}{beside} (above {NORM_MAX})", largest.segment, largest.norm),
-                "pull the search towards zero (a smaller step size, bounds) or fix one scale",
+                "limit the search (strategy.step_size_max, bounds) or fix one scale",
             )
         })
     }

@@ -180,19 +180,22 @@ impl Comparisons {
                 let problem = format!("must be {} numbers, not {}", running.scores(piece), scores.len());
                 return Err(invalid(&ConvertError::new("done.scores", problem)));
             }
-            Some(running) => {
-                if !running.pieces.answer(Instant::now(), piece) {
-                    return Ok(());
-                }
-                running.answers.clone()
-            }
+            Some(running) => running.answers.clone(),
         };
-        let response = v1::CompareResponse { family: piece.family, first_task: piece.first, scores };
         // A client that does not read must not hold the workers of all comparisons.
-        let taken = matches!(timeout(ANSWER_TIMEOUT, answers.send(Ok(response))).await, Ok(Ok(())));
+        let place = timeout(ANSWER_TIMEOUT, answers.reserve_owned()).await;
         let mut state = self.state();
-        let ends = state.running.get(&comparison).is_some_and(|running| running.pieces.are_done());
-        if ends || !taken {
+        let Some(running) = state.running.get_mut(&comparison) else { return Ok(()) };
+        let Ok(Ok(place)) = place else {
+            state.running.remove(&comparison);
+            return Ok(());
+        };
+        // Not before there is a place for the answer: a worker that leaves while it waits gives the piece back.
+        if running.pieces.answer(Instant::now(), piece) {
+            let response = v1::CompareResponse { family: piece.family, first_task: piece.first, scores };
+            place.send(Ok(response));
+        }
+        if running.pieces.are_done() {
             state.running.remove(&comparison);
         }
         Ok(())

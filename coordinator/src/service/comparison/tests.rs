@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use hebbian_proto::v1;
 use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
@@ -5,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
+use super::{Comparisons, Given, Offer, Pieces, Running};
 use crate::service::tests::Setting;
 
 /// A worker that the test speaks for.
@@ -171,4 +175,37 @@ async fn what_hangs_at_one_worker_is_given_to_another_too() {
     assert_eq!((trials.first_task, trials.tasks), (0, 4));
     hangs.say(Kind::Done(Done { trials: trials.trials, scores: vec![0.25; 4] })).await;
     assert_eq!(next.message().await.unwrap().unwrap().scores, [0.25; 4]);
+}
+
+/// A worker that leaves while its answer waits for a client that does not read takes nothing with it.
+#[tokio::test]
+async fn an_answer_that_found_no_place_is_not_counted() {
+    let comparisons = Comparisons::new(Duration::from_secs(5));
+    let comparison = request(&["and"], 8).comparison.unwrap();
+    let (answers, mut client) = mpsc::channel(1);
+    let (fingerprint, semantics, unable) = (vec![1; 32], 7, BTreeMap::new());
+    let pieces = Pieces::new(1, 8);
+    let running = Running { comparison, fingerprint, semantics, answers, pieces, unable };
+    comparisons.state().running.insert(0, running);
+    let take = || {
+        let mut state = comparisons.state();
+        match state.running.get_mut(&0).unwrap().pieces.take(tokio::time::Instant::now(), 4) {
+            Offer::Piece(piece) => Given { comparison: 0, piece },
+            other => panic!("{other:?} is no piece"),
+        }
+    };
+    comparisons.done(take(), vec![0.5; 4]).await.unwrap();
+    let second = take();
+    tokio::select! {
+        biased;
+        _ = comparisons.done(second, vec![0.5; 4]) => panic!("the first answer has the only place"),
+        () = std::future::ready(()) => {}
+    }
+    comparisons.give_back(second);
+    assert_eq!(client.recv().await.unwrap().unwrap().first_task, 0);
+    let again = take();
+    assert_eq!(again.piece, second.piece);
+    comparisons.done(again, vec![0.25; 4]).await.unwrap();
+    assert_eq!(client.recv().await.unwrap().unwrap().scores, [0.25; 4]);
+    assert!(client.recv().await.is_none(), "the comparison has ended");
 }
