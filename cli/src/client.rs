@@ -12,6 +12,7 @@ use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
+use hebbian_worker::session::remedy;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -156,7 +157,11 @@ impl Client {
         // What the coordinator says has no source; what has one arose on the way, whatever its code.
         if let Some(source) = std::error::Error::source(status) {
             let cause = root_cause(source);
-            return Failure::unreachable(format_args!("{}: the connection broke: {cause}", self.url));
+            let failure = Failure::unreachable(format_args!("{}: the connection broke: {cause}", self.url));
+            return match remedy(&cause) {
+                Some(remedy) => failure.hint(remedy),
+                None => failure,
+            };
         }
         let message = match status.get_error_details().bad_request() {
             Some(request) if !request.field_violations.is_empty() => {

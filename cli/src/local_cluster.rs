@@ -44,7 +44,7 @@ pub(crate) struct LocalWorker {
     shutdown: CancellationToken,
     serving: CancellationToken,
     session: JoinHandle<Result<session::SessionEnd, SessionError>>,
-    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    server: JoinHandle<()>,
 }
 
 impl LocalWorker {

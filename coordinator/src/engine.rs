@@ -65,7 +65,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             heartbeat_interval: Duration::from_millis(500),
-            idle_heartbeat_interval: Duration::from_secs(10),
+            idle_heartbeat_interval: Duration::from_secs(15),
             scheduler: scheduler::Settings::default(),
             group_commit: Duration::from_millis(20),
             runs_max: 10_000,

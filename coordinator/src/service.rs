@@ -4,36 +4,46 @@
 //! then, but the same engine and the same wire.
 
 mod cluster;
-mod comparison;
+pub mod comparison;
 pub mod connection;
 pub mod data;
 mod dispatch;
+pub mod lane;
 mod page;
 pub mod rate;
 mod run;
+mod socket;
 mod status;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use hebbian_proto::v1::cluster_service_server::ClusterServiceServer;
 use hebbian_proto::v1::comparison_service_server::ComparisonServiceServer;
 use hebbian_proto::v1::data_service_server::DataServiceServer;
-use hebbian_proto::v1::dispatch_service_server::DispatchServiceServer;
+use hebbian_proto::v1::dispatch_service_server::{self, DispatchServiceServer};
 use hebbian_proto::v1::run_service_server::RunServiceServer;
 use hebbian_proto::{FILE_DESCRIPTOR_SET, convert};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::codegen::Service as _;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
-use tonic::transport::server::{Connected, Router};
+use tonic::transport::server::Connected;
 
 use crate::handle::Handle;
+use lane::{Lanes, Place, Requests};
 use rate::{RateLimits, Rates};
 
 /// Requests that one connection may have open: a worker needs one, a client few.
@@ -56,25 +66,28 @@ pub struct TransportSettings {
     pub data: Arc<dyn data::DataSource>,
     /// How often one peer may ask or attach.
     pub rates: RateLimits,
+    /// Which threads serve the workers.
+    pub lanes: Lanes,
 }
 
 impl Default for TransportSettings {
     /// A worker that vanished without a word is noticed within three seconds if it holds episodes (by its lease), else
-    /// within thirteen (by the ping): its idle heartbeats come more often than pings, which are for those that stay away.
+    /// within eighteen (by the ping): its idle heartbeats come more often than pings, which are for those that stay away.
     fn default() -> Self {
         Self {
-            keep_alive_interval: Duration::from_secs(11),
+            keep_alive_interval: Duration::from_secs(16),
             keep_alive_timeout: Duration::from_secs(2),
             hello_timeout: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(5),
             data: Arc::new(data::NoData),
             rates: RateLimits::default(),
+            lanes: Lanes::one(),
         }
     }
 }
 
 /// All services of a coordinator, with health and reflection beside them.
-pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
+async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
     let (attaches, requests) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.requests));
     // Every worker asks these beside its attachment.
     let (comparisons, sets) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.attaches));
@@ -108,11 +121,7 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let valid = "the descriptors were written by the compiler";
-    Server::builder()
-        .http2_keepalive_interval(Some(settings.keep_alive_interval))
-        .http2_keepalive_timeout(Some(settings.keep_alive_timeout))
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+    Routes::default()
         .add_service(InterceptedService::new(dispatch, rate::check(attaches, "attach")))
         .add_service(InterceptedService::new(run, rate::check(Arc::clone(&requests), "ask")))
         .add_service(InterceptedService::new(cluster, rate::check(requests, "ask")))
@@ -121,6 +130,7 @@ pub async fn router(handle: Handle, settings: &TransportSettings) -> Router {
         .add_service(health)
         .add_service(reflection().build_v1().expect(valid))
         .add_service(reflection().build_v1alpha().expect(valid))
+        .prepare()
 }
 
 /// Serves connections until `shutdown`, then until their streams have ended or the grace is over.
@@ -131,17 +141,88 @@ pub async fn serve<IO>(
     incoming: impl Stream<Item = io::Result<IO>>,
     settings: TransportSettings,
     shutdown: CancellationToken,
-) -> Result<(), tonic::transport::Error>
-where
+) where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let router = router(handle, &settings).await;
+    let routes = routes(handle, &settings).await;
+    let connections = TaskTracker::new();
+    {
+        // It ends here, with its listener: who comes later is refused at once.
+        let mut incoming = pin!(incoming);
+        loop {
+            let next = tokio::select! {
+                () = shutdown.cancelled() => break,
+                next = incoming.next() => next,
+            };
+            match next {
+                Some(Ok(io)) => serve_connection(io, &routes, &settings, &connections, shutdown.clone()),
+                Some(Err(error)) => tracing::warn!(%error, "a connection could not be opened"),
+                None => break,
+            }
+        }
+    }
+    connections.close();
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(settings.shutdown_grace).await;
     };
     tokio::select! {
-        ended = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled()) => ended,
-        () = grace => Ok(()),
+        () = connections.wait() => {}
+        () = grace => {}
     }
+}
+
+/// Starts to serve a connection.
+fn serve_connection<IO>(
+    io: IO,
+    routes: &Routes,
+    settings: &TransportSettings,
+    connections: &TaskTracker,
+    shutdown: CancellationToken,
+) where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let place = Place::new(settings.lanes.clone());
+    let mut http2 = http2::Builder::new(Requests(Arc::clone(&place)));
+    http2
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keep_alive_interval)
+        .keep_alive_timeout(settings.keep_alive_timeout)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX);
+    let (peer, routes, asked) = (io.connect_info(), routes.clone(), Arc::clone(&place));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        let moved = asked.decide(is_workers(request.uri().path()));
+        let mut routes = routes.clone();
+        async move {
+            if moved {
+                tokio::task::yield_now().await;
+            }
+            routes.call(request).await
+        }
+    });
+    let connection = http2.serve_connection(TokioIo::new(io), service);
+    let counted = connections.token();
+    place.spawn(Box::pin(async move {
+        let _counted = counted;
+        let mut connection = pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }));
+}
+
+/// Whether a request is what a worker begins with.
+fn is_workers(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|path| path.strip_prefix(dispatch_service_server::SERVICE_NAME))
+        .is_some_and(|method| method.starts_with('/'))
 }

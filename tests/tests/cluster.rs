@@ -9,6 +9,7 @@ use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::Handle;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
+use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_coordinator::strategy;
 use hebbian_shared::dispatch::Hello;
@@ -162,14 +163,20 @@ async fn two_workers_over_memory_give_the_bits_of_the_sequential_loop() {
     serving.cancel();
     handle.shut_down().await.unwrap();
     driver.await.unwrap();
-    tokio::time::timeout(PATIENCE, server).await.expect("in time").unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, server).await.expect("in time").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.sqlite");
-    let settings = || TransportSettings { shutdown_grace: Duration::from_millis(200), ..Default::default() };
+    // All workers in the crowd's lane.
+    let lanes = Lanes::two(1, 0).unwrap();
+    let settings = || TransportSettings {
+        shutdown_grace: Duration::from_millis(200),
+        lanes: lanes.clone(),
+        ..Default::default()
+    };
 
     let journal = SqliteJournal::open(&path).unwrap();
     let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
@@ -178,7 +185,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let serving = CancellationToken::new();
     let server = tokio::spawn(service::serve(
         handle.clone(),
-        connection::accept(listener, ConnectionLimits::default(), None),
+        connection::accept(listener, ConnectionLimits::default(), None, lanes.clone()),
         settings(),
         serving.clone(),
     ));
@@ -194,7 +201,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     serving.cancel();
     handle.shut_down().await.unwrap();
     driver.await.unwrap();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 
     let journal = SqliteJournal::open(&path).unwrap();
     let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
@@ -205,7 +212,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let serving = CancellationToken::new();
     let server = tokio::spawn(service::serve(
         handle.clone(),
-        connection::accept(listener, ConnectionLimits::default(), None),
+        connection::accept(listener, ConnectionLimits::default(), None, lanes.clone()),
         settings(),
         serving.clone(),
     ));
@@ -215,5 +222,5 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     serving.cancel();
     handle.shut_down().await.unwrap();
     driver.await.unwrap();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }

@@ -18,6 +18,7 @@ use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_coordinator::run::record::StoredRun;
+use hebbian_coordinator::service::comparison;
 use hebbian_coordinator::strategy::{self, StrategySnapshot};
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
@@ -30,10 +31,17 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::time::Timestamp;
 use hebbian_tests::fuzz::fuzz;
-use hebbian_worker::task::data_set::{DataSet, SourceFile};
+use hebbian_worker::baseline::BaselineKind;
+use hebbian_worker::comparison::remote::Gathered;
+use hebbian_worker::comparison::{Ablation, ComparisonSettings};
+use hebbian_worker::data_store::DataStore;
+use hebbian_worker::session::trials::to_trials;
+use hebbian_worker::task::data_set::{DataSet, DataSets as _, SourceFile};
 use prost::Message;
 
 /// The example specs.
@@ -156,7 +164,7 @@ fn what_a_coordinator_says_to_workers() {
     let welcome = Welcome {
         worker: WorkerId(1),
         heartbeat_interval: Duration::from_millis(500),
-        idle_heartbeat_interval: Duration::from_secs(10),
+        idle_heartbeat_interval: Duration::from_secs(15),
     };
     fuzz("Welcome", &[v1::Welcome::from(&welcome).encode_to_vec()], reads::<v1::Welcome, Welcome>);
 }
@@ -198,6 +206,54 @@ fn what_clients_ask_and_are_answered() {
     fuzz("Worker", &workers, reads::<v1::Worker, WorkerStatus>);
     let status = v1::CoordinatorStatus::from(&bench.engine.status(bench.now)).encode_to_vec();
     fuzz("CoordinatorStatus", &[status], reads::<v1::CoordinatorStatus, CoordinatorStatus>);
+}
+
+#[test]
+fn what_is_said_of_comparisons() {
+    let spec = RunSpec::from_toml(&specs()[0]).unwrap();
+    let dimension = spec.layout().dimension();
+    let comparison = v1::RuleComparison {
+        spec: Some((&spec).into()),
+        genome: Genome(vec![0.25; dimension]).to_le_bytes(),
+        families: vec!["xor".into(), "circle".into()],
+        updates: vec![1, 3],
+        tasks_per_family: 2,
+        ablations: vec![v1::Ablation::ReadoutOnly.into()],
+    };
+    fuzz("RuleComparison", &[comparison.encode_to_vec()], |bytes| {
+        v1::RuleComparison::decode(bytes).is_ok_and(|comparison| comparison::check(&comparison).is_ok())
+    });
+    let ready = v1::compute_trials_request::Ready {
+        display_name: "host".into(),
+        threads: 4,
+        fingerprint: vec![7; 32],
+        episode_semantics: EPISODE_SEMANTICS,
+    };
+    fuzz("Ready", &[ready.encode_to_vec()], |bytes| {
+        v1::compute_trials_request::Ready::decode(bytes)
+            .is_ok_and(|ready| comparison::check_ready(&ready).is_ok())
+    });
+    let comparison = Some(comparison);
+    let trials = v1::ComputeTrialsResponse { trials: 1, comparison, family: 1, first_task: 0, tasks: 2 };
+    fuzz("ComputeTrialsResponse", &[trials.encode_to_vec()], |bytes| {
+        v1::ComputeTrialsResponse::decode(bytes).is_ok_and(|message| to_trials(message).is_ok())
+    });
+    let settings = ComparisonSettings {
+        families: vec![TaskFamily::Xor, TaskFamily::Circle],
+        updates: vec![1, 3],
+        baselines: vec![BaselineKind::Sgd],
+        ablations: vec![Ablation::ReadoutOnly],
+        tasks_per_family: 2,
+        seed: spec.seed,
+        threads: 1,
+    };
+    let answer = v1::CompareResponse { family: 1, first_task: 0, scores: vec![0.5; 8] };
+    fuzz("CompareResponse", &[answer.encode_to_vec()], |bytes| {
+        v1::CompareResponse::decode(bytes).is_ok_and(|answer| {
+            let mut gathered = Gathered::new(&settings);
+            gathered.add(answer.family, answer.first_task, &answer.scores).is_ok()
+        })
+    });
 }
 
 #[test]
@@ -263,14 +319,19 @@ fn a_journals_file() {
     });
 }
 
-#[test]
-fn a_data_sets_files() {
+/// The four files of a small data set.
+fn idx_files() -> [Vec<u8>; 4] {
     let file = |shape: &[u32], elements: u32| {
         let lengths = shape.iter().flat_map(|length| length.to_be_bytes());
         let header = [0, 0, 8, shape.len() as u8].into_iter().chain(lengths);
         header.chain((0..elements).map(|number| number as u8 % 3)).collect::<Vec<u8>>()
     };
-    let files = [file(&[6, 2, 2], 24), file(&[6], 6), file(&[3, 2, 2], 12), file(&[3], 3)];
+    [file(&[6, 2, 2], 24), file(&[6], 6), file(&[3, 2, 2], 12), file(&[3], 3)]
+}
+
+#[test]
+fn a_data_sets_files() {
+    let files = idx_files();
     for place in 0..4 {
         fuzz(&format!("IDX file {place}"), &[files[place].clone()], |bytes| {
             let mut files = files.clone();
@@ -279,6 +340,41 @@ fn a_data_sets_files() {
             DataSet::read(files).is_ok()
         });
     }
+}
+
+#[test]
+fn a_data_set_in_pieces() {
+    let files = idx_files();
+    let sources =
+        files.clone().map(|bytes| SourceFile { name: "file".to_owned(), bytes: Cursor::new(bytes) });
+    let digest = DataSet::read(sources).unwrap().digest();
+    let mut whole = Vec::new();
+    for (file, bytes) in (0..).zip(&files) {
+        for piece in bytes.chunks(20) {
+            let piece = v1::GetDataSetResponse { file, content: piece.to_vec() };
+            piece.encode_length_delimited(&mut whole).unwrap();
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let store = DataStore::new(directory.path().join("data"));
+    let name: DataSetName = "small".parse().unwrap();
+    fuzz("GetDataSetResponse", &[whole], |mut bytes| {
+        let mut arriving = store.receive(name, digest).unwrap();
+        while !bytes.is_empty() {
+            let Ok(piece) = v1::GetDataSetResponse::decode_length_delimited(&mut bytes) else { return false };
+            if arriving.write(piece.file as usize, &piece.content).is_err() {
+                return false;
+            }
+        }
+        if arriving.finish().is_ok() {
+            assert_eq!(
+                store.find(name, Some(digest)).unwrap().digest(),
+                digest,
+                "what is kept is what was wanted"
+            );
+        }
+        true
+    });
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn files_that_are_no_journals_are_refused_and_left_alone() {
     let path = folder.path().join("other.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE photographs (name TEXT)").unwrap();
     check_refused(&path, "not a hebbian journal");
-    check_refused(&folder.path().join("missing").join("journal.db"), "its lock file cannot be made");
+    check_refused(&folder.path().join("missing").join("journal.db"), "missing does not exist; make it first");
     assert!(journal::open("postgres:there").err().unwrap().to_string().contains("sqlite:PATH"));
     assert!(journal::open("memory:").is_ok());
 }

@@ -6,7 +6,7 @@ mod reports;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod trials;
+pub mod trials;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::evaluator::Evaluator;
 use crate::pool::Pool;
-pub use connect::{Coordinators, TransportSettings};
+pub use connect::{Coordinators, TransportSettings, remedy};
 use reports::Reports;
 use stream::{Stream, StreamEnd, Worker};
 /// TLS of a worker: which authorities it trusts, and the certificate that it shows.
@@ -152,7 +152,12 @@ impl Trouble {
         self.times += 1;
         if self.told.is_none_or(|told| told.elapsed() >= REPEAT_WARNING) {
             self.told = Some(Instant::now());
-            tracing::warn!(times = self.times, "not attached to a coordinator: {problem}; trying for ever");
+            let problem = problem.to_string();
+            let remedy = remedy(&problem).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+            tracing::warn!(
+                times = self.times,
+                "not attached to a coordinator: {problem}{remedy}; trying for ever"
+            );
         } else {
             tracing::debug!(times = self.times, "not attached to a coordinator: {problem}");
         }

@@ -12,6 +12,7 @@ use hebbian_coordinator::engine::Retention;
 use hebbian_coordinator::journal::{self, KeptSnapshots};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::data::DataSource;
+use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_shared::digest::Digest;
@@ -140,24 +141,21 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         files::write_atomically(path, &format!("{scheme}://{listening}\n"))?;
     }
     let data = data::store(configuration.storage.data.clone());
+    let lanes = Lanes::for_a_crowd()
+        .map_err(|error| Failure::failed(format_args!("the workers' threads cannot be started: {error}")))?;
     // Not a child of `shutdown`: the driver must close the streams before the server waits for them.
     let ended = CancellationToken::new();
     let serving = service::serve(
         handle.clone(),
-        connection::accept(listener, ConnectionLimits::default(), tls.clone()),
-        TransportSettings { data: Arc::new(Served(data)), ..TransportSettings::default() },
+        connection::accept(listener, ConnectionLimits::default(), tls.clone(), lanes.clone()),
+        TransportSettings { data: Arc::new(Served(data)), lanes, ..TransportSettings::default() },
         ended.clone(),
     );
     tokio::pin!(serving);
     let unexpected = tokio::select! {
         never = reload_on_hangup(tls) => match never {},
         () = shutdown.cancelled() => None,
-        result = &mut serving => {
-            Some(Failure::failed(match result {
-                Ok(()) => "the server has stopped".to_owned(),
-                Err(error) => format!("the server has stopped: {error}"),
-            }))
-        }
+        () = &mut serving => Some(Failure::failed("the server has stopped")),
         _ = &mut driver => Some(Failure::failed("the driver has stopped; the log says why")),
     };
     tracing::info!("shutting down");
@@ -167,9 +165,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     if let Some(failure) = unexpected {
         return Err(failure);
     }
-    if let Err(error) = serving.await {
-        tracing::warn!(%error, "the server did not stop in order");
-    }
+    serving.await;
     closed.map_err(Failure::failed)?;
     tracing::info!("all is on disk; good-bye");
     Ok(())

@@ -107,6 +107,12 @@ fn lock(path: &Path, lock_path: &Path, store: &str) -> Result<File, JournalError
         let problem = "is a directory; a journal is a file".to_owned();
         return Err(JournalError::Corrupt { store: store.to_owned(), problem });
     }
+    if let Some(directory) =
+        path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+    {
+        let problem = format!("its directory {} does not exist; make it first", directory.display());
+        return Err(JournalError::Unavailable { store: store.to_owned(), problem });
+    }
     let file = File::options().create(true).truncate(false).write(true).open(lock_path);
     let file = file.map_err(|error| unavailable(error, "its lock file cannot be made"))?;
     match file.try_lock() {

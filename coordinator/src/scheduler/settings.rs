@@ -33,7 +33,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(3),
+            lease: Duration::from_millis(2500),
             idle_lease: Duration::from_secs(40),
             hedge_min: Duration::from_millis(50),
             batch_work: Duration::from_millis(20),

@@ -274,8 +274,8 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Checks what the limits are of; what it means is the workers' to read.
-fn check(comparison: &v1::RuleComparison) -> Result<(), ConvertError> {
+/// Checks what the limits are of; what it means is the workers' to read. An error names the field.
+pub fn check(comparison: &v1::RuleComparison) -> Result<(), ConvertError> {
     let within = |field: &str, found: usize, most: usize| {
         let problem = format!("must be 1 to {most}, not {found}");
         if (1..=most).contains(&found) { Ok(()) } else { Err(ConvertError::new(field, problem)) }
@@ -285,6 +285,16 @@ fn check(comparison: &v1::RuleComparison) -> Result<(), ConvertError> {
     within("updates", comparison.updates.len(), UPDATES_MAX)?;
     within("ablations", 1 + comparison.ablations.len(), 1 + ABLATIONS_MAX)?;
     within("tasks_per_family", comparison.tasks_per_family as usize, TASKS_MAX as usize)
+}
+
+/// Checks what a worker says of itself. An error names the field.
+pub fn check_ready(ready: &Ready) -> Result<(), ConvertError> {
+    let name = &ready.display_name;
+    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) || ready.fingerprint.len() != 32 {
+        let problem = format!("must have a name of at most {NAME_BYTES_MAX} bytes and a fingerprint of 32");
+        return Err(ConvertError::new("ready", problem));
+    }
+    Ok(())
 }
 
 #[tonic::async_trait]
@@ -335,13 +345,7 @@ impl ComparisonService for Comparisons {
         let Some(Kind::Ready(ready)) = first?.and_then(|message| message.kind) else {
             return Err(invalid(&ConvertError::new("ready", "must be the first message")));
         };
-        let name = &ready.display_name;
-        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) || ready.fingerprint.len() != 32
-        {
-            let problem =
-                format!("must have a name of at most {NAME_BYTES_MAX} bytes and a fingerprint of 32");
-            return Err(invalid(&ConvertError::new("ready", problem)));
-        }
+        check_ready(&ready).map_err(|error| invalid(&error))?;
         let worker = {
             let mut state = self.state();
             let worker = state.next;

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::lane::Lanes;
+use super::socket::Socket;
 use super::tls::Tls;
 
 /// Connections that may wait to be accepted: a thousand workers reconnect at once when a coordinator restarts.
@@ -68,6 +70,7 @@ pub fn accept(
     listener: TcpListener,
     limits: ConnectionLimits,
     tls: Option<Arc<Tls>>,
+    lanes: Lanes,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let acceptor = Acceptor {
         listener,
@@ -75,6 +78,7 @@ pub fn accept(
         connections: Arc::new(Semaphore::new(limits.connections_max)),
         limits,
         opening: JoinSet::new(),
+        lanes,
         complaints: Complaints::default(),
     };
     stream::unfold(acceptor, async |mut acceptor| {
@@ -95,6 +99,7 @@ struct Acceptor {
     limits: ConnectionLimits,
     connections: Arc<Semaphore>,
     opening: JoinSet<Result<Connection, Refused>>,
+    lanes: Lanes,
     complaints: Complaints,
 }
 
@@ -136,11 +141,13 @@ impl Acceptor {
         let _ = stream.set_nodelay(true);
         let tls = self.tls.clone();
         let timeout = self.limits.opening_timeout;
-        self.opening.spawn(async move {
+        let handle = self.lanes.opening(self.opening.len());
+        let mut socket = Socket::new(stream);
+        let opening = async move {
             let opening = async {
                 match tls {
-                    Some(tls) => Ok(Transport::Tls(Box::new(tls.acceptor().accept(stream).await?))),
-                    None => first_words(&stream).await.map(|()| Transport::Plain(stream)),
+                    Some(tls) => Ok(Transport::Tls(Box::new(tls.acceptor().accept(socket).await?))),
+                    None => first_words(socket.here()?).await.map(|()| Transport::Plain(socket)),
                 }
             };
             match tokio::time::timeout(timeout, opening).await {
@@ -148,12 +155,27 @@ impl Acceptor {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Err(Refused { peer, reason: None })
                 }
-                Ok(Err(error)) => Err(Refused { peer, reason: Some(error.to_string()) }),
+                Ok(Err(error)) => Err(Refused { peer, reason: Some(explain(&error)) }),
                 Err(_) => {
                     Err(Refused { peer, reason: Some(format!("it said nothing useful within {timeout:?}")) })
                 }
             }
-        });
+        };
+        self.opening.spawn_on(opening, &handle);
+    }
+}
+
+/// Why a connection was not opened, in words where the library has only a name.
+fn explain(error: &io::Error) -> String {
+    use tokio_rustls::rustls::{Error, InvalidMessage};
+    match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(Error::NoCertificatesPresented) => {
+            "it shows no certificate, and nobody is let in without".to_owned()
+        }
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "it does not speak TLS, and this port has nothing else".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -211,8 +233,8 @@ pub struct Connection {
 
 #[derive(Debug)]
 enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Connected for Connection {

@@ -23,6 +23,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt as _;
 
+mod lanes;
 mod limits;
 
 use super::connection::memory;

@@ -38,7 +38,7 @@ pub(crate) async fn attach(
     }
     let endpoint = endpoint
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(8))
+        .http2_keep_alive_interval(Duration::from_secs(12))
         .keep_alive_timeout(Duration::from_secs(2))
         .keep_alive_while_idle(true);
     let channel = endpoint.connect().await.map_err(|error| format!("{error:?}"))?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal;
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
+use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_shared::digest::Digest;
@@ -72,10 +73,11 @@ pub(crate) async fn coordinator(arguments: &[String]) {
     let listener = connection::bind(listen.parse().expect("an address")).expect("a free port");
     let scheme = if tls.is_some() { "https" } else { "http" };
     report(&format!("{scheme}://{}", listener.local_addr().expect("it listens")));
-    let connections = connection::accept(listener, ConnectionLimits::default(), tls);
-    let served =
-        service::serve(handle, connections, TransportSettings::default(), CancellationToken::new()).await;
-    panic!("the server ended: {served:?}; the driver: {:?}", driver.await);
+    let lanes = Lanes::for_a_crowd().expect("threads");
+    let connections = connection::accept(listener, ConnectionLimits::default(), tls, lanes.clone());
+    let settings = TransportSettings { lanes, ..TransportSettings::default() };
+    service::serve(handle, connections, settings, CancellationToken::new()).await;
+    panic!("the server ended; the driver: {:?}", driver.await);
 }
 
 fn directory(argument: &str) -> Option<PathBuf> {

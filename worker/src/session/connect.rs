@@ -26,12 +26,12 @@ pub struct TransportSettings {
 }
 
 impl Default for TransportSettings {
-    /// A coordinator that vanished without a word is noticed within ten seconds. Nothing is lost by that time: what the
+    /// A coordinator that vanished without a word is noticed within fourteen seconds. Nothing is lost by that time: what the
     /// worker holds, the coordinator gives to others within three.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
-            keep_alive_interval: Duration::from_secs(8),
+            keep_alive_interval: Duration::from_secs(12),
             keep_alive_timeout: Duration::from_secs(2),
         }
     }
@@ -119,8 +119,23 @@ fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionErr
     endpoint.tls_config(tls.clone()).map_err(|error| refused(chain(&error)))
 }
 
+/// What helps where a connection broke because one end wants TLS, or a certificate, and the other does not know it; by
+/// the error's text.
+pub fn remedy(problem: &str) -> Option<&'static str> {
+    let problem = problem.to_lowercase();
+    if problem.contains("certificaterequired") {
+        Some("it lets in only who shows a certificate: --tls-certificate FILE and --tls-key FILE")
+    } else if problem.contains("invalidcontenttype") {
+        Some("it does not speak TLS: write http:// instead of https://")
+    } else if problem.contains("frame with invalid size") {
+        Some("perhaps it speaks TLS: write https:// and name its authority with --tls-ca FILE")
+    } else {
+        None
+    }
+}
+
 /// An error with its causes, in one line: tonic's own message says "transport error" only.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -131,4 +146,24 @@ fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lacks_tls_or_a_certificate_is_told_what_helps() {
+        let check = |problem: &str, expected: Option<&str>| {
+            let found = remedy(problem);
+            assert_eq!(found.is_some(), expected.is_some(), "{problem}: {found:?}");
+            let expected = expected.unwrap_or_default();
+            assert!(found.unwrap_or_default().contains(expected), "{problem}: {found:?}");
+        };
+        // As the libraries put it.
+        check("transport error: received fatal alert: CertificateRequired", Some("--tls-certificate FILE"));
+        check("http2 error: connection error detected: frame with invalid size", Some("https://"));
+        check("received corrupt message of type InvalidContentType", Some("http://"));
+        check("tcp connect error: connection refused", None);
+    }
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::connect::chain;
 use super::prepare::Preparation;
 use super::reports::Reports;
 use super::{SessionEnd, SessionSettings, trials};
@@ -515,9 +516,12 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// What the coordinator said when it ended the stream.
+/// What the coordinator said when it ended the stream, or, where the stream broke on the way, why.
 fn said(status: &Status) -> String {
-    format!("{}: {}", status.code(), status.message())
+    match std::error::Error::source(status) {
+        Some(source) => chain(source),
+        None => format!("{}: {}", status.code(), status.message()),
+    }
 }
 
 async fn until(time: Option<Instant>) {

@@ -105,8 +105,9 @@ impl Drop for RaisedAtEnd {
     }
 }
 
-/// The trials that a message stands for, and a spec whose families are the ones that their data is needed for.
-fn to_trials(message: v1::ComputeTrialsResponse) -> Result<(Trials, RunSpec), ConvertError> {
+/// The trials that a message stands for, and a spec whose families are the ones that their data is needed for. An error
+/// names the field.
+pub fn to_trials(message: v1::ComputeTrialsResponse) -> Result<(Trials, RunSpec), ConvertError> {
     let v1::ComputeTrialsResponse { comparison, family, first_task, tasks, .. } = message;
     let comparison = comparison.ok_or_else(|| ConvertError::new("comparison", "must be set"))?;
     let wrong = |field: &str, problem: String| ConvertError::new(format!("comparison.{field}"), problem);

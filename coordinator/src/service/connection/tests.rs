@@ -21,7 +21,7 @@ fn listen(
     let address = listener.local_addr().unwrap();
     let (opened, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let mut connections = Box::pin(accept(listener, limits, tls));
+        let mut connections = Box::pin(accept(listener, limits, tls, Lanes::one()));
         while let Some(Ok(connection)) = connections.next().await {
             if opened.send(connection).is_err() {
                 return;

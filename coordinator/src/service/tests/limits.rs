@@ -46,7 +46,7 @@ async fn who_asks_or_attaches_too_often_is_told_so_and_others_are_served() {
     let settings = TransportSettings { rates, ..TransportSettings::default() };
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let connections = accept(listener, ConnectionLimits::default(), None);
+    let connections = accept(listener, ConnectionLimits::default(), None, Lanes::one());
     tokio::spawn(serve(handle, connections, settings, CancellationToken::new()));
 
     let channel =
