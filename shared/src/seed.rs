@@ -4,6 +4,9 @@
 //! takes a fresh generator from it. So `ask` can be repeated, a snapshot holds no generator, and every draw is a
 //! function of the run's seed alone.
 
+mod normal;
+
+pub use normal::{fill_normal, normal_pair};
 use rand::{Rng as _, SeedableRng as _};
 pub use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -129,7 +132,13 @@ fn mix(mut z: u64) -> u64 {
 
 /// A uniform variate in [0, 1) with 53 bits.
 pub fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+    uniform_of(rng.next_u64())
+}
+
+/// The number in [0, 1) that a random word gives: its upper 53 bits.
+#[inline]
+fn uniform_of(word: u64) -> f64 {
+    (word >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
 }
 
 /// A uniform variate in [low, high).
@@ -159,24 +168,6 @@ pub fn permutation(rng: &mut ChaCha8Rng, length: u32) -> Vec<u32> {
         order.swap(last as usize, index_below(rng, last + 1) as usize);
     }
     order
-}
-
-/// Two independent standard normal variates (Box and Muller), computed with `libm` so that every host agrees.
-pub fn normal_pair(rng: &mut ChaCha8Rng) -> (f64, f64) {
-    let radius = libm::sqrt(-2.0 * libm::log(1.0 - uniform(rng)));
-    let (sine, cosine) = libm::sincos(std::f64::consts::TAU * uniform(rng));
-    (radius * cosine, radius * sine)
-}
-
-/// Fills `out` with independent standard normal variates.
-pub fn fill_normal(rng: &mut ChaCha8Rng, out: &mut [f64]) {
-    for pair in out.chunks_mut(2) {
-        let (first, second) = normal_pair(rng);
-        pair[0] = first;
-        if let Some(place) = pair.get_mut(1) {
-            *place = second;
-        }
-    }
 }
 
 #[cfg(test)]
