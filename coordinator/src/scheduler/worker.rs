@@ -12,33 +12,34 @@ use super::work::LeaseId;
 /// The most episodes that any worker is given to hold, whatever its threads; workers have a limit of their own.
 const CREDIT_MAX: u32 = 1 << 17;
 
-/// The last durations of something. Their median is asked for far more often than one is added.
+/// The last durations of something, with their median.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
+    /// In order of their coming, as a ring.
     durations: Vec<Duration>,
     next: usize,
-    median: Option<Duration>,
+    /// The same ones by length: one goes and one comes at a time, which is far less work than to find the median anew.
+    sorted: Vec<Duration>,
 }
 
 impl Recent {
     const LENGTH: usize = 33;
 
     pub(super) fn push(&mut self, duration: Duration) {
+        let place = |sorted: &[Duration], duration| sorted.partition_point(|other| *other < duration);
         if self.durations.len() < Self::LENGTH {
             self.durations.push(duration);
         } else {
-            self.durations[self.next] = duration;
+            let oldest = std::mem::replace(&mut self.durations[self.next], duration);
+            self.sorted.remove(place(&self.sorted, oldest));
         }
         self.next = (self.next + 1) % Self::LENGTH;
-        let mut scratch = [Duration::ZERO; Self::LENGTH];
-        let copy = &mut scratch[..self.durations.len()];
-        copy.copy_from_slice(&self.durations);
-        let middle = copy.len() / 2;
-        self.median = Some(*copy.select_nth_unstable(middle).1);
+        self.sorted.insert(place(&self.sorted, duration), duration);
     }
 
+    /// The upper one of the two in the middle, where their number is even.
     pub(super) fn median(&self) -> Option<Duration> {
-        self.median
+        self.sorted.get(self.sorted.len() / 2).copied()
     }
 }
 
@@ -162,5 +163,26 @@ impl Worker {
     pub(super) fn hand_back(&mut self, episodes: u32, estimate: Duration) {
         self.held -= episodes;
         self.held_work = self.held_work.saturating_sub(estimate * episodes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_that_of_the_last_durations() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.median(), None);
+        let mut all = Vec::new();
+        // Up and down, with many that are equal.
+        for number in 0..200_u64 {
+            let duration = Duration::from_millis(number * number % 37);
+            recent.push(duration);
+            all.push(duration);
+            let mut last = all[all.len().saturating_sub(Recent::LENGTH)..].to_vec();
+            last.sort_unstable();
+            assert_eq!(recent.median(), Some(last[last.len() / 2]), "after {}", all.len());
+        }
     }
 }
