@@ -206,7 +206,7 @@ impl Engine {
             }
             Event::Journalled { committed, synced } => {
                 self.trouble = None;
-                self.outbox.journalled(committed, synced);
+                self.outbox.journalled(now, committed, synced);
             }
             Event::JournalFailed { reason } => self.trouble = Some(reason),
             Event::Tick => {}
@@ -484,7 +484,7 @@ impl Engine {
             run.commit(now, run.settled_record(purpose, &accepted), &mut writes);
             self.outbox.write(now, &mut writes);
         }
-        self.outbox.acknowledge(worker, sequence);
+        self.outbox.acknowledge(now, worker, sequence);
         self.carry_out(now, actions);
         self.close_generation(now, id);
     }

@@ -13,6 +13,9 @@ use crate::run::record::{Record, Write};
 /// Settlements of one record; a larger group is written as several.
 const SETTLED_MAX: usize = 8192;
 
+/// How long a worker may wait to be told what it is told with the next message to it otherwise.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(500);
+
 /// The last report of each worker that is to be acknowledged.
 type Acknowledgements = BTreeMap<WorkerId, u64>;
 
@@ -27,6 +30,10 @@ pub(super) struct Outbox {
     immediate: Vec<Effect>,
     /// What needs a position to be committed, or synced.
     after_commit: VecDeque<(u64, Acknowledgements)>,
+    /// What is committed and not told yet, and since when. It goes with the next message to its worker: by itself it would
+    /// cost as much as that.
+    earned: Acknowledgements,
+    earned_since: Timestamp,
     after_sync: VecDeque<(u64, Effect)>,
     /// The transaction being collected, and since when.
     pending: Vec<Write>,
@@ -48,6 +55,8 @@ impl Outbox {
             group_commit,
             immediate: Vec::new(),
             after_commit: VecDeque::new(),
+            earned: Acknowledgements::new(),
+            earned_since: Timestamp::default(),
             after_sync: VecDeque::new(),
             pending: Vec::new(),
             pending_since: Timestamp::default(),
@@ -116,21 +125,39 @@ impl Outbox {
 
     /// To be done at once.
     pub(super) fn now(&mut self, effect: Effect) {
+        match &effect {
+            Effect::Send { worker, .. } => {
+                let told = self.earned.remove(worker).map(|sequence| acknowledgement(*worker, sequence));
+                self.immediate.extend(told);
+            }
+            Effect::Close { worker, .. } => drop(self.earned.remove(worker)),
+            _ => {}
+        }
         self.immediate.push(effect);
     }
 
     /// To be said to a worker when all that was written so far survives the process: that its reports up to this one have
-    /// arrived. Of those that wait for the same commit it is told the last.
-    pub(super) fn acknowledge(&mut self, worker: WorkerId, sequence: u64) {
+    /// arrived. Of several it is told the last.
+    pub(super) fn acknowledge(&mut self, now: Timestamp, worker: WorkerId, sequence: u64) {
         let position = self.position + u64::from(!self.pending.is_empty());
         if position <= self.committed {
-            return self.immediate.push(acknowledgement(worker, sequence));
+            return self.earn(now, [(worker, sequence)]);
         }
         if self.after_commit.back().is_none_or(|(last, _)| *last != position) {
             self.after_commit.push_back((position, Acknowledgements::new()));
         }
         if let Some((_, waiting)) = self.after_commit.back_mut() {
             let last = waiting.entry(worker).or_default();
+            *last = sequence.max(*last);
+        }
+    }
+
+    fn earn(&mut self, now: Timestamp, told: impl IntoIterator<Item = (WorkerId, u64)>) {
+        if self.earned.is_empty() {
+            self.earned_since = now;
+        }
+        for (worker, sequence) in told {
+            let last = self.earned.entry(worker).or_default();
             *last = sequence.max(*last);
         }
     }
@@ -151,27 +178,36 @@ impl Outbox {
     }
 
     /// The journal has got on.
-    pub(super) fn journalled(&mut self, committed: u64, synced: u64) {
+    pub(super) fn journalled(&mut self, now: Timestamp, committed: u64, synced: u64) {
         self.committed = self.committed.max(committed);
         self.synced = self.synced.max(synced);
         while self.after_commit.front().is_some_and(|(position, _)| *position <= self.committed) {
-            let told = self.after_commit.pop_front().into_iter().flat_map(|(_, told)| told);
-            self.immediate.extend(told.map(|(worker, sequence)| acknowledgement(worker, sequence)));
+            if let Some((_, told)) = self.after_commit.pop_front() {
+                self.earn(now, told);
+            }
         }
         while self.after_sync.front().is_some_and(|(position, _)| *position <= self.synced) {
             self.immediate.extend(self.after_sync.pop_front().map(|(_, effect)| effect));
         }
     }
 
-    /// When the pending transaction has to go.
+    /// When something has to go.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
+        [self.commit_at(), self.acknowledge_at()].into_iter().flatten().min()
+    }
+
+    fn commit_at(&self) -> Option<Timestamp> {
         (!self.pending.is_empty()).then(|| self.pending_since + self.group_commit)
+    }
+
+    fn acknowledge_at(&self) -> Option<Timestamp> {
+        (!self.earned.is_empty()).then(|| self.earned_since + ACKNOWLEDGE_WITHIN)
     }
 
     /// Moves out what can go.
     pub(super) fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let due = self.pending_sync || self.pending.len() >= SETTLED_MAX;
-        if due || self.deadline().is_some_and(|deadline| now >= deadline) {
+        if due || self.commit_at().is_some_and(|at| now >= at) {
             // Notes are worth telling soon but not an fsync of their own: a transaction with something to tell is
             // synced as a whole.
             let sync = self.pending_sync || !self.unpublished.is_empty();
@@ -187,5 +223,56 @@ impl Outbox {
             effects.push(Effect::Commit(Transaction { position: self.position, writes, sync }));
         }
         effects.append(&mut self.immediate);
+        if self.acknowledge_at().is_some_and(|at| now >= at) {
+            let told = std::mem::take(&mut self.earned).into_iter();
+            effects.extend(told.map(|(worker, sequence)| acknowledgement(worker, sequence)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp(Duration::from_millis(milliseconds))
+    }
+
+    /// What goes out: to which worker, and which report is acknowledged, if one is.
+    fn flushed(outbox: &mut Outbox, now: u64) -> Vec<(u64, Option<u64>)> {
+        let mut effects = Vec::new();
+        outbox.flush(at(now), &mut effects);
+        let told = effects.into_iter().map(|effect| match effect {
+            Effect::Send { worker, message: ToWorker::Acknowledge { sequence } } => {
+                (worker.0, Some(sequence))
+            }
+            Effect::Send { worker, .. } | Effect::Close { worker, .. } => (worker.0, None),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn an_acknowledgement_goes_with_the_next_message_or_after_a_while() {
+        let mut outbox = Outbox::new(Duration::ZERO);
+        let (one, two, three) = (WorkerId(1), WorkerId(2), WorkerId(3));
+        // One of them waits for a commit that has not come.
+        outbox.position = 1;
+        outbox.acknowledge(at(0), one, 4);
+        outbox.acknowledge(at(0), one, 5);
+        outbox.acknowledge(at(0), two, 7);
+        outbox.acknowledge(at(0), three, 9);
+        assert_eq!((flushed(&mut outbox, 10_000), outbox.deadline()), (vec![], None));
+        outbox.journalled(at(100), 1, 0);
+        outbox.acknowledge(at(300), two, 8);
+        assert_eq!(flushed(&mut outbox, 300), []);
+        let drain = ToWorker::Drain { within: Duration::ZERO };
+        outbox.now(Effect::Send { worker: one, message: drain });
+        outbox.now(Effect::Close { worker: three, reason: String::new() });
+        assert_eq!(flushed(&mut outbox, 300), [(1, Some(5)), (1, None), (3, None)]);
+        assert_eq!(outbox.deadline(), Some(at(600)));
+        assert_eq!(flushed(&mut outbox, 599), []);
+        assert_eq!(flushed(&mut outbox, 600), [(2, Some(8))]);
+        assert_eq!(outbox.deadline(), None);
     }
 }
