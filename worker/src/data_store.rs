@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::data_set::DataSetName;
@@ -33,12 +34,20 @@ const DIGEST_FILE: &str = "digest";
 /// The most files of a directory that are looked at.
 const ENTRIES_MAX: usize = 10_000;
 
+/// A file's length and when it was changed; none if the system does not say.
+type Stamp = Option<(u64, SystemTime)>;
+
+/// The digest of a set that can be read, with the stamps that its files had.
+type Computed = ([Stamp; 4], Option<Digest>);
+
 /// A directory of data sets.
 #[derive(Debug)]
 pub struct DataStore {
     directory: PathBuf,
     /// The sets that are in use, by directory.
     in_use: Mutex<BTreeMap<PathBuf, Weak<DataSet>>>,
+    /// Of sets that have no record of their digest.
+    computed: Mutex<BTreeMap<DataSetName, Computed>>,
 }
 
 /// What came of adding a data set.
@@ -53,7 +62,7 @@ pub enum Added {
 impl DataStore {
     /// The data sets below a directory, which need not exist.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, in_use: Mutex::default() }
+        Self { directory, in_use: Mutex::default(), computed: Mutex::default() }
     }
 
     /// The directory.
@@ -148,9 +157,28 @@ impl DataStore {
         }
         let name = self.names().ok()?.into_iter().find(|&name| match self.recorded_digest(name) {
             Ok(Some(recorded)) => recorded == digest,
-            _ => self.load(name).is_ok_and(|set| set.digest() == digest),
+            _ => self.computed_digest(name) == Some(digest),
         })?;
         files_of(&self.place(name), name).ok()
+    }
+
+    /// The digest of a data set that has no record of it, if it can be read. It is not read again for everybody who asks,
+    /// but when its files have changed.
+    fn computed_digest(&self, name: DataSetName) -> Option<Digest> {
+        let files = files_of(&self.place(name), name).ok()?;
+        let stamp =
+            |path: &PathBuf| fs::metadata(path).and_then(|data| Ok((data.len(), data.modified()?))).ok();
+        let stamps = files.each_ref().map(stamp);
+        // Locked while it is read: who asks at the same time waits for the same answer.
+        let mut computed = self.computed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((before, digest)) = computed.get(&name)
+            && *before == stamps
+        {
+            return *digest;
+        }
+        let digest = self.load(name).ok().map(|set| set.digest());
+        computed.insert(name, (stamps, digest));
+        digest
     }
 
     fn load_from(&self, place: &Path, name: DataSetName) -> Result<Arc<DataSet>, DataSetError> {

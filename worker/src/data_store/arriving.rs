@@ -156,10 +156,21 @@ mod tests {
             fs::write(source.join(name), bytes).unwrap();
         }
         let (set, _) = store.add("a".parse().unwrap(), std::slice::from_ref(&source)).unwrap();
-        let files = store.files(set.digest()).unwrap();
+        let digest = set.digest();
+        let files = store.files(digest).unwrap();
         assert!(files.iter().all(|file| file.starts_with(store.place("a".parse().unwrap()))), "{files:?}");
         // Put there by other means, it has no record of its digest.
         fs::remove_file(store.place("a".parse().unwrap()).join(DIGEST_FILE)).unwrap();
-        assert_eq!(store.files(set.digest()), Some(files));
+        assert_eq!(store.files(digest), Some(files.clone()));
+        // It is not read again for everybody who asks, unless a file has changed.
+        let other = small_files([6, 3], (2, 2), &[2, 1]);
+        drop(set);
+        let before = fs::metadata(&files[1]).unwrap().modified().unwrap();
+        fs::write(&files[1], &other[1].1).unwrap();
+        let labels = File::options().append(true).open(&files[1]).unwrap();
+        labels.set_modified(before).unwrap();
+        assert_eq!(store.files(digest), Some(files.clone()), "nothing shows that it has changed");
+        labels.set_modified(before + std::time::Duration::from_secs(1)).unwrap();
+        assert_eq!(store.files(digest), None);
     }
 }
