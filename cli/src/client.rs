@@ -100,7 +100,11 @@ impl Client {
                     return Err(failure
                         .hint("name the authority that signed it with --tls-ca FILE or HEBBIAN_TLS_CA"));
                 }
-                return Err(unreachable(&problem));
+                let failure = unreachable(&problem);
+                return Err(match remedy(&problem, url.starts_with("https")) {
+                    Some(remedy) => failure.hint(remedy),
+                    None => failure,
+                });
             }
             Err(_) => {
                 return Err(unreachable(&format!("timeout after {}", humantime::format_duration(*timeout))));
@@ -158,7 +162,7 @@ impl Client {
         if let Some(source) = std::error::Error::source(status) {
             let cause = root_cause(source);
             let failure = Failure::unreachable(format_args!("{}: the connection broke: {cause}", self.url));
-            return match remedy(&cause) {
+            return match remedy(&cause, self.url.starts_with("https")) {
                 Some(remedy) => failure.hint(remedy),
                 None => failure,
             };

@@ -260,8 +260,8 @@ where
     block_on(until_signal(work))
 }
 
-/// As [`block_on_until_signal`], on this thread alone: one stream and a few messages a second need no more, and each message
-/// saves the way to another thread.
+/// As [`block_on_until_signal`], on this thread alone, so that messages save the way to another one: a worker has one stream
+/// and a few messages a second, a coordinator other threads for a crowd of workers.
 fn block_on_one_thread_until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,

@@ -196,8 +196,14 @@ impl Engine {
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
                 // Who has said good-bye is not lost, if it has given back all that it held.
-                if self.scheduler.load(worker).is_some_and(|load| load.leased > 0 || !load.draining) {
-                    self.note_lost(now, worker, "its connection ended");
+                match self.scheduler.load(worker) {
+                    Some(load) if load.draining && load.leased > 0 => {
+                        self.note_gone(now, worker, "left", "it had not finished all that it held");
+                    }
+                    Some(load) if !load.draining => {
+                        self.note_gone(now, worker, "was lost", "its connection ended");
+                    }
+                    _ => {}
                 }
                 self.workers.remove(&worker);
                 let mut actions = Vec::new();
@@ -542,9 +548,18 @@ impl Engine {
                     self.outbox.now(Effect::Send { worker, message: ToWorker::Withdraw { run, up_to } });
                 }
                 Action::Expired { worker, why } => {
-                    self.note_lost(now, worker, &why);
+                    self.note_gone(now, worker, "was lost", &why);
                     self.workers.remove(&worker);
                     self.outbox.now(Effect::Close { worker, reason: why });
+                }
+                Action::Overtaken { worker, run } => {
+                    let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
+                    let generation = self.runs.get(&run).map_or(0, |run| run.generation().0);
+                    let text = format!(
+                        "worker {name} does not answer in generation {generation}: others finished all that it held; it gets \
+                         less and less until it does"
+                    );
+                    self.note(now, run, text);
                 }
                 Action::Exhausted { run, reason } => self.pause(now, run, reason),
                 Action::Barred { run, worker, reason } => {

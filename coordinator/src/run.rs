@@ -209,6 +209,15 @@ impl Run {
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
         let state = StrategySnapshot::from_bytes(&snapshot.strategy)?;
+        // Of the bytes as they are: an older encoding of the same state has another digest.
+        let (found, closed) = (Digest::of(&snapshot.strategy), snapshot.closed);
+        if found != snapshot.digest {
+            let (found, said) = (found.short(), snapshot.digest.short());
+            let problem = format!(
+                "the snapshot of {closed} closed generations is damaged: it has digest {found}, not {said}"
+            );
+            return Err(RunError::Stored { run: self.id, problem });
+        }
         self.strategy = strategy::restore(&self.spec, &state)?;
         self.generation = snapshot.closed;
         self.best.clone_from(&snapshot.best);

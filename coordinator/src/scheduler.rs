@@ -77,6 +77,13 @@ pub enum Action {
         /// Why, for people.
         reason: String,
     },
+    /// A worker is heard, or seems to be, but others finished all that it held, time and again.
+    Overtaken {
+        /// Which.
+        worker: WorkerId,
+        /// Of which run the last time.
+        run: RunId,
+    },
     /// A worker may no longer work on a run.
     Barred {
         /// The run.
@@ -103,6 +110,10 @@ pub struct WorkerLoad {
     pub episode_time: Option<Duration>,
     /// When it attached.
     pub attached: Timestamp,
+    /// When it was heard last.
+    pub heard: Timestamp,
+    /// Times in a row that others finished first what it held, without an answer of its own.
+    pub overtaken: u32,
     /// Whether it is leaving.
     pub draining: bool,
     /// Runs it may not work on, with the reason.
@@ -168,7 +179,7 @@ impl Scheduler {
         self.refresh(worker);
     }
 
-    /// A worker is gone: what it held is queued again at once.
+    /// A worker is gone: what it held is queued again at once. Of one that said that it leaves, that counts as no loss.
     pub fn detach(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
         let Some(gone) = self.workers.remove(&worker) else { return };
         self.threads -= gone.threads;
@@ -180,7 +191,8 @@ impl Scheduler {
         }
         self.refresh(worker);
         for (run, lease) in gone.leases {
-            self.lose(run, lease, "its worker was lost", out);
+            let why = (!gone.draining).then_some("its worker was lost");
+            self.lose(run, lease, why, out);
         }
     }
 
@@ -424,27 +436,27 @@ impl Scheduler {
             if let Some(holder) = self.workers.get_mut(&worker) {
                 holder.leases.remove(&(run, lease));
             }
-            self.lose(run, lease, "it took far longer than others", out);
-            self.stalled(now, worker);
+            self.lose(run, lease, Some("it took far longer than others"), out);
+            self.stalled(now, worker, run, out);
             self.refresh(worker);
         }
     }
 
-    /// Ends a lease and queues its open episodes again.
-    fn lose(&mut self, run: RunId, lease: LeaseId, why: &str, out: &mut Vec<Action>) {
+    /// Ends a lease and queues its open episodes again. Without a reason it counts as no loss.
+    fn lose(&mut self, run: RunId, lease: LeaseId, why: Option<&str>, out: &mut Vec<Action>) {
         let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut()) else { return };
         let Some((worker, estimate)) = work.leases.get(&lease).map(|lease| (lease.worker, lease.estimate))
         else {
             return;
         };
-        let (released, most_lost) = work.lose(lease);
+        let (released, most_lost) = work.lose(lease, why.is_some());
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.hand_back(released, estimate);
         }
         if let Some(entry) = self.runs.get_mut(&run) {
             entry.share.refund(estimate * released);
         }
-        if most_lost >= self.settings.losses_max {
+        if let Some(why) = why.filter(|_| most_lost >= self.settings.losses_max) {
             let reason =
                 format!("an episode was given out {most_lost} times and never answered; the last time {why}");
             out.push(Action::Exhausted { run, reason });
@@ -466,7 +478,7 @@ impl Scheduler {
             barred.leases.remove(key);
         }
         for &(_, lease) in &held {
-            self.lose(run, lease, "its worker may no longer work on the run", out);
+            self.lose(run, lease, Some("its worker may no longer work on the run"), out);
         }
         if !held.is_empty() {
             out.push(Action::Withdraw { worker, run, up_to: None });
@@ -494,7 +506,7 @@ impl Scheduler {
             holders.insert(lease.worker);
         }
         for worker in overtaken {
-            self.stalled(now, worker);
+            self.stalled(now, worker, run, out);
         }
         for worker in holders {
             self.refresh(worker);
@@ -571,6 +583,8 @@ impl Scheduler {
             errors: worker.errors,
             episode_time: worker.compute.median(),
             attached: worker.attached,
+            heard: worker.heard,
+            overtaken: worker.stalls,
             draining: worker.draining,
             barred: barred.collect(),
         })

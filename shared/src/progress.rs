@@ -381,6 +381,10 @@ pub struct WorkerStatus {
     pub episode_time: Option<Duration>,
     /// Time since it attached.
     pub attached: Duration,
+    /// Time since it was heard: one that holds nothing speaks every 15 s only.
+    pub heard: Duration,
+    /// Times in a row that others finished first what it held, without an answer of its own.
+    pub overtaken: u32,
     /// Whether it is draining.
     pub draining: bool,
     /// Runs it may not work on.

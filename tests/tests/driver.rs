@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::engine::effect::Transaction;
 use hebbian_coordinator::handle::{Handle, HandleError, RunAction, SequencedEvent, Watch};
-use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
 use hebbian_coordinator::run::record::{Snapshot, StoredRun};
 use hebbian_shared::digest::Digest;
@@ -328,6 +328,8 @@ async fn a_journal_of_every_format_resumes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.sqlite");
         std::fs::copy(fixtures.join(format).with_extension("sqlite"), &path).unwrap();
+        let reports = JournalReader::open(&path).unwrap().verify().unwrap();
+        assert!(reports.iter().all(|report| report.problems.is_empty()), "{format}: {reports:?}");
         let handle = start(&format!("sqlite:{}", path.display())).await;
         let found = handle.list().await.unwrap();
         let [run] = &found[..] else { panic!("{format}: {found:?}") };

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT, run, spec};
 use hebbian_coordinator::engine::effect::Event;
+use hebbian_coordinator::engine::{Engine, Settings};
 use hebbian_coordinator::handle::RunAction;
 use hebbian_coordinator::run::record::{Record, StoredRun};
+use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::FromWorker;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::time::Timestamp;
 
 /// The run of a spec, undisturbed.
 fn undisturbed(spec: RunSpec) -> Bench {
@@ -117,6 +120,19 @@ fn other_arithmetic_is_journalled_and_the_stored_state_goes_on() {
     let told = |event: &RunEvent| matches!(event, RunEvent::Note(text) if text.contains("numerics changed"));
     assert_eq!(bench.events().iter().filter(|event| told(event)).count(), 1, "watchers are told");
     assert!(bench.progress().notes.iter().any(|note| note.contains("numerics changed")));
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused() {
+    let (_, stored) = interrupted();
+    for place in 0..stored.snapshots.len() {
+        let mut damaged = stored.clone();
+        // Of the two the digest, so that the state itself can still be read.
+        damaged.snapshots[place].digest = Digest::of(b"another");
+        let recovered = Engine::recover(Timestamp::default(), Settings::default(), 1, vec![damaged]);
+        let problem = recovered.err().expect("it must not be taken up").to_string();
+        assert!(problem.contains("is damaged: it has digest"), "{problem}");
+    }
 }
 
 // Time limits.

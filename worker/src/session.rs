@@ -119,7 +119,7 @@ pub async fn run(
                 tracing::info!("the coordinator has drained this worker");
                 break;
             }
-            StreamEnd::Lost(problem) => trouble.tell(&problem),
+            StreamEnd::Lost(problem) => trouble.tell(&problem, settings.coordinators.speaks_tls(attempt)),
         }
         if start.elapsed() >= GOOD_STREAM {
             back_off = settings.back_off_min;
@@ -148,12 +148,12 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn tell(&mut self, problem: &dyn fmt::Display) {
+    fn tell(&mut self, problem: &dyn fmt::Display, tls: bool) {
         self.times += 1;
         if self.told.is_none_or(|told| told.elapsed() >= REPEAT_WARNING) {
             self.told = Some(Instant::now());
             let problem = problem.to_string();
-            let remedy = remedy(&problem).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+            let remedy = remedy(&problem, tls).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
             tracing::warn!(
                 times = self.times,
                 "not attached to a coordinator: {problem}{remedy}; trying for ever"

@@ -20,7 +20,7 @@ use hebbian_worker::data_store::DataStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{LogArguments, block_on_until_signal, journal_failure, set_up_logging};
+use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
 use crate::data;
 use crate::failure::Failure;
@@ -90,7 +90,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("server.tls.client_ca", text(arguments.tls_client_ca))
     })?;
     set_up_logging(&configuration.log, "info")?;
-    block_on_until_signal(|shutdown| serve(configuration, shutdown))
+    block_on_one_thread_until_signal(|shutdown| serve(configuration, shutdown))
 }
 
 async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Result<(), Failure> {

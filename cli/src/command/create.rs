@@ -55,10 +55,14 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let mut spec = read_spec(&spec, seed)?;
     // Workers know by the digest whether they have the same data.
     complete(&mut spec, &data)?;
+    let repeated = request_id.is_some();
     let request_id = request_id.unwrap_or_else(fresh_request_id);
     block_on(async {
         let client = Client::connect(&client).await?;
         if let Some(Seeds(seeds)) = seeds {
+            if let Some(group) = group.as_ref().filter(|_| !repeated) {
+                check_new(&client, group, &seeds).await?;
+            }
             let group = Group { name: group, weight };
             return sweep(&client, &spec, &seeds, group, &request_id, json).await;
         }
@@ -70,6 +74,19 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         render::note(&format!("created run {} of `{}`; follow it with {watch}", run.run, run.name));
         render::out(&format!("{}\n", run.run))
     })
+}
+
+/// Refuses seeds that a group has already: they would count twice in its statistics, and `GROUP/SEED` would name two runs.
+async fn check_new(client: &Client, group: &str, seeds: &[Seed]) -> Result<(), Failure> {
+    let runs = client.list().await?;
+    match runs.iter().find(|run| run.group == group && seeds.contains(&run.seed)) {
+        None => Ok(()),
+        Some(run) => Err(Failure::bad_input(format_args!(
+            "--group: `{group}` has a run of seed {} already: {}",
+            run.seed, run.run
+        ))
+        .hint("name another group or other seeds; --request-id makes a creation that can be repeated")),
+    }
 }
 
 /// What the runs of a sweep have in common beside the spec.

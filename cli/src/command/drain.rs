@@ -120,6 +120,8 @@ mod tests {
             errors: 0,
             episode_time: None,
             attached: Duration::ZERO,
+            heard: Duration::ZERO,
+            overtaken: 0,
             draining: false,
             ineligible: vec![],
         }

@@ -110,6 +110,8 @@ pub(crate) fn worker(worker: &WorkerStatus) -> Value {
         "errors": worker.errors,
         "episode_s": worker.episode_time.map(|time| time.as_secs_f64()),
         "attached_s": worker.attached.as_secs_f64(),
+        "heard_s": worker.heard.as_secs_f64(),
+        "overtaken": worker.overtaken,
         "draining": worker.draining,
         "ineligible": worker.ineligible,
     })

@@ -1,6 +1,7 @@
 //! The attached workers.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use hebbian_shared::progress::WorkerStatus;
 
@@ -23,7 +24,7 @@ pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
             text::duration(worker.attached),
             worker.version.clone(),
             worker.fingerprint.short(),
-            if worker.draining { "draining" } else { "working" }.to_owned(),
+            state(worker),
         ]
     };
     let header = [
@@ -38,6 +39,23 @@ pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
         }
     }
     text
+}
+
+/// A worker that holds something speaks twice a second; one that did not for so long may hang.
+const SILENCE: Duration = Duration::from_millis(1500);
+/// One that was overtaken so often does not just happen to be slow.
+const OVERTAKEN: u32 = 3;
+
+fn state(worker: &WorkerStatus) -> String {
+    if worker.draining {
+        "draining".to_owned()
+    } else if worker.overtaken >= OVERTAKEN {
+        format!("overtaken {} times, heard {} ago", worker.overtaken, text::duration(worker.heard))
+    } else if worker.leased > 0 && worker.heard >= SILENCE {
+        format!("silent for {}", text::duration(worker.heard))
+    } else {
+        "working".to_owned()
+    }
 }
 
 /// What became of workers that were asked to leave.

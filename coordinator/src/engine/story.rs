@@ -27,7 +27,7 @@ impl Engine {
     }
 
     /// Notes a lost worker in the runs that it worked on. To be called while it is known.
-    pub(super) fn note_lost(&mut self, now: Timestamp, worker: WorkerId, why: &str) {
+    pub(super) fn note_gone(&mut self, now: Timestamp, worker: WorkerId, how: &str, why: &str) {
         let Some(entry) = self.workers.get(&worker) else { return };
         let name = entry.hello.name.clone();
         let runs: Vec<RunId> = entry.specs.iter().copied().collect();
@@ -38,7 +38,7 @@ impl Engine {
             }
             self.lost_told.insert(run, now);
             let text = format!(
-                "worker {name} was lost in generation {} ({why}); its episodes are handed out again",
+                "worker {name} {how} in generation {} ({why}); its episodes are handed out again",
                 self.runs.get(&run).map_or(0, |run| run.generation().0)
             );
             self.note(now, run, text);

@@ -59,6 +59,8 @@ impl Engine {
             errors: load.errors,
             episode_time: load.episode_time,
             attached: now.since(load.attached),
+            heard: now.since(load.heard),
+            overtaken: load.overtaken,
             draining: load.draining,
             ineligible: ineligible.collect(),
         })

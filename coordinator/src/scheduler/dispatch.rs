@@ -71,8 +71,21 @@ impl Scheduler {
             .map(|(&run, entry)| (entry.share.used, run))
             .collect();
         waiting.sort_unstable();
+        // Those whose turn it would be, but whose open episodes are all with workers: the next ones come at any moment.
+        let absent = self
+            .runs
+            .iter()
+            .filter(|(run, entry)| entry.is_active() && entry.queued() == 0 && worker.eligible(**run));
+        let awaited = absent.map(|(_, entry)| entry.share.used).min();
         let (settings, workers, threads) = (&self.settings, &self.workers, self.threads);
-        for (_, run) in waiting {
+        for (used, run) in waiting {
+            // Until then others only fill what would be idle, and with little: a short generation would wait for as long
+            // as it takes itself, every time.
+            let filling = awaited.is_some_and(|least| least < used);
+            if filling && !worker.idle(settings) {
+                continue;
+            }
+            let batch_work = if filling { settings.work_min } else { batch_work };
             let Some(entry) = self.runs.get_mut(&run) else { continue };
             let pace = worker.standings.get(&run).and_then(|standing| standing.compute.median());
             let pace = pace.or(entry.compute.median());

@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hebbian_shared::id::WorkerId;
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
-use super::Scheduler;
 use super::work::Work;
+use super::{Action, Scheduler};
+
+/// After so many times in a row it is told: before, the worker may just have been slow.
+const TOLD_AFTER: u32 = 3;
 
 /// The holders of leases of a complete generation that are old enough for a hedge and have brought no answer at all.
 pub(super) fn overtaken(now: Timestamp, work: &Work, hedge_age: Duration) -> BTreeSet<WorkerId> {
@@ -23,11 +26,14 @@ pub(super) fn overtaken(now: Timestamp, work: &Work, hedge_age: Duration) -> BTr
 
 impl Scheduler {
     /// Lets a worker rest.
-    pub(super) fn stalled(&mut self, now: Timestamp, id: WorkerId) {
+    pub(super) fn stalled(&mut self, now: Timestamp, id: WorkerId, run: RunId, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let (first, longest) = self.settings.rest;
         let until = now + first.saturating_mul(1 << worker.stalls.min(16)).min(longest);
         worker.stalls += 1;
+        if worker.stalls == TOLD_AFTER {
+            out.push(Action::Overtaken { worker: id, run });
+        }
         if let Some(before) = worker.rests_until.replace(until) {
             self.resting.remove(&(before, id));
         }

@@ -377,7 +377,7 @@ impl Work {
 
     /// Ends a lease whose worker does not answer. Returns how many episodes it released and the most leases that any
     /// of those that had to be queued again has lost.
-    pub(super) fn lose(&mut self, id: LeaseId) -> (u32, u32) {
+    pub(super) fn lose(&mut self, id: LeaseId, counts: bool) -> (u32, u32) {
         let Some(lease) = self.leases.remove(&id) else { return (0, 0) };
         let mut most = 0;
         for slot in lease.slots {
@@ -387,9 +387,11 @@ impl Work {
             if !self.abandoned(slot) {
                 continue;
             }
-            let trouble = self.troubles.entry(slot).or_default();
-            trouble.lost += 1;
-            most = most.max(trouble.lost);
+            if counts {
+                let trouble = self.troubles.entry(slot).or_default();
+                trouble.lost += 1;
+                most = most.max(trouble.lost);
+            }
             self.requeue(slot);
         }
         (lease.held, most)

@@ -4,6 +4,7 @@
 //! until it has spoken HTTP/2 (and, with TLS, shown who it is) it costs a socket and a small task, and there are at most
 //! [`ConnectionLimits::opening_max`] of them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,8 +33,10 @@ const MEMORY_BACKLOG: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a peer that has sent a part of its first words is looked at again.
 const PREFACE_PAUSE: Duration = Duration::from_millis(20);
-/// The most lines per this time about connections that were refused.
+/// One line in this time about connections that were refused for the same reason.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
+/// The most reasons that are told in that time.
+const REASONS_MAX: usize = 16;
 /// What every HTTP/2 client says first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -175,6 +178,9 @@ fn explain(error: &io::Error) -> String {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             "it does not speak TLS, and this port has nothing else".to_owned()
         }
+        Some(Error::InvalidCertificate(problem)) => {
+            format!("its certificate is not one of the authority that is trusted here: {problem}")
+        }
         _ => error.to_string(),
     }
 }
@@ -203,21 +209,32 @@ async fn first_words(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Says why connections are refused, but not as often as peers can connect.
+/// Says why connections are refused, but each reason not as often as peers can connect.
 #[derive(Default)]
-struct Complaints {
-    last: Option<Instant>,
+struct Complaints(BTreeMap<String, Complaint>);
+
+struct Complaint {
+    last: Instant,
     withheld: u64,
 }
 
 impl Complaints {
     fn tell(&mut self, peer: SocketAddr, reason: &str) {
-        if self.last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
-            self.withheld += 1;
-            return;
+        let mut others = 0;
+        if let Some(before) = self.0.get_mut(reason) {
+            if before.last.elapsed() < COMPLAINT_INTERVAL {
+                before.withheld += 1;
+                return;
+            }
+            others = before.withheld;
+        } else if self.0.len() >= REASONS_MAX {
+            self.0.retain(|_, complaint| complaint.last.elapsed() < COMPLAINT_INTERVAL);
+            if self.0.len() >= REASONS_MAX {
+                return;
+            }
         }
-        self.last = Some(Instant::now());
-        match std::mem::take(&mut self.withheld) {
+        self.0.insert(reason.to_owned(), Complaint { last: Instant::now(), withheld: 0 });
+        match others {
             0 => tracing::warn!(%peer, reason, "connection refused"),
             others => tracing::warn!(%peer, reason, others, "connection refused, as others before"),
         }

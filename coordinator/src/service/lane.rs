@@ -75,7 +75,8 @@ impl Lanes {
         Self::default()
     }
 
-    /// A lane for the crowd beside the driver's: one thread for each core but one, at least one.
+    /// A lane for the crowd beside the driver's: one thread for each core but one, at least one. The driver's is best on a
+    /// single thread.
     pub fn for_a_crowd() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Self::two(cores.saturating_sub(1).max(1), BESIDE_DRIVER_MAX)

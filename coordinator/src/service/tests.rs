@@ -208,6 +208,8 @@ fn worker(id: u64) -> WorkerStatus {
         errors: 0,
         episode_time: None,
         attached: Duration::ZERO,
+        heard: Duration::ZERO,
+        overtaken: 0,
         draining: false,
         ineligible: Vec::new(),
     }

@@ -392,6 +392,8 @@ impl From<&WorkerStatus> for v1::Worker {
             episode_time: status.episode_time.map(from_duration),
             attached: Some(from_duration(status.attached)),
             draining: status.draining,
+            heard: Some(from_duration(status.heard)),
+            overtaken: status.overtaken,
             ineligible: status
                 .ineligible
                 .iter()
@@ -428,6 +430,9 @@ impl TryFrom<v1::Worker> for WorkerStatus {
             },
             attached: to_duration("attached", message.attached)?,
             draining: message.draining,
+            // Of a coordinator that does not say it.
+            heard: message.heard.map_or(Ok(Duration::ZERO), |heard| to_duration("heard", Some(heard)))?,
+            overtaken: message.overtaken,
             ineligible: message
                 .ineligible
                 .into_iter()

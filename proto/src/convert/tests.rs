@@ -542,13 +542,13 @@ fn progress() -> impl Strategy<Value = RunProgress> {
 fn worker() -> impl Strategy<Value = WorkerStatus> {
     let ineligible = (run_id(), ".{0,20}").prop_map(|(run, reason)| Ineligibility { run, reason });
     (
-        (any::<[u64; 3]>(), any::<[u32; 3]>(), "[a-z]{1,9}", "[0-9.]{1,9}", digest()),
-        (option::of(duration()), duration(), any::<bool>(), vec(ineligible, 0..3)),
+        (any::<[u64; 3]>(), any::<[u32; 4]>(), "[a-z]{1,9}", "[0-9.]{1,9}", digest()),
+        (option::of(duration()), duration(), duration(), any::<bool>(), vec(ineligible, 0..3)),
     )
         .prop_map(
             |(
-                ([id, settled, errors], [threads, leased, credit], name, version, fingerprint),
-                (episode_time, attached, draining, ineligible),
+                ([id, settled, errors], [threads, leased, credit, overtaken], name, version, fingerprint),
+                (episode_time, attached, heard, draining, ineligible),
             )| WorkerStatus {
                 worker: WorkerId(id),
                 name,
@@ -561,6 +561,8 @@ fn worker() -> impl Strategy<Value = WorkerStatus> {
                 errors,
                 episode_time,
                 attached,
+                heard,
+                overtaken,
                 draining,
                 ineligible,
             },

@@ -100,9 +100,11 @@ fn main() {
         eprintln!("{problem}");
         std::process::exit(2);
     });
-    // As in the program: a worker's session has one thread, a coordinator two.
+    // As in the program: one thread each, a coordinator others for a crowd.
     let mut runtime = match &arguments.role {
-        Some((role, _)) if role == "worker" => tokio::runtime::Builder::new_current_thread(),
+        Some((role, _)) if role == "worker" || role == "coordinator" => {
+            tokio::runtime::Builder::new_current_thread()
+        }
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     if arguments.role.is_some() {

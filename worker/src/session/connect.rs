@@ -60,6 +60,16 @@ impl Coordinators {
             .map(Self::Addresses)
     }
 
+    /// Whether the address that is next speaks TLS.
+    pub(super) fn speaks_tls(&self, attempt: usize) -> bool {
+        match self {
+            Self::Addresses(endpoints) => {
+                endpoints[attempt % endpoints.len()].uri().scheme_str() == Some("https")
+            }
+            Self::Memory(_) => false,
+        }
+    }
+
     /// Connects; the attempt's number says which address is next.
     pub(super) async fn connect(
         &self,
@@ -120,15 +130,24 @@ fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionErr
 }
 
 /// What helps where a connection broke because one end wants TLS, or a certificate, and the other does not know it; by
-/// the error's text.
-pub fn remedy(problem: &str) -> Option<&'static str> {
+/// the error's text and whether this end speaks TLS. Whose connection is just closed does not always learn why.
+pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
     let problem = problem.to_lowercase();
-    if problem.contains("certificaterequired") {
+    let is = |causes: &[&str]| causes.iter().any(|cause| problem.contains(cause));
+    let broken = is(&["frame with invalid size", "connection closed", "broken pipe", "connection reset"]);
+    if is(&["certificaterequired"]) {
         Some("it lets in only who shows a certificate: --tls-certificate FILE and --tls-key FILE")
-    } else if problem.contains("invalidcontenttype") {
+    } else if is(&["decrypterror", "unknownca", "badcertificate"]) {
+        Some("it does not trust this certificate: it must be signed by the coordinator's --tls-client-ca")
+    } else if is(&["invalidcontenttype"]) {
         Some("it does not speak TLS: write http:// instead of https://")
-    } else if problem.contains("frame with invalid size") {
-        Some("perhaps it speaks TLS: write https:// and name its authority with --tls-ca FILE")
+    } else if broken && tls {
+        Some(
+            "if it wants a certificate, give one of its authority (--tls-certificate FILE and --tls-key FILE); if it has no \
+             TLS, write http://; its log says which",
+        )
+    } else if broken {
+        Some("if it speaks TLS, write https:// and name its authority with --tls-ca FILE; its log says it")
     } else {
         None
     }
@@ -154,16 +173,20 @@ mod tests {
 
     #[test]
     fn who_lacks_tls_or_a_certificate_is_told_what_helps() {
-        let check = |problem: &str, expected: Option<&str>| {
-            let found = remedy(problem);
+        let check = |problem: &str, tls: bool, expected: Option<&str>| {
+            let found = remedy(problem, tls);
             assert_eq!(found.is_some(), expected.is_some(), "{problem}: {found:?}");
             let expected = expected.unwrap_or_default();
             assert!(found.unwrap_or_default().contains(expected), "{problem}: {found:?}");
         };
         // As the libraries put it.
-        check("transport error: received fatal alert: CertificateRequired", Some("--tls-certificate FILE"));
-        check("http2 error: connection error detected: frame with invalid size", Some("https://"));
-        check("received corrupt message of type InvalidContentType", Some("http://"));
-        check("tcp connect error: connection refused", None);
+        let alert = "transport error: received fatal alert: ";
+        check(&format!("{alert}CertificateRequired"), true, Some("only who shows a certificate"));
+        check(&format!("{alert}DecryptError"), true, Some("signed by"));
+        check("http2 error: connection error detected: frame with invalid size", false, Some("https://"));
+        check("received corrupt message of type InvalidContentType", true, Some("http://"));
+        check("operation was canceled: connection closed", true, Some("--tls-certificate FILE"));
+        check("connection reset by peer", false, Some("https://"));
+        check("tcp connect error: connection refused", true, None);
     }
 }

@@ -247,6 +247,8 @@ impl<'a> Stream<'a> {
                     Ok(())
                 }
                 () = until(self.deadline), if self.deadline.is_some() => {
+                    // What is being computed is given to others when the stream ends.
+                    self.close().await;
                     break self.leaving.take().unwrap_or(StreamEnd::Left);
                 }
             };

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
@@ -135,7 +136,8 @@ impl JournalReader {
         }
         for snapshot in &stored.snapshots {
             let closed = snapshot.closed;
-            let found = StrategySnapshot::from_bytes(&snapshot.strategy).map(|state| state.digest());
+            let found =
+                StrategySnapshot::from_bytes(&snapshot.strategy).map(|_| Digest::of(&snapshot.strategy));
             match found {
                 Err(error) => problems.push(format!("the snapshot of {closed} closed generations: {error}")),
                 Ok(found) if found != snapshot.digest => problems.push(format!(
@@ -155,7 +157,9 @@ impl JournalReader {
         }
         let mut writes = Vec::new();
         match Run::recover(Timestamp(Duration::ZERO), stored.clone(), &mut writes) {
-            Err(error) => problems.push(error.to_string()),
+            // It may be what is known already, in other words.
+            Err(error) if problems.is_empty() => problems.push(error.to_string()),
+            Err(_) => {}
             Ok(_) => notes.extend(writes.iter().filter_map(|write| match write {
                 Write::Record { record, .. } => record.note(),
                 _ => None,

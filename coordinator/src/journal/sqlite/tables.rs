@@ -31,11 +31,11 @@ impl Tables<'_> {
         let sql = "SELECT runs.run, records.record, \
                    max((SELECT max(sequence) FROM records AS r WHERE r.run = runs.run), \
                    coalesce((SELECT max(sequence) FROM generations AS g WHERE g.run = runs.run), 0)) \
-                   FROM runs JOIN records ON records.run = runs.run AND records.kind = 'created' \
+                   FROM runs LEFT JOIN records ON records.run = runs.run AND records.kind = 'created' \
                    ORDER BY runs.number";
         let mut statement = self.connection.prepare(sql).map_err(explain)?;
         let row = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
+            Ok((row.get::<_, String>(0)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, Option<i64>>(2)?))
         };
         let rows = statement.query_map([], row).map_err(explain)?;
         let mut runs = Vec::new();
@@ -43,8 +43,10 @@ impl Tables<'_> {
             let (name, bytes, sequence) = row.map_err(explain)?;
             let run: RunId = name.parse().map_err(|error| self.corrupt(error))?;
             let in_run = |error| self.corrupt(format!("run {run}: {error}"));
+            let headless = || self.corrupt(format!("run {run} does not begin with its creation"));
+            let (Some(bytes), Some(sequence)) = (bytes, sequence) else { return Err(headless()) };
             let Record::Created(created) = decode_record(&bytes).map_err(in_run)? else {
-                return Err(self.corrupt(format!("run {run} does not begin with its creation")));
+                return Err(headless());
             };
             runs.push(self.run(run, created, sequence as u64)?);
         }

@@ -31,6 +31,22 @@ fn what_is_given_back_goes_to_others_at_once_and_counts_as_nothing() {
 }
 
 #[test]
+fn what_a_leaving_worker_still_holds_at_its_end_counts_as_no_loss() {
+    for leaves in [false, true] {
+        let mut bench = Bench::new(2, 2, 1);
+        let (gone, episodes) = bench.dispatch(ms(0))[0].clone();
+        if leaves {
+            bench.scheduler.drain(gone, None);
+        }
+        bench.scheduler.detach(gone, &mut Vec::new());
+        bench.scheduler.check_invariants();
+        let entry = &bench.scheduler.runs[&run()];
+        assert_eq!(entry.queued() as usize, episodes.len(), "it is handed out again");
+        assert_eq!(entry.work.as_ref().unwrap().troubles.is_empty(), leaves);
+    }
+}
+
+#[test]
 fn a_worker_that_does_not_leave_in_time_is_detached() {
     let mut bench = Bench::new(2, 2, 1);
     bench.dispatch(ms(0));

@@ -110,3 +110,73 @@ fn a_run_that_nobody_may_work_on_neither_holds_up_others_nor_saves_up_arrears() 
     }
     assert!(given.get(&other).is_some_and(|&batches| batches > 0), "{given:?}");
 }
+
+/// How much more thread time the second of two runs gets, whose generations are short: a worker would finish them in some
+/// milliseconds. Four workers report each batch when it is done.
+fn shares_of_short_generations(episodes: usize, each: Duration, weights: [f64; 2]) -> f64 {
+    let runs = [RunId::new(1), RunId::new(2)];
+    let mut scheduler = Scheduler::new(Settings::default());
+    for worker in 1..=4 {
+        scheduler.attach(ms(0), WorkerId(worker), 1);
+    }
+    let blocks = vec![BlockIndex(0); episodes];
+    let portion = [search(&blocks, 1)];
+    let mut generations = [GenerationIndex(0); 2];
+    for (run, weight) in runs.into_iter().zip(weights) {
+        scheduler.open(run, weight);
+        scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut Vec::new());
+    }
+    let mut spent = [Duration::ZERO; 2];
+    let mut busy: BTreeMap<(Duration, u64), (WorkerId, Report)> = BTreeMap::new();
+    let mut free_at: BTreeMap<WorkerId, Duration> = BTreeMap::new();
+    let (mut now, mut order) = (Duration::ZERO, 0);
+    while now < Duration::from_secs(5) {
+        let mut actions = Vec::new();
+        scheduler.tick(Timestamp(now), &mut actions);
+        scheduler.dispatch(Timestamp(now), &mut actions);
+        for action in actions {
+            let Action::Dispatch { worker, run, generation, episodes, .. } = action else { continue };
+            let took = each * episodes.len() as u32;
+            spent[usize::from(run == runs[1])] += took;
+            let settlements = episodes.iter().map(|&(candidate, task)| Settlement {
+                candidate,
+                task,
+                outcome: fit(),
+                compute_time: each,
+            });
+            let (purpose, block, settlements) =
+                (EpisodePurpose::Search, BlockIndex(0), settlements.collect());
+            let end = now.max(free_at.get(&worker).copied().unwrap_or_default()) + took;
+            free_at.insert(worker, end);
+            order += 1;
+            let report = Report { sequence: order, run, generation, purpose, block, settlements };
+            busy.insert((end, order), (worker, report));
+        }
+        let ((end, _), (worker, report)) = busy.pop_first().expect("somebody works");
+        // All of them live.
+        for worker in 1..=4 {
+            scheduler.heard(Timestamp(end), WorkerId(worker));
+        }
+        now = end;
+        scheduler.report(Timestamp(now), worker, report, &mut Vec::new());
+        for (run, generation) in runs.into_iter().zip(&mut generations) {
+            if scheduler.unsettled(run) == 0 {
+                *generation = generation.next();
+                let mut actions = Vec::new();
+                scheduler.submit(Timestamp(now), run, *generation, &portion, |_, _, _| false, &mut actions);
+            }
+        }
+    }
+    spent[1].as_secs_f64() / spent[0].as_secs_f64()
+}
+
+#[test]
+fn short_generations_get_their_share_too() {
+    for (episodes, each) in [(384, 120), (1536, 60), (384, 3000)] {
+        let each = Duration::from_micros(each);
+        let ratio = shares_of_short_generations(episodes, each, [1.0, 3.0]);
+        assert!((2.5..3.4).contains(&ratio), "{episodes} episodes of {each:?}: {ratio}");
+        let even = shares_of_short_generations(episodes, each, [1.0, 1.0]);
+        assert!((0.85..1.18).contains(&even), "{episodes} episodes of {each:?}: {even}");
+    }
+}

@@ -2,6 +2,11 @@ use super::*;
 
 /// Lets worker 2 answer everything at once, whatever worker 1 holds; the episodes that worker 1 was given.
 fn generation(bench: &mut Bench, index: u32, now: &mut u64) -> usize {
+    generation_telling(bench, index, now).0
+}
+
+/// As [`generation`], and how often it was told that a worker does not answer.
+fn generation_telling(bench: &mut Bench, index: u32, now: &mut u64) -> (usize, usize) {
     let blocks = vec![BlockIndex(0); 8];
     let portion = [search(&blocks, 1)];
     let mut actions = Vec::new();
@@ -30,17 +35,23 @@ fn generation(bench: &mut Bench, index: u32, now: &mut u64) -> usize {
             bench.scheduler.heard(ms(*now), WorkerId(worker));
         }
     }
-    deaf
+    let told =
+        actions.iter().filter(|action| matches!(action, Action::Overtaken { worker: WorkerId(1), .. }));
+    (deaf, told.count())
 }
 
 #[test]
 fn who_lives_but_never_answers_costs_less_and_less() {
     let mut bench = Bench::new(2, 1, 1);
-    let (mut now, mut given) = (0, Vec::new());
+    let (mut now, mut given, mut told) = (0, Vec::new(), 0);
     for index in 0..400 {
-        given.push(generation(&mut bench, index, &mut now));
+        let generation = generation_telling(&mut bench, index, &mut now);
+        given.push(generation.0);
+        told += generation.1;
         bench.scheduler.check_invariants();
     }
+    assert_eq!(told, 1, "it is told once");
+    assert!(bench.scheduler.load(WorkerId(1)).unwrap().overtaken >= 3);
     let disturbed = given.iter().filter(|&&episodes| episodes > 0).count();
     assert!(given[0] + given[1] > 0, "it is given something while nothing is known of it");
     // 100, 200, 400 ... ms of rest, in generations of a few milliseconds.
@@ -64,7 +75,7 @@ fn an_answer_ends_the_rest() {
     assert!(bench.scheduler.idle.contains(&WorkerId(1)));
     assert_eq!(bench.scheduler.workers[&WorkerId(1)].stalls, 1);
     // ... and whoever answers has stalled for nothing.
-    bench.scheduler.stalled(until, WorkerId(1));
+    bench.scheduler.stalled(until, WorkerId(1), run(), &mut Vec::new());
     bench.scheduler.answered(WorkerId(1));
     bench.scheduler.refresh(WorkerId(1));
     bench.scheduler.check_invariants();
