@@ -466,7 +466,11 @@ impl Engine {
                 if self.runs.get(&run).is_some_and(|run| !run.state().is_final()) {
                     let reason: String =
                         reason.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
-                    self.scheduler.bar(run, worker, reason, &mut actions);
+                    self.scheduler.rejected(run, worker, reason, &mut actions);
+                    // If it is asked again, it begins with the spec.
+                    if let Some(entry) = self.workers.get_mut(&worker) {
+                        entry.specs.remove(&run);
+                    }
                 }
                 self.carry_out(now, actions);
             }

@@ -247,7 +247,7 @@ impl Scheduler {
         for worker in self.workers.values_mut() {
             let Some(standing) = worker.standings.get_mut(&run) else { continue };
             standing.errors_in_row = 0;
-            if matches!(standing.barred, Some((_, Bar::Quarantine))) {
+            if matches!(standing.barred, Some((_, Bar::UntilResumed))) {
                 standing.barred = None;
             }
         }
@@ -277,6 +277,11 @@ impl Scheduler {
     /// Keeps a worker from a run while it is attached.
     pub fn bar(&mut self, run: RunId, worker: WorkerId, reason: String, out: &mut Vec<Action>) {
         self.bar_for(run, worker, reason, Bar::Session, out);
+    }
+
+    /// A worker says that it cannot work on a run; it is asked again when the run is resumed.
+    pub fn rejected(&mut self, run: RunId, worker: WorkerId, reason: String, out: &mut Vec<Action>) {
+        self.bar_for(run, worker, reason, Bar::UntilResumed, out);
     }
 
     /// Takes a report. Returns what settles an episode for the first time, in the report's order; all else (late
@@ -381,7 +386,7 @@ impl Scheduler {
         if let Some(reason) = rejected {
             self.bar(run, worker, reason, out);
         } else if let Some(reason) = quarantined {
-            self.bar_for(run, worker, reason, Bar::Quarantine, out);
+            self.bar_for(run, worker, reason, Bar::UntilResumed, out);
         }
         accepted
     }

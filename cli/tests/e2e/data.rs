@@ -143,6 +143,21 @@ fn a_worker_without_the_data_fetches_it_from_the_coordinator() {
 }
 
 #[test]
+fn a_run_that_lacks_data_goes_on_when_the_coordinator_has_it_and_the_run_is_resumed() {
+    let place = place();
+    place.ok(&["data", "add", "sides", "source", "--data", "data"]);
+    let coordinator = Coordinator::start_with(&place, &["--data", "later"]);
+    let run = coordinator.ok(&["create", "idx.toml", "--data", "data"]).trim().to_owned();
+    let arguments = ["worker", "--threads", "1", "--name", "bare", "--data", "kept"];
+    let _worker = place.start(&coordinator.arguments(&arguments), "bare.log");
+    until("the worker is ineligible", || coordinator.ok(&["workers"]).contains("ineligible"));
+    assert!(coordinator.ok(&["status", &run]).contains("`hebbian resume` asks them all again"));
+    place.ok(&["data", "add", "sides", "source", "--data", "later"]);
+    coordinator.ok(&["resume", &run]);
+    coordinator.until_state(&run, "finished");
+}
+
+#[test]
 fn a_worker_without_the_data_says_so_and_one_with_it_does_the_run() {
     let place = place();
     place.ok(&["data", "add", "sides", "source", "--data", "data"]);

@@ -106,7 +106,8 @@ fn a_sweep_over_seeds_is_created_listed_and_summed_up() {
     assert_eq!(coordinator.json(&["status", "mine/3"])["seed"], 3);
     assert!(coordinator.ok(&["sweep"]).contains("mine"));
     // A seed twice in a group would count twice; the same creation repeated is none.
-    let twice = place.output(&coordinator.arguments(&["create", "short.toml", "--seeds", "4..5", "--group", "mine"]));
+    let twice =
+        place.output(&coordinator.arguments(&["create", "short.toml", "--seeds", "4..5", "--group", "mine"]));
     assert_eq!(twice.status.code(), Some(2));
     assert!(errors(&twice).contains("--group: `mine` has a run of seed 4 already"), "{}", errors(&twice));
     let missing = place.output(&coordinator.arguments(&["sweep", "yours"]));

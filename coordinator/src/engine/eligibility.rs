@@ -49,7 +49,8 @@ impl Engine {
     pub(super) fn stranded(&self, id: RunId) -> Option<String> {
         let reason = self.scheduler.stranded(id)?;
         Some(format!(
-            "no attached worker may work on it, the last one because {reason}; it goes on when one comes that may"
+            "no attached worker may work on it, the last one because {reason}; it goes on when one comes that may, and \
+             `hebbian resume` asks them all again"
         ))
     }
 

@@ -58,7 +58,7 @@ pub(super) enum Bar {
     /// As long as it is attached.
     Session,
     /// Until the run is resumed.
-    Quarantine,
+    UntilResumed,
 }
 
 #[derive(Debug)]

@@ -25,6 +25,8 @@ pub(super) struct SimWorker {
     /// Multiplies durations.
     pub(super) slowness: u64,
     pub(super) rejects: bool,
+    /// Runs that it has rejected.
+    pub(super) rejected: BTreeSet<RunId>,
     /// Counts its processes.
     pub(super) life: u64,
     pub(super) session: Option<Session>,
@@ -124,9 +126,10 @@ impl World {
         let worker = &mut self.workers[place];
         match message {
             ToWorker::Spec { run, spec } => {
+                let again = worker.specs.insert(run, (*spec).clone()).is_some();
                 assert!(
-                    worker.specs.insert(run, (*spec).clone()).is_none(),
-                    "a spec is sent once per stream"
+                    !again || worker.rejected.remove(&run),
+                    "a spec is sent once per stream, and again to who has rejected it"
                 );
             }
             ToWorker::Batch(batch) => {
@@ -139,6 +142,7 @@ impl World {
                     let run = batch.run;
                     self.count(Fault::Rejection);
                     if uniform(&mut self.rng) < 0.5 {
+                        self.workers[place].rejected.insert(run);
                         return self
                             .say(place, FromWorker::Reject { run, reason: "no such data set".into() });
                     }
@@ -254,6 +258,7 @@ impl SimWorker {
             semantics: EPISODE_SEMANTICS,
             slowness: 1,
             rejects: false,
+            rejected: BTreeSet::new(),
             life: 0,
             session: None,
             reachable: true,
