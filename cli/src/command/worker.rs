@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Addresses of coordinators, tried in turn [default: `http://127.0.0.1:7420`].
-    #[arg(long, value_name = "URL[,URL]")]
+    #[arg(long, value_name = "URL[,URL]", env = "HEBBIAN_COORDINATOR")]
     coordinator: Option<String>,
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]

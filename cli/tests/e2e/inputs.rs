@@ -201,3 +201,12 @@ fn a_port_in_use_and_a_coordinator_that_is_not_there() {
         check(&place, &arguments, 4, &[&url, "no coordinator answers"]);
     }
 }
+
+#[test]
+fn a_worker_takes_its_coordinator_from_the_same_variable_as_clients() {
+    let place = Place::new();
+    let mut command = place.command(&["worker"]);
+    let output = command.env("HEBBIAN_COORDINATOR", "ftp://a:7420").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("`ftp://a:7420` cannot be used"), "{}", errors(&output));
+}
