@@ -1,14 +1,14 @@
 //! The rule's part of a comparison, computed by a cluster's workers.
 
+use hebbian_learning::comparison::remote::Gathered;
+use hebbian_learning::comparison::{Ablation, ComparisonSettings};
+use hebbian_learning::fingerprint::fingerprint;
 use hebbian_proto::v1;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::evaluation::{EvaluationSpec, Objective};
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
-use hebbian_worker::comparison::remote::Gathered;
-use hebbian_worker::comparison::{Ablation, ComparisonSettings};
-use hebbian_worker::fingerprint::fingerprint;
 
 use crate::client::{Client, ClientArguments};
 use crate::command::block_on;

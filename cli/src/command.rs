@@ -28,14 +28,14 @@ mod workers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::process::configuration::Layers;
+use crate::process::logging::{self, LogSettings};
+use crate::process::shutdown;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::process::configuration::Layers;
-use hebbian_shared::process::logging::{self, LogSettings};
-use hebbian_shared::process::shutdown;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use hebbian_shared::process::configuration::{ConfigurationError, Layers};
-use hebbian_shared::process::logging::LogSettings;
+use crate::process::configuration::{ConfigurationError, Layers};
+use crate::process::logging::LogSettings;
 use serde::Deserialize;
 
 use crate::failure::Failure;

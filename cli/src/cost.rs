@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::task::data_set::DataSets;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{self, Purpose};
 use hebbian_shared::spec::{Problem, RunSpec};
-use hebbian_worker::episode::{EpisodeRunner, Workspace};
-use hebbian_worker::interrupt::Interrupt;
-use hebbian_worker::task::data_set::DataSets;
 use serde::Serialize;
 
 use crate::failure::Failure;

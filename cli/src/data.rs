@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use hebbian_learning::task::data_set::{DataSet, DataSetError, DataSets as _};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
 use hebbian_shared::spec::{Problem, RunSpec};
 use hebbian_worker::data_store::DataStore;
-use hebbian_worker::task::data_set::{DataSet, DataSetError, DataSets as _};
 use serde::Serialize;
 
 use crate::failure::Failure;

@@ -24,7 +24,7 @@ pub(crate) fn hello(name: String, threads: u32) -> Hello {
         name,
         threads,
         episode_semantics: EPISODE_SEMANTICS,
-        fingerprint: hebbian_worker::fingerprint::fingerprint(),
+        fingerprint: hebbian_learning::fingerprint::fingerprint(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

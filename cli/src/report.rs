@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use hebbian_learning::comparison::Comparison;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::progress::{GenerationSummary, Remeasurement, RunResult, StopReason, ValidationSummary};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
-use hebbian_worker::comparison::Comparison;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;

@@ -8,8 +8,8 @@
 
 use std::path::Path;
 
-use hebbian_coordinator::strategy::StrategySnapshot;
-use hebbian_coordinator::strategy::ask_tell::{AskTellSnapshot, Settings};
+use hebbian_search::StrategySnapshot;
+use hebbian_search::ask_tell::{AskTellSnapshot, Settings};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
@@ -107,7 +107,7 @@ fn from_bytes(bytes: &[u8]) -> Result<AskTellSnapshot, String> {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_coordinator::strategy::ask_tell::AskTell;
+    use hebbian_search::ask_tell::AskTell;
     use hebbian_shared::seed::Seed;
     use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, StrategySpec};
 

@@ -19,11 +19,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::engine::effect::{Effect, Event, Reply, Ticket};
-use crate::engine::{self, Engine};
 use crate::handle::{Handle, HandleError, Inbox, Request, SequencedEvent, WATCH_LENGTH, Watch};
 use crate::journal::{Journal, JournalError};
-use crate::run::RunError;
+use hebbian_control::engine::effect::{Effect, Event, Reply, Ticket};
+use hebbian_control::engine::{self, Engine};
+use hebbian_control::run::RunError;
 use journal_thread::{Job, Said};
 
 /// What steers the driver. Nothing here can change a result.

@@ -14,8 +14,8 @@ pub mod sqlite;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{GenerationSummary, RunEvent};
 
-use crate::engine::effect::Transaction;
-use crate::run::record::{Snapshot, StoredRun};
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Snapshot, StoredRun};
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

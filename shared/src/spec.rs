@@ -435,7 +435,7 @@ impl<'de> Deserialize<'de> for RunSpec {
 }
 
 /// A TOML error in one line: where, which field, and what.
-pub(crate) fn one_line(error: &toml::de::Error, text: &str) -> String {
+pub fn one_line(error: &toml::de::Error, text: &str) -> String {
     let message = in_plain_words(&error.message().replace('\n', " "));
     let Some(span) = error.span() else { return message };
     let before = &text[..span.start.min(text.len())];

@@ -17,6 +17,9 @@ use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::network::{Network, UpdateRule};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
@@ -24,9 +27,6 @@ use hebbian_shared::seed::{Seed, fill_normal, uniform_between};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
 use hebbian_shared::spec::rule::RuleSpec;
-use hebbian_worker::episode::{EpisodeRunner, Workspace};
-use hebbian_worker::interrupt::Interrupt;
-use hebbian_worker::network::{Network, UpdateRule};
 
 /// How long a round measures one case on one number of threads.
 const ROUND: Duration = Duration::from_millis(250);

@@ -4,7 +4,7 @@
 //! standard deviation tau f(x0), equal evaluations, the median over seeds of log10 f(mean) / f(x0) without noise. Then what
 //! the measuring costs where there is no noise: median evaluations to 1e-9.
 
-use hebbian_coordinator::strategy::{CmaEs, Strategy as _};
+use hebbian_search::{CmaEs, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, fill_normal, normal_pair};
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};

@@ -8,7 +8,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use hebbian_coordinator::strategy;
+use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
@@ -20,8 +21,6 @@ use hebbian_shared::spec::strategy::{
 };
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::{Problem, RunSpec};
-use hebbian_worker::episode::{EpisodeRunner, Workspace};
-use hebbian_worker::interrupt::Interrupt;
 
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
 /// By name; the first three are CMA-ES by its handling of noise.
@@ -89,7 +88,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
     spec.strategy = settings(name, &spec.strategy);
     let budget = POPULATION_SIZE as usize * spec.stop.generations.unwrap() as usize;
     let tasks = spec.tasks_per_generation();
-    let mut search = strategy::build(&spec);
+    let mut search = hebbian_search::build(&spec);
     let mut evaluator = Evaluator::new(spec.clone());
     let (mut evaluations, mut told) = (0, String::new());
     for generation in 0.. {

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use hebbian_coordinator::strategy::{CmaEs, Strategy as _};
+use hebbian_search::{CmaEs, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use hebbian_learning::network::{
+    BackwardBlock, BackwardPass, Network, Plan, Real, SynapseRule, UpdateRule, WithinBlocks,
+};
 use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
     Oja, RuleSpec, Saturation, StateActivations,
-};
-use hebbian_worker::network::{
-    BackwardBlock, BackwardPass, Network, Plan, Real, SynapseRule, UpdateRule, WithinBlocks,
 };
 use serde::Deserialize;
 use serde_json::Value;

@@ -8,10 +8,10 @@
     reason = "as the definition"
 )]
 
+use hebbian_learning::network::{Network, Real, SynapseRule, UpdateRule};
 use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Hebbian, RuleSpec,
 };
-use hebbian_worker::network::{Network, Real, SynapseRule, UpdateRule};
 
 /// A `[row, column]` matrix.
 type Matrix = Vec<Vec<f64>>;

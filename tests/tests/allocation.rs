@@ -4,13 +4,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hebbian_learning::network::{Network, UpdateRule};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
 use hebbian_shared::spec::rule::{
     BackwardUpdate, Feedback, ForwardSynapseUpdate, Normalisation, Oja, RuleSpec, Saturation,
 };
-use hebbian_worker::network::{Network, UpdateRule};
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 

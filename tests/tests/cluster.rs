@@ -11,7 +11,9 @@ use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::{self, TransportSettings};
-use hebbian_coordinator::strategy;
+use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::fingerprint::fingerprint;
+use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, EpisodePurpose, Outcome};
 use hebbian_shared::fitness::Verdict;
@@ -19,10 +21,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::progress::{RunEvent, RunResult};
 use hebbian_shared::spec::RunSpec;
-use hebbian_worker::episode::{EpisodeRunner, Workspace};
 use hebbian_worker::evaluator::LearningEvaluator;
-use hebbian_worker::fingerprint::fingerprint;
-use hebbian_worker::interrupt::Interrupt;
 use hebbian_worker::session::{self, ClientTlsConfig, Coordinators, SessionSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +50,7 @@ fn spec() -> RunSpec {
 fn sequential(spec: &RunSpec) -> Genome {
     let runner = EpisodeRunner::new(Arc::new(spec.clone())).unwrap();
     let mut workspace = Workspace::new();
-    let mut strategy = strategy::build(spec);
+    let mut strategy = hebbian_search::build(spec);
     for generation in 0..GENERATIONS {
         let verdicts: Vec<Verdict> = strategy
             .ask()

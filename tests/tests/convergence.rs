@@ -2,7 +2,7 @@
 //!
 //! Functions are minimised, fitness is their negative.
 
-use hebbian_coordinator::strategy::{CmaEs, Strategy as _};
+use hebbian_search::{CmaEs, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};

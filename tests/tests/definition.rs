@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ops::RangeInclusive;
 
+use hebbian_learning::network::{Network, Plan, Real, SynapseRule, UpdateRule};
 use hebbian_shared::seed::{Seed, fill_normal, uniform_between};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
 use hebbian_shared::spec::rule::{
@@ -10,7 +11,6 @@ use hebbian_shared::spec::rule::{
     RuleSpec, Saturation, StateActivations,
 };
 use hebbian_tests::reference::Reference;
-use hebbian_worker::network::{Network, Plan, Real, SynapseRule, UpdateRule};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};

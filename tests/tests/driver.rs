@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Snapshot, StoredRun};
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::engine::effect::Transaction;
 use hebbian_coordinator::handle::{Handle, HandleError, RunAction, SequencedEvent, Watch};
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
-use hebbian_coordinator::run::record::{Snapshot, StoredRun};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};

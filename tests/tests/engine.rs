@@ -7,10 +7,10 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT, run, spec};
-use hebbian_coordinator::engine::effect::Event;
-use hebbian_coordinator::engine::{Engine, Settings};
+use hebbian_control::engine::effect::Event;
+use hebbian_control::engine::{Engine, Settings};
+use hebbian_control::run::record::{Record, StoredRun};
 use hebbian_coordinator::handle::RunAction;
-use hebbian_coordinator::run::record::{Record, StoredRun};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::FromWorker;
 use hebbian_shared::fitness::Fitness;
@@ -51,7 +51,7 @@ fn interrupted() -> (Bench, StoredRun) {
     assert!((2..8).contains(&progress.generation.0) && progress.settled > 0, "{progress:?}");
     let mut committed = 0;
     for effect in bench.engine.flush() {
-        let hebbian_coordinator::engine::effect::Effect::Commit(transaction) = effect else { continue };
+        let hebbian_control::engine::effect::Effect::Commit(transaction) = effect else { continue };
         hebbian_coordinator::journal::Journal::commit(&mut bench.journal, &[transaction], true).unwrap();
         committed += 1;
     }

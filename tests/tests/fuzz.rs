@@ -13,14 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT};
-use hebbian_coordinator::engine::{Engine, Settings};
+use hebbian_control::engine::{Engine, Settings};
+use hebbian_control::run::record::StoredRun;
 use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
-use hebbian_coordinator::run::record::StoredRun;
 use hebbian_coordinator::service::comparison;
-use hebbian_coordinator::strategy::{self, StrategySnapshot};
+use hebbian_learning::baseline::BaselineKind;
+use hebbian_learning::comparison::remote::Gathered;
+use hebbian_learning::comparison::{Ablation, ComparisonSettings};
+use hebbian_learning::task::data_set::{DataSet, DataSets as _, SourceFile};
 use hebbian_proto::v1;
+use hebbian_search::StrategySnapshot;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
@@ -36,12 +40,8 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::time::Timestamp;
 use hebbian_tests::fuzz::fuzz;
-use hebbian_worker::baseline::BaselineKind;
-use hebbian_worker::comparison::remote::Gathered;
-use hebbian_worker::comparison::{Ablation, ComparisonSettings};
 use hebbian_worker::data_store::DataStore;
 use hebbian_worker::session::trials::to_trials;
-use hebbian_worker::task::data_set::{DataSet, DataSets as _, SourceFile};
 use prost::Message;
 
 /// The example specs.
@@ -269,7 +269,8 @@ fn the_journals_records_and_snapshots() {
         let corpus: Vec<Vec<u8>> = run.snapshots.iter().map(|snapshot| snapshot.strategy.clone()).collect();
         fuzz(&format!("state of {}", run.created.spec.strategy.name()), &corpus, |bytes| {
             let state = StrategySnapshot::from_bytes(bytes);
-            let strategy = state.ok().and_then(|state| strategy::restore(&run.created.spec, &state).ok());
+            let strategy =
+                state.ok().and_then(|state| hebbian_search::restore(&run.created.spec, &state).ok());
             // What is accepted can be gone on from.
             strategy.map(|strategy| (strategy.ask(), strategy.mean(), strategy.summary())).is_some()
         });

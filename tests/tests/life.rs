@@ -7,13 +7,13 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT, creation, run, spec};
-use hebbian_coordinator::engine::effect::{Event, Ticket};
-use hebbian_coordinator::engine::{Engine, Retention, Settings};
+use hebbian_control::engine::effect::{Event, Ticket};
+use hebbian_control::engine::{Engine, Retention, Settings};
+use hebbian_control::run::record::{Origin, Record, Snapshot};
 use hebbian_coordinator::handle::{HandleError, RunAction};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
-use hebbian_coordinator::run::record::{Origin, Record, Snapshot};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;

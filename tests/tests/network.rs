@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{Fault, Faults, Schedule};
-use hebbian_coordinator::strategy;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
 use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
@@ -42,10 +41,10 @@ fn spec(seed: u64) -> RunSpec {
 
 /// The mean that one thread finds, episode by episode.
 fn sequential(spec: &RunSpec) -> Genome {
-    let mut strategy = strategy::build(spec);
+    let mut strategy = hebbian_search::build(spec);
     for generation in 0..GENERATIONS {
         let candidates = strategy.ask();
-        let verdict = |(index, candidate): (usize, &strategy::Candidate)| {
+        let verdict = |(index, candidate): (usize, &hebbian_search::Candidate)| {
             let outcomes = (0..TASKS).map(|task| {
                 let key = EpisodeKey {
                     run: RunId::new(0),

@@ -2,7 +2,7 @@
 //!
 //! `tests/fixtures/pycma/record.py` recorded them and says where pycma was brought to the tutorial.
 
-use hebbian_coordinator::strategy::{CmaEs, Strategy as _, StrategySnapshot};
+use hebbian_search::{CmaEs, Strategy as _, StrategySnapshot};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;

@@ -6,6 +6,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
@@ -17,8 +19,6 @@ use hebbian_shared::spec::rule::{
 };
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 use hebbian_shared::spec::{Problem, RunSpec};
-use hebbian_worker::episode::{EpisodeRunner, Workspace};
-use hebbian_worker::interrupt::Interrupt;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;

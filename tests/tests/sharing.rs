@@ -7,6 +7,7 @@ use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::Handle;
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::service::{self, TransportSettings, connection};
+use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
@@ -16,7 +17,6 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::RunState;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::evaluator::{Episodes, Evaluator, Runner};
-use hebbian_worker::interrupt::Interrupt;
 use hebbian_worker::session::{self, Coordinators, SessionSettings};
 use tokio_util::sync::CancellationToken;
 

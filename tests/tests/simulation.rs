@@ -11,8 +11,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use disk::{Disk, EpisodePlace};
-use hebbian_coordinator::run::record::Record;
-use hebbian_coordinator::strategy::{self, Candidate, stop};
+use hebbian_control::run::record::Record;
+use hebbian_search::{Candidate, stop};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::{Fitness, Verdict};
@@ -86,7 +86,7 @@ struct Expected {
 
 /// The whole search, one episode after the other, in a few lines: what the cluster is compared with.
 fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
-    let mut strategy = strategy::build(spec);
+    let mut strategy = hebbian_search::build(spec);
     let (mut generations, mut evaluations, mut best) = (Vec::new(), 0, None::<(Genome, Fitness)>);
     let mut episodes = BTreeMap::new();
     let mut measure = |generation: usize, purpose, genomes: &[Candidate], tasks: u32| {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Created, Record, Settled, SettledEpisode, Snapshot, Write};
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::engine::effect::Transaction;
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError};
-use hebbian_coordinator::run::record::{Created, Record, Settled, SettledEpisode, Snapshot, Write};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
@@ -160,7 +160,7 @@ impl Journal for Shared {
         self.1
     }
 
-    fn load(&mut self) -> Result<Vec<hebbian_coordinator::run::record::StoredRun>, JournalError> {
+    fn load(&mut self) -> Result<Vec<hebbian_control::run::record::StoredRun>, JournalError> {
         self.0.lock().unwrap().load()
     }
 

@@ -18,7 +18,7 @@ use std::time::SystemTime;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::data_set::DataSetName;
 
-use crate::task::data_set::{Arriving, DataSet, DataSetError, DataSets, SourceFile};
+use hebbian_learning::task::data_set::{Arriving, DataSet, DataSetError, DataSets, SourceFile};
 
 mod arriving;
 
@@ -334,7 +334,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::task::data_set::{small, small_files};
+    use hebbian_learning::task::data_set::{small, small_files};
 
     fn name(text: &str) -> DataSetName {
         text.parse().unwrap()

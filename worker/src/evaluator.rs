@@ -10,9 +10,9 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 
-use crate::comparison::remote::Trials;
-use crate::interrupt::Interrupt;
-use crate::task::data_set::Arriving;
+use hebbian_learning::comparison::remote::Trials;
+use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::task::data_set::Arriving;
 pub use learning::LearningEvaluator;
 
 /// Prepares for runs.

@@ -14,7 +14,7 @@ use hebbian_shared::episode::{EpisodeKey, Outcome};
 use tokio::sync::mpsc;
 
 use crate::evaluator::{Episodes, Runner};
-use crate::interrupt::Interrupt;
+use hebbian_learning::interrupt::Interrupt;
 
 /// Runs whose state a thread keeps at hand.
 const RUNS_PER_THREAD_MAX: usize = 4;

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hebbian_coordinator::strategy::ask_tell::{self, AskTell, Settings};
+use hebbian_search::ask_tell::{self, AskTell, Settings};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::progress::StopReason;
 use hebbian_shared::seed::Seed;

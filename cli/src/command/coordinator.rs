@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_control::engine::Retention;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::engine::Retention;
 use hebbian_coordinator::journal::{self, KeptSnapshots};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::data::DataSource;

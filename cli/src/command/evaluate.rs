@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_learning::baseline::BaselineKind;
+use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, remote};
+use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::task::TaskError;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::data_set::{DataSetSpec, SIDE_MAX};
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_worker::baseline::BaselineKind;
-use hebbian_worker::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, remote};
 use hebbian_worker::data_store::DataStore;
-use hebbian_worker::interrupt::Interrupt;
-use hebbian_worker::task::TaskError;
 
 use super::{LogArguments, all_cores, parse_seed, parse_threads};
 use crate::client::ClientArguments;

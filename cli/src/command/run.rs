@@ -8,15 +8,15 @@ use clap::Args;
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, HandleError, RunAction};
 use hebbian_coordinator::journal;
+use hebbian_learning::comparison::Comparison;
+use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{
     GenerationSummary, RunEvent, RunProgress, RunResult, RunState, ValidationSummary,
 };
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::{Problem, RunSpec};
-use hebbian_worker::comparison::Comparison;
 use hebbian_worker::data_store::DataStore;
-use hebbian_worker::interrupt::Interrupt;
 use tokio_util::sync::CancellationToken;
 
 use super::evaluate::compare_finished;

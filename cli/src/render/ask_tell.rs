@@ -1,6 +1,6 @@
 //! The lines of `hebbian ask-tell`: one of candidates per generation, one at the end.
 
-use hebbian_coordinator::strategy::ask_tell::AskTell;
+use hebbian_search::ask_tell::AskTell;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::progress::{Restart, StopReason};

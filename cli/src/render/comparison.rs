@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use hebbian_learning::comparison::{Column, Comparison, GroupComparison, Score};
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_worker::comparison::{Column, Comparison, GroupComparison, Score};
 
 use super::Paint;
 

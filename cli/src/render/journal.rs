@@ -1,7 +1,7 @@
 //! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
 
+use hebbian_control::run::record::Record;
 use hebbian_coordinator::journal::sqlite::{RunReport, StoredEpisode};
-use hebbian_coordinator::run::record::Record;
 use hebbian_shared::id::RunId;
 use hebbian_shared::progress::GenerationSummary;
 use serde_json::{Value, json};

@@ -9,10 +9,10 @@ use hebbian_shared::progress::GenerationSummary;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::engine::effect::{Event, Transaction};
 use crate::handle::HandleError;
 use crate::journal::{Journal, JournalError, StoredEvent};
-use crate::run::record::{Origin, Snapshot};
+use hebbian_control::engine::effect::{Event, Transaction};
+use hebbian_control::run::record::{Origin, Snapshot};
 
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

@@ -21,7 +21,7 @@ use prost::Message as _;
 use stored::record::Kind;
 use stored::state_changed::State;
 
-use crate::run::record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot};
+use hebbian_control::run::record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot};
 
 /// Why stored bytes are not a record or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

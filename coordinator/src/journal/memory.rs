@@ -6,8 +6,8 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
 
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
-use crate::engine::effect::Transaction;
-use crate::run::record::{Created, Record, Settled, Snapshot, StoredRun, Write};
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Created, Record, Settled, Snapshot, StoredRun, Write};
 
 #[derive(Clone, Debug)]
 struct Stored {

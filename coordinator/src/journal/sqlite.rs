@@ -19,8 +19,8 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::codec::{encode_record, encode_snapshot};
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
-use crate::engine::effect::Transaction;
-use crate::run::record::{Record, Snapshot, StoredRun, Write};
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Record, Snapshot, StoredRun, Write};
 use tables::Tables;
 
 pub use reader::{JournalReader, RunReport, StoredEpisode};

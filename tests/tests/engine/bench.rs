@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hebbian_coordinator::engine::effect::{Effect, Event, Reply, Ticket, Transaction};
-use hebbian_coordinator::engine::{Engine, Settings};
+use hebbian_control::engine::effect::{Effect, Event, Reply, Ticket, Transaction};
+use hebbian_control::engine::{Engine, Settings};
+use hebbian_control::run::record::{Record, StoredRun, Write};
 use hebbian_coordinator::handle::RunAction;
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
-use hebbian_coordinator::run::record::{Record, StoredRun, Write};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use hebbian_coordinator::engine::effect::Transaction;
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Record, StoredRun, Write};
 use hebbian_coordinator::journal::Journal as _;
 use hebbian_coordinator::journal::memory::MemoryJournal;
-use hebbian_coordinator::run::record::{Record, StoredRun, Write};
 use hebbian_shared::episode::{EpisodePurpose, Evaluation};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 

@@ -1,6 +1,6 @@
 //! What goes wrong with machines: crashes, hangs, partitions, power losses, full disks.
 
-use hebbian_coordinator::engine::effect::Event;
+use hebbian_control::engine::effect::Event;
 use hebbian_shared::dispatch::FromWorker;
 use hebbian_shared::seed::{index_below, uniform};
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hebbian_coordinator::engine::Engine;
-use hebbian_coordinator::engine::effect::{Event, Ticket};
+use hebbian_control::engine::Engine;
+use hebbian_control::engine::effect::{Event, Ticket};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Outcome};

@@ -9,11 +9,11 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hebbian_coordinator::engine::effect::{Effect, Event, Reply, Ticket};
-use hebbian_coordinator::engine::{Engine, Settings};
+use hebbian_control::engine::effect::{Effect, Event, Reply, Ticket};
+use hebbian_control::engine::{Engine, Settings};
+use hebbian_control::run::Run;
+use hebbian_control::scheduler;
 use hebbian_coordinator::handle::RunAction;
-use hebbian_coordinator::run::Run;
-use hebbian_coordinator::scheduler;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Report, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose};

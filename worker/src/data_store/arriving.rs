@@ -9,7 +9,7 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::data_set::DataSetName;
 
 use super::{DIGEST_FILE, FILES, read, refused};
-use crate::task::data_set::{Arriving, DataSetError};
+use hebbian_learning::task::data_set::{Arriving, DataSetError};
 
 /// Tells apart the sets that arrive in one process at a time.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -99,7 +99,7 @@ impl Drop for FromElsewhere {
 mod tests {
     use super::*;
     use crate::data_store::DataStore;
-    use crate::task::data_set::{DataSets as _, small, small_files};
+    use hebbian_learning::task::data_set::{DataSets as _, small, small_files};
 
     /// Pieces of files, each with its file's place.
     type Pieces = Vec<(usize, Vec<u8>)>;

@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 use crate::evaluator::{Evaluator, Runner};
 use crate::pool::panic_message;
-use crate::task::data_set::Arriving;
+use hebbian_learning::task::data_set::Arriving;
 
 /// How long the coordinator may take for the next piece: longer than for its turn to come.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(90);

@@ -25,8 +25,8 @@ use super::prepare::Preparation;
 use super::reports::Reports;
 use super::{SessionEnd, SessionSettings, trials};
 use crate::evaluator::{Evaluator, Runner};
-use crate::interrupt::Interrupt;
 use crate::pool::{Finished, Job, Pool};
+use hebbian_learning::interrupt::Interrupt;
 
 /// Messages that may wait to be sent.
 const OUTGOING_LENGTH: usize = 16;

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
 use crate::evaluator::{Episodes, Runner};
-use crate::interrupt::Interrupt;
+use hebbian_learning::interrupt::Interrupt;
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -16,10 +16,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::prepare::{Preparation, apart};
-use crate::comparison::Ablation;
-use crate::comparison::remote::Trials;
 use crate::evaluator::Evaluator;
-use crate::interrupt::Interrupt;
+use hebbian_learning::comparison::Ablation;
+use hebbian_learning::comparison::remote::Trials;
+use hebbian_learning::interrupt::Interrupt;
 
 /// The wait before a stream that broke is opened again.
 const PAUSE: Duration = Duration::from_secs(1);

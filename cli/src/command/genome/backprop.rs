@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use hebbian_learning::baseline::HiddenActivation;
+use hebbian_learning::network::backpropagation;
 use hebbian_shared::id::RunId;
 use hebbian_shared::progress::{RunResult, RunState};
 use hebbian_shared::seed::Seed;
@@ -12,8 +14,6 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{CmaEsSpec, StrategySpec};
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
-use hebbian_worker::baseline::HiddenActivation;
-use hebbian_worker::network::backpropagation;
 
 use crate::failure::Failure;
 use crate::genome_file::GenomeFile;

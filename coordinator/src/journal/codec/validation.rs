@@ -111,7 +111,7 @@ pub(super) fn decode_figures(figures: &stored::Remeasured) -> Result<Remeasureme
 mod tests {
     use super::*;
     use crate::journal::codec::{decode_record, encode_record};
-    use crate::run::record::Record;
+    use hebbian_control::run::record::Record;
 
     fn check(record: &Record) {
         assert_eq!(decode_record(&encode_record(record)).unwrap(), *record);

@@ -13,9 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::tables::Tables;
 use super::{BUSY_TIMEOUT, explain, schema};
 use crate::journal::JournalError;
-use crate::run::Run;
-use crate::run::record::{Record, SettledEpisode, StoredRun, Write};
-use crate::strategy::StrategySnapshot;
+use hebbian_control::run::Run;
+use hebbian_control::run::record::{Record, SettledEpisode, StoredRun, Write};
+use hebbian_search::StrategySnapshot;
 
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::explain;
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
-use crate::run::record::{Created, Record, Snapshot, StoredRun};
+use hebbian_control::run::record::{Created, Record, Snapshot, StoredRun};
 
 /// An open file with its name for messages.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ const SIGNAL_EXIT_CODE: i32 = 128;
 
 /// The token is cancelled by the first SIGINT or SIGTERM; the second one exits at once. To be called in a tokio
 /// runtime, once per process, before there is anything to lose.
-pub fn on_signal() -> io::Result<CancellationToken> {
+pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let token = CancellationToken::new();

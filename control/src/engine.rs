@@ -34,7 +34,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::progress::{RunProgress, RunState, WorkerStatus};
 use hebbian_shared::time::Timestamp;
 
-use crate::handle::{HandleError, RunAction};
+use crate::command::{HandleError, RunAction};
 use crate::run::record::{Created, Snapshot, StoredRun, Write};
 use crate::run::{Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};

@@ -1,5 +1,5 @@
 //! What must be alike in every process: layered configuration, tracing set-up, shutdown signals.
 
-pub mod configuration;
-pub mod logging;
-pub mod shutdown;
+pub(crate) mod configuration;
+pub(crate) mod logging;
+pub(crate) mod shutdown;

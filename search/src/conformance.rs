@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
+const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
 
 /// All strategies with their options; populations that come in pairs are one larger where the size is odd.
 fn strategies(population_size: u32) -> Vec<StrategySpec> {

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "String")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people; coloured on a terminal unless `NO_COLOR` is set.
     #[default]
     Text,
@@ -32,7 +32,7 @@ impl TryFrom<String> for LogFormat {
 /// The section `log` of every process's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogSettings {
+pub(crate) struct LogSettings {
     /// How lines are written.
     pub format: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`, for example `info` or `warn,hebbian_coordinator=debug`.
@@ -42,7 +42,7 @@ pub struct LogSettings {
 
 /// Why logging could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
+pub(crate) enum LogError {
     /// A filter that cannot be read.
     #[error(
         "{origin}: `{filter}` is not a log filter ({problem}); write for example `info` or `warn,hebbian_coordinator=debug`"
@@ -61,13 +61,13 @@ pub enum LogError {
 }
 
 /// Whether coloured text may be written to standard error.
-pub fn colour_on_stderr() -> bool {
+pub(crate) fn colour_on_stderr() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Writes the process's log lines to `writer` (normally `std::io::stderr`) from now on; `default` is the filter where
 /// nobody gave one.
-pub fn set_up<W>(settings: &LogSettings, default: &str, writer: W) -> Result<(), LogError>
+pub(crate) fn set_up<W>(settings: &LogSettings, default: &str, writer: W) -> Result<(), LogError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {

@@ -262,8 +262,7 @@ fn damaged(file: &str, problem: String) -> DataSetError {
 
 /// A data set of a few bytes, for tests: `counts` training and test images of `rows` x `columns`, whose labels go
 /// through `labels` in turn.
-#[cfg(test)]
-pub(crate) fn small(counts: [usize; 2], (rows, columns): (usize, usize), labels: &[u8]) -> DataSet {
+pub fn small(counts: [usize; 2], (rows, columns): (usize, usize), labels: &[u8]) -> DataSet {
     DataSet::read(
         small_files(counts, (rows, columns), labels)
             .map(|(name, bytes)| SourceFile { name: name.to_owned(), bytes: std::io::Cursor::new(bytes) }),
@@ -272,8 +271,7 @@ pub(crate) fn small(counts: [usize; 2], (rows, columns): (usize, usize), labels:
 }
 
 /// The files of [`small`].
-#[cfg(test)]
-pub(crate) fn small_files(
+pub fn small_files(
     counts: [usize; 2],
     (rows, columns): (usize, usize),
     labels: &[u8],

@@ -8,7 +8,7 @@ use hebbian_shared::progress::{RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
-use crate::handle::{HandleError, RunAction};
+use crate::command::{HandleError, RunAction};
 use crate::run::record::{Origin, Snapshot, Write};
 
 /// Names a request, so that its reply finds whoever asked.

@@ -1,7 +1,7 @@
 use super::*;
 
 /// Written by `tests/fixtures/pycma/parameters.py` from the tutorial's formulas.
-const GOLDEN: &str = include_str!("../../../../../tests/fixtures/pycma/parameters.json");
+const GOLDEN: &str = include_str!("../../../../tests/fixtures/pycma/parameters.json");
 
 #[derive(serde::Deserialize)]
 struct Golden {

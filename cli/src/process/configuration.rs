@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 
 /// What the names of all variables begin with; sections and keys follow, each after two underscores:
 /// `HEBBIAN__SERVER__LISTEN`.
-pub const ENVIRONMENT_PREFIX: &str = "HEBBIAN__";
+pub(crate) const ENVIRONMENT_PREFIX: &str = "HEBBIAN__";
 
 /// The largest configuration file that is read, in bytes.
-pub const FILE_SIZE_MAX: u64 = 1 << 20;
+pub(crate) const FILE_SIZE_MAX: u64 = 1 << 20;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigurationError {
+pub(crate) enum ConfigurationError {
     /// The file cannot be read, is not TOML, has an unknown key or a wrong value.
     #[error("{}: {problem}", path.display())]
     File {
@@ -43,7 +43,7 @@ pub enum ConfigurationError {
 
 /// The layers above the defaults, lowest first.
 #[derive(Debug, Default)]
-pub struct Layers {
+pub(crate) struct Layers {
     file: Option<(PathBuf, String)>,
     variables: BTreeMap<String, String>,
     flags: Vec<(&'static str, Value)>,
@@ -51,12 +51,12 @@ pub struct Layers {
 
 impl Layers {
     /// No layers: the defaults.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds the TOML file that the user named, if one was named.
-    pub fn file(mut self, path: Option<&Path>) -> Result<Self, ConfigurationError> {
+    pub(crate) fn file(mut self, path: Option<&Path>) -> Result<Self, ConfigurationError> {
         let Some(path) = path else { return Ok(self) };
         let error = |problem: String| ConfigurationError::File { path: path.to_owned(), problem };
         let cannot_read = |io: std::io::Error| error(format!("cannot be read: {}", describe(&io)));
@@ -70,7 +70,7 @@ impl Layers {
     }
 
     /// Adds the variables whose names begin with [`ENVIRONMENT_PREFIX`]; in a process: `std::env::vars_os()`.
-    pub fn environment(
+    pub(crate) fn environment(
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigurationError> {
@@ -89,18 +89,18 @@ impl Layers {
 
     /// Sets `key` (for example `server.listen`) if the flag was given.
     #[must_use]
-    pub fn flag(mut self, key: &'static str, value: Option<impl Into<Value>>) -> Self {
+    pub(crate) fn flag(mut self, key: &'static str, value: Option<impl Into<Value>>) -> Self {
         self.flags.extend(value.map(|value| (key, value.into())));
         self
     }
 
     /// The configuration: `T`'s defaults with all layers above them. `T` and its sections must be
     /// `#[serde(default, deny_unknown_fields)]`.
-    pub fn load<T: DeserializeOwned>(self) -> Result<T, ConfigurationError> {
+    pub(crate) fn load<T: DeserializeOwned>(self) -> Result<T, ConfigurationError> {
         let mut layers = Config::builder();
         if let Some((path, text)) = &self.file {
             if let Err(error) = toml::from_str::<T>(text) {
-                let problem = crate::spec::one_line(&error, text);
+                let problem = hebbian_shared::spec::one_line(&error, text);
                 return Err(ConfigurationError::File { path: path.clone(), problem });
             }
             layers = layers.add_source(File::from_str(text, FileFormat::Toml));

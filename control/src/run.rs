@@ -28,8 +28,8 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
 use crate::scheduler::Portion;
-use crate::strategy::{self, Strategy, StrategyError, StrategySnapshot, stop};
 pub use extend::ExtendError;
+use hebbian_search::{Strategy, StrategyError, StrategySnapshot, stop};
 use open::OpenGeneration;
 use record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
 
@@ -114,7 +114,7 @@ impl Run {
 
     fn begin(now: Timestamp, id: RunId, created: Created) -> Self {
         let spec = Arc::clone(&created.spec);
-        let strategy = strategy::build(&spec);
+        let strategy = hebbian_search::build(&spec);
         let layout = spec.layout();
         let origin = created.origin.as_ref().map(|origin| origin.last.clone());
         let before = origin.as_ref();
@@ -218,7 +218,7 @@ impl Run {
             );
             return Err(RunError::Stored { run: self.id, problem });
         }
-        self.strategy = strategy::restore(&self.spec, &state)?;
+        self.strategy = hebbian_search::restore(&self.spec, &state)?;
         self.generation = snapshot.closed;
         self.best.clone_from(&snapshot.best);
         self.open_generation();

@@ -14,7 +14,7 @@ use hebbian_shared::spec::RunSpec;
 
 use super::record::Settled;
 use crate::scheduler::Portion;
-use crate::strategy::Strategy;
+use hebbian_search::Strategy;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Episode {

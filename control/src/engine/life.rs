@@ -7,7 +7,7 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
-use crate::handle::HandleError;
+use crate::command::HandleError;
 use crate::run::record::{Created, Snapshot, Write};
 use crate::run::{ExtendError, Run};
 

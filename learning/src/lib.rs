@@ -1,0 +1,11 @@
+//! Learning: rules and the networks they train, tasks, episodes, and the comparison of rules with baselines.
+//!
+//! Pure: nothing here reads a clock, a file or a socket, and what is drawn comes from named streams below a seed.
+
+pub mod baseline;
+pub mod comparison;
+pub mod episode;
+pub mod fingerprint;
+pub mod interrupt;
+pub mod network;
+pub mod task;
