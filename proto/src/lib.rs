@@ -1,5 +1,8 @@
 //! The protobuf messages of hebbian, their generated code and their conversions from and to the domain. Nothing else.
+//!
+//! Messages are pure; clients and servers, which need tonic, are behind the feature `services`.
 
+#[cfg(feature = "services")]
 mod codec;
 pub mod convert;
 
@@ -12,7 +15,7 @@ pub mod convert;
     reason = "generated from the commented .proto files"
 )]
 pub mod v1 {
-    tonic::include_proto!("hebbian.v1");
+    include!(concat!(env!("OUT_DIR"), "/hebbian.v1.rs"));
 }
 
 /// What the coordinator's journal stores. Fields are never renumbered; separate from the wire.
@@ -26,7 +29,7 @@ pub mod v1 {
 pub mod journal {
     /// Version 1.
     pub mod v1 {
-        tonic::include_proto!("hebbian.journal.v1");
+        include!(concat!(env!("OUT_DIR"), "/hebbian.journal.v1.rs"));
     }
 }
 
