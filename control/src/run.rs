@@ -29,7 +29,7 @@ use hebbian_shared::time::Timestamp;
 
 use crate::scheduler::Portion;
 pub use extend::ExtendError;
-use hebbian_search::{Strategy, StrategyError, StrategySnapshot, stop};
+use hebbian_search::{Measured, Strategy, StrategyError, StrategySnapshot, stop};
 use open::OpenGeneration;
 use record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
 
@@ -323,7 +323,7 @@ impl Run {
             .evaluations()
             .map(|evaluations| Verdict::of(evaluations.map(open::fitness)).expect("a generation has tasks"))
             .collect();
-        self.strategy.tell(&verdicts)?;
+        self.strategy.tell(&Measured::without_gradients(&verdicts))?;
         for (genome, verdict) in search.genomes().iter().zip(&verdicts) {
             if let Some(fitness) = verdict.fitness()
                 && self.best.as_ref().is_none_or(|(_, best)| fitness > *best)

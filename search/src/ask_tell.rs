@@ -12,7 +12,7 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::StrategySpec;
 use serde::{Deserialize, Serialize};
 
-use super::{Candidate, Frame, Strategy, StrategyError, StrategySnapshot, resume, start, stop};
+use super::{Candidate, Frame, Measured, Strategy, StrategyError, StrategySnapshot, resume, start, stop};
 
 /// The most numbers of a population, dimension times population size: 1 GB.
 pub const POPULATION_NUMBERS_MAX: usize = 1 << 27;
@@ -145,7 +145,7 @@ impl AskTell {
             None => Verdict::Diverged { episodes: 1 },
         };
         let verdicts: Vec<Verdict> = fitnesses.iter().map(verdict).collect();
-        self.strategy.tell(&verdicts)?;
+        self.strategy.tell(&Measured::without_gradients(&verdicts))?;
         let mut best = self.best.as_ref().map(|(_, fitness)| *fitness);
         let mut place = None;
         for (candidate, fitness) in fitnesses.iter().enumerate() {

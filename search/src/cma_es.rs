@@ -28,7 +28,9 @@ pub use sampling::Sampler;
 pub use termination::Criteria;
 
 use super::snapshot::CmaEsSnapshot;
-use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count, ranking};
+use super::{
+    Candidate, Measured, Strategy, StrategyError, StrategySnapshot, check_count, ranking, verdicts_of,
+};
 use learning_rate::LearningRates;
 use noise::NoiseEstimate;
 use parameters::Parameters;
@@ -155,8 +157,8 @@ impl CmaEs {
     /// Closes the open generation with samples that were drawn elsewhere, as if they had been asked for: one finite
     /// genome per candidate, in the order of the verdicts.
     pub fn tell_samples(&mut self, samples: &[Genome], verdicts: &[Verdict]) -> Result<(), StrategyError> {
-        check_count(self.parameters.population_size(), verdicts)?;
-        check_count(samples.len(), verdicts)?;
+        check_count(self.parameters.population_size(), verdicts.len())?;
+        check_count(samples.len(), verdicts.len())?;
         check_samples(samples, self.space.genome_length())?;
         let points: Vec<Vec<f64>> = samples.iter().map(|sample| self.space.to_point(&sample.0)).collect();
         self.population = Population::of_points(&self.state, &points);
@@ -263,8 +265,8 @@ impl Strategy for CmaEs {
         population.chain((0..self.reasked()).map(|i| candidate(i, 1))).collect()
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
-        check_count(self.parameters.population_size() + self.reasked(), verdicts)?;
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
+        let verdicts = verdicts_of(self.parameters.population_size() + self.reasked(), measured)?;
         let (first, again) = verdicts.split_at(self.parameters.population_size());
         self.advance(first, again);
         Ok(())

@@ -41,14 +41,15 @@ fn fit(value: f64) -> Verdict {
 }
 
 /// The sphere's fitness, where `pattern` does not say otherwise: its bytes make candidates diverge or tie.
-fn verdicts(candidates: &[Candidate], pattern: &[u8]) -> Vec<Verdict> {
+fn measured(candidates: &[Candidate], pattern: &[u8]) -> Vec<Measured> {
     let verdict = |(candidate, byte): (&Candidate, &u8)| match byte % 8 {
         0 | 1 => Verdict::Diverged { episodes: 1 + u32::from(byte / 64) },
         2 => fit(0.0),
         3 => fit(-1e300),
         _ => fit(-candidate.genome.0.iter().map(|x| (x - 1.0).powi(2)).sum::<f64>()),
     };
-    candidates.iter().zip(pattern.iter().cycle()).map(verdict).collect()
+    let verdicts: Vec<Verdict> = candidates.iter().zip(pattern.iter().cycle()).map(verdict).collect();
+    Measured::without_gradients(&verdicts)
 }
 
 /// Takes `strategy` through generations of the given patterns, restoring it from its stored snapshot after each into a
@@ -70,9 +71,9 @@ fn check_patterns(spec: &RunSpec, patterns: &[Vec<u8>]) {
             assert!(candidate.genome.0.iter().all(|x| x.is_finite()));
             assert_eq!(candidate.block, BlockIndex(u32::from(place >= population_size)));
         }
-        let verdicts = verdicts(&candidates, pattern);
-        strategy.tell(&verdicts).unwrap();
-        restored.tell(&verdicts).unwrap();
+        let measured = measured(&candidates, pattern);
+        strategy.tell(&measured).unwrap();
+        restored.tell(&measured).unwrap();
         assert_eq!(strategy.snapshot().to_bytes(), restored.snapshot().to_bytes());
         assert_ne!(strategy.snapshot().to_bytes(), stored, "a told generation is over");
         assert_ne!(strategy.ask(), candidates, "every generation draws afresh");
@@ -103,12 +104,12 @@ fn generations_in_which_all_diverge_change_nothing_but_the_samples() {
     for strategy in strategies(16) {
         let mut strategy = build(&spec(strategy, 1));
         for _ in 0..3 {
-            strategy.tell(&verdicts(&strategy.ask(), &[9, 4, 4])).unwrap();
+            strategy.tell(&measured(&strategy.ask(), &[9, 4, 4])).unwrap();
         }
         let (mean, summary, candidates) = (strategy.mean(), strategy.summary(), strategy.ask());
         for _ in 0..50 {
             let all = vec![Verdict::Diverged { episodes: 2 }; strategy.ask().len()];
-            strategy.tell(&all).unwrap();
+            strategy.tell(&Measured::without_gradients(&all)).unwrap();
         }
         assert_eq!((strategy.mean(), strategy.summary()), (mean, summary));
         assert_ne!(strategy.ask(), candidates);
@@ -123,7 +124,7 @@ fn another_number_of_verdicts_is_refused_and_changes_nothing() {
         let before = strategy.snapshot();
         let expected = strategy.ask().len();
         for found in [0, expected - 1, expected + 1] {
-            let error = strategy.tell(&vec![fit(1.0); found]);
+            let error = strategy.tell(&Measured::without_gradients(&vec![fit(1.0); found]));
             assert_eq!(error, Err(StrategyError::VerdictCount { expected, found }));
         }
         assert_eq!(strategy.snapshot(), before);
@@ -135,7 +136,7 @@ fn snapshots_of_another_strategy_or_dimension_are_refused() {
     let specs: Vec<RunSpec> = strategies(8).into_iter().map(|strategy| spec(strategy, 1)).collect();
     let snapshot = |spec: &RunSpec| {
         let mut strategy = build(spec);
-        strategy.tell(&verdicts(&strategy.ask(), &[4])).unwrap();
+        strategy.tell(&measured(&strategy.ask(), &[4])).unwrap();
         strategy.snapshot()
     };
     let refusal = |spec: &RunSpec, snapshot: &StrategySnapshot| match restore(spec, snapshot) {
@@ -162,7 +163,7 @@ fn a_snapshot_with_numbers_that_no_search_can_reach_is_refused() {
     for strategy in strategies(8) {
         let spec = spec(strategy, 1);
         let mut strategy = build(&spec);
-        strategy.tell(&verdicts(&strategy.ask(), &[4])).unwrap();
+        strategy.tell(&measured(&strategy.ask(), &[4])).unwrap();
         let stored = strategy.snapshot().to_bytes();
         let mean = strategy.mean().0[1].to_le_bytes();
         let place = stored.windows(8).position(|bytes| bytes == mean).expect("the mean is in the state");
@@ -199,7 +200,7 @@ fn one_dimension_is_enough() {
         for _ in 0..100 {
             let verdict = |candidate: &Candidate| fit(-(candidate.genome.0[0] - 3.0).abs());
             let verdicts: Vec<Verdict> = search.ask().iter().map(verdict).collect();
-            search.tell(&verdicts).unwrap();
+            search.tell(&Measured::without_gradients(&verdicts)).unwrap();
         }
         let found = search.mean().0[0];
         assert!((found - 3.0).abs() < precision, "{}: {found}", strategy.name());
@@ -227,7 +228,7 @@ fn half_of_every_population_may_diverge() {
                 }
             };
             let verdicts: Vec<Verdict> = search.ask().iter().map(&mut verdict).collect();
-            search.tell(&verdicts).unwrap();
+            search.tell(&Measured::without_gradients(&verdicts)).unwrap();
         }
         let found: f64 = search.mean().0.iter().map(|x| x * x).sum();
         println!("{}: {found:e}", strategy.name());

@@ -47,6 +47,30 @@ pub struct Candidate {
     pub block: BlockIndex,
 }
 
+/// What measuring a candidate gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The mean of its episodes' fitnesses, or how many of them diverged.
+    pub verdict: Verdict,
+    /// The gradient of that mean with respect to the genome. Only a strategy that wants gradients is told any, and there is
+    /// none where a candidate diverged.
+    pub gradient: Option<Vec<f64>>,
+}
+
+impl Measured {
+    /// Verdicts for a strategy that wants nothing beside them.
+    pub fn without_gradients(verdicts: &[Verdict]) -> Vec<Self> {
+        verdicts.iter().map(|&verdict| Self { verdict, gradient: None }).collect()
+    }
+}
+
+/// What a strategy wants to be told of a candidate beside its verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The gradient of the fitness with respect to the genome.
+    pub gradient: bool,
+}
+
 /// A mean that may become a run's result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finalist {
@@ -84,8 +108,12 @@ pub enum StrategyError {
 pub trait Strategy: Send {
     /// The candidates of the open generation. Pure: ask twice, get the same.
     fn ask(&self) -> Vec<Candidate>;
-    /// Closes the open generation with all verdicts, in candidate order. An error leaves the strategy as it was.
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError>;
+    /// Closes the open generation with what its candidates measured, in their order. An error leaves the strategy as it was.
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError>;
+    /// What [`Strategy::tell`] wants beside the verdicts. It is the same throughout a search.
+    fn wants(&self) -> Wants {
+        Wants::default()
+    }
     /// Why the strategy itself would end the search, with the figure that met the criterion.
     fn stop_reason(&self) -> Option<StopReason>;
     /// The result of a run: the search distribution's mean (of random search, the best sample).
@@ -195,13 +223,14 @@ fn resume(
     }
 }
 
-/// Refuses another number of verdicts than candidates.
-fn check_count(expected: usize, verdicts: &[Verdict]) -> Result<(), StrategyError> {
-    if verdicts.len() == expected {
-        Ok(())
-    } else {
-        Err(StrategyError::VerdictCount { expected, found: verdicts.len() })
-    }
+/// The verdicts of what was measured; refuses another number of them than candidates.
+fn verdicts_of(expected: usize, measured: &[Measured]) -> Result<Vec<Verdict>, StrategyError> {
+    check_count(expected, measured.len())?;
+    Ok(measured.iter().map(|measured| measured.verdict).collect())
+}
+
+fn check_count(expected: usize, found: usize) -> Result<(), StrategyError> {
+    if found == expected { Ok(()) } else { Err(StrategyError::VerdictCount { expected, found }) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Antithetic evolution strategies as T. Salimans et al. 2017 use them (arXiv 1703.03864): an isotropic distribution of
 //! fixed width, whose mean follows a rank-shaped gradient by Adam.
 
-use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
@@ -10,7 +9,7 @@ use hebbian_shared::spec::strategy::OpenAiEsSpec;
 use super::adam::Adam;
 use super::antithetic::{self, Pairs};
 use super::snapshot::OpenAiEsSnapshot;
-use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count, snapshot};
+use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, snapshot, verdicts_of};
 
 /// A mean that climbs, and samples of fixed deviation around it.
 ///
@@ -56,10 +55,10 @@ impl Strategy for OpenAiEs {
         self.pairs.candidates(&self.mean, &vec![self.settings.step_size; self.mean.len()])
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
         let population_size = self.settings.population_size as usize;
-        check_count(population_size, verdicts)?;
-        if let Some(gradient) = antithetic::mean_gradient(&self.pairs, &antithetic::rank(verdicts)) {
+        let verdicts = verdicts_of(population_size, measured)?;
+        if let Some(gradient) = antithetic::mean_gradient(&self.pairs, &antithetic::rank(&verdicts)) {
             self.adam.ascend(&mut self.mean, &gradient, self.settings.learning_rate);
         }
         self.generation = self.generation.saturating_add(1);
@@ -97,7 +96,7 @@ impl Strategy for OpenAiEs {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::fitness::Fitness;
+    use hebbian_shared::fitness::{Fitness, Verdict};
 
     use super::*;
 
@@ -107,7 +106,9 @@ mod tests {
         let mut search = OpenAiEs::new(vec![0.0, 5.0], &settings, Seed::new(2).unwrap());
         for _ in 0..100 {
             let verdict = |c: &Candidate| Verdict::Fit(Fitness::new(3.0 * c.genome.0[0]).unwrap());
-            search.tell(&search.ask().iter().map(verdict).collect::<Vec<_>>()).unwrap();
+            search
+                .tell(&Measured::without_gradients(&search.ask().iter().map(verdict).collect::<Vec<_>>()))
+                .unwrap();
         }
         assert!((search.mean[0] - 1.0).abs() < 0.1, "{:?}", search.mean);
         assert!((search.mean[1] - 5.0).abs() < 0.5, "{:?}", search.mean);

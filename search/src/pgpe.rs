@@ -1,7 +1,6 @@
 //! PGPE: policy gradients with parameter-based exploration (F. Sehnke et al. 2010), with symmetric samples, a step size
 //! per coordinate, centred ranks in place of rewards and Adam for the mean, as evosax and `EvoTorch` have it.
 
-use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
@@ -11,7 +10,7 @@ use super::adam::Adam;
 use super::antithetic::{self, Pairs, RankedPair};
 use super::snapshot::PgpeSnapshot;
 use super::stop::deviations_vanished;
-use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count, snapshot};
+use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, snapshot, verdicts_of};
 
 /// Learning rate of the deviations, relative to them.
 const DEVIATION_LEARNING_RATE: f64 = 0.1;
@@ -102,10 +101,10 @@ impl Strategy for Pgpe {
         self.pairs.candidates(&self.mean, &self.deviations)
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
         let population_size = self.settings.population_size as usize;
-        check_count(population_size, verdicts)?;
-        let ranked = antithetic::rank(verdicts);
+        let verdicts = verdicts_of(population_size, measured)?;
+        let ranked = antithetic::rank(&verdicts);
         if let Some(gradient) = antithetic::mean_gradient(&self.pairs, &ranked) {
             self.adam.ascend(&mut self.mean, &gradient, self.settings.learning_rate);
             self.adapt_deviations(&ranked);
@@ -148,7 +147,7 @@ impl Strategy for Pgpe {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::fitness::Fitness;
+    use hebbian_shared::fitness::{Fitness, Verdict};
 
     use super::*;
 
@@ -159,7 +158,9 @@ mod tests {
     fn run(search: &mut Pgpe, generations: u32, value: fn(&[f64]) -> f64) {
         for _ in 0..generations {
             let verdict = |c: &Candidate| Verdict::Fit(Fitness::new(-value(&c.genome.0)).unwrap());
-            search.tell(&search.ask().iter().map(verdict).collect::<Vec<_>>()).unwrap();
+            search
+                .tell(&Measured::without_gradients(&search.ask().iter().map(verdict).collect::<Vec<_>>()))
+                .unwrap();
         }
     }
 

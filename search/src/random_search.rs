@@ -1,6 +1,6 @@
 //! Random search: the control that every other strategy must beat.
 
-use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
@@ -8,7 +8,7 @@ use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::strategy::RandomSearchSpec;
 
 use super::snapshot::RandomSearchSnapshot;
-use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count};
+use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, check_count};
 
 /// Independent normal samples around the initial mean, in every generation alike.
 ///
@@ -76,10 +76,12 @@ impl Strategy for RandomSearch {
         self.samples().map(|genome| Candidate { genome, block: BlockIndex(0) }).collect()
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
-        check_count(self.population_size, verdicts)?;
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
+        check_count(self.population_size, measured.len())?;
         let mut best = None;
-        for (candidate, fitness) in verdicts.iter().enumerate().filter_map(|(i, v)| Some((i, v.fitness()?))) {
+        for (candidate, fitness) in
+            measured.iter().enumerate().filter_map(|(i, m)| Some((i, m.verdict.fitness()?)))
+        {
             if best.is_none_or(|(_, highest)| fitness > highest) {
                 best = Some((candidate, fitness));
             }
@@ -124,6 +126,8 @@ impl Strategy for RandomSearch {
 
 #[cfg(test)]
 mod tests {
+    use hebbian_shared::fitness::Verdict;
+
     use super::*;
 
     fn search() -> RandomSearch {
@@ -157,11 +161,11 @@ mod tests {
         verdicts[0] = Verdict::Diverged { episodes: 1 };
         verdicts[7] = fit(2.0);
         verdicts[8] = fit(2.0);
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
         assert_eq!(search.mean(), first[7].genome);
         assert_ne!(search.ask(), first);
         // No improvement in the second generation.
-        search.tell(&vec![fit(2.0); 1000]).unwrap();
+        search.tell(&Measured::without_gradients(&[fit(2.0); 1000])).unwrap();
         assert_eq!(search.mean(), first[7].genome);
     }
 }

@@ -4,7 +4,6 @@
 //! with small populations and small steps, which find narrow optima, as on those that double. The first search is that of
 //! the settings, to the last bit; later ones start from a draw of its initial distribution.
 
-use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::progress::{Restart, SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
@@ -13,7 +12,7 @@ use hebbian_shared::spec::strategy::{CmaEsSpec, POPULATION_SIZE_MAX, Restarts};
 use super::cma_es::{CmaEs, Criteria};
 use super::snapshot::{FinalistSnapshot, RestartsSnapshot};
 use super::stop::reason;
-use super::{Candidate, Finalist, Strategy, StrategyError, StrategySnapshot};
+use super::{Candidate, Finalist, Measured, Strategy, StrategyError, StrategySnapshot};
 
 /// What all searches together keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,14 +246,14 @@ impl Strategy for RestartedCmaEs {
         self.search.ask()
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
-        self.search.tell(verdicts)?;
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
+        self.search.tell(measured)?;
         let state = &mut self.state;
         state.generation += 1;
-        state.evaluations += verdicts.len() as u64;
-        state.spent += verdicts.len() as u64;
+        state.evaluations += measured.len() as u64;
+        state.spent += measured.len() as u64;
         state.restarted = None;
-        let mut fits: Vec<f64> = verdicts.iter().filter_map(|v| Some(v.fitness()?.get())).collect();
+        let mut fits: Vec<f64> = measured.iter().filter_map(|m| Some(m.verdict.fitness()?.get())).collect();
         fits.sort_unstable_by(f64::total_cmp);
         state.median = fits.get(fits.len() / 2).copied().or(state.median);
         let allowance = state.present.allowance.filter(|allowance| state.spent >= *allowance);
@@ -347,7 +346,7 @@ impl Strategy for RestartedCmaEs {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::fitness::Fitness;
+    use hebbian_shared::fitness::{Fitness, Verdict};
     use hebbian_shared::spec::strategy::NoiseHandling;
 
     use super::*;
@@ -365,7 +364,7 @@ mod tests {
     fn tell(search: &mut RestartedCmaEs) {
         let fit = |c: &Candidate| Verdict::Fit(Fitness::new(plateaus(&c.genome.0)).unwrap());
         let verdicts: Vec<Verdict> = search.ask().iter().map(fit).collect();
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
     }
 
     /// All restarts of a search until it ends, checked against a copy restored from its snapshot after each generation.
@@ -461,8 +460,8 @@ mod tests {
             assert_eq!(plain.ask(), restarted.ask());
             let fit = |c: &Candidate| Verdict::Fit(Fitness::new(plateaus(&c.genome.0)).unwrap());
             let verdicts: Vec<Verdict> = plain.ask().iter().map(fit).collect();
-            plain.tell(&verdicts).unwrap();
-            restarted.tell(&verdicts).unwrap();
+            plain.tell(&Measured::without_gradients(&verdicts)).unwrap();
+            restarted.tell(&Measured::without_gradients(&verdicts)).unwrap();
         }
         let restart = restarted.summary().restart.unwrap();
         assert_eq!((restart.number, &restart.reason), (1, &plain.stop_reason().unwrap()));

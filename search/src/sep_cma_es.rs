@@ -2,7 +2,6 @@
 //! (2008). The covariance matrix is diagonal, so a generation costs of the order lambda n and nothing is decomposed, and
 //! its learning rates are (n + 2) / 3 times as high. Equation numbers are those of Hansen's tutorial. Fitness is maximised.
 
-use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
@@ -13,7 +12,7 @@ use super::cma_es::parameters::Parameters;
 use super::ranking::{self, Selected};
 use super::snapshot::SepCmaEsSnapshot;
 use super::stop::{deviations_vanished, numbers_ended};
-use super::{Candidate, Strategy, StrategyError, StrategySnapshot, check_count, snapshot};
+use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, snapshot, verdicts_of};
 
 /// The most that the logarithm of the step size changes in one generation.
 const STEP_SIZE_CHANGE_MAX: f64 = 1.0;
@@ -217,9 +216,9 @@ impl Strategy for SepCmaEs {
         self.steps.chunks_exact(self.parameters.dimension).map(candidate).collect()
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) -> Result<(), StrategyError> {
-        check_count(self.parameters.population_size(), verdicts)?;
-        let next = self.update(&ranking::select(verdicts, &self.parameters.weights));
+    fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
+        let verdicts = verdicts_of(self.parameters.population_size(), measured)?;
+        let next = self.update(&ranking::select(&verdicts, &self.parameters.weights));
         if next.is_sound() {
             self.state = State { stuck: false, ..next };
         } else {
@@ -272,7 +271,7 @@ impl Strategy for SepCmaEs {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::fitness::Fitness;
+    use hebbian_shared::fitness::{Fitness, Verdict};
 
     use super::*;
 
@@ -292,7 +291,9 @@ mod tests {
             }
             assert!(search.stop_reason().is_none() && generation < 100_000, "{:?}", search.stop_reason());
             let verdict = |value: &f64| Verdict::Fit(Fitness::new(-value).unwrap());
-            search.tell(&values.iter().map(verdict).collect::<Vec<_>>()).unwrap();
+            search
+                .tell(&Measured::without_gradients(&values.iter().map(verdict).collect::<Vec<_>>()))
+                .unwrap();
         }
         unreachable!()
     }
@@ -331,7 +332,9 @@ mod tests {
                 break;
             }
             let verdict = |c: &Candidate| Verdict::Fit(Fitness::new(c.genome.0[0]).unwrap());
-            search.tell(&search.ask().iter().map(verdict).collect::<Vec<_>>()).unwrap();
+            search
+                .tell(&Measured::without_gradients(&search.ask().iter().map(verdict).collect::<Vec<_>>()))
+                .unwrap();
         }
         assert_eq!(search.stop_reason().map(|reason| reason.criterion).as_deref(), Some("numerics"));
         assert!(search.mean().0.iter().all(|x| x.is_finite()));

@@ -4,7 +4,7 @@
 //! standard deviation tau f(x0), equal evaluations, the median over seeds of log10 f(mean) / f(x0) without noise. Then what
 //! the measuring costs where there is no noise: median evaluations to 1e-9.
 
-use hebbian_search::{CmaEs, Strategy as _};
+use hebbian_search::{CmaEs, Measured, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, fill_normal, normal_pair};
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
@@ -95,7 +95,7 @@ fn gain(row: &Row, noise: NoiseHandling, seed: u64) -> (f64, f64, f64) {
                 Verdict::Fit(Fitness::new(-noisy).unwrap())
             })
             .collect();
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
     }
     let summary = search.summary().noise;
     let agreement = summary.and_then(|noise| noise.agreement).unwrap_or(f64::NAN);
@@ -162,7 +162,7 @@ fn evaluations(function: Function, n: usize, step_size: f64, noise: NoiseHandlin
             }
             verdicts.push(Verdict::Fit(Fitness::new(-value).unwrap()));
         }
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
     }
     f64::INFINITY
 }

@@ -110,7 +110,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
         }
         let verdicts: Vec<Verdict> =
             outcomes.into_iter().map(|outcomes| Verdict::of(outcomes).unwrap()).collect();
-        search.tell(&verdicts).unwrap();
+        search.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
         if let Some(noise) = search.summary().noise
             && generation % 20 == 19
         {

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use hebbian_search::{CmaEs, Strategy as _};
+use hebbian_search::{CmaEs, Measured, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
@@ -30,7 +30,7 @@ fn generation(search: &mut CmaEs) {
     let candidates = black_box(search.ask());
     let verdict = |x: &[f64]| Verdict::Fit(Fitness::new(-sphere(x)).unwrap());
     let verdicts: Vec<Verdict> = candidates.iter().map(|c| verdict(&c.genome.0)).collect();
-    search.tell(&verdicts).unwrap();
+    search.tell(&Measured::without_gradients(&verdicts)).unwrap();
 }
 
 /// Seconds per generation of `cmaes`.

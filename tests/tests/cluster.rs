@@ -73,7 +73,7 @@ fn sequential(spec: &RunSpec) -> Genome {
                 Verdict::of(episodes).unwrap()
             })
             .collect();
-        strategy.tell(&verdicts).unwrap();
+        strategy.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
     }
     strategy.mean()
 }

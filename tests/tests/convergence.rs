@@ -2,7 +2,7 @@
 //!
 //! Functions are minimised, fitness is their negative.
 
-use hebbian_search::{CmaEs, Strategy as _};
+use hebbian_search::{CmaEs, Measured, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
@@ -45,7 +45,7 @@ fn evaluations(function: Function, start: f64, settings: &CmaEsSpec, seed: u64) 
                 None => Verdict::Diverged { episodes: 1 },
             });
         }
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
         if search.stop_reason().is_some() {
             return None;
         }
@@ -121,7 +121,7 @@ fn a_large_population_does_not_blow_up_the_step_size() {
         for _ in 0..60 {
             let verdict = |x: &[f64]| Verdict::Fit(Fitness::new(-sphere(x)).unwrap());
             let verdicts: Vec<Verdict> = search.ask().iter().map(|c| verdict(&c.genome.0)).collect();
-            search.tell(&verdicts).unwrap();
+            search.tell(&Measured::without_gradients(&verdicts)).unwrap();
             largest = largest.max(search.summary().deviation_range.1);
         }
         let found = sphere(&search.mean().0);

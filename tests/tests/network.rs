@@ -60,7 +60,7 @@ fn sequential(spec: &RunSpec) -> Genome {
             Verdict::of(outcomes).unwrap()
         };
         let verdicts: Vec<Verdict> = candidates.iter().enumerate().map(verdict).collect();
-        strategy.tell(&verdicts).unwrap();
+        strategy.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
     }
     strategy.mean()
 }

@@ -120,7 +120,7 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
         }
         let candidates = strategy.ask();
         let verdicts = measure(generation, EpisodePurpose::Search, &candidates, spec.tasks_per_generation());
-        strategy.tell(&verdicts).unwrap();
+        strategy.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
         evaluations += candidates.len() as u64;
         for (candidate, verdict) in candidates.iter().zip(&verdicts) {
             let fitness = verdict.fitness();

@@ -22,7 +22,7 @@ fn sphere(x: &[f64]) -> f64 {
 
 fn tell(search: &mut CmaEs, fitness: impl Fn(&[f64]) -> f64) {
     let verdicts: Vec<Verdict> = search.ask().iter().map(|c| fit(fitness(&c.genome.0))).collect();
-    search.tell(&verdicts).unwrap();
+    search.tell(&Measured::without_gradients(&verdicts)).unwrap();
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn learning_rates_adapt_while_there_is_noise_and_no_longer() {
             .iter()
             .map(|c| fit(deviation * normal_pair(&mut rng).0 - sphere(&c.genome.0)))
             .collect();
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
         let noise = search.summary().noise.unwrap();
         match generation {
             49 => assert_eq!((noise.agreement, noise.mean_rate), (Some(1.0), 1.0)),
@@ -100,7 +100,7 @@ fn weak_noise_is_measured_but_does_not_slow_the_search_down() {
         let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 65.0).sqrt();
         let verdicts: Vec<Verdict> =
             values.iter().map(|v| fit(v + 0.6 * spread * normal_pair(&mut rng).0)).collect();
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
         assert_eq!(search.rates(), (1.0, 1.0));
     }
     let agreement = search.summary().noise.unwrap().agreement.unwrap();
@@ -197,7 +197,7 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
     // Also where it is asked only after a generation, and after a restart.
     let verdicts: Vec<Verdict> = broken.ask().iter().zip(0..).map(|(_, i)| fit(f64::from(i))).collect();
-    broken.tell(&verdicts).unwrap();
+    broken.tell(&Measured::without_gradients(&verdicts)).unwrap();
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
     let StrategySnapshot::CmaEs(snapshot) = broken.snapshot() else { unreachable!() };
     let restored = CmaEs::restore(vec![0.0; 5], &settings, seed(), &snapshot).unwrap();
@@ -237,7 +237,7 @@ fn injected_points_are_candidates_and_a_far_one_is_moved_closer() {
     let restored = CmaEs::restore(vec![0.0; 3], &search.settings, seed(), &snapshot).unwrap();
     assert_eq!(restored.ask(), candidates);
     // As the worst they shrink nothing: all weights of their directions are zero.
-    search.tell(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0].map(fit)).unwrap();
+    search.tell(&Measured::without_gradients(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0].map(fit))).unwrap();
     assert!(search.state.injected.is_empty());
     let error = search.inject(&[Genome(vec![1.0])]).unwrap_err().to_string();
     assert!(error.contains("must hold 3 numbers, not 1"), "{error}");

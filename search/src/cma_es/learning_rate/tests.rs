@@ -4,7 +4,7 @@ use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Seed, normal_pair};
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
 
-use super::super::super::{CmaEs, Strategy as _, StrategySnapshot};
+use super::super::super::{CmaEs, Measured, Strategy as _, StrategySnapshot};
 use super::super::parameters::Parameters;
 
 type Matrix = Vec<Vec<f64>>;
@@ -186,7 +186,7 @@ fn the_trajectory_is_that_of_the_papers_formulas() {
         reference.tell(search.parameters(), &best_first);
         let verdicts: Vec<Verdict> =
             values.iter().map(|&v| Verdict::Fit(Fitness::new(-v).unwrap())).collect();
-        search.tell(&verdicts).unwrap();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
 
         let StrategySnapshot::CmaEs(found) = search.snapshot() else { unreachable!("it is CMA-ES") };
         let rates = found.learning_rates.unwrap();
