@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn children_differ_by_parent_purpose_and_index() {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = std::collections::BTreeSet::new();
         for parent in 0..10 {
             for purpose in [Purpose::Generation, Purpose::SearchBlock, Purpose::Task, Purpose::Fingerprint] {
                 for index in 0..100 {

@@ -1,127 +1,117 @@
-//! What must stay absent: words that core modules never name, dependencies that crates never have.
+//! What must stay absent: shells below the cores, crates that depend upwards, core crates whose lints say less than the root's.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Core modules are pure: given the time, never reading it; handed bytes, never fetching them.
-const CORE: [(&str, &[&str]); 2] = [
-    ("coordinator/src", &["strategy", "scheduler", "run", "engine"]),
-    ("worker/src", &["episode", "task", "network", "baseline"]),
-];
+/// Crates that decide and compute: given the time, never reading it; handed bytes, never fetching them.
+const CORES: [&str; 4] = ["shared", "search", "learning", "control"];
 
-const BANNED: [&str; 13] = [
-    "tokio",
-    "tonic",
-    "hebbian_proto",
-    "std::fs",
-    "std::net",
-    "Instant",
-    "SystemTime",
-    "thread_rng",
-    "from_os_rng",
-    "rand::random",
-    "rand::rng",
-    "HashMap",
-    "HashSet",
+/// What waits for something: a core has none of it below itself, under any name that begins so.
+const SHELLS: [&str; 4] = ["tokio", "tonic", "hyper", "rusqlite"];
+
+/// Each crate with those of ours that it may depend on, directly or not.
+const LAYERS: [(&str, &[&str]); 7] = [
+    ("hebbian-shared", &[]),
+    ("hebbian-search", &["hebbian-shared"]),
+    ("hebbian-learning", &["hebbian-shared"]),
+    ("hebbian-proto", &["hebbian-shared"]),
+    ("hebbian-control", &["hebbian-search", "hebbian-proto", "hebbian-shared"]),
+    ("hebbian-coordinator", &["hebbian-control", "hebbian-search", "hebbian-proto", "hebbian-shared"]),
+    ("hebbian-worker", &["hebbian-learning", "hebbian-proto", "hebbian-shared"]),
 ];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_path_buf()
 }
 
-fn sources(path: &Path, found: &mut Vec<PathBuf>) {
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            sources(&entry.unwrap().path(), found);
-        }
-    } else if path.extension().is_some_and(|extension| extension == "rs") {
-        found.push(path.to_path_buf());
-    }
+/// The packages below one of ours, its own name among them; without what only its tests or its build use.
+fn below(package: &str) -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--package",
+            package,
+        ])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "cargo tree fails: {}", String::from_utf8_lossy(&tree.stderr));
+    let listed = String::from_utf8(tree.stdout).expect("names are text");
+    listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// The banned words of a source text, with their lines; comments and unit tests may say what they like.
-fn banned(text: &str) -> Vec<(usize, &'static str)> {
-    let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-    let mut found = Vec::new();
-    for (number, line) in code.enumerate() {
-        let code = line.split("//").next().unwrap_or_default();
-        let word_at = |word: &str, place: usize| {
-            let letter = |c: char| c.is_alphanumeric() || c == '_';
-            !code[..place].chars().next_back().is_some_and(letter)
-                && !code[place + word.len()..].chars().next().is_some_and(letter)
-        };
-        for word in BANNED {
-            if code.match_indices(word).any(|(place, _)| word_at(word, place)) {
-                found.push((number + 1, word));
-            }
-        }
-    }
-    found
-}
-
-#[test]
-fn core_modules_are_pure() {
-    let mut checked = 0;
-    for (source, modules) in CORE {
-        for module in modules {
-            let mut files = Vec::new();
-            for path in [root().join(source).join(module), root().join(source).join(format!("{module}.rs"))] {
-                if path.exists() {
-                    sources(&path, &mut files);
-                }
-            }
-            for file in files {
-                let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-                if name == "tests" || name == "conformance" {
-                    continue;
-                }
-                let found = banned(&fs::read_to_string(&file).unwrap());
-                assert!(found.is_empty(), "{} names {found:?}", file.display());
-                checked += 1;
-            }
-        }
-    }
-    assert!(checked >= 8, "only {checked} files of core modules were found");
+fn is_shell(package: &str) -> bool {
+    SHELLS
+        .iter()
+        .any(|shell| package.strip_prefix(shell).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
 }
 
 #[test]
-fn the_check_finds_what_it_looks_for() {
-    assert_eq!(banned("use tokio::sync;\n"), [(1, "tokio")]);
-    assert_eq!(banned("fn f() {\n    let t = std::time::Instant::now();\n}"), [(2, "Instant")]);
-    assert_eq!(banned("// tokio\nlet tokio_like = Instantly; // Instant\n#[cfg(test)]\nuse tokio;"), []);
-}
-
-/// The dependencies that a package's manifest names, those for tests included.
-fn dependencies(package: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
-    let mut inside = false;
-    let mut found = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') {
-            inside = line.ends_with("dependencies]");
-        } else if inside && let Some(end) = line.find([' ', '.', '=']) {
-            // Optional ones belong to a feature.
-            if !line.contains("optional = true") {
-                found.push(line[..end].to_owned());
-            }
-        }
+fn no_shell_below_a_core() {
+    for core in CORES {
+        let packages = below(&format!("hebbian-{core}"));
+        assert!(packages.contains("serde"), "the tree of {core} is read: {packages:?}");
+        let shells: Vec<_> = packages.iter().filter(|package| is_shell(package)).collect();
+        assert!(shells.is_empty(), "{core} has {shells:?} below itself");
     }
-    found
-}
-
-fn check(package: &str, never: &[&str]) {
-    let found = dependencies(package);
-    assert!(!found.is_empty(), "{package} has dependencies");
-    for banned in never {
-        assert!(!found.iter().any(|name| name == banned), "{package} depends on {banned}");
-    }
+    assert!(
+        below("hebbian-worker").iter().any(|package| is_shell(package)),
+        "a worker has shells, and they are found"
+    );
 }
 
 #[test]
 fn crates_depend_downwards_only() {
-    let upper = ["hebbian-coordinator", "hebbian-worker", "hebbian"];
-    check("shared", &[&upper[..], &["hebbian-proto", "tokio", "tonic", "prost", "rusqlite"]].concat());
-    check("proto", &upper);
-    check("coordinator", &["hebbian-worker", "hebbian"]);
-    check("worker", &["hebbian-coordinator", "hebbian", "rusqlite"]);
+    for (package, allowed) in LAYERS {
+        let ours: Vec<String> =
+            below(package).into_iter().filter(|name| name.starts_with("hebbian")).collect();
+        assert!(ours.iter().any(|name| name == package), "the tree of {package} is read");
+        let upwards: Vec<_> =
+            ours.iter().filter(|name| *name != package && !allowed.contains(&name.as_str())).collect();
+        assert!(upwards.is_empty(), "{package} depends on {upwards:?}");
+    }
+}
+
+fn lints(folder: &Path) -> toml::Table {
+    let path = folder.join("clippy.toml");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Clippy reads only the nearest `clippy.toml`: each core repeats what the root says, and all cores say the same.
+#[test]
+fn cores_repeat_the_bans_of_the_root() {
+    let general = lints(&root());
+    let first = lints(&root().join(CORES[0]));
+    for core in CORES {
+        assert_eq!(
+            lints(&root().join(core)),
+            first,
+            "{core}/clippy.toml and {}/clippy.toml differ",
+            CORES[0]
+        );
+    }
+    for (key, value) in &general {
+        let here = first.get(key).unwrap_or_else(|| panic!("the cores' clippy.toml lacks `{key}`"));
+        match (value.as_array(), here.as_array()) {
+            (Some(all), Some(repeated)) => {
+                for entry in all {
+                    assert!(repeated.contains(entry), "the cores' clippy.toml lacks {entry} in `{key}`");
+                }
+            }
+            _ => assert_eq!(value, here, "`{key}` of the cores' clippy.toml"),
+        }
+    }
+    for ban in ["std::time::Instant", "std::fs::File", "std::net::TcpStream", "std::collections::HashMap"] {
+        let types = first["disallowed-types"].as_array().expect("a list");
+        assert!(types.iter().any(|entry| entry["path"].as_str() == Some(ban)), "cores may name {ban}");
+    }
 }

@@ -455,6 +455,7 @@ fn networks_that_would_not_fit_into_memory_are_refused() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the examples are files")]
 fn every_example_is_valid() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
     let mut count = 0;
