@@ -9,9 +9,9 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::{TASKS_PER_GENERATION_MAX, TaskFamily};
 
-use crate::baseline::BaselineKind;
 use crate::interrupt::Interrupt;
-use crate::network::UpdateRule;
+use crate::rule::gradient_descent::BaselineKind;
+use crate::rule::multi_state::UpdateRule;
 use crate::task::TaskError;
 use crate::task::data_set::DataSets;
 use progress::Progress;

@@ -16,7 +16,7 @@ use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{Problem, RunSpec};
 
 use crate::interrupt::Interrupt;
-use crate::network::UpdateRule;
+use crate::rule::multi_state::UpdateRule;
 use crate::task::data_set::{DataSets, NoDataSets};
 use crate::task::{self, TaskDistribution, TaskSet};
 use workspace::RunSpace;

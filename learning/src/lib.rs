@@ -2,10 +2,9 @@
 //!
 //! Pure: nothing here reads a clock, a file or a socket, and what is drawn comes from named streams below a seed.
 
-pub mod baseline;
 pub mod comparison;
 pub mod episode;
 pub mod fingerprint;
 pub mod interrupt;
-pub mod network;
+pub mod rule;
 pub mod task;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use hebbian_learning::episode::{EpisodeRunner, Workspace};
 use hebbian_learning::interrupt::Interrupt;
-use hebbian_learning::network::{Network, UpdateRule};
+use hebbian_learning::rule::multi_state::{Network, UpdateRule};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};

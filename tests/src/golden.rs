@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hebbian_learning::network::{
+use hebbian_learning::rule::multi_state::{
     BackwardBlock, BackwardPass, Network, Plan, Real, SynapseRule, UpdateRule, WithinBlocks,
 };
 use hebbian_shared::spec::rule::{

@@ -8,7 +8,7 @@
     reason = "as the definition"
 )]
 
-use hebbian_learning::network::{Network, Real, SynapseRule, UpdateRule};
+use hebbian_learning::rule::multi_state::{Network, Real, SynapseRule, UpdateRule};
 use hebbian_shared::spec::rule::{
     Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Hebbian, RuleSpec,
 };

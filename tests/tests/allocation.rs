@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hebbian_learning::network::{Network, UpdateRule};
+use hebbian_learning::rule::multi_state::{Network, UpdateRule};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::RangeInclusive;
 
-use hebbian_learning::network::{Network, Plan, Real, SynapseRule, UpdateRule};
+use hebbian_learning::rule::multi_state::{Network, Plan, Real, SynapseRule, UpdateRule};
 use hebbian_shared::seed::{Seed, fill_normal, uniform_between};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
 use hebbian_shared::spec::rule::{

@@ -19,9 +19,9 @@ use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_coordinator::service::comparison;
-use hebbian_learning::baseline::BaselineKind;
 use hebbian_learning::comparison::remote::Gathered;
 use hebbian_learning::comparison::{Ablation, ComparisonSettings};
+use hebbian_learning::rule::gradient_descent::BaselineKind;
 use hebbian_learning::task::data_set::{DataSet, DataSets as _, SourceFile};
 use hebbian_proto::v1;
 use hebbian_search::StrategySnapshot;

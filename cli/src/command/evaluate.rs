@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hebbian_learning::baseline::BaselineKind;
 use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, remote};
 use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::rule::gradient_descent::BaselineKind;
 use hebbian_learning::task::TaskError;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Network, UpdateRule};
+use crate::rule::multi_state::{Network, UpdateRule};
 
 /// What is taken from a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use super::{
     Ablation, COLUMNS_MAX, Comparison, ComparisonError, ComparisonSettings, TASKS_PER_FAMILY_MAX, check,
     compare_given, parallel, trial, tuning, update_rule,
 };
-use crate::baseline::BaselineKind;
 use crate::interrupt::Interrupt;
+use crate::rule::gradient_descent::BaselineKind;
 use crate::task::data_set::DataSets;
 use crate::task::{self, TaskSet};
 

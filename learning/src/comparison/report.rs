@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trial::TrialResult;
 use super::{Ablation, ComparisonSettings};
-use crate::baseline::Configuration;
+use crate::rule::gradient_descent::Configuration;
 
 /// Families that are reported together; all others are reported singly.
 const GROUPS: [(&str, &[TaskFamily]); 3] = [
@@ -311,11 +311,11 @@ mod tests {
     #[test]
     fn the_best_baseline_is_that_of_the_column_and_overtakes_for_good() {
         let configuration = Configuration {
-            kind: crate::baseline::BaselineKind::Sgd,
+            kind: crate::rule::gradient_descent::BaselineKind::Sgd,
             learning_rate: 1.0,
-            initial_weights: crate::baseline::InitialWeights::He,
-            activation: crate::baseline::HiddenActivation::Relu,
-            loss: crate::baseline::Loss::Squared,
+            initial_weights: crate::rule::gradient_descent::InitialWeights::He,
+            activation: crate::rule::gradient_descent::HiddenActivation::Relu,
+            loss: crate::rule::gradient_descent::Loss::Squared,
         };
         let tuned = ["a", "b"].map(|name| TunedBaseline {
             name: name.to_owned(),

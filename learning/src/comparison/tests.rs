@@ -223,7 +223,9 @@ fn regression_is_scored_by_explained_variance_and_baselines_learn_it() {
     let scores: Vec<Score> = comparison.families.iter().map(|family| family.score).collect();
     assert_eq!(scores, [Score::ExplainedVariance, Score::Accuracy]);
     assert_eq!(comparison.groups[0].name, "regression");
-    let squared = |baseline: &TunedBaseline| baseline.configuration.loss == crate::baseline::Loss::Squared;
+    let squared = |baseline: &TunedBaseline| {
+        baseline.configuration.loss == crate::rule::gradient_descent::Loss::Squared
+    };
     assert!(comparison.baselines.iter().all(squared), "values have no logistic loss");
     let best = comparison.families[0].columns[1].best.mean;
     assert!(best > 0.8 && best <= 1.0, "{best}");

@@ -7,10 +7,10 @@ use hebbian_shared::spec::task::TaskFamily;
 
 use super::progress::Progress;
 use super::{Ablation, ComparisonError, ComparisonSettings, Score, TunedBaseline, parallel};
-use crate::baseline::{Batch, Configuration, Learner};
 use crate::episode::objective;
 use crate::interrupt::Interrupt;
-use crate::network::{Network, UpdateRule};
+use crate::rule::gradient_descent::{Batch, Configuration, Learner};
+use crate::rule::multi_state::{Network, UpdateRule};
 use crate::task::data_set::DataSets;
 use crate::task::{self, TaskDistribution, TaskSet, TaskSizes};
 

@@ -12,8 +12,8 @@ use hebbian_shared::spec::RuleLearning;
 use super::progress::Progress;
 use super::trial::Trial;
 use super::{ComparisonError, ComparisonSettings, TunedBaseline, parallel};
-use crate::baseline::{BaselineKind, Configuration, HiddenActivation, InitialWeights, Loss};
 use crate::interrupt::Interrupt;
+use crate::rule::gradient_descent::{BaselineKind, Configuration, HiddenActivation, InitialWeights, Loss};
 use crate::task::data_set::DataSets;
 use crate::task::{self, TaskSet};
 

@@ -8,7 +8,7 @@ use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::{Problem, RuleLearning, RunSpec};
 
 use super::prepared_task::PreparedTask;
-use crate::network::Network;
+use crate::rule::multi_state::Network;
 use crate::task::{TaskDistribution, TaskError};
 
 /// Runs whose buffers a thread keeps.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hebbian_learning::baseline::HiddenActivation;
-use hebbian_learning::network::backpropagation;
+use hebbian_learning::rule::gradient_descent::HiddenActivation;
+use hebbian_learning::rule::multi_state::backpropagation;
 use hebbian_shared::id::RunId;
 use hebbian_shared::progress::{RunResult, RunState};
 use hebbian_shared::seed::Seed;

@@ -5,9 +5,9 @@
 
 use pulp::Simd;
 
-use crate::network::buffer::LINE;
-use crate::network::prefetch::{Level, prefetch};
-use crate::network::real::Real;
+use crate::rule::multi_state::buffer::LINE;
+use crate::rule::multi_state::prefetch::{Level, prefetch};
+use crate::rule::multi_state::real::Real;
 
 /// Rows of the widest block. With it and [`block_width`], a block's sums, a row of the right side and a factor fit into
 /// the registers.

@@ -95,7 +95,7 @@ fn divide_by_norms<T: Real, S: Simd>(_: S, values: &mut [T], columns: usize, nor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::WithinBlocks;
+    use crate::rule::multi_state::WithinBlocks;
 
     #[test]
     fn every_neuron_that_receives_gets_the_norm_and_nothing_else_changes() {

@@ -6,7 +6,7 @@ use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::*;
 use crate::episode::objective;
-use crate::network::{Network, UpdateRule, backpropagation};
+use crate::rule::multi_state::{Network, UpdateRule, backpropagation};
 use crate::task::data_set::NoDataSets;
 use crate::task::{TaskSet, distribution};
 

@@ -5,7 +5,7 @@
 
 use pulp::Simd;
 
-use crate::network::real::Real;
+use crate::rule::multi_state::real::Real;
 
 /// Partial sums of each sum over the batch: the numbers of the widest vector.
 pub(super) const LANES: usize = 16;

@@ -135,7 +135,7 @@ fn centre<T: Real>(bits: u32, scale: T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::plan::{BackwardBlock, WithinBlocks};
+    use crate::rule::multi_state::plan::{BackwardBlock, WithinBlocks};
 
     fn drawn(distribution: SynapseDistribution, tied: (bool, bool), shape: (usize, usize)) -> Synapses<f64> {
         let mut synapses = Synapses::new(shape.0, shape.1, 3, BackwardBlock::Whole, WithinBlocks::default());

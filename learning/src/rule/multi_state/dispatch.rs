@@ -11,7 +11,7 @@ macro_rules! dispatch {
         struct Call<$a, T> {
             $($name: $type,)*
         }
-        impl<$a, T: $crate::network::Real> pulp::WithSimd for Call<$a, T> {
+        impl<$a, T: $crate::rule::multi_state::Real> pulp::WithSimd for Call<$a, T> {
             type Output = $output;
 
             #[inline(always)]

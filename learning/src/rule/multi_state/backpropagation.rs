@@ -9,7 +9,7 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::{Activation, BackwardUpdate, Feedback, RuleSpec, StateActivations};
 
-use crate::baseline::HiddenActivation;
+use crate::rule::gradient_descent::HiddenActivation;
 
 /// The search value at which the decay of synapses vanishes: `exp(-0.05 exp(-51))` is 1 in every precision.
 const KEEP_ALL: f64 = -50.0;
@@ -57,7 +57,7 @@ pub fn genome(learning_rate: f64) -> Genome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::UpdateRule;
+    use crate::rule::multi_state::UpdateRule;
 
     #[test]
     fn the_parameters_are_those_of_gradient_descent() {
