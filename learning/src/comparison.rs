@@ -4,19 +4,18 @@
 //! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others. The
 //! result is a function of the arguments; the number of threads changes only the time it takes.
 
-use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::{TASKS_PER_GENERATION_MAX, TaskFamily};
 
+use crate::evaluation::{EvaluationError, check_points};
 use crate::interrupt::Interrupt;
 use crate::rule::gradient_descent::BaselineKind;
-use crate::rule::multi_state::UpdateRule;
 use crate::task::TaskError;
 use crate::task::data_set::DataSets;
 use progress::Progress;
 
-mod ablation;
 mod parallel;
 mod progress;
 pub mod remote;
@@ -24,20 +23,17 @@ mod report;
 mod trial;
 mod tuning;
 
-pub use ablation::Ablation;
+pub use crate::evaluation::Score;
+pub use crate::rule::Ablation;
 pub use report::{
     AblationEstimate, BaselineEstimate, Column, Comparison, Estimate, FamilyComparison, GroupComparison,
-    Score, TunedBaseline,
+    TunedBaseline,
 };
 
-/// The most updates of a compared network.
-pub const UPDATES_MAX: u32 = 2000;
+pub use crate::evaluation::{POINTS_MAX as COLUMNS_MAX, TASKS_PER_FAMILY_MAX, UPDATES_MAX};
+
 /// The most numbers that all batches of one task may hold: a thread keeps them twice, which makes 1 GiB.
 const BATCH_NUMBERS_MAX: u64 = 128 << 20;
-/// The most numbers of updates that are compared.
-pub const COLUMNS_MAX: usize = 32;
-/// The most tasks of each family.
-pub const TASKS_PER_FAMILY_MAX: u32 = 100_000;
 /// The most threads.
 pub const THREADS_MAX: usize = 1024;
 
@@ -85,6 +81,20 @@ pub enum ComparisonError {
     /// Somebody asked to stop.
     #[error("the comparison was interrupted")]
     Interrupted,
+    /// Whoever should have computed a part could not.
+    #[error("{0}")]
+    Elsewhere(String),
+}
+
+impl From<EvaluationError> for ComparisonError {
+    fn from(error: EvaluationError) -> Self {
+        match error {
+            EvaluationError::Request(error) => Self::Setting { field: "rule", problem: error.to_string() },
+            EvaluationError::Task(error) => Self::Task(error),
+            EvaluationError::Interrupted => Self::Interrupted,
+            EvaluationError::Elsewhere(problem) => Self::Elsewhere(problem),
+        }
+    }
 }
 
 impl ComparisonSettings {
@@ -113,17 +123,7 @@ impl ComparisonSettings {
         if let Some(ablation) = twice(&self.ablations) {
             return refuse("ablations", ablation);
         }
-        let updates = &self.updates;
-        if updates.is_empty() || updates.len() > COLUMNS_MAX {
-            return refuse("updates", format!("must be 1 to {COLUMNS_MAX} numbers, not {}", updates.len()));
-        }
-        if let Some(out) = updates.iter().find(|&&count| count == 0 || count > UPDATES_MAX) {
-            return refuse("updates", format!("must be from 1 to {UPDATES_MAX}, not {out}"));
-        }
-        let mut pairs = updates.iter().zip(&updates[1..]);
-        if let Some((before, after)) = pairs.find(|(before, after)| before >= after) {
-            return refuse("updates", format!("must increase, but {after} follows {before}"));
-        }
+        check_points(&self.updates).or_else(|problem| refuse("updates", problem))?;
         if !(2..=TASKS_PER_FAMILY_MAX).contains(&self.tasks_per_family) {
             let problem = format!("must be from 2 to {TASKS_PER_FAMILY_MAX}, not {}", self.tasks_per_family);
             return refuse("tasks_per_family", problem);
@@ -143,7 +143,8 @@ pub fn check(
 ) -> Result<(), ComparisonError> {
     settings.validate()?;
     check_rule(rule, settings)?;
-    update_rule(rule, genome).map(drop)
+    let (found, expected) = (genome.0.len(), rule.layout().dimension());
+    if found == expected { Ok(()) } else { Err(ComparisonError::Genome { found, expected }) }
 }
 
 /// Refuses a rule that could not have come from a run, or whose batches do not fit into memory.
@@ -171,13 +172,6 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// The rule that the genome stands for.
-fn update_rule(rule: &RuleLearning, genome: &Genome) -> Result<UpdateRule<f32>, ComparisonError> {
-    let layout = GenomeLayout::of_rule(&rule.rule, &rule.network);
-    UpdateRule::from_genome(&layout, genome)
-        .ok_or(ComparisonError::Genome { found: genome.0.len(), expected: layout.dimension() })
 }
 
 /// What is wrong with a list of names that must name something and nothing twice.
@@ -233,10 +227,9 @@ fn compare_given(
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
     check(rule, genome, settings)?;
-    let update_rule = update_rule(rule, genome)?;
     let progress = Progress::new(progress, effort.work(rule, settings) + trial::work(settings));
     let baselines = tuning::tune(rule, settings, effort, data, &progress, interrupt)?;
-    let trials = trial::run(rule, &update_rule, &baselines, given, settings, data, &progress, interrupt)?;
+    let trials = trial::run(rule, genome, &baselines, given, settings, data, &progress, interrupt)?;
     Ok(report::assemble(rule, settings, baselines, &trials))
 }
 

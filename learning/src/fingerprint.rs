@@ -9,8 +9,9 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::RunSpec;
 
-use crate::episode::{EpisodeRunner, Workspace};
+use crate::episode::EpisodeRunner;
 use crate::interrupt::Interrupt;
+use crate::training::Workspace;
 
 /// The canonical runs: small and large matrices, all activations, feedbacks, backward updates, objectives, and
 /// task families and options with arithmetic of their own. Changing one changes every worker's fingerprint.

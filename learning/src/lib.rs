@@ -4,7 +4,9 @@
 
 pub mod comparison;
 pub mod episode;
+pub mod evaluation;
 pub mod fingerprint;
 pub mod interrupt;
 pub mod rule;
 pub mod task;
+pub mod training;

@@ -1,4 +1,98 @@
 //! Rules: how a fresh network learns a task from its batches.
+//!
+//! [`family`] finds what the family of a run's rule adds to its options; that is the only place that tells families
+//! apart. A rule is called once for a batch, so its kernels know what they compute.
+
+use hebbian_shared::genome::Genome;
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RuleLearning;
 
 pub mod gradient_descent;
 pub mod multi_state;
+
+pub use multi_state::Ablation;
+
+/// Examples that a network learns from together.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// `[examples, inputs]`, row-major.
+    pub inputs: &'a [f32],
+    /// `[examples, outputs]`, row-major.
+    pub targets: &'a [f32],
+    /// Their number.
+    pub examples: usize,
+}
+
+/// What a network needs room for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Neurons of each layer, from the inputs to the outputs.
+    pub layers: Vec<usize>,
+    /// Examples of the largest batch.
+    pub batch_max: usize,
+}
+
+/// One thread's rule with a network that it trains. Once it has seen its shapes, nothing is allocated any more.
+pub trait Rule: Send {
+    /// Learns by the parameters of this genome from the next start on. Says whether the genome has the layout's dimension.
+    #[must_use]
+    fn load(&mut self, genome: &Genome) -> bool;
+
+    /// Starts with a fresh network. Its initial synapses come from streams below `seed`.
+    fn start(&mut self, shape: &Shape, seed: Seed);
+
+    /// One update of the network.
+    fn update(&mut self, batch: &Batch<'_>);
+
+    /// Writes what the network answers to `inputs`, `[examples, inputs]`: `[examples, outputs]`. What it learns later does
+    /// not depend on it, nor does an answer on the other examples.
+    fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]);
+
+    /// Whether all numbers of the network are finite.
+    fn is_finite(&self) -> bool;
+}
+
+/// What a family of rules adds to its options.
+pub trait RuleFamily {
+    /// What can be taken from its rules to see what it is worth.
+    fn ablations(&self) -> &'static [Ablation];
+
+    /// A rule of these options for the problem's networks, without an ablation's part. It has no genome yet.
+    fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule>;
+}
+
+/// The family of a problem's rule.
+pub fn family(problem: &RuleLearning) -> &dyn RuleFamily {
+    &problem.rule
+}
+
+/// Networks of the shapes that a rule has met.
+#[derive(Debug)]
+struct Networks<N> {
+    known: Vec<(Shape, N)>,
+    current: usize,
+}
+
+impl<N> Networks<N> {
+    const fn new() -> Self {
+        Self { known: Vec::new(), current: 0 }
+    }
+
+    /// Makes the network of a shape the current one; a new one where there is none.
+    fn select(&mut self, shape: &Shape, new: impl FnOnce() -> N) -> &mut N {
+        let found = self.known.iter().position(|(known, _)| known == shape);
+        self.current = found.unwrap_or_else(|| {
+            self.known.push((shape.clone(), new()));
+            self.known.len() - 1
+        });
+        self.current_mut()
+    }
+
+    fn current(&self) -> &N {
+        &self.known[self.current].1
+    }
+
+    fn current_mut(&mut self) -> &mut N {
+        &mut self.known[self.current].1
+    }
+}

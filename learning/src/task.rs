@@ -10,6 +10,9 @@
 //! [`Purpose::Support`]: hebbian_shared::seed::Purpose::Support
 //! [`Purpose::Query`]: hebbian_shared::seed::Purpose::Query
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
@@ -97,6 +100,33 @@ pub enum TaskError {
         /// What the query asks for.
         query_size: u32,
     },
+}
+
+/// The distributions of some families' tasks, for all threads.
+#[derive(Clone, Default)]
+pub(crate) struct Distributions(BTreeMap<TaskFamily, Arc<dyn TaskDistribution>>);
+
+impl Distributions {
+    /// Of these families.
+    pub(crate) fn new(
+        families: impl IntoIterator<Item = TaskFamily>,
+        spec: &TaskSpec,
+        set: TaskSet,
+        data: &dyn DataSets,
+    ) -> Result<Self, TaskError> {
+        let of_family = |family| Ok((family, Arc::from(distribution(family, spec, set, data)?)));
+        families.into_iter().map(of_family).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Of one of the families.
+    pub(crate) fn of(&self, family: TaskFamily) -> &dyn TaskDistribution {
+        &*self.0[&family]
+    }
+
+    /// The families.
+    pub(crate) fn families(&self) -> impl Iterator<Item = TaskFamily> {
+        self.0.keys().copied()
+    }
 }
 
 /// The distribution of a family's tasks, with the batch sizes and augmentations of `spec`; data sets are those of

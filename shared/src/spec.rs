@@ -64,7 +64,8 @@ pub enum Problem {
 }
 
 /// The problem of evolving an update rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RuleLearning {
     /// The family of update rules.
     pub rule: RuleSpec,
@@ -92,6 +93,11 @@ impl RuleLearning {
             ));
         }
         Ok(())
+    }
+
+    /// The layout of the rule's genomes.
+    pub fn layout(&self) -> GenomeLayout {
+        GenomeLayout::of_rule(&self.rule, &self.network)
     }
 
     /// Neurons of every layer, of each different network: those of a thread, which keeps one of every shape for every
@@ -360,7 +366,7 @@ impl RunSpec {
     /// The layout of the run's genomes.
     pub fn layout(&self) -> GenomeLayout {
         let Problem::RuleLearning(problem) = &self.problem;
-        GenomeLayout::of_rule(&problem.rule, &problem.network)
+        problem.layout()
     }
 
     /// Tasks in each block of a generation.

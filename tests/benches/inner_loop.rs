@@ -17,9 +17,10 @@ use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule::multi_state::{Network, UpdateRule};
+use hebbian_learning::training::Workspace;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};

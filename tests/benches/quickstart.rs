@@ -8,8 +8,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::training::Workspace;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;

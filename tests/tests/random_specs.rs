@@ -6,8 +6,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
+use hebbian_learning::training::Workspace;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};

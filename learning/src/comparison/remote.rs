@@ -7,12 +7,12 @@ use hebbian_shared::spec::task::TaskFamily;
 
 use super::{
     Ablation, COLUMNS_MAX, Comparison, ComparisonError, ComparisonSettings, TASKS_PER_FAMILY_MAX, check,
-    compare_given, parallel, trial, tuning, update_rule,
+    compare_given, trial, tuning,
 };
+use crate::evaluation::Threads;
 use crate::interrupt::Interrupt;
 use crate::rule::gradient_descent::BaselineKind;
 use crate::task::data_set::DataSets;
-use crate::task::{self, TaskSet};
 
 /// The most tasks of one piece.
 pub const PIECE_TASKS_MAX: u32 = 4096;
@@ -73,19 +73,9 @@ impl Trials {
                 format!("must be 1 to {PIECE_TASKS_MAX} of {TASKS_PER_FAMILY_MAX}, not {}", self.tasks);
             return Err(ComparisonError::Setting { field: "tasks", problem });
         }
-        let update_rule = update_rule(&self.rule, &self.genome)?;
-        let distribution = task::distribution(self.family, &self.rule.tasks, TaskSet::Evaluation, data)?;
-        let tasks = parallel::map(
-            self.tasks as usize,
-            threads,
-            interrupt,
-            || (),
-            |(), place| {
-                let number = u64::from(self.first) + place as u64;
-                let trial = trial::draw(self.family, &*distribution, &settings, number)?;
-                trial::of_rule(&trial, &self.rule, &update_rule, &settings, interrupt)
-            },
-        )?;
+        let (range, evaluate) = ((self.first, self.tasks), Threads { threads, data });
+        let tasks =
+            trial::of_rule(&self.rule, &self.genome, &settings, range, &evaluate, &|_| (), interrupt)?;
         Ok(tasks.into_iter().flat_map(trial::RuleScores::flat).collect())
     }
 }

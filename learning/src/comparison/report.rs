@@ -6,8 +6,10 @@ use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
+use super::ComparisonSettings;
 use super::trial::TrialResult;
-use super::{Ablation, ComparisonSettings};
+use crate::evaluation::Score;
+use crate::rule::Ablation;
 use crate::rule::gradient_descent::Configuration;
 
 /// Families that are reported together; all others are reported singly.
@@ -33,24 +35,6 @@ const GROUPS: [(&str, &[TaskFamily]); 3] = [
         ],
     ),
 ];
-
-/// What is measured of a trained network, from 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Score {
-    /// Of classes: the share of examples whose class is predicted.
-    #[default]
-    Accuracy,
-    /// Of values: 1 minus the mean squared error over the variance of the targets, or 0 if that is negative.
-    ExplainedVariance,
-}
-
-impl Score {
-    /// What is measured on a family.
-    pub fn of(family: TaskFamily) -> Self {
-        if family.is_regression() { Self::ExplainedVariance } else { Self::Accuracy }
-    }
-}
 
 /// Scores (accuracies, but for regression) of a rule and of baselines on the same tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,16 +1,16 @@
 //! One task on which the rule and all baselines are tried.
 
+use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::{Purpose, Seed};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::progress::Progress;
-use super::{Ablation, ComparisonError, ComparisonSettings, Score, TunedBaseline, parallel};
-use crate::episode::objective;
+use super::{ComparisonError, ComparisonSettings, Score, TunedBaseline, parallel};
+use crate::evaluation::{Evaluate, EvaluationRequest, Stage, Threads};
 use crate::interrupt::Interrupt;
 use crate::rule::gradient_descent::{Batch, Configuration, Learner};
-use crate::rule::multi_state::{Network, UpdateRule};
 use crate::task::data_set::DataSets;
 use crate::task::{self, TaskDistribution, TaskSet, TaskSizes};
 
@@ -19,9 +19,6 @@ pub(super) struct Trial {
     family: TaskFamily,
     sizes: TaskSizes,
     seed: Seed,
-    /// Row-major inputs and targets.
-    support: Vec<(Vec<f32>, Vec<f32>)>,
-    query: (Vec<f32>, Vec<f32>),
     converted_support: Vec<Batch>,
     converted_query: Batch,
 }
@@ -53,8 +50,6 @@ impl Trial {
             seed,
             converted_support: support.iter().map(|batch| converted(sizes.support, batch)).collect(),
             converted_query: converted(sizes.query, &query),
-            support,
-            query,
         })
     }
 
@@ -95,46 +90,6 @@ impl Trial {
         }
         Ok(curve)
     }
-
-    /// Score of the rule, or of what an ablation leaves of it, after each of `points` updates, which increase. A network
-    /// that has left the finite numbers predicts nothing.
-    fn train_rule(
-        &self,
-        rule: &RuleLearning,
-        update_rule: &UpdateRule<f32>,
-        ablation: Option<Ablation>,
-        points: &[u32],
-        interrupt: &Interrupt,
-    ) -> Result<Vec<f64>, ComparisonError> {
-        let mut network = Network::new(&rule.rule, &self.layer_sizes(&rule.network), self.batch_max());
-        network.initialise_synapses(&update_rule.initial_synapses(rule.network.initial_synapses), self.seed);
-        let ablated = ablation.map(|ablation| ablation.apply(update_rule));
-        let update_rule = ablated.as_ref().unwrap_or(update_rule);
-        let frozen = ablation.and_then(|ablation| ablation.freeze(&network));
-        let mut prediction = vec![0.0; self.query.1.len()];
-        let mut curve = Vec::with_capacity(points.len());
-        let mut updates = 0;
-        for &point in points {
-            for (inputs, targets) in &self.support[updates..point as usize] {
-                if interrupt.is_raised() {
-                    return Err(ComparisonError::Interrupted);
-                }
-                network.update(update_rule, inputs, targets, self.sizes.support);
-                if let Some(frozen) = &frozen {
-                    frozen.restore(&mut network);
-                }
-            }
-            updates = point as usize;
-            network.predict(update_rule, &self.query.0, self.sizes.query, &mut prediction);
-            let finite = network.is_finite() && prediction.iter().all(|value| value.is_finite());
-            let score = match Score::of(self.family) {
-                Score::Accuracy => objective::accuracy(&prediction, &self.query.1, self.sizes.outputs),
-                Score::ExplainedVariance => objective::explained_variance(&prediction, &self.query.1),
-            };
-            curve.push(if finite { score } else { 0.0 });
-        }
-        Ok(curve)
-    }
 }
 
 /// What one task of a family showed.
@@ -155,7 +110,12 @@ pub(super) fn work(settings: &ComparisonSettings) -> u64 {
 
 fn task_work(settings: &ComparisonSettings) -> u64 {
     let updates = settings.updates.last().copied().unwrap_or(0);
-    (1 + settings.ablations.len() as u64 + 2 * settings.baselines.len() as u64) * u64::from(updates)
+    (1 + settings.ablations.len() as u64) * u64::from(updates) + baseline_work(settings)
+}
+
+fn baseline_work(settings: &ComparisonSettings) -> u64 {
+    let updates = settings.updates.last().copied().unwrap_or(0);
+    2 * settings.baselines.len() as u64 * u64::from(updates)
 }
 
 /// What the rule, and what ablations leave of it, score on one task at each number of updates.
@@ -185,18 +145,36 @@ pub(super) fn draw(
     Trial::draw(family, distribution, root.derive(Purpose::Task, number), updates)
 }
 
-/// Tries the rule, and what ablations leave of it, on a task.
+/// Tries the rule, and what ablations leave of it, on tasks of every family from `first_task` on; by family and task.
 pub(super) fn of_rule(
-    trial: &Trial,
     rule: &RuleLearning,
-    update_rule: &UpdateRule<f32>,
+    genome: &Genome,
     settings: &ComparisonSettings,
+    (first_task, tasks_per_family): (u32, u32),
+    evaluate: &dyn Evaluate,
+    advance: &(dyn Fn(u64) + Sync),
     interrupt: &Interrupt,
-) -> Result<RuleScores, ComparisonError> {
-    let train = |ablation| trial.train_rule(rule, update_rule, ablation, &settings.updates, interrupt);
-    let ablations = settings.ablations.iter().map(|&ablation| train(Some(ablation)));
-    let ablations = ablations.collect::<Result<_, _>>()?;
-    Ok(RuleScores { rule: train(None)?, ablations })
+) -> Result<Vec<RuleScores>, ComparisonError> {
+    let request = |ablation| EvaluationRequest {
+        problem: rule.clone(),
+        ablation,
+        genomes: vec![genome.clone()],
+        families: settings.families.clone(),
+        stage: Stage::Comparison,
+        first_task,
+        tasks_per_family,
+        points: settings.updates.clone(),
+        seed: settings.seed,
+    };
+    let requests: Vec<EvaluationRequest> =
+        std::iter::once(None).chain(settings.ablations.iter().copied().map(Some)).map(request).collect();
+    let scores = evaluate.evaluate(&requests, advance, interrupt)?;
+    let of_task = |task: u32| {
+        let mut scores = scores.iter().map(|scores| scores.of(0, task as usize).to_vec());
+        let rule = scores.next().expect("there is one of the whole rule");
+        RuleScores { rule, ablations: scores.collect() }
+    };
+    Ok((0..requests[0].tasks()).map(of_task).collect())
 }
 
 /// Tries the rule (unless what it scores on each task is `given`) and the baselines on fresh tasks of every family, in the
@@ -204,7 +182,7 @@ pub(super) fn of_rule(
 #[expect(clippy::too_many_arguments, reason = "each is one of its kind")]
 pub(super) fn run(
     rule: &RuleLearning,
-    update_rule: &UpdateRule<f32>,
+    genome: &Genome,
     baselines: &[TunedBaseline],
     given: Option<&[RuleScores]>,
     settings: &ComparisonSettings,
@@ -212,6 +190,15 @@ pub(super) fn run(
     progress: &Progress<'_>,
     interrupt: &Interrupt,
 ) -> Result<Vec<TrialResult>, ComparisonError> {
+    let computed;
+    let given = if let Some(given) = given {
+        given
+    } else {
+        let evaluate = Threads { threads: settings.threads, data };
+        let (all, advance) = ((0, settings.tasks_per_family), |work| progress.advance(work));
+        computed = of_rule(rule, genome, settings, all, &evaluate, &advance, interrupt)?;
+        &computed
+    };
     let mut families = Vec::new();
     for &family in &settings.families {
         families.push((family, task::distribution(family, &rule.tasks, TaskSet::Evaluation, data)?));
@@ -227,10 +214,7 @@ pub(super) fn run(
             let (family, distribution) = &families[job / tasks];
             let trial = draw(*family, &**distribution, settings, (job % tasks) as u64)?;
             let layer_sizes = trial.layer_sizes(&rule.network);
-            let scores = match given {
-                Some(given) => given[job].clone(),
-                None => of_rule(&trial, rule, update_rule, settings, interrupt)?,
-            };
+            let scores = given[job].clone();
             let result = TrialResult {
                 family: *family,
                 rule: scores.rule,
@@ -242,7 +226,7 @@ pub(super) fn run(
                     })
                     .collect::<Result<_, _>>()?,
             };
-            progress.advance(task_work(settings));
+            progress.advance(baseline_work(settings));
             Ok(result)
         },
     )

@@ -5,6 +5,8 @@ use hebbian_shared::spec::evaluation::{CurveWord, LastWord, MeasurePoint, Unroll
 use hebbian_shared::spec::task::TaskSpec;
 
 use super::*;
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::task::TaskFamily;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 

@@ -15,6 +15,7 @@
 )]
 #![allow(clippy::needless_range_loop, reason = "iterators are not always inlined into a kernel, ranges are")]
 
+mod ablation;
 mod activation;
 pub mod backpropagation;
 mod buffer;
@@ -22,6 +23,7 @@ mod contraction;
 mod dispatch;
 mod feedback;
 mod initialise;
+mod learner;
 mod magnitude;
 mod neuron;
 mod normalisation;
@@ -49,6 +51,7 @@ use synapse::{HebbianOperands, SynapseScratch, SynapseUpdate, Synapses};
 use transpose::transpose;
 use update_rule::SynapseParameters;
 
+pub use ablation::Ablation;
 pub use plan::{BackwardBlock, Plan, WithinBlocks};
 pub use real::Real;
 pub use update_rule::{SynapseRule, UpdateRule};

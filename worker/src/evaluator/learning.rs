@@ -10,9 +10,10 @@ use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::{Episodes, Evaluator, Runner};
 use hebbian_learning::comparison::remote::Trials;
-use hebbian_learning::episode::{EpisodeRunner, Workspace};
+use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::task::data_set::{Arriving, DataSets, NoDataSets};
+use hebbian_learning::training::Workspace;
 
 /// Trains networks with the rules that genomes stand for.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Batches as the perceptron wants them: one row per neuron, padded to whole vectors.
 
-use crate::episode::objective;
+use crate::training::objective;
 
 /// Examples that are computed together; rows are padded with zeros to a multiple of it.
 pub(super) const LANES: usize = 16;

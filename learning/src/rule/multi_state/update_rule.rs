@@ -1,6 +1,6 @@
 //! The evolved numbers of an update rule.
 
-use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::spec::network::InitialSynapses;
 
 use super::real::Real;
@@ -12,7 +12,7 @@ use super::real::Real;
 ///
 /// All of a network's layers share the parameters (`layers` is 1), or layer i of synapses, with the neurons on both of
 /// its sides, takes the i-th of `layers` sets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpdateRule<T> {
     /// States of each neuron and synapse (k).
     pub states: usize,
@@ -37,7 +37,7 @@ pub struct UpdateRule<T> {
 }
 
 /// The parameters of a synapse update.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SynapseRule<T> {
     /// nu~: `[layers, k, k]`; from a state of a synapse's source neuron (row) to a synapse state (column).
     pub hebbian_pre: Vec<T>,
@@ -75,12 +75,20 @@ pub(super) struct SynapseParameters<'a, T> {
 }
 
 impl<T: Real> UpdateRule<T> {
-    /// The rule that `genome` stands for: the layout's transforms in f64, then rounded; scalar gates serve all states,
-    /// parameters that the layout lacks because an option is off are 1.
-    ///
-    /// `None` if the layout lacks a segment that every rule has, a segment has an unexpected shape, or the genome has
-    /// another dimension than the layout. Parameters that overflow become infinite; their networks then diverge.
+    /// The rule that `genome` stands for; see [`UpdateRule::read`].
     pub fn from_genome(layout: &GenomeLayout, genome: &Genome) -> Option<Self> {
+        let mut rule = Self::default();
+        rule.read(layout, genome).map(|()| rule)
+    }
+
+    /// Becomes the rule that `genome` stands for: the layout's transforms in f64, then rounded; scalar gates serve all
+    /// states, parameters that the layout lacks because an option is off are 1. Where the rule was of this layout before,
+    /// nothing is allocated.
+    ///
+    /// `None`, and no rule, if the layout lacks a segment that every rule has, a segment has an unexpected shape, or the
+    /// genome has another dimension than the layout. Parameters that overflow become infinite; their networks then diverge.
+    #[must_use]
+    pub fn read(&mut self, layout: &GenomeLayout, genome: &Genome) -> Option<()> {
         let (layers, states) = match layout.segment("forward_transform")?.shape[..] {
             [rows, columns] if rows == columns && rows > 0 => (None, rows as usize),
             [layers, rows, columns] if rows == columns && rows > 0 && layers > 0 => {
@@ -88,41 +96,27 @@ impl<T: Real> UpdateRule<T> {
             }
             _ => return None,
         };
+        if genome.0.len() != layout.dimension() {
+            return None;
+        }
         let reader = Reader { layout, genome, layers, states };
-        let has_own = layout.segment("forward_synapse_update").is_some();
-        Some(Self {
-            states,
-            layers: layers.unwrap_or(1),
-            forward_transform: reader.matrix("forward_transform")?,
-            backward_transform: reader.matrix("backward_transform")?,
-            neuron_keep: reader.gate("neuron_keep")?,
-            neuron_update: reader.gate("neuron_update")?,
-            synapse: SynapseRule {
-                hebbian_pre: reader.matrix("hebbian_pre")?,
-                hebbian_post: reader.matrix("hebbian_post")?,
-                keep: reader.gate("synapse_keep")?,
-                update: reader.gate("synapse_update")?,
-                oja_multiplier: reader.optional_gate("oja_multiplier")?,
-                saturation: reader.optional_gate("saturation")?,
-            },
-            forward_synapse: if has_own {
-                Some(SynapseRule {
-                    hebbian_pre: reader.matrix("forward_synapse_hebbian_pre")?,
-                    hebbian_post: reader.matrix("forward_synapse_hebbian_post")?,
-                    keep: reader.gate("forward_synapse_keep")?,
-                    update: reader.gate("forward_synapse_update")?,
-                    oja_multiplier: reader.optional_gate("forward_synapse_oja_multiplier")?,
-                    saturation: reader.optional_gate("forward_synapse_saturation")?,
-                })
-            } else {
-                None
-            },
-            rescale_to: Reader { layers: None, ..reader }.optional_gate("rescale_to")?,
-            initial_synapse_scale: match layout.segment("initial_synapse_scale") {
-                None => 1.0,
-                Some(_) => layout.parameters("initial_synapse_scale", genome)?.first().copied()?,
-            },
-        })
+        (self.states, self.layers) = (states, layers.unwrap_or(1));
+        reader.matrix("forward_transform", &mut self.forward_transform)?;
+        reader.matrix("backward_transform", &mut self.backward_transform)?;
+        reader.gate("neuron_keep", &mut self.neuron_keep)?;
+        reader.gate("neuron_update", &mut self.neuron_update)?;
+        self.synapse.read(reader, OF_SYNAPSES)?;
+        if layout.segment("forward_synapse_update").is_some() {
+            self.forward_synapse.get_or_insert_default().read(reader, OF_FORWARD_SYNAPSES)?;
+        } else {
+            self.forward_synapse = None;
+        }
+        Reader { layers: None, ..reader }.optional_gate("rescale_to", &mut self.rescale_to)?;
+        self.initial_synapse_scale = match layout.segment("initial_synapse_scale") {
+            None => 1.0,
+            Some(segment) => reader.values(segment).next()?,
+        };
+        Some(())
     }
 
     /// How synapses are drawn: as the spec says, on the scale that the rule gives them.
@@ -160,7 +154,35 @@ impl<T: Real> UpdateRule<T> {
     }
 }
 
+/// Segments of a synapse rule: pre, post, keep, update, Oja's multiplier, saturation.
+type SynapseSegments = [&'static str; 6];
+
+const OF_SYNAPSES: SynapseSegments =
+    ["hebbian_pre", "hebbian_post", "synapse_keep", "synapse_update", "oja_multiplier", "saturation"];
+
+const OF_FORWARD_SYNAPSES: SynapseSegments = [
+    "forward_synapse_hebbian_pre",
+    "forward_synapse_hebbian_post",
+    "forward_synapse_keep",
+    "forward_synapse_update",
+    "forward_synapse_oja_multiplier",
+    "forward_synapse_saturation",
+];
+
 impl<T: Real> SynapseRule<T> {
+    fn read(
+        &mut self,
+        reader: Reader<'_>,
+        [pre, post, keep, update, oja, saturation]: SynapseSegments,
+    ) -> Option<()> {
+        reader.matrix(pre, &mut self.hebbian_pre)?;
+        reader.matrix(post, &mut self.hebbian_post)?;
+        reader.gate(keep, &mut self.keep)?;
+        reader.gate(update, &mut self.update)?;
+        reader.optional_gate(oja, &mut self.oja_multiplier)?;
+        reader.optional_gate(saturation, &mut self.saturation)
+    }
+
     /// What the synapses of layer `layer` use; `states` and `layers` are those of the [`UpdateRule`].
     pub(super) fn of_layer(&self, states: usize, layers: usize, layer: usize) -> SynapseParameters<'_, T> {
         let set = if layers == 1 { 0 } else { layer };
@@ -190,34 +212,44 @@ struct Reader<'a> {
     states: usize,
 }
 
-impl Reader<'_> {
-    /// A segment's parameters as `[layers, k, k]`.
-    fn matrix<T: Real>(self, name: &str) -> Option<Vec<T>> {
-        let values = self.layout.parameters(name, self.genome)?;
-        let expected = self.layers.unwrap_or(1) * self.states * self.states;
-        (values.len() == expected).then(|| values.into_iter().map(T::from_f64).collect())
+impl<'a> Reader<'a> {
+    /// The parameters of a segment.
+    fn values(self, segment: &'a Segment) -> impl Iterator<Item = f64> + 'a {
+        self.genome.0[segment.range()].iter().map(|&x| segment.transform.apply(x))
     }
 
-    /// A segment's parameters as `[layers, k]`: given whole, one for each layer, one for each state or one for all.
-    fn gate<T: Real>(self, name: &str) -> Option<Vec<T>> {
-        let values = self.layout.parameters(name, self.genome)?;
+    /// Reads a segment's parameters as `[layers, k, k]`.
+    fn matrix<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
+        let segment = self.layout.segment(name)?;
+        into.clear();
+        into.extend(self.values(segment).map(T::from_f64));
+        (into.len() == self.layers.unwrap_or(1) * self.states * self.states).then_some(())
+    }
+
+    /// Reads a segment's parameters as `[layers, k]`: given whole, one for each layer, one for each state or one for all.
+    fn gate<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
+        let segment = self.layout.segment(name)?;
         let (states, layers) = (self.states, self.layers.unwrap_or(1));
-        let repeat = match (&self.layout.segment(name)?.shape[..], self.layers) {
+        let repeat = match (&segment.shape[..], self.layers) {
             (&[], _) => layers * states,
             (&[length], Some(layers)) if length as usize == layers => states,
             (&[length], None) if length as usize == states => 1,
             (&[first, length], Some(layers)) if first as usize == layers && length as usize == states => 1,
             _ => return None,
         };
-        Some(values.into_iter().flat_map(|value| std::iter::repeat_n(T::from_f64(value), repeat)).collect())
+        into.clear();
+        into.extend(self.values(segment).flat_map(|value| std::iter::repeat_n(T::from_f64(value), repeat)));
+        Some(())
     }
 
     /// As [`Reader::gate`]; 1 where there is no such segment.
-    fn optional_gate<T: Real>(self, name: &str) -> Option<Vec<T>> {
-        match self.layout.segment(name) {
-            None => Some(vec![T::ONE; self.layers.unwrap_or(1) * self.states]),
-            Some(_) => self.gate(name),
+    fn optional_gate<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
+        if self.layout.segment(name).is_some() {
+            return self.gate(name, into);
         }
+        into.clear();
+        into.resize(self.layers.unwrap_or(1) * self.states, T::ONE);
+        Some(())
     }
 }
 

@@ -5,10 +5,10 @@ use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistrib
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::*;
-use crate::episode::objective;
 use crate::rule::multi_state::{Network, UpdateRule, backpropagation};
 use crate::task::data_set::NoDataSets;
 use crate::task::{TaskSet, distribution};
+use crate::training::objective;
 
 /// Fifty updates of both on the same batches from the same weights.
 fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learning_rate: f64) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rule::multi_state::{Network, UpdateRule};
+use super::{Network, UpdateRule};
 
 /// What is taken from a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,18 +29,16 @@ impl Ablation {
         }
     }
 
-    /// What is left of a rule.
-    pub(super) fn apply(self, rule: &UpdateRule<f32>) -> UpdateRule<f32> {
-        let mut rule = rule.clone();
+    /// Leaves of a rule what is left.
+    pub(super) fn apply(self, rule: &mut UpdateRule<f32>) {
         if matches!(self, Self::NoBackwardTransform | Self::ReadoutOnly) {
             rule.backward_transform.fill(0.0);
         }
-        rule
     }
 
-    /// The synapses that must not learn, as they are now.
-    pub(super) fn freeze(self, network: &Network<f32>) -> Option<FrozenSynapses> {
-        matches!(self, Self::HiddenSynapsesFrozen | Self::ReadoutOnly).then(|| FrozenSynapses::of(network))
+    /// Whether synapses below the last layer must not learn.
+    pub(super) fn freezes(self) -> bool {
+        matches!(self, Self::HiddenSynapsesFrozen | Self::ReadoutOnly)
     }
 }
 
@@ -50,34 +48,35 @@ impl std::fmt::Display for Ablation {
     }
 }
 
-/// Forward synapses of a layer and a state, and backward ones where the network has them.
-type FrozenState = (Vec<f32>, Option<Vec<f32>>);
-
 /// The synapses of a network but those into its last layer, at some moment.
-pub(super) struct FrozenSynapses {
-    /// `[layer][state]`.
-    layers: Vec<Vec<FrozenState>>,
-}
+#[derive(Default)]
+pub(super) struct FrozenSynapses(Vec<f32>);
 
 impl FrozenSynapses {
-    fn of(network: &Network<f32>) -> Self {
-        let of_state = |layer: usize, state: usize| {
-            let backward = network.backward_synapses(layer, state).map(<[f32]>::to_vec);
-            (network.forward_synapses(layer, state).to_vec(), backward)
-        };
-        let hidden = network.layer_sizes().len() - 2;
-        let of_layer = |layer| (0..network.states()).map(|state| of_state(layer, state)).collect();
-        Self { layers: (0..hidden).map(of_layer).collect() }
+    /// Takes the synapses as they are.
+    pub(super) fn take(&mut self, network: &mut Network<f32>) {
+        self.0.clear();
+        each(network, |synapses| self.0.extend_from_slice(synapses));
     }
 
     /// Takes back what they have learned since.
     pub(super) fn restore(&self, network: &mut Network<f32>) {
-        for (layer, states) in self.layers.iter().enumerate() {
-            for (state, (forward, backward)) in states.iter().enumerate() {
-                network.forward_synapses_mut(layer, state).copy_from_slice(forward);
-                if let (Some(now), Some(then)) = (network.backward_synapses_mut(layer, state), backward) {
-                    now.copy_from_slice(then);
-                }
+        let mut rest = &self.0[..];
+        each(network, |synapses| {
+            let (then, later) = rest.split_at(synapses.len());
+            synapses.copy_from_slice(then);
+            rest = later;
+        });
+    }
+}
+
+/// Calls for the forward and backward synapses of each state below the last layer, always in the same order.
+fn each(network: &mut Network<f32>, mut call: impl FnMut(&mut [f32])) {
+    for layer in 0..network.plan().layers() - 2 {
+        for state in 0..network.states() {
+            call(network.forward_synapses_mut(layer, state));
+            if let Some(backward) = network.backward_synapses_mut(layer, state) {
+                call(backward);
             }
         }
     }
@@ -103,8 +102,10 @@ mod tests {
     fn learned(ablation: Ablation) -> Vec<bool> {
         let mut network = Network::new(&RuleSpec::default(), &[2, 3, 3, 1], 4);
         network.initialise_synapses(&InitialSynapses::default(), Seed::new(1).unwrap());
-        let rule = ablation.apply(&rule());
-        let frozen = ablation.freeze(&network);
+        let mut rule = rule();
+        ablation.apply(&mut rule);
+        let mut frozen = FrozenSynapses::default();
+        frozen.take(&mut network);
         let synapses = |network: &Network<f32>| -> Vec<Vec<f32>> {
             let of_layer = |layer| {
                 let of_state = |state| {
@@ -118,7 +119,7 @@ mod tests {
         let before = synapses(&network);
         for _ in 0..2 {
             network.update(&rule, &[0.5, 0.5, -0.5, 0.5, 0.5, -0.5, -0.5, -0.5], &[1.0, -1.0, -1.0, 1.0], 4);
-            if let Some(frozen) = &frozen {
+            if ablation.freezes() {
                 frozen.restore(&mut network);
             }
         }
@@ -135,11 +136,14 @@ mod tests {
     #[test]
     fn only_the_backward_transform_is_taken_away() {
         let whole = rule();
-        assert_eq!(Ablation::HiddenSynapsesFrozen.apply(&whole), whole);
-        for ablation in [Ablation::NoBackwardTransform, Ablation::ReadoutOnly] {
-            let left = ablation.apply(&whole);
-            assert!(left.backward_transform.iter().all(|&factor| factor == 0.0));
-            assert_eq!(UpdateRule { backward_transform: whole.backward_transform.clone(), ..left }, whole);
+        for ablation in Ablation::ALL {
+            let mut left = rule();
+            ablation.apply(&mut left);
+            if *ablation != Ablation::HiddenSynapsesFrozen {
+                assert!(left.backward_transform.iter().all(|&factor| factor == 0.0));
+                left.backward_transform.clone_from(&whole.backward_transform);
+            }
+            assert_eq!(left, whole, "{ablation}");
         }
     }
 }

@@ -2,6 +2,25 @@
 
 use hebbian_shared::spec::evaluation::Objective;
 
+/// What is measured of predictions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quantity {
+    /// What a search asks for.
+    Objective(Objective),
+    /// Of values, from 0 to 1.
+    ExplainedVariance,
+}
+
+impl Quantity {
+    /// Of finite predictions, `[examples, outputs]`, and their targets.
+    pub(super) fn of(self, prediction: &[f32], target: &[f32], outputs: usize) -> f64 {
+        match self {
+            Self::Objective(objective) => value(objective, prediction, target, outputs),
+            Self::ExplainedVariance => explained_variance(prediction, target),
+        }
+    }
+}
+
 /// The objective of finite predictions, `[examples, outputs]` as the targets of +-1; `NaN` where it overflows.
 pub(crate) fn value(objective: Objective, prediction: &[f32], target: &[f32], outputs: usize) -> f64 {
     match objective {

@@ -3,12 +3,14 @@
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::task::TaskFamily;
 
+use crate::rule::{Batch, Shape};
 use crate::task::{Task, TaskSizes};
 
 /// A task, its query and as many of its first support batches as fit.
 pub(super) struct PreparedTask {
-    pub(super) family: TaskFamily,
-    pub(super) seed: Seed,
+    family: TaskFamily,
+    seed: Seed,
+    shape: Shape,
     /// The workspace's clock.
     pub(super) last_used: u64,
     task: Box<dyn Task>,
@@ -27,10 +29,17 @@ pub(super) struct PreparedTask {
 
 impl PreparedTask {
     /// Keeps at most `numbers_max` numbers of support batches.
-    pub(super) fn new(family: TaskFamily, seed: Seed, task: Box<dyn Task>, numbers_max: usize) -> Self {
+    pub(super) fn new(
+        family: TaskFamily,
+        seed: Seed,
+        task: Box<dyn Task>,
+        shape: Shape,
+        numbers_max: usize,
+    ) -> Self {
         let mut prepared = Self {
             family,
             seed,
+            shape,
             last_used: 0,
             task,
             query_inputs: Vec::new(),
@@ -48,9 +57,10 @@ impl PreparedTask {
     }
 
     /// Takes another task into the same memory.
-    pub(super) fn replace(&mut self, family: TaskFamily, seed: Seed, task: Box<dyn Task>) {
+    pub(super) fn replace(&mut self, family: TaskFamily, seed: Seed, task: Box<dyn Task>, shape: Shape) {
         self.family = family;
         self.seed = seed;
+        self.shape = shape;
         self.task = task;
         self.start();
     }
@@ -66,19 +76,34 @@ impl PreparedTask {
         self.kept_max = (self.numbers_max / (support * (inputs + outputs))) as u32;
     }
 
+    /// Whether it is the task of a family and a seed.
+    pub(super) fn is(&self, family: TaskFamily, seed: Seed) -> bool {
+        self.seed == seed && self.family == family
+    }
+
+    pub(super) fn seed(&self) -> Seed {
+        self.seed
+    }
+
     pub(super) fn sizes(&self) -> TaskSizes {
         self.task.sizes()
     }
 
-    /// Inputs and targets of the query.
-    pub(super) fn query(&self) -> (&[f32], &[f32]) {
-        (&self.query_inputs, &self.query_targets)
+    /// The shape of the networks that learn it.
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
-    /// Inputs and targets of an update's support batch.
-    pub(super) fn support(&mut self, update: u32) -> (&[f32], &[f32]) {
-        let TaskSizes { inputs, outputs, support, .. } = self.task.sizes();
-        let (inputs, targets) = (support * inputs, support * outputs);
+    /// The query.
+    pub(super) fn query(&self) -> Batch<'_> {
+        let examples = self.task.sizes().query;
+        Batch { inputs: &self.query_inputs, targets: &self.query_targets, examples }
+    }
+
+    /// The support batch of an update.
+    pub(super) fn support(&mut self, update: u32) -> Batch<'_> {
+        let TaskSizes { inputs, outputs, support: examples, .. } = self.task.sizes();
+        let (inputs, targets) = (examples * inputs, examples * outputs);
         let range = |length: usize| update as usize * length..(update as usize + 1) * length;
         if update == self.kept && update < self.kept_max {
             self.kept_inputs.resize(range(inputs).end, 0.0);
@@ -91,12 +116,13 @@ impl PreparedTask {
             self.kept += 1;
         }
         if update < self.kept {
-            return (&self.kept_inputs[range(inputs)], &self.kept_targets[range(targets)]);
+            let (inputs, targets) = (&self.kept_inputs[range(inputs)], &self.kept_targets[range(targets)]);
+            return Batch { inputs, targets, examples };
         }
         self.other_inputs.resize(inputs, 0.0);
         self.other_targets.resize(targets, 0.0);
         self.task.support(update, &mut self.other_inputs, &mut self.other_targets);
-        (&self.other_inputs, &self.other_targets)
+        Batch { inputs: &self.other_inputs, targets: &self.other_targets, examples }
     }
 }
 
@@ -116,21 +142,30 @@ mod tests {
             let family = distribution(TaskFamily::Circle, &spec, TaskSet::Training, &NoDataSets).unwrap();
             family.sample(seed(number)).unwrap()
         };
+        let shape = |neurons| Shape { layers: vec![2, neurons, 1], batch_max: 8 };
         // Room for three batches of four examples with two inputs and one target.
-        let mut prepared = PreparedTask::new(TaskFamily::Circle, seed(1), sample(1), 3 * 4 * 3);
+        let mut prepared = PreparedTask::new(TaskFamily::Circle, seed(1), sample(1), shape(1), 3 * 4 * 3);
         for number in [1, 2] {
             if number == 2 {
-                prepared.replace(TaskFamily::Circle, seed(2), sample(2));
+                prepared.replace(TaskFamily::Circle, seed(2), sample(2), shape(2));
             }
+            assert!(prepared.is(TaskFamily::Circle, seed(number)));
+            assert_eq!(prepared.shape(), &shape(number as usize));
             let task = sample(number);
             for update in [0, 1, 0, 3, 2, 3, 4, 2, 0] {
                 let (mut inputs, mut targets) = ([0.0; 8], [0.0; 4]);
                 task.support(update, &mut inputs, &mut targets);
-                assert_eq!(prepared.support(update), (&inputs[..], &targets[..]), "update {update}");
+                let batch = prepared.support(update);
+                assert_eq!(
+                    (batch.inputs, batch.targets, batch.examples),
+                    (&inputs[..], &targets[..], 4),
+                    "{update}"
+                );
             }
             let (mut inputs, mut targets) = ([0.0; 16], [0.0; 8]);
             task.query(&mut inputs, &mut targets);
-            assert_eq!(prepared.query(), (&inputs[..], &targets[..]));
+            let batch = prepared.query();
+            assert_eq!((batch.inputs, batch.targets, batch.examples), (&inputs[..], &targets[..], 8));
             assert_eq!(prepared.kept, 3);
         }
     }

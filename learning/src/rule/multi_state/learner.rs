@@ -1,0 +1,77 @@
+//! The multi-state network as a family of rules.
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::network::InitialSynapses;
+use hebbian_shared::spec::rule::RuleSpec;
+
+use super::ablation::{Ablation, FrozenSynapses};
+use super::{Network, UpdateRule};
+use crate::rule::{Batch, Networks, Rule, RuleFamily, Shape};
+
+impl RuleFamily for RuleSpec {
+    fn ablations(&self) -> &'static [Ablation] {
+        Ablation::ALL
+    }
+
+    fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        Box::new(Learner {
+            options: self.clone(),
+            layout: GenomeLayout::of_rule(self, &problem.network),
+            initial_synapses: problem.network.initial_synapses,
+            ablation,
+            rule: UpdateRule::default(),
+            networks: Networks::new(),
+            frozen: FrozenSynapses::default(),
+        })
+    }
+}
+
+/// An update rule with the networks that it trains.
+struct Learner {
+    options: RuleSpec,
+    layout: GenomeLayout,
+    initial_synapses: InitialSynapses,
+    ablation: Option<Ablation>,
+    rule: UpdateRule<f32>,
+    networks: Networks<Network<f32>>,
+    /// What an ablation keeps from learning.
+    frozen: FrozenSynapses,
+}
+
+impl Rule for Learner {
+    fn load(&mut self, genome: &Genome) -> bool {
+        let read = self.rule.read(&self.layout, genome).is_some();
+        if let Some(ablation) = self.ablation {
+            ablation.apply(&mut self.rule);
+        }
+        read
+    }
+
+    fn start(&mut self, shape: &Shape, seed: Seed) {
+        let new = || Network::new(&self.options, &shape.layers, shape.batch_max);
+        let network = self.networks.select(shape, new);
+        network.reset();
+        network.initialise_synapses(&self.rule.initial_synapses(self.initial_synapses), seed);
+        if self.ablation.is_some_and(Ablation::freezes) {
+            self.frozen.take(network);
+        }
+    }
+
+    fn update(&mut self, batch: &Batch<'_>) {
+        let network = self.networks.current_mut();
+        network.update(&self.rule, batch.inputs, batch.targets, batch.examples);
+        if self.ablation.is_some_and(Ablation::freezes) {
+            self.frozen.restore(network);
+        }
+    }
+
+    fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]) {
+        self.networks.current_mut().predict(&self.rule, inputs, examples, predictions);
+    }
+
+    fn is_finite(&self) -> bool {
+        self.networks.current().is_finite()
+    }
+}
