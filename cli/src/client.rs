@@ -8,10 +8,9 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
-use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
-use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
+use hebbian_shared::id::RunId;
+use hebbian_shared::progress::{RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::stop::StopSpec;
 use hebbian_worker::session::remedy;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -36,17 +35,6 @@ pub(crate) struct ClientArguments {
 
 /// Runs or workers of a page: as many as the coordinator likes.
 const PAGE_SIZE: u32 = 0;
-
-/// What an operator does to a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Action {
-    /// Hand out nothing more.
-    Pause,
-    /// Go on.
-    Resume,
-    /// End for ever.
-    Cancel,
-}
 
 /// A connection to a coordinator.
 #[derive(Clone, Debug)]
@@ -199,8 +187,22 @@ impl Client {
             .hint("is the coordinator newer than this program? `hebbian status` shows its version")
     }
 
-    fn run(&self, run: Option<v1::Run>) -> Result<RunProgress, Failure> {
-        RunProgress::try_from(run.unwrap_or_default()).map_err(|error| self.convert(&error))
+    /// What an answer says; an absent message says its defaults.
+    pub(crate) fn read<M: Default, T: TryFrom<M, Error = ConvertError>>(
+        &self,
+        message: Option<M>,
+    ) -> Result<T, Failure> {
+        T::try_from(message.unwrap_or_default()).map_err(|error| self.convert(&error))
+    }
+
+    /// The calls that are about runs; [`Client::answer`] waits for theirs.
+    pub(crate) fn runs(&self) -> RunServiceClient<Channel> {
+        self.runs.clone()
+    }
+
+    /// The calls that are about the cluster.
+    pub(crate) fn cluster(&self) -> ClusterServiceClient<Channel> {
+        self.cluster.clone()
     }
 
     /// Creates a run; repeating it with the same `request_id` is safe.
@@ -213,37 +215,15 @@ impl Client {
     ) -> Result<RunProgress, Failure> {
         let spec = Some(spec.into());
         let request = v1::CreateRunRequest { spec, request_id, group, weight: Some(weight) };
-        let response = self.answer(self.runs.clone().create_run(request)).await?;
-        self.run(response.run)
-    }
-
-    /// Creates a run that begins where another one was after some generation.
-    pub(crate) async fn fork(
-        &self,
-        parent: RunId,
-        generations: Option<GenerationIndex>,
-        spec: &RunSpec,
-        request_id: String,
-    ) -> Result<RunProgress, Failure> {
-        let name = convert::run_name(parent);
-        let generations = generations.map(|closed| closed.0);
-        let request = v1::ForkRunRequest { name, generations, spec: Some(spec.into()), request_id };
-        let response = self.answer(self.runs.clone().fork_run(request)).await?;
-        self.run(response.run)
-    }
-
-    /// Raises limits of a run; the run afterwards.
-    pub(crate) async fn extend(&self, run: RunId, limits: &StopSpec) -> Result<RunProgress, Failure> {
-        let request = v1::ExtendRunRequest { name: convert::run_name(run), limits: Some(limits.into()) };
-        let response = self.answer(self.runs.clone().extend_run(request)).await?;
-        self.run(response.run)
+        let response = self.answer(self.runs().create_run(request)).await?;
+        self.read(response.run)
     }
 
     /// How a run stands.
     pub(crate) async fn get(&self, run: RunId) -> Result<RunProgress, Failure> {
         let request = v1::GetRunRequest { name: convert::run_name(run) };
-        let response = self.answer(self.runs.clone().get_run(request)).await?;
-        self.run(response.run)
+        let response = self.answer(self.runs().get_run(request)).await?;
+        self.read(response.run)
     }
 
     /// All runs in order of creation.
@@ -252,9 +232,9 @@ impl Client {
         let mut page_token = String::new();
         loop {
             let request = v1::ListRunsRequest { page_size: PAGE_SIZE, page_token };
-            let page = self.answer(self.runs.clone().list_runs(request)).await?;
+            let page = self.answer(self.runs().list_runs(request)).await?;
             for run in page.runs {
-                runs.push(self.run(Some(run))?);
+                runs.push(self.read(Some(run))?);
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -268,29 +248,11 @@ impl Client {
         choose(name, &self.list().await?)
     }
 
-    /// Acts on a run; the run afterwards.
-    pub(crate) async fn act(&self, run: RunId, action: Action) -> Result<RunProgress, Failure> {
-        let (name, mut runs) = (convert::run_name(run), self.runs.clone());
-        let run = match action {
-            Action::Pause => self.answer(runs.pause_run(v1::PauseRunRequest { name })).await?.run,
-            Action::Resume => self.answer(runs.resume_run(v1::ResumeRunRequest { name })).await?.run,
-            Action::Cancel => self.answer(runs.cancel_run(v1::CancelRunRequest { name })).await?.run,
-        };
-        self.run(run)
-    }
-
-    /// Removes a run that has ended.
-    pub(crate) async fn delete(&self, run: RunId) -> Result<(), Failure> {
-        let request = v1::DeleteRunRequest { name: convert::run_name(run) };
-        self.answer(self.runs.clone().delete_run(request)).await?;
-        Ok(())
-    }
-
     /// What a run has found.
     pub(crate) async fn result(&self, run: RunId) -> Result<RunResult, Failure> {
         let request = v1::GetRunResultRequest { name: convert::run_name(run) };
-        let response = self.answer(self.runs.clone().get_run_result(request)).await?;
-        RunResult::try_from(response.result.unwrap_or_default()).map_err(|error| self.convert(&error))
+        let response = self.answer(self.runs().get_run_result(request)).await?;
+        self.read(response.result)
     }
 
     /// Committed events after a sequence number, then live ones.
@@ -300,14 +262,12 @@ impl Client {
         after_sequence: u64,
     ) -> Result<Streaming<v1::WatchRunResponse>, Failure> {
         let request = v1::WatchRunRequest { name: convert::run_name(run), after_sequence };
-        self.answer(self.runs.clone().watch_run(request)).await
+        self.answer(self.runs().watch_run(request)).await
     }
 
     /// An event with its sequence number, as `watch` streams it.
     pub(crate) fn event(&self, response: v1::WatchRunResponse) -> Result<(u64, RunEvent), Failure> {
-        let event =
-            RunEvent::try_from(response.event.unwrap_or_default()).map_err(|error| self.convert(&error))?;
-        Ok((response.sequence, event))
+        Ok((response.sequence, self.read(response.event)?))
     }
 
     /// Why a stream broke.
@@ -321,30 +281,15 @@ impl Client {
         let mut page_token = String::new();
         loop {
             let request = v1::ListWorkersRequest { page_size: PAGE_SIZE, page_token };
-            let page = self.answer(self.cluster.clone().list_workers(request)).await?;
+            let page = self.answer(self.cluster().list_workers(request)).await?;
             for worker in page.workers {
-                workers.push(WorkerStatus::try_from(worker).map_err(|error| self.convert(&error))?);
+                workers.push(self.read(Some(worker))?);
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 return Ok(workers);
             }
         }
-    }
-
-    /// Asks a worker to leave for good.
-    pub(crate) async fn drain(&self, worker: WorkerId, within: Duration) -> Result<WorkerStatus, Failure> {
-        let within = Some(convert::from_duration(within));
-        let request = v1::DrainWorkerRequest { worker: worker.0, within };
-        let response = self.answer(self.cluster.clone().drain_worker(request)).await?;
-        WorkerStatus::try_from(response.worker.unwrap_or_default()).map_err(|error| self.convert(&error))
-    }
-
-    /// The coordinator as a whole.
-    pub(crate) async fn status_of_coordinator(&self) -> Result<CoordinatorStatus, Failure> {
-        let request = v1::GetCoordinatorStatusRequest {};
-        let response = self.answer(self.cluster.clone().get_coordinator_status(request)).await?;
-        CoordinatorStatus::try_from(response.status.unwrap_or_default()).map_err(|error| self.convert(&error))
     }
 }
 
@@ -393,6 +338,7 @@ fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
 mod tests {
     use super::*;
     use hebbian_shared::digest::Digest;
+    use hebbian_shared::id::GenerationIndex;
     use hebbian_shared::progress::RunState;
     use hebbian_shared::seed::Seed;
 

@@ -41,7 +41,6 @@ use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Action;
 use crate::configuration::Configuration;
 use crate::data::DataArguments;
 use crate::failure::Failure;
@@ -201,9 +200,9 @@ impl Program {
             Command::List(arguments) => list::execute(&arguments, &log),
             Command::Status(arguments) => status::execute(arguments, &log),
             Command::Watch(arguments) => watch::execute(arguments, &log),
-            Command::Pause(arguments) => action::execute(arguments, Action::Pause, &log),
-            Command::Resume(arguments) => action::execute(arguments, Action::Resume, &log),
-            Command::Cancel(arguments) => action::execute(arguments, Action::Cancel, &log),
+            Command::Pause(arguments) => action::execute(arguments, action::Action::Pause, &log),
+            Command::Resume(arguments) => action::execute(arguments, action::Action::Resume, &log),
+            Command::Cancel(arguments) => action::execute(arguments, action::Action::Cancel, &log),
             Command::Extend(arguments) => extend::execute(arguments, &log),
             Command::Fork(arguments) => fork::execute(arguments, &log),
             Command::Delete(arguments) => delete::execute(arguments, &log),

@@ -1,17 +1,59 @@
-//! What operators ask for, and why it is refused.
+//! What operators ask for, each with its answer, and why it is refused.
+//!
+//! A command is a struct that executes itself on the [`Engine`]. To add one, add it to the file of what it is about
+//! ([`run`], [`worker`], [`coordinator`]); nothing between a service and the engine knows the commands one by one.
+
+pub mod coordinator;
+pub mod page;
+pub mod run;
+pub mod worker;
 
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::SpecError;
+use hebbian_shared::time::Timestamp;
 
-/// Why a request was refused.
+use crate::engine::Engine;
+use crate::engine::effect::Ticket;
+
+/// Something that is asked of the engine.
+pub trait Command: Send + 'static {
+    /// What answers it.
+    type Answer: Send + 'static;
+    /// Whether the answer is a promise: it then waits until all that was decided before it survives a power loss.
+    const PROMISE: bool = false;
+
+    /// Does what is asked.
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Self::Answer, Refusal>;
+}
+
+/// The answer to a command, and what it waits for.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Held<T> {
+    /// The answer.
+    pub answer: Result<T, Refusal>,
+    /// Nobody may see the answer before [`Effect::Answer`](crate::engine::effect::Effect::Answer) names this; `None` if it
+    /// may go at once.
+    pub until: Option<Ticket>,
+}
+
+/// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HandleError {
+pub enum Refusal {
     /// There is no such run.
     #[error("there is no run `{0}` here")]
     NoSuchRun(RunId),
     /// The spec was refused.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// Another field of the command was refused.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
     /// No such worker is attached.
     #[error("no worker `{0}` is attached")]
     NoSuchWorker(WorkerId),
@@ -37,15 +79,9 @@ pub enum HandleError {
     ShuttingDown,
 }
 
-/// An operator's action on a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunAction {
-    /// Hand out nothing more until resumed.
-    Pause,
-    /// Go on; forgets the attempts that exhausted an episode.
-    Resume,
-    /// End for ever; the journal keeps what was found.
-    Cancel,
-    /// Remove a run that has ended.
-    Delete,
+impl Refusal {
+    /// A field of a command that was refused.
+    pub fn field(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::Field { field, problem: problem.into() }
+    }
 }

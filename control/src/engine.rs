@@ -16,7 +16,6 @@
 
 pub mod effect;
 mod eligibility;
-mod life;
 mod outbox;
 mod retention;
 mod story;
@@ -27,18 +26,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome, check_weight,
+    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
 };
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::progress::{RunProgress, RunState, WorkerStatus};
+use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
-use crate::command::{HandleError, RunAction};
-use crate::run::record::{Created, Snapshot, StoredRun, Write};
+use crate::command::{Command, Held, Refusal};
+use crate::run::record::{StoredRun, Write};
 use crate::run::{Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
-use effect::{Effect, Event, Reply, Ticket};
+use effect::{Effect, Event};
 use outbox::Outbox;
 pub use retention::Retention;
 
@@ -77,18 +76,12 @@ impl Default for Settings {
 
 /// The most compute threads that are believed of one worker.
 const THREADS_MAX: u32 = 4096;
-/// The longest client's name for a creation, in characters.
-const REQUEST_ID_MAX: usize = 128;
-/// The longest name of runs that are created together, in characters.
-const GROUP_MAX: usize = 64;
-/// How much longer than a worker was given to leave it may take until it is detached.
-const LEAVING_GRACE: Duration = Duration::from_secs(2);
 /// The longest reason of a worker that people see, in characters.
 const REASON_MAX: usize = 500;
 /// The longest name that people see of a worker, in characters.
 const WORKER_NAME_MAX: usize = 64;
 
-struct WorkerEntry {
+pub(crate) struct WorkerEntry {
     hello: Hello,
     /// Runs whose spec it was sent.
     specs: BTreeSet<RunId>,
@@ -96,17 +89,17 @@ struct WorkerEntry {
 
 /// See the module.
 pub struct Engine {
-    settings: Settings,
+    pub(crate) settings: Settings,
     epoch: u64,
     started: Timestamp,
-    runs: BTreeMap<RunId, Run>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
     /// In order of creation.
-    order: Vec<RunId>,
-    request_ids: BTreeMap<String, RunId>,
-    workers: BTreeMap<WorkerId, WorkerEntry>,
-    scheduler: Scheduler,
-    outbox: Outbox,
-    trouble: Option<String>,
+    pub(crate) order: Vec<RunId>,
+    pub(crate) request_ids: BTreeMap<String, RunId>,
+    pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) outbox: Outbox,
+    pub(crate) trouble: Option<String>,
     /// When the retention rules are to be looked at again.
     retire_at: Option<Timestamp>,
     /// When each run's notes last told of a lost worker.
@@ -153,6 +146,13 @@ impl Engine {
         Ok((engine, effects))
     }
 
+    /// Executes a command. [`Engine::settle`] gives what follows from it; until that was done, nobody is answered.
+    pub fn execute<C: Command>(&mut self, now: Timestamp, command: C) -> Held<C::Answer> {
+        let answer = command.execute(self, now);
+        let until = if C::PROMISE && answer.is_ok() { Some(self.outbox.hold_answer()) } else { None };
+        Held { answer, until }
+    }
+
     /// Takes an event; returns what is to be done, in order.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         self.take(now, event);
@@ -163,36 +163,6 @@ impl Engine {
     /// better taken together, so that what they set free is handed out at once.
     pub fn take(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::Create { ticket, run, spec, request_id, unix_ms, group, origin, weight } => {
-                let (origin, snapshot) = origin.map(|origin| *origin).unzip();
-                let spec = Arc::from(spec);
-                let origin = origin.map(Box::new);
-                let created = Created { spec, request_id, created_unix_ms: unix_ms, group, origin, weight };
-                let created = self.create(now, run, created, snapshot);
-                let reply = created.map(|run| self.progress(run).expect("the run exists"));
-                self.reply(ticket, Reply::Progress(reply));
-            }
-            Event::Act { ticket, run, action } => {
-                let reply = self.act(now, run, action);
-                self.reply(ticket, Reply::Progress(reply));
-            }
-            Event::Extend { ticket, run, limits } => {
-                let reply = self.extend(now, run, &limits);
-                self.reply(ticket, Reply::Progress(reply));
-            }
-            Event::Result { ticket, run } => {
-                let found = self.runs.get(&run).ok_or(HandleError::NoSuchRun(run)).map(Run::result);
-                let reply = self.check_journal().and(found);
-                self.reply(ticket, Reply::Result(reply));
-            }
-            Event::Attach { ticket, worker, hello } => {
-                let reply = self.attach(now, worker, hello);
-                self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Welcome(reply)) });
-            }
-            Event::Drain { ticket, worker, within } => {
-                let reply = self.drain(now, worker, within);
-                self.outbox.now(Effect::Reply { ticket, reply: Box::new(Reply::Worker(reply)) });
-            }
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
                 // Who has said good-bye is not lost, if it has given back all that it held.
@@ -257,73 +227,11 @@ impl Engine {
         self.outbox.flush(now, effects);
     }
 
-    fn check_journal(&self) -> Result<(), HandleError> {
-        self.trouble.clone().map_or(Ok(()), |reason| Err(HandleError::Journal(reason)))
+    pub(crate) fn check_journal(&self) -> Result<(), Refusal> {
+        self.trouble.clone().map_or(Ok(()), |reason| Err(Refusal::Journal(reason)))
     }
 
-    /// Answers once everything that was decided so far survives a power loss.
-    fn reply(&mut self, ticket: Ticket, reply: Reply) {
-        let refused =
-            matches!(reply, Reply::Progress(Err(_)) | Reply::Result(Err(_)) | Reply::Welcome(Err(_)));
-        let effect = Effect::Reply { ticket, reply: Box::new(reply) };
-        if refused {
-            self.outbox.now(effect);
-        } else {
-            self.outbox.after_sync(effect);
-        }
-    }
-
-    fn create(
-        &mut self,
-        now: Timestamp,
-        id: RunId,
-        mut created: Created,
-        snapshot: Option<Snapshot>,
-    ) -> Result<RunId, HandleError> {
-        self.check_journal()?;
-        if let Some(parent) = created.origin.as_ref().and_then(|origin| self.runs.get(&origin.parent)) {
-            created.weight = parent.created().weight;
-        }
-        let Created { spec, request_id, group, weight, .. } = &created;
-        check_weight(*weight).map_err(|problem| HandleError::Limit(format!("weight: {problem}")))?;
-        if request_id.chars().count() > REQUEST_ID_MAX {
-            return Err(HandleError::Limit(format!(
-                "request_id: must have at most {REQUEST_ID_MAX} characters"
-            )));
-        }
-        if group.chars().count() > GROUP_MAX || group.chars().any(|c| c.is_control() || c == '/') {
-            let problem =
-                format!("must have at most {GROUP_MAX} characters, without control characters and `/`");
-            return Err(HandleError::Limit(format!("group: {problem}")));
-        }
-        spec.validate()?;
-        spec.check_complete()?;
-        if let Some(&existing) = self.request_ids.get(request_id) {
-            // As it was created: its limits may have been raised since.
-            let same = self.runs.get(&existing).is_some_and(|run| run.created().is_as(&created));
-            return if same { Ok(existing) } else { Err(HandleError::RequestIdReused(request_id.clone())) };
-        }
-        if self.runs.len() >= self.settings.runs_max {
-            let limit = self.settings.runs_max;
-            return Err(HandleError::Limit(format!(
-                "there are {limit} runs, which is the limit: delete old ones"
-            )));
-        }
-        if self.runs.contains_key(&id) {
-            return Err(HandleError::Limit(format!("the run id {id} is taken; try again")));
-        }
-        let mut writes = Vec::new();
-        let run = match snapshot {
-            Some(snapshot) => self.fork(now, id, created, snapshot, &mut writes)?,
-            None => Run::create(now, id, created, &mut writes),
-        };
-        self.insert(run);
-        self.outbox.write(now, &mut writes);
-        self.open(now, id);
-        Ok(id)
-    }
-
-    fn insert(&mut self, run: Run) {
+    pub(crate) fn insert(&mut self, run: Run) {
         self.order.push(run.id());
         let request_id = &run.created().request_id;
         if !request_id.is_empty() {
@@ -333,7 +241,7 @@ impl Engine {
     }
 
     /// Gives a run to the scheduler, unless it has ended.
-    fn open(&mut self, now: Timestamp, id: RunId) {
+    pub(crate) fn open(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get(&id) else { return };
         if run.state().is_final() {
             return;
@@ -357,47 +265,7 @@ impl Engine {
         self.outbox.write(now, &mut writes);
     }
 
-    fn act(&mut self, now: Timestamp, id: RunId, action: RunAction) -> Result<RunProgress, HandleError> {
-        let run = self.runs.get_mut(&id).ok_or(HandleError::NoSuchRun(id))?;
-        self.trouble.clone().map_or(Ok(()), |reason| Err(HandleError::Journal(reason)))?;
-        let refuse = |problem: &str| Err(HandleError::WrongState { run: id, problem: problem.into() });
-        let mut writes = Vec::new();
-        match (action, run.state().clone()) {
-            (RunAction::Delete, RunState::Running | RunState::Paused { .. }) => {
-                return refuse("has not ended; cancel it first");
-            }
-            (RunAction::Delete, _) => {
-                let progress = self.progress(id).ok_or(HandleError::NoSuchRun(id))?;
-                self.delete(now, id, false);
-                return Ok(progress);
-            }
-            (RunAction::Cancel, RunState::Cancelled) | (RunAction::Pause, RunState::Paused { .. }) => {}
-            // It may be stranded on quarantined workers.
-            (RunAction::Resume, RunState::Running) => self.scheduler.resume(id),
-            (_, RunState::Finished { .. }) => return refuse("has finished"),
-            (_, RunState::Cancelled) => return refuse("was cancelled"),
-            (RunAction::Pause, RunState::Running) => {
-                let reason = "by an operator; resume it to go on".into();
-                run.change_state(now, RunState::Paused { reason }, &mut writes);
-                self.scheduler.pause(id);
-            }
-            (RunAction::Resume, RunState::Paused { .. }) => {
-                run.change_state(now, RunState::Running, &mut writes);
-                self.scheduler.resume(id);
-            }
-            (RunAction::Cancel, _) => {
-                run.change_state(now, RunState::Cancelled, &mut writes);
-                self.end(now, id);
-            }
-        }
-        self.outbox.write(now, &mut writes);
-        if action == RunAction::Resume {
-            self.close_generation(now, id);
-        }
-        self.progress(id).ok_or(HandleError::NoSuchRun(id))
-    }
-
-    fn delete(&mut self, now: Timestamp, id: RunId, retired: bool) {
+    pub(crate) fn delete(&mut self, now: Timestamp, id: RunId, retired: bool) {
         if let Some(run) = self.runs.remove(&id) {
             self.order.retain(|other| *other != id);
             self.request_ids.remove(&run.created().request_id);
@@ -408,7 +276,7 @@ impl Engine {
     }
 
     /// Takes a run from the scheduler.
-    fn end(&mut self, now: Timestamp, id: RunId) {
+    pub(crate) fn end(&mut self, now: Timestamp, id: RunId) {
         let mut actions = Vec::new();
         self.scheduler.close(now, id, &mut actions);
         self.carry_out(now, actions);
@@ -418,10 +286,15 @@ impl Engine {
         }
     }
 
-    fn attach(&mut self, now: Timestamp, worker: WorkerId, mut hello: Hello) -> Result<Welcome, HandleError> {
+    pub(crate) fn attach(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        mut hello: Hello,
+    ) -> Result<Welcome, Refusal> {
         if self.workers.len() >= self.settings.workers_max {
             let limit = self.settings.workers_max;
-            return Err(HandleError::Limit(format!("{limit} workers are attached, which is the limit")));
+            return Err(Refusal::Limit(format!("{limit} workers are attached, which is the limit")));
         }
         let printable = |c: &char| !c.is_control();
         hello.name = hello.name.chars().filter(printable).take(WORKER_NAME_MAX).collect();
@@ -436,21 +309,6 @@ impl Engine {
         }
         let Settings { heartbeat_interval, idle_heartbeat_interval, .. } = self.settings;
         Ok(Welcome { worker, heartbeat_interval, idle_heartbeat_interval })
-    }
-
-    /// Asks a worker to leave for good.
-    fn drain(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-        within: Duration,
-    ) -> Result<WorkerStatus, HandleError> {
-        if !self.workers.contains_key(&worker) {
-            return Err(HandleError::NoSuchWorker(worker));
-        }
-        self.scheduler.drain(worker, Some(now + (within + LEAVING_GRACE)));
-        self.outbox.now(Effect::Send { worker, message: ToWorker::Drain { within } });
-        self.worker(now, worker).ok_or(HandleError::NoSuchWorker(worker))
     }
 
     fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
@@ -500,7 +358,7 @@ impl Engine {
     }
 
     /// Closes the open generation if it is complete, and begins the next one; ends the run whose result is measured.
-    fn close_generation(&mut self, now: Timestamp, id: RunId) {
+    pub(crate) fn close_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if !run.is_complete() || run.state().is_final() {
             return;
@@ -526,7 +384,7 @@ impl Engine {
 
     /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that
     /// measure its result.
-    fn begin_generation(&mut self, now: Timestamp, id: RunId) {
+    pub(crate) fn begin_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let mut writes = Vec::new();
         if run.search_ended().is_none()

@@ -5,25 +5,26 @@
 //! committed events from the journal at its own pace.
 
 mod journal_thread;
+pub mod reading;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, mpsc as thread_mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hebbian_shared::dispatch::{ToWorker, Welcome};
+use hebbian_control::command::worker::Attach;
+use hebbian_control::command::{Command, Held, Refusal};
+use hebbian_control::engine::effect::{Effect, Event, Ticket};
+use hebbian_control::engine::{self, Engine};
+use hebbian_control::run::RunError;
+use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::{RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::handle::{Handle, HandleError, Inbox, Request, SequencedEvent, WATCH_LENGTH, Watch};
+use crate::handle::{Handle, Inbox, Reply, Request};
 use crate::journal::{Journal, JournalError};
-use hebbian_control::engine::effect::{Effect, Event, Reply, Ticket};
-use hebbian_control::engine::{self, Engine};
-use hebbian_control::run::RunError;
 use journal_thread::{Job, Said};
 
 /// What steers the driver. Nothing here can change a result.
@@ -33,13 +34,11 @@ pub struct DriverSettings {
     pub engine: engine::Settings,
     /// The most watchers of all runs together.
     pub watchers_max: usize,
-    /// The most generations of one answer.
-    pub page_max: u32,
 }
 
 impl Default for DriverSettings {
     fn default() -> Self {
-        Self { engine: engine::Settings::default(), watchers_max: 1024, page_max: 1000 }
+        Self { engine: engine::Settings::default(), watchers_max: 1024 }
     }
 }
 
@@ -89,29 +88,36 @@ pub async fn start(
         origin,
         jobs,
         outboxes: BTreeMap::new(),
-        waiting: BTreeMap::new(),
+        held: BTreeMap::new(),
         published: BTreeMap::new(),
-        next_ticket: 0,
         next_worker: 1,
         events: VecDeque::new(),
     };
     Ok((handle, tokio::spawn(driver.run(inbox, journal_said, effects))))
 }
 
-type Answer<T> = oneshot::Sender<Result<T, HandleError>>;
-
 /// Requests that are taken together before anything is handed out: those that wait already.
 const REQUESTS_AT_ONCE: usize = 64;
 
-/// Who waits for the reply to a ticket.
-enum Waiting {
-    Progress(Answer<RunProgress>),
-    Result(Answer<RunResult>),
-    Welcome(WorkerId, Answer<Welcome>),
-    Worker(Answer<WorkerStatus>),
+/// Something that the driver can be asked: every [`Command`], and what is in [`reading`].
+pub trait Ask: Send + 'static {
+    /// What answers it.
+    type Answer: Send + 'static;
+
+    /// Has the driver answer.
+    fn ask(self, driver: &mut Driver, reply: Reply<Self::Answer>);
 }
 
-struct Driver {
+impl<C: Command> Ask for C {
+    type Answer = C::Answer;
+
+    fn ask(self, driver: &mut Driver, reply: Reply<C::Answer>) {
+        driver.execute(self, reply);
+    }
+}
+
+/// The driver: see the module.
+pub struct Driver {
     settings: DriverSettings,
     engine: Engine,
     started: Instant,
@@ -119,11 +125,11 @@ struct Driver {
     origin: Duration,
     jobs: thread_mpsc::Sender<Job>,
     outboxes: BTreeMap<WorkerId, mpsc::Sender<Arc<ToWorker>>>,
-    waiting: BTreeMap<Ticket, Waiting>,
+    /// Answers that wait for the disk.
+    held: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
     /// The durable sequence number of each run, as its watchers see it.
     published: BTreeMap<RunId, watch::Sender<u64>>,
     watchers: Arc<Semaphore>,
-    next_ticket: u64,
     next_worker: u64,
     /// Events that effects gave rise to.
     events: VecDeque<Event>,
@@ -217,7 +223,11 @@ impl Driver {
                     }
                     self.published.remove(&run);
                 }
-                Effect::Reply { ticket, reply } => self.reply(ticket, *reply),
+                Effect::Answer(ticket) => {
+                    if let Some(tell) = self.held.remove(&ticket) {
+                        tell();
+                    }
+                }
             }
         }
     }
@@ -240,101 +250,22 @@ impl Driver {
         }
     }
 
-    fn reply(&mut self, ticket: Ticket, reply: Reply) {
-        // Whoever asked may have gone; only a worker's absence has consequences.
-        match (self.waiting.remove(&ticket), reply) {
-            (Some(Waiting::Progress(answer)), Reply::Progress(reply)) => {
-                let _ = answer.send(reply);
-            }
-            (Some(Waiting::Result(answer)), Reply::Result(reply)) => {
-                let _ = answer.send(reply);
-            }
-            (Some(Waiting::Worker(answer)), Reply::Worker(reply)) => {
-                let _ = answer.send(reply);
-            }
-            (Some(Waiting::Welcome(worker, answer)), Reply::Welcome(reply)) => {
-                let refused = reply.is_err();
-                if answer.send(reply).is_err() || refused {
-                    self.outboxes.remove(&worker);
-                    self.events.push_back(Event::Detach { worker });
-                }
-            }
-            _ => debug_assert!(false, "replies are of the kind that was asked for"),
-        }
-    }
-
-    fn ticket(&mut self, waiting: Waiting) -> Ticket {
-        self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
-        self.waiting.insert(ticket, waiting);
-        ticket
-    }
-
     /// Takes a request; [`Driver::settle`] follows.
     fn request(&mut self, request: Request) {
         match request {
-            Request::Create { spec, request_id, group, origin, weight, reply } => {
-                let ticket = self.ticket(Waiting::Progress(reply));
-                let run = self.new_run_id();
-                let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let unix_ms = unix.as_millis() as u64;
-                let event = Event::Create { ticket, run, spec, request_id, unix_ms, group, origin, weight };
-                self.engine.take(self.now(), event);
-            }
-            Request::Extend { run, limits, reply } => {
-                let ticket = self.ticket(Waiting::Progress(reply));
-                self.engine.take(self.now(), Event::Extend { ticket, run, limits });
-            }
-            Request::Origin { run, closed, reply } => {
-                if self.engine.run(run).is_none() {
-                    let _ = reply.send(Err(HandleError::NoSuchRun(run)));
-                } else {
-                    self.job(Job::Origin { run, closed, answer: reply });
-                }
-            }
-            Request::Act { run, action, reply } => {
-                let ticket = self.ticket(Waiting::Progress(reply));
-                self.engine.take(self.now(), Event::Act { ticket, run, action });
-            }
-            Request::Result { run, reply } => {
-                let ticket = self.ticket(Waiting::Result(reply));
-                self.engine.take(self.now(), Event::Result { ticket, run });
-            }
-            Request::Get { run, reply } => {
-                let _ = reply.send(self.engine.progress(run).ok_or(HandleError::NoSuchRun(run)));
-            }
-            Request::List { reply } => {
-                let _ = reply.send(Ok(self.engine.list()));
-            }
-            Request::Workers { reply } => {
-                let _ = reply.send(Ok(self.engine.workers(self.now())));
-            }
-            Request::Drain { worker, within, reply } => {
-                let ticket = self.ticket(Waiting::Worker(reply));
-                tracing::info!(%worker, ?within, "worker asked to leave");
-                self.engine.take(self.now(), Event::Drain { ticket, worker, within });
-            }
-            Request::Status { reply } => {
-                let _ = reply.send(Ok(self.engine.status(self.now())));
-            }
-            Request::Generations { run, from, limit, reply } => {
-                if self.engine.run(run).is_none() {
-                    let _ = reply.send(Err(HandleError::NoSuchRun(run)));
-                } else {
-                    let limit = limit.min(self.settings.page_max);
-                    self.job(Job::Generations { run, from, limit, answer: reply });
-                }
-            }
-            Request::Watch { run, after, reply } => {
-                let _ = reply.send(self.watch(run, after));
-            }
+            Request::Ask(ask) => ask(self),
             Request::Attach { hello, peer, outbox, reply } => {
                 let worker = WorkerId(self.next_worker);
                 self.next_worker += 1;
                 tracing::info!(%worker, name = hello.name, threads = hello.threads, peer, "worker attached");
-                self.outboxes.insert(worker, outbox);
-                let ticket = self.ticket(Waiting::Welcome(worker, reply));
-                self.engine.take(self.now(), Event::Attach { ticket, worker, hello });
+                let attached = self.engine.execute(self.now(), Attach { worker, hello }).answer;
+                if attached.is_ok() {
+                    self.outboxes.insert(worker, outbox);
+                }
+                // Whoever else asked may have gone; only a worker's absence has consequences.
+                if reply.send(attached).is_err() && self.outboxes.remove(&worker).is_some() {
+                    self.events.push_back(Event::Detach { worker });
+                }
             }
             Request::FromWorker { worker, message } => {
                 self.engine.take(self.now(), Event::FromWorker { worker, message });
@@ -349,96 +280,45 @@ impl Driver {
         }
     }
 
-    /// 40 bits that nobody can foresee, from the keys that the operating system gives to hash maps.
-    fn new_run_id(&self) -> RunId {
-        loop {
-            let run = RunId::new(RandomState::new().build_hasher().finish());
-            if self.engine.run(run).is_none() {
-                return run;
-            }
+    /// Executes a command; the answer goes when it may.
+    fn execute<C: Command>(&mut self, command: C, reply: Reply<C::Answer>) {
+        let Held { answer, until } = self.engine.execute(self.now(), command);
+        let tell = move || {
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        };
+        match until {
+            Some(ticket) => drop(self.held.insert(ticket, Box::new(tell))),
+            None => tell(),
         }
     }
 
-    fn watch(&mut self, run: RunId, after: u64) -> Result<Watch, HandleError> {
-        let known = self.engine.run(run).ok_or(HandleError::NoSuchRun(run))?;
-        let (sender, receiver) = mpsc::channel(WATCH_LENGTH);
-        if known.state().is_final() && after >= known.sequence() {
-            return Ok(receiver);
+    /// Reads what is asked about a run from the journal.
+    fn read<T: Send + 'static>(
+        &self,
+        run: RunId,
+        reply: Reply<T>,
+        read: impl FnOnce(&mut dyn Journal) -> Result<T, Refusal> + Send + 'static,
+    ) {
+        if self.engine.run(run).is_none() {
+            let _ = reply.send(Err(Refusal::NoSuchRun(run)));
+        } else {
+            self.job(Job::Read(Box::new(move |journal| drop(reply.send(read(journal))))));
         }
-        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            HandleError::Limit(format!(
-                "{} runs are being watched, which is the limit",
-                self.settings.watchers_max
-            ))
-        })?;
-        let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
-        let jobs = self.jobs.clone();
-        let (ended, least) = (known.state().is_final(), known.sequence());
-        tokio::spawn(async move {
-            follow(run, (after, least, ended), published, &jobs, &sender).await;
-            drop(permit);
-        });
-        Ok(receiver)
     }
 
-    async fn shut_down(mut self, reply: Option<Answer<()>>) {
+    async fn shut_down(mut self, reply: Option<Reply<()>>) {
         let effects = self.engine.flush();
         self.carry_out(effects);
         self.outboxes.clear();
         let (answer, closed) = oneshot::channel();
         self.job(Job::Close { answer });
-        let closed = closed.await.unwrap_or(Err(HandleError::Journal("its thread has ended".into())));
+        let closed = closed.await.unwrap_or(Err(Refusal::Journal("its thread has ended".into())));
         if let Err(error) = &closed {
             tracing::error!(%error, "the journal was not closed properly");
         }
         if let Some(reply) = reply {
             let _ = reply.send(closed);
-        }
-    }
-}
-
-/// Events that are read from the journal at once.
-const PAGE: u32 = 256;
-
-/// Sends a run's durable events to a watcher, those of the past and those to come, without a gap: both are read from
-/// the journal. Ends when all of a run that has ended was sent, or when nobody listens.
-async fn follow(
-    run: RunId,
-    (mut after, least, mut ended): (u64, u64, bool),
-    mut published: watch::Receiver<u64>,
-    jobs: &thread_mpsc::Sender<Job>,
-    watcher: &mpsc::Sender<SequencedEvent>,
-) {
-    loop {
-        let up_to = *published.borrow_and_update();
-        while after < up_to {
-            let (answer, page) = oneshot::channel();
-            if jobs.send(Job::Events { run, after, up_to, limit: PAGE, answer }).is_err() {
-                return;
-            }
-            let Ok(Ok(page)) = page.await else { return };
-            let complete = page.len() < PAGE as usize;
-            for (sequence, event) in page {
-                after = sequence;
-                if let RunEvent::State(state) = &event {
-                    // A run that was extended has gone on after its first end.
-                    ended = state.is_final();
-                }
-                if watcher.send(SequencedEvent { sequence, event }).await.is_err() {
-                    return;
-                }
-            }
-            if complete {
-                after = up_to;
-            }
-        }
-        // The last record of a run that has just ended may still be on its way to the disk.
-        if ended && after >= least && *published.borrow() <= after {
-            return;
-        }
-        tokio::select! {
-            () = watcher.closed() => return,
-            changed = published.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -9,7 +9,6 @@ pub mod connection;
 pub mod data;
 mod dispatch;
 pub mod lane;
-mod page;
 pub mod rate;
 mod run;
 mod socket;

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hebbian_control::command::run::{Create, Get};
+use hebbian_coordinator::driver::reading::Watch;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
@@ -75,10 +77,10 @@ async fn measure(url: &str) {
         tokio::spawn(work(handle.clone()));
     }
     let begun = Instant::now();
-    let run = handle.create(spec(), String::new()).await.expect("a run").run;
+    let run = handle.ask(Create::new(new_run_id(), spec())).await.expect("a run").run;
     let mut after = 0;
-    while !handle.get(run).await.expect("the run").state.is_final() {
-        let mut watch = handle.watch(run, after).await.expect("the run");
+    while !handle.ask(Get { run }).await.expect("the run").state.is_final() {
+        let mut watch = handle.ask(Watch { run, after }).await.expect("the run");
         while let Some(event) = watch.recv().await {
             after = event.sequence;
             if matches!(&event.event, RunEvent::State(state) if state.is_final()) {
@@ -87,7 +89,7 @@ async fn measure(url: &str) {
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let closed = handle.get(run).await.expect("the run").last.expect("closed generations");
+    let closed = handle.ask(Get { run }).await.expect("the run").last.expect("closed generations");
     let episodes = closed.episodes as f64;
     assert_eq!(closed.episodes, u64::from(POPULATION_SIZE * TASKS * GENERATIONS));
     println!("{:>12.0} episodes/s with {}", episodes / seconds, url.split(':').next().unwrap_or_default());

@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_control::command::run::{Create, Get, GetResult};
+use hebbian_coordinator::driver::reading::Watch;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
@@ -120,7 +122,7 @@ async fn closed(handle: &Handle, run: RunId, generation: u32) {
     let mut after = 0;
     let watching = async {
         loop {
-            let mut watch = handle.watch(run, after).await.expect("the run");
+            let mut watch = handle.ask(Watch { run, after }).await.expect("the run");
             while let Some(event) = watch.recv().await {
                 after = event.sequence;
                 match event.event {
@@ -149,10 +151,11 @@ async fn two_workers_over_memory_give_the_bits_of_the_sequential_loop() {
     ));
     let workers = ["one", "two"].map(|name| Worker::start(Coordinators::Memory(dial.clone()), name, 1));
 
-    let run = handle.create(spec(), "once".to_owned()).await.unwrap().run;
-    assert_eq!(handle.create(spec(), "once".to_owned()).await.unwrap().run, run);
+    let once = || Create { request_id: "once".to_owned(), ..Create::new(new_run_id(), spec()) };
+    let run = handle.ask(once()).await.unwrap().run;
+    assert_eq!(handle.ask(once()).await.unwrap().run, run);
     closed(&handle, run, u32::MAX).await;
-    check(&handle.result(run).await.unwrap());
+    check(&handle.ask(GetResult { run }).await.unwrap());
 
     let mut settled = 0;
     for worker in workers {
@@ -192,7 +195,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let coordinators = || Coordinators::parse(&[address.to_string()], &ClientTlsConfig::new()).unwrap();
     let doomed = Worker::start(coordinators(), "doomed", 1);
     let steady = Worker::start(coordinators(), "steady", 1);
-    let run = handle.create(spec(), String::new()).await.unwrap().run;
+    let run = handle.ask(Create::new(new_run_id(), spec())).await.unwrap().run;
 
     closed(&handle, run, 2).await;
     // As a kill: nothing is reported or said.
@@ -205,7 +208,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
 
     let journal = SqliteJournal::open(&path).unwrap();
     let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
-    let before = handle.get(run).await.unwrap();
+    let before = handle.ask(Get { run }).await.unwrap();
     assert!(before.generation.0 >= 4, "what was closed is still closed: {}", before.generation);
     assert!(!before.state.is_final(), "the restart came too late to show anything");
     let listener = connection::bind(address).unwrap();
@@ -217,7 +220,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
         serving.clone(),
     ));
     closed(&handle, run, u32::MAX).await;
-    check(&handle.result(run).await.unwrap());
+    check(&handle.ask(GetResult { run }).await.unwrap());
     assert!(steady.leave().await > 0, "the steady worker came back");
     serving.cancel();
     handle.shut_down().await.unwrap();

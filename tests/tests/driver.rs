@@ -5,10 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hebbian_control::command::Refusal;
+use hebbian_control::command::coordinator::Status;
+use hebbian_control::command::page::PageRequest;
+use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
+use hebbian_control::command::worker;
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Snapshot, StoredRun};
+use hebbian_coordinator::driver::reading::{Events, Generations, SequencedEvent, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::handle::{Handle, HandleError, RunAction, SequencedEvent, Watch};
+use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
 use hebbian_shared::digest::Digest;
@@ -92,6 +98,20 @@ async fn work_slowly(handle: Handle, delay: Duration) {
     }
 }
 
+/// All closed generations, page by page.
+async fn all_generations(handle: &Handle, run: RunId, size: u32) -> Vec<GenerationSummary> {
+    let (mut all, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = handle.ask(Generations { run, page: PageRequest { size, token } }).await.unwrap();
+        assert!(page.items.len() <= size as usize);
+        all.extend(page.items);
+        token = page.next_token;
+        if token.is_empty() {
+            return all;
+        }
+    }
+}
+
 async fn start(url: &str) -> Handle {
     driver::start(DriverSettings::default(), journal::open(url).unwrap()).await.unwrap().0
 }
@@ -102,12 +122,14 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
     let handle = start(&url).await;
     let worker = tokio::spawn(work(handle.clone()));
-    let created = handle.create(spec(30), "once".into()).await.unwrap();
-    assert_eq!(handle.create(spec(30), "once".into()).await.unwrap().run, created.run);
-    let reused = handle.create(spec(31), "once".into()).await.unwrap_err();
-    assert!(matches!(reused, HandleError::RequestIdReused(_)), "{reused}");
+    let once =
+        |generations| Create { request_id: "once".into(), ..Create::new(new_run_id(), spec(generations)) };
+    let created = handle.ask(once(30)).await.unwrap();
+    assert_eq!(handle.ask(once(30)).await.unwrap().run, created.run);
+    let reused = handle.ask(once(31)).await.unwrap_err();
+    assert!(matches!(reused, Refusal::RequestIdReused(_)), "{reused}");
 
-    let mut watch = handle.watch(created.run, 0).await.unwrap();
+    let mut watch = handle.ask(Watch { run: created.run, after: 0 }).await.unwrap();
     let (mut generations, mut last, mut state) = (0, 0, RunState::Running);
     while let Some(event) = next(&mut watch).await {
         assert!(event.sequence > last);
@@ -123,23 +145,27 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
     }
     assert_eq!(generations, 30);
     assert!(matches!(state, RunState::Finished { .. }), "{state:?}");
-    let result = handle.result(created.run).await.unwrap();
+    let result = handle.ask(GetResult { run: created.run }).await.unwrap();
     assert!(result.best.as_ref().unwrap().1.get() > -0.1, "{:?}", result.best);
-    assert_eq!(handle.status().await.unwrap().workers, 1);
+    assert_eq!(handle.ask(Status).await.unwrap().workers, 1);
     handle.shut_down().await.unwrap();
     worker.await.unwrap();
 
     let handle = start(&url).await;
-    assert_eq!(handle.result(created.run).await.unwrap(), result);
-    assert_eq!(handle.generations(created.run, GenerationIndex(28), 10).await.unwrap().len(), 2);
-    assert!(handle.watch(created.run, last).await.unwrap().recv().await.is_none(), "nothing more will come");
-    assert!(handle.watch(created.run, last - 1).await.unwrap().recv().await.is_some());
-    let refused = handle.act(created.run, RunAction::Pause).await.unwrap_err().to_string();
+    assert_eq!(handle.ask(GetResult { run: created.run }).await.unwrap(), result);
+    assert_eq!(all_generations(&handle, created.run, 7).await.len(), 30);
+    assert!(
+        handle.ask(Watch { run: created.run, after: last }).await.unwrap().recv().await.is_none(),
+        "nothing more will come"
+    );
+    assert!(handle.ask(Watch { run: created.run, after: last - 1 }).await.unwrap().recv().await.is_some());
+    let refused =
+        handle.ask(Act { run: created.run, action: RunAction::Pause }).await.unwrap_err().to_string();
     assert!(refused.ends_with("has finished"), "{refused}");
-    handle.act(created.run, RunAction::Delete).await.unwrap();
-    assert_eq!(handle.get(created.run).await.unwrap_err(), HandleError::NoSuchRun(created.run));
+    handle.ask(Act { run: created.run, action: RunAction::Delete }).await.unwrap();
+    assert_eq!(handle.ask(Get { run: created.run }).await.unwrap_err(), Refusal::NoSuchRun(created.run));
     handle.shut_down().await.unwrap();
-    assert_eq!(handle.list().await.unwrap_err(), HandleError::ShuttingDown);
+    assert_eq!(handle.ask(List::default()).await.unwrap_err(), Refusal::ShuttingDown);
 }
 
 #[tokio::test]
@@ -154,9 +180,9 @@ async fn a_worker_that_does_not_read_is_detached() {
         version: "test".into(),
     };
     handle.attach(hello, "here".into(), outbox).await.unwrap();
-    assert_eq!(handle.workers().await.unwrap().len(), 1);
-    handle.create(spec(2), String::new()).await.unwrap();
-    assert_eq!(handle.workers().await.unwrap().len(), 0);
+    assert_eq!(handle.ask(worker::List::default()).await.unwrap().items.len(), 1);
+    handle.ask(Create::new(new_run_id(), spec(2))).await.unwrap();
+    assert_eq!(handle.ask(worker::List::default()).await.unwrap().items.len(), 0);
     handle.shut_down().await.unwrap();
 }
 
@@ -222,7 +248,7 @@ async fn start_filling(path: &Path, full: &Arc<AtomicBool>) -> Handle {
 async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&RunProgress) -> bool) -> RunProgress {
     let begun = Instant::now();
     loop {
-        let progress = handle.get(run).await.unwrap();
+        let progress = handle.ask(Get { run }).await.unwrap();
         if wanted(&progress) {
             return progress;
         }
@@ -232,7 +258,7 @@ async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&RunProgress) -> boo
 }
 
 /// The next event; the test fails if the watch hangs.
-async fn next(watch: &mut Watch) -> Option<SequencedEvent> {
+async fn next(watch: &mut Events) -> Option<SequencedEvent> {
     tokio::time::timeout(Duration::from_secs(60), watch.recv()).await.expect("in time")
 }
 
@@ -242,16 +268,16 @@ const FULL_DISK_GENERATIONS: u32 = 60;
 /// an undisturbed run's.
 async fn check_full_disk(restart: bool) {
     let undisturbed = start("memory:").await;
-    let run = undisturbed.create(spec(FULL_DISK_GENERATIONS), String::new()).await.unwrap().run;
+    let run = undisturbed.ask(Create::new(new_run_id(), spec(FULL_DISK_GENERATIONS))).await.unwrap().run;
     let _worker = tokio::spawn(work(undisturbed.clone()));
     until(&undisturbed, run, |progress| progress.state.is_final()).await;
-    let expected = undisturbed.result(run).await.unwrap();
+    let expected = undisturbed.ask(GetResult { run }).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let full = Arc::new(AtomicBool::new(false));
     let mut handle = start_filling(&path, &full).await;
-    let run = handle.create(spec(FULL_DISK_GENERATIONS), String::new()).await.unwrap().run;
+    let run = handle.ask(Create::new(new_run_id(), spec(FULL_DISK_GENERATIONS))).await.unwrap().run;
     full.store(true, Ordering::SeqCst);
     // Work goes ahead of the disk: at full speed the run might end before the journal's thread meets the full disk.
     let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(5)));
@@ -260,18 +286,18 @@ async fn check_full_disk(restart: bool) {
     assert!(reason.contains("the journal cannot be written"), "{reason}");
     assert!(reason.contains("no space left on the disk"), "{reason}");
     assert!(reason.contains(&path.display().to_string()), "{reason}");
-    let trouble = handle.status().await.unwrap().journal_trouble;
+    let trouble = handle.ask(Status).await.unwrap().journal_trouble;
     assert!(trouble.as_ref().is_some_and(|trouble| trouble.contains("no space left")), "{trouble:?}");
-    let refused = handle.create(spec(1), String::new()).await.unwrap_err();
-    assert!(matches!(refused, HandleError::Journal(_)), "{refused}");
+    let refused = handle.ask(Create::new(new_run_id(), spec(1))).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Journal(_)), "{refused}");
 
     // It stands still, what watchers see is what is on the disk, and reading goes on.
     let paused = until(&handle, run, |progress| progress.leased == 0).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let still = handle.get(run).await.unwrap();
+    let still = handle.ask(Get { run }).await.unwrap();
     assert_eq!((still.generation, still.settled), (paused.generation, paused.settled));
     assert!(still.generation.0 < FULL_DISK_GENERATIONS);
-    let durable = handle.generations(run, GenerationIndex(0), 1000).await.unwrap();
+    let durable = all_generations(&handle, run, 500).await;
     assert!(durable.len() <= still.generation.as_usize());
 
     if restart {
@@ -280,22 +306,23 @@ async fn check_full_disk(restart: bool) {
         worker.await.unwrap();
         full.store(false, Ordering::SeqCst);
         handle = start_filling(&path, &full).await;
-        assert_eq!(handle.get(run).await.unwrap().state, RunState::Running);
+        assert_eq!(handle.ask(Get { run }).await.unwrap().state, RunState::Running);
         tokio::spawn(work(handle.clone()));
     } else {
         full.store(false, Ordering::SeqCst);
         // Readers may ask all the time: the next attempt does not wait for their silence.
         let asking = handle.clone();
-        tokio::spawn(async move { while asking.generations(run, GenerationIndex(0), 1).await.is_ok() {} });
+        let first = move || Generations { run, page: PageRequest { size: 1, token: String::new() } };
+        tokio::spawn(async move { while asking.ask(first()).await.is_ok() {} });
     }
     until(&handle, run, |progress| progress.state.is_final()).await;
-    assert_eq!(handle.status().await.unwrap().journal_trouble, None);
-    let result = handle.result(run).await.unwrap();
+    assert_eq!(handle.ask(Status).await.unwrap().journal_trouble, None);
+    let result = handle.ask(GetResult { run }).await.unwrap();
     assert_eq!(
         (result.generations, result.mean, result.best),
         (expected.generations, expected.mean, expected.best)
     );
-    let mut watch = handle.watch(run, 0).await.unwrap();
+    let mut watch = handle.ask(Watch { run, after: 0 }).await.unwrap();
     let mut generations = 0;
     while let Some(event) = next(&mut watch).await {
         if let RunEvent::Generation(summary) = event.event {
@@ -331,22 +358,22 @@ async fn a_journal_of_every_format_resumes() {
         let reports = JournalReader::open(&path).unwrap().verify().unwrap();
         assert!(reports.iter().all(|report| report.problems.is_empty()), "{format}: {reports:?}");
         let handle = start(&format!("sqlite:{}", path.display())).await;
-        let found = handle.list().await.unwrap();
+        let found = handle.ask(List::default()).await.unwrap().items;
         let [run] = &found[..] else { panic!("{format}: {found:?}") };
         assert_eq!((run.name.as_str(), run.generation), ("stored", GenerationIndex(2)), "{format}");
         assert!(run.settled > 0, "{format}: settlements of the open generation are kept");
-        let before = handle.generations(run.run, GenerationIndex(0), 10).await.unwrap();
+        let before = all_generations(&handle, run.run, 10).await;
         let digests: Vec<String> = before.iter().map(|summary| summary.digest.short()).collect();
         assert_eq!(digests, ["7d54925f7847", "ec1421ec705c"], "{format}");
 
         let worker = tokio::spawn(work(handle.clone()));
         let ended = until(&handle, run.run, |run| run.state.is_final()).await;
         assert!(matches!(ended.state, RunState::Finished { .. }), "{format}: {ended:?}");
-        let result = handle.result(run.run).await.unwrap();
+        let result = handle.ask(GetResult { run: run.run }).await.unwrap();
         assert_eq!(result.generations, 6, "{format}");
         assert_eq!(result.validation, None, "{format}: the spec is from before there was validation");
         assert!(result.remeasurement.is_some(), "{format}");
-        let after = handle.generations(run.run, GenerationIndex(0), 10).await.unwrap();
+        let after = all_generations(&handle, run.run, 10).await;
         assert_eq!(&after[..2], &before[..], "{format}");
         handle.shut_down().await.unwrap();
         worker.await.unwrap();
@@ -361,13 +388,14 @@ async fn write_a_journal_with_extended_and_forked_runs() {
     let path = std::env::var("HEBBIAN_FIXTURE").expect("HEBBIAN_FIXTURE names the file");
     let handle = start(&format!("sqlite:{path}")).await;
     let worker = tokio::spawn(work(handle.clone()));
-    let extended = handle.create(spec(3), String::new()).await.unwrap().run;
+    let extended = handle.ask(Create::new(new_run_id(), spec(3))).await.unwrap().run;
     until(&handle, extended, |run| run.state.is_final()).await;
     worker.abort();
     let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
-    handle.extend(extended, limits).await.unwrap();
+    handle.ask(Extend { run: extended, limits }).await.unwrap();
     handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new()).await.unwrap();
-    handle.create_in(spec(2), String::new(), "seeds".to_owned(), 1.0).await.unwrap();
+    let of_group = Create { group: "seeds".to_owned(), ..Create::new(new_run_id(), spec(2)) };
+    handle.ask(of_group).await.unwrap();
     // A part of a generation.
     let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(200)));
     until(&handle, extended, |run| run.generation.0 >= 3 && run.settled > 0).await;
@@ -382,7 +410,7 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
     let path = folder.path().join("journal.sqlite");
     std::fs::copy(fixture, &path).unwrap();
     let handle = start(&format!("sqlite:{}", path.display())).await;
-    let found = handle.list().await.unwrap();
+    let found = handle.ask(List::default()).await.unwrap().items;
     let [extended, forked, of_group] = &found[..] else { panic!("{found:?}") };
     assert_eq!((extended.generations_limit, extended.state.is_final()), (Some(6), false));
     assert!(extended.generation.0 >= 3 && extended.notes.iter().any(|note| note.starts_with("extended")));
@@ -395,7 +423,7 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
         let ended = until(&handle, run.run, |run| run.state.is_final()).await;
         assert!(matches!(ended.state, RunState::Finished { .. }), "{ended:?}");
         assert!(ended.ended_unix_ms.is_some());
-        means.push(handle.result(run.run).await.unwrap().mean);
+        means.push(handle.ask(GetResult { run: run.run }).await.unwrap().mean);
     }
     assert_eq!(means[0], means[1], "the fork did what its parent did");
     handle.shut_down().await.unwrap();

@@ -7,10 +7,10 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT, run, spec};
+use hebbian_control::command::run::RunAction;
 use hebbian_control::engine::effect::Event;
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::record::{Record, StoredRun};
-use hebbian_coordinator::handle::RunAction;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::FromWorker;
 use hebbian_shared::fitness::Fitness;

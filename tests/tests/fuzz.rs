@@ -199,9 +199,8 @@ fn what_clients_ask_and_are_answered() {
     bench.attach(FINGERPRINT);
     let workers: Vec<Vec<u8>> = bench
         .engine
-        .workers(bench.now)
-        .iter()
-        .map(|status| v1::Worker::from(status).encode_to_vec())
+        .workers_after(bench.now, None)
+        .map(|status| v1::Worker::from(&status).encode_to_vec())
         .collect();
     fuzz("Worker", &workers, reads::<v1::Worker, WorkerStatus>);
     let status = v1::CoordinatorStatus::from(&bench.engine.status(bench.now)).encode_to_vec();

@@ -7,10 +7,11 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT, creation, run, spec};
-use hebbian_control::engine::effect::{Event, Ticket};
+use hebbian_control::command::Refusal;
+use hebbian_control::command::run::{Act, Create, Extend, RunAction};
+use hebbian_control::engine::effect::Event;
 use hebbian_control::engine::{Engine, Retention, Settings};
 use hebbian_control::run::record::{Origin, Record, Snapshot};
-use hebbian_coordinator::handle::{HandleError, RunAction};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
@@ -47,7 +48,7 @@ fn validated(stop: &str) -> RunSpec {
 }
 
 fn extend(bench: &mut Bench, limits: StopSpec) -> Result<(), String> {
-    bench.request(Event::Extend { ticket: Ticket(5), run: run(), limits })
+    bench.request(Extend { run: run(), limits })
 }
 
 /// The digests of all closed generations that a journal holds.
@@ -250,7 +251,7 @@ fn a_creation_is_known_again_after_its_run_was_extended() {
         creation(RunId::new(u64::from(generations)), spec, "once")
     };
     bench.request(create(7)).unwrap();
-    bench.request(Event::Extend { ticket: Ticket(5), run: RunId::new(7), limits: generations(12) }).unwrap();
+    bench.request(Extend { run: RunId::new(7), limits: generations(12) }).unwrap();
     bench.request(create(7)).unwrap();
     assert_eq!(bench.engine.list().len(), 2, "the creation was the same");
     let reused = bench.request(create(8)).unwrap_err();
@@ -268,11 +269,7 @@ fn origin(bench: &mut Bench, of: RunId, closed: u32) -> Box<(Origin, Snapshot)> 
 
 fn fork(bench: &mut Bench, closed: u32, spec: RunSpec) -> Result<RunId, String> {
     let (begin, fork) = (origin(bench, run(), closed), RunId::new(2));
-    let mut event = creation(fork, spec, "");
-    if let Event::Create { origin, .. } = &mut event {
-        *origin = Some(begin);
-    }
-    bench.request(event)?;
+    bench.request(Create { origin: Some(begin), ..creation(fork, spec, "") })?;
     Ok(fork)
 }
 
@@ -434,11 +431,11 @@ fn the_runs_that_ended_last_are_kept_and_running_ones_always() {
     let mut bench = ended_at(Retention { keep_for: None, keep_runs: Some(2) }, &[10, 20, 30, 40]);
     assert_eq!(runs(&mut bench), [3, 4]);
     bench.answers = 0;
-    let (ticket, run) = (Ticket(1), RunId::new(9));
+    let run = RunId::new(9);
     bench.request(creation(run, spec("generations = 2"), "")).unwrap();
     assert_eq!(runs(&mut bench), [3, 4, 9], "a run that has not ended does not count");
     bench.now = Timestamp(Duration::from_secs(50));
-    bench.request(Event::Act { ticket, run, action: RunAction::Cancel }).unwrap();
+    bench.request(Act { run, action: RunAction::Cancel }).unwrap();
     assert_eq!(runs(&mut bench), [4, 9]);
 }
 
@@ -465,9 +462,8 @@ fn watchers_of_an_extended_run_are_told_of_both_ends() {
     assert_eq!(states, ["running", "finished", "running", "finished"]);
     let extended = |record: &Record| matches!(record, Record::Extended { .. });
     assert_eq!(bench.stored().records.iter().filter(|record| extended(record)).count(), 1);
-    let refused =
-        bench.request(Event::Extend { ticket: Ticket(5), run: RunId::new(77), limits: generations(9) });
-    assert_eq!(refused.unwrap_err(), HandleError::NoSuchRun(RunId::new(77)).to_string());
+    let refused = bench.request(Extend { run: RunId::new(77), limits: generations(9) });
+    assert_eq!(refused.unwrap_err(), Refusal::NoSuchRun(RunId::new(77)).to_string());
 }
 
 // Kills.

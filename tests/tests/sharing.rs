@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_control::command::page::PageRequest;
+use hebbian_control::command::run::{Create, Get};
+use hebbian_coordinator::driver::reading::Generations;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_learning::interrupt::Interrupt;
@@ -13,7 +16,7 @@ use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::id::RunId;
 use hebbian_shared::progress::RunState;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::evaluator::{Episodes, Evaluator, Runner};
@@ -58,12 +61,14 @@ impl Episodes for Sleepy {
 
 /// Worker time of a run's closed generations.
 async fn spent(handle: &Handle, run: RunId) -> Duration {
-    let (mut sum, mut from) = (Duration::ZERO, GenerationIndex(0));
+    let (mut sum, mut token) = (Duration::ZERO, String::new());
     loop {
-        let page = handle.generations(run, from, 1000).await.unwrap();
-        let Some(last) = page.last() else { return sum };
-        from = last.generation.next();
-        sum += page.iter().map(|summary| summary.compute_time).sum::<Duration>();
+        let page = handle.ask(Generations { run, page: PageRequest { size: 500, token } }).await.unwrap();
+        sum += page.items.iter().map(|summary| summary.compute_time).sum::<Duration>();
+        token = page.next_token;
+        if token.is_empty() {
+            return sum;
+        }
     }
 }
 
@@ -86,15 +91,20 @@ async fn two_runs_share_four_workers_by_weight_and_a_third_that_nobody_can_do_sa
         let settings = SessionSettings::new(Coordinators::Memory(dial.clone()), hello);
         tokio::spawn(session::run(settings, Arc::new(Sleepy), shutdown.clone()));
     }
-    let impossible =
-        handle.create_in(spec("impossible"), String::new(), String::new(), 1000.0).await.unwrap().run;
-    let light = handle.create_in(spec("light"), String::new(), String::new(), 1.0).await.unwrap().run;
-    let heavy = handle.create_in(spec("heavy"), String::new(), String::new(), 3.0).await.unwrap().run;
+    let impossible = handle
+        .ask(Create { weight: 1000.0, ..Create::new(new_run_id(), spec("impossible")) })
+        .await
+        .unwrap()
+        .run;
+    let light =
+        handle.ask(Create { weight: 1.0, ..Create::new(new_run_id(), spec("light")) }).await.unwrap().run;
+    let heavy =
+        handle.ask(Create { weight: 3.0, ..Create::new(new_run_id(), spec("heavy")) }).await.unwrap().run;
     let mut refused = None;
     let watched = async {
         while spent(&handle, light).await < SPENT {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            if let RunState::Paused { reason } = handle.get(impossible).await.unwrap().state {
+            if let RunState::Paused { reason } = handle.ask(Get { run: impossible }).await.unwrap().state {
                 refused = Some(reason);
             }
         }
@@ -108,6 +118,6 @@ async fn two_runs_share_four_workers_by_weight_and_a_third_that_nobody_can_do_sa
         refused.contains("no attached worker may work on it") && refused.contains("no such data here"),
         "{refused}"
     );
-    assert_eq!(handle.get(impossible).await.unwrap().eligible_workers, 0);
+    assert_eq!(handle.ask(Get { run: impossible }).await.unwrap().eligible_workers, 0);
     shutdown.cancel();
 }

@@ -1,11 +1,24 @@
 //! `hebbian pause`, `hebbian resume`, `hebbian cancel`
 
 use clap::Args;
+use hebbian_proto::{convert, v1};
+use hebbian_shared::progress::RunProgress;
 
 use super::{LogArguments, block_on};
-use crate::client::{Action, Client, ClientArguments};
+use crate::client::{Client, ClientArguments};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
+
+/// What an operator does to a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    /// Hand out nothing more.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End for ever.
+    Cancel,
+}
 
 /// What pause, resume and cancel want to know.
 #[derive(Debug, Args)]
@@ -25,7 +38,13 @@ pub(super) fn execute(arguments: Arguments, action: Action, log: &LogArguments) 
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let run = client.act(run.run, action).await?;
+        let (name, mut runs) = (convert::run_name(run.run), client.runs());
+        let run = match action {
+            Action::Pause => client.answer(runs.pause_run(v1::PauseRunRequest { name })).await?.run,
+            Action::Resume => client.answer(runs.resume_run(v1::ResumeRunRequest { name })).await?.run,
+            Action::Cancel => client.answer(runs.cancel_run(v1::CancelRunRequest { name })).await?.run,
+        };
+        let run: RunProgress = client.read(run)?;
         render::out(&if json {
             render::json::pretty(&render::json::run(&run))
         } else {

@@ -1,6 +1,7 @@
 //! `hebbian delete`
 
 use clap::Args;
+use hebbian_proto::{convert, v1};
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -25,7 +26,8 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        client.delete(run.run).await?;
+        let request = v1::DeleteRunRequest { name: convert::run_name(run.run) };
+        client.answer(client.runs().delete_run(request)).await?;
         render::out(&if json {
             render::json::pretty(&serde_json::json!({ "run": run.run, "name": run.name, "state": "deleted" }))
         } else {

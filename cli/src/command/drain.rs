@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_proto::{convert, v1};
 use hebbian_shared::id::WorkerId;
 use hebbian_shared::progress::WorkerStatus;
 
@@ -47,9 +48,11 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let client = Client::connect(&client).await?;
         let attached = client.workers().await?;
         let chosen = names.iter().map(|name| choose(name, &attached)).collect::<Result<Vec<_>, _>>()?;
-        let mut drained = Vec::new();
+        let mut drained: Vec<WorkerStatus> = Vec::new();
         for worker in chosen {
-            drained.push(client.drain(worker, within).await?);
+            let within = Some(convert::from_duration(within));
+            let request = v1::DrainWorkerRequest { worker: worker.0, within };
+            drained.push(client.read(client.answer(client.cluster().drain_worker(request)).await?.worker)?);
         }
         if wait {
             wait_until_gone(&client, &drained).await?;

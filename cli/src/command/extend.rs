@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_proto::{convert, v1};
+use hebbian_shared::progress::RunProgress;
 use hebbian_shared::spec::stop::StopSpec;
 
 use super::{LogArguments, block_on};
@@ -52,7 +54,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let run = client.extend(run.run, &limits).await?;
+        let request =
+            v1::ExtendRunRequest { name: convert::run_name(run.run), limits: Some((&limits).into()) };
+        let run: RunProgress = client.read(client.answer(client.runs().extend_run(request)).await?.run)?;
         render::out(&if json {
             render::json::pretty(&render::json::run(&run))
         } else {

@@ -1,7 +1,8 @@
 //! `hebbian fork`
 
 use clap::Args;
-use hebbian_shared::id::GenerationIndex;
+use hebbian_proto::{convert, v1};
+use hebbian_shared::progress::RunProgress;
 use hebbian_shared::spec::RunSpec;
 
 use super::{LogArguments, block_on, fresh_request_id, parse_request_id};
@@ -49,7 +50,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let client = Client::connect(&client).await?;
         let parent = client.find(&run).await?;
         let spec = changed(&client.result(parent.run).await?.spec, &set)?;
-        let run = client.fork(parent.run, generation.map(GenerationIndex), &spec, request_id).await?;
+        let (name, spec) = (convert::run_name(parent.run), Some((&spec).into()));
+        let request = v1::ForkRunRequest { name, generations: generation, spec, request_id };
+        let run: RunProgress = client.read(client.answer(client.runs().fork_run(request)).await?.run)?;
         if json {
             return render::out(&render::json::pretty(&render::json::run(&run)));
         }

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_control::command::Refusal;
+use hebbian_control::command::coordinator::Status;
+use hebbian_control::command::page::PageRequest;
+use hebbian_control::command::run::{Act, Create, Get, GetResult, List, RunAction};
+use hebbian_coordinator::driver::reading::{Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::handle::{Handle, HandleError, RunAction};
+use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal;
 use hebbian_learning::comparison::Comparison;
 use hebbian_learning::interrupt::Interrupt;
-use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::id::RunId;
 use hebbian_shared::progress::{
     GenerationSummary, RunEvent, RunProgress, RunResult, RunState, ValidationSummary,
 };
@@ -38,7 +43,7 @@ use crate::run_directory::{self, RunDirectory};
 /// How often the open generation is asked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Generations of one answer of the journal.
-const GENERATIONS_PAGE: u32 = 1000;
+const GENERATIONS_PAGE: u32 = 500;
 
 /// Evolve a rule in this process, then compare it with tuned SGD, momentum and Adam on tasks it has never seen.
 ///
@@ -163,10 +168,10 @@ async fn search(
     };
     worker.stop().await;
     let interrupted = followed?;
-    let result = match handle.result(run.run).await {
+    let result = match handle.ask(GetResult { run: run.run }).await {
         // While the disk is full nothing can be promised; whoever stops must not have to wait for room on it.
-        Err(HandleError::Journal(_)) if interrupted => {
-            let generations = handle.get(run.run).await.map_err(failed)?.generation.0;
+        Err(Refusal::Journal(_)) if interrupted => {
+            let generations = handle.ask(Get { run: run.run }).await.map_err(failed)?.generation.0;
             return Ok(Found::Interrupted { generations });
         }
         result => result.map_err(failed)?,
@@ -184,20 +189,19 @@ async fn search(
 /// The directory's only run, created if there is none.
 async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgress, Failure> {
     let spec = directory.spec();
-    let runs = handle.list().await.map_err(failed)?;
+    let runs = handle.ask(List::default()).await.map_err(failed)?.items;
     let Some(run) = runs.first() else {
-        return handle.create(spec.clone(), String::new()).await.map_err(failed);
+        return handle.ask(Create::new(new_run_id(), spec.clone())).await.map_err(failed);
     };
     let journal = directory.journal();
     if runs.len() > 1 {
         return Err(Failure::bad_input(format_args!(
-            "{}: holds {} runs: it is a coordinator's journal, not one of `hebbian run`",
-            journal.display(),
-            runs.len()
+            "{}: holds several runs: it is a coordinator's journal, not one of `hebbian run`",
+            journal.display()
         )));
     }
     if run.spec_digest != spec.digest() {
-        let stored = handle.result(run.run).await.map_err(failed)?.spec;
+        let stored = handle.ask(GetResult { run: run.run }).await.map_err(failed)?.spec;
         let difference = run_directory::difference(&stored, spec).unwrap_or_default();
         return Err(Failure::bad_input(format_args!(
             "{}: the journal belongs to another spec: {difference}",
@@ -206,7 +210,9 @@ async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgre
     }
     match run.state {
         // Whatever paused it may be gone by now; if not, it pauses again and says so.
-        RunState::Paused { .. } => handle.act(run.run, RunAction::Resume).await.map_err(failed),
+        RunState::Paused { .. } => {
+            handle.ask(Act { run: run.run, action: RunAction::Resume }).await.map_err(failed)
+        }
         _ => Ok(run.clone()),
     }
 }
@@ -242,12 +248,12 @@ async fn follow(
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let mut events = handle.watch(run.run, sequence).await.map_err(failed)?;
+        let mut events = handle.ask(Watch { run: run.run, after: sequence }).await.map_err(failed)?;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
                 _ = poll.tick() => {
-                    let now = handle.get(run.run).await.map_err(failed)?;
+                    let now = handle.ask(Get { run: run.run }).await.map_err(failed)?;
                     progress.show(f64::from(now.settled) / f64::from(now.episodes.max(1)));
                     if matches!(now.state, RunState::Paused { .. }) {
                         give_up_if_nothing_helps(handle, run.run).await?;
@@ -269,7 +275,7 @@ async fn follow(
             }
         }
         // The stream ends after the final state, or because this watcher was too slow.
-        if handle.get(run.run).await.map_err(failed)?.state.is_final() {
+        if handle.ask(Get { run: run.run }).await.map_err(failed)?.state.is_final() {
             return Ok(false);
         }
     }
@@ -277,11 +283,11 @@ async fn follow(
 
 /// A pause for want of room on the disk ends by itself; any other needs somebody, and here is nobody.
 async fn give_up_if_nothing_helps(handle: &Handle, run: RunId) -> Result<(), Failure> {
-    if handle.status().await.map_err(failed)?.journal_trouble.is_some() {
+    if handle.ask(Status).await.map_err(failed)?.journal_trouble.is_some() {
         return Ok(());
     }
     // There may have been room again between the pause and the question: only a pause that is still there counts.
-    match handle.get(run).await.map_err(failed)?.state {
+    match handle.ask(Get { run }).await.map_err(failed)?.state {
         RunState::Paused { reason } => Err(Failure::failed(format_args!("the run is paused: {reason}"))
             .hint("the same command goes on when the cause is gone")),
         _ => Ok(()),
@@ -290,13 +296,15 @@ async fn give_up_if_nothing_helps(handle: &Handle, run: RunId) -> Result<(), Fai
 
 async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<GenerationSummary>, Failure> {
     let mut all: Vec<GenerationSummary> = Vec::new();
+    let mut token = String::new();
     loop {
-        let from = GenerationIndex(all.len() as u32);
-        let page = handle.generations(run, from, GENERATIONS_PAGE).await.map_err(failed)?;
-        if page.is_empty() {
+        let page = PageRequest { size: GENERATIONS_PAGE, token };
+        let page = handle.ask(Generations { run, page }).await.map_err(failed)?;
+        all.extend(page.items);
+        token = page.next_token;
+        if token.is_empty() {
             return Ok(all);
         }
-        all.extend(page);
     }
 }
 
@@ -324,9 +332,9 @@ async fn compare(
     ended.map_err(|error| Failure::failed(format_args!("the comparison failed: {error}")))?
 }
 
-fn failed(error: HandleError) -> Failure {
+fn failed(error: Refusal) -> Failure {
     match error {
-        HandleError::Spec(error) => Failure::bad_input(error),
+        Refusal::Spec(error) => Failure::bad_input(error),
         error => Failure::failed(error),
     }
 }

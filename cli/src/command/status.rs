@@ -1,6 +1,8 @@
 //! `hebbian status`
 
 use clap::Args;
+use hebbian_proto::v1;
+use hebbian_shared::progress::CoordinatorStatus;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -25,7 +27,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let Some(run) = run else {
-            let status = client.status_of_coordinator().await?;
+            let request = v1::GetCoordinatorStatusRequest {};
+            let answer = client.answer(client.cluster().get_coordinator_status(request)).await?;
+            let status: CoordinatorStatus = client.read(answer.status)?;
             return render::out(&if json {
                 render::json::pretty(&render::json::coordinator(&status))
             } else {

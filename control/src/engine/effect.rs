@@ -1,85 +1,17 @@
 //! What goes into the engine and what comes out.
 
-use std::time::Duration;
-
-use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
+use hebbian_shared::dispatch::{FromWorker, ToWorker};
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::{RunProgress, RunResult, WorkerStatus};
-use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::stop::StopSpec;
 
-use crate::command::{HandleError, RunAction};
-use crate::run::record::{Origin, Snapshot, Write};
+use crate::run::record::Write;
 
-/// Names a request, so that its reply finds whoever asked.
+/// Names an answer that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
 /// Something that has happened.
 #[derive(Debug)]
 pub enum Event {
-    /// Somebody wants a run.
-    Create {
-        /// Answered with [`Reply::Progress`] once the run is synced.
-        ticket: Ticket,
-        /// The id of the run, if it comes to be: never used before.
-        run: RunId,
-        /// The spec; validated again.
-        spec: Box<RunSpec>,
-        /// The client's name for the creation; empty for none.
-        request_id: String,
-        /// Share of the cluster beside that of other runs.
-        weight: f64,
-        /// The time of day, in milliseconds since 1970 UTC.
-        unix_ms: u64,
-        /// The name of the runs that are created together; empty for none.
-        group: String,
-        /// Where it begins, if it is a fork.
-        origin: Option<Box<(Origin, Snapshot)>>,
-    },
-    /// Somebody wants a run to go on for longer.
-    Extend {
-        /// Answered with [`Reply::Progress`] once the limits are synced.
-        ticket: Ticket,
-        /// The run.
-        run: RunId,
-        /// The limits to raise, to what they are then.
-        limits: StopSpec,
-    },
-    /// Somebody acts on a run.
-    Act {
-        /// Answered with [`Reply::Progress`] once the action is synced.
-        ticket: Ticket,
-        /// The run.
-        run: RunId,
-        /// What.
-        action: RunAction,
-    },
-    /// Somebody wants to know what a run has found.
-    Result {
-        /// Answered with [`Reply::Result`] once what it says is synced.
-        ticket: Ticket,
-        /// The run.
-        run: RunId,
-    },
-    /// A worker has come.
-    Attach {
-        /// Answered with [`Reply::Welcome`].
-        ticket: Ticket,
-        /// Its id, never used before.
-        worker: WorkerId,
-        /// What it said.
-        hello: Hello,
-    },
-    /// Somebody wants a worker to leave.
-    Drain {
-        /// Answered with [`Reply::Worker`].
-        ticket: Ticket,
-        /// Which.
-        worker: WorkerId,
-        /// The time it has.
-        within: Duration,
-    },
     /// A worker said something.
     FromWorker {
         /// Which.
@@ -143,26 +75,8 @@ pub enum Effect {
         /// Whether a retention rule wanted it, and not an operator.
         retired: bool,
     },
-    /// Answer a request.
-    Reply {
-        /// Which.
-        ticket: Ticket,
-        /// The answer.
-        reply: Box<Reply>,
-    },
-}
-
-/// The answer to a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    /// To `Create`, `Act` and `Extend`.
-    Progress(Result<RunProgress, HandleError>),
-    /// To `Result`.
-    Result(Result<RunResult, HandleError>),
-    /// To `Attach`.
-    Welcome(Result<Welcome, HandleError>),
-    /// To `Drain`.
-    Worker(Result<WorkerStatus, HandleError>),
+    /// An answer that was held may be told.
+    Answer(Ticket),
 }
 
 /// What is written to the journal together or not at all.

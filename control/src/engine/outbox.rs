@@ -7,7 +7,7 @@ use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
-use super::effect::{Effect, Transaction};
+use super::effect::{Effect, Ticket, Transaction};
 use crate::run::record::{Record, Write};
 
 /// Settlements of one record; a larger group is written as several.
@@ -25,7 +25,7 @@ fn acknowledgement(worker: WorkerId, sequence: u64) -> Effect {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     group_commit: Duration,
     immediate: Vec<Effect>,
     /// What needs a position to be committed, or synced.
@@ -35,6 +35,8 @@ pub(super) struct Outbox {
     earned: Acknowledgements,
     earned_since: Timestamp,
     after_sync: VecDeque<(u64, Effect)>,
+    /// Answers that were held so far.
+    answers: u64,
     /// The transaction being collected, and since when.
     pending: Vec<Write>,
     pending_since: Timestamp,
@@ -58,6 +60,7 @@ impl Outbox {
             earned: Acknowledgements::new(),
             earned_since: Timestamp::default(),
             after_sync: VecDeque::new(),
+            answers: 0,
             pending: Vec::new(),
             pending_since: Timestamp::default(),
             pending_sync: false,
@@ -75,7 +78,7 @@ impl Outbox {
     }
 
     /// Takes writes for the pending transaction.
-    pub(super) fn write(&mut self, now: Timestamp, writes: &mut Vec<Write>) {
+    pub(crate) fn write(&mut self, now: Timestamp, writes: &mut Vec<Write>) {
         for write in writes.drain(..) {
             if self.pending.is_empty() {
                 self.pending_since = now;
@@ -124,7 +127,7 @@ impl Outbox {
     }
 
     /// To be done at once.
-    pub(super) fn now(&mut self, effect: Effect) {
+    pub(crate) fn now(&mut self, effect: Effect) {
         match &effect {
             Effect::Send { worker, .. } => {
                 let told = self.earned.remove(worker).map(|sequence| acknowledgement(*worker, sequence));
@@ -160,6 +163,14 @@ impl Outbox {
             let last = self.earned.entry(worker).or_default();
             *last = sequence.max(*last);
         }
+    }
+
+    /// An answer is to be told when all that was written so far and has to survive a power loss does so.
+    pub(super) fn hold_answer(&mut self) -> Ticket {
+        self.answers += 1;
+        let ticket = Ticket(self.answers);
+        self.after_sync(Effect::Answer(ticket));
+        ticket
     }
 
     /// To be done when all that was written so far and has to survive a power loss does so.

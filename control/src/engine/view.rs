@@ -1,5 +1,7 @@
 //! How runs, workers and the coordinator stand, for whoever asks.
 
+use std::ops::Bound;
+
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, Ineligibility, RunProgress, RunState, WorkerStatus};
 use hebbian_shared::time::Timestamp;
@@ -37,9 +39,15 @@ impl Engine {
         self.runs.get(&id)
     }
 
-    /// The attached workers.
-    pub fn workers(&self, now: Timestamp) -> Vec<WorkerStatus> {
-        self.workers.keys().filter_map(|&worker| self.worker(now, worker)).collect()
+    /// The attached workers behind `after` in order of their ids; all of them if it is `None`.
+    pub fn workers_after(
+        &self,
+        now: Timestamp,
+        after: Option<WorkerId>,
+    ) -> impl Iterator<Item = WorkerStatus> {
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let workers = self.workers.range((behind, Bound::Unbounded));
+        workers.filter_map(move |(&worker, _)| self.worker(now, worker))
     }
 
     /// An attached worker.

@@ -4,29 +4,30 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::GenerationSummary;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
-
-use crate::handle::HandleError;
-use crate::journal::{Journal, JournalError, StoredEvent};
+use hebbian_control::command::Refusal;
 use hebbian_control::engine::effect::{Event, Transaction};
-use hebbian_control::run::record::{Origin, Snapshot};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::handle::Reply;
+use crate::journal::{Journal, JournalError};
 
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-type Answer<T> = oneshot::Sender<Result<T, HandleError>>;
+/// A journal's failure as whoever asks is told it.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn failed(error: JournalError) -> Refusal {
+    Refusal::Journal(error.to_string())
+}
+
+/// Something to be done with the journal between commits.
+pub(super) type Read = Box<dyn FnOnce(&mut dyn Journal) + Send>;
 
 /// Something for the thread.
-#[derive(Debug)]
 pub(super) enum Job {
     Commit(Transaction),
-    Generations { run: RunId, from: GenerationIndex, limit: u32, answer: Answer<Vec<GenerationSummary>> },
-    Events { run: RunId, after: u64, up_to: u64, limit: u32, answer: Answer<Vec<StoredEvent>> },
-    Origin { run: RunId, closed: Option<GenerationIndex>, answer: Answer<Box<(Origin, Snapshot)>> },
-    Close { answer: Answer<()> },
+    Read(Read),
+    Close { answer: Reply<()> },
 }
 
 /// What the thread says.
@@ -78,7 +79,7 @@ impl JournalThread {
                 && let Err(error) = self.commit()
             {
                 if let Some(answer) = closing {
-                    let _ = answer.send(Err(HandleError::Journal(error.to_string())));
+                    let _ = answer.send(Err(Refusal::Journal(error.to_string())));
                 }
                 let _ = self.said.send(Said::Ended(error));
                 return;
@@ -90,7 +91,7 @@ impl JournalThread {
                 let closed = if lost == 0 {
                     Ok(())
                 } else {
-                    Err(HandleError::Journal("its last records could not be written".into()))
+                    Err(Refusal::Journal("its last records could not be written".into()))
                 };
                 let _ = answer.send(closed);
                 return;
@@ -99,56 +100,17 @@ impl JournalThread {
     }
 
     /// Takes a job and all that wait behind it: one commit serves them together.
-    fn gather(&mut self, first: Job) -> Option<Answer<()>> {
+    fn gather(&mut self, first: Job) -> Option<Reply<()>> {
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Commit(transaction) => self.group.push(transaction),
-                Job::Generations { run, from, limit, answer } => {
-                    let found = self.journal.generations(run, from, limit);
-                    let _ = answer.send(found.map_err(|error| HandleError::Journal(error.to_string())));
-                }
-                Job::Events { run, after, up_to, limit, answer } => {
-                    let found = self.journal.events(run, after, up_to, limit);
-                    let _ = answer.send(found.map_err(|error| HandleError::Journal(error.to_string())));
-                }
-                Job::Origin { run, closed, answer } => {
-                    let _ = answer.send(self.origin(run, closed));
-                }
+                Job::Read(read) => read(self.journal.as_mut()),
                 Job::Close { answer } => return Some(answer),
             }
             next = self.jobs.try_recv().ok();
         }
         None
-    }
-
-    /// What a fork of a run begins with.
-    fn origin(
-        &mut self,
-        run: RunId,
-        closed: Option<GenerationIndex>,
-    ) -> Result<Box<(Origin, Snapshot)>, HandleError> {
-        let failed = |error: JournalError| HandleError::Journal(error.to_string());
-        let refuse = |problem: String| Err(HandleError::WrongState { run, problem });
-        let kept = self.journal.snapshots(run).map_err(failed)?;
-        let Some(&last) = kept.last() else {
-            return refuse("has closed no generation that it could be forked from".into());
-        };
-        let closed = closed.unwrap_or(last);
-        let Some(snapshot) = self.journal.snapshot(run, closed).map_err(failed)? else {
-            let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-            return refuse(format!(
-                "has no snapshot after {closed} generations; it can be forked after {}",
-                kept.join(", ")
-            ));
-        };
-        let before = GenerationIndex(closed.0.saturating_sub(1));
-        let found = self.journal.generations(run, before, 1).map_err(failed)?;
-        match found.into_iter().next().filter(|summary| summary.generation.next() == closed) {
-            Some(last) => Ok(Box::new((Origin { parent: run, last }, snapshot))),
-            // The first snapshot of a fork, whose last generation is its parent's.
-            None => refuse(format!("was itself forked after {closed} generations; fork that run instead")),
-        }
     }
 
     /// Writes the group. An error that may pass keeps it for the next attempt.

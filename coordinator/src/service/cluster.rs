@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use hebbian_control::command::coordinator;
+use hebbian_control::command::page::PageRequest;
+use hebbian_control::command::worker::{Drain, List};
 use hebbian_proto::convert::up_to_an_hour;
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_server::ClusterService;
 use hebbian_shared::id::WorkerId;
 use tonic::{Request, Response, Status};
 
-use super::page;
-use super::status::{invalid, refused};
+use super::status::{ask, invalid};
 use crate::handle::Handle;
 
 /// The time of a worker to leave if nobody says.
@@ -33,16 +35,10 @@ impl ClusterService for Cluster {
         &self,
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        let request = request.into_inner();
-        let size = page::size(request.page_size)?;
-        let after = page::position(&request.page_token, |token| token.parse::<u64>().ok())?;
-        let mut workers = self.handle.workers().await.map_err(|error| refused(&error))?;
-        workers.sort_by_key(|status| status.worker);
-        // Workers come and go between pages, but their ids only grow.
-        let start = after.map_or(0, |after| workers.partition_point(|status| status.worker.0 <= after));
-        let (workers, next_page_token) = page::cut(workers, start, size, |status| status.worker.to_string());
-        let workers = workers.iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListWorkersResponse { workers, next_page_token }))
+        let v1::ListWorkersRequest { page_size: size, page_token: token } = request.into_inner();
+        let page = ask(&self.handle, List { page: PageRequest { size, token } }).await?;
+        let workers = page.items.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListWorkersResponse { workers, next_page_token: page.next_token }))
     }
 
     async fn drain_worker(
@@ -54,7 +50,7 @@ impl ClusterService for Cluster {
             None => DRAIN_DEFAULT,
             some => up_to_an_hour("within", some).map_err(|error| invalid(&error))?,
         };
-        let drained = self.handle.drain(WorkerId(worker), within).await.map_err(|error| refused(&error))?;
+        let drained = ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?;
         Ok(Response::new(v1::DrainWorkerResponse { worker: Some((&drained).into()) }))
     }
 
@@ -62,7 +58,7 @@ impl ClusterService for Cluster {
         &self,
         _: Request<v1::GetCoordinatorStatusRequest>,
     ) -> Result<Response<v1::GetCoordinatorStatusResponse>, Status> {
-        let status = self.handle.status().await.map_err(|error| refused(&error))?;
+        let status = ask(&self.handle, coordinator::Status).await?;
         Ok(Response::new(v1::GetCoordinatorStatusResponse { status: Some((&status).into()) }))
     }
 }

@@ -3,22 +3,21 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, stream};
+use hebbian_control::command::page::PageRequest;
+use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_server::RunService;
-use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
+use hebbian_shared::dispatch::WEIGHT_DEFAULT;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use tonic::{Request, Response, Status};
 
-use super::page;
-use super::status::{invalid, refused};
-use crate::handle::{Handle, RunAction, Watch};
-
-/// The longest request id, in characters.
-const REQUEST_ID_LENGTH_MAX: usize = 128;
+use super::status::{ask, invalid, refused};
+use crate::driver::reading::{Events, Generations, Watch};
+use crate::handle::{Handle, new_run_id};
 
 /// Answers for runs.
 #[derive(Debug)]
@@ -33,21 +32,12 @@ impl Runs {
 
     async fn act(&self, name: &str, action: RunAction) -> Result<v1::Run, Status> {
         let run = run_of("name", name)?;
-        let progress = self.handle.act(run, action).await.map_err(|error| refused(&error))?;
-        Ok((&progress).into())
+        Ok((&ask(&self.handle, Act { run, action }).await?).into())
     }
 }
 
 fn run_of(field: &str, name: &str) -> Result<RunId, Status> {
     parse_run_name(field, name).map_err(|error| invalid(&error))
-}
-
-fn check_request_id(request_id: &str) -> Result<(), Status> {
-    if request_id.chars().count() > REQUEST_ID_LENGTH_MAX {
-        let problem = format!("must have at most {REQUEST_ID_LENGTH_MAX} characters");
-        return Err(invalid(&ConvertError::new("request_id", problem)));
-    }
-    Ok(())
 }
 
 fn spec_of(spec: Option<v1::RunSpec>) -> Result<RunSpec, Status> {
@@ -61,37 +51,23 @@ type Answer<T> = Result<Response<T>, Status>;
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
-        check_request_id(&request_id)?;
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
-        check_weight(weight).map_err(|problem| invalid(&ConvertError::new("weight", problem)))?;
-        let created = self.handle.create_in(spec_of(spec)?, request_id, group, weight).await;
-        let progress = created.map_err(|error| refused(&error))?;
-        Ok(Response::new(v1::CreateRunResponse { run: Some((&progress).into()) }))
+        let create = Create { request_id, group, weight, ..Create::new(new_run_id(), spec_of(spec)?) };
+        let run = ask(&self.handle, create).await?;
+        Ok(Response::new(v1::CreateRunResponse { run: Some((&run).into()) }))
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
         let run = run_of("name", &request.get_ref().name)?;
-        let progress = self.handle.get(run).await.map_err(|error| refused(&error))?;
-        Ok(Response::new(v1::GetRunResponse { run: Some((&progress).into()) }))
+        let run = ask(&self.handle, Get { run }).await?;
+        Ok(Response::new(v1::GetRunResponse { run: Some((&run).into()) }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
-        let request = request.into_inner();
-        let size = page::size(request.page_size)?;
-        let last = page::position(&request.page_token, |token| {
-            let (created, run) = token.split_once('-')?;
-            Some((created.parse::<u64>().ok()?, run.parse::<RunId>().ok()?))
-        })?;
-        let runs = self.handle.list().await.map_err(|error| refused(&error))?;
-        let start = last.map_or(0, |(created, last)| match runs.iter().position(|run| run.run == last) {
-            Some(position) => position + 1,
-            // The last run of the page before was deleted meanwhile; its neighbours by time are still there.
-            None => runs.iter().position(|run| run.created_unix_ms >= created).unwrap_or(runs.len()),
-        });
-        let (runs, next_page_token) =
-            page::cut(runs, start, size, |run| format!("{}-{}", run.created_unix_ms, run.run));
-        let runs = runs.iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
+        let v1::ListRunsRequest { page_size: size, page_token: token } = request.into_inner();
+        let page = ask(&self.handle, List { page: PageRequest { size, token } }).await?;
+        let runs = page.items.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token: page.next_token }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
@@ -119,14 +95,13 @@ impl RunService for Runs {
         let run = run_of("name", &name)?;
         let limits = StopSpec::try_from(limits.unwrap_or_default());
         let limits = limits.map_err(|error| invalid(&error.within("limits")))?;
-        let progress = self.handle.extend(run, limits).await.map_err(|error| refused(&error))?;
-        Ok(Response::new(v1::ExtendRunResponse { run: Some((&progress).into()) }))
+        let run = ask(&self.handle, Extend { run, limits }).await?;
+        Ok(Response::new(v1::ExtendRunResponse { run: Some((&run).into()) }))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
         let (run, spec) = (run_of("name", &name)?, spec_of(spec)?);
-        check_request_id(&request_id)?;
         let closed = generations.map(GenerationIndex);
         let forked = self.handle.fork(run, closed, spec, request_id).await;
         let progress = forked.map_err(|error| refused(&error))?;
@@ -138,7 +113,7 @@ impl RunService for Runs {
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
         let v1::WatchRunRequest { name, after_sequence } = request.into_inner();
         let run = run_of("name", &name)?;
-        let watch = self.handle.watch(run, after_sequence).await.map_err(|error| refused(&error))?;
+        let watch = ask(&self.handle, Watch { run, after: after_sequence }).await?;
         Ok(Response::new(Box::pin(events(self.handle.clone(), run, watch))))
     }
 
@@ -147,7 +122,7 @@ impl RunService for Runs {
         request: Request<v1::GetRunResultRequest>,
     ) -> Answer<v1::GetRunResultResponse> {
         let run = run_of("name", &request.get_ref().name)?;
-        let result = self.handle.result(run).await.map_err(|error| refused(&error))?;
+        let result = ask(&self.handle, GetResult { run }).await?;
         Ok(Response::new(v1::GetRunResultResponse { result: Some((&result).into()) }))
     }
 
@@ -155,31 +130,20 @@ impl RunService for Runs {
         &self,
         request: Request<v1::ListGenerationsRequest>,
     ) -> Answer<v1::ListGenerationsResponse> {
-        let request = request.into_inner();
-        let run = run_of("parent", &request.parent)?;
-        let size = page::size(request.page_size)?;
-        let from = page::position(&request.page_token, |token| {
-            let (parent, from) = token.split_once('-')?;
-            (parent.parse() == Ok(run)).then_some(())?;
-            from.parse().ok()
-        })?;
-        let from = GenerationIndex(from.unwrap_or(0));
-        // One more than the page, to know whether another follows.
-        let generations =
-            self.handle.generations(run, from, size as u32 + 1).await.map_err(|error| refused(&error))?;
-        let (generations, next_page_token) =
-            page::cut(generations, 0, size, |last| format!("{run}-{}", last.generation.next()));
-        let generations = generations.iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListGenerationsResponse { generations, next_page_token }))
+        let v1::ListGenerationsRequest { parent, page_size: size, page_token: token } = request.into_inner();
+        let run = run_of("parent", &parent)?;
+        let page = ask(&self.handle, Generations { run, page: PageRequest { size, token } }).await?;
+        let generations = page.items.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListGenerationsResponse { generations, next_page_token: page.next_token }))
     }
 }
 
 /// How far a watcher is.
 enum Watching {
     /// It waits for events.
-    Open(Watch),
+    Open(Events),
     /// The last event was the run's final state.
-    Final(Watch),
+    Final(Events),
     Ended,
 }
 
@@ -188,7 +152,7 @@ enum Watching {
 fn events(
     handle: Handle,
     run: RunId,
-    watch: Watch,
+    watch: Events,
 ) -> impl Stream<Item = Result<v1::WatchRunResponse, Status>> {
     let state = (handle, Watching::Open(watch), false);
     stream::unfold(state, move |(handle, watching, any)| async move {
@@ -210,7 +174,7 @@ fn events(
         if is_final {
             return None;
         }
-        let status = match handle.get(run).await {
+        let status = match handle.ask(Get { run }).await {
             // It had ended before the client began to watch, and nothing was left to tell.
             Ok(progress) if progress.state.is_final() && !any => return None,
             Ok(_) => Status::unavailable("the watch was cut; watch again after the last sequence number"),

@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hebbian_control::engine::effect::Transaction;
+use hebbian_control::run::record::{Snapshot, StoredRun};
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
@@ -10,11 +11,7 @@ use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
-use hebbian_shared::progress::{
-    CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, RunState, SearchSummary, StopReason,
-    WorkerStatus,
-};
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, SearchSummary};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,19 +25,93 @@ mod limits;
 
 use super::connection::memory;
 use super::*;
-use crate::handle::{HandleError, Inbox, Request, RunAction, SequencedEvent};
+use crate::driver::DriverSettings;
+use crate::handle::{Inbox, Request};
+use crate::journal::memory::MemoryJournal;
+use crate::journal::{Journal, JournalError, StoredEvent};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A driver that keeps runs in a list and tells the test of its workers.
-struct FakeDriver {
-    runs: Vec<RunProgress>,
-    requests: BTreeMap<String, (RunSpec, RunId)>,
-    /// What watchers are told, and whether the watch is cut after it.
-    events: Vec<SequencedEvent>,
+/// A journal whose runs have five closed generations.
+struct FakeJournal(MemoryJournal);
+
+impl Journal for FakeJournal {
+    fn store(&self) -> &str {
+        self.0.store()
+    }
+
+    fn epoch(&self) -> u64 {
+        3
+    }
+
+    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+        self.0.load()
+    }
+
+    fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
+        self.0.commit(transactions, sync)
+    }
+
+    fn generations(
+        &mut self,
+        _: RunId,
+        from: GenerationIndex,
+        limit: u32,
+    ) -> Result<Vec<GenerationSummary>, JournalError> {
+        Ok((from.0..5.min(from.0.saturating_add(limit))).map(generation).collect())
+    }
+
+    fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
+        self.0.snapshots(run)
+    }
+
+    fn snapshot(&mut self, run: RunId, closed: GenerationIndex) -> Result<Option<Snapshot>, JournalError> {
+        self.0.snapshot(run, closed)
+    }
+
+    fn events(
+        &mut self,
+        run: RunId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        self.0.events(run, after, up_to, limit)
+    }
+}
+
+/// A driver with room for eight runs over such a journal.
+async fn driver() -> Handle {
+    let journal = FakeJournal(MemoryJournal::default());
+    let mut settings = DriverSettings::default();
+    settings.engine.runs_max = 8;
+    crate::driver::start(settings, Box::new(journal)).await.unwrap().0
+}
+
+/// Tells the test of workers instead of the driver; passes on what else is asked.
+async fn intercept(
+    mut inbox: Inbox,
+    driver: Handle,
     workers: mpsc::Sender<FakeWorker>,
     said: mpsc::Sender<Said>,
+) {
+    while let Some(request) = inbox.recv().await {
+        match request {
+            Request::Attach { hello, outbox, reply, .. } => {
+                let interval = Duration::from_millis(500);
+                let _ = reply.send(Ok(Welcome {
+                    worker: WorkerId(1),
+                    heartbeat_interval: interval,
+                    idle_heartbeat_interval: interval,
+                }));
+                workers.send((hello, outbox)).await.unwrap();
+            }
+            Request::FromWorker { message, .. } => said.send(Said::Message(message)).await.unwrap(),
+            Request::Detach { reason, .. } => said.send(Said::Gone(reason)).await.unwrap(),
+            request => driver.clients.send(request).await.unwrap(),
+        }
+    }
 }
 
 /// A worker as the driver sees it: its hello and its outbox.
@@ -51,132 +122,6 @@ type FakeWorker = (Hello, mpsc::Sender<Arc<ToWorker>>);
 enum Said {
     Message(FromWorker),
     Gone(String),
-}
-
-impl FakeDriver {
-    fn find(&self, run: RunId) -> Result<RunProgress, HandleError> {
-        self.runs.iter().find(|known| known.run == run).cloned().ok_or(HandleError::NoSuchRun(run))
-    }
-
-    fn create(
-        &mut self,
-        spec: &RunSpec,
-        request_id: String,
-        group: String,
-    ) -> Result<RunProgress, HandleError> {
-        if spec.name == "full" {
-            return Err(HandleError::Limit("there are too many runs".to_owned()));
-        }
-        if let Some((known, run)) = self.requests.get(&request_id) {
-            return if known == spec {
-                self.find(*run)
-            } else {
-                Err(HandleError::RequestIdReused(request_id))
-            };
-        }
-        let run = RunId::new(self.runs.len() as u64);
-        if !request_id.is_empty() {
-            self.requests.insert(request_id, (spec.clone(), run));
-        }
-        self.runs.push(RunProgress {
-            run,
-            name: spec.name.clone(),
-            spec_digest: spec.digest(),
-            state: RunState::Running,
-            generation: GenerationIndex(0),
-            generations_limit: spec.stop.generations,
-            settled: 0,
-            episodes: 0,
-            leased: 0,
-            eligible_workers: 0,
-            best: None,
-            last: None,
-            created_unix_ms: 1000 + run.number() / 2,
-            fingerprint: None,
-            validation: None,
-            search_ended: None,
-            weight: 1.0,
-            remeasurement: None,
-            notes: Vec::new(),
-            sequence: 1,
-            seed: spec.seed,
-            group,
-            parent: None,
-            ended_unix_ms: None,
-        });
-        self.find(run)
-    }
-
-    fn act(&mut self, run: RunId, action: RunAction) -> Result<RunProgress, HandleError> {
-        let progress = self.find(run)?;
-        let state = match action {
-            RunAction::Pause => RunState::Paused { reason: "asked".to_owned() },
-            RunAction::Resume => RunState::Running,
-            RunAction::Cancel => RunState::Cancelled,
-            RunAction::Delete if progress.state.is_final() => {
-                self.runs.retain(|known| known.run != run);
-                return Ok(progress);
-            }
-            RunAction::Delete => {
-                return Err(HandleError::WrongState { run, problem: "has not ended".to_owned() });
-            }
-        };
-        let known = self.runs.iter_mut().find(|known| known.run == run).unwrap();
-        known.state = state;
-        Ok(known.clone())
-    }
-
-    async fn run(mut self, mut inbox: Inbox) {
-        while let Some(request) = inbox.recv().await {
-            match request {
-                Request::Create { spec, request_id, group, weight, reply, .. } => {
-                    let created = self.create(&spec, request_id, group);
-                    let _ = reply.send(created.map(|run| RunProgress { weight, ..run }));
-                }
-                Request::Get { run, reply } => drop(reply.send(self.find(run))),
-                Request::List { reply } => drop(reply.send(Ok(self.runs.clone()))),
-                Request::Extend { run, limits, reply } => {
-                    let problem = format!("would not change with {limits}");
-                    let _ = reply.send(Err(HandleError::WrongState { run, problem }));
-                }
-                Request::Origin { run, reply, .. } => drop(reply.send(Err(HandleError::NoSuchRun(run)))),
-                Request::Act { run, action, reply } => drop(reply.send(self.act(run, action))),
-                Request::Result { run, reply } => drop(reply.send(Err(HandleError::NoSuchRun(run)))),
-                Request::Generations { run, from, limit, reply } => {
-                    let generations = (from.0..5.min(from.0.saturating_add(limit))).map(generation).collect();
-                    let _ = reply.send(self.find(run).map(|_| generations));
-                }
-                Request::Watch { run, after, reply } => {
-                    let (sender, watch) = mpsc::channel(64);
-                    for event in self.events.iter().filter(|event| event.sequence > after) {
-                        sender.try_send(event.clone()).unwrap();
-                    }
-                    let _ = reply.send(self.find(run).map(|_| watch));
-                }
-                Request::Workers { reply } => {
-                    let _ = reply.send(Ok((0..5).rev().map(worker).collect()));
-                }
-                Request::Drain { worker: id, within, reply } => {
-                    let known =
-                        (id.0 < 5).then(|| WorkerStatus { draining: true, attached: within, ..worker(id.0) });
-                    let _ = reply.send(known.ok_or(HandleError::NoSuchWorker(id)));
-                }
-                Request::Status { reply } => drop(reply.send(Ok(status()))),
-                Request::Attach { hello, outbox, reply, .. } => {
-                    let interval = Duration::from_millis(500);
-                    let _ = reply.send(Ok(Welcome {
-                        worker: WorkerId(1),
-                        heartbeat_interval: interval,
-                        idle_heartbeat_interval: interval,
-                    }));
-                    self.workers.send((hello, outbox)).await.unwrap();
-                }
-                Request::FromWorker { message, .. } => self.said.send(Said::Message(message)).await.unwrap(),
-                Request::Detach { reason, .. } => self.said.send(Said::Gone(reason)).await.unwrap(),
-                Request::ShutDown { .. } => return,
-            }
-        }
-    }
 }
 
 fn generation(number: u32) -> GenerationSummary {
@@ -195,67 +140,21 @@ fn generation(number: u32) -> GenerationSummary {
     }
 }
 
-fn worker(id: u64) -> WorkerStatus {
-    WorkerStatus {
-        worker: WorkerId(id),
-        name: "worker".to_owned(),
-        threads: 1,
-        version: "0".to_owned(),
-        fingerprint: Digest([0; 32]),
-        leased: 0,
-        credit: 1,
-        settled: 0,
-        errors: 0,
-        episode_time: None,
-        attached: Duration::ZERO,
-        heard: Duration::ZERO,
-        overtaken: 0,
-        draining: false,
-        ineligible: Vec::new(),
-    }
-}
-
-fn status() -> CoordinatorStatus {
-    CoordinatorStatus {
-        version: "0".to_owned(),
-        epoch: 3,
-        uptime: Duration::from_secs(5),
-        workers: 5,
-        threads: 5,
-        active_runs: 1,
-        settled: 9,
-        journal_trouble: None,
-    }
-}
-
-fn finished() -> RunState {
-    let reason = StopReason { criterion: "generations".to_owned(), detail: "2".to_owned() };
-    RunState::Finished { reason }
-}
-
-fn event(sequence: u64, event: RunEvent) -> SequencedEvent {
-    SequencedEvent { sequence, event }
-}
-
 pub(super) struct Setting {
     pub(super) channel: Channel,
     workers: mpsc::Receiver<FakeWorker>,
     said: mpsc::Receiver<Said>,
+    /// The driver, past the interception.
+    driver: Handle,
 }
 
 impl Setting {
-    pub(super) async fn new(events: Vec<SequencedEvent>) -> Self {
+    pub(super) async fn new() -> Self {
         let (handle, inbox) = Handle::new();
         let (worker_sender, workers) = mpsc::channel(4);
         let (said_sender, said) = mpsc::channel(64);
-        let driver = FakeDriver {
-            runs: Vec::new(),
-            requests: BTreeMap::new(),
-            events,
-            workers: worker_sender,
-            said: said_sender,
-        };
-        tokio::spawn(driver.run(inbox));
+        let driver = driver().await;
+        tokio::spawn(intercept(inbox, driver.clone(), worker_sender, said_sender));
         let (dial, connections) = memory();
         let settings =
             TransportSettings { hello_timeout: Duration::from_millis(300), ..TransportSettings::default() };
@@ -270,7 +169,18 @@ impl Setting {
         });
         let endpoint = Endpoint::from_static("http://test");
         let channel = endpoint.connect_with_connector(connector).await.unwrap();
-        Self { channel, workers, said }
+        Self { channel, workers, said, driver }
+    }
+
+    /// Attaches a worker past the interception; what it is sent.
+    async fn attach_to_driver(&self) -> mpsc::Receiver<Arc<ToWorker>> {
+        let (outbox, sent) = mpsc::channel(16);
+        let hello = Hello::try_from(match hello().kind {
+            Some(RequestKind::Hello(hello)) => hello,
+            other => panic!("{other:?}"),
+        });
+        self.driver.attach(hello.unwrap(), "here".to_owned(), outbox).await.unwrap();
+        sent
     }
 
     fn runs(&self) -> RunServiceClient<Channel> {
@@ -336,7 +246,7 @@ fn check(status: &Status, code: Code, field: &str) {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_named() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut spec = minimal("run");
     spec.strategy = Some(v1::run_spec::Strategy::CmaEs(v1::CmaEs::default()));
     let status = setting.create(spec, "").await.unwrap_err();
@@ -346,7 +256,8 @@ async fn what_is_wrong_with_a_request_is_named() {
     let status = setting.runs().create_run(v1::CreateRunRequest::default()).await.unwrap_err();
     check(&status, Code::InvalidArgument, "spec");
     for weight in [0.0, -1.0, 1001.0, f64::NAN] {
-        let request = v1::CreateRunRequest { weight: Some(weight), ..Default::default() };
+        let request =
+            v1::CreateRunRequest { spec: Some(minimal("run")), weight: Some(weight), ..Default::default() };
         check(&setting.runs().create_run(request).await.unwrap_err(), Code::InvalidArgument, "weight");
     }
     let status = setting.runs().get_run(v1::GetRunRequest { name: "1".to_owned() }).await.unwrap_err();
@@ -357,12 +268,15 @@ async fn what_is_wrong_with_a_request_is_named() {
     check(&setting.runs().list_runs(request).await.unwrap_err(), Code::InvalidArgument, "page_size");
     let request = v1::ListRunsRequest { page_token: "x".to_owned(), ..Default::default() };
     check(&setting.runs().list_runs(request).await.unwrap_err(), Code::InvalidArgument, "page_token");
-    assert_eq!(setting.create(minimal("full"), "").await.unwrap_err().code(), Code::ResourceExhausted);
+    for _ in 0..8 {
+        setting.create(minimal("run"), "").await.unwrap();
+    }
+    assert_eq!(setting.create(minimal("run"), "").await.unwrap_err().code(), Code::ResourceExhausted);
 }
 
 #[tokio::test]
 async fn a_run_that_is_not_there_is_named() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let name = "runs/0000000z".to_owned();
     let mut client = setting.runs();
     for status in [
@@ -378,7 +292,7 @@ async fn a_run_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_request_id_creates_once() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let first = setting.create(minimal("run"), "a").await.unwrap();
     assert_eq!(setting.create(minimal("run"), "a").await.unwrap(), first);
     assert_ne!(setting.create(minimal("run"), "b").await.unwrap(), first);
@@ -388,7 +302,7 @@ async fn a_request_id_creates_once() {
 
 #[tokio::test]
 async fn operators_act_on_runs() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut client = setting.runs();
     let name = setting.create(minimal("run"), "").await.unwrap();
     let state = |run: Option<v1::Run>| RunProgress::try_from(run.unwrap()).unwrap().state.name();
@@ -407,7 +321,7 @@ async fn operators_act_on_runs() {
 
 #[tokio::test]
 async fn pages_follow_one_another_though_runs_are_deleted() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut client = setting.runs();
     let mut names = Vec::new();
     for _ in 0..5 {
@@ -432,7 +346,7 @@ async fn pages_follow_one_another_though_runs_are_deleted() {
 
 #[tokio::test]
 async fn generations_and_workers_come_in_pages() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut client = setting.runs();
     let parent = setting.create(minimal("run"), "").await.unwrap();
     let (mut found, mut page_token) = (Vec::new(), String::new());
@@ -451,6 +365,10 @@ async fn generations_and_workers_come_in_pages() {
     let request = v1::ListGenerationsRequest { parent: other, page_size: 2, page_token };
     check(&client.list_generations(request).await.unwrap_err(), Code::InvalidArgument, "page_token");
 
+    let mut attached = Vec::new();
+    for _ in 0..5 {
+        attached.push(setting.attach_to_driver().await);
+    }
     let mut client = ClusterServiceClient::new(setting.channel.clone());
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
@@ -462,9 +380,12 @@ async fn generations_and_workers_come_in_pages() {
             break;
         }
     }
-    assert_eq!(found, [vec![0, 1, 2], vec![3, 4]]);
+    assert_eq!(found, [vec![1, 2, 3], vec![4, 5]]);
+    let request = v1::ListWorkersRequest { page_token: "x".to_owned(), ..Default::default() };
+    check(&client.list_workers(request).await.unwrap_err(), Code::InvalidArgument, "page_token");
     let answer = client.get_coordinator_status(v1::GetCoordinatorStatusRequest {}).await.unwrap();
-    assert_eq!(CoordinatorStatus::try_from(answer.into_inner().status.unwrap()), Ok(status()));
+    let status = CoordinatorStatus::try_from(answer.into_inner().status.unwrap()).unwrap();
+    assert_eq!((status.epoch, status.workers, status.active_runs), (3, 5, 2));
 }
 
 /// Sequence numbers of a watch, and how it ended.
@@ -486,39 +407,37 @@ async fn watched(setting: &Setting, name: &str, after_sequence: u64) -> (Vec<u64
 
 #[tokio::test]
 async fn a_watch_ends_with_the_final_state_and_resumes_after_a_sequence_number() {
-    let events = vec![
-        event(2, RunEvent::Generation(generation(0))),
-        event(4, RunEvent::Note("slow".to_owned())),
-        event(7, RunEvent::State(finished())),
-    ];
-    let setting = Setting::new(events).await;
+    let setting = Setting::new().await;
     let name = setting.create(minimal("run"), "").await.unwrap();
-    let (found, end) = watched(&setting, &name, 0).await;
-    assert_eq!(found, [2, 4, 7]);
+    setting.runs().pause_run(v1::PauseRunRequest { name: name.clone() }).await.unwrap();
+    setting.runs().cancel_run(v1::CancelRunRequest { name: name.clone() }).await.unwrap();
+    let (all, end) = watched(&setting, &name, 0).await;
+    assert_eq!(all.len(), 3, "created, paused, cancelled: {all:?}");
     end.unwrap();
-    let (found, end) = watched(&setting, &name, 2).await;
-    assert_eq!(found, [4, 7]);
+    let (found, end) = watched(&setting, &name, all[0]).await;
+    assert_eq!(found, all[1..]);
     end.unwrap();
     // Of a run that has ended nothing is left to tell.
-    setting.runs().cancel_run(v1::CancelRunRequest { name: name.clone() }).await.unwrap();
-    let (found, end) = watched(&setting, &name, 7).await;
+    let (found, end) = watched(&setting, &name, all[2]).await;
     assert!(found.is_empty());
     end.unwrap();
 }
 
 #[tokio::test]
 async fn a_watch_that_is_cut_says_so() {
-    let events = vec![event(2, RunEvent::Generation(generation(0)))];
-    let setting = Setting::new(events).await;
+    let setting = Setting::new().await;
     let name = setting.create(minimal("run"), "").await.unwrap();
-    let (found, end) = watched(&setting, &name, 0).await;
-    assert_eq!(found, [2]);
+    let request = v1::WatchRunRequest { name, after_sequence: 0 };
+    let mut stream = setting.runs().watch_run(request).await.unwrap().into_inner();
+    assert_eq!(stream.message().await.unwrap().unwrap().sequence, 1);
+    setting.driver.shut_down().await.unwrap();
+    let end = tokio::time::timeout(PATIENCE, stream.message()).await.expect("in time");
     assert_eq!(end.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]
 async fn a_worker_is_welcomed_heard_and_detached() {
-    let mut setting = Setting::new(Vec::new()).await;
+    let mut setting = Setting::new().await;
     let (sender, answer) = setting.attach(vec![hello()]).await;
     let mut stream = answer.unwrap();
     let first = stream.message().await.unwrap().unwrap();
@@ -541,7 +460,7 @@ async fn a_worker_is_welcomed_heard_and_detached() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_detaches_its_worker() {
-    let mut setting = Setting::new(Vec::new()).await;
+    let mut setting = Setting::new().await;
     let (sender, answer) = setting.attach(vec![hello()]).await;
     let mut stream = answer.unwrap();
     stream.message().await.unwrap().unwrap();
@@ -551,7 +470,7 @@ async fn a_connection_that_breaks_detaches_its_worker() {
 
 #[tokio::test]
 async fn the_driver_can_say_good_bye() {
-    let mut setting = Setting::new(Vec::new()).await;
+    let mut setting = Setting::new().await;
     let (_sender, answer) = setting.attach(vec![hello()]).await;
     let mut stream = answer.unwrap();
     stream.message().await.unwrap().unwrap();
@@ -562,7 +481,7 @@ async fn the_driver_can_say_good_bye() {
 
 #[tokio::test]
 async fn who_does_not_say_hello_is_not_attached() {
-    let mut setting = Setting::new(Vec::new()).await;
+    let mut setting = Setting::new().await;
     let (_sender, answer) = setting.attach(vec![(&FromWorker::Heartbeat).into()]).await;
     check(&answer.unwrap_err(), Code::InvalidArgument, "hello");
     let (_sender, answer) = setting.attach(vec![v1::AttachRequest::default()]).await;
@@ -587,7 +506,7 @@ async fn a_message_that_breaks_a_rule_ends_the_stream_with_the_reason() {
         (v1::AttachRequest::default(), Code::InvalidArgument),
         (oversize, Code::OutOfRange),
     ] {
-        let mut setting = Setting::new(Vec::new()).await;
+        let mut setting = Setting::new().await;
         let (sender, answer) = setting.attach(vec![hello()]).await;
         let mut stream = answer.unwrap();
         stream.message().await.unwrap().unwrap();
@@ -600,7 +519,7 @@ async fn a_message_that_breaks_a_rule_ends_the_stream_with_the_reason() {
 
 #[tokio::test]
 async fn health_and_reflection_know_every_service() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let services = [
         "hebbian.v1.RunService",
         "hebbian.v1.DispatchService",

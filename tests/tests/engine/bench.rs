@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hebbian_control::engine::effect::{Effect, Event, Reply, Ticket, Transaction};
+use hebbian_control::command::Command;
+use hebbian_control::command::run::{Act, Create, RunAction};
+use hebbian_control::command::worker::Attach;
+use hebbian_control::engine::effect::{Effect, Event, Transaction};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::record::{Record, StoredRun, Write};
-use hebbian_coordinator::handle::RunAction;
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
 use hebbian_shared::digest::Digest;
@@ -39,18 +41,9 @@ fn fitness(genome: &Genome) -> Fitness {
     Fitness::new(-genome.0.iter().map(|x| (x - 0.3) * (x - 0.3)).sum::<f64>()).unwrap()
 }
 
-/// The creation of a run of the usual weight, at the beginning of time.
-pub(crate) fn creation(run: RunId, spec: RunSpec, request_id: &str) -> Event {
-    Event::Create {
-        ticket: Ticket(1),
-        run,
-        spec: Box::new(spec),
-        request_id: request_id.to_owned(),
-        unix_ms: 0,
-        group: String::new(),
-        origin: None,
-        weight: 1.0,
-    }
+/// The creation of a run of the usual weight.
+pub(crate) fn creation(run: RunId, spec: RunSpec, request_id: &str) -> Create {
+    Create { request_id: request_id.to_owned(), ..Create::new(run, spec) }
 }
 
 /// A genome's accuracy in validation: any, but always the same.
@@ -72,8 +65,6 @@ pub(crate) struct Bench {
     pub(crate) effects: usize,
     /// A second journal that is given the same.
     pub(crate) also: Option<Box<dyn Journal>>,
-    /// Refusals of requests that were not answered with `unwrap`.
-    refusal: Option<String>,
     next_worker: u64,
 }
 
@@ -86,7 +77,7 @@ impl Bench {
     /// With a journal that keeps snapshots.
     pub(crate) fn keeping(kept: KeptSnapshots, spec: RunSpec) -> Self {
         let mut bench = Self::recover(MemoryJournal::default().keeping(kept), Vec::new());
-        bench.handle(creation(run(), spec, ""));
+        bench.request(creation(run(), spec, "")).unwrap();
         bench
     }
 
@@ -109,10 +100,10 @@ impl Bench {
     ) -> Self {
         let (engine, effects) = Engine::recover(now, settings, 1, stored).unwrap();
         let pace = Duration::from_millis(1);
-        let (answers, also, refusal, next_worker) = (usize::MAX, None, None, 1);
+        let (answers, also, next_worker) = (usize::MAX, None, 1);
         let effects_left = usize::MAX;
         let mut bench =
-            Self { engine, journal, now, pace, answers, effects: effects_left, also, refusal, next_worker };
+            Self { engine, journal, now, pace, answers, effects: effects_left, also, next_worker };
         let mut events = VecDeque::new();
         bench.carry_out(effects, &mut events);
         bench.handle_all(events);
@@ -126,11 +117,18 @@ impl Bench {
         stored.remove(0)
     }
 
-    /// Takes a request; why it was refused, if it was.
-    pub(crate) fn request(&mut self, event: Event) -> Result<(), String> {
-        self.refusal = None;
-        self.handle_all(VecDeque::from([event]));
-        self.refusal.take().map_or(Ok(()), Err)
+    /// Executes a command and all that follows from it; why it was refused, if it was.
+    pub(crate) fn request(&mut self, command: impl Command) -> Result<(), String> {
+        if self.effects == 0 {
+            return Ok(());
+        }
+        let held = self.engine.execute(self.now, command);
+        let mut events = VecDeque::new();
+        let effects = self.engine.settle(self.now);
+        self.engine.check_invariants();
+        self.carry_out(effects, &mut events);
+        self.handle_all(events);
+        held.answer.map(drop).map_err(|refusal| refusal.to_string())
     }
 
     /// Writes the run's creation to the second journal.
@@ -143,7 +141,7 @@ impl Bench {
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
-        self.request(event).unwrap();
+        self.handle_all(VecDeque::from([event]));
     }
 
     fn handle_all(&mut self, mut events: VecDeque<Event>) {
@@ -176,13 +174,6 @@ impl Bench {
                     self.now = self.now + self.pace;
                     events.push_back(Event::FromWorker { worker, message });
                 }
-                Effect::Reply { reply, .. } => match *reply {
-                    Reply::Progress(Err(error)) => self.refusal = Some(error.to_string()),
-                    Reply::Progress(Ok(_)) => {}
-                    Reply::Result(reply) => drop(reply.unwrap()),
-                    Reply::Welcome(reply) => drop(reply.unwrap()),
-                    Reply::Worker(reply) => drop(reply.unwrap()),
-                },
                 _ => {}
             }
         }
@@ -198,12 +189,12 @@ impl Bench {
             fingerprint: Digest::of(fingerprint),
             version: "test".into(),
         };
-        self.handle(Event::Attach { ticket: Ticket(0), worker, hello });
+        self.request(Attach { worker, hello }).unwrap();
         worker
     }
 
     pub(crate) fn act(&mut self, action: RunAction) {
-        self.handle(Event::Act { ticket: Ticket(0), run: run(), action });
+        self.request(Act { run: run(), action }).unwrap();
     }
 
     pub(crate) fn progress(&self) -> RunProgress {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::Engine;
-use hebbian_control::engine::effect::{Event, Ticket};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Outcome};
@@ -74,9 +74,7 @@ impl World {
         if worker.semantics != EPISODE_SEMANTICS {
             self.count(Fault::WrongSemantics);
         }
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.handle(Event::Attach { ticket, worker: id, hello: hello.clone() });
+        self.execute(Attach { worker: id, hello: hello.clone() });
         if self.workers[place].session != Some(session) {
             return;
         }

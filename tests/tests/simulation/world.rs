@@ -9,11 +9,12 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hebbian_control::engine::effect::{Effect, Event, Reply, Ticket};
+use hebbian_control::command::run::{Act, Create, RunAction};
+use hebbian_control::command::{Command, Held};
+use hebbian_control::engine::effect::{Effect, Event, Ticket};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::Run;
 use hebbian_control::scheduler;
-use hebbian_coordinator::handle::RunAction;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Report, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose};
@@ -51,7 +52,8 @@ enum Happening {
 struct Client {
     spec: RunSpec,
     request_id: String,
-    ticket: Option<Ticket>,
+    /// The run that was created for it, until the answer may be told.
+    held: Option<(Ticket, RunId)>,
     run: Option<RunId>,
 }
 
@@ -68,12 +70,11 @@ pub(crate) struct World {
     disk: Disk,
     journal_busy: bool,
     next_worker: u64,
-    next_ticket: u64,
     next_run: u64,
     next_tick: Option<u64>,
     workers: Vec<SimWorker>,
     clients: Vec<Client>,
-    /// Tickets of this life of the coordinator that were not answered yet.
+    /// Answers of this life of the coordinator that were not told yet.
     owed: BTreeSet<Ticket>,
     /// Up to where watchers of each run were told in this life of the coordinator.
     published: BTreeMap<RunId, u64>,
@@ -129,7 +130,7 @@ impl World {
         let clients = specs.into_iter().enumerate().map(|(place, spec)| Client {
             spec,
             request_id: format!("request {place}"),
-            ticket: None,
+            held: None,
             run: None,
         });
         let mut world = Self {
@@ -143,7 +144,6 @@ impl World {
             disk: Disk::default(),
             journal_busy: false,
             next_worker: 1,
-            next_ticket: 1,
             next_run: 1,
             next_tick: None,
             workers,
@@ -352,7 +352,7 @@ impl World {
         }
         self.engine = None;
         for client in &mut self.clients {
-            client.ticket = None;
+            client.held = None;
         }
         for place in 0..self.workers.len() {
             if self.workers[place].session.is_some() {
@@ -365,14 +365,31 @@ impl World {
     fn handle(&mut self, event: Event) {
         let now = self.timestamp();
         let Some(engine) = &mut self.engine else { return };
-        if let Event::Create { ticket, .. } | Event::Act { ticket, .. } | Event::Attach { ticket, .. } =
-            &event
-        {
-            self.owed.insert(*ticket);
-        }
         let effects = engine.handle(now, event);
         engine.check_invariants();
         self.carry_out(effects);
+    }
+
+    /// Executes a command. What follows from it is not carried out before the caller knows the answer.
+    fn begin<C: Command>(&mut self, command: C) -> Option<Held<C::Answer>> {
+        let now = self.timestamp();
+        let held = self.engine.as_mut()?.execute(now, command);
+        self.owed.extend(held.until);
+        Some(held)
+    }
+
+    /// Carries out what follows from what was begun.
+    fn settle(&mut self) {
+        let now = self.timestamp();
+        let Some(engine) = &mut self.engine else { return };
+        let effects = engine.settle(now);
+        engine.check_invariants();
+        self.carry_out(effects);
+    }
+
+    fn execute<C: Command>(&mut self, command: C) {
+        self.begin(command);
+        self.settle();
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -430,18 +447,14 @@ impl World {
                 assert!(before < Some(sequence), "watchers are told in order");
             }
             Effect::Deleted { run, .. } => panic!("nobody deletes {run}"),
-            Effect::Reply { ticket, reply } => {
-                assert!(self.owed.remove(&ticket), "a request is answered once");
-                let Reply::Progress(reply) = *reply else { return };
-                let client = self.clients.iter_mut().find(|client| client.ticket == Some(ticket));
-                let (Some(client), Ok(progress)) = (client, reply) else { return };
-                assert!(
-                    self.disk.synced_sequence(progress.run) > 0,
-                    "a client is told of a durable run only"
-                );
-                assert!(client.run.is_none_or(|run| run == progress.run), "one request, one run");
-                client.run = Some(progress.run);
-                client.ticket = None;
+            Effect::Answer(ticket) => {
+                assert!(self.owed.remove(&ticket), "a command is answered once");
+                let waits = |client: &&mut Client| client.held.is_some_and(|(held, _)| held == ticket);
+                let Some(client) = self.clients.iter_mut().find(waits) else { return };
+                let Some((_, run)) = client.held.take() else { return };
+                assert!(self.disk.synced_sequence(run) > 0, "a client is told of a durable run only");
+                assert!(client.run.is_none_or(|known| known == run), "one request, one run");
+                client.run = Some(run);
             }
         }
     }
@@ -501,29 +514,23 @@ impl World {
     fn client(&mut self) {
         for place in 0..self.clients.len() {
             let client = &mut self.clients[place];
-            if client.run.is_none() && client.ticket.is_none() {
-                let ticket = Ticket(self.next_ticket);
+            if client.run.is_none() && client.held.is_none() {
                 let run = RunId::new(self.next_run);
-                self.next_ticket += 1;
                 self.next_run += 1;
-                client.ticket = Some(ticket);
-                let (spec, request_id) = (Box::new(client.spec.clone()), client.request_id.clone());
-                let (group, origin) = (String::new(), None);
                 let weight = 0.5 + uniform(&mut self.rng);
-                let event =
-                    Event::Create { ticket, run, spec, request_id, unix_ms: 0, group, origin, weight };
-                self.handle(event);
+                let (spec, request_id) = (client.spec.clone(), client.request_id.clone());
+                let held = self.begin(Create { request_id, weight, ..Create::new(run, spec) });
+                self.clients[place].held = held.and_then(|held| Some((held.until?, held.answer.ok()?.run)));
+                self.settle();
             } else if client.run.is_none() && uniform(&mut self.rng) < 0.1 {
                 // The client gives up waiting and asks again, as the same request.
-                client.ticket = None;
+                client.held = None;
             }
         }
         let paused = |state: &RunState| matches!(state, RunState::Paused { .. });
         let listed = self.engine.as_ref().map(Engine::list).unwrap_or_default();
         for progress in listed {
             let of_journal = |reason: &str| reason.contains("the journal cannot be written");
-            let ticket = Ticket(self.next_ticket);
-            self.next_ticket += 1;
             let run = progress.run;
             if let RunState::Paused { reason } = &progress.state
                 && !of_journal(reason)
@@ -532,10 +539,10 @@ impl World {
                 if !reason.contains("operator") {
                     self.count(Fault::RunPausedItself);
                 }
-                self.handle(Event::Act { ticket, run, action: RunAction::Resume });
+                self.execute(Act { run, action: RunAction::Resume });
             } else if !paused(&progress.state) && self.chance(0.02) {
                 self.count(Fault::Paused);
-                self.handle(Event::Act { ticket, run, action: RunAction::Pause });
+                self.execute(Act { run, action: RunAction::Pause });
             }
         }
         self.after(40, Happening::Client);

@@ -68,7 +68,7 @@ async fn compare(
 
 #[tokio::test]
 async fn trials_are_shared_and_those_of_a_lost_worker_are_given_to_another() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut lost = Worker::ready(&setting, "lost", 1).await;
     let mut answers = compare(&setting, request(&["and", "xor"], 6)).await.unwrap();
     // One thread: pieces of four tasks.
@@ -91,7 +91,7 @@ async fn trials_are_shared_and_those_of_a_lost_worker_are_given_to_another() {
 
 #[tokio::test]
 async fn who_cannot_compute_a_comparison_is_not_asked_again_and_the_last_one_ends_it() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let refused = compare(&setting, request(&["and"], 4)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("no worker is attached"), "{refused}");
@@ -119,7 +119,7 @@ async fn who_cannot_compute_a_comparison_is_not_asked_again_and_the_last_one_end
 
 #[tokio::test]
 async fn answers_that_do_not_fit_end_the_workers_stream_and_nothing_else() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut wrong = Worker::ready(&setting, "wrong", 1).await;
     let mut answers = compare(&setting, request(&["and"], 3)).await.unwrap();
     let trials = wrong.trials().await;
@@ -134,7 +134,7 @@ async fn answers_that_do_not_fit_end_the_workers_stream_and_nothing_else() {
 
 #[tokio::test]
 async fn what_is_beyond_a_limit_is_refused() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let _worker = Worker::ready(&setting, "worker", 1).await;
     let check = async |request: v1::CompareRequest, field: &str| {
         let refused = compare(&setting, request).await.unwrap_err();
@@ -156,7 +156,7 @@ async fn what_is_beyond_a_limit_is_refused() {
 /// The clock goes on by itself while all wait, so that nobody waits for the age of a hedge.
 #[tokio::test(start_paused = true)]
 async fn what_hangs_at_one_worker_is_given_to_another_too() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut hangs = Worker::ready(&setting, "hangs", 1).await;
     let mut answers = compare(&setting, request(&["and"], 8)).await.unwrap();
     let kept = hangs.trials().await;

@@ -22,9 +22,7 @@ async fn a_client_does_not_wait_behind_a_crowd_of_workers() {
     let (handle, inbox) = Handle::new();
     let (workers, mut attached) = mpsc::channel(4);
     let (sender, mut said) = mpsc::channel(64);
-    let driver =
-        FakeDriver { runs: Vec::new(), requests: BTreeMap::new(), events: Vec::new(), workers, said: sender };
-    tokio::spawn(driver.run(inbox));
+    tokio::spawn(intercept(inbox, driver().await, workers, sender));
     // One worker has a place beside the driver, the second is the crowd.
     let lanes = Lanes::two(1, 1).unwrap();
     let settings = TransportSettings { lanes: lanes.clone(), ..TransportSettings::default() };

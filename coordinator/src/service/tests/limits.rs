@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_run_has_the_weight_it_is_created_with() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     for (weight, expected) in [(None, 1.0), (Some(2.5), 2.5)] {
         let request = v1::CreateRunRequest { spec: Some(minimal("run")), weight, ..Default::default() };
         let created = setting.runs().create_run(request).await.unwrap().into_inner();
@@ -15,16 +15,18 @@ async fn a_run_has_the_weight_it_is_created_with() {
 
 #[tokio::test]
 async fn a_worker_is_drained_within_a_time() {
-    let setting = Setting::new(Vec::new()).await;
+    let setting = Setting::new().await;
     let mut client = ClusterServiceClient::new(setting.channel.clone());
     let seconds = |seconds| Some(convert::from_duration(Duration::from_secs(seconds)));
-    for (within, expected) in [(None, 10), (seconds(90), 90)] {
-        let request = v1::DrainWorkerRequest { worker: 3, within };
+    let mut sent = setting.attach_to_driver().await;
+    for (asked, expected) in [(None, 10), (seconds(90), 90)] {
+        let request = v1::DrainWorkerRequest { worker: 1, within: asked };
         let worker = client.drain_worker(request).await.unwrap().into_inner().worker.unwrap();
-        // The fake driver puts the time there.
-        assert_eq!((worker.id, worker.draining, worker.attached), (3, true, seconds(expected)));
+        assert_eq!((worker.id, worker.draining), (1, true));
+        let within = Duration::from_secs(expected);
+        assert_eq!(*sent.recv().await.unwrap(), ToWorker::Drain { within });
     }
-    let request = v1::DrainWorkerRequest { worker: 3, within: seconds(0) };
+    let request = v1::DrainWorkerRequest { worker: 1, within: seconds(0) };
     check(&client.drain_worker(request).await.unwrap_err(), Code::InvalidArgument, "within");
     let request = v1::DrainWorkerRequest { worker: 7, within: None };
     let status = client.drain_worker(request).await.unwrap_err();
@@ -37,9 +39,7 @@ async fn who_asks_or_attaches_too_often_is_told_so_and_others_are_served() {
     let (handle, inbox) = Handle::new();
     let (workers, mut attached) = mpsc::channel(64);
     let (said, _said) = mpsc::channel(64);
-    let driver =
-        FakeDriver { runs: Vec::new(), requests: BTreeMap::new(), events: Vec::new(), workers, said };
-    tokio::spawn(driver.run(inbox));
+    tokio::spawn(intercept(inbox, driver().await, workers, said));
     // Practically no refill, so that the test does not depend on the time it takes.
     let slow = |burst| rate::Rate { per_second: 1e-6, burst };
     let rates = RateLimits { requests: slow(3.0), attaches: slow(2.0) };

@@ -1,0 +1,19 @@
+//! Commands that are about the coordinator as a whole.
+
+use hebbian_shared::progress::CoordinatorStatus;
+use hebbian_shared::time::Timestamp;
+
+use super::{Command, Refusal};
+use crate::engine::Engine;
+
+/// How the coordinator stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Status;
+
+impl Command for Status {
+    type Answer = CoordinatorStatus;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<CoordinatorStatus, Refusal> {
+        Ok(engine.status(now))
+    }
+}

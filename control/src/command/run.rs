@@ -1,0 +1,184 @@
+//! Commands that are about runs.
+
+mod create;
+
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::{RunProgress, RunResult, RunState};
+use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::time::Timestamp;
+
+use super::page::{Page, PageRequest};
+use super::{Command, Refusal};
+use crate::engine::Engine;
+use crate::run::{ExtendError, Run};
+pub use create::Create;
+
+/// One run at this moment. It may be ahead of the disk by what is still being written, and it shows what is never
+/// written: the pause while the journal cannot be, and the one while no attached worker may work on the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Get {
+    /// Which.
+    pub run: RunId,
+}
+
+impl Command for Get {
+    type Answer = RunProgress;
+
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<RunProgress, Refusal> {
+        engine.progress(self.run).ok_or(Refusal::NoSuchRun(self.run))
+    }
+}
+
+/// All runs as [`Get`] shows them, in order of creation.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// Which page of them.
+    pub page: PageRequest,
+}
+
+impl Command for List {
+    type Answer = Page<RunProgress>;
+
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<Page<RunProgress>, Refusal> {
+        let size = self.page.size()?;
+        let last = self.page.position(|token| {
+            let (created, run) = token.split_once('-')?;
+            Some((created.parse::<u64>().ok()?, run.parse::<RunId>().ok()?))
+        })?;
+        let start = last.map_or(0, |(created, last)| {
+            let after = engine.order.iter().position(|run| *run == last).map(|place| place + 1);
+            // The last run of the page before was deleted meanwhile; its neighbours by time are still there.
+            let created_since =
+                |run: &RunId| engine.run(*run).is_some_and(|run| run.created().created_unix_ms >= created);
+            after.or_else(|| engine.order.iter().position(created_since)).unwrap_or(engine.order.len())
+        });
+        let rest = engine.order[start..].iter().filter_map(|&run| engine.progress(run));
+        Ok(Page::of(rest, size, |run| format!("{}-{}", run.created_unix_ms, run.run)))
+    }
+}
+
+/// What a run has found.
+#[derive(Clone, Copy, Debug)]
+pub struct GetResult {
+    /// Which.
+    pub run: RunId,
+}
+
+impl Command for GetResult {
+    type Answer = RunResult;
+    const PROMISE: bool = true;
+
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<RunResult, Refusal> {
+        engine.check_journal()?;
+        engine.run(self.run).ok_or(Refusal::NoSuchRun(self.run)).map(Run::result)
+    }
+}
+
+/// An operator's action on a run. The answer is the run afterwards; its last progress if it was deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct Act {
+    /// On which run.
+    pub run: RunId,
+    /// What.
+    pub action: RunAction,
+}
+
+/// What an operator does to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAction {
+    /// Hand out nothing more until resumed.
+    Pause,
+    /// Go on; forgets the attempts that exhausted an episode.
+    Resume,
+    /// End for ever; the journal keeps what was found.
+    Cancel,
+    /// Remove a run that has ended.
+    Delete,
+}
+
+impl Command for Act {
+    type Answer = RunProgress;
+    const PROMISE: bool = true;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
+        let Self { run: id, action } = self;
+        let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
+        engine.trouble.clone().map_or(Ok(()), |reason| Err(Refusal::Journal(reason)))?;
+        let refuse = |problem: &str| Err(Refusal::WrongState { run: id, problem: problem.into() });
+        let mut writes = Vec::new();
+        match (action, run.state().clone()) {
+            (RunAction::Delete, RunState::Running | RunState::Paused { .. }) => {
+                return refuse("has not ended; cancel it first");
+            }
+            (RunAction::Delete, _) => {
+                let progress = engine.progress(id).ok_or(Refusal::NoSuchRun(id))?;
+                engine.delete(now, id, false);
+                return Ok(progress);
+            }
+            (RunAction::Cancel, RunState::Cancelled) | (RunAction::Pause, RunState::Paused { .. }) => {}
+            // It may be stranded on quarantined workers.
+            (RunAction::Resume, RunState::Running) => engine.scheduler.resume(id),
+            (_, RunState::Finished { .. }) => return refuse("has finished"),
+            (_, RunState::Cancelled) => return refuse("was cancelled"),
+            (RunAction::Pause, RunState::Running) => {
+                let reason = "by an operator; resume it to go on".into();
+                run.change_state(now, RunState::Paused { reason }, &mut writes);
+                engine.scheduler.pause(id);
+            }
+            (RunAction::Resume, RunState::Paused { .. }) => {
+                run.change_state(now, RunState::Running, &mut writes);
+                engine.scheduler.resume(id);
+            }
+            (RunAction::Cancel, _) => {
+                run.change_state(now, RunState::Cancelled, &mut writes);
+                engine.end(now, id);
+            }
+        }
+        engine.outbox.write(now, &mut writes);
+        if action == RunAction::Resume {
+            engine.close_generation(now, id);
+        }
+        engine.progress(id).ok_or(Refusal::NoSuchRun(id))
+    }
+}
+
+/// Raises limits of a run, and opens it again if it had ended. The answer is the run afterwards.
+#[derive(Clone, Debug)]
+pub struct Extend {
+    /// Which run.
+    pub run: RunId,
+    /// The limits to raise, to what they are then.
+    pub limits: StopSpec,
+}
+
+impl Command for Extend {
+    type Answer = RunProgress;
+    const PROMISE: bool = true;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
+        engine.check_journal()?;
+        let id = self.run;
+        let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
+        let refuse = |problem: String| Refusal::WrongState { run: id, problem };
+        if *run.state() == RunState::Cancelled && run.generation() == GenerationIndex(0) {
+            return Err(refuse("was cancelled before a generation had closed; create it anew".into()));
+        }
+        if *run.state() == RunState::Cancelled {
+            return Err(refuse("was cancelled; fork it to go on from where it was".into()));
+        }
+        let (had_finished, had_ended) = (run.state().is_final(), run.search_ended().is_some());
+        let mut writes = Vec::new();
+        run.extend(now, &self.limits, &mut writes).map_err(|error| match error {
+            ExtendError::Limits(error) => Refusal::Spec(error),
+            error => refuse(error.to_string()),
+        })?;
+        engine.outbox.write(now, &mut writes);
+        if had_finished {
+            engine.open(now, id);
+        } else if had_ended {
+            engine.begin_generation(now, id);
+            engine.close_generation(now, id);
+        }
+        engine.progress(id).ok_or(Refusal::NoSuchRun(id))
+    }
+}

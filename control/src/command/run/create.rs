@@ -1,0 +1,131 @@
+//! The creation of a run, from nothing or from another run's state.
+
+use std::sync::Arc;
+
+use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
+use hebbian_shared::id::RunId;
+use hebbian_shared::progress::RunProgress;
+use hebbian_shared::spec::{RunSpec, SpecError};
+use hebbian_shared::time::Timestamp;
+
+use crate::command::{Command, Refusal};
+use crate::engine::Engine;
+use crate::run::Run;
+use crate::run::record::{Created, Origin, Snapshot, Write};
+
+/// The longest client's name for a creation, in characters.
+const REQUEST_ID_MAX: usize = 128;
+/// The longest name of runs that are created together, in characters.
+const GROUP_MAX: usize = 64;
+
+/// Creates a run. The same `request_id` with the same spec gives the run that it created before.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// A number that nobody can foresee: the run has the first free id from here on.
+    pub id: RunId,
+    /// The spec; validated again.
+    pub spec: Box<RunSpec>,
+    /// The client's name for this creation, at most 128 characters; empty for none.
+    pub request_id: String,
+    /// The name of the runs that are created together; empty for none.
+    pub group: String,
+    /// Share of the cluster beside that of other runs. A fork has its parent's.
+    pub weight: f64,
+    /// Where the run begins, if it is a fork.
+    pub origin: Option<Box<(Origin, Snapshot)>>,
+}
+
+impl Create {
+    /// A run of the usual weight that begins from nothing and has no name but its spec's.
+    pub fn new(id: RunId, spec: RunSpec) -> Self {
+        let (request_id, group) = (String::new(), String::new());
+        Self { id, spec: Box::new(spec), request_id, group, weight: WEIGHT_DEFAULT, origin: None }
+    }
+
+    /// An error names the field.
+    fn check(&self) -> Result<(), Refusal> {
+        check_weight(self.weight).map_err(|problem| Refusal::field("weight", problem))?;
+        if self.request_id.chars().count() > REQUEST_ID_MAX {
+            let problem = format!("must have at most {REQUEST_ID_MAX} characters");
+            return Err(Refusal::field("request_id", problem));
+        }
+        if self.group.chars().count() > GROUP_MAX || self.group.chars().any(|c| c.is_control() || c == '/') {
+            let problem =
+                format!("must have at most {GROUP_MAX} characters, without control characters and `/`");
+            return Err(Refusal::field("group", problem));
+        }
+        self.spec.validate()?;
+        Ok(self.spec.check_complete()?)
+    }
+}
+
+impl Command for Create {
+    type Answer = RunProgress;
+    const PROMISE: bool = true;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
+        engine.check_journal()?;
+        self.check()?;
+        let Self { id, spec, request_id, group, mut weight, origin } = self;
+        let (origin, snapshot) = origin.map(|origin| *origin).unzip();
+        let origin = origin.map(Box::new);
+        if let Some(parent) = origin.as_deref().and_then(|origin| engine.run(origin.parent)) {
+            weight = parent.created().weight;
+        }
+        let created_unix_ms = now.0.as_millis() as u64;
+        let created = Created { spec: Arc::from(spec), request_id, created_unix_ms, group, origin, weight };
+        if let Some(&existing) = engine.request_ids.get(&created.request_id) {
+            // As it was created: its limits may have been raised since.
+            let same = engine.run(existing).is_some_and(|run| run.created().is_as(&created));
+            let known = engine.progress(existing).filter(|_| same);
+            return known.ok_or(Refusal::RequestIdReused(created.request_id));
+        }
+        if engine.runs.len() >= engine.settings.runs_max {
+            let limit = engine.settings.runs_max;
+            return Err(Refusal::Limit(format!(
+                "there are {limit} runs, which is the limit: delete old ones"
+            )));
+        }
+        let mut id = id;
+        while engine.runs.contains_key(&id) {
+            id = RunId::new(id.number().wrapping_add(1));
+        }
+        let mut writes = Vec::new();
+        let run = match snapshot {
+            Some(snapshot) => fork(engine, now, id, created, snapshot, &mut writes)?,
+            None => Run::create(now, id, created, &mut writes),
+        };
+        engine.insert(run);
+        engine.outbox.write(now, &mut writes);
+        engine.open(now, id);
+        engine.progress(id).ok_or(Refusal::NoSuchRun(id))
+    }
+}
+
+/// A run that begins with another one's snapshot, if its spec fits to it and leaves it something to do.
+fn fork(
+    engine: &Engine,
+    now: Timestamp,
+    id: RunId,
+    created: Created,
+    snapshot: Snapshot,
+    writes: &mut Vec<Write>,
+) -> Result<Run, Refusal> {
+    let refuse = |problem: String| Refusal::Spec(SpecError::field("strategy", problem));
+    let parent = created.origin.as_ref().and_then(|origin| engine.run(origin.parent));
+    if parent.is_some_and(|parent| parent.layout_digest() != created.spec.layout().digest()) {
+        let problem = "must give the genome the layout that its parent's has";
+        return Err(Refusal::Spec(SpecError::field("rule", problem)));
+    }
+    let run = Run::fork(now, id, created, snapshot, writes).map_err(|error| refuse(error.to_string()))?;
+    match run.ends_at_once(now) {
+        None => Ok(run),
+        Some(met) => Err(Refusal::Spec(SpecError::field(
+            "stop",
+            format!(
+                "must leave the fork something to do, but it would end at once by {} ({})",
+                met.criterion, met.detail
+            ),
+        ))),
+    }
+}

@@ -1,0 +1,74 @@
+//! Commands that are about workers.
+
+use std::time::Duration;
+
+use hebbian_shared::dispatch::{Hello, ToWorker, Welcome};
+use hebbian_shared::id::WorkerId;
+use hebbian_shared::progress::WorkerStatus;
+use hebbian_shared::time::Timestamp;
+
+use super::page::{Page, PageRequest};
+use super::{Command, Refusal};
+use crate::engine::Engine;
+use crate::engine::effect::Effect;
+
+/// How much longer than a worker was given to leave it may take until it is detached.
+const LEAVING_GRACE: Duration = Duration::from_secs(2);
+
+/// The attached workers in order of their ids.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// Which page of them. Workers come and go between pages, but their ids only grow.
+    pub page: PageRequest,
+}
+
+impl Command for List {
+    type Answer = Page<WorkerStatus>;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Page<WorkerStatus>, Refusal> {
+        let size = self.page.size()?;
+        let after = self.page.position(|token| token.parse().ok())?;
+        Ok(Page::of(engine.workers_after(now, after.map(WorkerId)), size, |status| status.worker.to_string()))
+    }
+}
+
+/// Asks a worker to leave for good. The answer is the worker, draining.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// Which.
+    pub worker: WorkerId,
+    /// The time it has.
+    pub within: Duration,
+}
+
+impl Command for Drain {
+    type Answer = WorkerStatus;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<WorkerStatus, Refusal> {
+        let Self { worker, within } = self;
+        let missing = Refusal::NoSuchWorker(worker);
+        if !engine.workers.contains_key(&worker) {
+            return Err(missing);
+        }
+        engine.scheduler.drain(worker, Some(now + (within + LEAVING_GRACE)));
+        engine.outbox.now(Effect::Send { worker, message: ToWorker::Drain { within } });
+        engine.worker(now, worker).ok_or(missing)
+    }
+}
+
+/// A worker has come.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    /// Its id, never used before.
+    pub worker: WorkerId,
+    /// What it said.
+    pub hello: Hello,
+}
+
+impl Command for Attach {
+    type Answer = Welcome;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Welcome, Refusal> {
+        engine.attach(now, self.worker, self.hello)
+    }
+}

@@ -1,0 +1,196 @@
+//! What the driver is asked that only the journal knows: closed generations, events, where a fork begins.
+
+use std::sync::Arc;
+use std::sync::mpsc as thread_mpsc;
+
+use hebbian_control::command::Refusal;
+use hebbian_control::command::page::{Page, PageRequest};
+use hebbian_control::run::record::{Origin, Snapshot};
+use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::progress::{GenerationSummary, RunEvent};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::journal_thread::{Job, failed};
+use super::{Ask, Driver};
+use crate::handle::Reply;
+use crate::journal::Journal;
+
+/// Events that may wait for a watcher; one that does not read them is told to resume by sequence number.
+pub const WATCH_LENGTH: usize = 256;
+
+/// An event with its sequence number within the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequencedEvent {
+    /// Increases by at least one from event to event; `watch` resumes after it.
+    pub sequence: u64,
+    /// What was committed.
+    pub event: RunEvent,
+}
+
+/// The stream of a run's committed events. It ends after the run's final state, when the coordinator shuts down, or
+/// when the watcher was too slow; the caller watches again from the last sequence number it has seen.
+pub type Events = mpsc::Receiver<SequencedEvent>;
+
+/// Closed generations in order.
+#[derive(Clone, Debug)]
+pub struct Generations {
+    /// Of which run.
+    pub run: RunId,
+    /// Which page of them.
+    pub page: PageRequest,
+}
+
+impl Ask for Generations {
+    type Answer = Page<GenerationSummary>;
+
+    fn ask(self, driver: &mut Driver, reply: Reply<Self::Answer>) {
+        let Self { run, page } = self;
+        driver.read(run, reply, move |journal| {
+            let size = page.size()?;
+            let from = page.position(|token| {
+                let (parent, from) = token.split_once('-')?;
+                (parent.parse() == Ok(run)).then_some(())?;
+                from.parse().ok()
+            })?;
+            let from = GenerationIndex(from.unwrap_or(0));
+            // One more than the page, to know whether another follows.
+            let found = journal.generations(run, from, size as u32 + 1).map_err(failed)?;
+            Ok(Page::of(found, size, |last| format!("{run}-{}", last.generation.next())))
+        });
+    }
+}
+
+/// What a run can be forked from.
+#[derive(Clone, Copy, Debug)]
+pub struct ForkOrigin {
+    /// Which run.
+    pub run: RunId,
+    /// After how many closed generations; `None` for the last one that is on the disk.
+    pub closed: Option<GenerationIndex>,
+}
+
+impl Ask for ForkOrigin {
+    type Answer = Box<(Origin, Snapshot)>;
+
+    fn ask(self, driver: &mut Driver, reply: Reply<Self::Answer>) {
+        let Self { run, closed } = self;
+        driver.read(run, reply, move |journal| origin(journal, run, closed));
+    }
+}
+
+fn origin(
+    journal: &mut dyn Journal,
+    run: RunId,
+    closed: Option<GenerationIndex>,
+) -> Result<Box<(Origin, Snapshot)>, Refusal> {
+    let refuse = |problem: String| Err(Refusal::WrongState { run, problem });
+    let kept = journal.snapshots(run).map_err(failed)?;
+    let Some(&last) = kept.last() else {
+        return refuse("has closed no generation that it could be forked from".into());
+    };
+    let closed = closed.unwrap_or(last);
+    let Some(snapshot) = journal.snapshot(run, closed).map_err(failed)? else {
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        return refuse(format!(
+            "has no snapshot after {closed} generations; it can be forked after {}",
+            kept.join(", ")
+        ));
+    };
+    let before = GenerationIndex(closed.0.saturating_sub(1));
+    let found = journal.generations(run, before, 1).map_err(failed)?;
+    match found.into_iter().next().filter(|summary| summary.generation.next() == closed) {
+        Some(last) => Ok(Box::new((Origin { parent: run, last }, snapshot))),
+        // The first snapshot of a fork, whose last generation is its parent's.
+        None => refuse(format!("was itself forked after {closed} generations; fork that run instead")),
+    }
+}
+
+/// Committed events after a sequence number (0 for all), then live ones, without gaps. What cannot be committed is none: a
+/// pause while the journal cannot be written is seen with `Get` and `Status` only.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// Of which run.
+    pub run: RunId,
+    /// The last sequence number that the watcher has seen.
+    pub after: u64,
+}
+
+impl Ask for Watch {
+    type Answer = Events;
+
+    fn ask(self, driver: &mut Driver, reply: Reply<Events>) {
+        let _ = reply.send(self.begin(driver));
+    }
+}
+
+impl Watch {
+    fn begin(self, driver: &mut Driver) -> Result<Events, Refusal> {
+        let Self { run, after } = self;
+        let known = driver.engine.run(run).ok_or(Refusal::NoSuchRun(run))?;
+        let (sender, receiver) = mpsc::channel(WATCH_LENGTH);
+        if known.state().is_final() && after >= known.sequence() {
+            return Ok(receiver);
+        }
+        let permit = Arc::clone(&driver.watchers).try_acquire_owned().map_err(|_| {
+            let most = driver.settings.watchers_max;
+            Refusal::Limit(format!("{most} runs are being watched, which is the limit"))
+        })?;
+        let published = driver.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
+        let jobs = driver.jobs.clone();
+        let (ended, least) = (known.state().is_final(), known.sequence());
+        tokio::spawn(async move {
+            follow(run, (after, least, ended), published, &jobs, &sender).await;
+            drop(permit);
+        });
+        Ok(receiver)
+    }
+}
+
+/// Events that are read from the journal at once.
+const PAGE: u32 = 256;
+
+/// Sends a run's durable events to a watcher, those of the past and those to come, without a gap: both are read from
+/// the journal. Ends when all of a run that has ended was sent, or when nobody listens.
+async fn follow(
+    run: RunId,
+    (mut after, least, mut ended): (u64, u64, bool),
+    mut published: watch::Receiver<u64>,
+    jobs: &thread_mpsc::Sender<Job>,
+    watcher: &mpsc::Sender<SequencedEvent>,
+) {
+    loop {
+        let up_to = *published.borrow_and_update();
+        while after < up_to {
+            let (answer, page) = oneshot::channel();
+            let read = move |journal: &mut dyn Journal| {
+                let _ = answer.send(journal.events(run, after, up_to, PAGE));
+            };
+            if jobs.send(Job::Read(Box::new(read))).is_err() {
+                return;
+            }
+            let Ok(Ok(page)) = page.await else { return };
+            let complete = page.len() < PAGE as usize;
+            for (sequence, event) in page {
+                after = sequence;
+                if let RunEvent::State(state) = &event {
+                    // A run that was extended has gone on after its first end.
+                    ended = state.is_final();
+                }
+                if watcher.send(SequencedEvent { sequence, event }).await.is_err() {
+                    return;
+                }
+            }
+            if complete {
+                after = up_to;
+            }
+        }
+        // The last record of a run that has just ended may still be on its way to the disk.
+        if ended && after >= least && *published.borrow() <= after {
+            return;
+        }
+        tokio::select! {
+            () = watcher.closed() => return,
+            changed = published.changed() => if changed.is_err() { return },
+        }
+    }
+}
