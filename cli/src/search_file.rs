@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use hebbian_search::StrategySnapshot;
+use hebbian_search::Envelope;
 use hebbian_search::ask_tell::{AskTellSnapshot, Settings};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::fitness::Fitness;
@@ -100,7 +100,7 @@ fn from_bytes(bytes: &[u8]) -> Result<AskTellSnapshot, String> {
     if Digest::of(state) != header.strategy_digest {
         return Err("strategy_digest: the state that follows is another one; the file is damaged".to_owned());
     }
-    let strategy = StrategySnapshot::from_bytes(state).map_err(|error| error.to_string())?;
+    let strategy = Envelope::from_bytes(state).map_err(|error| error.to_string())?;
     let Header { settings, generation, evaluations, best, .. } = header;
     Ok(AskTellSnapshot { settings, generation, evaluations, best, strategy })
 }

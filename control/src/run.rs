@@ -7,6 +7,7 @@
 mod extend;
 mod open;
 pub mod record;
+pub mod strategy;
 mod validation;
 
 use std::collections::VecDeque;
@@ -29,7 +30,7 @@ use hebbian_shared::time::Timestamp;
 
 use crate::scheduler::Portion;
 pub use extend::ExtendError;
-use hebbian_search::{Measured, Strategy, StrategyError, StrategySnapshot, stop};
+use hebbian_search::{Envelope, Measured, Strategy, StrategyError, stop};
 use open::OpenGeneration;
 use record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
 
@@ -114,7 +115,7 @@ impl Run {
 
     fn begin(now: Timestamp, id: RunId, created: Created) -> Self {
         let spec = Arc::clone(&created.spec);
-        let strategy = hebbian_search::build(&spec);
+        let strategy = strategy::build(&spec);
         let layout = spec.layout();
         let origin = created.origin.as_ref().map(|origin| origin.last.clone());
         let before = origin.as_ref();
@@ -176,7 +177,7 @@ impl Run {
                 }
                 if run.is_complete() {
                     run.tell()?;
-                    replayed = Some(run.strategy.snapshot().digest());
+                    replayed = Some(run.strategy.state().digest());
                 }
             }
             run.restore(latest)?;
@@ -208,8 +209,7 @@ impl Run {
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
-        let state = StrategySnapshot::from_bytes(&snapshot.strategy)?;
-        // Of the bytes as they are: an older encoding of the same state has another digest.
+        let state = Envelope::from_bytes(&snapshot.strategy)?;
         let (found, closed) = (Digest::of(&snapshot.strategy), snapshot.closed);
         if found != snapshot.digest {
             let (found, said) = (found.short(), snapshot.digest.short());
@@ -218,7 +218,7 @@ impl Run {
             );
             return Err(RunError::Stored { run: self.id, problem });
         }
-        self.strategy = hebbian_search::restore(&self.spec, &state)?;
+        self.strategy = strategy::restore(&self.spec, &state)?;
         self.generation = snapshot.closed;
         self.best.clone_from(&snapshot.best);
         self.open_generation();
@@ -342,8 +342,8 @@ impl Run {
         let validated = self.validated(0, diverging.clone());
         let search = self.open.measurement(EpisodePurpose::Search).expect("it was told");
         let (episodes, compute_time) = (search.episodes(), search.compute_time());
-        let snapshot = self.strategy.snapshot();
-        let digest = snapshot.digest();
+        let state = self.strategy.state();
+        let digest = state.digest();
         let mut ranked = verdicts.clone();
         ranked.sort_unstable();
         let diverged = verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32;
@@ -379,7 +379,7 @@ impl Run {
         }
         self.generation = self.generation.next();
         let best = self.best.clone();
-        let snapshot = Snapshot { closed: self.generation, strategy: snapshot.to_bytes(), digest, best };
+        let snapshot = Snapshot { closed: self.generation, strategy: state.to_bytes(), digest, best };
         out.push(Write::Snapshot { run: self.id, snapshot });
         self.open_generation();
         Ok(())

@@ -1,7 +1,9 @@
 //! Adam (Kingma and Ba 2015), upwards: a gradient becomes a step of about the learning rate in every coordinate.
 
+use serde::{Deserialize, Serialize};
+
 use super::StrategyError;
-use super::snapshot::{AdamSnapshot, check_numbers};
+use super::envelope::check_numbers;
 
 /// Decay of the first moment.
 const BETA_1: f64 = 0.9;
@@ -11,7 +13,7 @@ const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 /// What Adam remembers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Adam {
     /// Steps taken.
     steps: u32,
@@ -27,21 +29,14 @@ impl Adam {
         Self { steps: 0, first_moment: vec![0.0; dimension], second_moment: vec![0.0; dimension] }
     }
 
-    /// As it was when `snapshot` was taken.
-    pub(super) fn restore(dimension: usize, snapshot: &AdamSnapshot) -> Result<Self, StrategyError> {
-        let AdamSnapshot { steps, first_moment, second_moment } = snapshot.clone();
-        check_numbers("first_moment", dimension, &first_moment)?;
-        check_numbers("second_moment", dimension, &second_moment)?;
-        if second_moment.iter().any(|&v| v < 0.0) {
-            return Err(StrategyError::Snapshot("second_moment must not be negative".to_owned()));
+    /// Refuses what does not fit `dimension` dimensions or cannot be remembered.
+    pub(super) fn check(&self, dimension: usize) -> Result<(), StrategyError> {
+        check_numbers("first_moment", dimension, &self.first_moment)?;
+        check_numbers("second_moment", dimension, &self.second_moment)?;
+        if self.second_moment.iter().any(|&v| v < 0.0) {
+            return Err(StrategyError::State("second_moment must not be negative".to_owned()));
         }
-        Ok(Self { steps, first_moment, second_moment })
-    }
-
-    /// All of it as plain numbers.
-    pub(super) fn snapshot(&self) -> AdamSnapshot {
-        let Self { steps, first_moment, second_moment } = self.clone();
-        AdamSnapshot { steps, first_moment, second_moment }
+        Ok(())
     }
 
     /// Moves `point` along the gradient of what is maximised.

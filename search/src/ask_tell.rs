@@ -12,7 +12,7 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::StrategySpec;
 use serde::{Deserialize, Serialize};
 
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, StrategySnapshot, resume, start, stop};
+use super::{Candidate, Envelope, Frame, Measured, Strategy, StrategyError, resume, start, stop};
 
 /// The most numbers of a population, dimension times population size: 1 GB.
 pub const POPULATION_NUMBERS_MAX: usize = 1 << 27;
@@ -75,7 +75,7 @@ pub struct AskTellSnapshot {
     /// The best point told and its fitness; `None` before the first that did not fail.
     pub best: Option<(Genome, Fitness)>,
     /// The strategy's state.
-    pub strategy: StrategySnapshot,
+    pub strategy: Envelope,
 }
 
 /// A search that is asked and told, always with an open generation.
@@ -92,7 +92,7 @@ impl AskTell {
     /// A search at its first generation.
     pub fn new(settings: Settings) -> Result<Self, SpecError> {
         settings.validate()?;
-        let strategy = start(&settings.strategy, settings.mean.clone(), settings.seed, Frame::default());
+        let strategy = start(&settings.strategy, settings.mean.clone(), settings.seed, &Frame::default());
         let candidates = strategy.ask();
         Ok(Self { settings, strategy, candidates, generation: 0, evaluations: 0, best: None })
     }
@@ -100,13 +100,13 @@ impl AskTell {
     /// The search as it was when `snapshot` was taken; it continues bit for bit.
     pub fn restore(snapshot: AskTellSnapshot) -> Result<Self, StrategyError> {
         let AskTellSnapshot { settings, generation, evaluations, best, strategy } = snapshot;
-        settings.validate().map_err(|error| StrategyError::Snapshot(error.to_string()))?;
+        settings.validate().map_err(|error| StrategyError::State(error.to_string()))?;
         if best.as_ref().is_some_and(|(point, _)| point.0.len() != settings.mean.len()) {
             let problem = format!("its best point must hold {} numbers", settings.mean.len());
-            return Err(StrategyError::Snapshot(problem));
+            return Err(StrategyError::State(problem));
         }
         let strategy =
-            resume(&settings.strategy, settings.mean.clone(), settings.seed, Frame::default(), &strategy)?;
+            resume(&settings.strategy, &settings.mean, settings.seed, &Frame::default(), &strategy)?;
         let candidates = strategy.ask();
         Ok(Self { settings, strategy, candidates, generation, evaluations, best })
     }
@@ -118,7 +118,7 @@ impl AskTell {
             generation: self.generation,
             evaluations: self.evaluations,
             best: self.best.clone(),
-            strategy: self.strategy.snapshot(),
+            strategy: self.strategy.state(),
         }
     }
 

@@ -22,22 +22,56 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{NoiseSummary, SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
+use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, Restarts};
 
-pub use sampling::Sampler;
-pub use termination::Criteria;
-
-use super::snapshot::CmaEsSnapshot;
-use super::{
-    Candidate, Measured, Strategy, StrategyError, StrategySnapshot, check_count, ranking, verdicts_of,
-};
+use super::envelope::{Envelope, Form};
+use super::restart::RestartedCmaEs;
+use super::{Candidate, Frame, Measured, Strategy, StrategyError, check_count, ranking, verdicts_of};
 use learning_rate::LearningRates;
 use noise::NoiseEstimate;
 use parameters::Parameters;
 use sampling::Population;
+pub use sampling::Sampler;
 use space::Space;
-use state::State;
+pub(crate) use state::State;
 use update::Scratch;
+
+const FORM: Form = Form { strategy: "cma-es", version: 1 };
+
+pub(crate) fn start(settings: &CmaEsSpec, mean: Vec<f64>, seed: Seed, frame: &Frame) -> Box<dyn Strategy> {
+    if settings.restarts != Restarts::None {
+        return Box::new(RestartedCmaEs::new(mean, settings, seed, frame));
+    }
+    Box::new(CmaEs::new(mean, settings, seed).with_sampler(frame.sampler).in_frame(frame))
+}
+
+pub(crate) fn resume(
+    settings: &CmaEsSpec,
+    mean: &[f64],
+    seed: Seed,
+    frame: &Frame,
+    stored: &Envelope,
+) -> Result<Box<dyn Strategy>, StrategyError> {
+    if settings.restarts != Restarts::None {
+        return Ok(Box::new(RestartedCmaEs::restore(mean, settings, seed, frame, stored)?));
+    }
+    Ok(Box::new(CmaEs::restore(mean.to_vec(), settings, seed, stored)?.in_frame(frame)))
+}
+
+/// The search distribution in n dimensions, in the tutorial's terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution<'a> {
+    /// m, n numbers.
+    pub mean: &'a [f64],
+    /// sigma.
+    pub step_size: f64,
+    /// `p_sigma`, n numbers.
+    pub step_size_path: &'a [f64],
+    /// `p_c`, n numbers.
+    pub covariance_path: &'a [f64],
+    /// The lower triangle of C by columns, n (n + 1) / 2 numbers.
+    pub covariance: Vec<f64>,
+}
 
 /// CMA-ES: a normal distribution that moves to where candidates are fit and takes the shape of good steps.
 ///
@@ -45,7 +79,8 @@ use update::Scratch;
 pub struct CmaEs {
     parameters: Parameters,
     settings: CmaEsSpec,
-    criteria: Criteria,
+    /// Whether every generation measures another function, so that its fitnesses say nothing beside an earlier one's.
+    function_changes: bool,
     seed: Seed,
     space: Space,
     state: State,
@@ -82,22 +117,32 @@ impl CmaEs {
         search
     }
 
-    /// A search from `mean` that continues from a snapshot.
+    /// The search that was started from `mean` with the same settings, as it was when it gave away its state.
     pub fn restore(
         mean: Vec<f64>,
         settings: &CmaEsSpec,
         seed: Seed,
-        snapshot: &CmaEsSnapshot,
+        stored: &Envelope,
+    ) -> Result<Self, StrategyError> {
+        Self::resume(mean, settings, seed, stored.open(FORM)?)
+    }
+
+    /// The same with a state that was read.
+    pub(crate) fn resume(
+        mean: Vec<f64>,
+        settings: &CmaEsSpec,
+        seed: Seed,
+        state: State,
     ) -> Result<Self, StrategyError> {
         let space = Self::space(mean, settings);
-        let state = State::from_snapshot(space.dimension(), snapshot)?;
+        state.check(space.dimension())?;
         if state.injected.len() > settings.population_size as usize {
             let problem = format!("{} injected points exceed the population", state.injected.len());
-            return Err(StrategyError::Snapshot(problem));
+            return Err(StrategyError::State(problem));
         }
         if state.noise.is_some() != (settings.noise == NoiseHandling::Auto) {
             let problem = "it was taken with another handling of noise".to_owned();
-            return Err(StrategyError::Snapshot(problem));
+            return Err(StrategyError::State(problem));
         }
         let mut search = Self::with_state(space, settings, seed, state);
         search.draw();
@@ -116,14 +161,12 @@ impl CmaEs {
             Parameters::of_sampler(state.mean.len(), population_size, settings.active, state.sampler);
         let population = Population::new(state.mean.len(), population_size);
         let scratch = Scratch::new(state.mean.len(), population_size);
-        let (settings, criteria) = (settings.clone(), Criteria::default());
-        Self { parameters, settings, criteria, seed, space, state, population, scratch }
+        let settings = settings.clone();
+        Self { parameters, settings, function_changes: false, seed, space, state, population, scratch }
     }
 
-    /// The same search with other criteria to end by.
-    #[must_use]
-    pub fn with_criteria(self, criteria: Criteria) -> Self {
-        Self { criteria, ..self }
+    pub(crate) fn in_frame(self, frame: &Frame) -> Self {
+        Self { function_changes: frame.function_changes, ..self }
     }
 
     /// The same search with another sampler; before its first generation.
@@ -131,9 +174,20 @@ impl CmaEs {
     pub fn with_sampler(mut self, sampler: Sampler) -> Self {
         self.state.sampler = sampler;
         let mut search = Self::with_state(self.space, &self.settings, self.seed, self.state);
-        search.criteria = self.criteria;
         search.draw();
         search
+    }
+
+    /// What a generation leaves to the next.
+    pub(crate) fn stored(&self) -> &State {
+        &self.state
+    }
+
+    /// The search distribution, for example to start another search from it.
+    pub fn distribution(&self) -> Distribution<'_> {
+        let State { mean, step_size, step_size_path, covariance_path, .. } = &self.state;
+        let covariance = self.state.lower_covariance();
+        Distribution { mean, step_size: *step_size, step_size_path, covariance_path, covariance }
     }
 
     /// What dimension and population size determine.
@@ -172,13 +226,18 @@ impl CmaEs {
         if measures { CmaEsSpec::reasked(self.settings.population_size) as usize } else { 0 }
     }
 
-    /// Whether fitnesses of different generations can be compared.
-    fn compares_fitness(&self) -> bool {
+    /// Whether no noise is known of.
+    fn is_exact(&self) -> bool {
         match self.settings.noise {
             NoiseHandling::None => true,
             NoiseHandling::Lra => false,
             NoiseHandling::Auto => self.state.noise.as_ref().is_some_and(|noise| !noise.is_present()),
         }
+    }
+
+    /// Whether fitnesses of different generations can be compared.
+    fn compares_fitness(&self) -> bool {
+        self.is_exact() && !self.function_changes
     }
 
     /// Updates the distribution and draws the next population. An update that would leave the finite numbers is
@@ -212,7 +271,7 @@ impl CmaEs {
         self.state.limit_step_size(self.settings.step_size_max);
         self.state.injected.clear();
         self.state.generation += 1;
-        let compares = self.criteria == Criteria::All && self.compares_fitness();
+        let compares = self.compares_fitness();
         let Self { state, settings, .. } = self;
         let mut history = std::mem::replace(&mut state.history, termination::History::new(&[]));
         history.note(verdicts, state, settings.step_size, compares);
@@ -279,7 +338,7 @@ impl Strategy for CmaEs {
             initial_step_size: self.settings.step_size,
             population_size: self.parameters.population_size(),
             mean_rate: self.rates().0,
-            criteria: self.criteria,
+            is_exact: self.is_exact(),
             compares_fitness: self.compares_fitness(),
         }
         .stop_reason()
@@ -306,8 +365,8 @@ impl Strategy for CmaEs {
         }
     }
 
-    fn snapshot(&self) -> StrategySnapshot {
-        StrategySnapshot::CmaEs(Box::new(self.state.to_snapshot()))
+    fn state(&self) -> Envelope {
+        Envelope::seal(FORM, &self.state)
     }
 }
 

@@ -2,15 +2,14 @@
 
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
-use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::strategy::{
-    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, SepCmaEsSpec, StrategySpec,
+    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SepCmaEsSpec, StrategySpec,
 };
-use proptest::prelude::*;
+use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
 use super::*;
 
-const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
+const DIMENSION: usize = 68;
 
 /// All strategies with their options; populations that come in pairs are one larger where the size is odd.
 fn strategies(population_size: u32) -> Vec<StrategySpec> {
@@ -30,10 +29,35 @@ fn strategies(population_size: u32) -> Vec<StrategySpec> {
     ]
 }
 
-/// A spec of 68 dimensions.
-fn spec(strategy: StrategySpec, seed: u64) -> RunSpec {
-    let quickstart = RunSpec::from_toml(QUICKSTART).unwrap();
-    RunSpec { strategy, seed: Seed::new(seed).unwrap(), ..quickstart }
+/// A strategy as a run has it.
+#[derive(Clone)]
+struct Search {
+    settings: StrategySpec,
+    mean: Vec<f64>,
+    seed: Seed,
+    frame: Frame,
+}
+
+fn search(settings: StrategySpec, seed: u64) -> Search {
+    let frame = Frame { function_changes: true, ..Frame::default() };
+    Search { settings, mean: vec![0.25; DIMENSION], seed: Seed::new(seed).unwrap(), frame }
+}
+
+impl Search {
+    fn start(&self) -> Box<dyn Strategy> {
+        start(&self.settings, self.mean.clone(), self.seed, &self.frame)
+    }
+
+    fn resume(&self, state: &Envelope) -> Result<Box<dyn Strategy>, StrategyError> {
+        resume(&self.settings, &self.mean, self.seed, &self.frame, state)
+    }
+
+    /// The state after a generation.
+    fn told(&self) -> Envelope {
+        let mut strategy = self.start();
+        strategy.tell(&measured(&strategy.ask(), &[4])).unwrap();
+        strategy.state()
+    }
 }
 
 fn fit(value: f64) -> Verdict {
@@ -52,21 +76,21 @@ fn measured(candidates: &[Candidate], pattern: &[u8]) -> Vec<Measured> {
     Measured::without_gradients(&verdicts)
 }
 
-/// Takes `strategy` through generations of the given patterns, restoring it from its stored snapshot after each into a
-/// second one that must not differ.
-fn check_patterns(spec: &RunSpec, patterns: &[Vec<u8>]) {
-    let mut strategy = build(spec);
+/// Takes a strategy through generations of the given patterns, and resumes it from its stored state after each as a second
+/// one that must not differ.
+fn check_patterns(search: &Search, patterns: &[Vec<u8>]) {
+    let mut strategy = search.start();
     for pattern in patterns {
-        let stored = strategy.snapshot().to_bytes();
-        let snapshot = StrategySnapshot::from_bytes(&stored).unwrap();
-        assert_eq!(snapshot.digest(), strategy.snapshot().digest());
-        let mut restored = restore(spec, &snapshot).unwrap();
+        let stored = strategy.state().to_bytes();
+        let state = Envelope::from_bytes(&stored).unwrap();
+        assert_eq!(state, strategy.state());
+        let mut restored = search.resume(&state).unwrap();
         let candidates = strategy.ask();
         assert_eq!(candidates, strategy.ask(), "asking again must not change the candidates");
         assert_eq!(candidates, restored.ask());
-        let population_size = spec.strategy.population_size() as usize;
+        let population_size = search.settings.population_size() as usize;
         assert!(candidates.len() >= population_size);
-        assert!(candidates.len() <= spec.strategy.candidates_max() as usize);
+        assert!(candidates.len() <= search.settings.candidates_max() as usize);
         for (place, candidate) in candidates.iter().enumerate() {
             assert!(candidate.genome.0.iter().all(|x| x.is_finite()));
             assert_eq!(candidate.block, BlockIndex(u32::from(place >= population_size)));
@@ -74,8 +98,8 @@ fn check_patterns(spec: &RunSpec, patterns: &[Vec<u8>]) {
         let measured = measured(&candidates, pattern);
         strategy.tell(&measured).unwrap();
         restored.tell(&measured).unwrap();
-        assert_eq!(strategy.snapshot().to_bytes(), restored.snapshot().to_bytes());
-        assert_ne!(strategy.snapshot().to_bytes(), stored, "a told generation is over");
+        assert_eq!(strategy.state(), restored.state());
+        assert_ne!(strategy.state().to_bytes(), stored, "a told generation is over");
         assert_ne!(strategy.ask(), candidates, "every generation draws afresh");
         let summary = strategy.summary();
         assert!(summary.step_size > 0.0 && summary.axis_ratio >= 1.0, "{summary:?}");
@@ -94,7 +118,7 @@ proptest! {
         patterns in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..12),
     ) {
         for strategy in strategies(population_size) {
-            check_patterns(&spec(strategy, seed), &patterns);
+            check_patterns(&search(strategy, seed), &patterns);
         }
     }
 }
@@ -102,7 +126,7 @@ proptest! {
 #[test]
 fn generations_in_which_all_diverge_change_nothing_but_the_samples() {
     for strategy in strategies(16) {
-        let mut strategy = build(&spec(strategy, 1));
+        let mut strategy = search(strategy, 1).start();
         for _ in 0..3 {
             strategy.tell(&measured(&strategy.ask(), &[9, 4, 4])).unwrap();
         }
@@ -120,68 +144,76 @@ fn generations_in_which_all_diverge_change_nothing_but_the_samples() {
 #[test]
 fn another_number_of_verdicts_is_refused_and_changes_nothing() {
     for strategy in strategies(8) {
-        let mut strategy = build(&spec(strategy, 1));
-        let before = strategy.snapshot();
+        let mut strategy = search(strategy, 1).start();
+        let before = strategy.state();
         let expected = strategy.ask().len();
         for found in [0, expected - 1, expected + 1] {
             let error = strategy.tell(&Measured::without_gradients(&vec![fit(1.0); found]));
             assert_eq!(error, Err(StrategyError::VerdictCount { expected, found }));
         }
-        assert_eq!(strategy.snapshot(), before);
+        assert_eq!(strategy.state(), before);
     }
 }
 
 #[test]
-fn snapshots_of_another_strategy_or_dimension_are_refused() {
-    let specs: Vec<RunSpec> = strategies(8).into_iter().map(|strategy| spec(strategy, 1)).collect();
-    let snapshot = |spec: &RunSpec| {
-        let mut strategy = build(spec);
-        strategy.tell(&measured(&strategy.ask(), &[4])).unwrap();
-        strategy.snapshot()
-    };
-    let refusal = |spec: &RunSpec, snapshot: &StrategySnapshot| match restore(spec, snapshot) {
+fn states_of_another_strategy_or_dimension_are_refused() {
+    let searches: Vec<Search> = strategies(8).into_iter().map(|strategy| search(strategy, 1)).collect();
+    let refusal = |search: &Search, state: &Envelope| match search.resume(state) {
         Err(error) => error.to_string(),
-        Ok(_) => panic!("{} must be refused", snapshot.name()),
+        Ok(_) => panic!("{} must be refused", state.strategy()),
     };
-    for spec in &specs {
-        let (name, snapshot) = (spec.strategy.name(), snapshot(spec));
-        for other in specs.iter().filter(|other| other.strategy.name() != name) {
-            let message = refusal(other, &snapshot);
-            let expected =
-                format!("strategy is {}, the snapshot is of {}", other.strategy.name(), snapshot.name());
-            assert!(message.contains(&expected), "{message}");
+    for search in &searches {
+        let (name, state) = (search.settings.name(), search.told());
+        for other in searches.iter().filter(|other| other.settings.name() != name) {
+            let message = refusal(other, &state);
+            assert!(message.contains(&format!("it is of `{}`, not of `", state.strategy())), "{message}");
         }
-        let mut smaller = spec.clone();
-        let hebbian_shared::spec::Problem::RuleLearning(problem) = &mut smaller.problem;
-        problem.rule.states = 2;
-        assert!(refusal(&smaller, &snapshot).contains("must hold 20"), "{name}");
+        let smaller = Search { mean: vec![0.25; 20], ..search.clone() };
+        assert!(refusal(&smaller, &state).contains("must hold 20 "), "{name}");
     }
 }
 
 #[test]
-fn a_snapshot_with_numbers_that_no_search_can_reach_is_refused() {
+fn a_state_with_numbers_that_no_search_can_reach_is_refused() {
     for strategy in strategies(8) {
-        let spec = spec(strategy, 1);
-        let mut strategy = build(&spec);
-        strategy.tell(&measured(&strategy.ask(), &[4])).unwrap();
-        let stored = strategy.snapshot().to_bytes();
-        let mean = strategy.mean().0[1].to_le_bytes();
+        let search = search(strategy, 1);
+        let state = search.told();
+        let stored = state.to_bytes();
+        let mean = search.resume(&state).unwrap().mean().0[1].to_le_bytes();
         let place = stored.windows(8).position(|bytes| bytes == mean).expect("the mean is in the state");
         for number in [f64::NAN, f64::INFINITY] {
             let mut damaged = stored.clone();
             damaged[place..place + 8].copy_from_slice(&number.to_le_bytes());
-            let snapshot = StrategySnapshot::from_bytes(&damaged).unwrap();
-            assert!(restore(&spec, &snapshot).is_err(), "{:?}", spec.strategy);
+            assert!(
+                search.resume(&Envelope::from_bytes(&damaged).unwrap()).is_err(),
+                "{:?}",
+                search.settings
+            );
         }
+    }
+}
+
+#[test]
+fn a_state_that_is_cut_short_or_has_a_tail_is_refused() {
+    for strategy in strategies(8) {
+        let search = search(strategy, 1);
+        let stored = search.told().to_bytes();
+        let is_refused =
+            |bytes: &[u8]| Envelope::from_bytes(bytes).and_then(|state| search.resume(&state)).is_err();
+        // All places near the ends, and some of the long lists between them.
+        for length in (0..stored.len()).filter(|l| *l < 64 || l % 997 == 0 || l + 64 > stored.len()) {
+            assert!(is_refused(&stored[..length]), "{length} bytes of {}", search.settings.name());
+        }
+        assert!(is_refused(&[&stored[..], &[0]].concat()));
     }
 }
 
 #[test]
 fn seeds_and_generations_give_different_candidates() {
     for strategy in strategies(8) {
-        let first = build(&spec(strategy.clone(), 1)).ask();
-        assert_eq!(first, build(&spec(strategy.clone(), 1)).ask());
-        assert_ne!(first, build(&spec(strategy, 2)).ask());
+        let first = search(strategy.clone(), 1).start().ask();
+        assert_eq!(first, search(strategy.clone(), 1).start().ask());
+        assert_ne!(first, search(strategy, 2).start().ask());
     }
 }
 
@@ -196,7 +228,7 @@ fn one_dimension_is_enough() {
         (StrategySpec::OpenAiEs(OpenAiEsSpec::of(4, Some(0.5), Some(0.1))), 0.3),
         (StrategySpec::RandomSearch(RandomSearchSpec { population_size: 4, step_size: 3.0 }), 0.1),
     ] {
-        let mut search = start(&strategy, vec![0.0], Seed::new(5).unwrap(), Frame::default());
+        let mut search = start(&strategy, vec![0.0], Seed::new(5).unwrap(), &Frame::default());
         for _ in 0..100 {
             let verdict = |candidate: &Candidate| fit(-(candidate.genome.0[0] - 3.0).abs());
             let verdicts: Vec<Verdict> = search.ask().iter().map(verdict).collect();
@@ -217,7 +249,7 @@ fn half_of_every_population_may_diverge() {
         (StrategySpec::Pgpe(PgpeSpec::of(32, Some(0.3), Some(0.02))), 400, 0.01),
         (StrategySpec::OpenAiEs(OpenAiEsSpec::of(32, Some(0.1), Some(0.02))), 400, 0.02),
     ] {
-        let mut search = start(&strategy, vec![1.0; 10], Seed::new(3).unwrap(), Frame::default());
+        let mut search = start(&strategy, vec![1.0; 10], Seed::new(3).unwrap(), &Frame::default());
         let mut rng = Seed::new(4).unwrap().derive(Purpose::Task, 0).rng();
         for _ in 0..generations {
             let mut verdict = |candidate: &Candidate| {

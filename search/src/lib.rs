@@ -1,42 +1,55 @@
-//! Search strategies: ask for candidates, tell their verdicts. Pure, deterministic, in f64.
+//! Evolution strategies: ask for candidates, tell what they are worth. Pure, deterministic, in f64.
 //!
-//! A strategy is a state and three functions: what it asks for is a function of its state and the run's seed, telling
-//! advances the state by one generation, and a snapshot is the whole state. So a restored strategy continues bit for bit.
+//! ```
+//! use hebbian_search::strategy::CmaEsSpec;
+//! use hebbian_search::{CmaEs, Measured, Seed, Strategy as _};
+//!
+//! let rosenbrock = |x: &[f64]| (1.0 - x[0]).powi(2) + 100.0 * (x[1] - x[0] * x[0]).powi(2);
+//! let mut search = CmaEs::new(vec![-1.0, 2.0], &CmaEsSpec::of(8), Seed::new(1)?);
+//! while search.stop_reason().is_none() {
+//!     let candidates = search.ask();
+//!     // Higher is better: what is minimised is negated.
+//!     let measured: Vec<_> = candidates.iter().map(|c| Measured::of(-rosenbrock(&c.genome.0))).collect();
+//!     search.tell(&measured)?;
+//! }
+//! assert!(rosenbrock(&search.mean().0) < 1e-9);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A strategy is a state and a few functions. What it asks for is a function of its state and its seed. To tell it advances the
+//! state by one generation. An [`Envelope`] holds the whole state, and a strategy that is resumed from it continues bit for bit.
+//!
+//! [`start`] and [`resume`] build any strategy of the [`strategy::StrategySpec`]s; [`ask_tell`] keeps limits and the best point.
 
-use hebbian_shared::fitness::Verdict;
-use hebbian_shared::genome::Genome;
+pub use hebbian_shared::fitness::{Fitness, Verdict};
+pub use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
-use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::strategy::{POPULATION_SIZE_MAX, Restarts, StrategySpec};
-use hebbian_shared::spec::validation::Selection;
-use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
+pub use hebbian_shared::seed::Seed;
+pub use hebbian_shared::spec::strategy;
+use hebbian_shared::spec::strategy::StrategySpec;
 
 mod adam;
 mod antithetic;
 pub mod ask_tell;
 pub mod cma_es;
+mod envelope;
 pub mod openai_es;
 pub mod pgpe;
 pub mod random_search;
 mod ranking;
 pub mod restart;
 pub mod sep_cma_es;
-pub mod snapshot;
 pub mod stop;
 
 pub use cma_es::CmaEs;
-use cma_es::{Criteria, Sampler};
+use cma_es::Sampler;
+pub use envelope::{Envelope, Form};
 pub use openai_es::OpenAiEs;
 pub use pgpe::Pgpe;
 pub use random_search::RandomSearch;
-use restart::Limits;
-pub use restart::RestartedCmaEs;
+pub use restart::{Limits, RestartedCmaEs};
 pub use sep_cma_es::SepCmaEs;
-pub use snapshot::StrategySnapshot;
-
-/// Ended searches whose means are kept where validation chooses among them.
-const FINALISTS_MAX: usize = 15;
 
 /// A point that a strategy wants measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +71,12 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// A fitness, higher is better; where it is not finite, the candidate has diverged.
+    pub fn of(fitness: f64) -> Self {
+        let verdict = Fitness::new(fitness).map_or(Verdict::Diverged { episodes: 1 }, Verdict::Fit);
+        Self { verdict, gradient: None }
+    }
+
     /// Verdicts for a strategy that wants nothing beside them.
     pub fn without_gradients(verdicts: &[Verdict]) -> Vec<Self> {
         verdicts.iter().map(|&verdict| Self { verdict, gradient: None }).collect()
@@ -99,12 +118,12 @@ pub enum StrategyError {
         /// What is wrong and what would be right.
         problem: String,
     },
-    /// A snapshot of another strategy, dimension or version.
-    #[error("the snapshot does not fit: {0}")]
-    Snapshot(String),
+    /// A state of another strategy, dimension or version, or one that no search can reach.
+    #[error("the state does not fit: {0}")]
+    State(String),
 }
 
-/// A search. No generator is stored: what `ask` draws derives from the run's seed and the generation.
+/// A search. No generator is stored: what `ask` draws derives from the seed and the generation.
 pub trait Strategy: Send {
     /// The candidates of the open generation. Pure: ask twice, get the same.
     fn ask(&self) -> Vec<Candidate>;
@@ -116,110 +135,56 @@ pub trait Strategy: Send {
     }
     /// Why the strategy itself would end the search, with the figure that met the criterion.
     fn stop_reason(&self) -> Option<StopReason>;
-    /// The result of a run: the search distribution's mean (of random search, the best sample).
+    /// The result: the search distribution's mean (of random search, the best sample).
     fn mean(&self) -> Genome;
-    /// The means among which validation chooses the result where the spec asks for it; the first is [`Strategy::mean`], so that
-    /// what is measured of it is the same whether a search has ended or goes on.
+    /// The means among which the result may still be chosen. The first is [`Strategy::mean`], so that what is measured of it is
+    /// the same whether a search has ended or goes on.
     fn finalists(&self) -> Vec<Finalist> {
         vec![Finalist { search: 0, mean: self.mean() }]
     }
     /// For people.
     fn summary(&self) -> SearchSummary;
     /// The whole state.
-    fn snapshot(&self) -> StrategySnapshot;
+    fn state(&self) -> Envelope;
 }
 
-/// The strategy of a validated spec at its first generation, at the layout's initial mean unless the spec has another.
-pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
-    start(&spec.strategy, spec.layout().initial_mean().0, spec.seed, Frame::of_run(spec))
-}
-
-/// The strategy of a validated spec as it was when `snapshot` was taken; it continues bit for bit.
-///
-/// A snapshot of another strategy or dimension, or one whose numbers no search can reach, is refused.
-pub fn restore(spec: &RunSpec, snapshot: &StrategySnapshot) -> Result<Box<dyn Strategy>, StrategyError> {
-    resume(&spec.strategy, spec.layout().initial_mean().0, spec.seed, Frame::of_run(spec), snapshot)
-}
-
-/// What whoever drives a search asks of it beyond its settings. The default is that of a search without a run, whose
-/// fitnesses can be compared from generation to generation.
+/// What drives a search asks of it beyond its settings. The default is that of one function that is measured throughout.
 #[derive(Clone, Copy, Debug, Default)]
-struct Frame {
-    criteria: Criteria,
-    sampler: Sampler,
-    limits: Limits,
-}
-
-impl Frame {
-    /// As the runs of a spec's version have it.
-    fn of_run(spec: &RunSpec) -> Self {
-        // All episodes of a generation must be in memory; those that are asked again come on top.
-        let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
-        let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
-        let chosen = spec.validation.as_ref().map(|validation| validation.select);
-        let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
-        Self {
-            criteria: Criteria::of_version(spec.version),
-            sampler: if spec.version < 2 { Sampler::Pairs } else { Sampler::default() },
-            limits: Limits { population_size, evaluations: spec.stop.evaluations, finalists },
-        }
-    }
+pub struct Frame {
+    /// Whether every generation measures another function, as other tasks make it. Then fitnesses of different generations say
+    /// nothing about each other, and no criterion compares them.
+    pub function_changes: bool,
+    /// How candidates are drawn.
+    pub sampler: Sampler,
+    /// What all restarts together keep to.
+    pub limits: Limits,
 }
 
 /// A strategy of validated settings at its first generation, from an initial mean of finite numbers.
-fn start(settings: &StrategySpec, mean: Vec<f64>, seed: Seed, frame: Frame) -> Box<dyn Strategy> {
-    let Frame { criteria, sampler, limits } = frame;
+pub fn start(settings: &StrategySpec, mean: Vec<f64>, seed: Seed, frame: &Frame) -> Box<dyn Strategy> {
     match settings {
-        StrategySpec::CmaEs(settings) if settings.restarts != Restarts::None => {
-            Box::new(RestartedCmaEs::new(mean, settings, seed, criteria, limits))
-        }
-        StrategySpec::CmaEs(settings) => {
-            Box::new(CmaEs::new(mean, settings, seed).with_criteria(criteria).with_sampler(sampler))
-        }
-        StrategySpec::RandomSearch(settings) => Box::new(RandomSearch::new(mean, settings, seed)),
-        StrategySpec::SepCmaEs(settings) => Box::new(SepCmaEs::new(mean, settings, seed)),
-        StrategySpec::Pgpe(settings) => Box::new(Pgpe::new(mean, settings, seed)),
-        StrategySpec::OpenAiEs(settings) => Box::new(OpenAiEs::new(mean, settings, seed)),
+        StrategySpec::CmaEs(settings) => cma_es::start(settings, mean, seed, frame),
+        StrategySpec::RandomSearch(settings) => random_search::start(settings, mean, seed, frame),
+        StrategySpec::SepCmaEs(settings) => sep_cma_es::start(settings, mean, seed, frame),
+        StrategySpec::Pgpe(settings) => pgpe::start(settings, mean, seed, frame),
+        StrategySpec::OpenAiEs(settings) => openai_es::start(settings, mean, seed, frame),
     }
 }
 
-/// The strategy that was started with the same settings and frame, as it was when `snapshot` was taken.
-fn resume(
+/// The strategy that was started with the same settings, mean, seed and frame, as it was when it gave away its state.
+pub fn resume(
     settings: &StrategySpec,
-    mean: Vec<f64>,
+    mean: &[f64],
     seed: Seed,
-    frame: Frame,
-    snapshot: &StrategySnapshot,
+    frame: &Frame,
+    state: &Envelope,
 ) -> Result<Box<dyn Strategy>, StrategyError> {
-    let Frame { criteria, limits, .. } = frame;
-    match (settings, snapshot) {
-        (StrategySpec::CmaEs(settings), StrategySnapshot::Restarts(state))
-            if settings.restarts != Restarts::None =>
-        {
-            Ok(Box::new(RestartedCmaEs::restore(mean, settings, seed, criteria, limits, state)?))
-        }
-        (StrategySpec::CmaEs(settings), StrategySnapshot::CmaEs(state))
-            if settings.restarts == Restarts::None =>
-        {
-            Ok(Box::new(CmaEs::restore(mean, settings, seed, state)?.with_criteria(criteria)))
-        }
-        (StrategySpec::RandomSearch(settings), StrategySnapshot::RandomSearch(state)) => {
-            Ok(Box::new(RandomSearch::restore(mean, settings, seed, state)?))
-        }
-        (StrategySpec::SepCmaEs(settings), StrategySnapshot::SepCmaEs(state)) => {
-            Ok(Box::new(SepCmaEs::restore(mean.len(), settings, seed, state)?))
-        }
-        (StrategySpec::Pgpe(settings), StrategySnapshot::Pgpe(state)) => {
-            Ok(Box::new(Pgpe::restore(mean.len(), settings, seed, state)?))
-        }
-        (StrategySpec::OpenAiEs(settings), StrategySnapshot::OpenAiEs(state)) => {
-            Ok(Box::new(OpenAiEs::restore(mean.len(), settings, seed, state)?))
-        }
-        (strategy, snapshot) => Err(StrategyError::Snapshot(format!(
-            "the spec's strategy is {}, the snapshot is of {}",
-            strategy.name(),
-            snapshot.name()
-        ))),
+    match settings {
+        StrategySpec::CmaEs(settings) => cma_es::resume(settings, mean, seed, frame, state),
+        StrategySpec::RandomSearch(settings) => random_search::resume(settings, mean, seed, frame, state),
+        StrategySpec::SepCmaEs(settings) => sep_cma_es::resume(settings, mean, seed, frame, state),
+        StrategySpec::Pgpe(settings) => pgpe::resume(settings, mean, seed, frame, state),
+        StrategySpec::OpenAiEs(settings) => openai_es::resume(settings, mean, seed, frame, state),
     }
 }
 
@@ -231,6 +196,11 @@ fn verdicts_of(expected: usize, measured: &[Measured]) -> Result<Vec<Verdict>, S
 
 fn check_count(expected: usize, found: usize) -> Result<(), StrategyError> {
     if found == expected { Ok(()) } else { Err(StrategyError::VerdictCount { expected, found }) }
+}
+
+/// The Euclidean length.
+fn norm(v: &[f64]) -> f64 {
+    v.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

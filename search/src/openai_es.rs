@@ -6,10 +6,14 @@ use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::OpenAiEsSpec;
 
+use serde::{Deserialize, Serialize};
+
 use super::adam::Adam;
 use super::antithetic::{self, Pairs};
-use super::snapshot::OpenAiEsSnapshot;
-use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, snapshot, verdicts_of};
+use super::envelope::{Envelope, Form, check_numbers};
+use super::{Candidate, Frame, Measured, Strategy, StrategyError, norm, verdicts_of};
+
+const FORM: Form = Form { strategy: "openai-es", version: 1 };
 
 /// A mean that climbs, and samples of fixed deviation around it.
 ///
@@ -19,50 +23,68 @@ use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, snap
 pub struct OpenAiEs {
     settings: OpenAiEsSpec,
     seed: Seed,
-    generation: u32,
-    mean: Vec<f64>,
-    adam: Adam,
+    state: State,
     pairs: Pairs,
+}
+
+/// What a generation leaves to the next.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct State {
+    /// Generations told; the open generation's index.
+    generation: u32,
+    /// m, n numbers.
+    mean: Vec<f64>,
+    /// What Adam remembers of the mean's gradients.
+    adam: Adam,
+}
+
+pub(crate) fn start(settings: &OpenAiEsSpec, mean: Vec<f64>, seed: Seed, _: &Frame) -> Box<dyn Strategy> {
+    Box::new(OpenAiEs::new(mean, settings, seed))
+}
+
+pub(crate) fn resume(
+    settings: &OpenAiEsSpec,
+    mean: &[f64],
+    seed: Seed,
+    _: &Frame,
+    stored: &Envelope,
+) -> Result<Box<dyn Strategy>, StrategyError> {
+    let state: State = stored.open(FORM)?;
+    check_numbers("mean", mean.len(), &state.mean)?;
+    state.adam.check(mean.len())?;
+    Ok(Box::new(OpenAiEs::with_state(settings, seed, state)))
 }
 
 impl OpenAiEs {
     /// A search that starts from `mean`, a finite point, with the settings of a validated spec.
     pub fn new(mean: Vec<f64>, settings: &OpenAiEsSpec, seed: Seed) -> Self {
         let adam = Adam::new(mean.len());
-        Self::with_state(settings, seed, 0, mean, adam)
+        Self::with_state(settings, seed, State { generation: 0, mean, adam })
     }
 
-    /// A search of `dimension` dimensions that continues from a snapshot.
-    pub fn restore(
-        dimension: usize,
-        settings: &OpenAiEsSpec,
-        seed: Seed,
-        snapshot: &OpenAiEsSnapshot,
-    ) -> Result<Self, StrategyError> {
-        snapshot::check_numbers("mean", dimension, &snapshot.mean)?;
-        let adam = Adam::restore(dimension, &snapshot.adam)?;
-        Ok(Self::with_state(settings, seed, snapshot.generation, snapshot.mean.clone(), adam))
-    }
-
-    fn with_state(settings: &OpenAiEsSpec, seed: Seed, generation: u32, mean: Vec<f64>, adam: Adam) -> Self {
-        let pairs = Pairs::draw(mean.len(), settings.population_size as usize, seed, generation);
-        Self { settings: settings.clone(), seed, generation, mean, adam, pairs }
+    fn with_state(settings: &OpenAiEsSpec, seed: Seed, state: State) -> Self {
+        let population_size = settings.population_size as usize;
+        let pairs = Pairs::draw(state.mean.len(), population_size, seed, state.generation);
+        Self { settings: settings.clone(), seed, state, pairs }
     }
 }
 
 impl Strategy for OpenAiEs {
     fn ask(&self) -> Vec<Candidate> {
-        self.pairs.candidates(&self.mean, &vec![self.settings.step_size; self.mean.len()])
+        let State { mean, .. } = &self.state;
+        self.pairs.candidates(mean, &vec![self.settings.step_size; mean.len()])
     }
 
     fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
         let population_size = self.settings.population_size as usize;
         let verdicts = verdicts_of(population_size, measured)?;
         if let Some(gradient) = antithetic::mean_gradient(&self.pairs, &antithetic::rank(&verdicts)) {
-            self.adam.ascend(&mut self.mean, &gradient, self.settings.learning_rate);
+            let State { mean, adam, .. } = &mut self.state;
+            adam.ascend(mean, &gradient, self.settings.learning_rate);
         }
-        self.generation = self.generation.saturating_add(1);
-        self.pairs = Pairs::draw(self.mean.len(), population_size, self.seed, self.generation);
+        let State { mean, generation, .. } = &mut self.state;
+        *generation = generation.saturating_add(1);
+        self.pairs = Pairs::draw(mean.len(), population_size, self.seed, *generation);
         Ok(())
     }
 
@@ -71,7 +93,7 @@ impl Strategy for OpenAiEs {
     }
 
     fn mean(&self) -> Genome {
-        Genome(self.mean.clone())
+        Genome(self.state.mean.clone())
     }
 
     fn summary(&self) -> SearchSummary {
@@ -80,17 +102,13 @@ impl Strategy for OpenAiEs {
             step_size,
             axis_ratio: 1.0,
             deviation_range: (step_size, step_size),
-            mean_norm: self.mean.iter().map(|x| x * x).sum::<f64>().sqrt(),
+            mean_norm: norm(&self.state.mean),
             ..SearchSummary::default()
         }
     }
 
-    fn snapshot(&self) -> StrategySnapshot {
-        StrategySnapshot::OpenAiEs(OpenAiEsSnapshot {
-            generation: self.generation,
-            mean: self.mean.clone(),
-            adam: self.adam.snapshot(),
-        })
+    fn state(&self) -> Envelope {
+        Envelope::seal(FORM, &self.state)
     }
 }
 
@@ -110,8 +128,8 @@ mod tests {
                 .tell(&Measured::without_gradients(&search.ask().iter().map(verdict).collect::<Vec<_>>()))
                 .unwrap();
         }
-        assert!((search.mean[0] - 1.0).abs() < 0.1, "{:?}", search.mean);
-        assert!((search.mean[1] - 5.0).abs() < 0.5, "{:?}", search.mean);
+        assert!((search.state.mean[0] - 1.0).abs() < 0.1, "{:?}", search.state.mean);
+        assert!((search.state.mean[1] - 5.0).abs() < 0.5, "{:?}", search.state.mean);
         assert_eq!(search.summary().step_size, 0.2);
         assert_eq!(search.stop_reason(), None);
     }

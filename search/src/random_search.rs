@@ -7,8 +7,12 @@ use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::strategy::RandomSearchSpec;
 
-use super::snapshot::RandomSearchSnapshot;
-use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, check_count};
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{Envelope, Form, check_numbers};
+use super::{Candidate, Frame, Measured, Strategy, StrategyError, check_count, norm};
+
+const FORM: Form = Form { strategy: "random-search", version: 1 };
 
 /// Independent normal samples around the initial mean, in every generation alike.
 ///
@@ -20,8 +24,34 @@ pub struct RandomSearch {
     deviation: f64,
     population_size: usize,
     seed: Seed,
+    state: State,
+}
+
+/// What a generation leaves to the next.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct State {
+    /// Generations told; the open generation's index.
     generation: u32,
+    /// The best sample and its fitness; `None` before the first candidate with a fitness.
     best: Option<(Genome, Fitness)>,
+}
+
+pub(crate) fn start(settings: &RandomSearchSpec, mean: Vec<f64>, seed: Seed, _: &Frame) -> Box<dyn Strategy> {
+    Box::new(RandomSearch::new(mean, settings, seed))
+}
+
+pub(crate) fn resume(
+    settings: &RandomSearchSpec,
+    mean: &[f64],
+    seed: Seed,
+    _: &Frame,
+    stored: &Envelope,
+) -> Result<Box<dyn Strategy>, StrategyError> {
+    let state: State = stored.open(FORM)?;
+    if let Some((genome, _)) = &state.best {
+        check_numbers("its best sample", mean.len(), &genome.0)?;
+    }
+    Ok(Box::new(RandomSearch { state, ..RandomSearch::new(mean.to_vec(), settings, seed) }))
 }
 
 impl RandomSearch {
@@ -32,36 +62,12 @@ impl RandomSearch {
             deviation: settings.step_size,
             population_size: settings.population_size as usize,
             seed,
-            generation: 0,
-            best: None,
+            state: State::default(),
         }
     }
 
-    /// The search around `initial_mean` as it was when `snapshot` was taken.
-    pub fn restore(
-        initial_mean: Vec<f64>,
-        settings: &RandomSearchSpec,
-        seed: Seed,
-        snapshot: &RandomSearchSnapshot,
-    ) -> Result<Self, StrategyError> {
-        let dimension = initial_mean.len();
-        let best = match &snapshot.best {
-            None => None,
-            Some((genome, _)) if genome.len() != dimension || !genome.iter().all(|x| x.is_finite()) => {
-                let problem = format!("its best sample must hold {dimension} finite numbers");
-                return Err(StrategyError::Snapshot(problem));
-            }
-            Some((genome, fitness)) => {
-                let fitness = Fitness::new(*fitness).map_err(|e| StrategyError::Snapshot(e.to_string()))?;
-                Some((Genome(genome.clone()), fitness))
-            }
-        };
-        let generation = snapshot.generation;
-        Ok(Self { generation, best, ..Self::new(initial_mean, settings, seed) })
-    }
-
     fn samples(&self) -> impl Iterator<Item = Genome> + '_ {
-        let mut rng = self.seed.derive(Purpose::Sampling, u64::from(self.generation)).rng();
+        let mut rng = self.seed.derive(Purpose::Sampling, u64::from(self.state.generation)).rng();
         (0..self.population_size).map(move |_| {
             let mut values = vec![0.0; self.initial_mean.len()];
             fill_normal(&mut rng, &mut values);
@@ -87,12 +93,12 @@ impl Strategy for RandomSearch {
             }
         }
         if let Some((candidate, fitness)) = best
-            && self.best.as_ref().is_none_or(|(_, highest)| fitness > *highest)
+            && self.state.best.as_ref().is_none_or(|(_, highest)| fitness > *highest)
         {
             let genome = self.samples().nth(candidate);
-            self.best = genome.map(|genome| (genome, fitness));
+            self.state.best = genome.map(|genome| (genome, fitness));
         }
-        self.generation = self.generation.saturating_add(1);
+        self.state.generation = self.state.generation.saturating_add(1);
         Ok(())
     }
 
@@ -101,7 +107,7 @@ impl Strategy for RandomSearch {
     }
 
     fn mean(&self) -> Genome {
-        match &self.best {
+        match &self.state.best {
             Some((genome, _)) => genome.clone(),
             None => Genome(self.initial_mean.clone()),
         }
@@ -113,14 +119,13 @@ impl Strategy for RandomSearch {
             step_size: self.deviation,
             axis_ratio: 1.0,
             deviation_range: (self.deviation, self.deviation),
-            mean_norm: mean.0.iter().map(|x| x * x).sum::<f64>().sqrt(),
+            mean_norm: norm(&mean.0),
             ..SearchSummary::default()
         }
     }
 
-    fn snapshot(&self) -> StrategySnapshot {
-        let best = self.best.as_ref().map(|(genome, fitness)| (genome.0.clone(), fitness.get()));
-        StrategySnapshot::RandomSearch(RandomSearchSnapshot { generation: self.generation, best })
+    fn state(&self) -> Envelope {
+        Envelope::seal(FORM, &self.state)
     }
 }
 

@@ -8,11 +8,14 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::progress::{Restart, SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::strategy::{CmaEsSpec, POPULATION_SIZE_MAX, Restarts};
+use serde::{Deserialize, Serialize};
 
-use super::cma_es::{CmaEs, Criteria};
-use super::snapshot::{FinalistSnapshot, RestartsSnapshot};
+use super::cma_es::{self, CmaEs};
+use super::envelope::{Envelope, Form, unreachable};
 use super::stop::reason;
-use super::{Candidate, Finalist, Measured, Strategy, StrategyError, StrategySnapshot};
+use super::{Candidate, Finalist, Frame, Measured, Strategy, StrategyError};
+
+const FORM: Form = Form { strategy: "cma-es with restarts", version: 1 };
 
 /// What all searches together keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,30 +39,48 @@ pub struct RestartedCmaEs {
     mean: Vec<f64>,
     settings: CmaEsSpec,
     seed: Seed,
-    criteria: Criteria,
-    limits: Limits,
+    frame: Frame,
     state: State,
     search: CmaEs,
 }
 
 /// How far all searches have come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
+    /// Generations told, over all searches.
     generation: u32,
+    /// Candidates told, over all searches.
     evaluations: u64,
     present: Plan,
+    /// Candidates told to the present search.
     spent: u64,
     /// Candidates of ended searches: large ones and small ones.
     spent_by_regime: [u64; 2],
+    /// The mean and the final median fitness of the best search that has ended.
     elite: Option<(Vec<f64>, f64)>,
-    finalists: Vec<FinalistSnapshot>,
+    /// Ended searches that are kept for a choice at the end; none where no choice is wanted.
+    finalists: Vec<EndedSearch>,
+    /// The median fitness of the present search's last generation.
     median: Option<f64>,
+    /// What ended a search in the last generation.
     restarted: Option<StopReason>,
+    /// Why there will be no further search.
     ended: Option<StopReason>,
 }
 
+/// A search that has ended, and whose mean may still become the result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct EndedSearch {
+    /// From 0.
+    number: u32,
+    /// The mean that it ended with.
+    mean: Vec<f64>,
+    /// The median fitness of its last generation.
+    median: f64,
+}
+
 /// One search.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Plan {
     /// From 0.
     number: u32,
@@ -72,9 +93,27 @@ struct Plan {
     allowance: Option<u64>,
 }
 
+impl State {
+    /// Refuses what no search of genomes of `n` numbers can reach.
+    fn check(&self, n: usize, settings: &CmaEsSpec, limits: &Limits) -> Result<(), StrategyError> {
+        let Self { present, elite, finalists, .. } = self;
+        let finite = |mean: &[f64], fitness: f64| {
+            mean.len() == n && mean.iter().all(|x| x.is_finite()) && fitness.is_finite()
+        };
+        let sound = (4..=POPULATION_SIZE_MAX).contains(&present.population_size)
+            && present.step_size > 0.0
+            && present.step_size <= settings.step_size
+            && present.doublings <= present.number
+            && elite.as_ref().is_none_or(|(elite, fitness)| finite(elite, *fitness))
+            && (limits.finalists == 0 || finalists.len() <= limits.finalists)
+            && finalists.iter().all(|f| f.number <= present.number && finite(&f.mean, f.median));
+        if sound { Ok(()) } else { Err(unreachable()) }
+    }
+}
+
 impl RestartedCmaEs {
     /// A search that starts from `mean`, or from the settings' initial mean where they have one.
-    pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed, criteria: Criteria, limits: Limits) -> Self {
+    pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed, frame: &Frame) -> Self {
         let present = Plan {
             number: 0,
             doublings: 0,
@@ -83,7 +122,7 @@ impl RestartedCmaEs {
             small: false,
             allowance: None,
         };
-        let search = CmaEs::new(mean.clone(), settings, seed).with_criteria(criteria);
+        let search = CmaEs::new(mean.clone(), settings, seed).in_frame(frame);
         let state = State {
             generation: 0,
             evaluations: 0,
@@ -96,60 +135,27 @@ impl RestartedCmaEs {
             restarted: None,
             ended: None,
         };
-        Self { mean, settings: settings.clone(), seed, criteria, limits, state, search }
+        Self { mean, settings: settings.clone(), seed, frame: *frame, state, search }
     }
 
-    /// The search as it was when `snapshot` was taken.
+    /// The search that was started from `mean` with the same settings, as it was when it gave away its state.
     pub fn restore(
-        mean: Vec<f64>,
+        mean: &[f64],
         settings: &CmaEsSpec,
         seed: Seed,
-        criteria: Criteria,
-        limits: Limits,
-        snapshot: &RestartsSnapshot,
+        frame: &Frame,
+        stored: &Envelope,
     ) -> Result<Self, StrategyError> {
-        let mut restored = Self::new(mean, settings, seed, criteria, limits);
-        let stored = |pair: &Option<(String, String)>| {
-            pair.as_ref().map(|(criterion, detail)| reason(criterion, detail.clone()))
-        };
-        let present = Plan {
-            number: snapshot.number,
-            doublings: snapshot.doublings,
-            population_size: snapshot.population_size,
-            step_size: snapshot.step_size,
-            small: snapshot.small,
-            allowance: snapshot.allowance,
-        };
-        let n = restored.mean().0.len();
-        let finite = |mean: &[f64], fitness: f64| {
-            mean.len() == n && mean.iter().all(|x| x.is_finite()) && fitness.is_finite()
-        };
-        let sound = (4..=POPULATION_SIZE_MAX).contains(&present.population_size)
-            && present.step_size > 0.0
-            && present.step_size <= settings.step_size
-            && present.doublings <= present.number
-            && snapshot.elite.as_ref().is_none_or(|(elite, fitness)| finite(elite, *fitness))
-            && (limits.finalists == 0 || snapshot.finalists.len() <= limits.finalists)
-            && snapshot.finalists.iter().all(|f| f.number <= present.number && finite(&f.mean, f.median));
-        if !sound {
-            return Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()));
-        }
-        let (settings, search_seed) = restored.settings_of(&present);
-        restored.search = CmaEs::restore(restored.mean.clone(), &settings, search_seed, &snapshot.search)?
-            .with_criteria(criteria);
-        restored.state = State {
-            generation: snapshot.generation,
-            evaluations: snapshot.evaluations,
-            present,
-            spent: snapshot.spent,
-            spent_by_regime: snapshot.spent_by_regime,
-            elite: snapshot.elite.clone(),
+        let (state, search): (State, cma_es::State) = stored.open(FORM)?;
+        let mut restored = Self::new(mean.to_vec(), settings, seed, frame);
+        state.check(restored.mean().0.len(), settings, &frame.limits)?;
+        let (settings, search_seed) = restored.settings_of(&state.present);
+        restored.search = CmaEs::resume(mean.to_vec(), &settings, search_seed, search)?.in_frame(frame);
+        restored.state = state;
+        if frame.limits.finalists == 0 {
             // A fork may have no use for what its parent kept.
-            finalists: if limits.finalists == 0 { Vec::new() } else { snapshot.finalists.clone() },
-            median: snapshot.median,
-            restarted: stored(&snapshot.restarted),
-            ended: stored(&snapshot.ended),
-        };
+            restored.state.finalists.clear();
+        }
         Ok(restored)
     }
 
@@ -190,19 +196,20 @@ impl RestartedCmaEs {
                 allowance: Some(large / u64::from(doublings) / 2),
             });
         }
-        let fits = population_size <= self.limits.population_size;
+        let fits = population_size <= self.frame.limits.population_size;
         fits.then_some(Plan { number, doublings, population_size, step_size, small: false, allowance: None })
     }
 
     /// Ends the present search and begins the next.
     fn restart(&mut self, why: StopReason) {
         let state = &mut self.state;
-        state.spent_by_regime[usize::from(state.present.small)] += state.spent;
+        let spent = &mut state.spent_by_regime[usize::from(state.present.small)];
+        *spent = spent.saturating_add(state.spent);
         if let Some(median) = state.median {
             keep_finalist(
                 &mut state.finalists,
-                FinalistSnapshot { number: state.present.number, mean: self.search.mean().0, median },
-                self.limits.finalists,
+                EndedSearch { number: state.present.number, mean: self.search.mean().0, median },
+                self.frame.limits.finalists,
             );
         }
         if let Some(median) = state.median
@@ -216,13 +223,13 @@ impl RestartedCmaEs {
                 self.state.present.number + 1,
                 why.criterion,
                 why.detail,
-                self.limits.population_size
+                self.frame.limits.population_size
             );
             self.state.ended = Some(reason("restarts", detail));
             return;
         };
         let (settings, seed) = self.settings_of(&plan);
-        self.search = CmaEs::new(self.mean.clone(), &settings, seed).with_criteria(self.criteria);
+        self.search = CmaEs::new(self.mean.clone(), &settings, seed).in_frame(&self.frame);
         self.state.present = plan;
         self.state.spent = 0;
         self.state.median = None;
@@ -231,7 +238,7 @@ impl RestartedCmaEs {
 }
 
 /// Adds an ended search; of more than `most` the one with the lowest median is dropped, of equal ones the latest.
-fn keep_finalist(finalists: &mut Vec<FinalistSnapshot>, finalist: FinalistSnapshot, most: usize) {
+fn keep_finalist(finalists: &mut Vec<EndedSearch>, finalist: EndedSearch, most: usize) {
     finalists.push(finalist);
     if finalists.len() > most
         && let Some(worst) =
@@ -249,9 +256,10 @@ impl Strategy for RestartedCmaEs {
     fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
         self.search.tell(measured)?;
         let state = &mut self.state;
-        state.generation += 1;
-        state.evaluations += measured.len() as u64;
-        state.spent += measured.len() as u64;
+        let told = measured.len() as u64;
+        state.generation = state.generation.saturating_add(1);
+        state.evaluations = state.evaluations.saturating_add(told);
+        state.spent = state.spent.saturating_add(told);
         state.restarted = None;
         let mut fits: Vec<f64> = measured.iter().filter_map(|m| Some(m.verdict.fitness()?.get())).collect();
         fits.sort_unstable_by(f64::total_cmp);
@@ -269,7 +277,7 @@ impl Strategy for RestartedCmaEs {
 
     fn stop_reason(&self) -> Option<StopReason> {
         let evaluations = self.state.evaluations;
-        let limit = self.limits.evaluations.filter(|limit| evaluations >= *limit);
+        let limit = self.frame.limits.evaluations.filter(|limit| evaluations >= *limit);
         let spent =
             limit.map(|limit| reason("evaluations", format!("{evaluations} evaluations (limit {limit})")));
         spent.or_else(|| self.state.ended.clone())
@@ -289,7 +297,7 @@ impl Strategy for RestartedCmaEs {
     fn finalists(&self) -> Vec<Finalist> {
         let present = Finalist { search: self.state.present.number, mean: self.search.mean() };
         let own = self.mean();
-        if self.limits.finalists == 0 {
+        if self.frame.limits.finalists == 0 {
             return vec![Finalist { mean: own, ..present }];
         }
         // When no further search is begun, the last one is among those that have ended, too.
@@ -316,31 +324,8 @@ impl Strategy for RestartedCmaEs {
         SearchSummary { restart, ..self.search.summary() }
     }
 
-    fn snapshot(&self) -> StrategySnapshot {
-        let State { present, .. } = &self.state;
-        let pair =
-            |reason: &Option<StopReason>| reason.clone().map(|reason| (reason.criterion, reason.detail));
-        let StrategySnapshot::CmaEs(search) = self.search.snapshot() else {
-            unreachable!("the search is CMA-ES");
-        };
-        StrategySnapshot::Restarts(Box::new(RestartsSnapshot {
-            generation: self.state.generation,
-            evaluations: self.state.evaluations,
-            number: present.number,
-            doublings: present.doublings,
-            population_size: present.population_size,
-            step_size: present.step_size,
-            small: present.small,
-            spent: self.state.spent,
-            allowance: present.allowance,
-            spent_by_regime: self.state.spent_by_regime,
-            elite: self.state.elite.clone(),
-            finalists: self.state.finalists.clone(),
-            median: self.state.median,
-            restarted: pair(&self.state.restarted),
-            ended: pair(&self.state.ended),
-            search: *search,
-        }))
+    fn state(&self) -> Envelope {
+        Envelope::seal(FORM, &(&self.state, self.search.stored()))
     }
 }
 
@@ -358,7 +343,8 @@ mod tests {
 
     fn search(restarts: Restarts, limits: Limits) -> RestartedCmaEs {
         let settings = CmaEsSpec { restarts, noise: NoiseHandling::None, ..CmaEsSpec::of(6) };
-        RestartedCmaEs::new(vec![3.0, 0.0], &settings, Seed::new(1).unwrap(), Criteria::All, limits)
+        let frame = Frame { limits, ..Frame::default() };
+        RestartedCmaEs::new(vec![3.0, 0.0], &settings, Seed::new(1).unwrap(), &frame)
     }
 
     fn tell(search: &mut RestartedCmaEs) {
@@ -367,30 +353,20 @@ mod tests {
         search.tell(&Measured::without_gradients(&verdicts)).unwrap();
     }
 
-    /// All restarts of a search until it ends, checked against a copy restored from its snapshot after each generation.
+    /// All restarts of a search until it ends, checked against a copy restored from its state after each generation.
     fn restarts(mut search: RestartedCmaEs) -> (Vec<Restart>, StopReason, Vec<f64>) {
         let mut restarts = Vec::new();
         for _ in 0..100_000 {
             if let Some(reason) = search.stop_reason() {
                 return (restarts, reason, search.mean().0);
             }
-            let bytes = search.snapshot().to_bytes();
-            let Ok(StrategySnapshot::Restarts(snapshot)) = StrategySnapshot::from_bytes(&bytes) else {
-                panic!("it is the snapshot that was written");
-            };
-            let mut restored = RestartedCmaEs::restore(
-                search.mean.clone(),
-                &search.settings,
-                search.seed,
-                search.criteria,
-                search.limits,
-                &snapshot,
-            )
-            .unwrap();
+            let stored = Envelope::from_bytes(&search.state().to_bytes()).unwrap();
+            let RestartedCmaEs { mean, settings, seed, frame, .. } = &search;
+            let mut restored = RestartedCmaEs::restore(mean, settings, *seed, frame, &stored).unwrap();
             assert_eq!(restored.ask(), search.ask());
             tell(&mut search);
             tell(&mut restored);
-            assert_eq!(restored.snapshot(), search.snapshot());
+            assert_eq!(Strategy::state(&restored), Strategy::state(&search));
             assert_eq!(restored.mean(), search.mean());
             restarts.extend(search.summary().restart.map(|restart| *restart));
         }

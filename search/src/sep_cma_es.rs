@@ -8,11 +8,15 @@ use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::strategy::SepCmaEsSpec;
 
+use serde::{Deserialize, Serialize};
+
 use super::cma_es::parameters::Parameters;
+use super::envelope::{Envelope, Form, check_numbers, unreachable};
 use super::ranking::{self, Selected};
-use super::snapshot::SepCmaEsSnapshot;
 use super::stop::{deviations_vanished, numbers_ended};
-use super::{Candidate, Measured, Strategy, StrategyError, StrategySnapshot, snapshot, verdicts_of};
+use super::{Candidate, Frame, Measured, Strategy, StrategyError, norm, verdicts_of};
+
+const FORM: Form = Form { strategy: "sep-cma-es", version: 1 };
 
 /// The most that the logarithm of the step size changes in one generation.
 const STEP_SIZE_CHANGE_MAX: f64 = 1.0;
@@ -33,7 +37,7 @@ pub struct SepCmaEs {
 }
 
 /// What a generation leaves to the next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     /// Generations told; the open generation's index.
     generation: u32,
@@ -97,37 +101,32 @@ fn separable_parameters(dimension: usize, population_size: usize) -> Parameters 
     Parameters { c_1, c_mu, ..parameters }
 }
 
+pub(crate) fn start(settings: &SepCmaEsSpec, mean: Vec<f64>, seed: Seed, _: &Frame) -> Box<dyn Strategy> {
+    Box::new(SepCmaEs::new(mean, settings, seed))
+}
+
+pub(crate) fn resume(
+    settings: &SepCmaEsSpec,
+    mean: &[f64],
+    seed: Seed,
+    _: &Frame,
+    stored: &Envelope,
+) -> Result<Box<dyn Strategy>, StrategyError> {
+    let (n, state): (usize, State) = (mean.len(), stored.open(FORM)?);
+    check_numbers("mean", n, &state.mean)?;
+    check_numbers("step_size_path", n, &state.step_size_path)?;
+    check_numbers("covariance_path", n, &state.covariance_path)?;
+    check_numbers("variances", n, &state.variances)?;
+    if !state.is_sound() || state.updates > state.generation {
+        return Err(unreachable());
+    }
+    Ok(Box::new(SepCmaEs::with_state(settings, seed, state)))
+}
+
 impl SepCmaEs {
     /// A search that starts from `mean`, a finite point, with the settings of a validated spec.
     pub fn new(mean: Vec<f64>, settings: &SepCmaEsSpec, seed: Seed) -> Self {
         Self::with_state(settings, seed, State::new(mean, settings.step_size))
-    }
-
-    /// A search of `dimension` dimensions that continues from a snapshot.
-    pub fn restore(
-        dimension: usize,
-        settings: &SepCmaEsSpec,
-        seed: Seed,
-        snapshot: &SepCmaEsSnapshot,
-    ) -> Result<Self, StrategyError> {
-        snapshot::check_numbers("mean", dimension, &snapshot.mean)?;
-        snapshot::check_numbers("step_size_path", dimension, &snapshot.step_size_path)?;
-        snapshot::check_numbers("covariance_path", dimension, &snapshot.covariance_path)?;
-        snapshot::check_numbers("variances", dimension, &snapshot.variances)?;
-        let state = State {
-            generation: snapshot.generation,
-            updates: snapshot.updates,
-            stuck: snapshot.stuck,
-            mean: snapshot.mean.clone(),
-            step_size: snapshot.step_size,
-            step_size_path: snapshot.step_size_path.clone(),
-            covariance_path: snapshot.covariance_path.clone(),
-            variances: snapshot.variances.clone(),
-        };
-        if !state.is_sound() || state.updates > state.generation {
-            return Err(StrategyError::Snapshot("it holds numbers that no search can reach".to_owned()));
-        }
-        Ok(Self::with_state(settings, seed, state))
     }
 
     fn with_state(settings: &SepCmaEsSpec, seed: Seed, state: State) -> Self {
@@ -179,7 +178,7 @@ impl SepCmaEs {
         for (path, z) in next.step_size_path.iter_mut().zip(&step) {
             *path = (1.0 - c_sigma) * *path + gain * z;
         }
-        let path_norm = next.step_size_path.iter().map(|p| p * p).sum::<f64>().sqrt();
+        let path_norm = norm(&next.step_size_path);
         // (45): the exponent is 2 (g + 1) with g counted from 0; `updates` counts the present one already.
         let cumulated = 1.0 - libm::pow(1.0 - c_sigma, 2.0 * f64::from(next.updates));
         let progress_is_normal = path_norm / cumulated.sqrt() < (1.4 + 2.0 / (n + 1.0)) * expected_norm;
@@ -248,24 +247,13 @@ impl Strategy for SepCmaEs {
             step_size: self.state.step_size,
             axis_ratio: longest / shortest,
             deviation_range: (shortest, longest),
-            mean_norm: self.state.mean.iter().map(|x| x * x).sum::<f64>().sqrt(),
+            mean_norm: norm(&self.state.mean),
             ..SearchSummary::default()
         }
     }
 
-    fn snapshot(&self) -> StrategySnapshot {
-        let State { generation, updates, stuck, mean, step_size, step_size_path, covariance_path, variances } =
-            self.state.clone();
-        StrategySnapshot::SepCmaEs(SepCmaEsSnapshot {
-            generation,
-            updates,
-            stuck,
-            step_size,
-            mean,
-            step_size_path,
-            covariance_path,
-            variances,
-        })
+    fn state(&self) -> Envelope {
+        Envelope::seal(FORM, &self.state)
     }
 }
 

@@ -89,7 +89,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
     spec.strategy = settings(name, &spec.strategy);
     let budget = POPULATION_SIZE as usize * spec.stop.generations.unwrap() as usize;
     let tasks = spec.tasks_per_generation();
-    let mut search = hebbian_search::build(&spec);
+    let mut search = hebbian_control::run::strategy::build(&spec);
     let mut evaluator = Evaluator::new(spec.clone());
     let (mut evaluations, mut told) = (0, String::new());
     for generation in 0.. {

@@ -53,7 +53,7 @@ fn spec() -> RunSpec {
 fn sequential(spec: &RunSpec) -> Genome {
     let runner = EpisodeRunner::new(Arc::new(spec.clone())).unwrap();
     let mut workspace = Workspace::new();
-    let mut strategy = hebbian_search::build(spec);
+    let mut strategy = hebbian_control::run::strategy::build(spec);
     for generation in 0..GENERATIONS {
         let verdicts: Vec<Verdict> = strategy
             .ask()

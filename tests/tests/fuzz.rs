@@ -24,7 +24,7 @@ use hebbian_learning::comparison::{Ablation, ComparisonSettings};
 use hebbian_learning::rule::gradient_descent::BaselineKind;
 use hebbian_learning::task::data_set::{DataSet, DataSets as _, SourceFile};
 use hebbian_proto::v1;
-use hebbian_search::StrategySnapshot;
+use hebbian_search::Envelope;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
@@ -267,9 +267,10 @@ fn the_journals_records_and_snapshots() {
     for (run, ..) in &stored {
         let corpus: Vec<Vec<u8>> = run.snapshots.iter().map(|snapshot| snapshot.strategy.clone()).collect();
         fuzz(&format!("state of {}", run.created.spec.strategy.name()), &corpus, |bytes| {
-            let state = StrategySnapshot::from_bytes(bytes);
-            let strategy =
-                state.ok().and_then(|state| hebbian_search::restore(&run.created.spec, &state).ok());
+            let state = Envelope::from_bytes(bytes);
+            let strategy = state
+                .ok()
+                .and_then(|state| hebbian_control::run::strategy::restore(&run.created.spec, &state).ok());
             // What is accepted can be gone on from.
             strategy.map(|strategy| (strategy.ask(), strategy.mean(), strategy.summary())).is_some()
         });

@@ -41,7 +41,7 @@ fn spec(seed: u64) -> RunSpec {
 
 /// The mean that one thread finds, episode by episode.
 fn sequential(spec: &RunSpec) -> Genome {
-    let mut strategy = hebbian_search::build(spec);
+    let mut strategy = hebbian_control::run::strategy::build(spec);
     for generation in 0..GENERATIONS {
         let candidates = strategy.ask();
         let verdict = |(index, candidate): (usize, &hebbian_search::Candidate)| {

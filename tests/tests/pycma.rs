@@ -2,7 +2,7 @@
 //!
 //! `tests/fixtures/pycma/record.py` recorded them and says where pycma was brought to the tutorial.
 
-use hebbian_search::{CmaEs, Strategy as _, StrategySnapshot};
+use hebbian_search::CmaEs;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
@@ -62,12 +62,12 @@ fn pycmas_samples_lead_to_pycmas_states() {
             let verdict = |&fitness: &f64| Verdict::Fit(Fitness::new(fitness).unwrap());
             let verdicts: Vec<Verdict> = generation.fitnesses.iter().map(verdict).collect();
             search.tell_samples(&generation.samples, &verdicts).unwrap();
-            let StrategySnapshot::CmaEs(state) = search.snapshot() else { unreachable!("it is CMA-ES") };
+            let state = search.distribution();
             let what = |quantity| format!("{}, generation {index}, {quantity}", trajectory.name);
-            check(&what("mean"), &state.mean, &generation.mean);
+            check(&what("mean"), state.mean, &generation.mean);
             check(&what("step size"), &[state.step_size], &[generation.step_size]);
-            check(&what("step size path"), &state.step_size_path, &generation.step_size_path);
-            check(&what("covariance path"), &state.covariance_path, &generation.covariance_path);
+            check(&what("step size path"), state.step_size_path, &generation.step_size_path);
+            check(&what("covariance path"), state.covariance_path, &generation.covariance_path);
             let lower: Vec<f64> = (0..state.mean.len())
                 .flat_map(|column| generation.covariance[column..].iter().map(move |row| row[column]))
                 .collect();

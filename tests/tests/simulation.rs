@@ -86,7 +86,7 @@ struct Expected {
 
 /// The whole search, one episode after the other, in a few lines: what the cluster is compared with.
 fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
-    let mut strategy = hebbian_search::build(spec);
+    let mut strategy = hebbian_control::run::strategy::build(spec);
     let (mut generations, mut evaluations, mut best) = (Vec::new(), 0, None::<(Genome, Fitness)>);
     let mut episodes = BTreeMap::new();
     let mut measure = |generation: usize, purpose, genomes: &[Candidate], tasks: u32| {
@@ -128,7 +128,7 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
                 best = fitness.map(|fitness| (candidate.genome.clone(), fitness));
             }
         }
-        generations.push(Generation { verdicts, digest: strategy.snapshot().digest() });
+        generations.push(Generation { verdicts, digest: strategy.state().digest() });
         let limit = stop::limit_reached(
             &spec.stop,
             generations.len() as u32,

@@ -10,8 +10,8 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
 
-use super::Run;
 use super::record::{Record, Write};
+use super::{Run, strategy};
 use hebbian_search::StrategyError;
 
 /// Why a run's limits cannot be raised.
@@ -35,7 +35,7 @@ impl Run {
         let spec = RunSpec { stop: self.spec.stop.extended(by)?, ..(*self.spec).clone() };
         spec.validate()?;
         if self.search_ended.is_some() {
-            let strategy = hebbian_search::restore(&spec, &self.strategy.snapshot())?;
+            let strategy = strategy::restore(&spec, &self.strategy.state())?;
             if let Some(met) = self.would_end(now, &spec.stop, strategy.as_ref()) {
                 return Err(ExtendError::Ended(met));
             }
@@ -54,7 +54,7 @@ impl Run {
         self.spec_digest = spec.digest();
         self.spec = Arc::new(spec);
         // Restarts come under the run's limits. That it can be restored was tried before the record was written.
-        if let Ok(strategy) = hebbian_search::restore(&self.spec, &self.strategy.snapshot()) {
+        if let Ok(strategy) = strategy::restore(&self.spec, &self.strategy.state()) {
             self.strategy = strategy;
         }
         self.time_limit = None;

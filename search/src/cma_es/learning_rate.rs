@@ -9,8 +9,8 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
+use serde::{Deserialize, Serialize};
 
-use super::super::snapshot::LearningRatesSnapshot;
 use super::linear_algebra::{add_scaled, dot};
 use super::state::State;
 
@@ -26,7 +26,7 @@ const GAMMA: f64 = 0.1;
 const RATE_MIN: f64 = 1e-6;
 
 /// A learning rate and the accumulated updates that it adapts by.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Rate {
     /// In (0, 1].
     eta: f64,
@@ -68,7 +68,7 @@ impl Rate {
 }
 
 /// The learning rates of mean and covariance.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct LearningRates {
     mean: Rate,
     covariance: Rate,
@@ -84,7 +84,7 @@ pub(super) struct Before {
 impl LearningRates {
     /// Both 1, in n dimensions.
     pub(super) fn new(n: usize) -> Self {
-        Self { mean: Rate::new(n), covariance: Rate::new(n * n) }
+        Self { mean: Rate::new(n), covariance: Rate::new(n * (n + 1) / 2) }
     }
 
     /// The mean's (`eta_m`) and the covariance's (`eta_Sigma`).
@@ -117,8 +117,13 @@ impl LearningRates {
         let mut half = Mat::zeros(n, n);
         matmul(&mut half, Accum::Replace, &root, &change, 1.0, Par::Seq);
         let mut whole = Mat::zeros(n, n);
-        matmul(&mut whole, Accum::Replace, &half, &root, std::f64::consts::FRAC_1_SQRT_2, Par::Seq);
-        let local_change: Vec<f64> = (0..n).flat_map(|column| whole.col_as_slice(column)).copied().collect();
+        matmul(&mut whole, Accum::Replace, &half, &root, 1.0, Par::Seq);
+        // The matrix is symmetric: half of it has the same inner products if its diagonal weighs half.
+        let mut local_change = Vec::with_capacity(n * (n + 1) / 2);
+        for column in 0..n {
+            local_change.push(whole[(column, column)] * std::f64::consts::FRAC_1_SQRT_2);
+            local_change.extend(&whole.col_as_slice(column)[column + 1..]);
+        }
 
         mean.adapt(&local, BETA_MEAN);
         covariance.adapt(&local_change, BETA_COVARIANCE);
@@ -138,25 +143,9 @@ impl LearningRates {
         state.step_size = before.step_size;
     }
 
-    /// Both as plain numbers.
-    pub(super) fn to_snapshot(&self) -> LearningRatesSnapshot {
-        LearningRatesSnapshot {
-            mean_rate: self.mean.eta,
-            mean_average: self.mean.average.clone(),
-            mean_power: self.mean.power,
-            covariance_rate: self.covariance.eta,
-            covariance_average: self.covariance.average.clone(),
-            covariance_power: self.covariance.power,
-        }
-    }
-
-    /// The learning rates of a snapshot; `None` if no search of n dimensions can reach it.
-    pub(super) fn from_snapshot(n: usize, snapshot: &LearningRatesSnapshot) -> Option<Self> {
-        let rate = |eta, average: &[f64], power| Rate { eta, average: average.to_vec(), power };
-        let mean = rate(snapshot.mean_rate, &snapshot.mean_average, snapshot.mean_power);
-        let covariance =
-            rate(snapshot.covariance_rate, &snapshot.covariance_average, snapshot.covariance_power);
-        (mean.is_sound(n) && covariance.is_sound(n * n)).then_some(Self { mean, covariance })
+    /// Whether a search of n dimensions can reach them.
+    pub(super) fn is_sound(&self, n: usize) -> bool {
+        self.mean.is_sound(n) && self.covariance.is_sound(n * (n + 1) / 2)
     }
 }
 

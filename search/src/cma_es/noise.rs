@@ -10,8 +10,7 @@
 //! noise, learning rates must adapt. Hence two thresholds far apart, beyond which the state does not flicker.
 
 use hebbian_shared::fitness::{Fitness, Verdict};
-
-use super::super::snapshot::NoiseSnapshot;
+use serde::{Deserialize, Serialize};
 
 /// Below this agreement the order is mostly noise and learning rates adapt.
 const STRONG_BELOW: f64 = 0.2;
@@ -34,7 +33,7 @@ const PAIRS_DECIDED: f64 = 30.0;
 const CALM_INTERVAL: u32 = 10;
 
 /// The estimate and what follows from it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct NoiseEstimate {
     /// Agreeing less disagreeing pairs, older ones counting less.
     agreeing: f64,
@@ -121,16 +120,9 @@ impl NoiseEstimate {
         self.wait = if calm { CALM_INTERVAL - 1 } else { 0 };
     }
 
-    /// The estimate as plain numbers.
-    pub(super) fn to_snapshot(&self) -> NoiseSnapshot {
-        let Self { agreeing, pairs, wait, present, strong } = *self;
-        NoiseSnapshot { agreeing, pairs, wait, present, strong }
-    }
-
-    /// The estimate of a snapshot; `None` if no search can reach it.
-    pub(super) fn from_snapshot(snapshot: &NoiseSnapshot) -> Option<Self> {
-        let NoiseSnapshot { agreeing, pairs, wait, present, strong } = *snapshot;
-        let sound = pairs > 0.0 && pairs.is_finite() && agreeing.abs() <= pairs && wait < CALM_INTERVAL;
-        sound.then_some(Self { agreeing, pairs, wait, present, strong })
+    /// Whether a search can reach it.
+    pub(super) fn is_sound(&self) -> bool {
+        let Self { agreeing, pairs, wait, .. } = *self;
+        pairs > 0.0 && pairs.is_finite() && agreeing.abs() <= pairs && wait < CALM_INTERVAL
     }
 }

@@ -3,6 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
+use serde::{Deserialize, Serialize};
 
 use super::linear_algebra::dot;
 use super::normal;
@@ -10,25 +11,13 @@ use super::state::State;
 
 /// How standard normal variates are drawn, and how often the distribution that they are drawn from is decomposed. A search
 /// keeps to one, since its candidates are a function of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sampler {
     /// One pair after the other, as runs of version 1.
-    Pairs = 0,
+    Pairs,
     /// Many at a time.
     #[default]
-    Batches = 1,
-}
-
-impl Sampler {
-    /// The sampler of its number in a snapshot.
-    pub(super) fn of_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Pairs),
-            1 => Some(Self::Batches),
-            _ => None,
-        }
-    }
+    Batches,
 }
 
 /// The candidates of one generation, as steps from the mean in units of the step size.

@@ -1,17 +1,18 @@
 //! The search distribution, and all else that a generation leaves to the next.
 
 use faer::Mat;
+use serde::{Deserialize, Serialize};
 
 use super::super::StrategyError;
-use super::super::snapshot::CmaEsSnapshot;
+use super::super::envelope::{check_length, unreachable};
 use super::learning_rate::LearningRates;
 use super::noise::NoiseEstimate;
 use super::sampling::Sampler;
 use super::termination::History;
 
 /// Everything that changes from generation to generation.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct State {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
     /// Generations told; the open generation's index.
     pub(super) generation: u32,
     /// Updates of the distribution: the generations of which at least one candidate had a fitness.
@@ -29,8 +30,10 @@ pub(super) struct State {
     /// The evolution path of the covariance matrix (`p_c`), n numbers.
     pub(super) covariance_path: Vec<f64>,
     /// The covariance matrix (C), n x n, up to the step size; only the lower triangle is kept up to date.
+    #[serde(with = "lower_triangle")]
     pub(super) covariance: Mat<f64>,
     /// Eigenvectors of C when it was last decomposed (B), one per column.
+    #[serde(with = "columns")]
     pub(super) eigenbasis: Mat<f64>,
     /// Square roots of the eigenvalues of C when it was last decomposed (D), positive.
     pub(super) axis_lengths: Vec<f64>,
@@ -118,87 +121,81 @@ impl State {
             && self.axis_lengths.iter().all(|&d| is_workable(d))
     }
 
-    /// All of the state as plain numbers.
-    pub(super) fn to_snapshot(&self) -> CmaEsSnapshot {
-        let n = self.mean.len();
-        let lower = |column: usize| self.covariance.col_as_slice(column)[column..].iter();
-        CmaEsSnapshot {
-            generation: self.generation,
-            updates: self.updates,
-            lag: self.lag,
-            stuck: self.stuck,
-            mean: self.mean.clone(),
-            step_size: self.step_size,
-            step_size_path: self.step_size_path.clone(),
-            covariance_path: self.covariance_path.clone(),
-            covariance: (0..n).flat_map(lower).copied().collect(),
-            eigenbasis: (0..n).flat_map(|column| self.eigenbasis.col_as_slice(column)).copied().collect(),
-            axis_lengths: self.axis_lengths.clone(),
-            sampler: self.sampler as u8,
-            noise: self.noise.as_ref().map(NoiseEstimate::to_snapshot),
-            learning_rates: self.learning_rates.as_ref().map(LearningRates::to_snapshot),
-            history: self.history.to_snapshot(),
-            injected: self.injected.clone(),
-        }
+    /// The lower triangle of C by columns, n (n + 1) / 2 numbers.
+    pub(super) fn lower_covariance(&self) -> Vec<f64> {
+        lower_triangle::of(&self.covariance)
     }
 
-    /// The state of a snapshot for a search of `n` dimensions; refuses what no search can reach.
-    pub(super) fn from_snapshot(n: usize, snapshot: &CmaEsSnapshot) -> Result<Self, StrategyError> {
-        for (name, expected, found) in [
-            ("mean", n, snapshot.mean.len()),
-            ("step_size_path", n, snapshot.step_size_path.len()),
-            ("covariance_path", n, snapshot.covariance_path.len()),
-            ("covariance", n * (n + 1) / 2, snapshot.covariance.len()),
-            ("eigenbasis", n * n, snapshot.eigenbasis.len()),
-            ("axis_lengths", n, snapshot.axis_lengths.len()),
-        ] {
-            if expected != found {
-                let problem = format!("{name} must hold {expected} numbers, not {found}");
-                return Err(StrategyError::Snapshot(problem));
-            }
+    /// Refuses what no search of `n` dimensions can reach.
+    pub(super) fn check(&self, n: usize) -> Result<(), StrategyError> {
+        check_length("mean", n, self.mean.len())?;
+        check_length("step_size_path", n, self.step_size_path.len())?;
+        check_length("covariance_path", n, self.covariance_path.len())?;
+        check_length("covariance", n * n, self.covariance.nrows() * self.covariance.ncols())?;
+        check_length("eigenbasis", n * n, self.eigenbasis.nrows() * self.eigenbasis.ncols())?;
+        check_length("axis_lengths", n, self.axis_lengths.len())?;
+        let counts_agree =
+            self.lag <= self.updates && self.updates <= self.generation && self.generation < GENERATIONS_MAX;
+        let mut eigenvectors = (0..n).flat_map(|axis| self.eigenbasis.col_as_slice(axis));
+        let sound = counts_agree
+            && self.is_sound()
+            && eigenvectors.all(|b| b.abs() <= 1.0 + 1e-9)
+            && self.noise.as_ref().is_none_or(NoiseEstimate::is_sound)
+            && self.learning_rates.as_ref().is_none_or(|rates| rates.is_sound(n))
+            && self.history.is_sound(n)
+            && self.injected.iter().all(|point| point.len() == n && bounded(point));
+        if sound { Ok(()) } else { Err(unreachable()) }
+    }
+}
+
+/// A symmetric matrix as the lower triangle by columns.
+mod lower_triangle {
+    use faer::Mat;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn of(matrix: &Mat<f64>) -> Vec<f64> {
+        (0..matrix.ncols()).flat_map(|column| &matrix.col_as_slice(column)[column..]).copied().collect()
+    }
+
+    pub(super) fn serialize<S: Serializer>(matrix: &Mat<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        of(matrix).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mat<f64>, D::Error> {
+        let numbers = Vec::<f64>::deserialize(deserializer)?;
+        let n = (2 * numbers.len()).isqrt();
+        if n * (n + 1) / 2 != numbers.len() {
+            return Err(D::Error::custom(format!("{} numbers are no triangle", numbers.len())));
         }
-        let unreachable = || StrategyError::Snapshot("it holds numbers that no search can reach".to_owned());
-        let noise =
-            snapshot.noise.as_ref().map(|noise| NoiseEstimate::from_snapshot(noise).ok_or_else(unreachable));
-        let rates = snapshot.learning_rates.as_ref();
-        let rates = rates.map(|rates| LearningRates::from_snapshot(n, rates).ok_or_else(unreachable));
-        let injected_fit = snapshot.injected.iter().all(|point| point.len() == n && bounded(point));
-        let mut covariance = Mat::zeros(n, n);
-        let mut lower = snapshot.covariance.as_slice();
+        let mut matrix = Mat::zeros(n, n);
+        let mut rest = numbers.as_slice();
         for column in 0..n {
-            let (values, rest) = lower.split_at(n - column);
-            covariance.col_as_slice_mut(column)[column..].copy_from_slice(values);
-            lower = rest;
+            let (values, others) = rest.split_at(n - column);
+            matrix.col_as_slice_mut(column)[column..].copy_from_slice(values);
+            rest = others;
         }
-        let state = Self {
-            generation: snapshot.generation,
-            updates: snapshot.updates,
-            lag: snapshot.lag,
-            stuck: snapshot.stuck,
-            mean: snapshot.mean.clone(),
-            step_size: snapshot.step_size,
-            step_size_path: snapshot.step_size_path.clone(),
-            covariance_path: snapshot.covariance_path.clone(),
-            covariance,
-            eigenbasis: Mat::from_fn(n, n, |row, column| snapshot.eigenbasis[column * n + row]),
-            axis_lengths: snapshot.axis_lengths.clone(),
-            sampler: Sampler::of_number(snapshot.sampler).ok_or_else(unreachable)?,
-            noise: noise.transpose()?,
-            learning_rates: rates.transpose()?,
-            history: History::from_snapshot(n, &snapshot.history).ok_or_else(unreachable)?,
-            injected: snapshot.injected.clone(),
-        };
-        let counts_agree = state.lag <= state.updates
-            && state.updates <= state.generation
-            && state.generation < GENERATIONS_MAX;
-        if counts_agree
-            && injected_fit
-            && state.is_sound()
-            && snapshot.eigenbasis.iter().all(|b| b.abs() <= 1.0 + 1e-9)
-        {
-            Ok(state)
-        } else {
-            Err(unreachable())
+        Ok(matrix)
+    }
+}
+
+/// A square matrix by columns.
+mod columns {
+    use faer::Mat;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(matrix: &Mat<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let columns = (0..matrix.ncols()).flat_map(|column| matrix.col_as_slice(column));
+        columns.copied().collect::<Vec<f64>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mat<f64>, D::Error> {
+        let numbers = Vec::<f64>::deserialize(deserializer)?;
+        let n = numbers.len().isqrt();
+        if n * n != numbers.len() {
+            return Err(D::Error::custom(format!("{} numbers are no square", numbers.len())));
         }
+        Ok(Mat::from_fn(n, n, |row, column| numbers[column * n + row]))
     }
 }

@@ -5,8 +5,8 @@
 
 use hebbian_shared::fitness::Verdict;
 use hebbian_shared::progress::StopReason;
+use serde::{Deserialize, Serialize};
 
-use super::super::snapshot::HistorySnapshot;
 use super::super::stop::{deviations_vanished, numbers_ended, reason};
 use super::state::State;
 
@@ -29,20 +29,8 @@ const HISTORY_MAX: usize = 20_000;
 /// Every so many updates the two ends of the history are compared.
 const STAGNATION_INTERVAL: u32 = 10;
 
-/// Which criteria apply to a search.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Criteria {
-    /// Those that runs of version 1 know: `numerics`, `tolx`, `condition`, `tolupsigma`.
-    First,
-    /// All that look at the distribution: for fitnesses that cannot be compared from generation to generation.
-    Distribution,
-    /// All, as long as no noise is found.
-    #[default]
-    All,
-}
-
 /// What the criteria look at beyond the state of the search.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct History {
     /// Best fitness of recent generations, the last one last.
     best: Vec<f64>,
@@ -56,13 +44,6 @@ pub(super) struct History {
     anchor: Vec<f64>,
     /// Generations since.
     still: u32,
-}
-
-impl Criteria {
-    /// The criteria of runs, whose generations meet other tasks each.
-    pub fn of_version(version: u32) -> Self {
-        if version < 2 { Self::First } else { Self::Distribution }
-    }
 }
 
 impl History {
@@ -113,18 +94,14 @@ impl History {
         }
     }
 
-    /// The history as plain numbers.
-    pub(super) fn to_snapshot(&self) -> HistorySnapshot {
-        let Self { best, median, range, flat, anchor, still } = self.clone();
-        HistorySnapshot { best, median, range, flat, anchor, still }
-    }
-
-    /// The history of a snapshot; `None` if no search of n dimensions can reach it.
-    pub(super) fn from_snapshot(n: usize, snapshot: &HistorySnapshot) -> Option<Self> {
-        let HistorySnapshot { best, median, range, flat, anchor, still } = snapshot.clone();
+    /// Whether a search of n dimensions can reach it.
+    pub(super) fn is_sound(&self, n: usize) -> bool {
         let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
-        let sound = anchor.len() == n && best.len() == median.len() && finite(&best) && finite(&median);
-        (sound && finite(&anchor)).then_some(Self { best, median, range, flat, anchor, still })
+        self.anchor.len() == n
+            && self.best.len() == self.median.len()
+            && finite(&self.best)
+            && finite(&self.median)
+            && finite(&self.anchor)
     }
 }
 
@@ -148,7 +125,8 @@ pub(super) struct Search<'a> {
     pub(super) population_size: usize,
     /// Learning rate of the mean: in noise the step size is larger by its inverse.
     pub(super) mean_rate: f64,
-    pub(super) criteria: Criteria,
+    /// Whether no noise is known of.
+    pub(super) is_exact: bool,
     /// Whether fitnesses of different generations can be compared.
     pub(super) compares_fitness: bool,
 }
@@ -157,11 +135,8 @@ impl Search<'_> {
     /// The first criterion that is met.
     pub(super) fn stop_reason(&self) -> Option<StopReason> {
         self.of_distribution()
-            .or_else(|| if self.criteria == Criteria::First { None } else { self.of_precision() })
-            .or_else(|| {
-                let applies = self.criteria == Criteria::All && self.compares_fitness;
-                if applies { self.of_fitness() } else { None }
-            })
+            .or_else(|| self.of_precision())
+            .or_else(|| if self.compares_fitness { self.of_fitness() } else { None })
     }
 
     fn of_distribution(&self) -> Option<StopReason> {
@@ -213,7 +188,7 @@ impl Search<'_> {
             return Some(reason("noeffectcoord", detail));
         }
         let limit = 20 + state.generation / 10;
-        if self.compares_fitness && self.history.still > limit {
+        if self.is_exact && self.history.still > limit {
             let detail =
                 format!("the mean has not moved for {} generations (limit {limit})", self.history.still);
             return Some(reason("tolxstagnation", detail));

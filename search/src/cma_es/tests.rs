@@ -174,14 +174,14 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     for _ in 0..60 {
         tell(&mut first, ellipsoid);
     }
-    let StrategySnapshot::CmaEs(snapshot) = first.snapshot() else { unreachable!() };
+    let distribution = first.distribution();
     let start = SearchStart {
-        mean: snapshot.mean.clone(),
-        covariance: snapshot.covariance.clone(),
+        mean: distribution.mean.to_vec(),
+        covariance: distribution.covariance,
         ..SearchStart::default()
     };
     let settings = CmaEsSpec {
-        step_size: snapshot.step_size,
+        step_size: distribution.step_size,
         start: Box::new(start),
         ..settings(20, NoiseHandling::None)
     };
@@ -199,8 +199,7 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     let verdicts: Vec<Verdict> = broken.ask().iter().zip(0..).map(|(_, i)| fit(f64::from(i))).collect();
     broken.tell(&Measured::without_gradients(&verdicts)).unwrap();
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
-    let StrategySnapshot::CmaEs(snapshot) = broken.snapshot() else { unreachable!() };
-    let restored = CmaEs::restore(vec![0.0; 5], &settings, seed(), &snapshot).unwrap();
+    let restored = CmaEs::restore(vec![0.0; 5], &settings, seed(), &broken.state()).unwrap();
     assert_eq!(restored.stop_reason().unwrap().criterion, "numerics");
 }
 
@@ -233,8 +232,7 @@ fn injected_points_are_candidates_and_a_far_one_is_moved_closer() {
     // sqrt 3 + 2 * 3 / 5 step sizes of 0.5.
     let expected = 0.5 * (3f64.sqrt() + 1.2);
     assert!((candidates[7].genome.0[0] - expected).abs() < 1e-12, "{:?}", candidates[7]);
-    let StrategySnapshot::CmaEs(snapshot) = search.snapshot() else { unreachable!() };
-    let restored = CmaEs::restore(vec![0.0; 3], &search.settings, seed(), &snapshot).unwrap();
+    let restored = CmaEs::restore(vec![0.0; 3], &search.settings, seed(), &search.state()).unwrap();
     assert_eq!(restored.ask(), candidates);
     // As the worst they shrink nothing: all weights of their directions are zero.
     search.tell(&Measured::without_gradients(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0].map(fit))).unwrap();

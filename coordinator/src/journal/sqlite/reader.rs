@@ -15,7 +15,7 @@ use super::{BUSY_TIMEOUT, explain, schema};
 use crate::journal::JournalError;
 use hebbian_control::run::Run;
 use hebbian_control::run::record::{Record, SettledEpisode, StoredRun, Write};
-use hebbian_search::StrategySnapshot;
+use hebbian_search::Envelope;
 
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;
@@ -136,8 +136,7 @@ impl JournalReader {
         }
         for snapshot in &stored.snapshots {
             let closed = snapshot.closed;
-            let found =
-                StrategySnapshot::from_bytes(&snapshot.strategy).map(|_| Digest::of(&snapshot.strategy));
+            let found = Envelope::from_bytes(&snapshot.strategy).map(|_| Digest::of(&snapshot.strategy));
             match found {
                 Err(error) => problems.push(format!("the snapshot of {closed} closed generations: {error}")),
                 Ok(found) if found != snapshot.digest => problems.push(format!(

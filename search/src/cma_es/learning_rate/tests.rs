@@ -4,7 +4,7 @@ use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Seed, normal_pair};
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling};
 
-use super::super::super::{CmaEs, Measured, Strategy as _, StrategySnapshot};
+use super::super::super::{CmaEs, Measured, Strategy as _};
 use super::super::parameters::Parameters;
 
 type Matrix = Vec<Vec<f64>>;
@@ -188,12 +188,12 @@ fn the_trajectory_is_that_of_the_papers_formulas() {
             values.iter().map(|&v| Verdict::Fit(Fitness::new(-v).unwrap())).collect();
         search.tell(&Measured::without_gradients(&verdicts)).unwrap();
 
-        let StrategySnapshot::CmaEs(found) = search.snapshot() else { unreachable!("it is CMA-ES") };
-        let rates = found.learning_rates.unwrap();
+        let found = search.distribution();
+        let rates = search.rates();
         let mut pairs = vec![
             (found.step_size, reference.step_size),
-            (rates.mean_rate, reference.rates[0]),
-            (rates.covariance_rate, reference.rates[1]),
+            (rates.0, reference.rates[0]),
+            (rates.1, reference.rates[1]),
         ];
         pairs.extend(found.mean.iter().copied().zip(reference.mean.iter().copied()));
         let lower = (0..n).flat_map(|j| (j..n).map(move |i| (i, j)));

@@ -1,0 +1,36 @@
+//! The strategy of a run's spec.
+
+use hebbian_search::cma_es::Sampler;
+use hebbian_search::restart::Limits;
+use hebbian_search::{Envelope, Frame, Strategy, StrategyError};
+use hebbian_shared::spec::strategy::POPULATION_SIZE_MAX;
+use hebbian_shared::spec::validation::Selection;
+use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
+
+/// Ended searches whose means are kept where validation chooses among them.
+const FINALISTS_MAX: usize = 15;
+
+/// The strategy of a validated spec at its first generation, at the layout's initial mean unless the spec has another.
+pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
+    hebbian_search::start(&spec.strategy, spec.layout().initial_mean().0, spec.seed, &frame(spec))
+}
+
+/// The strategy of a validated spec as it was when it gave away its state; it continues bit for bit.
+///
+/// A state of another strategy or dimension, or one whose numbers no search can reach, is refused.
+pub fn restore(spec: &RunSpec, state: &Envelope) -> Result<Box<dyn Strategy>, StrategyError> {
+    hebbian_search::resume(&spec.strategy, &spec.layout().initial_mean().0, spec.seed, &frame(spec), state)
+}
+
+fn frame(spec: &RunSpec) -> Frame {
+    // All episodes of a generation must be in memory; those that are asked again come on top.
+    let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
+    let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
+    let chosen = spec.validation.as_ref().map(|validation| validation.select);
+    let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
+    Frame {
+        function_changes: true,
+        sampler: if spec.version < 2 { Sampler::Pairs } else { Sampler::default() },
+        limits: Limits { population_size, evaluations: spec.stop.evaluations, finalists },
+    }
+}
