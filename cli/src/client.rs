@@ -10,7 +10,7 @@ use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::id::RunId;
 use hebbian_shared::progress::{RunEvent, RunProgress, RunResult, WorkerStatus};
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use hebbian_worker::session::remedy;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -159,7 +159,7 @@ impl Client {
             Some(request) if !request.field_violations.is_empty() => {
                 let violation = &request.field_violations[0];
                 let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
-                if violation.description.contains(field) {
+                if field == "spec" || violation.description.contains(field) {
                     violation.description.clone()
                 } else {
                     format!("{field}: {}", violation.description)
@@ -208,12 +208,12 @@ impl Client {
     /// Creates a run; repeating it with the same `request_id` is safe.
     pub(crate) async fn create(
         &self,
-        spec: &RunSpec,
+        spec: RunSpec,
         request_id: String,
         group: String,
         weight: f64,
     ) -> Result<RunProgress, Failure> {
-        let spec = Some(spec.into());
+        let spec = ResolvedSpec::from(spec).json().to_owned();
         let request = v1::CreateRunRequest { spec, request_id, group, weight: Some(weight) };
         let response = self.answer(self.runs().create_run(request)).await?;
         self.read(response.run)

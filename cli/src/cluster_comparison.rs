@@ -8,7 +8,7 @@ use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::evaluation::{EvaluationSpec, Objective};
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
+use hebbian_shared::spec::{Numerics, Problem, ResolvedSpec, RuleLearning, RunSpec, SPEC_VERSION};
 
 use crate::client::{Client, ClientArguments};
 use crate::command::block_on;
@@ -24,7 +24,7 @@ pub(crate) fn gather(
 ) -> Result<Gathered, Failure> {
     let request = v1::CompareRequest {
         comparison: Some(v1::RuleComparison {
-            spec: Some((&spec(problem, settings)?).into()),
+            spec: ResolvedSpec::from(spec(problem, settings)?).json().to_owned(),
             genome: genome.to_le_bytes(),
             families: settings.families.iter().map(ToString::to_string).collect(),
             updates: settings.updates.clone(),
@@ -59,7 +59,7 @@ pub(crate) fn gather(
 
 /// A spec that carries the comparison's problem and seed; there is no search.
 fn spec(problem: &RuleLearning, settings: &ComparisonSettings) -> Result<RunSpec, Failure> {
-    let mut spec = RunSpec::from_toml(crate::QUICKSTART).expect("the quickstart is tested to be valid");
+    let mut spec = RunSpec::read(crate::QUICKSTART).expect("the quickstart is tested to be valid");
     let regresses = problem.tasks.families.iter().any(|family| family.is_regression());
     spec.version = SPEC_VERSION;
     "comparison".clone_into(&mut spec.name);

@@ -37,7 +37,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::{RunSpec, SPEC_BYTES_MAX};
 use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ use crate::{files, render};
 /// The longest name of a creation, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 /// The largest run spec that is read, in bytes.
-const SPEC_SIZE_MAX: u64 = 1 << 20;
+const SPEC_SIZE_MAX: u64 = SPEC_BYTES_MAX as u64;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -291,7 +291,7 @@ fn journal_failure(error: &JournalError) -> Failure {
 fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
     let text = files::read_text(path, SPEC_SIZE_MAX)?;
     let name = if files::is_stdin(path) { PathBuf::from("standard input") } else { path.to_owned() };
-    let mut spec = RunSpec::from_toml(&text).map_err(|error| {
+    let mut spec = RunSpec::read(&text).map_err(|error| {
         Failure::bad_input(format_args!("{}: {error}", name.display()))
             .hint("`hebbian spec` prints a commented example")
     })?;
@@ -301,7 +301,7 @@ fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
 
 /// The built-in spec, with another seed if one is given.
 fn quickstart(seed: Option<Seed>) -> RunSpec {
-    let mut spec = RunSpec::from_toml(crate::QUICKSTART).expect("the quickstart is tested to be valid");
+    let mut spec = RunSpec::read(crate::QUICKSTART).expect("the quickstart is tested to be valid");
     spec.seed = seed.unwrap_or(spec.seed);
     spec
 }
@@ -416,7 +416,7 @@ mod tests {
             _ => line,
         };
         let shown = crate::QUICKSTART.lines().map(bare).collect::<Vec<_>>().join("\n");
-        assert_eq!(RunSpec::from_toml(&shown), Ok(quickstart(None)), "a default is another");
+        assert_eq!(RunSpec::read(&shown), Ok(quickstart(None)), "a default is another");
         let keys = |text: &str| -> std::collections::BTreeSet<String> {
             let table: toml::Table = text.parse().unwrap();
             let of_section = |(name, value): (&String, &toml::Value)| match value.as_table() {

@@ -147,7 +147,7 @@ mod tests {
     fn pace(change: &[(&str, &str)]) -> Pace {
         let text =
             change.iter().fold(crate::QUICKSTART.to_owned(), |text, (from, to)| text.replace(from, to));
-        Pace::new(Forecast::of(&RunSpec::from_toml(&text).unwrap()))
+        Pace::new(Forecast::of(&RunSpec::read(&text).unwrap()))
     }
 
     fn summary(generation: u32, elapsed_ms: u64) -> GenerationSummary {

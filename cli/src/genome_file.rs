@@ -172,13 +172,13 @@ impl GenomeFile {
     pub(crate) fn of_quickstart(value: impl Fn(usize) -> f64) -> Self {
         use hebbian_shared::id::RunId;
         use hebbian_shared::progress::RunState;
-        let spec = hebbian_shared::spec::RunSpec::from_toml(crate::QUICKSTART).unwrap();
+        let spec = hebbian_shared::spec::RunSpec::read(crate::QUICKSTART).unwrap();
         let layout = spec.layout();
         let mean = Genome((0..layout.dimension()).map(value).collect());
         let (run, state) = (RunId::new(1), RunState::Cancelled);
         Self::of_result(&RunResult {
             run,
-            spec,
+            spec: std::sync::Arc::new(spec.into()),
             state,
             generations: 7,
             mean,

@@ -8,13 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::{RunSpec, SPEC_BYTES_MAX};
 
 use crate::failure::Failure;
 use crate::files;
 
 /// The largest `spec.toml`, in bytes.
-const SPEC_SIZE_MAX: u64 = 1 << 20;
+const SPEC_SIZE_MAX: u64 = SPEC_BYTES_MAX as u64;
 
 /// A directory that belongs to one spec.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl RunDirectory {
             return Ok(Self { path, spec, is_new: true });
         }
         let text = files::read_text(&kept, SPEC_SIZE_MAX)?;
-        let stored = RunSpec::from_toml(&text)
+        let stored = RunSpec::read(&text)
             .map_err(|error| Failure::bad_input(format_args!("{}: {error}", kept.display())))?;
         let mut wanted = spec.unwrap_or_else(|| stored.clone());
         wanted.seed = seed.unwrap_or(wanted.seed);
@@ -184,11 +184,11 @@ mod tests {
     use super::*;
 
     fn quickstart() -> RunSpec {
-        RunSpec::from_toml(crate::QUICKSTART).unwrap()
+        RunSpec::read(crate::QUICKSTART).unwrap()
     }
 
     fn other(from: &str, to: &str) -> RunSpec {
-        RunSpec::from_toml(&crate::QUICKSTART.replacen(from, to, 1)).unwrap()
+        RunSpec::read(&crate::QUICKSTART.replacen(from, to, 1)).unwrap()
     }
 
     fn check(spec: &RunSpec, expected: &str) {

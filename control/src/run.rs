@@ -24,7 +24,7 @@ use hebbian_shared::progress::{
     GenerationSummary, Remeasurement, Restart, RunProgress, RunResult, RunState, StopReason,
     ValidationSummary, Warning,
 };
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
@@ -58,10 +58,9 @@ pub struct Run {
     id: RunId,
     created: Created,
     /// As it was created, with the limits as they are now.
-    spec: Arc<RunSpec>,
+    spec: Arc<ResolvedSpec>,
     layout: GenomeLayout,
     layout_digest: Digest,
-    spec_digest: Digest,
     strategy: Box<dyn Strategy>,
     state: RunState,
     /// Index of the open generation; when the search has ended, the number of closed ones.
@@ -123,7 +122,6 @@ impl Run {
             id,
             layout_digest: layout.digest(),
             layout,
-            spec_digest: spec.digest(),
             open: OpenGeneration::ask(&spec, strategy.as_ref(), GenerationIndex(0)),
             spec,
             search_ended: None,
@@ -540,13 +538,8 @@ impl Run {
     }
 
     /// The spec, with the limits as they are now.
-    pub fn spec(&self) -> &Arc<RunSpec> {
+    pub fn spec(&self) -> &Arc<ResolvedSpec> {
         &self.spec
-    }
-
-    /// The digest of the spec.
-    pub fn spec_digest(&self) -> Digest {
-        self.spec_digest
     }
 
     /// How the run began.
@@ -599,7 +592,7 @@ impl Run {
         RunProgress {
             run: self.id,
             name: self.spec.name.clone(),
-            spec_digest: self.spec_digest,
+            spec_digest: self.spec.digest(),
             state: self.state.clone(),
             weight: self.created.weight,
             generation: self.generation,
@@ -628,7 +621,7 @@ impl Run {
     pub fn result(&self) -> RunResult {
         RunResult {
             run: self.id,
-            spec: (*self.spec).clone(),
+            spec: Arc::clone(&self.spec),
             state: self.state.clone(),
             generations: self.generation.0,
             mean: self.mean(),

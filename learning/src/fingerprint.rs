@@ -49,7 +49,7 @@ fn canonical_outcomes() -> Vec<Vec<Outcome>> {
     let mut workspace = Workspace::new();
     let interrupt = Interrupt::new();
     let of_spec = |(place, text): (usize, &&str)| {
-        let spec = RunSpec::from_toml(text).expect("a canonical run is a valid spec");
+        let spec = RunSpec::read(text).expect("a canonical run is a valid spec");
         let runner = EpisodeRunner::new(Arc::new(spec)).expect("canonical runs need nothing special");
         let seed = runner.spec().seed.derive(Purpose::Fingerprint, place as u64);
         let genome = genome(runner.spec().layout().dimension(), seed);

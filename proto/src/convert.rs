@@ -6,7 +6,6 @@
 mod dispatch;
 mod episode;
 mod progress;
-mod run_spec;
 mod validation;
 
 pub use dispatch::up_to_an_hour;
@@ -16,6 +15,7 @@ use std::time::Duration;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::RunId;
+use hebbian_shared::spec::SpecError;
 
 /// The largest message that a coordinator accepts from a worker or a client, in bytes.
 pub const COORDINATOR_MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -54,6 +54,18 @@ impl ConvertError {
     /// An error of one field.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// An error of a spec in the field `spec`.
+    pub fn of_spec(error: &SpecError) -> Self {
+        Self::of_text("spec", error)
+    }
+
+    /// An error of a text in `field` that is written as a spec, or as a part of one.
+    pub fn of_text(field: &str, SpecError { line, field: path, problem }: &SpecError) -> Self {
+        let field = if path.is_empty() { field.to_owned() } else { format!("{field}.{path}") };
+        let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        Self { field, problem: line + problem }
     }
 
     /// The same error seen from the message that holds this one in `field`.
@@ -137,11 +149,6 @@ fn to_duration(field: &str, duration: Option<prost_types::Duration>) -> Result<D
 trait WireEnum: Sized {
     fn to_wire(self) -> i32;
     fn from_wire(field: &str, number: i32) -> Result<Self, ConvertError>;
-
-    /// An absent field has its default; a present one must be known.
-    fn from_wire_or(field: &str, number: Option<i32>, default: Self) -> Result<Self, ConvertError> {
-        number.map_or(Ok(default), |number| Self::from_wire(field, number))
-    }
 }
 
 /// `Domain <=> Wire { Variant, DomainVariant = WireVariant, ... }`

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::episode::{EpisodePurpose, Outcome};
 use crate::genome::Genome;
 use crate::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use crate::spec::RunSpec;
+use crate::spec::ResolvedSpec;
 
 /// The smallest and the largest weight of a run in the fair share of the cluster.
 pub const WEIGHT_RANGE: (f64, f64) = (0.001, 1000.0);
@@ -160,7 +160,7 @@ pub enum ToWorker {
         /// The run.
         run: RunId,
         /// Its spec.
-        spec: Arc<RunSpec>,
+        spec: Arc<ResolvedSpec>,
     },
     /// Work.
     Batch(Batch),

@@ -1,5 +1,6 @@
 //! How a run and a cluster stand, for people and programs that ask.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::fitness::Fitness;
 use crate::genome::{Genome, GenomeLayout};
 use crate::id::{GenerationIndex, RunId, WorkerId};
 use crate::seed::Seed;
-use crate::spec::RunSpec;
+use crate::spec::ResolvedSpec;
 
 /// Why a search ended, with the figure that met the criterion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -330,7 +331,7 @@ pub struct RunResult {
     /// The run.
     pub run: RunId,
     /// Its spec.
-    pub spec: RunSpec,
+    pub spec: Arc<ResolvedSpec>,
     /// Its state; a result can be read at any time.
     pub state: RunState,
     /// Closed generations.

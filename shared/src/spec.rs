@@ -1,8 +1,12 @@
 //! The run spec: all that determines a run's result, as data.
 //!
 //! What must not change the result (leases, ports, paths, thread counts, a run's weight in the fair share) is never in
-//! it. It is written as TOML, travels as protobuf and is journalled with its defaults resolved: a field that an old
-//! spec lacks means what it meant before the field existed.
+//! it. The types of this module are its only schema: people write it as TOML, programs as JSON, and it is journalled and
+//! announced as the JSON that [`ResolvedSpec`] keeps, with all defaults written out.
+//!
+//! A field that comes later is left out at its default (`#[serde(skip_serializing_if = "is_default")]`), and its default
+//! is what the program did before. So the digest of an old spec stays what it was, and an old worker takes new runs that do
+//! not use the field; one that does use it is refused by the old worker, because unknown fields are errors.
 
 pub mod data_set;
 pub mod evaluation;
@@ -11,6 +15,7 @@ pub mod rule;
 pub mod stop;
 pub mod strategy;
 pub mod task;
+pub mod text;
 pub mod validation;
 
 use std::collections::BTreeSet;
@@ -26,6 +31,7 @@ use rule::RuleSpec;
 use stop::StopSpec;
 use strategy::{StrategySpec, UnresolvedStrategy};
 use task::{InputAugmentation, TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
+pub use text::{ResolvedSpec, SPEC_BYTES_MAX};
 use validation::{Selection, ValidationSpec};
 
 /// The spec version that this program writes; it reads all versions up to it.
@@ -33,8 +39,9 @@ use validation::{Selection, ValidationSpec};
 /// Version 2: CMA-ES handles noise by default.
 pub const SPEC_VERSION: u32 = 2;
 
-/// Everything that determines a run's result.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything that determines a run's result. Deserializing does not validate; [`RunSpec::read`] does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenSpec", into = "WrittenSpec")]
 pub struct RunSpec {
     /// Version of the spec's meaning, at most [`SPEC_VERSION`].
     pub version: u32,
@@ -206,26 +213,41 @@ fn default_seed() -> Seed {
 }
 
 /// Why a spec was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SpecError {
-    /// The text is not TOML, or a key is unknown or of the wrong type.
-    #[error("{0}")]
-    Syntax(String),
-    /// A field's value is out of range or contradicts another.
-    #[error("{field}: {problem}")]
-    Field {
-        /// The field's path as it is written, for example `tasks.per_generation`.
-        field: String,
-        /// What is wrong and what would be right.
-        problem: String,
-    },
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecError {
+    /// The line of the text, counted from 1; `None` where the error is not one of reading.
+    pub line: Option<usize>,
+    /// The field's path as it is written, for example `tasks.per_generation`; empty where it is the text as a whole.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl std::error::Error for SpecError {}
+
+impl std::fmt::Display for SpecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { line, field, problem } = self;
+        if let Some(line) = line {
+            write!(f, "line {line}: ")?;
+        }
+        if !field.is_empty() {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(problem)
+    }
 }
 
 impl SpecError {
     /// An error of one field.
     pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Field { field: field.into(), problem: problem.into() }
+        Self { line: None, field: field.into(), problem: problem.into() }
     }
+}
+
+/// Whether a field that came after version 0.1.0 is left out when a spec is written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Refuses a number outside of a range, naming the field.
@@ -246,18 +268,16 @@ impl RunSpec {
     /// The seed of a spec that names none.
     pub const DEFAULT_SEED: u64 = 1;
 
-    /// Reads and validates a spec written as TOML.
-    pub fn from_toml(text: &str) -> Result<Self, SpecError> {
-        let written: WrittenSpec =
-            toml::from_str(text).map_err(|error| SpecError::Syntax(one_line(&error, text)))?;
-        let spec = Self::from(written);
+    /// Reads and validates a spec written as TOML or JSON.
+    pub fn read(text: &str) -> Result<Self, SpecError> {
+        let spec: Self = text::read(text)?;
         spec.validate()?;
         Ok(spec)
     }
 
     /// The spec as TOML, all defaults written out.
     pub fn to_toml(&self) -> String {
-        toml::to_string(&WrittenSpec::from(self.clone())).expect("a spec is plain data")
+        toml::to_string(self).expect("a spec is plain data")
     }
 
     /// Checks every field and every limit. Nothing is allocated by a spec before it has passed.
@@ -380,10 +400,9 @@ impl RunSpec {
         self.tasks_per_generation().saturating_mul(REMEASURED_BLOCKS).min(TASKS_PER_GENERATION_MAX)
     }
 
-    /// The digest of the spec with all its defaults: equal specs, equal results.
+    /// The digest of the spec's text, see [`ResolvedSpec`]: equal specs, equal results.
     pub fn digest(&self) -> Digest {
-        let written = WrittenSpec::from(self.clone());
-        Digest::of(&serde_json::to_vec(&written).expect("a spec is plain data"))
+        ResolvedSpec::from(self.clone()).digest()
     }
 }
 
@@ -425,56 +444,6 @@ impl From<RunSpec> for WrittenSpec {
         let strategy = strategy.into();
         Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, validation, stop }
     }
-}
-
-impl Serialize for RunSpec {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WrittenSpec::from(self.clone()).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for RunSpec {
-    /// Reads without validating; call [`RunSpec::validate`].
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        WrittenSpec::deserialize(deserializer).map(Self::from)
-    }
-}
-
-/// A TOML error in one line: where, which field, and what.
-pub fn one_line(error: &toml::de::Error, text: &str) -> String {
-    let message = in_plain_words(&error.message().replace('\n', " "));
-    let Some(span) = error.span() else { return message };
-    let before = &text[..span.start.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    match field_at(text, line) {
-        // An unknown key is in the message already.
-        Some(field) if !message.starts_with("unknown field") => format!("line {line}: {field}: {message}"),
-        _ => format!("line {line}: {message}"),
-    }
-}
-
-/// The numbers of Rust's types in words.
-fn in_plain_words(message: &str) -> String {
-    let mut message = message.replace(" as i128", "");
-    for unsigned in ["u8", "u16", "u32", "u64"] {
-        message = message.replace(&format!("expected {unsigned}"), "expected a whole number from 0 on");
-    }
-    message.replace("expected f64", "expected a number")
-}
-
-/// The field that is written on a line, counted from 1: the section above it and the key, as far as there are any.
-fn field_at(text: &str, line: usize) -> Option<String> {
-    let above: Vec<&str> = text.lines().take(line).map(str::trim).collect();
-    let key = above.last()?.split_once('=').map(|(key, _)| key.trim());
-    let bare = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
-    let key = key.filter(|key| bare(key))?;
-    let section =
-        above.iter().rev().find_map(|line| line.strip_prefix('[')?.split_once(']').map(|(name, _)| name));
-    Some(
-        section
-            .filter(|name| bare(name))
-            .map_or_else(|| key.to_owned(), |section| format!("{section}.{key}")),
-    )
 }
 
 #[cfg(test)]

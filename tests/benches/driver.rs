@@ -67,7 +67,7 @@ fn spec() -> RunSpec {
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\n\
          per_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
     );
-    RunSpec::from_toml(&text).expect("a valid spec")
+    RunSpec::read(&text).expect("a valid spec")
 }
 
 async fn measure(url: &str) {

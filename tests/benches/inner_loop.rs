@@ -239,7 +239,7 @@ fn numpy_gflops(threads: usize) -> Option<f64> {
 /// The time of an episode of the quickstart in microseconds: 64 candidates meet the 24 tasks of a generation, then come
 /// the next tasks. One thread, the fastest of the rounds.
 fn quickstart_us(rounds: usize) -> f64 {
-    let spec = RunSpec::from_toml(include_str!("../../examples/quickstart.toml")).expect("a valid spec");
+    let spec = RunSpec::read(include_str!("../../examples/quickstart.toml")).expect("a valid spec");
     let dimension = spec.layout().dimension();
     let runner = EpisodeRunner::new(Arc::new(spec)).expect("the quickstart needs nothing special");
     let (candidates, tasks) = (64, 24);

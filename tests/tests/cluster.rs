@@ -46,7 +46,7 @@ fn spec() -> RunSpec {
         stop = {{ generations = {GENERATIONS} }}
         "#
     );
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 /// The mean of a run that one thread computes episode by episode, without scheduler, journal and wire.

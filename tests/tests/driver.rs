@@ -34,7 +34,7 @@ fn spec(generations: u32) -> RunSpec {
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 4\n\
          [stop]\ngenerations = {generations}\n"
     );
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 fn fitness(genome: &Genome) -> Fitness {

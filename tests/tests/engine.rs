@@ -213,7 +213,7 @@ fn restarted(select: &str) -> RunSpec {
     let text = spec("generations = 1500").to_toml().replace("restarts = \"none\"", "restarts = \"ipop\"");
     let validation =
         format!("[validation]\nfamilies = [\"circle\"]\nevery = 100000\nselect = \"{select}\"\n");
-    RunSpec::from_toml(&(text + &validation)).unwrap()
+    RunSpec::read(&(text + &validation)).unwrap()
 }
 
 fn selection(stored: &StoredRun) -> Option<(u32, Vec<(u32, f64)>)> {

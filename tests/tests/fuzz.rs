@@ -34,10 +34,10 @@ use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
-use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::{ResolvedSpec, RunSpec, text};
 use hebbian_shared::time::Timestamp;
 use hebbian_tests::fuzz::fuzz;
 use hebbian_worker::data_store::DataStore;
@@ -72,7 +72,7 @@ fn stored() -> Vec<(StoredRun, RunProgress, RunResult)> {
              \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n[stop]\ngenerations = 4\n\
              [validation]\nfamilies = [\"xor\", \"circle\"]\nevery = 2\ntasks_per_family = 1\n"
         );
-        let mut bench = Bench::keeping(KeptSnapshots::LAST, RunSpec::from_toml(&text).unwrap());
+        let mut bench = Bench::keeping(KeptSnapshots::LAST, RunSpec::read(&text).unwrap());
         bench.attach(FINGERPRINT);
         let result = bench.engine.run(bench::run()).unwrap().result();
         (bench.stored(), bench.progress(), result)
@@ -150,7 +150,7 @@ fn what_a_coordinator_says_to_workers() {
             Assignment { genome: 0, task: TaskIndex(1) },
         ],
     };
-    let spec = Arc::new(RunSpec::from_toml(&specs()[0]).unwrap());
+    let spec = Arc::new(RunSpec::read(&specs()[0]).unwrap().into());
     let messages = [
         ToWorker::Batch(batch),
         ToWorker::Spec { run: RunId::new(5), spec },
@@ -171,17 +171,10 @@ fn what_a_coordinator_says_to_workers() {
 
 #[test]
 fn what_clients_ask_and_are_answered() {
-    let specs: Vec<RunSpec> = specs().iter().map(|text| RunSpec::from_toml(text).unwrap()).collect();
-    let corpus: Vec<Vec<u8>> = specs.iter().map(|spec| v1::RunSpec::from(spec).encode_to_vec()).collect();
-    fuzz("RunSpec", &corpus, |bytes| {
-        let spec = v1::RunSpec::decode(bytes).ok().and_then(|message| RunSpec::try_from(message).ok());
-        // What is accepted is built.
-        spec.map(|spec| (spec.digest(), spec.layout().digest())).is_some()
-    });
-    let stops: Vec<Vec<u8>> = specs.iter().map(|spec| v1::Stop::from(&spec.stop).encode_to_vec()).collect();
-    fuzz("Stop", &stops, |bytes| {
-        let limits = v1::Stop::decode(bytes).ok().and_then(|message| StopSpec::try_from(message).ok());
-        limits.map(|limits| drop(specs[0].stop.extended(&limits))).is_some()
+    let stop = RunSpec::read(&specs()[0]).unwrap().stop;
+    fuzz("limits", &[serde_json::to_vec(&stop).unwrap(), b"generations = 500".to_vec()], |bytes| {
+        let limits = text::read::<StopSpec>(&String::from_utf8_lossy(bytes));
+        limits.map(|limits| drop(stop.extended(&limits))).is_ok()
     });
     let stored = stored();
     let runs: Vec<Vec<u8>> =
@@ -209,10 +202,10 @@ fn what_clients_ask_and_are_answered() {
 
 #[test]
 fn what_is_said_of_comparisons() {
-    let spec = RunSpec::from_toml(&specs()[0]).unwrap();
+    let spec = RunSpec::read(&specs()[0]).unwrap();
     let dimension = spec.layout().dimension();
     let comparison = v1::RuleComparison {
-        spec: Some((&spec).into()),
+        spec: specs().remove(0),
         genome: Genome(vec![0.25; dimension]).to_le_bytes(),
         families: vec!["xor".into(), "circle".into()],
         updates: vec![1, 3],
@@ -379,11 +372,18 @@ fn a_data_set_in_pieces() {
 }
 
 #[test]
-fn a_spec_as_toml() {
-    let corpus: Vec<Vec<u8>> = specs().into_iter().map(String::into_bytes).collect();
-    fuzz("spec", &corpus, |bytes| {
-        let Ok(spec) = RunSpec::from_toml(&String::from_utf8_lossy(bytes)) else { return false };
-        assert_eq!(RunSpec::from_toml(&spec.to_toml()).as_ref(), Ok(&spec), "what is accepted can be kept");
-        spec.layout().dimension() > 0
-    });
+fn a_spec_as_text() {
+    let toml: Vec<Vec<u8>> = specs().into_iter().map(String::into_bytes).collect();
+    let resolved =
+        |text: &String| ResolvedSpec::from(RunSpec::read(text).unwrap()).json().as_bytes().to_vec();
+    let json: Vec<Vec<u8>> = specs().iter().map(resolved).collect();
+    for (target, corpus) in [("spec as TOML", toml), ("spec as JSON", json)] {
+        fuzz(target, &corpus, |bytes| {
+            let Ok(spec) = RunSpec::read(&String::from_utf8_lossy(bytes)) else { return false };
+            assert_eq!(RunSpec::read(&spec.to_toml()).as_ref(), Ok(&spec), "what is accepted can be kept");
+            let resolved = ResolvedSpec::from(spec);
+            assert_eq!(ResolvedSpec::from_json(resolved.json().to_owned()).as_ref(), Ok(&resolved));
+            resolved.layout().dimension() > 0
+        });
+    }
 }

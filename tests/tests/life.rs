@@ -44,7 +44,7 @@ fn generations(limit: u32) -> StopSpec {
 fn validated(stop: &str) -> RunSpec {
     let text =
         spec(stop).to_toml() + "\n[validation]\nfamilies = [\"circle\"]\nevery = 3\ntasks_per_family = 2\n";
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 fn extend(bench: &mut Bench, limits: StopSpec) -> Result<(), String> {
@@ -131,7 +131,7 @@ fn a_run_can_be_extended_while_it_runs_and_while_its_result_is_measured() {
 /// With restarts, of which validation chooses the result.
 fn choosing(stop: &str) -> RunSpec {
     let text = validated(stop).to_toml().replace("restarts = \"none\"", "restarts = \"ipop\"");
-    RunSpec::from_toml(&text.replace("[validation]", "[validation]\nselect = \"best-restart\"")).unwrap()
+    RunSpec::read(&text.replace("[validation]", "[validation]\nselect = \"best-restart\"")).unwrap()
 }
 
 /// The accuracies of a generation's validation, as they were told.
@@ -171,7 +171,7 @@ fn an_extended_run_chooses_again_among_its_restarts() {
 fn a_fork_takes_up_and_leaves_off_choosing_among_restarts() {
     let (without, with) = (choosing("generations = 900"), choosing("generations = 1000"));
     let text = without.to_toml().replace("select = \"best-restart\"", "");
-    let without = RunSpec::from_toml(&text).unwrap();
+    let without = RunSpec::read(&text).unwrap();
     let mut bench = Bench::keeping(KeptSnapshots::LAST, without.clone());
     bench.attach(FINGERPRINT);
     let forked = fork(&mut bench, 900, with.clone()).unwrap();
@@ -345,11 +345,11 @@ fn a_fork_that_does_not_fit_is_refused_with_the_reason() {
     let spec = |change: (&str, &str)| {
         let text = validated("generations = 14").to_toml();
         assert!(text.contains(change.0), "{text}");
-        RunSpec::from_toml(&text.replace(change.0, change.1)).unwrap()
+        RunSpec::read(&text.replace(change.0, change.1)).unwrap()
     };
     check(spec(("states = 1", "states = 2")), "rule: must give the genome the layout that its parent's has");
     let sep = "name = \"s\"\nstrategy = { kind = \"sep-cma-es\", population_size = 6 }\n[stop]\ngenerations = 14\n[tasks]\nfamilies = [\"xor\"]\n";
-    let strategy = RunSpec::from_toml(sep).unwrap().strategy;
+    let strategy = RunSpec::read(sep).unwrap().strategy;
     check(RunSpec { strategy, ..validated("generations = 14") }, "strategy: ");
 }
 

@@ -36,7 +36,7 @@ fn spec(seed: u64) -> RunSpec {
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
     );
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 /// The mean that one thread finds, episode by episode.

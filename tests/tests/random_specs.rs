@@ -19,7 +19,7 @@ use hebbian_shared::spec::rule::{
     Oja, RuleSpec, Saturation, StateActivations,
 };
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
-use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_shared::spec::{Problem, ResolvedSpec, RunSpec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;
@@ -187,7 +187,7 @@ fn spec() -> impl Strategy<Value = RunSpec> {
 }
 
 fn base() -> RunSpec {
-    RunSpec::from_toml(
+    RunSpec::read(
         r#"
         name = "random"
         strategy = { kind = "cma-es", population_size = 4 }
@@ -206,6 +206,8 @@ fn check(spec: &RunSpec) -> Result<bool, TestCaseError> {
         prop_assert!(!text.contains('\n') && text.contains(": "), "{}", text);
         return Ok(false);
     }
+    prop_assert_eq!(&RunSpec::read(&spec.to_toml()).unwrap(), spec);
+    prop_assert_eq!(&RunSpec::read(ResolvedSpec::from(spec.clone()).json()).unwrap(), spec);
     let Problem::RuleLearning(problem) = &spec.problem;
     let numbers = problem.network_numbers();
     let updates = f64::from(spec.evaluation.updates_max());

@@ -34,7 +34,7 @@ fn spec(name: &str) -> RunSpec {
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n\
          [stop]\ngenerations = 1000000\n"
     );
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 /// Sleeps for two milliseconds; cannot do runs of the name `impossible`.

@@ -66,7 +66,7 @@ fn spec(seed: u64) -> RunSpec {
         1 + index_below(&mut rng, 4),
         2 + index_below(&mut rng, 5),
     );
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 /// One generation of the sequential loop.

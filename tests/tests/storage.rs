@@ -22,9 +22,9 @@ use rusqlite::Connection;
 const RUN: u64 = 77;
 
 fn created() -> Created {
-    let spec = RunSpec::from_toml(include_str!("../../examples/quickstart.toml")).unwrap();
+    let spec = RunSpec::read(include_str!("../../examples/quickstart.toml")).unwrap();
     Created {
-        spec: Arc::new(spec),
+        spec: Arc::new(spec.into()),
         request_id: "request".into(),
         created_unix_ms: 5,
         group: String::new(),

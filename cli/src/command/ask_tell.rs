@@ -210,11 +210,8 @@ impl Arguments {
             }
         };
         let settings = Settings { strategy, mean, seed: self.seed };
-        settings.validate().map_err(|error| match error {
-            SpecError::Syntax(problem) => Failure::bad_input(problem),
-            SpecError::Field { field, problem } => {
-                Failure::bad_input(format_args!("{}: {problem}", flag(&field)))
-            }
+        settings.validate().map_err(|SpecError { field, problem, .. }| {
+            Failure::bad_input(format_args!("{}: {problem}", flag(&field)))
         })?;
         if matches!(settings.strategy, StrategySpec::CmaEs(_)) {
             check_memory(settings.mean.len())?;

@@ -66,7 +66,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             let group = Group { name: group, weight };
             return sweep(&client, &spec, &seeds, group, &request_id, json).await;
         }
-        let run = client.create(&spec, request_id, String::new(), weight).await?;
+        let run = client.create(spec, request_id, String::new(), weight).await?;
         if json {
             return render::out(&render::json::pretty(&render::json::run(&run)));
         }
@@ -112,7 +112,7 @@ async fn sweep(
         let spec = RunSpec { seed, ..spec.clone() };
         // Short enough for the coordinator, whatever the user's name for it is.
         let request_id = Digest::of(format!("{request_id} {seed}").as_bytes()).to_string();
-        runs.push(client.create(&spec, request_id, group.clone(), weight).await?);
+        runs.push(client.create(spec, request_id, group.clone(), weight).await?);
     }
     if json {
         return render::out(&render::json::pretty(&runs.iter().map(render::json::run).collect::<Vec<_>>()));

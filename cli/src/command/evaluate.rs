@@ -290,7 +290,7 @@ mod tests {
     use hebbian_shared::spec::{Problem, RunSpec};
 
     fn check(families: &[TaskFamily], expected: &[TaskFamily]) {
-        let Problem::RuleLearning(mut problem) = RunSpec::from_toml(crate::QUICKSTART).unwrap().problem;
+        let Problem::RuleLearning(mut problem) = RunSpec::read(crate::QUICKSTART).unwrap().problem;
         problem.tasks.families = families.to_vec();
         assert_eq!(unseen_families(&problem), expected);
     }
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn data_sets_of_the_spec_are_judged_on() {
-        let Problem::RuleLearning(mut problem) = RunSpec::from_toml(crate::QUICKSTART).unwrap().problem;
+        let Problem::RuleLearning(mut problem) = RunSpec::read(crate::QUICKSTART).unwrap().problem;
         let name = "fashion-mnist".parse().unwrap();
         problem.tasks.data_sets = vec![DataSetSpec::of(name, 8)];
         problem.tasks.families = vec![TaskFamily::Digits];

@@ -54,8 +54,10 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let request =
-            v1::ExtendRunRequest { name: convert::run_name(run.run), limits: Some((&limits).into()) };
+        let request = v1::ExtendRunRequest {
+            name: convert::run_name(run.run),
+            limits: serde_json::to_string(&limits).expect("limits are plain data"),
+        };
         let run: RunProgress = client.read(client.answer(client.runs().extend_run(request)).await?.run)?;
         render::out(&if json {
             render::json::pretty(&render::json::run(&run))

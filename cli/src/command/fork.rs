@@ -3,7 +3,7 @@
 use clap::Args;
 use hebbian_proto::{convert, v1};
 use hebbian_shared::progress::RunProgress;
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 
 use super::{LogArguments, block_on, fresh_request_id, parse_request_id};
 use crate::client::{Client, ClientArguments};
@@ -50,7 +50,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let client = Client::connect(&client).await?;
         let parent = client.find(&run).await?;
         let spec = changed(&client.result(parent.run).await?.spec, &set)?;
-        let (name, spec) = (convert::run_name(parent.run), Some((&spec).into()));
+        let (name, spec) = (convert::run_name(parent.run), ResolvedSpec::from(spec).json().to_owned());
         let request = v1::ForkRunRequest { name, generations: generation, spec, request_id };
         let run: RunProgress = client.read(client.answer(client.runs().fork_run(request)).await?.run)?;
         if json {
@@ -91,7 +91,7 @@ fn changed(spec: &RunSpec, settings: &[(String, String)]) -> Result<RunSpec, Fai
         }
         place.insert(last.to_owned(), value);
     }
-    RunSpec::from_toml(&table.to_string())
+    RunSpec::read(&table.to_string())
         .map_err(|error| Failure::bad_input(format_args!("the spec with its changes: {error}")))
 }
 
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn check(settings: &[&str], expected: Result<fn(&RunSpec) -> bool, &str>) {
-        let spec = RunSpec::from_toml(crate::QUICKSTART).unwrap();
+        let spec = RunSpec::read(crate::QUICKSTART).unwrap();
         let settings: Vec<_> = settings.iter().map(|text| parse_setting(text).unwrap()).collect();
         match (changed(&spec, &settings), expected) {
             (Ok(spec), Ok(holds)) => assert!(holds(&spec), "{settings:?}: {spec:?}"),

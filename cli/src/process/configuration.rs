@@ -99,8 +99,8 @@ impl Layers {
     pub(crate) fn load<T: DeserializeOwned>(self) -> Result<T, ConfigurationError> {
         let mut layers = Config::builder();
         if let Some((path, text)) = &self.file {
-            if let Err(error) = toml::from_str::<T>(text) {
-                let problem = hebbian_shared::spec::one_line(&error, text);
+            if let Err(error) = hebbian_shared::spec::text::read_toml::<T>(text) {
+                let problem = error.to_string();
                 return Err(ConfigurationError::File { path: path.clone(), problem });
             }
             layers = layers.add_source(File::from_str(text, FileFormat::Toml));

@@ -32,7 +32,7 @@ impl Run {
     /// Raises limits. A run whose search had ended goes on: it has to be opened again. An error says why that would change
     /// nothing.
     pub fn extend(&mut self, now: Timestamp, by: &StopSpec, out: &mut Vec<Write>) -> Result<(), ExtendError> {
-        let spec = RunSpec { stop: self.spec.stop.extended(by)?, ..(*self.spec).clone() };
+        let spec = RunSpec { stop: self.spec.stop.extended(by)?, ..RunSpec::clone(&self.spec) };
         spec.validate()?;
         if self.search_ended.is_some() {
             let strategy = strategy::restore(&spec, &self.strategy.state())?;
@@ -49,10 +49,8 @@ impl Run {
 
     /// Takes raised limits, and goes back from the measurement of the result to the search.
     pub(super) fn extended(&mut self, stop: &StopSpec) {
-        let mut spec = (*self.spec).clone();
-        spec.stop.clone_from(stop);
-        self.spec_digest = spec.digest();
-        self.spec = Arc::new(spec);
+        let spec = RunSpec { stop: stop.clone(), ..RunSpec::clone(&self.spec) };
+        self.spec = Arc::new(spec.into());
         // Restarts come under the run's limits. That it can be restored was tried before the record was written.
         if let Ok(strategy) = strategy::restore(&self.spec, &self.strategy.state()) {
             self.strategy = strategy;

@@ -11,7 +11,7 @@ use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::progress::{
     GenerationSummary, Parent, Remeasurement, RunEvent, RunState, StopReason, ValidationSummary,
 };
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
 /// One change of a run's state. Applying a run's records in order gives the run.
@@ -87,7 +87,7 @@ pub enum Record {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Created {
     /// All that determines its result, defaults resolved.
-    pub spec: Arc<RunSpec>,
+    pub spec: Arc<ResolvedSpec>,
     /// The client's name for the creation; empty for none.
     pub request_id: String,
     /// When, in milliseconds since 1970 UTC.

@@ -509,7 +509,7 @@ mod tests {
 
     #[test]
     fn norms_are_those_of_the_parameters() {
-        let spec = RunSpec::from_toml(include_str!("../../../examples/quickstart.toml")).unwrap();
+        let spec = RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap();
         let layout = spec.layout();
         let norms = norms(&layout, &Genome(vec![2.0; layout.dimension()]));
         let of = |name: &str| norms.iter().find(|norm| norm.segment == name).unwrap().norm;

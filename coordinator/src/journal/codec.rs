@@ -15,8 +15,9 @@ use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
 use hebbian_shared::progress::{
     GenerationSummary, NoiseSummary, Restart, RunState, SearchSummary, StopReason,
 };
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::text;
 use prost::Message as _;
 use stored::record::Kind;
 use stored::state_changed::State;
@@ -48,8 +49,7 @@ fn fitness(value: f64) -> Result<Fitness, DecodeError> {
 pub fn encode_record(record: &Record) -> Vec<u8> {
     let kind = match record {
         Record::Created(created) => Kind::Created(stored::Created {
-            spec_json: serde_json::to_string(&*created.spec).expect("a spec is plain data"),
-            spec_digest: created.spec.digest().0.to_vec(),
+            spec: created.spec.json().to_owned(),
             request_id: created.request_id.clone(),
             created_unix_ms: created.created_unix_ms,
             group: created.group.clone(),
@@ -99,10 +99,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             accuracy: searches.iter().map(|search| search.1).collect(),
         }),
         Record::Extended { stop } => Kind::Extended(stored::Extended {
-            generations: stop.generations,
-            evaluations: stop.evaluations,
-            target_fitness: stop.target_fitness,
-            time_limit_s: stop.time_limit_s,
+            stop: serde_json::to_string(stop).expect("limits are plain data"),
         }),
     };
     stored::Record { kind: Some(kind) }.encode_to_vec()
@@ -165,10 +162,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     let record = stored::Record::decode(bytes).map_err(wrong)?;
     Ok(match record.kind.ok_or_else(|| wrong("a record of a kind that this program does not know"))? {
         Kind::Created(created) => {
-            let spec: RunSpec = serde_json::from_str(&created.spec_json)
+            let spec = ResolvedSpec::from_json(created.spec)
                 .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
-            // Not compared with the digest of the spec as read: a newer program may write new defaults into it.
-            digest(&created.spec_digest)?;
             let weight = created.weight.unwrap_or(WEIGHT_DEFAULT);
             check_weight(weight).map_err(|problem| wrong(format!("the stored weight {problem}")))?;
             let stored::Created { request_id, created_unix_ms, group, origin, .. } = created;
@@ -211,8 +206,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
             }
             Record::Selected { place, searches: search.into_iter().zip(accuracy).collect() }
         }
-        Kind::Extended(stored::Extended { generations, evaluations, target_fitness, time_limit_s }) => {
-            let stop = StopSpec { generations, evaluations, target_fitness, time_limit_s };
+        Kind::Extended(stored::Extended { stop }) => {
+            let stop: StopSpec = text::read(&stop).map_err(wrong)?;
             stop.validate().map_err(wrong)?;
             Record::Extended { stop }
         }
@@ -324,12 +319,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_record_survives_being_written_and_read() {
-        let spec = RunSpec::from_toml(include_str!("../../../examples/quickstart.toml")).unwrap();
+        let spec =
+            hebbian_shared::spec::RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap();
         let some = Digest::of(b"some");
         let elapsed = Duration::from_nanos(1_234_567_891);
         let fit = |value| Some(Fitness::new(value).unwrap());
         check(&Record::Created(Created {
-            spec: Arc::new(spec),
+            spec: Arc::new(spec.into()),
             request_id: "id".into(),
             created_unix_ms: 7,
             group: "seeds".into(),
@@ -399,6 +395,8 @@ mod tests {
         let replayed = Digest::of(b"other");
         check(&Record::NumericsChanged { generation: GenerationIndex(1), journalled: some, replayed });
         check(&Record::Note { text: "note".into() });
+        let stop = StopSpec { generations: Some(7), target_fitness: Some(0.5), ..StopSpec::default() };
+        check(&Record::Extended { stop });
         check(&Record::Selected { place: 1, searches: vec![(0, 0.5), (3, 0.75)] });
     }
 

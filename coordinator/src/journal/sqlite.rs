@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
-use hebbian_shared::spec::RunSpec;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::codec::{encode_record, encode_snapshot};
@@ -200,20 +199,10 @@ fn write_record(
             .execute(params![
                 run,
                 created.spec.name,
-                created.spec.to_toml(),
+                created.spec.json(),
                 created.request_id,
                 created.created_unix_ms as i64
             ])?;
-    }
-    if let Record::Extended { stop } = record {
-        // For people only; the record is what counts.
-        let spec: String =
-            transaction.query_row("SELECT spec FROM runs WHERE run = ?1", [run], |row| row.get(0))?;
-        if let Ok(mut spec) = RunSpec::from_toml(&spec) {
-            spec.stop = stop.clone();
-            let sql = "UPDATE runs SET spec = ?2 WHERE run = ?1";
-            transaction.prepare_cached(sql)?.execute(params![run, spec.to_toml()])?;
-        }
     }
     if let Record::StateChanged { state, .. } = record {
         transaction

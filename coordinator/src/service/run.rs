@@ -13,6 +13,7 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
+use hebbian_shared::spec::text;
 use tonic::{Request, Response, Status};
 
 use super::status::{ask, invalid, refused};
@@ -40,9 +41,8 @@ fn run_of(field: &str, name: &str) -> Result<RunId, Status> {
     parse_run_name(field, name).map_err(|error| invalid(&error))
 }
 
-fn spec_of(spec: Option<v1::RunSpec>) -> Result<RunSpec, Status> {
-    let spec = spec.ok_or_else(|| invalid(&ConvertError::new("spec", "must be set")))?;
-    RunSpec::try_from(spec).map_err(|error| invalid(&error.within("spec")))
+fn spec_of(text: &str) -> Result<RunSpec, Status> {
+    RunSpec::read(text).map_err(|error| invalid(&ConvertError::of_spec(&error)))
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -52,7 +52,7 @@ impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
-        let create = Create { request_id, group, weight, ..Create::new(new_run_id(), spec_of(spec)?) };
+        let create = Create { request_id, group, weight, ..Create::new(new_run_id(), spec_of(&spec)?) };
         let run = ask(&self.handle, create).await?;
         Ok(Response::new(v1::CreateRunResponse { run: Some((&run).into()) }))
     }
@@ -93,15 +93,15 @@ impl RunService for Runs {
     async fn extend_run(&self, request: Request<v1::ExtendRunRequest>) -> Answer<v1::ExtendRunResponse> {
         let v1::ExtendRunRequest { name, limits } = request.into_inner();
         let run = run_of("name", &name)?;
-        let limits = StopSpec::try_from(limits.unwrap_or_default());
-        let limits = limits.map_err(|error| invalid(&error.within("limits")))?;
+        let limits: StopSpec =
+            text::read(&limits).map_err(|error| invalid(&ConvertError::of_text("limits", &error)))?;
         let run = ask(&self.handle, Extend { run, limits }).await?;
         Ok(Response::new(v1::ExtendRunResponse { run: Some((&run).into()) }))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
-        let (run, spec) = (run_of("name", &name)?, spec_of(spec)?);
+        let (run, spec) = (run_of("name", &name)?, spec_of(&spec)?);
         let closed = generations.map(GenerationIndex);
         let forked = self.handle.fork(run, closed, spec, request_id).await;
         let progress = forked.map_err(|error| refused(&error))?;

@@ -2,7 +2,6 @@
 
 use hebbian_control::command::Refusal;
 use hebbian_proto::convert::{ConvertError, run_name};
-use hebbian_shared::spec::SpecError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -33,10 +32,7 @@ pub(super) fn refused(error: &Refusal) -> Status {
             (Code::NotFound, details)
         }
         Refusal::Spec(error) => {
-            let (field, problem) = match error {
-                SpecError::Field { field, problem } => (format!("spec.{field}"), problem),
-                SpecError::Syntax(problem) => ("spec".to_owned(), problem),
-            };
+            let ConvertError { field, problem } = ConvertError::of_spec(error);
             (Code::InvalidArgument, ErrorDetails::with_bad_request_violation(field, problem))
         }
         Refusal::Field { field, problem } => {

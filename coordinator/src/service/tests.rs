@@ -12,6 +12,7 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, SearchSummary};
+use hebbian_shared::spec::SPEC_BYTES_MAX;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -187,9 +188,9 @@ impl Setting {
         RunServiceClient::new(self.channel.clone())
     }
 
-    async fn create(&self, spec: v1::RunSpec, request_id: &str) -> Result<String, Status> {
+    async fn create(&self, spec: String, request_id: &str) -> Result<String, Status> {
         let (request_id, group) = (request_id.to_owned(), String::new());
-        let request = v1::CreateRunRequest { spec: Some(spec), request_id, group, weight: None };
+        let request = v1::CreateRunRequest { spec, request_id, group, weight: None };
         Ok(self.runs().create_run(request).await?.into_inner().run.expect("a run").name)
     }
 
@@ -213,16 +214,15 @@ impl Setting {
     }
 }
 
-fn minimal(name: &str) -> v1::RunSpec {
-    use v1::run_spec::{Problem, Strategy};
-    let tasks = Some(v1::Tasks { families: vec!["xor".to_owned()], ..Default::default() });
-    v1::RunSpec {
-        name: name.to_owned(),
-        strategy: Some(Strategy::CmaEs(v1::CmaEs { population_size: 16, ..Default::default() })),
-        problem: Some(Problem::RuleLearning(v1::RuleLearning { tasks, ..Default::default() })),
-        stop: Some(v1::Stop { generations: Some(3), ..Default::default() }),
-        ..Default::default()
-    }
+fn minimal(name: &str) -> String {
+    format!(
+        r#"
+        name = "{name}"
+        strategy = {{ kind = "cma-es", population_size = 16 }}
+        tasks = {{ families = ["xor"] }}
+        stop = {{ generations = 3 }}
+        "#
+    )
 }
 
 fn hello() -> v1::AttachRequest {
@@ -247,17 +247,19 @@ fn check(status: &Status, code: Code, field: &str) {
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_named() {
     let setting = Setting::new().await;
-    let mut spec = minimal("run");
-    spec.strategy = Some(v1::run_spec::Strategy::CmaEs(v1::CmaEs::default()));
-    let status = setting.create(spec, "").await.unwrap_err();
-    check(&status, Code::InvalidArgument, "spec.cma_es.population_size");
+    let status = setting.create(minimal("run").replace("16", "0"), "").await.unwrap_err();
+    check(&status, Code::InvalidArgument, "spec.strategy.population_size");
+    let status = setting.create(r#"{"name": "run", "seed": "x"}"#.to_owned(), "").await.unwrap_err();
+    check(&status, Code::InvalidArgument, "spec.seed");
+    let status = setting.create(" ".repeat(SPEC_BYTES_MAX + 1), "").await.unwrap_err();
+    check(&status, Code::InvalidArgument, "spec");
     let status = setting.create(minimal("run"), &"x".repeat(129)).await.unwrap_err();
     check(&status, Code::InvalidArgument, "request_id");
     let status = setting.runs().create_run(v1::CreateRunRequest::default()).await.unwrap_err();
     check(&status, Code::InvalidArgument, "spec");
     for weight in [0.0, -1.0, 1001.0, f64::NAN] {
         let request =
-            v1::CreateRunRequest { spec: Some(minimal("run")), weight: Some(weight), ..Default::default() };
+            v1::CreateRunRequest { spec: minimal("run"), weight: Some(weight), ..Default::default() };
         check(&setting.runs().create_run(request).await.unwrap_err(), Code::InvalidArgument, "weight");
     }
     let status = setting.runs().get_run(v1::GetRunRequest { name: "1".to_owned() }).await.unwrap_err();

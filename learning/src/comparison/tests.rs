@@ -7,7 +7,7 @@ use super::*;
 use crate::task::data_set::{DataSet, DataSetError, NoDataSets};
 
 fn rule() -> RuleLearning {
-    let spec = RunSpec::from_toml(include_str!("../../../examples/quickstart.toml")).unwrap();
+    let spec = RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap();
     let Problem::RuleLearning(mut rule) = spec.problem;
     rule.tasks.families.truncate(3);
     rule

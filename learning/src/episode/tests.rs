@@ -11,7 +11,7 @@ use hebbian_shared::spec::task::TaskFamily;
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
 fn spec(change: impl FnOnce(&mut RunSpec)) -> Arc<RunSpec> {
-    let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    let mut spec = RunSpec::read(QUICKSTART).unwrap();
     change(&mut spec);
     Arc::new(spec)
 }

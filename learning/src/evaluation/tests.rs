@@ -13,7 +13,7 @@ fn genome(seed: u64) -> Genome {
 }
 
 fn request() -> EvaluationRequest {
-    let spec = RunSpec::from_toml(include_str!("../../../examples/quickstart.toml")).unwrap();
+    let spec = RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap();
     let Problem::RuleLearning(problem) = spec.problem;
     EvaluationRequest {
         problem,

@@ -8,7 +8,7 @@ use hebbian_shared::dispatch::{
 };
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::ResolvedSpec;
 
 use super::episode::to_genome;
 use super::{
@@ -232,30 +232,19 @@ impl TryFrom<v1::Report> for Report {
     }
 }
 
-impl From<&RunSpec> for v1::RunAnnouncement {
-    /// Without the run's name, which a spec does not know.
-    fn from(spec: &RunSpec) -> Self {
-        Self { run: String::new(), spec: Some(spec.into()), spec_digest: spec.digest().0.to_vec() }
-    }
-}
-
 impl v1::RunAnnouncement {
     /// The run that is announced. Apart from its spec, so that a worker that cannot read the spec can reject the run.
     pub fn run(&self) -> Result<RunId, ConvertError> {
         parse_run_name("run", &self.run)
     }
 
-    /// The run's spec, if this program reads in it what the coordinator meant.
-    pub fn into_spec(self) -> Result<RunSpec, ConvertError> {
+    /// The run's spec.
+    pub fn into_spec(self) -> Result<ResolvedSpec, ConvertError> {
         let announced = to_digest("spec_digest", &self.spec_digest)?;
-        let spec = RunSpec::try_from(required("spec", self.spec)?).map_err(|error| error.within("spec"))?;
-        let read = spec.digest();
-        if read != announced {
-            let problem = format!(
-                "the coordinator announces {} but this program reads {}: it does not know a field of the spec",
-                announced.short(),
-                read.short()
-            );
+        let spec = ResolvedSpec::from_json(self.spec).map_err(|error| ConvertError::of_spec(&error))?;
+        if spec.digest() != announced {
+            let problem =
+                format!("must be {}, that of the spec, not {}", spec.digest().short(), announced.short());
             return Err(ConvertError::new("spec_digest", problem));
         }
         Ok(spec)
@@ -307,7 +296,8 @@ impl From<&ToWorker> for v1::AttachResponse {
             kind: Some(match message {
                 ToWorker::Spec { run, spec } => Response::Announcement(v1::RunAnnouncement {
                     run: run_name(*run),
-                    ..v1::RunAnnouncement::from(&**spec)
+                    spec: spec.json().to_owned(),
+                    spec_digest: spec.digest().0.to_vec(),
                 }),
                 ToWorker::Batch(batch) => Response::Batch(batch.into()),
                 ToWorker::Acknowledge { sequence } => {

@@ -1,5 +1,6 @@
 //! How runs and the cluster stand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
@@ -10,7 +11,7 @@ use hebbian_shared::progress::{
     RunEvent, RunProgress, RunResult, RunState, SearchSummary, StopReason, ValidationSummary, WorkerStatus,
 };
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::ResolvedSpec;
 
 use super::episode::finite;
 use super::{
@@ -318,7 +319,7 @@ impl From<&RunResult> for v1::RunResult {
     fn from(result: &RunResult) -> Self {
         Self {
             name: run_name(result.run),
-            spec: Some((&result.spec).into()),
+            spec: result.spec.json().to_owned(),
             state: Some((&result.state).into()),
             generations: result.generations,
             mean: result.mean.0.clone(),
@@ -338,8 +339,7 @@ impl TryFrom<v1::RunResult> for RunResult {
 
     /// The layout is derived from the spec and compared with the coordinator's by its digest.
     fn try_from(message: v1::RunResult) -> Result<Self, ConvertError> {
-        let spec =
-            RunSpec::try_from(required("spec", message.spec)?).map_err(|error| error.within("spec"))?;
+        let spec = ResolvedSpec::from_json(message.spec).map_err(|error| ConvertError::of_spec(&error))?;
         let layout = spec.layout();
         let theirs = to_digest("layout.digest", &required("layout", message.layout)?.digest)?;
         if theirs != layout.digest() {
@@ -369,7 +369,7 @@ impl TryFrom<v1::RunResult> for RunResult {
             generations: message.generations,
             mean: genome("mean", message.mean)?,
             best,
-            spec,
+            spec: Arc::new(spec),
             layout,
             validation: to_validation(message.validation)?,
             remeasurement: to_remeasurement(message.remeasurement)?,

@@ -13,25 +13,9 @@ use hebbian_shared::progress::{
     StopReason, ValidationSummary, Warning, WorkerStatus,
 };
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::data_set::DataSetSpec;
-use hebbian_shared::spec::evaluation::{
-    CurveWord, EvaluationSpec, LastWord, Measure, MeasurePoint, Objective, UnrollPhase, UpdatePoint,
-};
-use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
-use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
-    Oja, RuleSpec, Saturation, StateActivations,
-};
-use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::strategy::{
-    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SearchStart, SepCmaEsSpec,
-    StrategySpec,
-};
-use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
-use hebbian_shared::spec::validation::{Selection, ValidationSpec};
-use hebbian_shared::spec::{Numerics, Problem, RuleLearning, RunSpec, SPEC_VERSION};
+use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
+use proptest::sample::select;
 use proptest::{collection::vec, option};
 use prost::Message;
 
@@ -58,239 +42,8 @@ where
     assert!(error.starts_with(expected), "`{expected}` expected, but: {error}");
 }
 
-fn activations(states: u8) -> impl Strategy<Value = StateActivations> {
-    use Activation::{DIdentity, DRelu, DSigmoid, DTanh, Identity, Relu, ReluTanh, Sigmoid, Tanh};
-    let one = || select(vec![Identity, Tanh, Relu, ReluTanh, Sigmoid, DIdentity, DTanh, DRelu, DSigmoid]);
-    prop_oneof![
-        one().prop_map(StateActivations::All),
-        vec(one(), usize::from(states)).prop_map(StateActivations::PerState),
-    ]
-}
-
-fn rule() -> impl Strategy<Value = RuleSpec> {
-    (2..=16u8).prop_flat_map(|states| {
-        let options = (
-            select(vec![Gates::Scalar, Gates::PerState]),
-            select(vec![Hebbian::Mean, Hebbian::Sum]),
-            select(vec![
-                BackwardUpdate::Additive,
-                BackwardUpdate::MultiplicativeSecondState,
-                BackwardUpdate::Multiplicative,
-                BackwardUpdate::None,
-            ]),
-            select(vec![
-                Feedback::ConcatGroundTruth,
-                Feedback::ReplaceState0,
-                Feedback::Difference,
-                Feedback::DifferenceTimesSecondState,
-                Feedback::SoftmaxDifference,
-            ]),
-            any::<[bool; 5]>(),
-        );
-        (options, [(); 4].map(|()| activations(states)), later_options()).prop_map(
-            move |((gates, hebbian, backward_update, feedback, flags), activations, later)| {
-                let (normalisation, oja, saturation, forward_synapse_update, supervised_every) = later;
-                let [forward_activation, backward_activation, last_layer_activation, synapse_activation] =
-                    activations;
-                RuleSpec {
-                    states,
-                    gates,
-                    hebbian,
-                    forward_activation,
-                    backward_activation,
-                    last_layer_activation,
-                    synapse_activation,
-                    backward_update,
-                    feedback,
-                    symmetric_synapses: flags[0],
-                    symmetric_states: flags[1],
-                    zero_out_neurons: flags[2],
-                    genome: if flags[3] { GenomeScope::PerLayer } else { GenomeScope::Shared },
-                    normalisation,
-                    oja,
-                    saturation,
-                    forward_synapse_update,
-                    forward_activations_in_synapse_update: flags[4]
-                        && forward_synapse_update == ForwardSynapseUpdate::Off,
-                    supervised_every,
-                    updatable: None,
-                    evolve_initial_scale: flags[4] != flags[0],
-                }
-            },
-        )
-    })
-}
-
-type LaterOptions = (Option<Normalisation>, Option<Oja>, Option<Saturation>, ForwardSynapseUpdate, u32);
-
-fn later_options() -> impl Strategy<Value = LaterOptions> {
-    let normalisation = (any::<bool>(), any::<bool>()).prop_map(|(stored, rescale)| Normalisation {
-        stored,
-        in_activations: !stored || rescale,
-        rescale,
-    });
-    let oja = (-10.0..10.0, any::<bool>(), any::<bool>())
-        .prop_map(|(scale, multiplier, synapse_weights)| Oja { scale, multiplier, synapse_weights });
-    let saturation = (0.0..10.0).prop_map(|epsilon| Saturation { epsilon });
-    let forward = select(vec![
-        ForwardSynapseUpdate::Off,
-        ForwardSynapseUpdate::SharedGenome,
-        ForwardSynapseUpdate::OwnGenome,
-    ]);
-    (option::of(normalisation), option::of(oja), option::of(saturation), forward, 1..=100_000u32)
-}
-
-fn tasks() -> impl Strategy<Value = TaskSpec> {
-    use InputAugmentation::{Original, Permuted, Projected};
-    let families = subsequence(TaskFamily::ALL.to_vec(), 1..=TaskFamily::ALL.len());
-    let inputs = subsequence(vec![Original, Permuted, Projected], 1..=3);
-    let data_set = (2..=32u32, subsequence((0..=255).collect::<Vec<u8>>(), 2..=256), option::of(digest()));
-    let data_sets = vec(data_set, 0..=3).prop_map(|data_sets| {
-        let data_set = |(place, (side, classes, digest))| {
-            let name = format!("set-{place}").parse().unwrap();
-            DataSetSpec { name, side, classes, digest }
-        };
-        data_sets.into_iter().enumerate().map(data_set).collect::<Vec<_>>()
-    });
-    (families, 24..=4096u32, 1..=512u32, 1..=1024u32, any::<bool>(), inputs, data_sets).prop_map(
-        |(mut families, per_generation, batch_size, query_size, permute_labels, inputs, data_sets)| {
-            families.extend(data_sets.iter().map(|data_set| TaskFamily::Idx(data_set.name)));
-            TaskSpec {
-                families,
-                per_generation,
-                batch_size,
-                query_size,
-                images: ImageAugmentation { permute_labels, inputs },
-                data_sets,
-            }
-        },
-    )
-}
-
-fn evaluation() -> impl Strategy<Value = EvaluationSpec> {
-    let point = (option::of(1..=5u32), 1e-9..1e6).prop_map(|(update, weight)| MeasurePoint {
-        update: update.map_or(UpdatePoint::Last(LastWord::Last), UpdatePoint::At),
-        weight,
-    });
-    let measure =
-        prop_oneof![Just(Measure::Curve(CurveWord::Curve)), vec(point, 1..5).prop_map(Measure::Points)];
-    let phase =
-        (1..=u32::MAX, 5..=100u32).prop_map(|(generations, updates)| UnrollPhase { generations, updates });
-    let objective = select(vec![Objective::Accuracy, Objective::SquaredError, Objective::Logistic]);
-    (objective, measure, vec(phase, 1..4)).prop_map(|(objective, measure, unroll)| EvaluationSpec {
-        objective,
-        measure,
-        unroll,
-    })
-}
-
-fn spec() -> impl Strategy<Value = RunSpec> {
-    let noise = select(vec![NoiseHandling::Auto, NoiseHandling::None, NoiseHandling::Lra]);
-    let restarts = select(vec![Restarts::None, Restarts::Ipop, Restarts::Bipop]);
-    // Every rule has more than two numbers to evolve, so these fit all.
-    let start = (option::of(-9.0..0.0), option::of(1.0..9.0), vec(0..1u32, 0..=1)).prop_map(
-        |(lower, upper, fixed)| {
-            Box::new(SearchStart {
-                lower_bounds: lower.into_iter().collect(),
-                upper_bounds: upper.into_iter().collect(),
-                fixed,
-                ..SearchStart::default()
-            })
-        },
-    );
-    let strategy = prop_oneof![
-        (4..=256u32, 1e-9..1e6, option::of(1.0..9.0), any::<[bool; 2]>(), noise, restarts, start).prop_map(
-            |(population_size, step_size, room, [active, mirrored], noise, restarts, start)| {
-                StrategySpec::CmaEs(CmaEsSpec {
-                    population_size,
-                    step_size,
-                    step_size_max: room.map_or(f64::INFINITY, |room: f64| step_size * room),
-                    active,
-                    noise,
-                    restarts,
-                    mirrored,
-                    start,
-                })
-            }
-        ),
-        (1..=256u32, 1e-9..1e6).prop_map(|(population_size, step_size)| {
-            StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
-        }),
-        (4..=256u32, 1e-9..1e6).prop_map(|(population_size, step_size)| {
-            StrategySpec::SepCmaEs(SepCmaEsSpec { population_size, step_size })
-        }),
-        (2..=128u32, 1e-9..1e6, 1e-9..1e6).prop_map(|(pairs, step_size, learning_rate)| {
-            StrategySpec::Pgpe(PgpeSpec::of(2 * pairs, Some(step_size), Some(learning_rate)))
-        }),
-        (2..=128u32, 1e-9..1e6, 1e-9..1e6).prop_map(|(pairs, step_size, learning_rate)| {
-            StrategySpec::OpenAiEs(OpenAiEsSpec::of(2 * pairs, Some(step_size), Some(learning_rate)))
-        }),
-    ];
-    let distribution =
-        select(vec![SynapseDistribution::Uniform, SynapseDistribution::Normal, SynapseDistribution::Xavier]);
-    let layers = || vec(1..=64u32, 0..=3);
-    let shapes = prop_oneof![
-        layers().prop_map(|hidden| (hidden, Vec::new())),
-        vec(layers(), 1..=4).prop_map(|shapes| (Vec::new(), shapes))
-    ];
-    let network = (shapes, distribution, 1e-6..100.0).prop_map(|((hidden, shapes), distribution, scale)| {
-        NetworkSpec { hidden, shapes, initial_synapses: InitialSynapses { distribution, scale } }
-    });
-    let stop = (
-        1..=100_000_000u32,
-        option::of(1..=1u64 << 53),
-        option::of(-1e9..1e9),
-        option::of(1..=315_360_000u64),
-    )
-        .prop_map(|(generations, evaluations, target_fitness, time_limit_s)| StopSpec {
-            // Sometimes a run is limited by its time alone.
-            generations: (generations % 2 == 0 || time_limit_s.is_none()).then_some(generations),
-            evaluations,
-            target_fitness,
-            time_limit_s,
-        });
-    let numerics = select(vec![Numerics::Uniform, Numerics::Any]);
-    let rule_and_network =
-        (rule(), network, option::of([any::<bool>(); 5])).prop_map(|(mut rule, network, updatable)| {
-            // Flags and genomes per layer are for networks of one depth.
-            let layers = network.synapse_layers();
-            rule.updatable = updatable.zip(layers).map(|(flags, layers)| flags[..=layers].to_vec());
-            rule.genome = if layers.is_some() { rule.genome } else { RuleSpec::default().genome };
-            (rule, network)
-        });
-    let settings = (evaluation(), option::of(validation()), stop);
-    ("[a-z0-9._-]{1,64}", 0..Seed::LIMIT, strategy, rule_and_network, tasks(), settings, numerics).prop_map(
-        |(name, seed, strategy, (rule, network), tasks, (mut evaluation, validation, stop), numerics)| {
-            if tasks.families.iter().any(|family| family.is_regression()) {
-                evaluation.objective = Objective::SquaredError;
-            }
-            RunSpec {
-                version: SPEC_VERSION,
-                name,
-                seed: Seed::new(seed).unwrap(),
-                strategy,
-                problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
-                evaluation,
-                validation,
-                stop,
-                numerics,
-            }
-        },
-    )
-}
-
-fn validation() -> impl Strategy<Value = ValidationSpec> {
-    let families = subsequence(TaskFamily::ALL.to_vec(), 1..=TaskFamily::ALL.len());
-    let selection = select(vec![Selection::None, Selection::BestRestart]);
-    (families, 1..=1_000_000u32, 1..=64u32, 2..=10u32, selection).prop_map(
-        |(families, every, tasks_per_family, unroll_factor, select)| ValidationSpec {
-            families,
-            every,
-            tasks_per_family,
-            unroll_factor,
-            select,
-        },
-    )
+fn quickstart() -> ResolvedSpec {
+    RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap().into()
 }
 
 fn duration() -> impl Strategy<Value = Duration> {
@@ -573,26 +326,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn specs_survive(
-        spec in spec().prop_filter("too dear", |spec| spec.validate().is_ok()),
+    fn results_survive(
+        run in run_id(),
+        state in state(),
         validation in option::of(validation_summary()),
         remeasurement in option::of(remeasurement()),
     ) {
-        check::<_, v1::RunSpec>(&spec);
-        let run = RunId::new(7);
-        check::<_, v1::AttachResponse>(&ToWorker::Spec { run, spec: Arc::new(spec.clone()) });
-        let result = RunResult {
+        let spec = Arc::new(quickstart());
+        let layout = spec.layout();
+        check::<_, v1::RunResult>(&RunResult {
             run,
-            state: RunState::Running,
+            state,
             generations: 3,
-            mean: Genome(vec![0.25; spec.layout().dimension()]),
-            best: Some((Genome(vec![-1.5; spec.layout().dimension()]), Fitness::new(0.5).unwrap())),
-            layout: spec.layout(),
+            mean: Genome(vec![0.25; layout.dimension()]),
+            best: Some((Genome(vec![-1.5; layout.dimension()]), Fitness::new(0.5).unwrap())),
+            layout,
             validation,
             remeasurement,
             spec,
-        };
-        check::<_, v1::RunResult>(&result);
+        });
     }
 
     #[test]
@@ -668,194 +420,32 @@ proptest! {
         if let Ok(message) = v1::AttachResponse::decode(bytes.as_slice()) {
             let _ = ToWorker::try_from(message);
         }
-        if let Ok(message) = v1::RunSpec::decode(bytes.as_slice()) {
-            let _ = RunSpec::try_from(message);
-        }
-    }
-}
-
-/// The spec that a client writes with as few fields as possible.
-fn minimal() -> v1::RunSpec {
-    use v1::run_spec::{Problem, Strategy};
-    let tasks = Some(v1::Tasks { families: vec!["xor".to_owned()], ..Default::default() });
-    v1::RunSpec {
-        name: "minimal".to_owned(),
-        strategy: Some(Strategy::CmaEs(v1::CmaEs { population_size: 16, ..Default::default() })),
-        problem: Some(Problem::RuleLearning(v1::RuleLearning { tasks, ..Default::default() })),
-        stop: Some(v1::Stop { generations: Some(3), ..Default::default() }),
-        ..Default::default()
     }
 }
 
 #[test]
-fn absent_fields_have_the_defaults_of_toml() {
-    let toml = r#"
-        name = "minimal"
-        strategy = { kind = "cma-es", population_size = 16 }
-        tasks = { families = ["xor"] }
-        stop = { generations = 3 }
-    "#;
-    assert_eq!(RunSpec::try_from(minimal()), Ok(RunSpec::from_toml(toml).unwrap()));
-
-    let population_size = 16;
-    for (kind, strategy) in [
-        (
-            "random-search",
-            v1::run_spec::Strategy::RandomSearch(v1::RandomSearch { population_size, ..Default::default() }),
-        ),
-        (
-            "sep-cma-es",
-            v1::run_spec::Strategy::SepCmaEs(v1::SepCmaEs { population_size, ..Default::default() }),
-        ),
-        ("pgpe", v1::run_spec::Strategy::Pgpe(v1::Pgpe { population_size, ..Default::default() })),
-        (
-            "openai-es",
-            v1::run_spec::Strategy::OpenaiEs(v1::OpenAiEs { population_size, ..Default::default() }),
-        ),
-    ] {
-        let message = v1::RunSpec { strategy: Some(strategy), ..minimal() };
-        let toml = toml.replace("cma-es", kind);
-        assert_eq!(RunSpec::try_from(message), Ok(RunSpec::from_toml(&toml).unwrap()));
-    }
-}
-
-fn set_data_set(message: &mut v1::RunSpec, data_set: v1::DataSet) {
-    let Some(v1::run_spec::Problem::RuleLearning(problem)) = &mut message.problem else { unreachable!() };
-    problem.tasks.as_mut().unwrap().data_sets = vec![data_set];
-}
-
-#[test]
-fn every_wrong_field_of_a_spec_is_named() {
-    fn refused(expected: &str, change: impl FnOnce(&mut v1::RunSpec)) {
-        let mut message = minimal();
-        change(&mut message);
-        check_refused::<RunSpec, _>(message, expected);
-    }
-    fn rule_learning(message: &mut v1::RunSpec) -> &mut v1::RuleLearning {
-        let Some(v1::run_spec::Problem::RuleLearning(problem)) = &mut message.problem else { unreachable!() };
-        problem
-    }
-    refused("version: this program reads", |m| m.version = Some(99));
-    refused("name: must be 1 to 64", |m| m.name = String::new());
-    refused("seed: a seed must be below", |m| m.seed = Some(u64::MAX));
-    refused("numerics: must be one of NUMERICS_UNIFORM, NUMERICS_ANY, not number 0", |m| {
-        m.numerics = Some(0);
-    });
-    refused("numerics: must be one of", |m| m.numerics = Some(77));
-    refused("cma_es: must be set", |m| m.strategy = None);
-    refused("cma_es.population_size: must be from 4", |m| {
-        m.strategy = Some(v1::run_spec::Strategy::CmaEs(v1::CmaEs::default()));
-    });
-    refused("random_search.step_size: must be from 1e-100", |m| {
-        m.strategy = Some(v1::run_spec::Strategy::RandomSearch(v1::RandomSearch {
-            population_size: 1,
-            step_size: Some(f64::NAN),
-        }));
-    });
-    refused("sep_cma_es.population_size: must be from 4", |m| {
-        m.strategy = Some(v1::run_spec::Strategy::SepCmaEs(v1::SepCmaEs::default()));
-    });
-    refused("pgpe.population_size: must be even", |m| {
-        m.strategy =
-            Some(v1::run_spec::Strategy::Pgpe(v1::Pgpe { population_size: 5, ..Default::default() }));
-    });
-    refused("openai_es.learning_rate: must be from 1e-100", |m| {
-        m.strategy = Some(v1::run_spec::Strategy::OpenaiEs(v1::OpenAiEs {
-            population_size: 4,
-            step_size: None,
-            learning_rate: Some(0.0),
-        }));
-    });
-    refused("rule_learning: must be set", |m| m.problem = None);
-    refused("rule_learning.tasks: must be set", |m| rule_learning(m).tasks = None);
-    refused("rule_learning.tasks.families[0]: `xorr` is not a task family", |m| {
-        rule_learning(m).tasks.as_mut().unwrap().families = vec!["xorr".to_owned()];
-    });
-    refused("rule_learning.tasks.families: must name at least one", |m| {
-        rule_learning(m).tasks = Some(v1::Tasks::default());
-    });
-    refused("rule_learning.tasks.families: must have at most", |m| {
-        rule_learning(m).tasks.as_mut().unwrap().families = vec!["xor".to_owned(); 5000];
-    });
-    refused("rule_learning.rule.states: must be from 1 to 16, not 300", |m| {
-        rule_learning(m).rule = Some(v1::Rule { states: Some(300), ..Default::default() });
-    });
-    refused("rule_learning.rule.normalisation: normalises nothing", |m| {
-        let rule = v1::Rule { normalisation: Some(v1::Normalisation::default()), ..Default::default() };
-        rule_learning(m).rule = Some(rule);
-    });
-    refused("rule_learning.rule.updatable: must have 3 flags", |m| {
-        let updatable = Some(v1::UpdatableLayers { layers: vec![true; 4] });
-        rule_learning(m).rule = Some(v1::Rule { updatable, ..Default::default() });
-    });
-    refused("rule_learning.rule.updatable.layers: must have at most", |m| {
-        let updatable = Some(v1::UpdatableLayers { layers: vec![true; 5000] });
-        rule_learning(m).rule = Some(v1::Rule { updatable, ..Default::default() });
-    });
-    refused("rule_learning.rule.genome: must be one of", |m| {
-        rule_learning(m).rule = Some(v1::Rule { genome: Some(0), ..Default::default() });
-    });
-    refused("rule_learning.rule.forward_activation.per_state.activations[1]: must be one of", |m| {
-        let list = v1::ActivationList { activations: vec![1, 0] };
-        let activations = v1::StateActivations { kind: Some(v1::state_activations::Kind::PerState(list)) };
-        let rule = v1::Rule { forward_activation: Some(activations), ..Default::default() };
-        rule_learning(m).rule = Some(rule);
-    });
-    refused("rule_learning.network.hidden.neurons[0]: must be from 1", |m| {
-        let hidden = Some(v1::HiddenLayers { neurons: vec![0] });
-        rule_learning(m).network = Some(v1::Network { hidden, ..Default::default() });
-    });
-    refused("rule_learning.network.shapes[1].neurons[0]: must be from 1", |m| {
-        let shapes = [4, 0].map(|neurons| v1::HiddenLayers { neurons: vec![neurons] }).to_vec();
-        rule_learning(m).network = Some(v1::Network { shapes, ..Default::default() });
-    });
-    refused("rule_learning.tasks.data_sets[0].name: `A` cannot be the name", |m| {
-        set_data_set(m, v1::DataSet { name: "A".to_owned(), ..Default::default() });
-    });
-    refused("rule_learning.tasks.data_sets[0].side: must be from 2 to 64, not 1", |m| {
-        set_data_set(m, v1::DataSet { name: "a".to_owned(), side: Some(1), ..Default::default() });
-    });
-    refused("rule_learning.tasks.data_sets[0].classes[1]: must be a label from 0 to 255", |m| {
-        set_data_set(m, v1::DataSet { name: "a".to_owned(), classes: vec![0, 256], ..Default::default() });
-    });
-    refused("rule_learning.tasks.data_sets[0].digest: must have 32 bytes", |m| {
-        set_data_set(
-            m,
-            v1::DataSet { name: "a".to_owned(), digest: Some(vec![0; 31]), ..Default::default() },
-        );
-    });
-    refused("evaluation.measure: must be set", |m| {
-        let evaluation = v1::Evaluation { measure: Some(v1::Measure::default()), ..Default::default() };
-        m.evaluation = Some(evaluation);
-    });
-    refused("evaluation.measure.points.points[0].weight: must be above 0", |m| {
-        let update = Some(v1::measure_point::Update::At(1));
-        let points = v1::MeasurePoints { points: vec![v1::MeasurePoint { update, weight: -1.0 }] };
-        let measure = v1::Measure { kind: Some(v1::measure::Kind::Points(points)) };
-        m.evaluation = Some(v1::Evaluation { measure: Some(measure), ..Default::default() });
-    });
-    refused("stop: must be set", |m| m.stop = None);
-    refused("stop: must set at least one", |m| m.stop = Some(v1::Stop::default()));
-    refused("stop.time_limit: must be whole seconds", |m| {
-        m.stop.as_mut().unwrap().time_limit = Some(prost_types::Duration { seconds: 1, nanos: 5 });
-    });
-    refused("stop.time_limit: must be a duration", |m| {
-        m.stop.as_mut().unwrap().time_limit = Some(prost_types::Duration { seconds: -1, nanos: 0 });
-    });
-    refused("stop.time_limit: must be from 1", |m| {
-        m.stop.as_mut().unwrap().time_limit = Some(prost_types::Duration { seconds: 0, nanos: 0 });
-    });
-}
-
-#[test]
-fn a_spec_that_is_read_otherwise_is_refused() {
-    let spec = RunSpec::try_from(minimal()).unwrap();
-    let mut announcement = v1::RunAnnouncement::from(&spec);
-    assert_eq!(announcement.clone().into_spec(), Ok(spec));
-    // What a newer coordinator's field would do: the digest covers more than this program reads.
-    announcement.spec.as_mut().unwrap().seed = Some(2);
-    let error = announcement.into_spec().unwrap_err().to_string();
-    assert!(error.starts_with("spec_digest: the coordinator announces"), "{error}");
+fn announced_specs_are_taken_as_they_are_written() {
+    let spec = Arc::new(quickstart());
+    check::<_, v1::AttachResponse>(&ToWorker::Spec { run: RunId::new(7), spec: Arc::clone(&spec) });
+    // A program of another version writes fields in another order; the digest is that of its bytes.
+    let json = spec.json().replacen('{', "{\"numerics\":\"uniform\",", 1);
+    let last = json.rfind("\"numerics\"").unwrap();
+    let rest = &json[last..];
+    let json = json[..last].to_owned() + &rest[rest.find(',').unwrap() + 1..];
+    assert_ne!(json, spec.json());
+    let announce = |spec: String, digest: Digest| v1::RunAnnouncement {
+        run: "runs/1".to_owned(),
+        spec,
+        spec_digest: digest.0.to_vec(),
+    };
+    let read = announce(json.clone(), Digest::of(json.as_bytes())).into_spec().unwrap();
+    assert_eq!((read.json(), read.digest()), (json.as_str(), Digest::of(json.as_bytes())));
+    assert_eq!(RunSpec::from(read), RunSpec::from((*spec).clone()));
+    let error = announce(json, spec.digest()).into_spec().unwrap_err().to_string();
+    assert!(error.starts_with("spec_digest: must be "), "{error}");
+    let newer = spec.json().replacen("\"seed\"", "\"sead\"", 1);
+    let error = announce(newer, spec.digest()).into_spec().unwrap_err().to_string();
+    assert!(error.starts_with("spec.sead: unknown field `sead`"), "{error}");
 }
 
 #[test]

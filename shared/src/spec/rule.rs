@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkSpec;
-use super::{SpecError, check_range};
+use super::{SpecError, check_range, is_default};
 
 /// The most states of a neuron.
 pub const STATES_MAX: u8 = 16;
@@ -70,10 +70,6 @@ pub struct RuleSpec {
     /// Whether the genome scales the initial synapses.
     #[serde(skip_serializing_if = "is_default")]
     pub evolve_initial_scale: bool,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

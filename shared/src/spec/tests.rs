@@ -10,15 +10,36 @@ fn for_any_strategy() -> String {
 
 fn check(change: &str, to: &str, expected: &str) {
     assert!(QUICKSTART.contains(change), "the example has no `{change}`");
-    let error = RunSpec::from_toml(&for_any_strategy().replacen(change, to, 1)).expect_err(to);
+    let error = RunSpec::read(&for_any_strategy().replacen(change, to, 1)).expect_err(to);
     assert!(error.to_string().contains(expected), "`{to}` gave: {error}");
     assert!(!error.to_string().contains('\n'), "{error}");
+    // The same as JSON, which has no `nan`.
+    let Ok(table) = for_any_strategy().replacen(change, to, 1).parse::<toml::Table>() else { return };
+    let json = serde_json::to_string(&table).unwrap();
+    if !to.contains("nan") {
+        let again = RunSpec::read(&json).expect_err(&json);
+        assert_eq!((again.field, again.problem), (error.field, error.problem));
+    }
+}
+
+#[test]
+fn a_text_is_told_apart_by_its_first_character() {
+    let spec = RunSpec::read(QUICKSTART).unwrap();
+    let resolved = ResolvedSpec::from(spec.clone());
+    assert_eq!(RunSpec::read(&format!("\n {}", resolved.json())), Ok(spec));
+    let error = |text: &str| RunSpec::read(text).unwrap_err().to_string();
+    assert_eq!(error("{\n  \"name\": 1\n}"), "line 2: name: invalid type: integer `1`, expected a string");
+    assert_eq!(error("{\"name\": 1}"), "name: invalid type: integer `1`, expected a string");
+    assert!(error(&format!("{} {{", resolved.json())).starts_with("trailing characters"));
+    assert_eq!(error(""), "line 1: missing field `name`");
+    assert!(error("name = ").starts_with("line 1: "), "{}", error("name = "));
+    assert!(error(&" ".repeat(SPEC_BYTES_MAX + 1)).starts_with("must have at most"));
 }
 
 #[test]
 fn the_quickstart_survives_being_written_and_read() {
-    let spec = RunSpec::from_toml(QUICKSTART).unwrap();
-    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    let spec = RunSpec::read(QUICKSTART).unwrap();
+    assert_eq!(RunSpec::read(&spec.to_toml()).unwrap(), spec);
     let json = serde_json::to_string(&spec).unwrap();
     assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap().digest(), spec.digest());
 }
@@ -135,7 +156,7 @@ fn every_wrong_field_is_named() {
     check("batch_size = 64", "batch_size = 0", "tasks.batch_size");
     check("update = 10", "update = 11", "evaluation.measure[2].update");
     check("weight = 0.3", "weight = 0.0", "evaluation.measure[0].weight");
-    let unmeasured = RunSpec::from_toml(
+    let unmeasured = RunSpec::read(
         "name = 'x'\n[strategy]\nkind = 'cma-es'\npopulation_size = 8\n[tasks]\nfamilies = ['xor']\n\
          [evaluation]\nunroll = [{ generations = 1, updates = 5 }]\n[stop]\ngenerations = 1\n",
     );
@@ -151,7 +172,7 @@ fn every_wrong_field_is_named() {
 /// Fields that came later are written only where they are set, so that the digests of old specs stay what they were.
 #[test]
 fn new_fields_are_written_where_they_are_set() {
-    let old = RunSpec::from_toml(QUICKSTART).unwrap().to_toml();
+    let old = RunSpec::read(QUICKSTART).unwrap().to_toml();
     assert!(!old.contains("shapes") && !old.contains("data_sets"), "{old}");
     let text = QUICKSTART
         .replace("hidden = [20]", "shapes = [[6], [20], [10, 10], []]")
@@ -160,8 +181,8 @@ fn new_fields_are_written_where_they_are_set() {
             "batch_size = 64",
             "batch_size = 64\ndata_sets = [{ name = \"mnist\", side = 8, classes = [3, 1] }]",
         );
-    let mut spec = RunSpec::from_toml(&text).unwrap();
-    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    let mut spec = RunSpec::read(&text).unwrap();
+    assert_eq!(RunSpec::read(&spec.to_toml()).unwrap(), spec);
     let error = spec.check_complete().unwrap_err().to_string();
     assert!(
         error.starts_with("tasks.data_sets[0].digest: must be the digest of the content of `mnist`"),
@@ -173,7 +194,7 @@ fn new_fields_are_written_where_they_are_set() {
     assert_eq!((problem.tasks.inputs(family), problem.tasks.outputs(family)), (64, 2));
     problem.tasks.data_sets[0].digest = Some(Digest::of(b""));
     assert_eq!(spec.check_complete(), Ok(()));
-    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    assert_eq!(RunSpec::read(&spec.to_toml()).unwrap(), spec);
 }
 
 #[test]
@@ -187,7 +208,7 @@ fn large_images_count_among_synapses_and_multiplications() {
                 &format!("batch_size = 512\ndata_sets = [{{ name = \"a\", side = {side} }}]"),
             )
             .replace("updates = 100", "updates = 2000");
-        RunSpec::from_toml(&text).map(drop).map_err(|error| error.to_string())
+        RunSpec::read(&text).map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(images(28, 20), Ok(()));
     let error = images(64, 4096).unwrap_err();
@@ -214,7 +235,7 @@ fn wrong_fields_of_validation_are_named() {
         "select = \"best-restart\"",
         "validation.select: \"best-restart\" chooses among restarts",
     );
-    let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    let mut spec = RunSpec::read(QUICKSTART).unwrap();
     spec.evaluation.unroll[2].updates = 2000;
     spec.validation.as_mut().unwrap().unroll_factor = 51;
     let error = spec.validate().unwrap_err().to_string();
@@ -233,15 +254,15 @@ fn wrong_fields_of_validation_are_named() {
 fn a_spec_without_validation_is_written_as_before_there_was_any() {
     let (before, rest) = QUICKSTART.split_once("[validation]").unwrap();
     let (_, stop) = rest.split_once("[stop]").unwrap();
-    let spec = RunSpec::from_toml(&format!("{before}[stop]{stop}")).unwrap();
+    let spec = RunSpec::read(&format!("{before}[stop]{stop}")).unwrap();
     assert_eq!(spec.validation, None);
     assert!(!spec.to_toml().contains("validation"), "{}", spec.to_toml());
-    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap().digest(), spec.digest());
+    assert_eq!(RunSpec::read(&spec.to_toml()).unwrap().digest(), spec.digest());
 }
 
 #[test]
 fn validation_is_due_every_so_many_generations_but_not_at_the_start() {
-    let validation = RunSpec::from_toml(QUICKSTART).unwrap().validation.unwrap();
+    let validation = RunSpec::read(QUICKSTART).unwrap().validation.unwrap();
     let due: Vec<u32> = (0..80).filter(|&generation| validation.is_due(generation)).collect();
     assert_eq!(due, [25, 50, 75]);
     assert_eq!(
@@ -255,7 +276,7 @@ fn pairs_need_an_even_population() {
     for kind in ["pgpe", "openai-es"] {
         let spec = |population_size: u32| {
             let text = for_any_strategy().replacen("kind = \"cma-es\"", &format!("kind = \"{kind}\""), 1);
-            RunSpec::from_toml(&text.replacen(
+            RunSpec::read(&text.replacen(
                 "population_size = 64",
                 &format!("population_size = {population_size}"),
                 1,
@@ -266,7 +287,7 @@ fn pairs_need_an_even_population() {
         assert!(spec(2).unwrap_err().to_string().starts_with("strategy.population_size: must be from 4"));
         let spec = spec(64).unwrap();
         assert_eq!(spec.strategy.name(), kind);
-        assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+        assert_eq!(RunSpec::read(&spec.to_toml()).unwrap(), spec);
     }
 }
 
@@ -275,7 +296,7 @@ fn a_strategy_that_names_no_sizes_has_those_of_its_kind() {
     let spec = |strategy: &str| {
         let (before, rest) = QUICKSTART.split_once("[strategy]").unwrap();
         let (_, after) = rest.split_once("\n[").unwrap();
-        RunSpec::from_toml(&format!("{before}strategy = {{ {strategy} }}\n[{after}")).unwrap().strategy
+        RunSpec::read(&format!("{before}strategy = {{ {strategy} }}\n[{after}")).unwrap().strategy
     };
     let pgpe = |step_size, learning_rate| PgpeSpec { population_size: 8, step_size, learning_rate };
     assert_eq!(spec("kind = 'pgpe', population_size = 8"), StrategySpec::Pgpe(pgpe(0.3, 0.3 / 3.0)));
@@ -293,7 +314,7 @@ fn a_strategy_that_names_no_sizes_has_those_of_its_kind() {
 
 #[test]
 fn the_unroll_schedule_is_a_function_of_the_generation() {
-    let spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    let spec = RunSpec::read(QUICKSTART).unwrap();
     let updates = [0, 238, 239, 261, 262, 264, 10_000].map(|generation| spec.evaluation.updates(generation));
     assert_eq!(updates, [10, 10, 30, 30, 100, 100, 100]);
 }
@@ -301,7 +322,7 @@ fn the_unroll_schedule_is_a_function_of_the_generation() {
 #[test]
 fn what_costs_without_bound_is_refused() {
     check("hidden = [20]", "hidden = [4096, 4096]", "network.hidden: makes more than");
-    let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    let mut spec = RunSpec::read(QUICKSTART).unwrap();
     let Problem::RuleLearning(problem) = &mut spec.problem;
     problem.network.hidden = vec![3000, 3000];
     assert_eq!(spec.validate(), Ok(()));
@@ -316,7 +337,7 @@ fn what_costs_without_bound_is_refused() {
 }
 
 fn cma_es(text: &str) -> strategy::CmaEsSpec {
-    match RunSpec::from_toml(text).unwrap().strategy {
+    match RunSpec::read(text).unwrap().strategy {
         StrategySpec::CmaEs(spec) => spec,
         other => panic!("the quickstart runs cma-es, not {}", other.name()),
     }
@@ -341,9 +362,9 @@ fn the_largest_step_size_is_at_least_the_initial_one() {
     assert_eq!(cma_es(&read("")).step_size_max, f64::INFINITY);
     let limited = read("step_size_max = 2.5");
     assert_eq!(cma_es(&limited).step_size_max, 2.5);
-    assert_eq!(cma_es(&RunSpec::from_toml(&limited).unwrap().to_toml()).step_size_max, 2.5);
+    assert_eq!(cma_es(&RunSpec::read(&limited).unwrap().to_toml()).step_size_max, 2.5);
     for wrong in ["0.25", "nan", "-inf"] {
-        let error = RunSpec::from_toml(&read(&format!("step_size_max = {wrong}"))).unwrap_err().to_string();
+        let error = RunSpec::read(&read(&format!("step_size_max = {wrong}"))).unwrap_err().to_string();
         assert!(error.contains("step_size_max: must be at least step_size, which is 0.5, or inf"), "{error}");
     }
 }
@@ -390,7 +411,7 @@ fn a_covariance_matrix_that_fills_the_memory_is_refused() {
 /// Specs, genome files and journals that were written before an option existed are compared by their digests.
 #[test]
 fn a_spec_without_the_later_options_is_written_as_it_was() {
-    let spec = RunSpec::from_toml(QUICKSTART).unwrap();
+    let spec = RunSpec::read(QUICKSTART).unwrap();
     let Problem::RuleLearning(problem) = &spec.problem;
     let written = serde_json::to_value(&problem.rule).unwrap();
     let mut names: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
@@ -426,8 +447,8 @@ supervised_every = 3
 updatable = [true, false, true]
 evolve_initial_scale = true
 backward_update = "none""#;
-    let spec = RunSpec::from_toml(&QUICKSTART.replacen("states = 4", options, 1)).unwrap();
-    assert_eq!(RunSpec::from_toml(&spec.to_toml()).unwrap(), spec);
+    let spec = RunSpec::read(&QUICKSTART.replacen("states = 4", options, 1)).unwrap();
+    assert_eq!(RunSpec::read(&spec.to_toml()).unwrap(), spec);
     let json = serde_json::to_string(&spec).unwrap();
     assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), spec);
     // Two layers of synapses: four 4 x 4 matrices and six gates each, the forward update's own two and four, a norm
@@ -438,7 +459,7 @@ backward_update = "none""#;
 #[test]
 fn networks_that_would_not_fit_into_memory_are_refused() {
     fn refused(change: impl FnOnce(&mut RuleLearning)) {
-        let mut spec = RunSpec::from_toml(QUICKSTART).unwrap();
+        let mut spec = RunSpec::read(QUICKSTART).unwrap();
         let Problem::RuleLearning(problem) = &mut spec.problem;
         problem.network.hidden = vec![4096];
         assert_eq!(problem.validate(), Ok(()));
@@ -465,7 +486,7 @@ fn every_example_is_valid() {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        RunSpec::from_toml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        RunSpec::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         count += 1;
     }
     assert!(count >= 3, "{count} examples");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::task::{TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
-use super::{RuleLearning, SpecError, check_range};
+use super::{RuleLearning, SpecError, check_range, is_default};
 
 /// Validation: every so many generations the mean of the search distribution is measured on fresh tasks of its own, after
 /// the training unroll and after a much longer one. What it finds is told to people and never to the search.
@@ -22,7 +22,7 @@ pub struct ValidationSpec {
     #[serde(default = "default_unroll_factor")]
     pub unroll_factor: u32,
     /// What validation decides.
-    #[serde(default, skip_serializing_if = "Selection::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub select: Selection,
 }
 
@@ -36,13 +36,6 @@ pub enum Selection {
     /// The means of all restarts are validated when the search has ended, and the one with the highest accuracy is the
     /// result.
     BestRestart,
-}
-
-impl Selection {
-    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
-    fn is_none(&self) -> bool {
-        *self == Self::None
-    }
 }
 
 fn default_every() -> u32 {

@@ -114,7 +114,7 @@ impl Cluster {
     }
 
     pub(crate) async fn create(&self, spec: &RunSpec) -> RunId {
-        let request = v1::CreateRunRequest { spec: Some(spec.into()), ..Default::default() };
+        let request = v1::CreateRunRequest { spec: spec.to_toml(), ..Default::default() };
         let run = self.runs().create_run(request).await.expect("a run").into_inner().run;
         RunProgress::try_from(run.expect("a run")).expect("ours").run
     }
@@ -238,5 +238,5 @@ fn spec(strategy: &str, population: u32, rule: &str) -> RunSpec {
         "name = \"bench\"\n[strategy]\n{strategy}\npopulation_size = {population}\n[rule]\n{rule}\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 1000000\n"
     );
-    RunSpec::from_toml(&text).expect("a valid spec")
+    RunSpec::read(&text).expect("a valid spec")
 }

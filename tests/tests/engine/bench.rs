@@ -34,7 +34,7 @@ pub(crate) fn spec(stop: &str) -> RunSpec {
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n\
          [stop]\n{stop}\n"
     );
-    RunSpec::from_toml(&text).unwrap()
+    RunSpec::read(&text).unwrap()
 }
 
 fn fitness(genome: &Genome) -> Fitness {

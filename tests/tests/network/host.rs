@@ -204,7 +204,7 @@ pub(crate) async fn client(shared: Arc<Shared>) -> turmoil::Result {
 }
 
 async fn follow(mut runs: RunServiceClient<Channel>, shared: &Shared) -> Result<Genome, Status> {
-    let (spec, request_id) = (Some((&shared.spec).into()), "once".to_owned());
+    let (spec, request_id) = (shared.spec.to_toml(), "once".to_owned());
     let created = runs
         .create_run(v1::CreateRunRequest { spec, request_id, weight: None, group: String::new() })
         .await?;

@@ -1,6 +1,7 @@
 //! Simulated workers: they dial, compute, report, and say again what was not acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_control::command::worker::Attach;
@@ -11,7 +12,7 @@ use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::seed::{Seed, index_below, uniform};
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::ResolvedSpec;
 
 use super::fault::Fault;
 use super::{Happening, Session, World, fingerprint};
@@ -33,7 +34,7 @@ pub(super) struct SimWorker {
     pub(super) reachable: bool,
     pub(super) hanging: bool,
     pub(super) leaving: bool,
-    pub(super) specs: BTreeMap<RunId, RunSpec>,
+    pub(super) specs: BTreeMap<RunId, Arc<ResolvedSpec>>,
     /// Episodes to do, in order.
     pub(super) queue: Vec<(EpisodeKey, Genome)>,
     pub(super) computing: bool,
@@ -124,7 +125,7 @@ impl World {
         let worker = &mut self.workers[place];
         match message {
             ToWorker::Spec { run, spec } => {
-                let again = worker.specs.insert(run, (*spec).clone()).is_some();
+                let again = worker.specs.insert(run, spec).is_some();
                 assert!(
                     !again || worker.rejected.remove(&run),
                     "a spec is sent once per stream, and again to who has rejected it"

@@ -11,7 +11,7 @@ use hebbian_proto::{convert, v1};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Assignment, Batch, FromWorker, GiveBack, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -386,14 +386,14 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    fn announced(&mut self, run: RunId, spec: RunSpec) -> Result<(), String> {
+    fn announced(&mut self, run: RunId, spec: ResolvedSpec) -> Result<(), String> {
         if self.runs.len() >= ANNOUNCED_MAX {
             return Err(format!("the coordinator announced more than {ANNOUNCED_MAX} runs"));
         }
         let announced = Announced {
             spec_digest: spec.digest(),
             layout_digest: spec.layout().digest(),
-            spec: Arc::new(spec),
+            spec: Arc::new(spec.into()),
             preparing: false,
             waiting: Vec::new(),
         };

@@ -111,8 +111,8 @@ pub fn to_trials(message: v1::ComputeTrialsResponse) -> Result<(Trials, RunSpec)
     let v1::ComputeTrialsResponse { comparison, family, first_task, tasks, .. } = message;
     let comparison = comparison.ok_or_else(|| ConvertError::new("comparison", "must be set"))?;
     let wrong = |field: &str, problem: String| ConvertError::new(format!("comparison.{field}"), problem);
-    let spec = comparison.spec.clone().ok_or_else(|| wrong("spec", "must be set".to_owned()))?;
-    let mut spec = RunSpec::try_from(spec).map_err(|error| error.within("comparison.spec"))?;
+    let spec = RunSpec::read(&comparison.spec);
+    let mut spec = spec.map_err(|error| ConvertError::of_text("comparison.spec", &error))?;
     let genome = Genome::from_le_bytes(&comparison.genome)
         .ok_or_else(|| wrong("genome", "must have a multiple of 8 bytes".to_owned()))?;
     let Some(name) = comparison.families.get(family as usize) else {

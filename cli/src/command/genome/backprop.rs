@@ -131,7 +131,7 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         layout: spec.layout(),
         validation: None,
         remeasurement: None,
-        spec,
+        spec: std::sync::Arc::new(spec.into()),
     }))
 }
 

@@ -73,7 +73,8 @@ impl Command for Create {
             weight = parent.created().weight;
         }
         let created_unix_ms = now.0.as_millis() as u64;
-        let created = Created { spec: Arc::from(spec), request_id, created_unix_ms, group, origin, weight };
+        let created =
+            Created { spec: Arc::new((*spec).into()), request_id, created_unix_ms, group, origin, weight };
         if let Some(&existing) = engine.request_ids.get(&created.request_id) {
             // As it was created: its limits may have been raised since.
             let same = engine.run(existing).is_some_and(|run| run.created().is_as(&created));

@@ -19,7 +19,7 @@ CREATE TABLE runs (
     run TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL,
     state TEXT NOT NULL,
-    spec TEXT NOT NULL, -- as TOML
+    spec TEXT NOT NULL, -- as JSON, as it was created; limits may have been raised since
     request_id TEXT NOT NULL,
     created_unix_ms INTEGER NOT NULL
 );

@@ -48,7 +48,7 @@ impl Worker {
 
 fn request(families: &[&str], tasks_per_family: u32) -> v1::CompareRequest {
     let comparison = v1::RuleComparison {
-        spec: None,
+        spec: String::new(),
         genome: vec![0; 8],
         families: families.iter().map(|&family| family.to_owned()).collect(),
         updates: vec![5],

@@ -1,0 +1,132 @@
+//! Specs as text: TOML or JSON as people and programs write them, and the JSON that stands for a spec for ever.
+
+use std::ops::Deref;
+
+use serde::Deserializer;
+use serde::de::DeserializeOwned;
+
+use super::{RunSpec, SpecError};
+use crate::digest::Digest;
+
+/// The longest text of a spec, in bytes: room for the covariance of 500 dimensions to start from.
+pub const SPEC_BYTES_MAX: usize = 4 << 20;
+
+/// A run spec with the text that stands for it: JSON, all defaults written out.
+///
+/// The coordinator writes the text once, when it creates the run. Whoever receives the text reads it and takes the digest
+/// of its bytes; nobody writes it again. So two programs agree on the digest although one of them knows more fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedSpec {
+    spec: RunSpec,
+    json: String,
+    digest: Digest,
+}
+
+impl ResolvedSpec {
+    /// Reads and validates the text that another program wrote.
+    pub fn from_json(json: String) -> Result<Self, SpecError> {
+        let spec: RunSpec = read_json(&json)?;
+        spec.validate()?;
+        let digest = Digest::of(json.as_bytes());
+        Ok(Self { spec, json, digest })
+    }
+
+    /// The text.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The digest of the text's bytes: equal digests, equal results.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl From<RunSpec> for ResolvedSpec {
+    /// Writes the text.
+    fn from(spec: RunSpec) -> Self {
+        let json = serde_json::to_string(&spec).expect("a spec is plain data");
+        let digest = Digest::of(json.as_bytes());
+        Self { spec, json, digest }
+    }
+}
+
+impl From<ResolvedSpec> for RunSpec {
+    fn from(resolved: ResolvedSpec) -> Self {
+        resolved.spec
+    }
+}
+
+impl Deref for ResolvedSpec {
+    type Target = RunSpec;
+
+    fn deref(&self) -> &RunSpec {
+        &self.spec
+    }
+}
+
+/// Reads TOML or JSON: text whose first character is `{` is JSON. An error names the field by its path.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
+    if text.len() > SPEC_BYTES_MAX {
+        let problem = format!("must have at most {SPEC_BYTES_MAX} bytes, not {}", text.len());
+        return Err(SpecError::field("", problem));
+    }
+    if text.trim_start().starts_with('{') { read_json(text) } else { read_toml(text) }
+}
+
+/// Reads TOML. An error names the line, and the field by its path.
+pub fn read_toml<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
+    let wrong = |path: String, error: &toml::de::Error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        SpecError { line, ..SpecError::of_reading(path, error.message()) }
+    };
+    let deserializer = toml::Deserializer::parse(text).map_err(|error| wrong(String::new(), &error))?;
+    with_path(deserializer, wrong)
+}
+
+fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let wrong = |path: String, error: &serde_json::Error| {
+        let message = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        // JSON that programs write is one line.
+        let line = text.contains('\n').then_some(error.line());
+        SpecError { line, ..SpecError::of_reading(path, message.strip_suffix(&place).unwrap_or(&message)) }
+    };
+    let value = with_path(&mut deserializer, wrong)?;
+    deserializer.end().map_err(|error| wrong(String::new(), &error))?;
+    Ok(value)
+}
+
+fn with_path<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    deserializer: D,
+    wrong: impl Fn(String, &D::Error) -> SpecError,
+) -> Result<T, SpecError> {
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        wrong(if path == "." { String::new() } else { path }, error.inner())
+    })
+}
+
+impl SpecError {
+    /// An error that arose while the field at `path` was read.
+    fn of_reading(path: String, message: &str) -> Self {
+        let message = in_plain_words(&message.replace('\n', " "));
+        // The check of a section as a whole names the field itself.
+        match message.split_once(": ") {
+            Some((field, problem)) if !path.is_empty() && field.starts_with(&format!("{path}.")) => {
+                Self::field(field, problem)
+            }
+            _ => Self::field(path, message),
+        }
+    }
+}
+
+/// The numbers of Rust's types in words.
+fn in_plain_words(message: &str) -> String {
+    let mut message = message.replace(" as i128", "");
+    for unsigned in ["u8", "u16", "u32", "u64"] {
+        message = message.replace(&format!("expected {unsigned}"), "expected a whole number from 0 on");
+    }
+    message.replace("expected f64", "expected a number")
+}
