@@ -7,9 +7,7 @@
 //! `termination` tells when it has ended.
 
 mod learning_rate;
-mod linear_algebra;
 mod noise;
-mod normal;
 pub mod parameters;
 mod sampling;
 mod space;
@@ -27,14 +25,13 @@ use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, Restarts};
 use super::envelope::{Envelope, Form};
 use super::restart::RestartedCmaEs;
 use super::{Candidate, Frame, Measured, Strategy, StrategyError, check_count, ranking, verdicts_of};
+use crate::linear_algebra;
 use learning_rate::LearningRates;
 use noise::NoiseEstimate;
 use parameters::Parameters;
 use sampling::Population;
-pub use sampling::Sampler;
 use space::Space;
 pub(crate) use state::State;
-use update::Scratch;
 
 const FORM: Form = Form { strategy: "cma-es", version: 1 };
 
@@ -42,7 +39,7 @@ pub(crate) fn start(settings: &CmaEsSpec, mean: Vec<f64>, seed: Seed, frame: &Fr
     if settings.restarts != Restarts::None {
         return Box::new(RestartedCmaEs::new(mean, settings, seed, frame));
     }
-    Box::new(CmaEs::new(mean, settings, seed).with_sampler(frame.sampler).in_frame(frame))
+    Box::new(CmaEs::new(mean, settings, seed).in_frame(frame))
 }
 
 pub(crate) fn resume(
@@ -85,7 +82,6 @@ pub struct CmaEs {
     space: Space,
     state: State,
     population: Population,
-    scratch: Scratch,
 }
 
 impl CmaEs {
@@ -102,8 +98,7 @@ impl CmaEs {
         if !settings.start.covariance.is_empty() {
             search.state.covariance = search.space.covariance(&settings.start.covariance);
             // What cannot be made a covariance matrix is refused as one that the search cannot continue from.
-            search.state.stuck = update::decompose(&mut search.state, &mut search.scratch).is_err()
-                || !search.state.is_sound();
+            search.state.stuck = update::decompose(&mut search.state).is_err() || !search.state.is_sound();
             if search.state.stuck {
                 let noise = search.state.noise.take();
                 let start = State::new(search.space.start(), settings.step_size);
@@ -157,25 +152,14 @@ impl CmaEs {
     fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State) -> Self {
         assert!(settings.population_size >= 4, "a population is at least 4");
         let population_size = settings.population_size as usize;
-        let parameters =
-            Parameters::of_sampler(state.mean.len(), population_size, settings.active, state.sampler);
+        let parameters = Parameters::new(state.mean.len(), population_size, settings.active);
         let population = Population::new(state.mean.len(), population_size);
-        let scratch = Scratch::new(state.mean.len(), population_size);
         let settings = settings.clone();
-        Self { parameters, settings, function_changes: false, seed, space, state, population, scratch }
+        Self { parameters, settings, function_changes: false, seed, space, state, population }
     }
 
     pub(crate) fn in_frame(self, frame: &Frame) -> Self {
         Self { function_changes: frame.function_changes, ..self }
-    }
-
-    /// The same search with another sampler; before its first generation.
-    #[must_use]
-    pub fn with_sampler(mut self, sampler: Sampler) -> Self {
-        self.state.sampler = sampler;
-        let mut search = Self::with_state(self.space, &self.settings, self.seed, self.state);
-        search.draw();
-        search
     }
 
     /// What a generation leaves to the next.
@@ -265,9 +249,9 @@ impl CmaEs {
         }
         // Nobody asks for the reason before the first generation: a start that was refused stays so.
         let refused = self.state.stuck && self.state.generation == 0;
-        let Self { parameters, population, scratch, .. } = self;
+        let Self { parameters, population, .. } = self;
         self.state.stuck =
-            update::update(&mut self.state, parameters, population, &selected, scratch).is_err() || refused;
+            update::update(&mut self.state, parameters, population, &selected).is_err() || refused;
         self.state.limit_step_size(self.settings.step_size_max);
         self.state.injected.clear();
         self.state.generation += 1;
@@ -281,7 +265,7 @@ impl CmaEs {
 
     fn adapt_learning_rates(&mut self, adapt: bool) {
         if adapt {
-            self.state.stuck |= update::begin_adaptation(&mut self.state, &mut self.scratch).is_err();
+            self.state.stuck |= update::begin_adaptation(&mut self.state).is_err();
         } else {
             update::end_adaptation(&mut self.state);
         }

@@ -34,6 +34,7 @@ mod antithetic;
 pub mod ask_tell;
 pub mod cma_es;
 mod envelope;
+mod linear_algebra;
 pub mod openai_es;
 pub mod pgpe;
 pub mod random_search;
@@ -43,7 +44,6 @@ pub mod sep_cma_es;
 pub mod stop;
 
 pub use cma_es::CmaEs;
-use cma_es::Sampler;
 pub use envelope::{Envelope, Form};
 pub use openai_es::OpenAiEs;
 pub use pgpe::Pgpe;
@@ -154,8 +154,6 @@ pub struct Frame {
     /// Whether every generation measures another function, as other tasks make it. Then fitnesses of different generations say
     /// nothing about each other, and no criterion compares them.
     pub function_changes: bool,
-    /// How candidates are drawn.
-    pub sampler: Sampler,
     /// What all restarts together keep to.
     pub limits: Limits,
 }

@@ -1,6 +1,5 @@
 //! The strategy of a run's spec.
 
-use hebbian_search::cma_es::Sampler;
 use hebbian_search::restart::Limits;
 use hebbian_search::{Envelope, Frame, Strategy, StrategyError};
 use hebbian_shared::spec::strategy::POPULATION_SIZE_MAX;
@@ -30,7 +29,6 @@ fn frame(spec: &RunSpec) -> Frame {
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
     Frame {
         function_changes: true,
-        sampler: if spec.version < 2 { Sampler::Pairs } else { Sampler::default() },
         limits: Limits { population_size, evaluations: spec.stop.evaluations, finalists },
     }
 }

@@ -7,12 +7,12 @@
 //! the mean's way and `eta_Sigma` of the change of `Sigma = sigma^2 C`. The shares adapt such that the estimated
 //! signal-to-noise ratio of the proposals stays `alpha` times the share.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
 use serde::{Deserialize, Serialize};
 
-use super::linear_algebra::{add_scaled, dot};
 use super::state::State;
+use crate::linear_algebra::matrix::Matrix;
+use crate::linear_algebra::product::{Part, View, add_product, product};
+use crate::linear_algebra::{add_scaled, dot};
 
 /// The signal-to-noise ratio aimed at, over the learning rate (`alpha`).
 const ALPHA: f64 = 1.4;
@@ -78,7 +78,7 @@ pub(super) struct LearningRates {
 pub(super) struct Before {
     pub(super) mean: Vec<f64>,
     pub(super) step_size: f64,
-    pub(super) covariance: Mat<f64>,
+    pub(super) covariance: Matrix,
 }
 
 impl LearningRates {
@@ -103,26 +103,24 @@ impl LearningRates {
         // (6): the updates where the distribution is the standard normal one, C^(-1/2) = B D^-1 B' on either side.
         let mut scaled = state.eigenbasis.clone();
         for (axis, length) in state.axis_lengths.iter().enumerate() {
-            scaled.col_as_slice_mut(axis).iter_mut().for_each(|b| *b /= length);
+            scaled.column_mut(axis).iter_mut().for_each(|b| *b /= length);
         }
-        let mut root = Mat::zeros(n, n);
-        matmul(&mut root, Accum::Replace, &scaled, state.eigenbasis.transpose(), 1.0, Par::Seq);
+        let root = product(View::from(&scaled), View::from(&state.eigenbasis).transposed());
         let way: Vec<f64> =
             state.mean.iter().zip(&before.mean).map(|(m, b)| (m - b) / before.step_size).collect();
-        let local: Vec<f64> = (0..n).map(|i| dot(root.col_as_slice(i), &way)).collect();
-        let change = Mat::from_fn(n, n, |row, column| {
+        let local: Vec<f64> = (0..n).map(|i| dot(root.column(i), &way)).collect();
+        let change = Matrix::from_fn(n, n, |row, column| {
             let place = if row >= column { (row, column) } else { (column, row) };
             growth * state.covariance[place] - before.covariance[place]
         });
-        let mut half = Mat::zeros(n, n);
-        matmul(&mut half, Accum::Replace, &root, &change, 1.0, Par::Seq);
-        let mut whole = Mat::zeros(n, n);
-        matmul(&mut whole, Accum::Replace, &half, &root, 1.0, Par::Seq);
+        let half = product(View::from(&root), View::from(&change));
+        let mut whole = Matrix::zeros(n, n);
+        add_product(View::from(&half), View::from(&root), Part::Lower, whole.values_mut(), n);
         // The matrix is symmetric: half of it has the same inner products if its diagonal weighs half.
         let mut local_change = Vec::with_capacity(n * (n + 1) / 2);
         for column in 0..n {
             local_change.push(whole[(column, column)] * std::f64::consts::FRAC_1_SQRT_2);
-            local_change.extend(&whole.col_as_slice(column)[column + 1..]);
+            local_change.extend(&whole.column(column)[column + 1..]);
         }
 
         mean.adapt(&local, BETA_MEAN);
@@ -133,9 +131,9 @@ impl LearningRates {
             *m = old + mean.eta * before.step_size * way;
         }
         for column in 0..n {
-            let old = &before.covariance.col_as_slice(column)[column..];
-            let new = &change.col_as_slice(column)[column..];
-            let place = &mut state.covariance.col_as_slice_mut(column)[column..];
+            let old = &before.covariance.column(column)[column..];
+            let new = &change.column(column)[column..];
+            let place = &mut state.covariance.column_mut(column)[column..];
             for (c, (old, new)) in place.iter_mut().zip(old.iter().zip(new)) {
                 *c = old + covariance.eta * new;
             }
@@ -157,7 +155,7 @@ pub(super) fn normalise(state: &mut State) -> f64 {
     state.step_size *= factor;
     state.axis_lengths.iter_mut().for_each(|length| *length /= factor);
     for column in 0..n {
-        state.covariance.col_as_slice_mut(column)[column..].iter_mut().for_each(|c| *c /= factor * factor);
+        state.covariance.column_mut(column)[column..].iter_mut().for_each(|c| *c /= factor * factor);
     }
     factor
 }

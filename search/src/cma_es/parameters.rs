@@ -1,8 +1,6 @@
 //! What CMA-ES derives from the dimension and the population size before it starts. Equation numbers are those of
 //! N. Hansen, *The CMA Evolution Strategy: A Tutorial*, arXiv 1604.00772.
 
-use super::sampling::Sampler;
-
 /// Strategy parameters by the tutorial's Table 1, fixed for a whole search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
@@ -24,8 +22,8 @@ pub struct Parameters {
     pub c_mu: f64,
     /// Updates of the covariance matrix from one eigendecomposition to the next, at least 1: how long the sampling
     /// distribution may lag behind the covariance matrix, so that decomposing (of the order n^3) costs little beside updating
-    /// (of the order lambda n^2). Tutorial B.2 proposes `1 / (10 n (c_1 + c_mu))`, Hansen's purecma and our runs of version 1
-    /// take five times that. Ten times that costs no evaluations, as long as (52) takes nothing from the negative weights.
+    /// (of the order lambda n^2). Tutorial B.2 proposes `1 / (10 n (c_1 + c_mu))`, Hansen's purecma
+    /// takes five times that. Ten times that costs no evaluations, as long as (52) takes nothing from the negative weights.
     pub eigen_interval: u32,
     /// Expected length of a standard normal vector, `E||N(0, I)||`.
     pub expected_norm: f64,
@@ -34,16 +32,6 @@ pub struct Parameters {
 impl Parameters {
     /// The parameters for a dimension of at least 1 and a population of at least 2; `active` keeps negative weights.
     pub fn new(dimension: usize, population_size: usize, active: bool) -> Self {
-        Self::of_sampler(dimension, population_size, active, Sampler::default())
-    }
-
-    /// The same for a search with a sampler of its own.
-    pub(super) fn of_sampler(
-        dimension: usize,
-        population_size: usize,
-        active: bool,
-        sampler: Sampler,
-    ) -> Self {
         let n = dimension as f64;
         let raw = raw_weights(population_size);
         let (positive, rest) = raw.split_at(population_size / 2);
@@ -62,13 +50,9 @@ impl Parameters {
         let alpha_mu_eff = 1.0 + 2.0 * mu_eff_minus / (mu_eff + 2.0); // (51)
         let alpha_pos_def = |interval| positive_definite_mass(n, c_1, c_mu, interval); // (52)
         let alpha = alpha_mu.min(alpha_mu_eff);
-        let eigen_interval = match sampler {
-            Sampler::Pairs => (0.5 / (n * (c_1 + c_mu))).max(1.0) as u32,
-            Sampler::Batches => {
-                let longest = (1.0 / (n * (c_1 + c_mu))).max(1.0) as u32;
-                (1..=longest).rev().find(|&interval| alpha_pos_def(interval) >= alpha).unwrap_or(1)
-            }
-        };
+        let longest = (1.0 / (n * (c_1 + c_mu))).max(1.0) as u32;
+        let eigen_interval =
+            (1..=longest).rev().find(|&interval| alpha_pos_def(interval) >= alpha).unwrap_or(1);
         let negative_mass = if active { alpha.min(alpha_pos_def(eigen_interval)) } else { 0.0 };
         let weights = scale_weights(&raw, negative_mass);
 

@@ -1,43 +1,30 @@
 //! A population: steps drawn from the search distribution, or given from elsewhere.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
-use serde::{Deserialize, Serialize};
 
-use super::linear_algebra::dot;
-use super::normal;
 use super::state::State;
-
-/// How standard normal variates are drawn, and how often the distribution that they are drawn from is decomposed. A search
-/// keeps to one, since its candidates are a function of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sampler {
-    /// One pair after the other, as runs of version 1.
-    Pairs,
-    /// Many at a time.
-    #[default]
-    Batches,
-}
+use crate::linear_algebra::dot;
+use crate::linear_algebra::matrix::Matrix;
+use crate::linear_algebra::product::{View, product, set_product};
 
 /// The candidates of one generation, as steps from the mean in units of the step size.
 #[derive(Clone, Debug)]
 pub(super) struct Population {
     /// `y_i = (x_i - m) / sigma`, one column per candidate: n x lambda.
-    pub(super) steps: Mat<f64>,
+    pub(super) steps: Matrix,
     /// `||C^(-1/2) y_i||^2`, the squared lengths of the steps where the distribution is isotropic.
     pub(super) squared_norms: Vec<f64>,
     /// `D z_i`, one column per candidate: n x lambda; kept for its memory.
-    scaled: Mat<f64>,
+    scaled: Matrix,
 }
 
 impl Population {
     /// Room for a population.
     pub(super) fn new(n: usize, population_size: usize) -> Self {
         Self {
-            steps: Mat::zeros(n, population_size),
+            steps: Matrix::zeros(n, population_size),
             squared_norms: vec![0.0; population_size],
-            scaled: Mat::zeros(n, population_size),
+            scaled: Matrix::zeros(n, population_size),
         }
     }
 
@@ -56,15 +43,12 @@ impl Population {
                 }
                 continue;
             }
-            let column = self.scaled.col_as_slice_mut(candidate);
-            match state.sampler {
-                Sampler::Pairs => fill_normal(&mut rng, column), // (38)
-                Sampler::Batches => normal::fill(&mut rng, column),
-            }
+            let column = self.scaled.column_mut(candidate);
+            fill_normal(&mut rng, column); // (38)
             self.squared_norms[candidate] = dot(column, column);
             column.iter_mut().zip(&state.axis_lengths).for_each(|(z, d)| *z *= d);
         }
-        matmul(&mut self.steps, Accum::Replace, &state.eigenbasis, &self.scaled, 1.0, Par::Seq); // (39)
+        set_product(View::from(&state.eigenbasis), View::from(&self.scaled), &mut self.steps); // (39)
         if !state.injected.is_empty() {
             self.inject(state);
         }
@@ -79,35 +63,29 @@ impl Population {
         for (place, squared_norm) in injected.squared_norms.iter().enumerate() {
             let shrink = (longest / squared_norm.sqrt()).min(1.0);
             self.squared_norms[first + place] = squared_norm * shrink * shrink;
-            let from = injected.steps.col_as_slice(place);
-            let to = self.steps.col_as_slice_mut(first + place);
+            let from = injected.steps.column(place);
+            let to = self.steps.column_mut(first + place);
             to.iter_mut().zip(from).for_each(|(to, from)| *to = shrink * from);
         }
     }
 
     /// The population of points that were drawn elsewhere, each of the state's dimension.
     pub(super) fn of_points(state: &State, points: &[Vec<f64>]) -> Self {
-        let n = state.mean.len();
-        let mut population = Self::new(n, points.len());
-        let Self { steps, squared_norms, scaled } = &mut population;
-        for (candidate, point) in points.iter().enumerate() {
-            let column = steps.col_as_slice_mut(candidate);
-            for (step, (x, m)) in column.iter_mut().zip(point.iter().zip(&state.mean)) {
-                *step = (x - m) / state.step_size;
-            }
-        }
-        matmul(&mut *scaled, Accum::Replace, state.eigenbasis.transpose(), &*steps, 1.0, Par::Seq);
-        for (candidate, squared_norm) in squared_norms.iter_mut().enumerate() {
-            let column: &mut [f64] = scaled.col_as_slice_mut(candidate);
+        let step = |i: usize, candidate: usize| (points[candidate][i] - state.mean[i]) / state.step_size;
+        let steps = Matrix::from_fn(state.mean.len(), points.len(), step);
+        let mut scaled = product(View::from(&state.eigenbasis).transposed(), View::from(&steps));
+        let squared_norm = |candidate| {
+            let column = scaled.column_mut(candidate);
             column.iter_mut().zip(&state.axis_lengths).for_each(|(z, d)| *z /= d);
-            *squared_norm = dot(column, column);
-        }
-        population
+            dot(column, column)
+        };
+        let squared_norms = (0..points.len()).map(squared_norm).collect();
+        Self { steps, squared_norms, scaled }
     }
 
     /// (40): where candidate `candidate` is in the search's coordinates.
     pub(super) fn point(&self, state: &State, candidate: usize) -> Vec<f64> {
-        let step = self.steps.col_as_slice(candidate);
+        let step = self.steps.column(candidate);
         state.mean.iter().zip(step).map(|(m, y)| m + state.step_size * y).collect()
     }
 }

@@ -4,8 +4,9 @@
 //! map of the line onto the interval, pycma's: the identity within, a parabola near each bound, mirrored beyond, so a
 //! distribution that overlaps a bound is folded back and never sees a cliff.
 
-use faer::Mat;
 use hebbian_shared::spec::strategy::SearchStart;
+
+use crate::linear_algebra::matrix::Matrix;
 
 /// The map from the search's coordinates to genomes and back.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,11 +143,11 @@ impl Space {
 
     /// The covariance matrix among free coordinates in the search's units, of the lower triangle by columns of one among
     /// all coordinates.
-    pub(super) fn covariance(&self, triangle: &[f64]) -> Mat<f64> {
+    pub(super) fn covariance(&self, triangle: &[f64]) -> Matrix {
         let n = self.genome_length();
         let place =
             |row: usize, column: usize| column * n - column * column.saturating_sub(1) / 2 + row - column;
-        Mat::from_fn(self.dimension(), self.dimension(), |row, column| {
+        Matrix::from_fn(self.dimension(), self.dimension(), |row, column| {
             let (a, b) = (self.free[row.max(column)], self.free[row.min(column)]);
             triangle[place(a.coordinate, b.coordinate)] / (a.scale * b.scale)
         })

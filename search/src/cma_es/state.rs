@@ -1,14 +1,13 @@
 //! The search distribution, and all else that a generation leaves to the next.
 
-use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use super::super::StrategyError;
 use super::super::envelope::{check_length, unreachable};
 use super::learning_rate::LearningRates;
 use super::noise::NoiseEstimate;
-use super::sampling::Sampler;
 use super::termination::History;
+use crate::linear_algebra::matrix::Matrix;
 
 /// Everything that changes from generation to generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,14 +30,12 @@ pub(crate) struct State {
     pub(super) covariance_path: Vec<f64>,
     /// The covariance matrix (C), n x n, up to the step size; only the lower triangle is kept up to date.
     #[serde(with = "lower_triangle")]
-    pub(super) covariance: Mat<f64>,
+    pub(super) covariance: Matrix,
     /// Eigenvectors of C when it was last decomposed (B), one per column.
     #[serde(with = "columns")]
-    pub(super) eigenbasis: Mat<f64>,
+    pub(super) eigenbasis: Matrix,
     /// Square roots of the eigenvalues of C when it was last decomposed (D), positive.
     pub(super) axis_lengths: Vec<f64>,
-    /// How candidates are drawn.
-    pub(super) sampler: Sampler,
     /// What is known of noise, where it is measured.
     pub(super) noise: Option<NoiseEstimate>,
     /// Learning rates, while they adapt.
@@ -68,7 +65,6 @@ impl State {
     pub(super) fn new(mean: Vec<f64>, step_size: f64) -> Self {
         let n = mean.len();
         Self {
-            sampler: Sampler::default(),
             noise: None,
             learning_rates: None,
             history: History::new(&mean),
@@ -81,8 +77,8 @@ impl State {
             step_size,
             step_size_path: vec![0.0; n],
             covariance_path: vec![0.0; n],
-            covariance: Mat::identity(n, n),
-            eigenbasis: Mat::identity(n, n),
+            covariance: Matrix::identity(n),
+            eigenbasis: Matrix::identity(n),
             axis_lengths: vec![1.0; n],
         }
     }
@@ -116,7 +112,7 @@ impl State {
     pub(super) fn is_sound(&self) -> bool {
         let n = self.mean.len();
         self.vectors_are_sound()
-            && (0..n).all(|column| bounded(&self.covariance.col_as_slice(column)[column..]))
+            && (0..n).all(|column| bounded(&self.covariance.column(column)[column..]))
             && (0..n).all(|i| is_workable(self.covariance[(i, i)]))
             && self.axis_lengths.iter().all(|&d| is_workable(d))
     }
@@ -131,15 +127,14 @@ impl State {
         check_length("mean", n, self.mean.len())?;
         check_length("step_size_path", n, self.step_size_path.len())?;
         check_length("covariance_path", n, self.covariance_path.len())?;
-        check_length("covariance", n * n, self.covariance.nrows() * self.covariance.ncols())?;
-        check_length("eigenbasis", n * n, self.eigenbasis.nrows() * self.eigenbasis.ncols())?;
+        check_length("covariance", n * n, self.covariance.values().len())?;
+        check_length("eigenbasis", n * n, self.eigenbasis.values().len())?;
         check_length("axis_lengths", n, self.axis_lengths.len())?;
         let counts_agree =
             self.lag <= self.updates && self.updates <= self.generation && self.generation < GENERATIONS_MAX;
-        let mut eigenvectors = (0..n).flat_map(|axis| self.eigenbasis.col_as_slice(axis));
         let sound = counts_agree
             && self.is_sound()
-            && eigenvectors.all(|b| b.abs() <= 1.0 + 1e-9)
+            && self.eigenbasis.values().iter().all(|b| b.abs() <= 1.0 + 1e-9)
             && self.noise.as_ref().is_none_or(NoiseEstimate::is_sound)
             && self.learning_rates.as_ref().is_none_or(|rates| rates.is_sound(n))
             && self.history.is_sound(n)
@@ -150,29 +145,30 @@ impl State {
 
 /// A symmetric matrix as the lower triangle by columns.
 mod lower_triangle {
-    use faer::Mat;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-    pub(super) fn of(matrix: &Mat<f64>) -> Vec<f64> {
-        (0..matrix.ncols()).flat_map(|column| &matrix.col_as_slice(column)[column..]).copied().collect()
+    use crate::linear_algebra::matrix::Matrix;
+
+    pub(super) fn of(matrix: &Matrix) -> Vec<f64> {
+        (0..matrix.columns()).flat_map(|column| &matrix.column(column)[column..]).copied().collect()
     }
 
-    pub(super) fn serialize<S: Serializer>(matrix: &Mat<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(matrix: &Matrix, serializer: S) -> Result<S::Ok, S::Error> {
         of(matrix).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mat<f64>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Matrix, D::Error> {
         let numbers = Vec::<f64>::deserialize(deserializer)?;
         let n = (2 * numbers.len()).isqrt();
         if n * (n + 1) / 2 != numbers.len() {
             return Err(D::Error::custom(format!("{} numbers are no triangle", numbers.len())));
         }
-        let mut matrix = Mat::zeros(n, n);
+        let mut matrix = Matrix::zeros(n, n);
         let mut rest = numbers.as_slice();
         for column in 0..n {
             let (values, others) = rest.split_at(n - column);
-            matrix.col_as_slice_mut(column)[column..].copy_from_slice(values);
+            matrix.column_mut(column)[column..].copy_from_slice(values);
             rest = others;
         }
         Ok(matrix)
@@ -181,21 +177,21 @@ mod lower_triangle {
 
 /// A square matrix by columns.
 mod columns {
-    use faer::Mat;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(matrix: &Mat<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-        let columns = (0..matrix.ncols()).flat_map(|column| matrix.col_as_slice(column));
-        columns.copied().collect::<Vec<f64>>().serialize(serializer)
+    use crate::linear_algebra::matrix::Matrix;
+
+    pub(super) fn serialize<S: Serializer>(matrix: &Matrix, serializer: S) -> Result<S::Ok, S::Error> {
+        matrix.values().serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mat<f64>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Matrix, D::Error> {
         let numbers = Vec::<f64>::deserialize(deserializer)?;
         let n = numbers.len().isqrt();
         if n * n != numbers.len() {
             return Err(D::Error::custom(format!("{} numbers are no square", numbers.len())));
         }
-        Ok(Mat::from_fn(n, n, |row, column| numbers[column * n + row]))
+        Ok(Matrix::from_fn(n, n, |row, column| numbers[column * n + row]))
     }
 }

@@ -176,7 +176,7 @@ impl Search<'_> {
         }
         let axis = state.generation as usize % n;
         let length = 0.1 * state.step_size * state.axis_lengths[axis];
-        let direction = state.eigenbasis.col_as_slice(axis);
+        let direction = state.eigenbasis.column(axis);
         if state.mean.iter().zip(direction).all(|(&m, b)| m + length * b == m) {
             let detail = format!("a tenth of axis {axis}'s deviation, {length:e}, does not change the mean");
             return Some(reason("noeffectaxis", detail));

@@ -240,3 +240,25 @@ fn injected_points_are_candidates_and_a_far_one_is_moved_closer() {
     let error = search.inject(&[Genome(vec![1.0])]).unwrap_err().to_string();
     assert!(error.contains("must hold 3 numbers, not 1"), "{error}");
 }
+
+/// Both covariance updates, and the decompositions of matrices that are torn and of those that are not.
+#[test]
+fn a_search_has_the_same_bits_in_any_vectors() {
+    for (dimension, population_size) in [(3, 6), (30, 200), (72, 16)] {
+        for noise in [NoiseHandling::None, NoiseHandling::Lra] {
+            let run = || {
+                let settings = settings(population_size, noise);
+                let mut search = CmaEs::new(vec![1.0; dimension], &settings, seed());
+                for _ in 0..5 {
+                    tell(&mut search, |x| -sphere(x));
+                    update::decompose(&mut search.state).unwrap();
+                }
+                search
+            };
+            let (wide, narrow) = (run(), crate::linear_algebra::kernel::narrow(run));
+            assert_eq!(wide.state().digest(), narrow.state().digest(), "n = {dimension}, {noise:?}");
+            assert_eq!(wide.ask(), narrow.ask());
+            assert_ne!(wide.mean().0, vec![1.0; dimension]);
+        }
+    }
+}

@@ -1,45 +1,18 @@
 //! One generation of CMA-ES: the tutorial's page, one function per group of equations.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Col, Mat, Par, Spec};
-
 use super::super::ranking::Selected;
 use super::learning_rate::{Before, LearningRates, normalise};
-use super::linear_algebra::{add_scaled, norm, whiten};
 use super::parameters::Parameters;
 use super::sampling::Population;
 use super::state::{State, is_workable};
+use crate::linear_algebra::matrix::Matrix;
+use crate::linear_algebra::product::{Part, View, add_product};
+use crate::linear_algebra::{add_scaled, eigen, norm, whiten};
 
 /// The most that the logarithm of the step size changes in one generation.
 const STEP_SIZE_CHANGE_MAX: f64 = 1.0;
 /// The largest condition number of the distribution that is sampled from.
 const CONDITION_LIMIT: f64 = 1e15;
-
-/// Room for an update, so that none is allocated generation by generation.
-pub(super) struct Scratch {
-    /// Steps that enter the covariance, one per column: n x at most lambda + 1.
-    columns: Mat<f64>,
-    /// The same, weighted.
-    weighted: Mat<f64>,
-    eigenvalues: Col<f64>,
-    eigenbasis: Mat<f64>,
-    evd: MemBuffer,
-}
-
-impl Scratch {
-    pub(super) fn new(n: usize, population_size: usize) -> Self {
-        let evd = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
-        Self {
-            columns: Mat::zeros(n, population_size + 1),
-            weighted: Mat::zeros(n, population_size + 1),
-            eigenvalues: Col::zeros(n),
-            eigenbasis: Mat::zeros(n, n),
-            evd: MemBuffer::new(evd),
-        }
-    }
-}
 
 /// An update that would leave the finite numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +27,6 @@ pub(super) fn update(
     parameters: &Parameters,
     population: &Population,
     selected: &[Selected],
-    scratch: &mut Scratch,
 ) -> Result<(), Stuck> {
     if selected.is_empty() {
         return Ok(());
@@ -71,14 +43,14 @@ pub(super) fn update(
     cumulate_covariance_path(state, parameters, &path_step, progress_is_normal);
     adapt_step_size(state, parameters);
     let adapted = state.vectors_are_sound()
-        && adapt_covariance(state, parameters, population, selected, progress_is_normal, scratch);
+        && adapt_covariance(state, parameters, population, selected, progress_is_normal);
     if !adapted {
         vectors.restore(state);
         return Err(Stuck);
     }
     state.lag += 1;
     let Some(covariance) = covariance else {
-        return if state.lag >= parameters.eigen_interval { decompose(state, scratch) } else { Ok(()) };
+        return if state.lag >= parameters.eigen_interval { decompose(state) } else { Ok(()) };
     };
     // The learning rates adapt: the update was a proposal.
     let rates = state.learning_rates.take();
@@ -86,7 +58,7 @@ pub(super) fn update(
         let (mean_rate, _) = rates.rates();
         let before = Before { mean: vectors.mean.clone(), step_size: vectors.step_size, covariance };
         rates.moderate(&before, state);
-        let decomposed = decompose(state, scratch).map(|()| {
+        let decomposed = decompose(state).map(|()| {
             normalise(state);
             // The step size that is best for the mean's rate is the larger, the smaller the rate.
             state.step_size *= mean_rate / rates.rates().0;
@@ -104,7 +76,7 @@ pub(super) fn update(
             vectors.restore(state);
             state.covariance = covariance;
             // While learning rates adapt, every generation is decomposed: this gives back what was there before.
-            decompose(state, scratch)?;
+            decompose(state)?;
             Err(Stuck)
         }
         None => Ok(()),
@@ -112,8 +84,8 @@ pub(super) fn update(
 }
 
 /// Begins the adaptation of learning rates: from here on C has determinant 1.
-pub(super) fn begin_adaptation(state: &mut State, scratch: &mut Scratch) -> Result<(), Stuck> {
-    decompose(state, scratch)?;
+pub(super) fn begin_adaptation(state: &mut State) -> Result<(), Stuck> {
+    decompose(state)?;
     let factor = normalise(state);
     state.covariance_path.iter_mut().for_each(|p| *p /= factor);
     state.learning_rates = Some(LearningRates::new(state.mean.len()));
@@ -161,9 +133,9 @@ impl Vectors {
 
 /// (41): `<y>_w`, the weighted step of the better candidates.
 fn recombine(population: &Population, selected: &[Selected]) -> Vec<f64> {
-    let mut step = vec![0.0; population.steps.nrows()];
+    let mut step = vec![0.0; population.steps.rows()];
     for s in selected.iter().filter(|s| s.recombination > 0.0) {
-        add_scaled(&mut step, s.recombination, population.steps.col_as_slice(s.candidate));
+        add_scaled(&mut step, s.recombination, population.steps.column(s.candidate));
     }
     step
 }
@@ -225,7 +197,6 @@ fn adapt_covariance(
     population: &Population,
     selected: &[Selected],
     progress_is_normal: bool,
-    scratch: &mut Scratch,
 ) -> bool {
     let n = parameters.dimension;
     let Parameters { c_1, c_mu, c_c, .. } = *parameters;
@@ -239,10 +210,12 @@ fn adapt_covariance(
     // The variances as they will be, and what they could be at most; no covariance is larger in size.
     let mut variances: Vec<f64> = (0..n).map(|i| kept * state.covariance[(i, i)]).collect();
     let mut most = variances.clone();
+    // The steps that enter the covariance, and the same weighted.
+    let mut columns = Matrix::zeros(n, members.len() + 1);
+    let mut weighted = columns.clone();
     let mut place = |column: usize, weight: f64, vector: &[f64]| {
-        scratch.columns.col_as_slice_mut(column).copy_from_slice(vector);
-        let weighted = scratch.weighted.col_as_slice_mut(column);
-        for (i, (w, v)) in weighted.iter_mut().zip(vector).enumerate() {
+        columns.column_mut(column).copy_from_slice(vector);
+        for (i, (w, v)) in weighted.column_mut(column).iter_mut().zip(vector).enumerate() {
             *w = weight * v;
             variances[i] += *w * v;
             most[i] += (*w * v).abs();
@@ -256,7 +229,7 @@ fn adapt_covariance(
             let squared_norm = population.squared_norms[s.candidate];
             if squared_norm > 0.0 { s.covariance * n as f64 / squared_norm } else { 0.0 }
         };
-        place(column, c_mu * weight, population.steps.col_as_slice(s.candidate));
+        place(column, c_mu * weight, population.steps.column(s.candidate));
     }
     place(members.len(), c_1, &state.covariance_path);
     if !(variances.iter().all(|&v| is_workable(v)) && most.iter().all(|&v| is_workable(v))) {
@@ -264,48 +237,29 @@ fn adapt_covariance(
     }
 
     for column in 0..n {
-        state.covariance.col_as_slice_mut(column)[column..].iter_mut().for_each(|c| *c *= kept);
+        state.covariance.column_mut(column)[column..].iter_mut().for_each(|c| *c *= kept);
     }
-    let columns = members.len() + 1;
-    triangular::matmul(
-        &mut state.covariance,
-        BlockStructure::TriangularLower,
-        Accum::Add,
-        scratch.columns.get(.., ..columns),
-        BlockStructure::Rectangular,
-        scratch.weighted.get(.., ..columns).transpose(),
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
+    let (columns, weighted) = (View::from(&columns), View::from(&weighted).transposed());
+    add_product(columns, weighted, Part::Lower, state.covariance.values_mut(), n);
     true
 }
 
 /// `C = B D^2 B'`; widens C by a multiple of the identity where its condition is beyond the limit. Without a decomposition
 /// the last one stays.
-pub(super) fn decompose(state: &mut State, scratch: &mut Scratch) -> Result<(), Stuck> {
-    let Scratch { eigenvalues, eigenbasis, evd, .. } = scratch;
-    self_adjoint_evd(
-        state.covariance.as_ref(),
-        eigenvalues.as_diagonal_mut(),
-        Some(eigenbasis.as_mut()),
-        Par::Seq,
-        MemStack::new(evd),
-        Spec::default(),
-    )
-    .map_err(|_| Stuck)?;
-    let (smallest, largest) = eigenvalues
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |ends, &e| (ends.0.min(e), ends.1.max(e)));
-    if largest <= 0.0 || !eigenvalues.iter().all(|e| e.is_finite()) {
+pub(super) fn decompose(state: &mut State) -> Result<(), Stuck> {
+    let (eigenvalues, eigenbasis) =
+        eigen::decompose(&state.covariance).map_err(|eigen::NoDecomposition| Stuck)?;
+    let (smallest, largest) = (eigenvalues[0], eigenvalues[eigenvalues.len() - 1]);
+    // Rounding apart, no direction has a variance.
+    if largest <= state.mean.len() as f64 * f64::EPSILON * smallest.abs() {
         return Err(Stuck);
     }
     let lift = ((largest - CONDITION_LIMIT * smallest) / (CONDITION_LIMIT - 1.0)).max(0.0);
-    for (i, (length, eigenvalue)) in state.axis_lengths.iter_mut().zip(eigenvalues.iter()).enumerate() {
+    for (i, (length, eigenvalue)) in state.axis_lengths.iter_mut().zip(eigenvalues).enumerate() {
         *length = (eigenvalue + lift).sqrt();
         state.covariance[(i, i)] += lift;
     }
-    std::mem::swap(&mut state.eigenbasis, eigenbasis);
+    state.eigenbasis = eigenbasis;
     state.lag = 0;
     Ok(())
 }

@@ -216,6 +216,11 @@ mod tests {
             }
         }
         let found = pairs(&bytes);
+        let any_vectors = [pulp::Arch::Scalar, pulp::Arch::new()].map(|arch| {
+            let (normals, hard) = arch.dispatch(Pairs(&bytes));
+            (normals.map(|lanes| lanes.map(f64::to_bits)), hard)
+        });
+        assert_eq!(any_vectors[0], any_vectors[1]);
         for lane in 0..LANES {
             let words = [given[0][lane], given[1][lane]];
             let found = [found[0][lane], found[1][lane]];
