@@ -34,7 +34,7 @@ use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
-use crate::run::record::{StoredRun, Write};
+use crate::run::record::{Record, Settled, StoredRun, Write};
 use crate::run::{Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
@@ -341,15 +341,23 @@ impl Engine {
         }
     }
 
-    fn report(&mut self, now: Timestamp, worker: WorkerId, report: Report) {
-        let (id, sequence, purpose) = (report.run, report.sequence, report.purpose);
+    fn report(&mut self, now: Timestamp, worker: WorkerId, mut report: Report) {
+        let (id, sequence, purpose, generation) =
+            (report.run, report.sequence, report.purpose, report.generation);
+        if let Some(run) = self.runs.get(&id) {
+            let (wants, dimension) = (run.wants(purpose), run.dimension());
+            for settlement in &mut report.settlements {
+                settlement.outcome.check(wants, dimension, 0);
+            }
+        }
         let mut actions = Vec::new();
-        let accepted = self.scheduler.report(now, worker, report, &mut actions);
+        let settlements = self.scheduler.report(now, worker, report, &mut actions);
         if let Some(run) = self.runs.get_mut(&id)
-            && !accepted.is_empty()
+            && !settlements.is_empty()
         {
             let mut writes = Vec::new();
-            run.commit(now, run.settled_record(purpose, &accepted), &mut writes);
+            let settled = Record::Settled(Settled { generation, purpose, settlements });
+            run.commit(now, settled, &mut writes);
             self.outbox.write(now, &mut writes);
         }
         self.outbox.acknowledge(now, worker, sequence);
@@ -472,8 +480,8 @@ impl Engine {
             }
             assignments.push(Assignment { genome: *place, task });
         }
-        let batch =
-            Batch { run: id, layout: run.layout_digest(), generation, purpose, block, genomes, assignments };
+        let (layout, wants) = (run.layout_digest(), run.wants(purpose));
+        let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
         self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
     }
 

@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::Settlement;
-use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
@@ -32,7 +31,7 @@ use crate::scheduler::Portion;
 pub use extend::ExtendError;
 use hebbian_search::{Envelope, Measured, Strategy, StrategyError, stop};
 use open::OpenGeneration;
-use record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot, StoredRun, Write};
+use record::{Created, Origin, Record, Settled, Snapshot, StoredRun, Write};
 
 /// Notes that a run keeps for people who ask; the journal keeps all.
 const NOTES_MAX: usize = 32;
@@ -291,23 +290,6 @@ impl Run {
         }
     }
 
-    /// The record of settlements that a scheduler accepted, all for one purpose.
-    pub fn settled_record(&self, purpose: EpisodePurpose, settlements: &[Settlement]) -> Record {
-        let episodes = settlements.iter().filter_map(|settlement| {
-            let fitness = settlement.outcome.settled()?;
-            let extended = settlement.outcome.extended().filter(|_| purpose == EpisodePurpose::Validation);
-            Some(SettledEpisode { candidate: settlement.candidate, task: settlement.task, fitness, extended })
-        });
-        Record::Settled(Settled {
-            generation: self.generation,
-            purpose,
-            episodes: episodes.collect(),
-            compute_time: settlements
-                .iter()
-                .fold(Duration::ZERO, |sum, settlement| sum.saturating_add(settlement.compute_time)),
-        })
-    }
-
     /// Whether every episode of the open generation has an outcome.
     pub fn is_complete(&self) -> bool {
         self.open.is_complete()
@@ -317,11 +299,12 @@ impl Run {
     fn tell(&mut self) -> Result<Vec<Verdict>, StrategyError> {
         let search =
             self.open.measurement(EpisodePurpose::Search).expect("generations that are told are searched");
-        let verdicts: Vec<Verdict> = search
-            .evaluations()
-            .map(|evaluations| Verdict::of(evaluations.map(open::fitness)).expect("a generation has tasks"))
+        let measured: Vec<Measured> = search
+            .candidates()
+            .map(|outcomes| Measured::of_outcomes(outcomes).expect("a generation has tasks"))
             .collect();
-        self.strategy.tell(&Measured::without_gradients(&verdicts))?;
+        self.strategy.tell(&measured)?;
+        let verdicts: Vec<Verdict> = measured.iter().map(|measured| measured.verdict).collect();
         for (genome, verdict) in search.genomes().iter().zip(&verdicts) {
             if let Some(fitness) = verdict.fitness()
                 && self.best.as_ref().is_none_or(|(_, best)| fitness > *best)
@@ -570,6 +553,19 @@ impl Run {
     /// The genomes that the open generation measures for a purpose, by candidate.
     pub fn genomes(&self, purpose: EpisodePurpose) -> &[Arc<Genome>] {
         self.open.measurement(purpose).map_or(&[], |measurement| measurement.genomes())
+    }
+
+    /// What is asked for of each episode of a purpose beside its fitness.
+    pub fn wants(&self, purpose: EpisodePurpose) -> Wants {
+        match purpose {
+            EpisodePurpose::Search => self.strategy.wants(),
+            EpisodePurpose::Remeasure | EpisodePurpose::Validation => Wants::default(),
+        }
+    }
+
+    /// Numbers of a genome.
+    pub fn dimension(&self) -> usize {
+        self.layout.dimension()
     }
 
     /// The digest of the genomes' layout.

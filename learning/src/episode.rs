@@ -135,7 +135,8 @@ impl EpisodeRunner {
         }
         let mut measured = bench.curve.values.iter().map(|&value| Fitness::new(value).ok());
         let fitness = measured.next().flatten().ok_or(Unfinished::Diverged)?;
-        Ok(Outcome::Evaluated(Evaluation { fitness, extended: measured.next().flatten() }))
+        let extended = measured.next().flatten();
+        Ok(Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(fitness) }))
     }
 }
 

@@ -34,7 +34,7 @@ pub fn fingerprint() -> Digest {
     for (place, outcomes) in canonical_outcomes().into_iter().enumerate() {
         bytes.push(place as u8);
         for outcome in outcomes {
-            match outcome.settled().flatten() {
+            match outcome.fitness() {
                 Some(fitness) => bytes.extend(fitness.get().to_le_bytes()),
                 // No fitness has these bits.
                 None => bytes.extend(f64::NAN.to_le_bytes()),
@@ -84,8 +84,7 @@ mod tests {
     #[test]
     fn canonical_episodes_are_evaluated_and_differ() {
         for (place, outcomes) in canonical_outcomes().into_iter().enumerate() {
-            let fitness =
-                |outcome: &Outcome| outcome.settled().flatten().map(|fitness| fitness.get().to_bits());
+            let fitness = |outcome: &Outcome| outcome.fitness().map(|fitness| fitness.get().to_bits());
             let mut seen: Vec<_> = outcomes.iter().map(fitness).collect();
             assert!(seen.iter().all(Option::is_some), "canonical run {place}: {outcomes:?}");
             seen.sort_unstable();

@@ -146,8 +146,10 @@ fn to_duration(field: &str, duration: Option<prost_types::Duration>) -> Result<D
 }
 
 /// A domain enumeration with its numbers on the wire.
-trait WireEnum: Sized {
+pub trait WireEnum: Sized {
+    /// Its number.
     fn to_wire(self) -> i32;
+    /// What a number in `field` stands for.
     fn from_wire(field: &str, number: i32) -> Result<Self, ConvertError>;
 }
 

@@ -35,6 +35,7 @@ pub mod ask_tell;
 pub mod cma_es;
 mod envelope;
 mod linear_algebra;
+mod measured;
 pub mod openai_es;
 pub mod pgpe;
 pub mod random_search;
@@ -45,6 +46,8 @@ pub mod stop;
 
 pub use cma_es::CmaEs;
 pub use envelope::{Envelope, Form};
+pub use hebbian_shared::episode::Wants;
+pub use measured::Measured;
 pub use openai_es::OpenAiEs;
 pub use pgpe::Pgpe;
 pub use random_search::RandomSearch;
@@ -58,36 +61,6 @@ pub struct Candidate {
     pub genome: Genome,
     /// On which block of the generation's tasks. Block 0 is what the search is told of first; others measure again.
     pub block: BlockIndex,
-}
-
-/// What measuring a candidate gave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// The mean of its episodes' fitnesses, or how many of them diverged.
-    pub verdict: Verdict,
-    /// The gradient of that mean with respect to the genome. Only a strategy that wants gradients is told any, and there is
-    /// none where a candidate diverged.
-    pub gradient: Option<Vec<f64>>,
-}
-
-impl Measured {
-    /// A fitness, higher is better; where it is not finite, the candidate has diverged.
-    pub fn of(fitness: f64) -> Self {
-        let verdict = Fitness::new(fitness).map_or(Verdict::Diverged { episodes: 1 }, Verdict::Fit);
-        Self { verdict, gradient: None }
-    }
-
-    /// Verdicts for a strategy that wants nothing beside them.
-    pub fn without_gradients(verdicts: &[Verdict]) -> Vec<Self> {
-        verdicts.iter().map(|&verdict| Self { verdict, gradient: None }).collect()
-    }
-}
-
-/// What a strategy wants to be told of a candidate beside its verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// The gradient of the fitness with respect to the genome.
-    pub gradient: bool,
 }
 
 /// A mean that may become a run's result.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::digest::Digest;
-use crate::episode::{EpisodePurpose, Outcome};
+use crate::episode::{EpisodePurpose, Outcome, Wants};
 use crate::genome::Genome;
 use crate::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use crate::spec::ResolvedSpec;
@@ -81,6 +81,8 @@ pub struct Batch {
     pub purpose: EpisodePurpose,
     /// The set of tasks.
     pub block: BlockIndex,
+    /// What is asked for of each episode beside its fitness.
+    pub wants: Wants,
     /// The genomes.
     pub genomes: Vec<BatchGenome>,
     /// The episodes.
@@ -88,7 +90,7 @@ pub struct Batch {
 }
 
 /// What became of one episode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
     /// The candidate.
     pub candidate: CandidateIndex,
@@ -100,8 +102,19 @@ pub struct Settlement {
     pub compute_time: Duration,
 }
 
+impl Settlement {
+    /// How large it is, in outcomes that have nothing beside a fitness: what is bounded is bounded in these.
+    pub fn size(&self) -> usize {
+        let numbers = self.outcome.evaluation().map_or(0, |evaluation| {
+            evaluation.scores.len() + evaluation.gradient.as_ref().map_or(0, Vec::len)
+        });
+        // A fitness with all that stands beside it has about the bytes of eight other numbers.
+        1 + numbers / 8
+    }
+}
+
 /// Outcomes of episodes of one block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Number of the report within the worker's process, counted from 1; the coordinator acknowledges up to it.
     pub sequence: u64,

@@ -53,9 +53,15 @@ impl EpisodeKey {
     }
 }
 
-/// What an evaluated episode is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What an episode is asked for beside its fitness. A strategy says what it wants of the episodes of its search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The gradient of the fitness with respect to the genome.
+    pub gradient: bool,
+}
+
+/// What an evaluated episode is worth. It travels whole from the worker to the verdict.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// The objective of the run's spec, oriented so that higher is better. In validation the accuracy after the training
     /// unroll.
@@ -63,18 +69,39 @@ pub struct Evaluation {
     /// In validation the accuracy after the extended unroll, `None` if the network left the finite numbers on the way
     /// there. `None` in every other episode.
     pub extended: Option<Fitness>,
+    /// The objective at each point of measurement, all finite, where each was asked for. Empty in a run's episodes.
+    pub scores: Vec<f64>,
+    /// The gradient of the fitness with respect to the genome, all finite, where it was asked for.
+    pub gradient: Option<Vec<f64>>,
 }
 
 impl Evaluation {
-    /// What an episode of the search is worth.
+    /// What an episode is worth of which nothing but its fitness was asked.
     pub fn of(fitness: Fitness) -> Self {
-        Self { fitness, extended: None }
+        Self { fitness, extended: None, scores: Vec::new(), gradient: None }
+    }
+
+    /// Says what is wrong with an answer to an episode with a genome of `dimension` values that was asked for these `wants`
+    /// and for this number of `scores`.
+    pub fn check(&self, wants: Wants, dimension: usize, scores: usize) -> Result<(), String> {
+        check_numbers("scores", &self.scores, scores)?;
+        let values = self.gradient.as_deref().unwrap_or_default();
+        check_numbers("gradient", values, if wants.gradient { dimension } else { 0 })
+    }
+}
+
+fn check_numbers(field: &str, values: &[f64], expected: usize) -> Result<(), String> {
+    if values.len() != expected {
+        return Err(format!("{field}: must have {expected} values, not {}", values.len()));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(place) => Err(format!("{field}: value {place} must be finite, not {}", values[place])),
+        None => Ok(()),
     }
 }
 
 /// How an episode ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It has a fitness.
     Evaluated(Evaluation),
@@ -93,20 +120,28 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a validation found after the extended unroll.
-    pub fn extended(&self) -> Option<Fitness> {
+    /// What the episode is worth; `None` if it diverged, or must be repeated.
+    pub fn evaluation(&self) -> Option<&Evaluation> {
         match self {
-            Self::Evaluated(evaluation) => evaluation.extended,
+            Self::Evaluated(evaluation) => Some(evaluation),
             Self::Diverged | Self::WorkerError { .. } | Self::Rejected { .. } => None,
         }
     }
 
-    /// The part that settles an episode: `Some(Some(fitness))`, `Some(None)` for diverged, `None` if it must be repeated.
-    pub fn settled(&self) -> Option<Option<Fitness>> {
-        match self {
-            Self::Evaluated(evaluation) => Some(Some(evaluation.fitness)),
-            Self::Diverged => Some(None),
-            Self::WorkerError { .. } | Self::Rejected { .. } => None,
+    /// The fitness; `None` if the episode diverged, or must be repeated.
+    pub fn fitness(&self) -> Option<Fitness> {
+        self.evaluation().map(|evaluation| evaluation.fitness)
+    }
+
+    /// Whether it settles the episode: it says something of the genome, and not of the worker.
+    pub fn settles(&self) -> bool {
+        matches!(self, Self::Evaluated(_) | Self::Diverged)
+    }
+
+    /// Makes it a worker error if it is no answer to what was asked; see [`Evaluation::check`].
+    pub fn check(&mut self, wants: Wants, dimension: usize, scores: usize) {
+        if let Some(Err(problem)) = self.evaluation().map(|found| found.check(wants, dimension, scores)) {
+            *self = Self::WorkerError { reason: format!("a wrong answer: {problem}") };
         }
     }
 }
@@ -142,5 +177,33 @@ mod tests {
             assert_ne!(other.task_seed(seed), base, "{other:?}");
         }
         assert_ne!(key().task_seed(Seed::new(10).unwrap()), base);
+    }
+
+    #[test]
+    fn an_answer_has_what_was_asked_for_and_finite_numbers() {
+        let fitness = Fitness::new(1.0).unwrap();
+        let with = |scores: &[f64], gradient: Option<&[f64]>| {
+            let (scores, gradient) = (scores.to_vec(), gradient.map(<[f64]>::to_vec));
+            Outcome::Evaluated(Evaluation { scores, gradient, ..Evaluation::of(fitness) })
+        };
+        let wants = Wants { gradient: true };
+        let checked = |mut outcome: Outcome, wants| {
+            outcome.check(wants, 3, 2);
+            outcome
+        };
+        let right = with(&[0.5, 0.25], Some(&[1.0, -2.0, 0.0]));
+        assert_eq!(checked(right.clone(), wants), right);
+        assert_eq!(checked(Outcome::Diverged, wants), Outcome::Diverged);
+        let refused = |outcome: Outcome, wants, expected: &str| {
+            let reason = format!("a wrong answer: {expected}");
+            assert_eq!(checked(outcome, wants), Outcome::WorkerError { reason });
+        };
+        let scores = &[0.5, 0.25];
+        refused(with(&[], Some(&[0.0; 3])), wants, "scores: must have 2 values, not 0");
+        refused(with(&[0.5, f64::NAN], None), wants, "scores: value 1 must be finite, not NaN");
+        refused(with(scores, None), wants, "gradient: must have 3 values, not 0");
+        refused(with(scores, Some(&[0.0; 3])), Wants::default(), "gradient: must have 0 values, not 3");
+        let infinite = [0.0, f64::NEG_INFINITY, 0.0];
+        refused(with(scores, Some(&infinite)), wants, "gradient: value 1 must be finite, not -inf");
     }
 }

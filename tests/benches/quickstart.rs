@@ -11,8 +11,9 @@ use std::sync::Arc;
 use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::training::Workspace;
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
-use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_search::Measured;
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
+use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::Seed;
@@ -52,7 +53,7 @@ impl Evaluator {
         Self { runner: EpisodeRunner::new(Arc::new(spec)).unwrap(), workspace: Workspace::default() }
     }
 
-    fn run(&mut self, genome: &Genome, generation: u32, block: BlockIndex, task: u32) -> Option<Fitness> {
+    fn run(&mut self, genome: &Genome, generation: u32, block: BlockIndex, task: u32) -> Outcome {
         let key = EpisodeKey {
             run: RunId::new(0),
             generation: GenerationIndex(generation),
@@ -62,7 +63,7 @@ impl Evaluator {
             task: TaskIndex(task),
         };
         let outcome = self.runner.run(&mut self.workspace, genome, &key, &Interrupt::new());
-        outcome.and_then(|outcome| outcome.settled()).expect("nothing interrupts the runner")
+        outcome.expect("nothing interrupts the runner")
     }
 }
 
@@ -99,7 +100,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
             break;
         }
         // Tasks are drawn once for all candidates of a block.
-        let mut outcomes: Vec<Vec<Option<Fitness>>> = vec![Vec::new(); candidates.len()];
+        let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); candidates.len()];
         for block in [BlockIndex(0), BlockIndex(1)] {
             for task in 0..tasks {
                 for (candidate, outcomes) in candidates.iter().zip(&mut outcomes) {
@@ -109,9 +110,9 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
                 }
             }
         }
-        let verdicts: Vec<Verdict> =
-            outcomes.into_iter().map(|outcomes| Verdict::of(outcomes).unwrap()).collect();
-        search.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
+        let measured: Vec<Measured> =
+            outcomes.into_iter().map(|outcomes| Measured::of_outcomes(outcomes).unwrap()).collect();
+        search.tell(&measured).unwrap();
         if let Some(noise) = search.summary().noise
             && generation % 20 == 19
         {
@@ -127,7 +128,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
         Measure::Points(vec![MeasurePoint { update: UpdatePoint::Last(LastWord::Last), weight: 1.0 }]);
     let mut probe = Evaluator::new(spec);
     let mean = search.mean();
-    let fitness = |task| probe.run(&mean, 0, BlockIndex(0), task).map_or(0.0, Fitness::get);
+    let fitness = |task| probe.run(&mean, 0, BlockIndex(0), task).fitness().map_or(0.0, Fitness::get);
     let total: f64 = (0..PROBES * UNSEEN.len() as u32).map(fitness).sum();
     (total / f64::from(PROBES * UNSEEN.len() as u32), told)
 }

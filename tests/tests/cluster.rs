@@ -17,9 +17,9 @@ use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::fingerprint::fingerprint;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::training::Workspace;
+use hebbian_search::Measured;
 use hebbian_shared::dispatch::Hello;
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, EpisodePurpose, Outcome};
-use hebbian_shared::fitness::Verdict;
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::progress::{RunEvent, RunResult};
@@ -55,7 +55,7 @@ fn sequential(spec: &RunSpec) -> Genome {
     let mut workspace = Workspace::new();
     let mut strategy = hebbian_control::run::strategy::build(spec);
     for generation in 0..GENERATIONS {
-        let verdicts: Vec<Verdict> = strategy
+        let measured: Vec<Measured> = strategy
             .ask()
             .iter()
             .zip(0..)
@@ -69,14 +69,12 @@ fn sequential(spec: &RunSpec) -> Genome {
                         candidate: CandidateIndex(index),
                         task: TaskIndex(task),
                     };
-                    let outcome: Outcome =
-                        runner.run(&mut workspace, &candidate.genome, &key, &Interrupt::new()).unwrap();
-                    outcome.settled().expect("an outcome of the genome, not of the worker")
+                    runner.run(&mut workspace, &candidate.genome, &key, &Interrupt::new()).unwrap()
                 });
-                Verdict::of(episodes).unwrap()
+                Measured::of_outcomes(episodes).expect("outcomes of the genome, not of the worker")
             })
             .collect();
-        strategy.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
+        strategy.tell(&measured).unwrap();
     }
     strategy.mean()
 }

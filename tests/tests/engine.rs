@@ -13,6 +13,7 @@ use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::record::{Record, StoredRun};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::FromWorker;
+use hebbian_shared::episode::{Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;
@@ -96,10 +97,11 @@ fn other_arithmetic_is_journalled_and_the_stored_state_goes_on() {
     // A fitness of the last closed generation that this machine would have computed otherwise: its replay leads to
     // another state than the one that was stored.
     let altered = stored.records.iter_mut().find_map(|record| match record {
-        Record::Settled(settled) if settled.generation.0 == closed => settled.episodes.first_mut(),
+        Record::Settled(settled) if settled.generation.0 == closed => settled.settlements.first_mut(),
         _ => None,
     });
-    altered.expect("the last closed generation is kept").fitness = Fitness::new(10.0).ok();
+    let evaluation = Evaluation::of(Fitness::new(10.0).unwrap());
+    altered.expect("the last closed generation is kept").outcome = Outcome::Evaluated(evaluation);
     let digest = stored.last.as_ref().unwrap().digest;
 
     let mut bench = Bench::recover(before.journal.clone(), vec![stored]);

@@ -29,7 +29,7 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -108,7 +108,12 @@ fn what_workers_say() {
         purpose: EpisodePurpose::Validation,
         block: BlockIndex(0),
         settlements: vec![
-            settlement(Outcome::Evaluated(Evaluation { fitness, extended: Some(fitness) })),
+            settlement(Outcome::Evaluated(Evaluation {
+                fitness,
+                extended: Some(fitness),
+                scores: vec![0.5, 0.25],
+                gradient: Some(vec![1.0, -0.5, 0.0]),
+            })),
             settlement(Outcome::Diverged),
             settlement(Outcome::WorkerError { reason: "why".into() }),
             settlement(Outcome::Rejected { reason: "why".into() }),
@@ -141,6 +146,7 @@ fn what_a_coordinator_says_to_workers() {
         generation: GenerationIndex(2),
         purpose: EpisodePurpose::Search,
         block: BlockIndex(1),
+        wants: Wants { gradient: true },
         genomes: vec![BatchGenome {
             candidate: CandidateIndex(3),
             genome: Arc::new(Genome(vec![0.5, -1.0])),

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{Fault, Faults, Schedule};
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
-use hebbian_shared::fitness::Verdict;
+use hebbian_search::Measured;
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
@@ -44,7 +44,7 @@ fn sequential(spec: &RunSpec) -> Genome {
     let mut strategy = hebbian_control::run::strategy::build(spec);
     for generation in 0..GENERATIONS {
         let candidates = strategy.ask();
-        let verdict = |(index, candidate): (usize, &hebbian_search::Candidate)| {
+        let measure = |(index, candidate): (usize, &hebbian_search::Candidate)| {
             let outcomes = (0..TASKS).map(|task| {
                 let key = EpisodeKey {
                     run: RunId::new(0),
@@ -54,13 +54,12 @@ fn sequential(spec: &RunSpec) -> Genome {
                     candidate: CandidateIndex(index as u32),
                     task: TaskIndex(task),
                 };
-                let outcome: Outcome = host::bowl(spec.seed, &candidate.genome, &key);
-                outcome.settled().expect("an outcome of the genome")
+                host::bowl(spec.seed, &candidate.genome, &key)
             });
-            Verdict::of(outcomes).unwrap()
+            Measured::of_outcomes(outcomes).expect("outcomes of the genome")
         };
-        let verdicts: Vec<Verdict> = candidates.iter().enumerate().map(verdict).collect();
-        strategy.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
+        let measured: Vec<Measured> = candidates.iter().enumerate().map(measure).collect();
+        strategy.tell(&measured).unwrap();
     }
     strategy.mean()
 }

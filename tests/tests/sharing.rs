@@ -13,7 +13,7 @@ use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::RunId;
@@ -53,7 +53,7 @@ impl Runner for Sleepy {
 }
 
 impl Episodes for Sleepy {
-    fn run(&mut self, _: &Genome, _: &EpisodeKey, _: &Interrupt) -> Option<Outcome> {
+    fn run(&mut self, _: &Genome, _: &EpisodeKey, _: Wants, _: &Interrupt) -> Option<Outcome> {
         std::thread::sleep(Duration::from_millis(2));
         Some(Outcome::Evaluated(Evaluation::of(Fitness::new(1.0).unwrap())))
     }

@@ -42,7 +42,7 @@ fn objective(seed: Seed, fingerprint: Digest, genome: &Genome, key: EpisodeKey) 
     // Validation measures twice, and some networks do not live to see the second time.
     let extended = (key.purpose == EpisodePurpose::Validation && uniform(&mut rng) < 0.8)
         .then(|| Fitness::new(fitness.get() - uniform(&mut rng)).unwrap());
-    Outcome::Evaluated(Evaluation { fitness, extended })
+    Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(fitness) })
 }
 
 fn spec(seed: u64) -> RunSpec {
@@ -103,8 +103,9 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
                 Outcome::Evaluated(evaluation) => Some(evaluation),
                 _ => None,
             };
+            let fitness = evaluation.as_ref().map(|evaluation| evaluation.fitness);
             episodes.insert((key.generation, purpose, key.candidate, key.task), evaluation);
-            evaluation.map(|evaluation| evaluation.fitness)
+            fitness
         };
         let mut of = |candidate| Verdict::of((0..tasks).map(|task| outcome(candidate, task))).unwrap();
         (0..genomes.len()).map(&mut of).collect::<Vec<Verdict>>()
@@ -198,10 +199,10 @@ fn check_figures(
     episodes: &BTreeMap<EpisodePlace, Option<Evaluation>>,
     result: &RunResult,
 ) {
-    let values = |generation, purpose, candidate, of: fn(Evaluation) -> Option<Fitness>| {
+    let values = |generation, purpose, candidate, of: fn(&Evaluation) -> Option<Fitness>| {
         let first = (generation, purpose, candidate, TaskIndex(0));
         let last = (generation, purpose, candidate, TaskIndex(u32::MAX));
-        let fitness = |evaluation: &Option<Evaluation>| evaluation.and_then(of).map(Fitness::get);
+        let fitness = |evaluation: &Option<Evaluation>| evaluation.as_ref().and_then(of).map(Fitness::get);
         episodes.range(first..=last).map(|(_, evaluation)| fitness(evaluation)).collect::<Vec<Option<f64>>>()
     };
     let validated: Vec<&ValidationSummary> = disk

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Created, Record, Settled, SettledEpisode, Snapshot, Write};
+use hebbian_control::run::record::{Created, Record, Settled, Snapshot, Write};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError};
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::dispatch::Settlement;
+use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState, SearchSummary};
@@ -34,14 +35,16 @@ fn created() -> Created {
 }
 
 fn settled(generation: u32, candidate: u32) -> Record {
-    let fitness = Some(Fitness::new(0.25).unwrap());
-    let episode =
-        SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(0), fitness, extended: None };
+    let settlement = Settlement {
+        candidate: CandidateIndex(candidate),
+        task: TaskIndex(0),
+        outcome: Outcome::Evaluated(Evaluation::of(Fitness::new(0.25).unwrap())),
+        compute_time: Duration::from_millis(1),
+    };
     Record::Settled(Settled {
         generation: GenerationIndex(generation),
         purpose: EpisodePurpose::Search,
-        episodes: vec![episode],
-        compute_time: Duration::from_millis(1),
+        settlements: vec![settlement],
     })
 }
 

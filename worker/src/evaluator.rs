@@ -5,7 +5,7 @@ mod learning;
 use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodeKey, Outcome};
+use hebbian_shared::episode::{EpisodeKey, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
@@ -44,6 +44,13 @@ pub trait Runner: Send + Sync + 'static {
 
 /// Episodes of one run on one thread.
 pub trait Episodes {
-    /// Runs an episode; `None` if it was interrupted. The same arguments give the same outcome on every thread.
-    fn run(&mut self, genome: &Genome, key: &EpisodeKey, interrupt: &Interrupt) -> Option<Outcome>;
+    /// Runs an episode and finds what is wanted beside its fitness; `None` if it was interrupted. The same arguments give the
+    /// same outcome on every thread.
+    fn run(
+        &mut self,
+        genome: &Genome,
+        key: &EpisodeKey,
+        wants: Wants,
+        interrupt: &Interrupt,
+    ) -> Option<Outcome>;
 }

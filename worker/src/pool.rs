@@ -222,7 +222,7 @@ impl Thread {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             let (_, episodes) =
                 known.get_or_insert_with(|| (job.runner.clone(), job.runner.clone().on_thread()));
-            episodes.run(genome, &key, &job.interrupt)
+            episodes.run(genome, &key, job.batch.wants, &job.interrupt)
         }));
         match outcome {
             Ok(outcome) => {
@@ -234,7 +234,11 @@ impl Thread {
                     None if !job.interrupt.is_raised() => Some(Outcome::WorkerError {
                         reason: "the episode stopped without being asked to".to_owned(),
                     }),
-                    outcome => outcome,
+                    None => None,
+                    Some(mut outcome) => {
+                        outcome.check(job.batch.wants, genome.0.len(), 0);
+                        Some(outcome)
+                    }
                 }
             }
             // What the panic left behind is not used again.

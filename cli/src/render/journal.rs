@@ -2,6 +2,7 @@
 
 use hebbian_control::run::record::Record;
 use hebbian_coordinator::journal::sqlite::{RunReport, StoredEpisode};
+use hebbian_shared::episode::Outcome;
 use hebbian_shared::id::RunId;
 use hebbian_shared::progress::GenerationSummary;
 use serde_json::{Value, json};
@@ -31,7 +32,8 @@ pub(crate) const GENERATION_COLUMNS: &[&str] = &[
 ];
 
 /// The columns of an episode, as CSV.
-pub(crate) const EPISODE_COLUMNS: &[&str] = &["run", "generation", "purpose", "candidate", "task", "fitness"];
+pub(crate) const EPISODE_COLUMNS: &[&str] =
+    &["run", "generation", "purpose", "candidate", "task", "compute_s", "diverged", "fitness", "extended"];
 
 /// A closed generation as a row; generations are counted from 1, as everywhere for people.
 pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
@@ -40,16 +42,21 @@ pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
     row
 }
 
-/// An episode as a row; no fitness: it diverged.
+/// An episode as a row with all that it is worth; one that diverged has no fitness.
 pub(crate) fn episode(run: RunId, stored: &StoredEpisode) -> Value {
-    json!({
+    let StoredEpisode { generation, purpose, settlement } = stored;
+    let mut row = json!({
         "run": run,
-        "generation": stored.generation.0 + 1,
-        "purpose": stored.purpose,
-        "candidate": stored.episode.candidate,
-        "task": stored.episode.task,
-        "fitness": stored.episode.fitness,
-    })
+        "generation": generation.0 + 1,
+        "purpose": purpose,
+        "candidate": settlement.candidate,
+        "task": settlement.task,
+        "compute_s": settlement.compute_time.as_secs_f64(),
+        "diverged": settlement.outcome == Outcome::Diverged,
+    });
+    let evaluation = serde_json::to_value(settlement.outcome.evaluation());
+    super::json::merge(&mut row, evaluation.expect("an evaluation is plain data"));
+    row
 }
 
 /// Rows as CSV with a heading; absent values are empty.
@@ -125,6 +132,7 @@ mod tests {
             csv(&["run", "generation", "fitness"], &rows),
             "run,generation,fitness\n\"a,b\",1,\nc,,0.5\n"
         );
-        assert_eq!(csv(EPISODE_COLUMNS, &[]), "run,generation,purpose,candidate,task,fitness\n");
+        let heading = "run,generation,purpose,candidate,task,compute_s,diverged,fitness,extended\n";
+        assert_eq!(csv(EPISODE_COLUMNS, &[]), heading);
     }
 }

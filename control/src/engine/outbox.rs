@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use hebbian_shared::dispatch::ToWorker;
+use hebbian_shared::dispatch::{Settlement, ToWorker};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
 use super::effect::{Effect, Ticket, Transaction};
 use crate::run::record::{Record, Write};
 
-/// Settlements of one record; a larger group is written as several.
+/// The size of one record's settlements; a larger group is written as several.
 const SETTLED_MAX: usize = 8192;
 
 /// How long a worker may wait to be told what it is told with the next message to it otherwise.
@@ -41,6 +41,8 @@ pub(crate) struct Outbox {
     pending: Vec<Write>,
     pending_since: Timestamp,
     pending_sync: bool,
+    /// The size of the last settlements in it.
+    settled_size: usize,
     /// Position of the last transaction handed to the journal.
     position: u64,
     /// Position of the last one that must be synced.
@@ -64,6 +66,7 @@ impl Outbox {
             pending: Vec::new(),
             pending_since: Timestamp::default(),
             pending_sync: false,
+            settled_size: 0,
             position: 0,
             sync_position: 0,
             committed: 0,
@@ -110,20 +113,23 @@ impl Outbox {
 
     /// Adds settlements to the record before, where they belong together.
     fn merge(&mut self, write: Write) -> Option<Write> {
-        if let (
-            Some(Write::Record { run: last_run, sequence: last_sequence, record: Record::Settled(last) }),
-            Write::Record { run, sequence, record: Record::Settled(settled) },
-        ) = (self.pending.last_mut(), &write)
-            && last_run == run
+        let Write::Record { run, sequence, record: Record::Settled(mut settled) } = write else {
+            return Some(write);
+        };
+        let size = settled.settlements.iter().map(Settlement::size).sum::<usize>();
+        if let Some(Write::Record { run: of, sequence: last_sequence, record: Record::Settled(last) }) =
+            self.pending.last_mut()
+            && *of == run
             && (last.generation, last.purpose) == (settled.generation, settled.purpose)
-            && last.episodes.len() + settled.episodes.len() <= SETTLED_MAX
+            && self.settled_size + size <= SETTLED_MAX
         {
-            *last_sequence = *sequence;
-            last.episodes.extend_from_slice(&settled.episodes);
-            last.compute_time = last.compute_time.saturating_add(settled.compute_time);
+            *last_sequence = sequence;
+            last.settlements.append(&mut settled.settlements);
+            self.settled_size += size;
             return None;
         }
-        Some(write)
+        self.settled_size = size;
+        Some(Write::Record { run, sequence, record: Record::Settled(settled) })
     }
 
     /// To be done at once.

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hebbian_shared::episode::{EpisodePurpose, Evaluation};
-use hebbian_shared::fitness::Fitness;
+use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
 use hebbian_shared::spec::RunSpec;
@@ -15,13 +14,6 @@ use hebbian_shared::spec::RunSpec;
 use super::record::Settled;
 use crate::scheduler::Portion;
 use hebbian_search::Strategy;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Episode {
-    Open,
-    /// What it was worth, or `None` if it diverged.
-    Settled(Option<Evaluation>),
-}
 
 /// Candidates that are measured for one purpose.
 pub(super) struct Measurement {
@@ -31,15 +23,15 @@ pub(super) struct Measurement {
     tasks: u32,
     /// Of an episode, in episodes of the search.
     length: u32,
-    /// By candidate and task.
-    outcomes: Vec<Episode>,
+    /// By candidate and task; `None` where an episode is open.
+    outcomes: Vec<Option<Outcome>>,
     settled: u32,
     compute_time: Duration,
 }
 
 impl Measurement {
     fn new(purpose: EpisodePurpose, candidates: Vec<(Arc<Genome>, BlockIndex)>, tasks: u32) -> Self {
-        let outcomes = vec![Episode::Open; candidates.len() * tasks as usize];
+        let outcomes = vec![None; candidates.len() * tasks as usize];
         let (genomes, blocks) = candidates.into_iter().unzip();
         let compute_time = Duration::ZERO;
         Self { purpose, genomes, blocks, tasks, length: 1, outcomes, settled: 0, compute_time }
@@ -82,16 +74,13 @@ impl Measurement {
         self.compute_time
     }
 
-    /// What each candidate's episodes are worth, in task order; `None` where one diverged.
+    /// The outcomes of each candidate's episodes, in task order.
     ///
     /// # Panics
     /// If an episode is open.
-    pub(super) fn evaluations(&self) -> impl Iterator<Item = impl Iterator<Item = Option<Evaluation>>> {
+    pub(super) fn candidates(&self) -> impl Iterator<Item = impl Iterator<Item = &Outcome>> {
         self.outcomes.chunks(self.tasks as usize).map(|outcomes| {
-            outcomes.iter().map(|outcome| match outcome {
-                Episode::Settled(evaluation) => *evaluation,
-                Episode::Open => unreachable!("only what is complete is read"),
-            })
+            outcomes.iter().map(|outcome| outcome.as_ref().expect("only what is complete is read"))
         })
     }
 }
@@ -139,16 +128,15 @@ impl OpenGeneration {
     pub(super) fn settle(&mut self, settled: &Settled) {
         let found = self.measurements.iter_mut().find(|measurement| measurement.purpose == settled.purpose);
         let Some(measurement) = found else { return };
-        for episode in &settled.episodes {
-            let Some(place) = measurement.place(episode.candidate, episode.task) else { continue };
+        for settlement in &settled.settlements {
+            let Some(place) = measurement.place(settlement.candidate, settlement.task) else { continue };
             let outcome = &mut measurement.outcomes[place];
-            if *outcome == Episode::Open {
-                let extended = episode.extended;
-                *outcome = Episode::Settled(episode.fitness.map(|fitness| Evaluation { fitness, extended }));
+            if outcome.is_none() {
+                *outcome = Some(settlement.outcome.clone());
                 measurement.settled += 1;
+                measurement.compute_time = measurement.compute_time.saturating_add(settlement.compute_time);
             }
         }
-        measurement.compute_time = measurement.compute_time.saturating_add(settled.compute_time);
     }
 
     /// Whether an episode has an outcome.
@@ -159,8 +147,7 @@ impl OpenGeneration {
         task: TaskIndex,
     ) -> bool {
         let measurement = self.measurement(purpose);
-        measurement
-            .is_some_and(|m| m.place(candidate, task).is_some_and(|place| m.outcomes[place] != Episode::Open))
+        measurement.is_some_and(|m| m.place(candidate, task).is_some_and(|place| m.outcomes[place].is_some()))
     }
 
     /// Episodes.
@@ -177,9 +164,4 @@ impl OpenGeneration {
     pub(super) fn is_complete(&self) -> bool {
         self.settled() == self.episodes()
     }
-}
-
-/// The fitness of evaluations, `None` where one diverged.
-pub(super) fn fitness(evaluation: Option<Evaluation>) -> Option<Fitness> {
-    evaluation.map(|evaluation| evaluation.fitness)
 }

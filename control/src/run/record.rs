@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{
     GenerationSummary, Parent, Remeasurement, RunEvent, RunState, StopReason, ValidationSummary,
 };
@@ -132,23 +133,8 @@ pub struct Settled {
     pub generation: GenerationIndex,
     /// What the episodes were for.
     pub purpose: EpisodePurpose,
-    /// The episodes. Their block is the candidate's.
-    pub episodes: Vec<SettledEpisode>,
-    /// Time that threads computed on them, summed.
-    pub compute_time: Duration,
-}
-
-/// One episode's outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettledEpisode {
-    /// The candidate.
-    pub candidate: CandidateIndex,
-    /// The task.
-    pub task: TaskIndex,
-    /// Its fitness; `None` if it diverged.
-    pub fitness: Option<Fitness>,
-    /// In validation, the accuracy after the extended unroll.
-    pub extended: Option<Fitness>,
+    /// The episodes with their outcomes, each of which settles its episode. Their block is the candidate's.
+    pub settlements: Vec<Settlement>,
 }
 
 /// The search's whole state between two generations.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hebbian_shared::episode::Evaluation;
+use hebbian_shared::episode::Outcome;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::id::GenerationIndex;
@@ -95,17 +95,17 @@ pub(super) fn summarise(
 ) -> ValidationSummary {
     let Problem::RuleLearning(problem) = &spec.problem;
     let worth = |fitness: Option<Fitness>| fitness.map_or(0.0, Fitness::get);
-    let evaluations = measurement.evaluations().nth(place).into_iter().flatten();
-    let tasks: Vec<Task> = evaluations
+    let outcomes = measurement.candidates().nth(place).into_iter().flatten();
+    let tasks: Vec<Task> = outcomes
         .enumerate()
-        .map(|(task, evaluation): (usize, Option<Evaluation>)| {
+        .map(|(task, outcome)| {
             let family = validation.family(task as u32);
-            let extended = evaluation.and_then(|evaluation| evaluation.extended);
+            let extended = outcome.evaluation().and_then(|evaluation| evaluation.extended);
             Task {
                 family,
                 trained: problem.tasks.families.contains(&family),
                 diverged: extended.is_none(),
-                accuracy: worth(evaluation.map(|evaluation| evaluation.fitness)),
+                accuracy: worth(outcome.fitness()),
                 extended: worth(extended),
             }
         })
@@ -342,9 +342,8 @@ fn is_significant(difference: Estimate, threshold: f64) -> bool {
 
 /// The accuracy of each validated mean; a task on which it diverged counts 0.
 pub(super) fn accuracies(measurement: &Measurement) -> impl Iterator<Item = f64> {
-    measurement.evaluations().map(|evaluations| {
-        let values: Vec<f64> =
-            evaluations.map(|evaluation| evaluation.map_or(0.0, |e| e.fitness.get())).collect();
+    measurement.candidates().map(|outcomes| {
+        let values: Vec<f64> = outcomes.map(|outcome| outcome.fitness().map_or(0.0, Fitness::get)).collect();
         Estimate::of(&values).mean
     })
 }
@@ -357,10 +356,10 @@ pub(super) fn remeasured(
     measurement: &Measurement,
     (place, means): (usize, usize),
 ) -> Remeasurement {
-    let of_candidates = measurement.evaluations().map(|evaluations| {
-        let evaluations: Vec<Option<Evaluation>> = evaluations.collect();
-        let values: Vec<f64> = evaluations.iter().flatten().map(|e| e.fitness.get()).collect();
-        Measured { fitness: Estimate::of(&values), diverged: (evaluations.len() - values.len()) as u32 }
+    let of_candidates = measurement.candidates().map(|outcomes| {
+        let fitnesses: Vec<Option<Fitness>> = outcomes.map(Outcome::fitness).collect();
+        let values: Vec<f64> = fitnesses.iter().flatten().map(|fitness| fitness.get()).collect();
+        Measured { fitness: Estimate::of(&values), diverged: (fitnesses.len() - values.len()) as u32 }
     });
     let of_candidates: Vec<Measured> = of_candidates.collect();
     Remeasurement {

@@ -5,13 +5,14 @@ mod validation;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::convert::WireEnum as _;
 use hebbian_proto::journal::v1 as stored;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
+use hebbian_shared::dispatch::{Settlement, WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
+use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::progress::{
     GenerationSummary, NoiseSummary, Restart, RunState, SearchSummary, StopReason,
 };
@@ -22,7 +23,7 @@ use prost::Message as _;
 use stored::record::Kind;
 use stored::state_changed::State;
 
-use hebbian_control::run::record::{Created, Origin, Record, Settled, SettledEpisode, Snapshot};
+use hebbian_control::run::record::{Created, Origin, Record, Settled, Snapshot};
 
 /// Why stored bytes are not a record or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,23 +107,10 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
 }
 
 fn encode_settled(settled: &Settled) -> stored::Settled {
-    let purpose = match settled.purpose {
-        EpisodePurpose::Search => stored::EpisodePurpose::Search,
-        EpisodePurpose::Remeasure => stored::EpisodePurpose::Remeasure,
-        EpisodePurpose::Validation => stored::EpisodePurpose::Validation,
-    };
     stored::Settled {
         generation: settled.generation.0,
-        purpose: purpose.into(),
-        candidate: settled.episodes.iter().map(|episode| episode.candidate.0).collect(),
-        task: settled.episodes.iter().map(|episode| episode.task.0).collect(),
-        fitness: settled.episodes.iter().map(|e| e.fitness.map_or(f64::NAN, Fitness::get)).collect(),
-        compute_time_ns: nanoseconds(settled.compute_time),
-        extended: if settled.purpose == EpisodePurpose::Validation {
-            settled.episodes.iter().map(|e| e.extended.map_or(f64::NAN, Fitness::get)).collect()
-        } else {
-            Vec::new()
-        },
+        purpose: settled.purpose.to_wire(),
+        settlements: settled.settlements.iter().map(Into::into).collect(),
     }
 }
 
@@ -174,7 +162,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::FingerprintTaken(taken) => {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
         }
-        Kind::Settled(settled) => Record::Settled(decode_settled(&settled)?),
+        Kind::Settled(settled) => Record::Settled(decode_settled(settled)?),
         Kind::GenerationClosed(closed) => Record::GenerationClosed(Box::new(decode_summary(&closed)?)),
         Kind::TimeLimit(limit) => Record::TimeLimit { generation: GenerationIndex(limit.generation) },
         Kind::StateChanged(changed) => Record::StateChanged {
@@ -220,31 +208,19 @@ fn decode_origin(origin: stored::Origin) -> Result<Box<Origin>, DecodeError> {
     Ok(Box::new(Origin { parent, last: decode_summary(&last)? }))
 }
 
-fn decode_settled(settled: &stored::Settled) -> Result<Settled, DecodeError> {
-    let count = settled.candidate.len();
-    if settled.task.len() != count || settled.fitness.len() != count {
-        return Err(wrong("settlements whose lists differ in length"));
-    }
-    if !settled.extended.is_empty() && settled.extended.len() != count {
-        return Err(wrong("settlements whose lists differ in length"));
-    }
-    let of = |value: f64| if value.is_nan() { Ok(None) } else { fitness(value).map(Some) };
-    let extended = settled.extended.iter().copied().chain(std::iter::repeat(f64::NAN));
-    let places = settled.candidate.iter().zip(&settled.task).zip(&settled.fitness).zip(extended);
-    let episodes = places.map(|(((&candidate, &task), &value), extended)| {
-        let (fitness, extended) = (of(value)?, of(extended)?);
-        Ok(SettledEpisode { candidate: CandidateIndex(candidate), task: TaskIndex(task), fitness, extended })
+fn decode_settled(settled: stored::Settled) -> Result<Settled, DecodeError> {
+    let settlements = settled.settlements.into_iter().map(|settlement| {
+        let settlement = Settlement::try_from(settlement).map_err(wrong)?;
+        if settlement.outcome.settles() {
+            Ok(settlement)
+        } else {
+            Err(wrong("an outcome that settles nothing"))
+        }
     });
     Ok(Settled {
         generation: GenerationIndex(settled.generation),
-        purpose: match settled.purpose() {
-            stored::EpisodePurpose::Search => EpisodePurpose::Search,
-            stored::EpisodePurpose::Remeasure => EpisodePurpose::Remeasure,
-            stored::EpisodePurpose::Validation => EpisodePurpose::Validation,
-            stored::EpisodePurpose::Unspecified => return Err(wrong("settlements without a purpose")),
-        },
-        episodes: episodes.collect::<Result<_, DecodeError>>()?,
-        compute_time: Duration::from_nanos(settled.compute_time_ns),
+        purpose: EpisodePurpose::from_wire("purpose", settled.purpose).map_err(wrong)?,
+        settlements: settlements.collect::<Result<_, DecodeError>>()?,
     })
 }
 
@@ -311,6 +287,8 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hebbian_shared::episode::{Evaluation, Outcome};
+    use hebbian_shared::id::{CandidateIndex, TaskIndex};
 
     fn check(record: &Record) {
         let decoded = decode_record(&encode_record(record)).unwrap();
@@ -333,27 +311,26 @@ mod tests {
             weight: 2.5,
         }));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
-        let episode = |candidate, task, fitness| SettledEpisode {
-            candidate: CandidateIndex(candidate),
+        let settlement = |task, outcome| Settlement {
+            candidate: CandidateIndex(2),
             task: TaskIndex(task),
-            fitness,
-            extended: None,
+            outcome,
+            compute_time: elapsed,
+        };
+        let evaluation = Evaluation {
+            fitness: Fitness::new(-1e-300).unwrap(),
+            extended: fit(0.25),
+            scores: vec![0.5, -0.0],
+            gradient: Some(vec![1e300, 0.1, -3.0]),
         };
         check(&Record::Settled(Settled {
             generation: GenerationIndex(3),
             purpose: EpisodePurpose::Search,
-            episodes: vec![episode(0, 1, fit(0.1)), episode(2, 0, None), episode(1, 1, fit(-1e-300))],
-            compute_time: elapsed,
-        }));
-        check(&Record::Settled(Settled {
-            generation: GenerationIndex(3),
-            purpose: EpisodePurpose::Validation,
-            episodes: vec![
-                SettledEpisode { extended: fit(0.25), ..episode(0, 0, fit(0.5)) },
-                episode(0, 1, fit(0.5)),
-                episode(0, 2, None),
+            settlements: vec![
+                settlement(0, Outcome::Evaluated(evaluation)),
+                settlement(1, Outcome::Diverged),
+                settlement(2, Outcome::Evaluated(Evaluation::of(Fitness::new(0.5).unwrap()))),
             ],
-            compute_time: elapsed,
         }));
         check(&Record::SearchEnded {
             reason: StopReason { criterion: "target".into(), detail: "0.9".into() },
@@ -407,6 +384,20 @@ mod tests {
             let snapshot = Snapshot { closed, strategy: vec![1, 2], digest: Digest::of(b"x"), best };
             assert_eq!(decode_snapshot(&encode_snapshot(&snapshot)).unwrap(), snapshot);
         }
+    }
+
+    #[test]
+    fn what_settles_no_episode_is_refused() {
+        let settlement = Settlement {
+            candidate: CandidateIndex(0),
+            task: TaskIndex(0),
+            outcome: Outcome::WorkerError { reason: "why".into() },
+            compute_time: Duration::ZERO,
+        };
+        let (generation, purpose) = (GenerationIndex(0), EpisodePurpose::Search);
+        let settled = Record::Settled(Settled { generation, purpose, settlements: vec![settlement] });
+        let refused = decode_record(&encode_record(&settled)).unwrap_err();
+        assert_eq!(refused.to_string(), "an outcome that settles nothing");
     }
 
     #[test]

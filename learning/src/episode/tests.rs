@@ -53,8 +53,7 @@ fn an_episode_depends_on_spec_genome_and_key_alone() {
         .iter()
         .map(|&(candidate, key)| run(&runner, &mut Workspace::new(), &genome(candidate), key))
         .collect();
-    let distinct: std::collections::BTreeSet<_> =
-        alone.iter().map(|outcome| outcome.settled().flatten()).collect();
+    let distinct: std::collections::BTreeSet<_> = alone.iter().map(Outcome::fitness).collect();
     assert_eq!(distinct.len(), episodes.len(), "episodes differ");
 
     // In another order, with more tasks than are kept, other runs in between and from several threads.
@@ -102,7 +101,7 @@ fn fitness_is_the_weighted_mean_of_the_measurements() {
             spec.evaluation.measure = points;
         });
         let runner = EpisodeRunner::new(spec).unwrap();
-        run(&runner, &mut Workspace::new(), &genome(2), key(0, 1)).settled().unwrap().unwrap().get()
+        run(&runner, &mut Workspace::new(), &genome(2), key(0, 1)).fitness().unwrap().get()
     };
     let at = |update, weight| MeasurePoint { update: UpdatePoint::At(update), weight };
     let after: Vec<f64> = (1..=4).map(|update| value(Measure::Points(vec![at(update, 7.0)]))).collect();
@@ -192,7 +191,7 @@ fn digits_and_planes_run_side_by_side() {
     let runner = EpisodeRunner::new(spec).unwrap();
     let mut workspace = Workspace::new();
     for (task, chance) in [(0, -10.0_f64.ln()), (1, -2.0_f64.ln())] {
-        let fitness = run(&runner, &mut workspace, &Genome(vec![0.0; 68]), key(0, task)).settled().unwrap();
+        let fitness = run(&runner, &mut workspace, &Genome(vec![0.0; 68]), key(0, task)).fitness();
         // A rule of zeros predicts nothing: every class is as likely.
         assert!((fitness.unwrap().get() - chance).abs() < 1e-6, "{fitness:?}");
     }

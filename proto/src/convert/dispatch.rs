@@ -6,7 +6,7 @@ use std::time::Duration;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Welcome,
 };
-use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::spec::ResolvedSpec;
 
@@ -132,6 +132,7 @@ impl From<&Batch> for v1::Batch {
             generation: batch.generation.0,
             purpose: batch.purpose.to_wire(),
             block: batch.block.0,
+            wants_gradient: batch.wants.gradient,
             genomes: batch
                 .genomes
                 .iter()
@@ -185,6 +186,7 @@ impl TryFrom<v1::Batch> for Batch {
             generation: GenerationIndex(message.generation),
             purpose: EpisodePurpose::from_wire("purpose", message.purpose)?,
             block: BlockIndex(message.block),
+            wants: Wants { gradient: message.wants_gradient },
             genomes,
             assignments,
         })

@@ -6,8 +6,8 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, TaskIndex};
 
 use super::{
-    ConvertError, GENOME_VALUES_MAX, REASON_BYTES_MAX, check_text, cut, from_duration, required, to_duration,
-    to_fitness, wire_enum,
+    ConvertError, GENOME_VALUES_MAX, REASON_BYTES_MAX, check_length, check_text, cut, from_duration,
+    required, to_duration, to_fitness, wire_enum,
 };
 use crate::v1;
 
@@ -22,15 +22,16 @@ pub(super) fn to_genome(field: &str, bytes: &[u8]) -> Result<Genome, ConvertErro
     let genome = Genome::from_le_bytes(bytes).ok_or_else(|| {
         ConvertError::new(field, format!("must have a multiple of 8 bytes, not {}", bytes.len()))
     })?;
-    finite(field, genome)
+    to_numbers(field, genome.0).map(Genome)
 }
 
-/// A genome whose values are all finite.
-pub(super) fn finite(field: &str, genome: Genome) -> Result<Genome, ConvertError> {
-    match genome.0.iter().position(|value| !value.is_finite()) {
-        None => Ok(genome),
+/// Finite numbers, no more than a genome has.
+pub(super) fn to_numbers(field: &str, values: Vec<f64>) -> Result<Vec<f64>, ConvertError> {
+    check_length(field, &values, GENOME_VALUES_MAX)?;
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
         Some(place) => {
-            let problem = format!("value {place} must be finite, not {}", genome.0[place]);
+            let problem = format!("value {place} must be finite, not {}", values[place]);
             Err(ConvertError::new(field, problem))
         }
     }
@@ -44,10 +45,12 @@ impl From<&Settlement> for v1::Settlement {
             task: settlement.task.0,
             compute_time: Some(from_duration(settlement.compute_time)),
             outcome: Some(match &settlement.outcome {
-                Outcome::Evaluated(Evaluation { fitness, extended }) => {
+                Outcome::Evaluated(Evaluation { fitness, extended, scores, gradient }) => {
                     Wire::Evaluated(settlement::Evaluated {
                         fitness: fitness.get(),
                         extended: extended.map(f64::from),
+                        scores: scores.clone(),
+                        gradient: gradient.clone().unwrap_or_default(),
                     })
                 }
                 Outcome::Diverged => Wire::Diverged(settlement::Diverged {}),
@@ -68,10 +71,15 @@ impl TryFrom<v1::Settlement> for Settlement {
     fn try_from(message: v1::Settlement) -> Result<Self, ConvertError> {
         use v1::settlement::{self, Outcome as Wire};
         let outcome = match required("outcome", message.outcome)? {
-            Wire::Evaluated(settlement::Evaluated { fitness, extended }) => Outcome::Evaluated(Evaluation {
-                fitness: to_fitness("evaluated.fitness", fitness)?,
-                extended: extended.map(|value| to_fitness("evaluated.extended", value)).transpose()?,
-            }),
+            Wire::Evaluated(settlement::Evaluated { fitness, extended, scores, gradient }) => {
+                let gradient = to_numbers("evaluated.gradient", gradient)?;
+                Outcome::Evaluated(Evaluation {
+                    fitness: to_fitness("evaluated.fitness", fitness)?,
+                    extended: extended.map(|value| to_fitness("evaluated.extended", value)).transpose()?,
+                    scores: to_numbers("evaluated.scores", scores)?,
+                    gradient: Some(gradient).filter(|values| !values.is_empty()),
+                })
+            }
             Wire::Diverged(settlement::Diverged {}) => Outcome::Diverged,
             Wire::WorkerError(settlement::WorkerError { reason }) => {
                 check_text("worker_error.reason", &reason, REASON_BYTES_MAX)?;

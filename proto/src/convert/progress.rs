@@ -13,7 +13,7 @@ use hebbian_shared::progress::{
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::ResolvedSpec;
 
-use super::episode::finite;
+use super::episode::to_numbers;
 use super::{
     ConvertError, from_duration, parse_run_name, required, run_name, to_digest, to_duration, to_fitness,
 };
@@ -353,7 +353,7 @@ impl TryFrom<v1::RunResult> for RunResult {
                     format!("must have {} values (layout), not {}", layout.dimension(), values.len());
                 return Err(ConvertError::new(field, problem));
             }
-            finite(field, Genome(values))
+            to_numbers(field, values).map(Genome)
         };
         let best = match message.best {
             None => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
-use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::progress::{
@@ -87,13 +87,14 @@ fn batch() -> impl Strategy<Value = Batch> {
         let assignments = vec(assignment(genomes.len()), 0..20);
         (Just(genomes), assignments)
     });
-    (run_id(), digest(), any::<u32>(), purpose(), any::<u32>(), table).prop_map(
-        |(run, layout, generation, purpose, block, (genomes, assignments))| Batch {
+    (run_id(), digest(), any::<u32>(), purpose(), any::<u32>(), any::<bool>(), table).prop_map(
+        |(run, layout, generation, purpose, block, gradient, (genomes, assignments))| Batch {
             run,
             layout,
             generation: GenerationIndex(generation),
             purpose,
             block: BlockIndex(block),
+            wants: Wants { gradient },
             genomes,
             assignments,
         },
@@ -102,8 +103,10 @@ fn batch() -> impl Strategy<Value = Batch> {
 
 fn report() -> impl Strategy<Value = Report> {
     let outcome = prop_oneof![
-        (fitness(), option::of(fitness()))
-            .prop_map(|(fitness, extended)| Outcome::Evaluated(Evaluation { fitness, extended })),
+        (fitness(), option::of(fitness()), vec(-1e300..1e300, 0..3), option::of(vec(-1e300..1e300, 1..5)))
+            .prop_map(|(fitness, extended, scores, gradient)| {
+                Outcome::Evaluated(Evaluation { fitness, extended, scores, gradient })
+            }),
         Just(Outcome::Diverged),
         ".{0,40}".prop_map(|reason| Outcome::WorkerError { reason }),
         ".{0,40}".prop_map(|reason| Outcome::Rejected { reason }),
@@ -498,10 +501,18 @@ fn reports_over_the_limits_are_refused() {
         };
         check_refused::<Report, _>(report, expected);
     };
-    let nan = Some(Outcome::Evaluated(Evaluated { fitness: f64::NAN, extended: None }));
+    let nan = Some(Outcome::Evaluated(Evaluated { fitness: f64::NAN, ..Default::default() }));
     refused("settlements[0].evaluated.fitness: a fitness must be finite", settlement(nan), 1);
+    let infinite =
+        Some(Outcome::Evaluated(Evaluated { gradient: vec![0.0, f64::INFINITY], ..Default::default() }));
+    refused("settlements[0].evaluated.gradient: value 1 must be finite", settlement(infinite), 1);
+    let many = Some(Outcome::Evaluated(Evaluated {
+        scores: vec![0.0; GENOME_VALUES_MAX + 1],
+        ..Default::default()
+    }));
+    refused("settlements[0].evaluated.scores: must have at most", settlement(many), 1);
     refused("settlements[0].outcome: must be set", settlement(None), 1);
-    let fit = Some(Outcome::Evaluated(Evaluated { fitness: 1.0, extended: None }));
+    let fit = Some(Outcome::Evaluated(Evaluated { fitness: 1.0, ..Default::default() }));
     refused("settlements: must have at most", settlement(fit.clone()), BATCH_EPISODES_MAX + 1);
     let timeless = v1::Settlement { compute_time: None, ..settlement(fit) };
     refused("settlements[0].compute_time: must be set", timeless, 1);

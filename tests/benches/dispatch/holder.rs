@@ -94,7 +94,7 @@ fn outcomes(batch: &v1::Batch, sequence: u64, delay: Duration) -> v1::Report {
         compute_time: Some(from_duration(delay.max(Duration::from_micros(1)))),
         outcome: Some(v1::settlement::Outcome::Evaluated(v1::settlement::Evaluated {
             fitness: -f64::from(assignment.genome),
-            extended: None,
+            ..Default::default()
         })),
     };
     v1::Report {

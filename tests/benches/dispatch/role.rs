@@ -13,7 +13,7 @@ use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
@@ -139,7 +139,7 @@ impl Runner for Work {
 }
 
 impl Episodes for Work {
-    fn run(&mut self, genome: &Genome, _: &EpisodeKey, _: &Interrupt) -> Option<Outcome> {
+    fn run(&mut self, genome: &Genome, _: &EpisodeKey, _: Wants, _: &Interrupt) -> Option<Outcome> {
         self.take();
         let fitness = Fitness::new(-genome.0.iter().map(|x| x * x).sum::<f64>()).expect("finite");
         Some(Outcome::Evaluated(Evaluation::of(fitness)))

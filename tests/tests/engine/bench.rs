@@ -219,7 +219,7 @@ fn answer(batch: &Batch, most: usize) -> FromWorker {
         let evaluation = match batch.purpose {
             EpisodePurpose::Validation => {
                 let accuracy = Fitness::new(accuracy(&genome.genome.0)).unwrap();
-                Evaluation { fitness: accuracy, extended: Some(accuracy) }
+                Evaluation { extended: Some(accuracy), ..Evaluation::of(accuracy) }
             }
             EpisodePurpose::Search | EpisodePurpose::Remeasure => Evaluation::of(fitness(&genome.genome)),
         };

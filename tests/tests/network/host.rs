@@ -14,7 +14,7 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::progress::{RunProgress, RunResult, RunState};
@@ -110,7 +110,7 @@ impl Runner for Bowl {
 }
 
 impl Episodes for Bowl {
-    fn run(&mut self, genome: &Genome, key: &EpisodeKey, _: &Interrupt) -> Option<Outcome> {
+    fn run(&mut self, genome: &Genome, key: &EpisodeKey, _: Wants, _: &Interrupt) -> Option<Outcome> {
         Some(bowl(self.0, genome, key))
     }
 }

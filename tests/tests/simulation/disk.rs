@@ -116,7 +116,7 @@ impl Disk {
             match record {
                 Record::Settled(settled) => {
                     assert_eq!(settled.generation.0, next, "only the open generation settles");
-                    for episode in &settled.episodes {
+                    for episode in &settled.settlements {
                         assert!(
                             seen.insert((next, settled.purpose, episode.candidate, episode.task)),
                             "{episode:?} settled twice"
@@ -138,10 +138,9 @@ fn index(settled: &mut BTreeMap<RunId, SettledEpisodes>, transaction: &Transacti
     for write in &transaction.writes {
         if let Write::Record { run, record: Record::Settled(record), .. } = write {
             let settled = settled.entry(*run).or_default();
-            for episode in &record.episodes {
+            for episode in &record.settlements {
                 let place = (record.generation, record.purpose, episode.candidate, episode.task);
-                let extended = episode.extended;
-                settled.insert(place, episode.fitness.map(|fitness| Evaluation { fitness, extended }));
+                settled.insert(place, episode.outcome.evaluation().cloned());
             }
         }
     }

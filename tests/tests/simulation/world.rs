@@ -468,7 +468,7 @@ impl World {
             if run.fingerprint() != Some(worker.fingerprint) || report.sequence < sequence {
                 continue;
             }
-            for settlement in report.settlements.iter().filter(|s| s.outcome.settled().is_some()) {
+            for settlement in report.settlements.iter().filter(|s| s.outcome.settles()) {
                 let place = (report.generation, report.purpose, settlement.candidate, settlement.task);
                 let known = self.disk.has_settled(report.run, place);
                 let wanted =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodeKey, Outcome};
+use hebbian_shared::episode::{EpisodeKey, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_shared::spec::{Problem, RunSpec};
@@ -72,7 +72,18 @@ struct OnThread {
 }
 
 impl Episodes for OnThread {
-    fn run(&mut self, genome: &Genome, key: &EpisodeKey, interrupt: &Interrupt) -> Option<Outcome> {
+    fn run(
+        &mut self,
+        genome: &Genome,
+        key: &EpisodeKey,
+        wants: Wants,
+        interrupt: &Interrupt,
+    ) -> Option<Outcome> {
+        if wants.gradient {
+            let reason = "rules of the family `multi-state` give no gradient of their fitness; choose a strategy that \
+                          wants none";
+            return Some(Outcome::Rejected { reason: reason.to_owned() });
+        }
         self.runner.run(&mut self.workspace, genome, key, interrupt)
     }
 }

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::BatchGenome;
-use hebbian_shared::episode::{EpisodePurpose, Evaluation};
+use hebbian_shared::episode::{EpisodePurpose, Evaluation, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
@@ -24,7 +24,7 @@ impl Runner for Fake {
 }
 
 impl Episodes for FakeThread {
-    fn run(&mut self, genome: &Genome, key: &EpisodeKey, interrupt: &Interrupt) -> Option<Outcome> {
+    fn run(&mut self, genome: &Genome, key: &EpisodeKey, _: Wants, interrupt: &Interrupt) -> Option<Outcome> {
         let value = genome.0[0];
         assert!(value >= 0.0, "a negative genome");
         while value.is_infinite() {
@@ -52,6 +52,7 @@ fn job(runner: &Arc<Fake>, ticket: u64, genomes: &[f64], tasks: u32) -> Arc<Job>
         generation: GenerationIndex(0),
         purpose: EpisodePurpose::Search,
         block: BlockIndex(0),
+        wants: Wants::default(),
         genomes: genomes.iter().enumerate().map(genome).collect(),
         assignments,
     };

@@ -6,11 +6,11 @@ use hebbian_shared::dispatch::{Batch, Report, Settlement};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
 
-/// The most outcomes of a report.
-const REPORT_LENGTH_MAX: usize = 4096;
-/// The most outcomes that are kept for a coordinator that does not acknowledge. The oldest are forgotten first: what
-/// has not arrived of them is computed again.
-const KEPT_MAX: usize = 65_536;
+/// The largest size of a report, unless one outcome alone is larger; see [`Settlement::size`].
+const REPORT_SIZE_MAX: usize = 4096;
+/// The largest size of what is kept for a coordinator that does not acknowledge. The oldest reports are forgotten first:
+/// what has not arrived of them is computed again.
+const KEPT_SIZE_MAX: usize = 1 << 18;
 
 /// What a report is about.
 type Block = (RunId, GenerationIndex, EpisodePurpose, BlockIndex);
@@ -21,7 +21,7 @@ pub(super) struct Reports {
     gathered: BTreeMap<Block, Vec<Settlement>>,
     /// In order of their sequence numbers.
     kept: VecDeque<Report>,
-    kept_settlements: usize,
+    kept_size: usize,
     /// Sequence number of the last report.
     last: u64,
 }
@@ -38,16 +38,22 @@ impl Reports {
 
     /// Makes reports of what was gathered.
     pub(super) fn close(&mut self) {
-        for ((run, generation, purpose, block), mut rest) in std::mem::take(&mut self.gathered) {
-            while !rest.is_empty() {
-                let settlements = rest.drain(..rest.len().min(REPORT_LENGTH_MAX)).collect::<Vec<_>>();
+        for ((run, generation, purpose, block), settlements) in std::mem::take(&mut self.gathered) {
+            let mut rest = settlements.into_iter().peekable();
+            while let Some(first) = rest.next() {
+                let mut size = first.size();
+                let mut settlements = vec![first];
+                while let Some(next) = rest.next_if(|next| size + next.size() <= REPORT_SIZE_MAX) {
+                    size += next.size();
+                    settlements.push(next);
+                }
                 self.last += 1;
-                self.kept_settlements += settlements.len();
+                self.kept_size += size;
                 let sequence = self.last;
                 self.kept.push_back(Report { sequence, run, generation, purpose, block, settlements });
             }
         }
-        while self.kept_settlements > KEPT_MAX {
+        while self.kept_size > KEPT_SIZE_MAX {
             self.forget_first();
         }
     }
@@ -61,7 +67,7 @@ impl Reports {
 
     fn forget_first(&mut self) {
         if let Some(report) = self.kept.pop_front() {
-            self.kept_settlements -= report.settlements.len();
+            self.kept_size -= report.settlements.iter().map(Settlement::size).sum::<usize>();
         }
     }
 
@@ -77,7 +83,8 @@ impl Reports {
 mod tests {
     use super::*;
     use hebbian_shared::digest::Digest;
-    use hebbian_shared::episode::Outcome;
+    use hebbian_shared::episode::{Evaluation, Outcome, Wants};
+    use hebbian_shared::fitness::Fitness;
     use hebbian_shared::id::{CandidateIndex, TaskIndex};
     use std::time::Duration;
 
@@ -98,6 +105,7 @@ mod tests {
             generation: GenerationIndex(generation),
             purpose: EpisodePurpose::Search,
             block: BlockIndex(0),
+            wants: Wants::default(),
             genomes: Vec::new(),
             assignments: Vec::new(),
         }
@@ -141,9 +149,28 @@ mod tests {
     #[test]
     fn what_is_never_acknowledged_does_not_grow_for_ever() {
         let mut reports = Reports::default();
-        reports.add(&batch(0), settlements(KEPT_MAX + 1));
+        reports.add(&batch(0), settlements(KEPT_SIZE_MAX + 1));
         reports.close();
-        assert_eq!(reports.kept_settlements, KEPT_MAX + 1 - REPORT_LENGTH_MAX);
-        check(&reports, 0, &(2..=17).collect::<Vec<_>>());
+        assert_eq!(reports.kept_size, KEPT_SIZE_MAX + 1 - REPORT_SIZE_MAX);
+        check(&reports, 0, &(2..=65).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn gradients_make_reports_short() {
+        let evaluation = Evaluation {
+            gradient: Some(vec![0.5; 8 * REPORT_SIZE_MAX / 3]),
+            ..Evaluation::of(Fitness::new(1.0).unwrap())
+        };
+        let mut reports = Reports::default();
+        let mut large = settlements(5);
+        for settlement in &mut large {
+            settlement.outcome = Outcome::Evaluated(evaluation.clone());
+        }
+        reports.add(&batch(0), large);
+        reports.close();
+        let lengths: Vec<usize> = reports.kept.iter().map(|report| report.settlements.len()).collect();
+        assert_eq!(lengths, [2, 2, 1]);
+        reports.acknowledge(3);
+        assert_eq!(reports.kept_size, 0);
     }
 }

@@ -9,7 +9,7 @@ use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_server::{DispatchService, DispatchServiceServer};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, Report, ToWorker, Welcome};
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -70,7 +70,7 @@ impl Runner for Arc<Fake> {
 }
 
 impl Episodes for FakeThread {
-    fn run(&mut self, _: &Genome, key: &EpisodeKey, interrupt: &Interrupt) -> Option<Outcome> {
+    fn run(&mut self, _: &Genome, key: &EpisodeKey, _: Wants, interrupt: &Interrupt) -> Option<Outcome> {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         while self.0.closed.load(Ordering::Relaxed) {
             if interrupt.is_raised() {
@@ -218,6 +218,7 @@ fn batch(run: u64, generation: u32, tasks: u32) -> Batch {
         generation: GenerationIndex(generation),
         purpose: EpisodePurpose::Search,
         block: BlockIndex(0),
+        wants: Wants::default(),
         genomes: vec![BatchGenome {
             candidate: CandidateIndex(5),
             genome: Arc::new(Genome(vec![0.0; layout.dimension()])),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::GenerationSummary;
@@ -14,7 +15,7 @@ use super::tables::Tables;
 use super::{BUSY_TIMEOUT, explain, schema};
 use crate::journal::JournalError;
 use hebbian_control::run::Run;
-use hebbian_control::run::record::{Record, SettledEpisode, StoredRun, Write};
+use hebbian_control::run::record::{Record, StoredRun, Write};
 use hebbian_search::Envelope;
 
 /// Closed generations that are read at once.
@@ -41,14 +42,14 @@ pub struct RunReport {
 }
 
 /// An episode with what its record says of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoredEpisode {
     /// Of which generation.
     pub generation: GenerationIndex,
     /// What it was for.
     pub purpose: EpisodePurpose,
-    /// The episode.
-    pub episode: SettledEpisode,
+    /// The episode with its outcome.
+    pub settlement: Settlement,
 }
 
 impl JournalReader {
@@ -99,11 +100,12 @@ impl JournalReader {
         let mut episodes: Vec<StoredEpisode> = settled
             .flat_map(|settled| {
                 let (generation, purpose) = (settled.generation, settled.purpose);
-                settled.episodes.iter().map(move |&episode| StoredEpisode { generation, purpose, episode })
+                let settlements = settled.settlements.iter().cloned();
+                settlements.map(move |settlement| StoredEpisode { generation, purpose, settlement })
             })
             .collect();
         episodes.sort_unstable_by_key(|stored| {
-            (stored.generation, stored.purpose, stored.episode.candidate, stored.episode.task)
+            (stored.generation, stored.purpose, stored.settlement.candidate, stored.settlement.task)
         });
         episodes
     }
