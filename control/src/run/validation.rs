@@ -12,7 +12,7 @@ use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::progress::{
     Estimate, FamilyValidation, Measured, Remeasurement, SegmentNorm, ValidationSummary, Warning,
 };
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{TaskFamily, TaskKind, Variation};
 use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{Problem, RunSpec};
 
@@ -143,26 +143,10 @@ fn norms(layout: &GenomeLayout, genome: &Genome) -> Vec<SegmentNorm> {
     layout.segments().iter().map(norm).collect()
 }
 
-/// Families whose functions depend on the signs of both coordinates, so that no line is a good answer.
-fn is_xor_like(family: TaskFamily) -> bool {
-    matches!(family, TaskFamily::Xor | TaskFamily::Nxor | TaskFamily::ProjectedXor)
-}
-
-/// Families on the plane whose functions are always the same, with the origin as their centre.
-fn is_centred(family: TaskFamily) -> bool {
-    use TaskFamily::{And, Nxor, Or, Qand, Xor};
-    matches!(family, And | Or | Xor | Nxor | Qand)
-}
-
-/// Families on the plane whose functions have a random offset from the origin.
-fn has_offset(family: TaskFamily) -> bool {
-    use TaskFamily::{
-        AngularSlice, Circle, HalfPlane, OrientedOr, ProjectedXor, Quadric, Sine, Square, TwoMoons,
-    };
-    matches!(
-        family,
-        HalfPlane | ProjectedXor | OrientedOr | Circle | AngularSlice | TwoMoons | Sine | Square | Quadric
-    )
+/// Whether a family labels the plane by functions that vary so.
+fn is_plane(family: TaskFamily, variation: Variation) -> bool {
+    let row = family.row();
+    row.kind == TaskKind::Labels && row.variation == variation
 }
 
 impl Findings<'_> {
@@ -212,7 +196,7 @@ impl Findings<'_> {
     }
 
     fn linear_plateau(&self) -> Option<Warning> {
-        let of = |task: &Task| is_xor_like(task.family);
+        let of = |task: &Task| task.family.row().xor_like;
         let accuracy = self.accuracy(of);
         let stuck =
             self.has(of) && self.generation.0 >= PLATEAU_GENERATIONS && accuracy.mean < PLATEAU_ACCURACY;
@@ -246,9 +230,10 @@ impl Findings<'_> {
     }
 
     fn offset_blindness(&self) -> Option<Warning> {
-        let centred = self.accuracy(|task| is_centred(task.family));
-        let offset = self.accuracy(|task| has_offset(task.family));
-        let comparable = self.has(|task| has_offset(task.family)) && centred.mean >= CENTRED_ACCURACY;
+        let centred = self.accuracy(|task| is_plane(task.family, Variation::Fixed));
+        let has_offset = |task: &Task| is_plane(task.family, Variation::Offset);
+        let offset = self.accuracy(has_offset);
+        let comparable = self.has(has_offset) && centred.mean >= CENTRED_ACCURACY;
         (comparable && is_significant(difference(centred, offset), OFFSET_GAP_MAX)).then(|| {
             warning(
                 "offset-blind rule",

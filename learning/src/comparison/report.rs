@@ -12,30 +12,6 @@ use crate::evaluation::Score;
 use crate::rule::Ablation;
 use crate::rule::gradient_descent::Configuration;
 
-/// Families that are reported together; all others are reported singly.
-const GROUPS: [(&str, &[TaskFamily]); 3] = [
-    ("boolean", &[TaskFamily::And, TaskFamily::Qand, TaskFamily::Nxor]),
-    (
-        "random",
-        &[
-            TaskFamily::AngularSlice,
-            TaskFamily::TwoMoons,
-            TaskFamily::Sine,
-            TaskFamily::Square,
-            TaskFamily::Quadric,
-        ],
-    ),
-    (
-        "regression",
-        &[
-            TaskFamily::RegressLinear,
-            TaskFamily::RegressWave,
-            TaskFamily::RegressBumps,
-            TaskFamily::RegressQuadric,
-        ],
-    ),
-];
-
 /// Scores (accuracies, but for regression) of a rule and of baselines on the same tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -216,8 +192,7 @@ pub(super) fn assemble(
 fn groups_of(families: &[TaskFamily]) -> Vec<(String, Vec<TaskFamily>)> {
     let mut groups: Vec<(String, Vec<TaskFamily>)> = Vec::new();
     for &family in families {
-        let named = GROUPS.iter().find(|(_, members)| members.contains(&family));
-        let name = named.map_or(family.name(), |(name, _)| name);
+        let name = family.row().comparison.unwrap_or(family.name());
         match groups.iter_mut().find(|(other, _)| other == name) {
             Some((_, members)) => members.push(family),
             None => groups.push((name.to_owned(), vec![family])),

@@ -88,11 +88,8 @@ impl TaskSpec {
             ));
         }
         check_range("tasks.batch_size", self.batch_size, 1, BATCH_SIZE_MAX)?;
-        check_range("tasks.query_size", self.query_size, 1, BATCH_SIZE_MAX)?;
-        if self.families.contains(&TaskFamily::Digits) {
-            // Support and query share the 1437 training images without overlap.
-            check_range("tasks.query_size", self.query_size, 1, 1024)?;
-        }
+        let query_size_max = self.families.iter().map(|family| family.row().query_size_max).min();
+        check_range("tasks.query_size", self.query_size, 1, query_size_max.unwrap_or(BATCH_SIZE_MAX))?;
         self.validate_data_sets()?;
         if self.images.inputs.is_empty() {
             return Err(SpecError::field(
@@ -138,49 +135,122 @@ impl TaskSpec {
 
     /// Input neurons of a family's networks.
     pub fn inputs(&self, family: TaskFamily) -> u32 {
-        match family {
-            TaskFamily::Digits => 64,
-            TaskFamily::Idx(name) => {
-                let side = self.data_set(name).map_or(DataSetSpec::DEFAULT_SIDE, |data_set| data_set.side);
-                side * side
-            }
-            _ => 2,
-        }
+        let Some(name) = family.data_set() else { return family.row().inputs };
+        let side = self.data_set(name).map_or(DataSetSpec::DEFAULT_SIDE, |data_set| data_set.side);
+        side * side
     }
 
     /// Output neurons of a family's networks: one of labels +-1 or of values, or one per class. A data set whose
     /// classes are not known yet counts ten.
     pub fn outputs(&self, family: TaskFamily) -> u32 {
-        match family {
-            TaskFamily::Digits => 10,
-            TaskFamily::Idx(name) => match self.data_set(name).map_or(0, |data_set| data_set.classes.len()) {
-                0 => 10,
-                classes => classes as u32,
-            },
-            _ => 1,
-        }
+        let named = family.data_set().and_then(|name| self.data_set(name));
+        named
+            .map(|data_set| data_set.classes.len() as u32)
+            .filter(|&classes| classes > 0)
+            .unwrap_or(family.row().outputs)
     }
 }
 
+/// What the examples of a family are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskKind {
+    /// Points of the plane with a label of +-1.
+    Labels,
+    /// Points of the plane with a value: regression.
+    Values,
+    /// Images in classes.
+    Images,
+}
+
+/// How the tasks of a family differ from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variation {
+    /// Not at all: one function, with the origin as its centre.
+    Fixed,
+    /// By a function that is drawn with a random offset from the origin.
+    Offset,
+    /// By something else that is drawn.
+    Drawn,
+}
+
+/// All that is known of a family apart from its sampler, which is in `learning`.
+#[derive(Clone, Copy, Debug)]
+pub struct FamilyRow {
+    /// The name as it is written.
+    pub name: &'static str,
+    /// The number in the draws of a comparison. It never changes and is never used again.
+    number: u64,
+    /// What its examples are.
+    pub kind: TaskKind,
+    /// How its tasks differ.
+    pub variation: Variation,
+    /// Whether the label depends on the signs of both coordinates, so that no line is a good answer.
+    pub xor_like: bool,
+    /// The heading under which a comparison reports it among the families that a rule of its kind was not evolved on;
+    /// `None`: a comparison has it only if asked.
+    pub comparison: Option<&'static str>,
+    /// Input and output neurons of its networks; those of a data set follow from its spec.
+    inputs: u32,
+    outputs: u32,
+    /// The largest query, in examples.
+    query_size_max: u32,
+    /// What a task is, for people.
+    pub about: &'static str,
+}
+
+impl FamilyRow {
+    const PLANE: Self = Self {
+        name: "",
+        number: 0,
+        kind: TaskKind::Labels,
+        variation: Variation::Offset,
+        xor_like: false,
+        comparison: None,
+        inputs: 2,
+        outputs: 1,
+        query_size_max: BATCH_SIZE_MAX,
+        about: "",
+    };
+    const FIXED: Self = Self { variation: Variation::Fixed, ..Self::PLANE };
+    const VALUES: Self = Self {
+        kind: TaskKind::Values,
+        variation: Variation::Drawn,
+        comparison: Some("regression"),
+        ..Self::PLANE
+    };
+    /// The row of all families `idx:NAME`.
+    const DATA_SET: Self = Self {
+        name: "idx:NAME",
+        kind: TaskKind::Images,
+        variation: Variation::Drawn,
+        outputs: 10,
+        about: "images of a data set in the IDX format",
+        ..Self::PLANE
+    };
+}
+
+/// `Variant = number, "name", "what a task is", { columns that differ from } BASE`
 macro_rules! families {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+    ($($variant:ident = $number:literal, $name:literal, $about:literal, $base:ident { $($columns:tt)* })+) => {
         /// A family of tasks. Written in kebab case.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum TaskFamily {
-            $($(#[$doc])* $name,)+
+            $(#[doc = $about] $variant,)+
             /// Images of a data set in the IDX format, `idx:NAME`; its settings are in [`TaskSpec::data_sets`].
             Idx(DataSetName),
         }
 
         impl TaskFamily {
-            /// All families but those of data sets.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
+            /// All families but those of data sets, in the order of a comparison's table.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name as it is written.
-            pub fn name(&self) -> &str {
+            /// What is known of it.
+            pub fn row(self) -> &'static FamilyRow {
                 match self {
-                    $(Self::$name => $text,)+
-                    Self::Idx(name) => name.as_family(),
+                    $(Self::$variant => const {
+                        &FamilyRow { name: $name, number: $number, about: $about, $($columns)* ..FamilyRow::$base }
+                    },)+
+                    Self::Idx(_) => &FamilyRow::DATA_SET,
                 }
             }
         }
@@ -188,46 +258,40 @@ macro_rules! families {
 }
 
 families! {
-    /// Both coordinates positive.
-    And = "and",
-    /// Either coordinate positive.
-    Or = "or",
-    /// Coordinates of different sign.
-    Xor = "xor",
-    /// Coordinates of the same sign.
-    Nxor = "nxor",
-    /// First coordinate positive and second negative.
-    Qand = "qand",
-    /// One side of a random line.
-    HalfPlane = "half-plane",
-    /// Sign of the product of two random projections.
-    ProjectedXor = "projected-xor",
-    /// Either of two random projections positive, with a random sign.
-    OrientedOr = "oriented-or",
-    /// Inside or outside of a random circle.
-    Circle = "circle",
-    /// A random sector around a random centre.
-    AngularSlice = "angular-slice",
-    /// Two interleaved half circles, rotated, with noise.
-    TwoMoons = "two-moons",
-    /// One side of a rotated sine wave.
-    Sine = "sine",
-    /// Inside or outside of a rotated square.
-    Square = "square",
-    /// Sign of a random quadratic form.
-    Quadric = "quadric",
-    /// Parallel stripes in a random direction.
-    Stripes = "stripes",
-    /// 8x8 hand-written digits in ten classes.
-    Digits = "digits",
-    /// Regression: a linear function of random direction.
-    RegressLinear = "regress-linear",
-    /// Regression: a sine wave in a random direction.
-    RegressWave = "regress-wave",
-    /// Regression: the sum of three bumps, up or down.
-    RegressBumps = "regress-bumps",
-    /// Regression: a random quadratic polynomial.
-    RegressQuadric = "regress-quadric",
+    And = 0, "and", "both coordinates positive", FIXED { comparison: Some("boolean"), }
+    Or = 1, "or", "either coordinate positive", FIXED {}
+    Xor = 2, "xor", "coordinates of different sign", FIXED { xor_like: true, }
+    Qand = 4, "qand", "first coordinate positive and second negative", FIXED { comparison: Some("boolean"), }
+    Nxor = 3, "nxor", "coordinates of the same sign", FIXED { xor_like: true, comparison: Some("boolean"), }
+    HalfPlane = 5, "half-plane", "one side of a random line", PLANE {}
+    ProjectedXor = 6, "projected-xor", "sign of the product of two random projections", PLANE {
+        xor_like: true,
+    }
+    OrientedOr = 7, "oriented-or", "either of two random projections positive, with a random sign", PLANE {}
+    Circle = 8, "circle", "inside or outside of a random circle", PLANE {}
+    AngularSlice = 9, "angular-slice", "a random sector around a random centre", PLANE {
+        comparison: Some("random"),
+    }
+    TwoMoons = 10, "two-moons", "two interleaved half circles, rotated, with noise", PLANE {
+        comparison: Some("random"),
+    }
+    Sine = 11, "sine", "one side of a rotated sine wave", PLANE { comparison: Some("random"), }
+    Square = 12, "square", "inside or outside of a rotated square", PLANE { comparison: Some("random"), }
+    Quadric = 13, "quadric", "sign of a random quadratic form", PLANE { comparison: Some("random"), }
+    Stripes = 14, "stripes", "parallel stripes in a random direction", PLANE {
+        variation: Variation::Drawn,
+        comparison: Some("stripes"),
+    }
+    RegressLinear = 16, "regress-linear", "a linear function of random direction", VALUES {}
+    RegressWave = 17, "regress-wave", "a sine wave in a random direction", VALUES {}
+    RegressBumps = 18, "regress-bumps", "the sum of three bumps, up or down", VALUES {}
+    RegressQuadric = 19, "regress-quadric", "a random quadratic polynomial", VALUES {}
+    Digits = 15, "digits", "8x8 hand-written digits in ten classes", DATA_SET {
+        comparison: Some("digits"),
+        inputs: 64,
+        // Support and query share the 1437 training images without overlap.
+        query_size_max: 1024,
+    }
 }
 
 impl Serialize for TaskFamily {
@@ -272,6 +336,14 @@ impl std::str::FromStr for TaskFamily {
 }
 
 impl TaskFamily {
+    /// The name as it is written.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Idx(name) => name.as_family(),
+            family => family.row().name,
+        }
+    }
+
     /// The data set of a family `idx:NAME`.
     pub fn data_set(self) -> Option<DataSetName> {
         match self {
@@ -282,12 +354,24 @@ impl TaskFamily {
 
     /// Whether inputs are images.
     pub fn is_images(self) -> bool {
-        matches!(self, Self::Digits | Self::Idx(_))
+        self.row().kind == TaskKind::Images
     }
 
     /// Whether targets are values and not classes.
     pub fn is_regression(self) -> bool {
-        matches!(self, Self::RegressLinear | Self::RegressWave | Self::RegressBumps | Self::RegressQuadric)
+        self.row().kind == TaskKind::Values
+    }
+
+    /// The families that a rule is judged on that was evolved on `trained` ones: those of the same kinds that comparisons
+    /// report, without the trained ones. Of a family of images, other images and other permutations are drawn, so it is
+    /// there even if the rule was evolved on it.
+    pub fn unseen(trained: &[Self]) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|family| {
+            let row = family.row();
+            row.comparison.is_some()
+                && trained.iter().any(|trained| trained.row().kind == row.kind)
+                && (row.kind == TaskKind::Images || !trained.contains(family))
+        })
     }
 
     /// The family's number in the draws of a comparison: never changes, whatever families are added.
@@ -298,7 +382,7 @@ impl TaskFamily {
                 let (first, _) = digest.0.split_first_chunk().expect("a digest has 32 bytes");
                 u64::from_le_bytes(*first) | 1 << 63
             }
-            _ => Self::ALL.iter().position(|family| *family == self).expect("all others are listed") as u64,
+            family => family.row().number,
         }
     }
 }
@@ -329,4 +413,63 @@ pub enum InputAugmentation {
     Permuted,
     /// A random linear projection that keeps their number and, on average, their variance.
     Projected,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The families as `docs/TASKS.md` shows them.
+    fn table() -> String {
+        let row = |family: &TaskFamily| {
+            let FamilyRow { name, about, variation, xor_like, comparison, .. } = family.row();
+            let variation = match variation {
+                Variation::Fixed => "nothing",
+                Variation::Offset => "a function with an offset",
+                Variation::Drawn => "what is drawn",
+            };
+            let xor_like = if *xor_like { "yes" } else { "" };
+            let comparison = comparison.unwrap_or_default();
+            format!("| `{name}` | {about} | {variation} | {xor_like} | {comparison} |\n")
+        };
+        let heading = "| family | a task | differ by | xor-like | compared under |\n|---|---|---|---|---|\n";
+        std::iter::once(heading.to_owned()).chain(TaskFamily::ALL.iter().map(row)).collect()
+    }
+
+    #[test]
+    fn the_table_of_the_documentation_is_that_of_the_rows() {
+        let documentation = include_str!("../../../docs/TASKS.md");
+        assert!(documentation.contains(&table()), "docs/TASKS.md must have this table:\n{}", table());
+    }
+
+    #[test]
+    fn names_and_numbers_are_never_used_twice() {
+        let rows: Vec<&FamilyRow> = TaskFamily::ALL.iter().map(|family| family.row()).collect();
+        for (place, row) in rows.iter().enumerate() {
+            let others = &rows[..place];
+            assert!(
+                others.iter().all(|other| other.name != row.name && other.number != row.number),
+                "{row:?}"
+            );
+        }
+        let mut numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..rows.len() as u64), "numbers are given out in turn");
+    }
+
+    #[test]
+    fn unseen_families_are_of_the_kinds_that_were_trained_on() {
+        let names = |trained: &[TaskFamily]| {
+            TaskFamily::unseen(trained).map(|family| family.row().name).collect::<Vec<_>>()
+        };
+        let plane =
+            ["and", "qand", "nxor", "angular-slice", "two-moons", "sine", "square", "quadric", "stripes"];
+        assert_eq!(names(&[TaskFamily::Xor, TaskFamily::Or]), plane);
+        assert_eq!(names(&[TaskFamily::And, TaskFamily::Qand]), plane[2..]);
+        assert_eq!(names(&[TaskFamily::Digits]), ["digits"]);
+        assert_eq!(names(&[TaskFamily::Idx("other".parse().unwrap())]), ["digits"]);
+        assert_eq!(names(&[TaskFamily::Digits, TaskFamily::Xor]), [&plane[..], &["digits"]].concat());
+        let regression = [TaskFamily::RegressLinear, TaskFamily::RegressWave];
+        assert_eq!(names(&regression), ["regress-bumps", "regress-quadric"]);
+    }
 }

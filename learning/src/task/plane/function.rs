@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
 use hebbian_shared::seed::{ChaCha8Rng, fill_normal, index_below, normal_pair, uniform_between};
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{TaskFamily, Variation};
 
 use super::{difference, direction, dot, grid, symmetric_pair, uniform_point};
 use crate::task::TaskError;
@@ -71,7 +71,7 @@ impl Function {
     pub(super) fn draw(family: TaskFamily, rng: &mut ChaCha8Rng) -> Result<Self, TaskError> {
         for _ in 0..DRAWS_MAX {
             let function = Self::draw_once(family, rng);
-            if function.is_balanced() {
+            if family.row().variation == Variation::Fixed || function.is_balanced() {
                 return Ok(function);
             }
         }
@@ -125,21 +125,13 @@ impl Function {
                 frequency: uniform_between(rng, 2.0, 4.5),
                 phase: uniform_between(rng, 0.0, TAU),
             },
-            TaskFamily::Digits
-            | TaskFamily::Idx(_)
-            | TaskFamily::RegressLinear
-            | TaskFamily::RegressWave
-            | TaskFamily::RegressBumps
-            | TaskFamily::RegressQuadric => {
-                unreachable!("{family} has no labels over the plane, see `task::distribution`")
-            }
+            _ => unreachable!("{family} has no labels over the plane, see `task::distribution`"),
         }
     }
 
-    /// Whether both labels are frequent enough. The fixed functions are what they are, and the moons are balanced.
+    /// Whether both labels are frequent enough. The moons always are.
     fn is_balanced(&self) -> bool {
-        if matches!(self, Self::And | Self::Or | Self::Xor | Self::Nxor | Self::Qand | Self::TwoMoons { .. })
-        {
+        if let Self::TwoMoons { .. } = self {
             return true;
         }
         let cells = grid().len() as f64;
@@ -233,6 +225,7 @@ fn across([x, y]: [f64; 2]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use hebbian_shared::seed::Seed;
+    use hebbian_shared::spec::task::TaskKind;
 
     use super::*;
 
@@ -315,7 +308,7 @@ mod tests {
     #[test]
     fn random_functions_are_balanced_and_fixed_ones_are_not_changed() {
         let mut rng = Seed::new(4).unwrap().rng();
-        let labelled = |family: &&TaskFamily| !family.is_images() && !family.is_regression();
+        let labelled = |family: &&TaskFamily| family.row().kind == TaskKind::Labels;
         for &family in TaskFamily::ALL.iter().filter(labelled) {
             let expected = match family {
                 TaskFamily::And | TaskFamily::Qand => 0.23..0.27,
@@ -332,9 +325,8 @@ mod tests {
                 assert!(expected.contains(&share), "{function:?}: {share}");
                 functions.push(function);
             }
-            let fixed =
-                [TaskFamily::And, TaskFamily::Or, TaskFamily::Xor, TaskFamily::Nxor, TaskFamily::Qand];
-            assert_eq!(functions[0] == functions[1], fixed.contains(&family), "{family}");
+            let fixed = family.row().variation == Variation::Fixed;
+            assert_eq!(functions[0] == functions[1], fixed, "{family}");
         }
     }
 
