@@ -8,7 +8,7 @@ use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::evaluation::{EvaluationSpec, Objective};
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::{Numerics, Problem, ResolvedSpec, RuleLearning, RunSpec, SPEC_VERSION};
+use hebbian_shared::spec::{Numerics, Problem, ResolvedSpec, RuleLearning, RunSpec};
 
 use crate::client::{Client, ClientArguments};
 use crate::command::block_on;
@@ -61,7 +61,6 @@ pub(crate) fn gather(
 fn spec(problem: &RuleLearning, settings: &ComparisonSettings) -> Result<RunSpec, Failure> {
     let mut spec = RunSpec::read(crate::QUICKSTART).expect("the quickstart is tested to be valid");
     let regresses = problem.tasks.families.iter().any(|family| family.is_regression());
-    spec.version = SPEC_VERSION;
     "comparison".clone_into(&mut spec.name);
     spec.seed = settings.seed;
     spec.problem = Problem::RuleLearning(problem.clone());

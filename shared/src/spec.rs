@@ -29,21 +29,19 @@ use evaluation::{EvaluationSpec, Objective, UPDATES_MAX};
 use network::NetworkSpec;
 use rule::RuleSpec;
 use stop::StopSpec;
-use strategy::{StrategySpec, UnresolvedStrategy};
+use strategy::StrategySpec;
 use task::{InputAugmentation, TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
 pub use text::{ResolvedSpec, SPEC_BYTES_MAX};
 use validation::{Selection, ValidationSpec};
 
-/// The spec version that this program writes; it reads all versions up to it.
-///
-/// Version 2: CMA-ES handles noise by default.
-pub const SPEC_VERSION: u32 = 2;
+/// The version of the spec's meaning that this program writes and reads.
+pub const SPEC_VERSION: u32 = 1;
 
 /// Everything that determines a run's result. Deserializing does not validate; [`RunSpec::read`] does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "WrittenSpec", into = "WrittenSpec")]
 pub struct RunSpec {
-    /// Version of the spec's meaning, at most [`SPEC_VERSION`].
+    /// Version of the spec's meaning: [`SPEC_VERSION`].
     pub version: u32,
     /// A name for people: 1 to 64 of a-z, 0-9, `-`, `_` and `.`.
     pub name: String,
@@ -55,7 +53,7 @@ pub struct RunSpec {
     pub problem: Problem,
     /// How an episode becomes a fitness.
     pub evaluation: EvaluationSpec,
-    /// How the mean is watched; `None` if it is not, as in specs from before there was validation.
+    /// How the mean is watched; `None` if it is not.
     pub validation: Option<ValidationSpec>,
     /// When the search ends.
     pub stop: StopSpec,
@@ -191,7 +189,7 @@ struct WrittenSpec {
     seed: Seed,
     #[serde(default)]
     numerics: Numerics,
-    strategy: UnresolvedStrategy,
+    strategy: StrategySpec,
     #[serde(default)]
     rule: RuleSpec,
     #[serde(default)]
@@ -282,14 +280,9 @@ impl RunSpec {
 
     /// Checks every field and every limit. Nothing is allocated by a spec before it has passed.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.version == 0 || self.version > SPEC_VERSION {
-            return Err(SpecError::field(
-                "version",
-                format!(
-                    "this program reads versions 1 to {SPEC_VERSION}, not {}; use a newer program",
-                    self.version
-                ),
-            ));
+        if self.version != SPEC_VERSION {
+            let problem = format!("this program reads version {SPEC_VERSION}, not {}", self.version);
+            return Err(SpecError::field("version", problem));
         }
         let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
         if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(of_name) {
@@ -432,7 +425,6 @@ impl From<WrittenSpec> for RunSpec {
             stop,
         } = written;
         let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
-        let strategy = strategy.resolve(version);
         Self { version, name, seed, strategy, problem, evaluation, validation, stop, numerics }
     }
 }
@@ -441,7 +433,6 @@ impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
         let RunSpec { version, name, seed, strategy, problem, evaluation, validation, stop, numerics } = spec;
         let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = problem;
-        let strategy = strategy.into();
         Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, validation, stop }
     }
 }

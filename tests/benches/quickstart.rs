@@ -85,7 +85,6 @@ fn settings(name: &str, quickstart: &StrategySpec) -> StrategySpec {
 /// The accuracy of the mean that a search finds, and what it says of noise over time.
 fn accuracy(name: &str, seed: u64) -> (f64, String) {
     let mut spec = RunSpec::read(QUICKSTART).unwrap();
-    spec.version = hebbian_shared::spec::SPEC_VERSION;
     spec.seed = Seed::new(seed).unwrap();
     spec.strategy = settings(name, &spec.strategy);
     let budget = POPULATION_SIZE as usize * spec.stop.generations.unwrap() as usize;

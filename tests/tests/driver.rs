@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use hebbian_control::command::Refusal;
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
-use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
+use hebbian_control::command::run::{Act, Create, Get, GetResult, List, RunAction};
 use hebbian_control::command::worker;
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Snapshot, StoredRun};
 use hebbian_coordinator::driver::reading::{Events, Generations, SequencedEvent, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
-use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
@@ -25,7 +25,6 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunState};
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::stop::StopSpec;
 use tokio::sync::mpsc;
 
 fn spec(generations: u32) -> RunSpec {
@@ -342,90 +341,4 @@ async fn a_full_disk_pauses_the_run_until_there_is_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_on_a_full_disk_goes_on_after_a_restart() {
     check_full_disk(true).await;
-}
-
-/// Journals as they were written by earlier programs, kept for ever: each holds a run that was interrupted within its third
-/// generation of six.
-const STORED_FORMATS: [&str; 1] = ["format-1"];
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_of_every_format_resumes() {
-    for format in STORED_FORMATS {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/journals");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.sqlite");
-        std::fs::copy(fixtures.join(format).with_extension("sqlite"), &path).unwrap();
-        let reports = JournalReader::open(&path).unwrap().verify().unwrap();
-        assert!(reports.iter().all(|report| report.problems.is_empty()), "{format}: {reports:?}");
-        let handle = start(&format!("sqlite:{}", path.display())).await;
-        let found = handle.ask(List::default()).await.unwrap().items;
-        let [run] = &found[..] else { panic!("{format}: {found:?}") };
-        assert_eq!((run.name.as_str(), run.generation), ("stored", GenerationIndex(2)), "{format}");
-        assert!(run.settled > 0, "{format}: settlements of the open generation are kept");
-        let before = all_generations(&handle, run.run, 10).await;
-        let digests: Vec<String> = before.iter().map(|summary| summary.digest.short()).collect();
-        assert_eq!(digests, ["7d54925f7847", "ec1421ec705c"], "{format}");
-
-        let worker = tokio::spawn(work(handle.clone()));
-        let ended = until(&handle, run.run, |run| run.state.is_final()).await;
-        assert!(matches!(ended.state, RunState::Finished { .. }), "{format}: {ended:?}");
-        let result = handle.ask(GetResult { run: run.run }).await.unwrap();
-        assert_eq!(result.generations, 6, "{format}");
-        assert_eq!(result.validation, None, "{format}: the spec is from before there was validation");
-        assert!(result.remeasurement.is_some(), "{format}");
-        let after = all_generations(&handle, run.run, 10).await;
-        assert_eq!(&after[..2], &before[..], "{format}");
-        handle.shut_down().await.unwrap();
-        worker.await.unwrap();
-    }
-}
-
-/// Makes the journal of [`a_journal_with_extended_and_forked_runs_resumes`] anew, for a format to come; those that are there
-/// stay. Its path is in `HEBBIAN_FIXTURE`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "writes a fixture"]
-async fn write_a_journal_with_extended_and_forked_runs() {
-    let path = std::env::var("HEBBIAN_FIXTURE").expect("HEBBIAN_FIXTURE names the file");
-    let handle = start(&format!("sqlite:{path}")).await;
-    let worker = tokio::spawn(work(handle.clone()));
-    let extended = handle.ask(Create::new(new_run_id(), spec(3))).await.unwrap().run;
-    until(&handle, extended, |run| run.state.is_final()).await;
-    worker.abort();
-    let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
-    handle.ask(Extend { run: extended, limits }).await.unwrap();
-    handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new()).await.unwrap();
-    let of_group = Create { group: "seeds".to_owned(), ..Create::new(new_run_id(), spec(2)) };
-    handle.ask(of_group).await.unwrap();
-    // A part of a generation.
-    let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(200)));
-    until(&handle, extended, |run| run.generation.0 >= 3 && run.settled > 0).await;
-    worker.abort();
-    handle.shut_down().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_with_extended_and_forked_runs_resumes() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/journals/format-1-life.sqlite");
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal.sqlite");
-    std::fs::copy(fixture, &path).unwrap();
-    let handle = start(&format!("sqlite:{}", path.display())).await;
-    let found = handle.ask(List::default()).await.unwrap().items;
-    let [extended, forked, of_group] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((extended.generations_limit, extended.state.is_final()), (Some(6), false));
-    assert!(extended.generation.0 >= 3 && extended.notes.iter().any(|note| note.starts_with("extended")));
-    let parent = forked.parent.expect("it was forked");
-    assert_eq!((parent.run, parent.generations), (extended.run, GenerationIndex(2)));
-    assert_eq!(of_group.group, "seeds");
-    let worker = tokio::spawn(work(handle.clone()));
-    let mut means = Vec::new();
-    for run in [extended, forked, of_group] {
-        let ended = until(&handle, run.run, |run| run.state.is_final()).await;
-        assert!(matches!(ended.state, RunState::Finished { .. }), "{ended:?}");
-        assert!(ended.ended_unix_ms.is_some());
-        means.push(handle.ask(GetResult { run: run.run }).await.unwrap().mean);
-    }
-    assert_eq!(means[0], means[1], "the fork did what its parent did");
-    handle.shut_down().await.unwrap();
-    worker.await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SPEC_VERSION, SpecError, check_range};
+use super::{SpecError, check_range};
 
 /// The largest population.
 pub const POPULATION_SIZE_MAX: u32 = 65_536;
@@ -11,9 +11,9 @@ pub const STEP_SIZE_MIN: f64 = 1e-100;
 /// The largest step size.
 pub const STEP_SIZE_MAX: f64 = 1e6;
 
-/// Which strategy searches, and its settings. Read by itself, it is of the present version of the spec.
+/// Which strategy searches, and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "UnresolvedStrategy", into = "UnresolvedStrategy")]
+#[serde(try_from = "WrittenStrategy", into = "WrittenStrategy")]
 pub enum StrategySpec {
     /// CMA-ES with full covariance (Hansen 2016).
     CmaEs(CmaEsSpec),
@@ -117,46 +117,13 @@ impl WrittenStrategy {
     }
 }
 
-/// A strategy that was read before the version of its spec is known, on which one default depends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "WrittenStrategy", into = "WrittenStrategy")]
-pub(super) struct UnresolvedStrategy {
-    spec: StrategySpec,
-    noise_is_written: bool,
-}
-
-impl UnresolvedStrategy {
-    /// The strategy with all its defaults, of a spec of the given version.
-    pub(super) fn resolve(self, version: u32) -> StrategySpec {
-        match self.spec {
-            StrategySpec::CmaEs(spec) if !self.noise_is_written => {
-                StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::default_of(version), ..spec })
-            }
-            spec => spec,
-        }
-    }
-}
-
-impl From<UnresolvedStrategy> for StrategySpec {
-    fn from(strategy: UnresolvedStrategy) -> Self {
-        strategy.resolve(SPEC_VERSION)
-    }
-}
-
-impl From<StrategySpec> for UnresolvedStrategy {
-    fn from(spec: StrategySpec) -> Self {
-        Self { spec, noise_is_written: true }
-    }
-}
-
-impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
+impl TryFrom<WrittenStrategy> for StrategySpec {
     type Error = SpecError;
 
     fn try_from(written: WrittenStrategy) -> Result<Self, SpecError> {
         written.check_settings()?;
-        let noise_is_written = written.noise.is_some();
         let WrittenStrategy { population_size, step_size, learning_rate, .. } = written;
-        let spec = match written.kind {
+        Ok(match written.kind {
             StrategyKind::CmaEs => StrategySpec::CmaEs(CmaEsSpec {
                 population_size,
                 step_size: step_size.unwrap_or(DEFAULT_STEP_SIZE),
@@ -186,13 +153,12 @@ impl TryFrom<WrittenStrategy> for UnresolvedStrategy {
             StrategyKind::OpenAiEs => {
                 StrategySpec::OpenAiEs(OpenAiEsSpec::of(population_size, step_size, learning_rate))
             }
-        };
-        Ok(Self { spec, noise_is_written })
+        })
     }
 }
 
-impl From<UnresolvedStrategy> for WrittenStrategy {
-    fn from(strategy: UnresolvedStrategy) -> Self {
+impl From<StrategySpec> for WrittenStrategy {
+    fn from(spec: StrategySpec) -> Self {
         let bare = |kind, population_size, step_size| Self {
             kind,
             population_size,
@@ -210,7 +176,7 @@ impl From<UnresolvedStrategy> for WrittenStrategy {
             lower_bounds: Vec::new(),
             upper_bounds: Vec::new(),
         };
-        match strategy.spec {
+        match spec {
             StrategySpec::CmaEs(spec) => Self {
                 step_size_max: spec.step_size_max.is_finite().then_some(spec.step_size_max),
                 active: Some(spec.active),
@@ -294,13 +260,6 @@ pub enum NoiseHandling {
     None,
     /// Learning rates always adapt (LRA-CMA-ES, Nomura, Akimoto and Ono 2023).
     Lra,
-}
-
-impl NoiseHandling {
-    /// The default of a spec of the given version: the first knew nothing of noise.
-    pub fn default_of(version: u32) -> Self {
-        if version < 2 { Self::None } else { Self::Auto }
-    }
 }
 
 /// What follows when a search has stopped by itself.

@@ -3,9 +3,9 @@ use super::*;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
-/// The quickstart without its setting that only CMA-ES has.
+/// The quickstart without its settings that only CMA-ES has.
 fn for_any_strategy() -> String {
-    QUICKSTART.replacen("step_size_max = 0.5", "", 1)
+    QUICKSTART.replacen("step_size_max = 0.5", "", 1).replacen("noise = \"none\"", "", 1)
 }
 
 fn check(change: &str, to: &str, expected: &str) {
@@ -165,7 +165,8 @@ fn every_wrong_field_is_named() {
     check("updates = 10 ", "updates = 0 ", "evaluation.unroll[0].updates");
     check("generations = 265", "generations = 0", "stop.generations");
     check("generations = 265", "", "stop: must set at least one");
-    check("version = 1", "version = 3", "version: this program reads versions 1 to 2");
+    check("version = 1", "version = 2", "version: this program reads version 1, not 2");
+    check("version = 1", "version = 0", "version: this program reads version 1, not 0");
     check("name = \"quickstart\"", "name = \"Quick start\"", "name: must be");
 }
 
@@ -344,16 +345,12 @@ fn cma_es(text: &str) -> strategy::CmaEsSpec {
 }
 
 #[test]
-fn the_default_of_noise_is_that_of_the_specs_version() {
+fn what_is_done_about_noise_is_auto_by_default() {
     use strategy::NoiseHandling;
-    let of = |version: &str, line: &str| {
-        let text = QUICKSTART.replacen("version = 1", version, 1);
-        cma_es(&text.replacen("population_size = 64", &format!("population_size = 64\n{line}"), 1)).noise
-    };
-    assert_eq!(of("version = 1", ""), NoiseHandling::None);
-    assert_eq!(of("version = 1", "noise = \"lra\""), NoiseHandling::Lra);
-    assert_eq!(of("version = 2", ""), NoiseHandling::Auto);
-    assert_eq!(of("version = 2", "noise = \"none\""), NoiseHandling::None);
+    let of = |line: &str| cma_es(&QUICKSTART.replacen("noise = \"none\"", line, 1)).noise;
+    assert_eq!(of(""), NoiseHandling::Auto);
+    assert_eq!(of("noise = \"lra\""), NoiseHandling::Lra);
+    assert_eq!(of("noise = \"none\""), NoiseHandling::None);
 }
 
 #[test]
