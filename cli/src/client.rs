@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use hebbian_proto::convert::{self, ConvertError, PEER_MESSAGE_BYTES_MAX};
+use hebbian_proto::convert::{self, ConvertError};
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::id::RunId;
+use hebbian_shared::limits::PEER_MESSAGE_BYTES_MAX;
 use hebbian_shared::progress::{RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use hebbian_worker::session::remedy;

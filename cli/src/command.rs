@@ -36,8 +36,9 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::{REQUEST_ID_BYTES_MAX, SPEC_BYTES_MAX, THREADS_MAX};
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::{RunSpec, SPEC_BYTES_MAX};
+use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
@@ -45,11 +46,6 @@ use crate::configuration::Configuration;
 use crate::data::DataArguments;
 use crate::failure::Failure;
 use crate::{files, render};
-
-/// The longest name of a creation, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
-/// The largest run spec that is read, in bytes.
-const SPEC_SIZE_MAX: u64 = SPEC_BYTES_MAX as u64;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -289,7 +285,7 @@ fn journal_failure(error: &JournalError) -> Failure {
 
 /// Reads a run spec (`-`: from standard input), with another seed if one is given.
 fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
-    let text = files::read_text(path, SPEC_SIZE_MAX)?;
+    let text = files::read_text(path, SPEC_BYTES_MAX)?;
     let name = if files::is_stdin(path) { PathBuf::from("standard input") } else { path.to_owned() };
     let mut spec = RunSpec::read(&text).map_err(|error| {
         Failure::bad_input(format_args!("{}: {error}", name.display()))
@@ -330,8 +326,8 @@ fn fresh_request_id() -> String {
 /// A number of compute threads as it is written in arguments.
 fn parse_threads(text: &str) -> Result<u32, String> {
     match text.parse() {
-        Ok(threads @ 1..=1024) => Ok(threads),
-        _ => Err("a number of threads is from 1 to 1024".to_owned()),
+        Ok(threads @ 1..=THREADS_MAX) => Ok(threads),
+        _ => Err(format!("a number of threads is from 1 to {THREADS_MAX}")),
     }
 }
 

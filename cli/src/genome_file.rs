@@ -17,6 +17,7 @@ use std::path::Path;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::limits::GENOME_FILE_BYTES_MAX;
 use hebbian_shared::progress::{Remeasurement, RunResult};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::NetworkSpec;
@@ -30,9 +31,6 @@ use crate::files;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-genome-1";
-
-/// The largest genome file that is read, in bytes; a genome of 16 states takes less than 100 kB.
-const SIZE_MAX: u64 = 16 << 20;
 
 /// Where a genome comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +110,7 @@ impl GenomeFile {
 
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = files::read_text(path, SIZE_MAX)?;
+        let text = files::read_text(path, GENOME_FILE_BYTES_MAX)?;
         Self::parse(&text).map_err(|problem| {
             Failure::bad_input(format_args!("{}: {problem}", path.display()))
                 .hint("`hebbian run` and `hebbian result RUN --out FILE` write genome files")

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hebbian_learning::comparison::Comparison;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::REPORT_FILE_BYTES_MAX;
 use hebbian_shared::progress::{GenerationSummary, Remeasurement, RunResult, StopReason, ValidationSummary};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
@@ -14,8 +15,6 @@ use crate::files;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-report-1";
-/// The largest report that is read, in bytes.
-const SIZE_MAX: u64 = 256 << 20;
 
 /// The report of a finished run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -116,7 +115,7 @@ impl Report {
         if !path.exists() {
             return Ok(None);
         }
-        let text = files::read_text(path, SIZE_MAX)?;
+        let text = files::read_text(path, REPORT_FILE_BYTES_MAX)?;
         let refused = |problem: String| {
             Failure::bad_input(format_args!("{}: {problem}", path.display()))
                 .hint("remove the file, and the same command makes it again from the journal")

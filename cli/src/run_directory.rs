@@ -7,14 +7,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hebbian_shared::limits::SPEC_BYTES_MAX;
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::{RunSpec, SPEC_BYTES_MAX};
+use hebbian_shared::spec::RunSpec;
 
 use crate::failure::Failure;
 use crate::files;
-
-/// The largest `spec.toml`, in bytes.
-const SPEC_SIZE_MAX: u64 = SPEC_BYTES_MAX as u64;
 
 /// A directory that belongs to one spec.
 #[derive(Clone, Debug)]
@@ -73,7 +71,7 @@ impl RunDirectory {
             let spec = spec.unwrap_or_else(default);
             return Ok(Self { path, spec, is_new: true });
         }
-        let text = files::read_text(&kept, SPEC_SIZE_MAX)?;
+        let text = files::read_text(&kept, SPEC_BYTES_MAX)?;
         let stored = RunSpec::read(&text)
             .map_err(|error| Failure::bad_input(format_args!("{}: {error}", kept.display())))?;
         let mut wanted = spec.unwrap_or_else(|| stored.clone());

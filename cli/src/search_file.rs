@@ -13,6 +13,7 @@ use hebbian_search::ask_tell::{AskTellSnapshot, Settings};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::SEARCH_FILE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -20,9 +21,6 @@ use crate::files;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-search-1";
-
-/// The largest file that is read, in bytes: a full covariance matrix of the largest dimension takes half of it.
-const SIZE_MAX: u64 = 4 << 30;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +51,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<AskTellSnapshot>, Failure> {
         // Reading it says what is wrong.
         _ => {}
     }
-    let bytes = files::read_bytes(path, SIZE_MAX)?;
+    let bytes = files::read_bytes(path, SEARCH_FILE_BYTES_MAX)?;
     let search = from_bytes(&bytes).map_err(|problem| {
         Failure::bad_input(format_args!("--snapshot: {}: {problem}", path.display()))
             .hint("name a file that `hebbian ask-tell --snapshot` wrote, or one that does not exist yet")

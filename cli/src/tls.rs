@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hebbian_shared::limits::PEM_BYTES_MAX;
 use serde::Deserialize;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::failure::Failure;
 use crate::files;
-
-/// The largest certificate file that is read, in bytes.
-const PEM_SIZE_MAX: u64 = 1 << 20;
 
 /// Certificates for addresses that begin with `https://`: flags of every client command, and section `worker.tls`.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -55,7 +53,7 @@ impl ClientTls {
 
 /// The text of a PEM file that holds a block of this kind.
 fn pem(path: &Path, kind: &str) -> Result<String, Failure> {
-    let text = files::read_text(path, PEM_SIZE_MAX)?;
+    let text = files::read_text(path, PEM_BYTES_MAX)?;
     if text
         .lines()
         .any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{kind}-----")))

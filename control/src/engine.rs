@@ -30,6 +30,10 @@ use hebbian_shared::dispatch::{
 };
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::limits::{
+    HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, NAME_BYTES_MAX, REASON_BYTES_MAX, RUNS_MAX, THREADS_MAX,
+    WORKERS_MAX,
+};
 use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
@@ -63,23 +67,16 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            heartbeat_interval: Duration::from_millis(500),
-            idle_heartbeat_interval: Duration::from_secs(15),
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+            idle_heartbeat_interval: IDLE_HEARTBEAT_INTERVAL,
             scheduler: scheduler::Settings::default(),
             group_commit: Duration::from_millis(20),
-            runs_max: 10_000,
-            workers_max: 20_000,
+            runs_max: RUNS_MAX,
+            workers_max: WORKERS_MAX,
             retention: Retention::default(),
         }
     }
 }
-
-/// The most compute threads that are believed of one worker.
-const THREADS_MAX: u32 = 4096;
-/// The longest reason of a worker that people see, in characters.
-const REASON_MAX: usize = 500;
-/// The longest name that people see of a worker, in characters.
-const WORKER_NAME_MAX: usize = 64;
 
 pub(crate) struct WorkerEntry {
     hello: Hello,
@@ -297,8 +294,8 @@ impl Engine {
             return Err(Refusal::Limit(format!("{limit} workers are attached, which is the limit")));
         }
         let printable = |c: &char| !c.is_control();
-        hello.name = hello.name.chars().filter(printable).take(WORKER_NAME_MAX).collect();
-        hello.version = hello.version.chars().filter(printable).take(WORKER_NAME_MAX).collect();
+        hello.name = hello.name.chars().filter(printable).take(NAME_BYTES_MAX).collect();
+        hello.version = hello.version.chars().filter(printable).take(NAME_BYTES_MAX).collect();
         hello.threads = hello.threads.clamp(1, THREADS_MAX);
         self.scheduler.attach(now, worker, hello.threads);
         self.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new() });
@@ -323,7 +320,7 @@ impl Engine {
                 let mut actions = Vec::new();
                 if self.runs.get(&run).is_some_and(|run| !run.state().is_final()) {
                     let reason: String =
-                        reason.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
+                        reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX).collect();
                     self.scheduler.rejected(run, worker, reason, &mut actions);
                     // If it is asked again, it begins with the spec.
                     if let Some(entry) = self.workers.get_mut(&worker) {

@@ -19,6 +19,7 @@ use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::limits::NOTES_MAX;
 use hebbian_shared::progress::{
     GenerationSummary, Remeasurement, Restart, RunProgress, RunResult, RunState, StopReason,
     ValidationSummary, Warning,
@@ -32,9 +33,6 @@ pub use extend::ExtendError;
 use hebbian_search::{Envelope, Measured, Strategy, StrategyError, stop};
 use open::OpenGeneration;
 use record::{Created, Origin, Record, Settled, Snapshot, StoredRun, Write};
-
-/// Notes that a run keeps for people who ask; the journal keeps all.
-const NOTES_MAX: usize = 32;
 
 /// Why records do not make a run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

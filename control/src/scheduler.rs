@@ -19,6 +19,7 @@ use std::time::Duration;
 use hebbian_shared::dispatch::{Report, Settlement};
 use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::limits::{COMPUTE_TIME_MAX, REASON_BYTES_MAX};
 use hebbian_shared::time::Timestamp;
 
 use run_entry::RunEntry;
@@ -31,8 +32,6 @@ use worker::{Bar, Worker};
 const HEDGE_CHECK: Duration = Duration::from_millis(25);
 /// The largest multiple of the usual turnaround that a lease may last before it counts as lost; doubles with each loss.
 const OVERDUE_TURNAROUNDS: u32 = 20;
-/// The most workers' outstanding compute time that is believed of one settlement.
-const COMPUTE_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What the scheduler wants done or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -628,7 +627,7 @@ impl Scheduler {
 
 /// What a peer says goes to people in a bounded form, on one line.
 fn shorten(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(REASON_BYTES_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use hebbian_control::engine::{self, Engine};
 use hebbian_control::run::RunError;
 use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::limits::WATCHERS_MAX;
 use hebbian_shared::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -38,7 +39,7 @@ pub struct DriverSettings {
 
 impl Default for DriverSettings {
     fn default() -> Self {
-        Self { engine: engine::Settings::default(), watchers_max: 1024 }
+        Self { engine: engine::Settings::default(), watchers_max: WATCHERS_MAX }
     }
 }
 

@@ -8,17 +8,13 @@ use hebbian_control::command::Refusal;
 use hebbian_control::command::run::Create;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
+use hebbian_shared::limits::INBOX_LENGTH_MAX;
 use hebbian_shared::progress::RunProgress;
 use hebbian_shared::spec::RunSpec;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::reading::ForkOrigin;
 use crate::driver::{Ask, Driver};
-
-/// Messages of clients, and as many of workers, that may wait in the driver's inbox before senders wait.
-pub const INBOX_LENGTH: usize = 4096;
-/// Messages that may wait for a worker's stream; a worker that does not read them is detached.
-pub const OUTBOX_LENGTH: usize = 1024;
 
 /// Something for the driver.
 pub(crate) enum Request {
@@ -122,8 +118,8 @@ pub fn new_run_id() -> RunId {
 impl Handle {
     /// A handle and the inbox that the driver reads.
     pub(crate) fn new() -> (Self, Inbox) {
-        let (clients, from_clients) = mpsc::channel(INBOX_LENGTH);
-        let (workers, from_workers) = mpsc::channel(INBOX_LENGTH);
+        let (clients, from_clients) = mpsc::channel(INBOX_LENGTH_MAX);
+        let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
         (Self { clients, workers }, Inbox { clients: from_clients, workers: from_workers })
     }
 

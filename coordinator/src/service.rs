@@ -23,12 +23,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
+use hebbian_proto::FILE_DESCRIPTOR_SET;
 use hebbian_proto::v1::cluster_service_server::ClusterServiceServer;
 use hebbian_proto::v1::comparison_service_server::ComparisonServiceServer;
 use hebbian_proto::v1::data_service_server::DataServiceServer;
 use hebbian_proto::v1::dispatch_service_server::{self, DispatchServiceServer};
 use hebbian_proto::v1::run_service_server::RunServiceServer;
-use hebbian_proto::{FILE_DESCRIPTOR_SET, convert};
+use hebbian_shared::limits::{
+    COORDINATOR_MESSAGE_BYTES_MAX, HEADERS_BYTES_MAX, HELLO_TIMEOUT, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
+    PEER_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
+};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -44,11 +48,6 @@ use tonic::transport::server::Connected;
 use crate::handle::Handle;
 use lane::{Lanes, Place, Requests};
 use rate::{RateLimits, Rates};
-
-/// Requests that one connection may have open: a worker needs one, a client few.
-const STREAMS_PER_CONNECTION_MAX: u32 = 128;
-/// Bytes of a request's headers, all together.
-const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
 /// Settings of open connections; how they are opened is in [`connection`].
 #[derive(Clone, Debug)]
@@ -74,9 +73,9 @@ impl Default for TransportSettings {
     /// within eighteen (by the ping): its idle heartbeats come more often than pings, which are for those that stay away.
     fn default() -> Self {
         Self {
-            keep_alive_interval: Duration::from_secs(16),
-            keep_alive_timeout: Duration::from_secs(2),
-            hello_timeout: Duration::from_secs(5),
+            keep_alive_interval: KEEP_ALIVE_INTERVAL,
+            keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
+            hello_timeout: HELLO_TIMEOUT,
             shutdown_grace: Duration::from_secs(5),
             data: Arc::new(data::NoData),
             rates: RateLimits::default(),
@@ -92,20 +91,20 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
     let (comparisons, sets) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.attaches));
     let dispatch =
         DispatchServiceServer::new(dispatch::Dispatch::new(handle.clone(), settings.hello_timeout))
-            .max_decoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+            .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let run = RunServiceServer::new(run::Runs::new(handle.clone()))
-        .max_decoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let cluster = ClusterServiceServer::new(cluster::Cluster::new(handle))
-        .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
 
     let comparison = ComparisonServiceServer::new(comparison::Comparisons::new(settings.hello_timeout))
-        .max_decoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let data = DataServiceServer::new(data::Data::new(Arc::clone(&settings.data)))
         .max_decoding_message_size(1 << 10)
-        .max_encoding_message_size(convert::PEER_MESSAGE_BYTES_MAX);
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
 
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DispatchServiceServer<dispatch::Dispatch>>().await;

@@ -5,9 +5,12 @@
 //! result is a function of the arguments; the number of threads changes only the time it takes.
 
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::{
+    EVALUATION_BATCH_NUMBERS_MAX, EVALUATION_TASKS_MAX, TASKS_PER_GENERATION_MAX, THREADS_MAX,
+};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
-use hebbian_shared::spec::task::{TASKS_PER_GENERATION_MAX, TaskFamily};
+use hebbian_shared::spec::task::TaskFamily;
 
 use crate::evaluation::{EvaluationError, check_points};
 use crate::interrupt::Interrupt;
@@ -30,25 +33,18 @@ pub use report::{
     TunedBaseline,
 };
 
-pub use crate::evaluation::{POINTS_MAX as COLUMNS_MAX, TASKS_PER_FAMILY_MAX, UPDATES_MAX};
-
-/// The most numbers that all batches of one task may hold: a thread keeps them twice, which makes 1 GiB.
-const BATCH_NUMBERS_MAX: u64 = 128 << 20;
-/// The most threads.
-pub const THREADS_MAX: usize = 1024;
-
 /// What is compared, and how closely.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComparisonSettings {
     /// Families whose tasks networks are trained on, each once.
     pub families: Vec<TaskFamily>,
-    /// Numbers of updates after which accuracy is measured, increasing, from 1 to [`UPDATES_MAX`].
+    /// Numbers of updates after which accuracy is measured, increasing, from 1 to `EVALUATION_UPDATES_MAX`.
     pub updates: Vec<u32>,
     /// Baselines, each once.
     pub baselines: Vec<BaselineKind>,
     /// What the rule is also tried without, each once; may be empty.
     pub ablations: Vec<Ablation>,
-    /// Fresh tasks of each family, from 2 to [`TASKS_PER_FAMILY_MAX`].
+    /// Fresh tasks of each family, from 2 to [`EVALUATION_TASKS_MAX`].
     pub tasks_per_family: u32,
     /// Root of all draws of tasks, batches and initial weights.
     pub seed: Seed,
@@ -124,11 +120,11 @@ impl ComparisonSettings {
             return refuse("ablations", ablation);
         }
         check_points(&self.updates).or_else(|problem| refuse("updates", problem))?;
-        if !(2..=TASKS_PER_FAMILY_MAX).contains(&self.tasks_per_family) {
-            let problem = format!("must be from 2 to {TASKS_PER_FAMILY_MAX}, not {}", self.tasks_per_family);
+        if !(2..=EVALUATION_TASKS_MAX).contains(&self.tasks_per_family) {
+            let problem = format!("must be from 2 to {EVALUATION_TASKS_MAX}, not {}", self.tasks_per_family);
             return refuse("tasks_per_family", problem);
         }
-        if !(1..=THREADS_MAX).contains(&self.threads) {
+        if !(1..=THREADS_MAX as usize).contains(&self.threads) {
             return refuse("threads", format!("must be from 1 to {THREADS_MAX}, not {}", self.threads));
         }
         Ok(())
@@ -162,11 +158,11 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
     for family in &settings.families {
         let width = rule.tasks.inputs(*family) + rule.tasks.outputs(*family);
         let numbers = u64::from(width) * u64::from(rule.tasks.batch_size);
-        if updates * numbers > BATCH_NUMBERS_MAX {
+        if updates * numbers > EVALUATION_BATCH_NUMBERS_MAX {
             let problem = format!(
                 "{updates} batches of {} examples of {family} do not fit into memory; at most {} do",
                 rule.tasks.batch_size,
-                BATCH_NUMBERS_MAX / numbers
+                EVALUATION_BATCH_NUMBERS_MAX / numbers
             );
             return Err(ComparisonError::Setting { field: "updates", problem });
         }

@@ -7,9 +7,13 @@
 use std::sync::Arc;
 
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::{
+    EVALUATION_GENOMES_MAX, EVALUATION_POINTS_MAX, EVALUATION_SCORES_MAX, EVALUATION_TASKS_MAX,
+    EVALUATION_UPDATES_MAX, TASKS_PER_GENERATION_MAX,
+};
 use hebbian_shared::seed::{Purpose, Seed};
 use hebbian_shared::spec::evaluation::Objective;
-use hebbian_shared::spec::task::{TASKS_PER_GENERATION_MAX, TaskFamily};
+use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::{RuleLearning, SpecError};
 use serde::{Deserialize, Serialize};
 
@@ -25,17 +29,6 @@ mod threads;
 
 pub use scores::{Gathering, Scores};
 pub use threads::Threads;
-
-/// The most updates of a network.
-pub const UPDATES_MAX: u32 = 2000;
-/// The most points of measurement.
-pub const POINTS_MAX: usize = 32;
-/// The most tasks of each family.
-pub const TASKS_PER_FAMILY_MAX: u32 = 100_000;
-/// The most genomes of a request.
-pub const GENOMES_MAX: usize = 4096;
-/// The most scores of a request: 1 GiB of them.
-const SCORES_MAX: u64 = 128 << 20;
 
 /// What is measured of a trained network, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +90,7 @@ pub struct EvaluationRequest {
     /// What is taken from the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ablation: Option<Ablation>,
-    /// Genomes of the rule, 1 to [`GENOMES_MAX`].
+    /// Genomes of the rule, 1 to [`EVALUATION_GENOMES_MAX`].
     pub genomes: Vec<Genome>,
     /// Families of the tasks, each once.
     pub families: Vec<TaskFamily>,
@@ -105,10 +98,10 @@ pub struct EvaluationRequest {
     pub stage: Stage,
     /// Number of the first task of each family.
     pub first_task: u32,
-    /// Tasks of each family, from 1 on; the last number is below [`TASKS_PER_FAMILY_MAX`].
+    /// Tasks of each family, from 1 on; the last number is below [`EVALUATION_TASKS_MAX`].
     pub tasks_per_family: u32,
-    /// Numbers of updates after which the score is measured: increasing, from 1 to [`UPDATES_MAX`], at most
-    /// [`POINTS_MAX`].
+    /// Numbers of updates after which the score is measured: increasing, from 1 to [`EVALUATION_UPDATES_MAX`], at most
+    /// [`EVALUATION_POINTS_MAX`].
     pub points: Vec<u32>,
     /// Root of all draws.
     pub seed: Seed,
@@ -127,8 +120,11 @@ impl EvaluationRequest {
         {
             return refuse("ablation", format!("`{ablation}` cannot be taken from a rule of this family"));
         }
-        if self.genomes.is_empty() || self.genomes.len() > GENOMES_MAX {
-            return refuse("genomes", format!("must be 1 to {GENOMES_MAX}, not {}", self.genomes.len()));
+        if self.genomes.is_empty() || self.genomes.len() > EVALUATION_GENOMES_MAX {
+            return refuse(
+                "genomes",
+                format!("must be 1 to {EVALUATION_GENOMES_MAX}, not {}", self.genomes.len()),
+            );
         }
         let expected = problem.layout().dimension();
         if let Some(genome) = self.genomes.iter().find(|genome| genome.0.len() != expected) {
@@ -136,15 +132,15 @@ impl EvaluationRequest {
                 format!("the genome has {} values; a rule of these options has {expected}", genome.0.len());
             return refuse("genomes", problem);
         }
-        let most = TASKS_PER_FAMILY_MAX.saturating_sub(self.first_task);
+        let most = EVALUATION_TASKS_MAX.saturating_sub(self.first_task);
         if !(1..=most).contains(&self.tasks_per_family) {
             let problem =
                 format!("must be from 1 to {most} behind the first task, not {}", self.tasks_per_family);
             return refuse("tasks_per_family", problem);
         }
         check_points(&self.points).or_else(|problem| refuse("points", problem))?;
-        if self.episodes() * self.points.len() as u64 > SCORES_MAX {
-            return refuse("tasks_per_family", format!("makes more than {SCORES_MAX} scores"));
+        if self.episodes() * self.points.len() as u64 > EVALUATION_SCORES_MAX {
+            return refuse("tasks_per_family", format!("makes more than {EVALUATION_SCORES_MAX} scores"));
         }
         Ok(())
     }
@@ -178,11 +174,11 @@ impl EvaluationRequest {
 
 /// What is wrong with numbers of updates after which scores are measured.
 pub(crate) fn check_points(points: &[u32]) -> Result<(), String> {
-    if points.is_empty() || points.len() > POINTS_MAX {
-        return Err(format!("must be 1 to {POINTS_MAX} numbers, not {}", points.len()));
+    if points.is_empty() || points.len() > EVALUATION_POINTS_MAX {
+        return Err(format!("must be 1 to {EVALUATION_POINTS_MAX} numbers, not {}", points.len()));
     }
-    if let Some(out) = points.iter().find(|&&count| count == 0 || count > UPDATES_MAX) {
-        return Err(format!("must be from 1 to {UPDATES_MAX}, not {out}"));
+    if let Some(out) = points.iter().find(|&&count| count == 0 || count > EVALUATION_UPDATES_MAX) {
+        return Err(format!("must be from 1 to {EVALUATION_UPDATES_MAX}, not {out}"));
     }
     match points.iter().zip(&points[1..]).find(|(before, after)| before >= after) {
         Some((before, after)) => Err(format!("must increase, but {after} follows {before}")),

@@ -17,26 +17,6 @@ use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::RunId;
 use hebbian_shared::spec::SpecError;
 
-/// The largest message that a coordinator accepts from a worker or a client, in bytes.
-pub const COORDINATOR_MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// The largest message that a worker or a client accepts from a coordinator, in bytes.
-pub const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// The most genomes of a batch.
-pub const BATCH_GENOMES_MAX: usize = 65_536;
-/// The most episodes of a batch, and the most outcomes of a report.
-pub const BATCH_EPISODES_MAX: usize = 65_536;
-/// The most values of a genome.
-pub const GENOME_VALUES_MAX: usize = 65_536;
-/// The longest reason for people, in bytes; longer ones are cut before they are sent.
-pub const REASON_BYTES_MAX: usize = 4096;
-/// The longest name of a worker or version, in bytes.
-pub const NAME_BYTES_MAX: usize = 256;
-/// The most bytes of a data set's four files together, as they are stored, that are sent to a worker.
-pub const DATA_SET_BYTES_MAX: u64 = 2 << 30;
-/// The most bytes of a piece of a data set.
-pub const DATA_SET_PIECE_BYTES_MAX: usize = 1 << 20;
-/// The most compute threads of a worker.
-pub const THREADS_MAX: u32 = 65_536;
 /// The largest duration of the protobuf format: about ten thousand years.
 const DURATION_S_MAX: u64 = 315_576_000_000;
 

@@ -5,9 +5,10 @@
 //! the settings, to the last bit; later ones start from a draw of its initial distribution.
 
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::POPULATION_SIZE_MAX;
 use hebbian_shared::progress::{Restart, SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
-use hebbian_shared::spec::strategy::{CmaEsSpec, POPULATION_SIZE_MAX, Restarts};
+use hebbian_shared::spec::strategy::{CmaEsSpec, Restarts};
 use serde::{Deserialize, Serialize};
 
 use super::cma_es::{self, CmaEs};

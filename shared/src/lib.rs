@@ -9,6 +9,7 @@ pub mod episode;
 pub mod fitness;
 pub mod genome;
 pub mod id;
+pub mod limits;
 pub mod progress;
 pub mod seed;
 pub mod spec;

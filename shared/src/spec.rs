@@ -24,14 +24,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::genome::GenomeLayout;
+use crate::limits::{
+    EPISODE_MULTIPLICATIONS_MAX, EPISODES_PER_GENERATION_MAX, NETWORK_NUMBERS_MAX, RUN_NAME_MAX,
+    TASKS_PER_GENERATION_MAX, UPDATES_MAX,
+};
 use crate::seed::Seed;
-use evaluation::{EvaluationSpec, Objective, UPDATES_MAX};
+use evaluation::{EvaluationSpec, Objective};
 use network::NetworkSpec;
 use rule::RuleSpec;
 use stop::StopSpec;
 use strategy::StrategySpec;
-use task::{InputAugmentation, TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
-pub use text::{ResolvedSpec, SPEC_BYTES_MAX};
+use task::{InputAugmentation, TaskFamily, TaskSpec};
+pub use text::ResolvedSpec;
 use validation::{Selection, ValidationSpec};
 
 /// The version of the spec's meaning that this program writes and reads.
@@ -163,10 +167,6 @@ fn episode_flops(problem: &RuleLearning, updates: f64) -> f64 {
         + problem.layer_sizes().into_iter().map(training).fold(0.0, f64::max)
 }
 
-/// The most numbers of a thread's networks with all their memory ([`RuleLearning::network_numbers`]): 1 GiB of them in f32. Buffers
-/// grow by doubling, so a thread may hold twice that for a moment.
-pub const NETWORK_NUMBERS_MAX: f64 = 268_435_456.0;
-
 /// Whether workers with other bits may join a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -285,8 +285,9 @@ impl RunSpec {
             return Err(SpecError::field("version", problem));
         }
         let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(of_name) {
-            return Err(SpecError::field("name", "must be 1 to 64 characters of a-z, 0-9, `-`, `_` and `.`"));
+        if self.name.is_empty() || self.name.len() > RUN_NAME_MAX || !self.name.chars().all(of_name) {
+            let problem = format!("must be 1 to {RUN_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`");
+            return Err(SpecError::field("name", problem));
         }
         let Problem::RuleLearning(problem) = &self.problem;
         problem.validate()?;
@@ -344,12 +345,12 @@ impl RunSpec {
             ("validation.unroll_factor", episode_flops(&validation.problem(problem), updates))
         });
         for (field, flops) in [training].into_iter().chain(validation) {
-            if flops > EPISODE_FLOPS_MAX {
+            if flops > EPISODE_MULTIPLICATIONS_MAX {
                 return Err(SpecError::field(
                     field,
                     format!(
                         "the longest episode would take {flops:.1e} multiplications; at most \
-                         {EPISODE_FLOPS_MAX:.0e} are allowed (fewer updates, states or neurons, or a smaller batch)"
+                         {EPISODE_MULTIPLICATIONS_MAX:.0e} are allowed (fewer updates, states or neurons, or a smaller batch)"
                     ),
                 ));
             }
@@ -399,15 +400,9 @@ impl RunSpec {
     }
 }
 
-/// The most episodes that a generation may hold: all of them are in the coordinator's memory.
-pub const EPISODES_PER_GENERATION_MAX: u64 = 4_000_000;
-
 /// How many generations' worth of fresh tasks the mean and the best sample are measured on when the search has ended: enough
 /// to halve the error of a generation's fitness, too few to cost more than a handful of candidates.
 const REMEASURED_BLOCKS: u32 = 4;
-
-/// The most multiplications of one episode: minutes of one core.
-pub const EPISODE_FLOPS_MAX: f64 = 1e13;
 
 impl From<WrittenSpec> for RunSpec {
     fn from(written: WrittenSpec) -> Self {

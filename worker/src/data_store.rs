@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::DIRECTORY_ENTRIES_MAX;
 use hebbian_shared::spec::data_set::DataSetName;
 
 use hebbian_learning::task::data_set::{Arriving, DataSet, DataSetError, DataSets, SourceFile};
@@ -31,8 +32,6 @@ const FILES: [&str; 4] = [
 ];
 /// The file that holds the digest that a set had when it was added.
 const DIGEST_FILE: &str = "digest";
-/// The most files of a directory that are looked at.
-const ENTRIES_MAX: usize = 10_000;
 
 /// A file's length and when it was changed; none if the system does not say.
 type Stamp = Option<(u64, SystemTime)>;
@@ -314,7 +313,10 @@ fn copy_all(files: &[PathBuf; 4], place: &Path, digest: Digest) -> io::Result<()
 }
 
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    fs::read_dir(directory)?.take(ENTRIES_MAX).map(|entry| entry.map(|entry| entry.path())).collect()
+    fs::read_dir(directory)?
+        .take(DIRECTORY_ENTRIES_MAX)
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect()
 }
 
 fn file_name(path: &Path) -> String {

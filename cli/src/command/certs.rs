@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hebbian_shared::limits::PEM_BYTES_MAX;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
@@ -16,8 +17,6 @@ use crate::{files, render};
 
 /// How long certificates are valid: what browsers accept at most, and long enough for a cluster.
 const DAYS: u16 = 825;
-/// The largest authority file that is read, in bytes.
-const PEM_SIZE_MAX: u64 = 1 << 20;
 
 /// Make certificates for TLS: an authority, a certificate for the coordinator and one for workers and clients.
 ///
@@ -103,10 +102,10 @@ fn authority(directory: &Path) -> Result<(Issuer<'static, KeyPair>, bool), Failu
     let (certificate, key) = (directory.join("ca.pem"), directory.join("ca-key.pem"));
     match (certificate.exists(), key.exists()) {
         (true, true) => {
-            let private = KeyPair::from_pem(&files::read_text(&key, PEM_SIZE_MAX)?).map_err(|error| {
+            let private = KeyPair::from_pem(&files::read_text(&key, PEM_BYTES_MAX)?).map_err(|error| {
                 Failure::bad_input(format_args!("{}: holds no private key: {error}", key.display()))
             })?;
-            let issuer = Issuer::from_ca_cert_pem(&files::read_text(&certificate, PEM_SIZE_MAX)?, private);
+            let issuer = Issuer::from_ca_cert_pem(&files::read_text(&certificate, PEM_BYTES_MAX)?, private);
             let issuer = issuer.map_err(|error| {
                 Failure::bad_input(format_args!("{}: holds no authority: {error}", certificate.display()))
             })?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
+use hebbian_shared::limits::SWEEP_RUNS_MAX;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 
@@ -133,9 +134,6 @@ fn parse_weight(text: &str) -> Result<f64, String> {
     check_weight(weight).map(|()| weight)
 }
 
-/// The most runs of one sweep.
-const SEEDS_MAX: u64 = 1000;
-
 /// Seeds as they are written in arguments.
 #[derive(Clone, Debug, PartialEq)]
 struct Seeds(Vec<Seed>);
@@ -149,15 +147,15 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
                     "the first seed must not be above the last, but {first} is above {last}"
                 ));
             }
-            if last - first >= SEEDS_MAX {
-                return Err(format!("at most {SEEDS_MAX} seeds"));
+            if last - first >= SWEEP_RUNS_MAX {
+                return Err(format!("at most {SWEEP_RUNS_MAX} seeds"));
             }
             (first..=last).filter_map(|number| Seed::new(number).ok()).collect()
         }
         None => text.split(',').map(|part| parse_seed(part.trim())).collect::<Result<Vec<_>, _>>()?,
     };
-    if seeds.len() as u64 > SEEDS_MAX {
-        return Err(format!("at most {SEEDS_MAX} seeds"));
+    if seeds.len() as u64 > SWEEP_RUNS_MAX {
+        return Err(format!("at most {SWEEP_RUNS_MAX} seeds"));
     }
     if let Some((place, twice)) =
         seeds.iter().enumerate().find(|(place, seed)| seeds[..*place].contains(seed))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use hebbian_proto::{convert, v1};
 use hebbian_shared::id::WorkerId;
+use hebbian_shared::limits::WAIT_MAX;
 use hebbian_shared::progress::WorkerStatus;
 
 use super::{LogArguments, block_on};
@@ -80,7 +81,7 @@ async fn wait_until_gone(client: &Client, drained: &[WorkerStatus]) -> Result<()
 fn parse_within(text: &str) -> Result<Duration, String> {
     let within =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 10s"))?;
-    if within.is_zero() || within > Duration::from_secs(3600) {
+    if within.is_zero() || within > WAIT_MAX {
         return Err("must be above 0 and at most an hour".to_owned());
     }
     Ok(within)

@@ -8,9 +8,10 @@ use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, 
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule::gradient_descent::BaselineKind;
 use hebbian_learning::task::TaskError;
+use hebbian_shared::limits::{EVALUATION_TASKS_MAX, EVALUATION_UPDATES_MAX, IMAGE_SIDE_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
-use hebbian_shared::spec::data_set::{DataSetSpec, SIDE_MAX};
+use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_worker::data_store::DataStore;
@@ -57,7 +58,7 @@ pub(super) struct Arguments {
         value_name = "N,M,..",
         value_delimiter = ',',
         default_values_t = [3, 5, 10, 20, 50],
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(comparison::UPDATES_MAX)),
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(EVALUATION_UPDATES_MAX)),
         allow_negative_numbers = true
     )]
     updates: Vec<u32>,
@@ -69,7 +70,7 @@ pub(super) struct Arguments {
         long,
         value_name = "N",
         default_value_t = 150,
-        value_parser = clap::value_parser!(u32).range(2..=i64::from(comparison::TASKS_PER_FAMILY_MAX)),
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(EVALUATION_TASKS_MAX)),
         allow_negative_numbers = true
     )]
     tasks_per_family: u32,
@@ -83,7 +84,7 @@ pub(super) struct Arguments {
     #[arg(
         long,
         value_name = "PIXELS",
-        value_parser = clap::value_parser!(u32).range(2..=i64::from(SIDE_MAX)),
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(IMAGE_SIDE_MAX)),
         allow_negative_numbers = true
     )]
     side: Option<u32>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hebbian_proto::convert::NAME_BYTES_MAX;
+use hebbian_shared::limits::{NAME_BYTES_MAX, THREADS_MAX};
 use hebbian_worker::evaluator::LearningEvaluator;
 use hebbian_worker::session::{self, Coordinators, SessionSettings};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,6 @@ use crate::failure::Failure;
 use crate::local_cluster::{hello, session_failure};
 use crate::render;
 use crate::tls::ClientTls;
-
-/// The most compute threads of a worker.
-const THREADS_MAX: u32 = 1024;
 
 /// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
 ///

@@ -8,14 +8,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat, Value};
+use hebbian_shared::limits::CONFIGURATION_BYTES_MAX;
 use serde::de::DeserializeOwned;
 
 /// What the names of all variables begin with; sections and keys follow, each after two underscores:
 /// `HEBBIAN__SERVER__LISTEN`.
 pub(crate) const ENVIRONMENT_PREFIX: &str = "HEBBIAN__";
-
-/// The largest configuration file that is read, in bytes.
-pub(crate) const FILE_SIZE_MAX: u64 = 1 << 20;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +59,10 @@ impl Layers {
         let error = |problem: String| ConfigurationError::File { path: path.to_owned(), problem };
         let cannot_read = |io: std::io::Error| error(format!("cannot be read: {}", describe(&io)));
         let size = std::fs::metadata(path).map_err(cannot_read)?.len();
-        if size > FILE_SIZE_MAX {
-            return Err(error(format!("has {size} bytes; a configuration has at most {FILE_SIZE_MAX}")));
+        if size > CONFIGURATION_BYTES_MAX {
+            return Err(error(format!(
+                "has {size} bytes; a configuration has at most {CONFIGURATION_BYTES_MAX}"
+            )));
         }
         let text = std::fs::read_to_string(path).map_err(cannot_read)?;
         self.file = Some((path.to_owned(), text));

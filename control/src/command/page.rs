@@ -1,9 +1,8 @@
 //! Pages of lists.
 
 use super::Refusal;
+use hebbian_shared::limits::PAGE_SIZE_MAX;
 
-/// The largest page.
-const SIZE_MAX: u32 = 500;
 /// The size of a page if none is asked for.
 const SIZE_DEFAULT: u32 = 100;
 
@@ -30,8 +29,10 @@ impl PageRequest {
     pub fn size(&self) -> Result<usize, Refusal> {
         match self.size {
             0 => Ok(SIZE_DEFAULT as usize),
-            1..=SIZE_MAX => Ok(self.size as usize),
-            asked => Err(Refusal::field("page_size", format!("must be at most {SIZE_MAX}, not {asked}"))),
+            1..=PAGE_SIZE_MAX => Ok(self.size as usize),
+            asked => {
+                Err(Refusal::field("page_size", format!("must be at most {PAGE_SIZE_MAX}, not {asked}")))
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hebbian_shared::dispatch::{Hello, ToWorker, Welcome};
 use hebbian_shared::id::WorkerId;
+use hebbian_shared::limits::LEAVING_GRACE;
 use hebbian_shared::progress::WorkerStatus;
 use hebbian_shared::time::Timestamp;
 
@@ -11,9 +12,6 @@ use super::page::{Page, PageRequest};
 use super::{Command, Refusal};
 use crate::engine::Engine;
 use crate::engine::effect::Effect;
-
-/// How much longer than a worker was given to leave it may take until it is detached.
-const LEAVING_GRACE: Duration = Duration::from_secs(2);
 
 /// The attached workers in order of their ids.
 #[derive(Clone, Debug, Default)]

@@ -2,9 +2,9 @@
 
 use hebbian_search::restart::Limits;
 use hebbian_search::{Envelope, Frame, Strategy, StrategyError};
-use hebbian_shared::spec::strategy::POPULATION_SIZE_MAX;
+use hebbian_shared::limits::{EPISODES_PER_GENERATION_MAX, POPULATION_SIZE_MAX};
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::validation::Selection;
-use hebbian_shared::spec::{EPISODES_PER_GENERATION_MAX, RunSpec};
 
 /// Ended searches whose means are kept where validation chooses among them.
 const FINALISTS_MAX: usize = 15;

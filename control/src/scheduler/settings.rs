@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use hebbian_shared::limits::{
+    BATCH_LENGTH_MAX, CREDIT_PER_THREAD_MAX, IDLE_LEASE, LEASE, REST_MAX, REST_MIN,
+};
+
 /// What steers the scheduler. Nothing here can change a result.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -33,14 +37,14 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            lease: Duration::from_millis(2500),
-            idle_lease: Duration::from_secs(40),
+            lease: LEASE,
+            idle_lease: IDLE_LEASE,
             hedge_min: Duration::from_millis(50),
             batch_work: Duration::from_millis(20),
             work_min: Duration::from_millis(1),
-            batch_length_max: 1024,
-            credit_per_thread_max: 2048,
-            rest: (Duration::from_millis(100), Duration::from_secs(10)),
+            batch_length_max: BATCH_LENGTH_MAX,
+            credit_per_thread_max: CREDIT_PER_THREAD_MAX,
+            rest: (REST_MIN, REST_MAX),
             errors_max: 3,
             losses_max: 10,
             errors_in_row_max: 5,

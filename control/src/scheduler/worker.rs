@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hebbian_shared::id::RunId;
+use hebbian_shared::limits::CREDIT_MAX;
 use hebbian_shared::time::Timestamp;
 
 use super::Settings;
 use super::work::LeaseId;
-
-/// The most episodes that any worker is given to hold, whatever its threads; workers have a limit of their own.
-const CREDIT_MAX: u32 = 1 << 17;
 
 /// The last durations of something, with their median.
 #[derive(Clone, Debug, Default)]

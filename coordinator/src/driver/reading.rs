@@ -7,6 +7,7 @@ use hebbian_control::command::Refusal;
 use hebbian_control::command::page::{Page, PageRequest};
 use hebbian_control::run::record::{Origin, Snapshot};
 use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::limits::WATCH_LENGTH_MAX;
 use hebbian_shared::progress::{GenerationSummary, RunEvent};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -14,9 +15,6 @@ use super::journal_thread::{Job, failed};
 use super::{Ask, Driver};
 use crate::handle::Reply;
 use crate::journal::Journal;
-
-/// Events that may wait for a watcher; one that does not read them is told to resume by sequence number.
-pub const WATCH_LENGTH: usize = 256;
 
 /// An event with its sequence number within the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,7 +125,7 @@ impl Watch {
     fn begin(self, driver: &mut Driver) -> Result<Events, Refusal> {
         let Self { run, after } = self;
         let known = driver.engine.run(run).ok_or(Refusal::NoSuchRun(run))?;
-        let (sender, receiver) = mpsc::channel(WATCH_LENGTH);
+        let (sender, receiver) = mpsc::channel(WATCH_LENGTH_MAX);
         if known.state().is_final() && after >= known.sequence() {
             return Ok(receiver);
         }

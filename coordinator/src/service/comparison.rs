@@ -11,10 +11,11 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hebbian_proto::convert::{ConvertError, GENOME_VALUES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
+use hebbian_proto::convert::ConvertError;
 use hebbian_proto::v1;
 use hebbian_proto::v1::comparison_service_server::ComparisonService;
 use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
+use hebbian_shared::limits::{GENOME_VALUES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;

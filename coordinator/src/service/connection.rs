@@ -13,6 +13,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
+use hebbian_shared::limits::{
+    CONNECTIONS_MAX, LISTEN_BACKLOG, OPENING_MAX, OPENING_TIMEOUT, REFUSAL_REASONS_MAX,
+};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -25,8 +28,6 @@ use super::lane::Lanes;
 use super::socket::Socket;
 use super::tls::Tls;
 
-/// Connections that may wait to be accepted: a thousand workers reconnect at once when a coordinator restarts.
-const LISTEN_BACKLOG: u32 = 4096;
 /// Connections over memory that may wait to be accepted.
 const MEMORY_BACKLOG: usize = 64;
 /// How long accepting pauses when the process has run out of files.
@@ -35,8 +36,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const PREFACE_PAUSE: Duration = Duration::from_millis(20);
 /// One line in this time about connections that were refused for the same reason.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
-/// The most reasons that are told in that time.
-const REASONS_MAX: usize = 16;
 /// What every HTTP/2 client says first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -53,7 +52,7 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { connections_max: 16_384, opening_max: 4096, opening_timeout: Duration::from_secs(3) }
+        Self { connections_max: CONNECTIONS_MAX, opening_max: OPENING_MAX, opening_timeout: OPENING_TIMEOUT }
     }
 }
 
@@ -227,9 +226,9 @@ impl Complaints {
                 return;
             }
             others = before.withheld;
-        } else if self.0.len() >= REASONS_MAX {
+        } else if self.0.len() >= REFUSAL_REASONS_MAX {
             self.0.retain(|_, complaint| complaint.last.elapsed() < COMPLAINT_INTERVAL);
-            if self.0.len() >= REASONS_MAX {
+            if self.0.len() >= REFUSAL_REASONS_MAX {
                 return;
             }
         }

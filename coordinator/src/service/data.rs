@@ -8,26 +8,20 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hebbian_proto::convert::{ConvertError, DATA_SET_BYTES_MAX};
+use hebbian_proto::convert::ConvertError;
 use hebbian_proto::v1;
 use hebbian_proto::v1::data_service_server::DataService;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::{
+    DATA_SET_BYTES_MAX, DATA_SET_PIECE_BYTES, DATA_SET_TAKEN_TIMEOUT, DATA_SET_TURN_TIMEOUT,
+    DATA_SETS_SENT_MAX,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::status::invalid;
-
-/// Data sets that are sent at a time; who comes then waits.
-const SENDING_MAX: usize = 16;
-/// How long a worker waits for its turn.
-const TURN_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a worker may take for a piece.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a piece.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// Where the files of data sets are. May block.
 pub trait DataSource: Debug + Send + Sync + 'static {
@@ -54,7 +48,7 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn new(source: Arc<dyn DataSource>) -> Self {
-        Self { source, sending: Arc::new(Semaphore::new(SENDING_MAX)) }
+        Self { source, sending: Arc::new(Semaphore::new(DATA_SETS_SENT_MAX)) }
     }
 }
 
@@ -70,10 +64,11 @@ impl DataService for Data {
     ) -> Result<Response<Self::GetDataSetStream>, Status> {
         let digest = Digest::try_from(&request.get_ref().digest[..])
             .map_err(|_| invalid(&ConvertError::new("digest", "must have 32 bytes")))?;
-        let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(&self.sending).acquire_owned()).await;
+        let turn =
+            tokio::time::timeout(DATA_SET_TURN_TIMEOUT, Arc::clone(&self.sending).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(Status::resource_exhausted(format!(
-                "{SENDING_MAX} data sets are being sent, which is the limit; try again"
+                "{DATA_SETS_SENT_MAX} data sets are being sent, which is the limit; try again"
             )));
         };
         let source = Arc::clone(&self.source);
@@ -123,7 +118,7 @@ async fn send(files: Vec<File>, pieces: mpsc::Sender<Piece>, _turn: OwnedSemapho
                 break;
             }
             let failed = piece.is_err();
-            let taken = tokio::time::timeout(PIECE_TIMEOUT, pieces.send(piece)).await;
+            let taken = tokio::time::timeout(DATA_SET_TAKEN_TIMEOUT, pieces.send(piece)).await;
             if failed || !matches!(taken, Ok(Ok(()))) {
                 return;
             }
@@ -135,8 +130,8 @@ async fn send(files: Vec<File>, pieces: mpsc::Sender<Piece>, _turn: OwnedSemapho
 async fn next_piece(file: &Arc<File>) -> Result<Vec<u8>, Status> {
     let file = Arc::clone(file);
     let read = tokio::task::spawn_blocking(move || {
-        let mut content = Vec::with_capacity(PIECE_BYTES);
-        (&*file).take(PIECE_BYTES as u64).read_to_end(&mut content).map(|_| content)
+        let mut content = Vec::with_capacity(DATA_SET_PIECE_BYTES);
+        (&*file).take(DATA_SET_PIECE_BYTES as u64).read_to_end(&mut content).map(|_| content)
     });
     let failed = |error: &dyn std::fmt::Display| Status::internal(format!("a file cannot be read: {error}"));
     read.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))

@@ -13,12 +13,13 @@ use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_server::DispatchService;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker};
 use hebbian_shared::id::WorkerId;
+use hebbian_shared::limits::OUTBOX_LENGTH_MAX;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{invalid, refused};
-use crate::handle::{Handle, OUTBOX_LENGTH};
+use crate::handle::Handle;
 
 /// Attaches workers.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl DispatchService for Dispatch {
                 return Err(Status::deadline_exceeded(format!("no hello within {:?}", self.hello_timeout)));
             }
         };
-        let (outbox, queue) = mpsc::channel(OUTBOX_LENGTH);
+        let (outbox, queue) = mpsc::channel(OUTBOX_LENGTH_MAX);
         let (close, closed) = oneshot::channel();
         let (welcome, welcomed) = oneshot::channel();
         let gone = CancellationToken::new();

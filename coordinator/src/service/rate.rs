@@ -9,11 +9,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hebbian_shared::limits::{
+    ATTACH_BURST_MAX, ATTACH_RATE_MAX, PEERS_MAX, REQUEST_BURST_MAX, REQUEST_RATE_MAX,
+};
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-
-/// Peers whose buckets are remembered.
-const PEERS_MAX: usize = 16_384;
 
 /// A rate and how much of it may come at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,8 +37,8 @@ impl Default for RateLimits {
     /// All workers that a coordinator takes may come back at once from behind one address, but not again and again.
     fn default() -> Self {
         Self {
-            requests: Rate { per_second: 500.0, burst: 2000.0 },
-            attaches: Rate { per_second: 200.0, burst: 20_000.0 },
+            requests: Rate { per_second: REQUEST_RATE_MAX, burst: REQUEST_BURST_MAX },
+            attaches: Rate { per_second: ATTACH_RATE_MAX, burst: ATTACH_BURST_MAX },
         }
     }
 }

@@ -11,8 +11,8 @@ use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
+use hebbian_shared::limits::{COORDINATOR_MESSAGE_BYTES_MAX, SPEC_BYTES_MAX};
 use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, SearchSummary};
-use hebbian_shared::spec::SPEC_BYTES_MAX;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -251,7 +251,7 @@ async fn what_is_wrong_with_a_request_is_named() {
     check(&status, Code::InvalidArgument, "spec.strategy.population_size");
     let status = setting.create(r#"{"name": "run", "seed": "x"}"#.to_owned(), "").await.unwrap_err();
     check(&status, Code::InvalidArgument, "spec.seed");
-    let status = setting.create(" ".repeat(SPEC_BYTES_MAX + 1), "").await.unwrap_err();
+    let status = setting.create(" ".repeat(SPEC_BYTES_MAX as usize + 1), "").await.unwrap_err();
     check(&status, Code::InvalidArgument, "spec");
     let status = setting.create(minimal("run"), &"x".repeat(129)).await.unwrap_err();
     check(&status, Code::InvalidArgument, "request_id");
@@ -498,7 +498,7 @@ async fn who_does_not_say_hello_is_not_attached() {
 
 #[tokio::test]
 async fn a_message_that_breaks_a_rule_ends_the_stream_with_the_reason() {
-    let reason = "x".repeat(convert::COORDINATOR_MESSAGE_BYTES_MAX + 1);
+    let reason = "x".repeat(COORDINATOR_MESSAGE_BYTES_MAX + 1);
     let oversize = v1::Reject { run: "runs/00000001".to_owned(), reason };
     let oversize = v1::AttachRequest { kind: Some(RequestKind::Reject(oversize)) };
     let bad_report = v1::AttachRequest { kind: Some(RequestKind::Report(v1::Report::default())) };

@@ -1,14 +1,12 @@
 //! The rule's part of a comparison in pieces, for whoever computes it elsewhere.
 
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::{EVALUATION_POINTS_MAX, EVALUATION_TASKS_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
 
-use super::{
-    Ablation, COLUMNS_MAX, Comparison, ComparisonError, ComparisonSettings, TASKS_PER_FAMILY_MAX, check,
-    compare_given, trial, tuning,
-};
+use super::{Ablation, Comparison, ComparisonError, ComparisonSettings, check, compare_given, trial, tuning};
 use crate::evaluation::Threads;
 use crate::interrupt::Interrupt;
 use crate::rule::gradient_descent::BaselineKind;
@@ -62,15 +60,15 @@ impl Trials {
             updates: self.updates.clone(),
             baselines: vec![BaselineKind::Sgd],
             ablations: self.ablations.clone(),
-            tasks_per_family: TASKS_PER_FAMILY_MAX,
+            tasks_per_family: EVALUATION_TASKS_MAX,
             seed: self.seed,
             threads,
         };
         check(&self.rule, &self.genome, &settings)?;
-        let last = self.first.checked_add(self.tasks).filter(|&last| last <= TASKS_PER_FAMILY_MAX);
+        let last = self.first.checked_add(self.tasks).filter(|&last| last <= EVALUATION_TASKS_MAX);
         if last.is_none() || !(1..=PIECE_TASKS_MAX).contains(&self.tasks) {
             let problem =
-                format!("must be 1 to {PIECE_TASKS_MAX} of {TASKS_PER_FAMILY_MAX}, not {}", self.tasks);
+                format!("must be 1 to {PIECE_TASKS_MAX} of {EVALUATION_TASKS_MAX}, not {}", self.tasks);
             return Err(ComparisonError::Setting { field: "tasks", problem });
         }
         let (range, evaluate) = ((self.first, self.tasks), Threads { threads, data });
@@ -102,7 +100,7 @@ impl Gathered {
 
     /// Takes the scores of a piece, as [`Trials::scores`] gives them. An error says what is wrong with them.
     pub fn add(&mut self, family: u32, first: u32, scores: &[f64]) -> Result<(), String> {
-        debug_assert!(self.columns <= COLUMNS_MAX);
+        debug_assert!(self.columns <= EVALUATION_POINTS_MAX);
         let of_task = self.columns * (1 + self.ablations);
         let count = scores.len() / of_task;
         let place = (family as usize).saturating_mul(self.tasks).saturating_add(first as usize);

@@ -5,13 +5,11 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::SOURCE_SIDE_MAX;
 use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
 
 use super::idx::{self, ByteArray};
 use super::images::ImageSet;
-
-/// The longest side of an image as its file holds it.
-const SOURCE_SIDE_MAX: usize = 1024;
 
 /// Where data sets come from. The tasks do not know whether that is a directory, the network or nothing.
 pub trait DataSets: Send + Sync {

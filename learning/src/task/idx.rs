@@ -1,9 +1,9 @@
 //! The IDX format of MNIST and its kin: big-endian, one array of bytes, usually compressed with gzip.
 
+use hebbian_shared::limits::IDX_ELEMENTS_MAX;
+
 use std::io::{self, Read};
 
-/// The most elements that an array may have: a GiB.
-pub const ELEMENTS_MAX: u64 = 1 << 30;
 /// The most axes of an array.
 const AXES_MAX: usize = 4;
 /// The code of elements of one unsigned byte, the only ones that image sets use.
@@ -27,7 +27,7 @@ pub enum IdxError {
     #[error("cannot be read: {0}")]
     Read(String),
     /// The header promises too much.
-    #[error("is too large: its header says {0:?}, and at most {ELEMENTS_MAX} elements are read")]
+    #[error("is too large: its header says {0:?}, and at most {IDX_ELEMENTS_MAX} elements are read")]
     TooLarge(Vec<usize>),
     /// It ends within its header.
     #[error("ends within its header, after {0} bytes")]
@@ -84,7 +84,7 @@ fn read_plain(mut source: impl Read) -> Result<ByteArray, IdxError> {
     // An axis of length zero makes the product zero, whatever the others are.
     let product = shape.iter().try_fold(1u64, |product, &length| product.checked_mul(length as u64));
     let expected = match product {
-        Some(elements @ ..=ELEMENTS_MAX) => elements as usize,
+        Some(elements @ ..=IDX_ELEMENTS_MAX) => elements as usize,
         _ if shape.contains(&0) => 0,
         _ => return Err(IdxError::TooLarge(shape)),
     };

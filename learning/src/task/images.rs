@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
+use hebbian_shared::limits::DATA_SET_INPUTS_MAX;
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, fill_normal, index_below, permutation};
 use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
 
 use super::data_set::{DataSet, Part};
 use super::scale::Scale;
 use super::{Task, TaskDistribution, TaskError, TaskSet, TaskSizes};
-
-/// The most inputs that all images of a data set may make, so that they take at most 512 MiB.
-const INPUTS_MAX: usize = 128 << 20;
 
 /// A labelled image set in two parts, as networks see it.
 #[derive(Debug)]
@@ -77,7 +75,7 @@ impl ImageSet {
             return Err("has fewer than two classes".to_owned());
         }
         let images = train.labels.len() + test.labels.len();
-        if images.saturating_mul(side * side) > INPUTS_MAX {
+        if images.saturating_mul(side * side) > DATA_SET_INPUTS_MAX {
             return Err(format!(
                 "its {images} images take more than 512 MiB at side {side}; take a smaller side"
             ));

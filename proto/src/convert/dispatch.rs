@@ -8,13 +8,15 @@ use hebbian_shared::dispatch::{
 };
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::limits::{
+    BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, THREADS_MAX, WAIT_MAX,
+};
 use hebbian_shared::spec::ResolvedSpec;
 
 use super::episode::to_genome;
 use super::{
-    BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, ConvertError, NAME_BYTES_MAX, REASON_BYTES_MAX, THREADS_MAX,
-    WireEnum, check_length, check_text, cut, from_duration, parse_run_name, required, run_name, to_digest,
-    to_duration,
+    ConvertError, WireEnum, check_length, check_text, cut, from_duration, parse_run_name, required, run_name,
+    to_digest, to_duration,
 };
 use crate::v1;
 use crate::v1::attach_request::Kind as Request;
@@ -84,7 +86,7 @@ impl TryFrom<v1::Welcome> for Welcome {
 /// A duration above 0 and at most an hour.
 pub fn up_to_an_hour(field: &str, message: Option<prost_types::Duration>) -> Result<Duration, ConvertError> {
     let duration = to_duration(field, message)?;
-    if duration.is_zero() || duration > Duration::from_secs(3600) {
+    if duration.is_zero() || duration > WAIT_MAX {
         let problem = format!("must be above 0 and at most an hour, not {duration:?}");
         return Err(ConvertError::new(field, problem));
     }

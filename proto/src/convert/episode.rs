@@ -4,10 +4,10 @@ use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, TaskIndex};
+use hebbian_shared::limits::{GENOME_VALUES_MAX, REASON_BYTES_MAX};
 
 use super::{
-    ConvertError, GENOME_VALUES_MAX, REASON_BYTES_MAX, check_length, check_text, cut, from_duration,
-    required, to_duration, to_fitness, wire_enum,
+    ConvertError, check_length, check_text, cut, from_duration, required, to_duration, to_fitness, wire_enum,
 };
 use crate::v1;
 

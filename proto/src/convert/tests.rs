@@ -7,6 +7,7 @@ use hebbian_shared::dispatch::{
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
+use hebbian_shared::limits::{BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, GENOME_VALUES_MAX, REASON_BYTES_MAX};
 use hebbian_shared::progress::{
     CoordinatorStatus, Estimate, FamilyValidation, GenerationSummary, Ineligibility, Measured, NoiseSummary,
     Parent, Remeasurement, Restart, RunEvent, RunProgress, RunResult, RunState, SearchSummary, SegmentNorm,

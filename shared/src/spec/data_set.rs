@@ -7,11 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SpecError, check_range};
 use crate::digest::Digest;
-
-/// The largest side to which images are scaled, in pixels.
-pub const SIDE_MAX: u32 = 64;
-/// The longest name of a data set, in bytes.
-pub const NAME_LENGTH_MAX: usize = 32;
+use crate::limits::{DATA_SET_NAME_MAX, IMAGE_SIDE_MAX};
 
 /// What stands before a data set's name in the name of its task family.
 pub(super) const NAME_PREFIX: &str = "idx:";
@@ -49,7 +45,7 @@ impl DataSetSpec {
 
     /// Refuses what is out of range, naming the field within `path`.
     pub(super) fn validate(&self, path: &str) -> Result<(), SpecError> {
-        check_range(&format!("{path}.side"), self.side, 2, SIDE_MAX)?;
+        check_range(&format!("{path}.side"), self.side, 2, IMAGE_SIDE_MAX)?;
         let classes = &self.classes;
         if classes.len() == 1 {
             return Err(SpecError::field(
@@ -70,7 +66,7 @@ impl DataSetSpec {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataSetName {
     /// With the prefix of its task family, so that both names can be borrowed; zeros behind it.
-    written: [u8; NAME_PREFIX.len() + NAME_LENGTH_MAX],
+    written: [u8; NAME_PREFIX.len() + DATA_SET_NAME_MAX],
     length: u8,
 }
 
@@ -89,7 +85,7 @@ impl DataSetName {
 /// A text that cannot be the name of a data set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` cannot be the name of a data set: 1 to {NAME_LENGTH_MAX} characters of a-z, 0-9, `-`, `_` and `.`, the first a \
+    "`{0}` cannot be the name of a data set: 1 to {DATA_SET_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`, the first a \
      letter or a digit"
 )]
 pub struct DataSetNameError(String);
@@ -100,13 +96,13 @@ impl FromStr for DataSetName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let first = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
         let bytes = text.as_bytes();
-        let valid = bytes.len() <= NAME_LENGTH_MAX
+        let valid = bytes.len() <= DATA_SET_NAME_MAX
             && bytes.first().is_some_and(|&c| first(c))
             && bytes.iter().all(|&c| first(c) || b"-_.".contains(&c));
         if !valid {
             return Err(DataSetNameError(text.chars().take(64).collect()));
         }
-        let mut written = [0; NAME_PREFIX.len() + NAME_LENGTH_MAX];
+        let mut written = [0; NAME_PREFIX.len() + DATA_SET_NAME_MAX];
         let length = NAME_PREFIX.len() + bytes.len();
         written[..NAME_PREFIX.len()].copy_from_slice(NAME_PREFIX.as_bytes());
         written[NAME_PREFIX.len()..length].copy_from_slice(bytes);
@@ -146,9 +142,9 @@ mod tests {
     fn names_are_names_of_directories() {
         let name: DataSetName = "emnist-letters".parse().unwrap();
         assert_eq!((name.as_str(), name.as_family()), ("emnist-letters", "idx:emnist-letters"));
-        let longest = "a".repeat(NAME_LENGTH_MAX);
+        let longest = "a".repeat(DATA_SET_NAME_MAX);
         assert_eq!(longest.parse::<DataSetName>().unwrap().as_str(), longest);
-        for wrong in ["", ".", "..", "-a", "a/b", "A", "a b", "\u{e9}", &"a".repeat(NAME_LENGTH_MAX + 1)] {
+        for wrong in ["", ".", "..", "-a", "a/b", "A", "a b", "\u{e9}", &"a".repeat(DATA_SET_NAME_MAX + 1)] {
             assert!(wrong.parse::<DataSetName>().is_err(), "{wrong}");
         }
     }

@@ -1,13 +1,9 @@
 //! How an episode becomes a fitness.
 
+use crate::limits::{PHASES_MAX, UPDATES_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::{SpecError, check_range};
-
-/// The most updates of an episode.
-pub const UPDATES_MAX: u32 = 100_000;
-/// The most phases of the unroll schedule and points of measurement.
-pub const PHASES_MAX: usize = 64;
 
 /// What is measured, when, and how long networks are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

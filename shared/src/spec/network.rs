@@ -3,16 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{SpecError, check_range};
+use crate::limits::{HIDDEN_LAYERS_MAX, HIDDEN_NEURONS_MAX, SHAPES_MAX, SYNAPSES_MAX};
 use crate::seed::{Purpose, Seed, index_below};
-
-/// The most hidden layers.
-pub const HIDDEN_LAYERS_MAX: usize = 16;
-/// The most neurons of a hidden layer.
-pub const HIDDEN_NEURONS_MAX: u32 = 4096;
-/// The most shapes that tasks draw from.
-pub const SHAPES_MAX: usize = 16;
-/// The most synapses of a run's networks of all shapes together, per state and direction.
-pub const SYNAPSES_MAX: f64 = 16e6;
 
 /// Shapes and initial synapses of the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

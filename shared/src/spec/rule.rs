@@ -1,14 +1,10 @@
 //! The family of update rules: the options of the multi-state network that its genome's numbers do not hold.
 
+use crate::limits::{STATES_MAX, SUPERVISED_EVERY_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkSpec;
 use super::{SpecError, check_range, is_default};
-
-/// The most states of a neuron.
-pub const STATES_MAX: u8 = 16;
-/// The longest distance of supervised updates: that of the longest unroll.
-pub const SUPERVISED_EVERY_MAX: u32 = 100_000;
 
 /// Options of the update rule, in the paper's terms.
 ///

@@ -1,15 +1,11 @@
 //! The search.
 
+use crate::limits::{
+    FULL_COVARIANCE_DIMENSION_MAX, POPULATION_SIZE_MAX, START_NUMBER_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{SpecError, check_range};
-
-/// The largest population.
-pub const POPULATION_SIZE_MAX: u32 = 65_536;
-/// The smallest step size: its square is still a number to compute with.
-pub const STEP_SIZE_MIN: f64 = 1e-100;
-/// The largest step size.
-pub const STEP_SIZE_MAX: f64 = 1e6;
 
 /// Which strategy searches, and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -390,16 +386,19 @@ impl SearchStart {
                 let right = if one == all { format!("{all}") } else { format!("{one} or {all}") };
                 return refuse(field, format!("must hold {right} numbers, not {}", values.len()));
             }
-            if let Some(place) = values.iter().position(|value| value.is_nan() || value.abs() > NUMBER_MAX) {
+            if let Some(place) =
+                values.iter().position(|value| value.is_nan() || value.abs() > START_NUMBER_MAX)
+            {
                 let value = values[place];
                 return refuse(
                     &format!("{field}[{place}]"),
-                    format!("must be a number of at most {NUMBER_MAX:e} in size, not {value}"),
+                    format!("must be a number of at most {START_NUMBER_MAX:e} in size, not {value}"),
                 );
             }
         }
-        if let Some(place) = self.scales.iter().position(|scale| *scale < 1.0 / NUMBER_MAX) {
-            let problem = format!("must be at least {:e}, not {}", 1.0 / NUMBER_MAX, self.scales[place]);
+        if let Some(place) = self.scales.iter().position(|scale| *scale < 1.0 / START_NUMBER_MAX) {
+            let problem =
+                format!("must be at least {:e}, not {}", 1.0 / START_NUMBER_MAX, self.scales[place]);
             return refuse(&format!("scales[{place}]"), problem);
         }
         for (place, &fixed) in self.fixed.iter().enumerate() {
@@ -436,12 +435,6 @@ impl SearchStart {
         Ok(())
     }
 }
-
-/// The largest number of a list that a strategy starts from.
-const NUMBER_MAX: f64 = 1e100;
-
-/// The largest dimension that CMA-ES searches with a full covariance matrix: five matrices of that size are kept.
-pub const FULL_COVARIANCE_DIMENSION_MAX: usize = 10_000;
 
 impl RandomSearchSpec {
     /// Default settings for a population size.

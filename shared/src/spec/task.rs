@@ -5,13 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::data_set::{DataSetName, DataSetSpec, NAME_PREFIX};
 use super::{SpecError, check_range};
 use crate::digest::Digest;
-
-/// The most tasks of a generation.
-pub const TASKS_PER_GENERATION_MAX: u32 = 4096;
-/// The most examples of a batch.
-pub const BATCH_SIZE_MAX: u32 = 16384;
-/// The most data sets that a spec names.
-pub const DATA_SETS_MAX: usize = 16;
+use crate::limits::{BATCH_SIZE_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
 
 /// Which tasks, how many and how large.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

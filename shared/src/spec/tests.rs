@@ -1,3 +1,5 @@
+use crate::limits::SPEC_BYTES_MAX;
+
 use super::strategy::{OpenAiEsSpec, PgpeSpec, SepCmaEsSpec};
 use super::*;
 
@@ -33,7 +35,7 @@ fn a_text_is_told_apart_by_its_first_character() {
     assert!(error(&format!("{} {{", resolved.json())).starts_with("trailing characters"));
     assert_eq!(error(""), "line 1: missing field `name`");
     assert!(error("name = ").starts_with("line 1: "), "{}", error("name = "));
-    assert!(error(&" ".repeat(SPEC_BYTES_MAX + 1)).starts_with("must have at most"));
+    assert!(error(&" ".repeat(SPEC_BYTES_MAX as usize + 1)).starts_with("must have at most"));
 }
 
 #[test]

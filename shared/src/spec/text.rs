@@ -7,9 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{RunSpec, SpecError};
 use crate::digest::Digest;
-
-/// The longest text of a spec, in bytes: room for the covariance of 500 dimensions to start from.
-pub const SPEC_BYTES_MAX: usize = 4 << 20;
+use crate::limits::SPEC_BYTES_MAX;
 
 /// A run spec with the text that stands for it: JSON, all defaults written out.
 ///
@@ -67,7 +65,7 @@ impl Deref for ResolvedSpec {
 
 /// Reads TOML or JSON: text whose first character is `{` is JSON. An error names the field by its path.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
-    if text.len() > SPEC_BYTES_MAX {
+    if text.len() as u64 > SPEC_BYTES_MAX {
         let problem = format!("must have at most {SPEC_BYTES_MAX} bytes, not {}", text.len());
         return Err(SpecError::field("", problem));
     }

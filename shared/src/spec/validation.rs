@@ -1,8 +1,9 @@
 //! How the mean of the search is watched while a run goes on.
 
+use crate::limits::TASKS_PER_GENERATION_MAX;
 use serde::{Deserialize, Serialize};
 
-use super::task::{TASKS_PER_GENERATION_MAX, TaskFamily, TaskSpec};
+use super::task::{TaskFamily, TaskSpec};
 use super::{RuleLearning, SpecError, check_range, is_default};
 
 /// Validation: every so many generations the mean of the search distribution is measured on fresh tasks of its own, after

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hebbian_proto::convert::{self, from_duration};
+use hebbian_proto::convert::from_duration;
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
+use hebbian_shared::limits::PEER_MESSAGE_BYTES_MAX;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -46,7 +47,7 @@ pub(crate) async fn attach(
     let said = v1::AttachRequest { kind: Some(RequestKind::Hello((&hello(name, 1)).into())) };
     outgoing.try_send(said).map_err(|error| error.to_string())?;
     let mut client = DispatchServiceClient::new(channel)
-        .max_decoding_message_size(convert::PEER_MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
     let attached = client.attach(ReceiverStream::new(queue)).await.map_err(|error| error.to_string())?;
     let mut incoming = attached.into_inner();

@@ -4,10 +4,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hebbian_proto::convert::{DATA_SET_BYTES_MAX, DATA_SET_PIECE_BYTES_MAX};
 use hebbian_proto::v1;
 use hebbian_proto::v1::data_service_client::DataServiceClient;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::{DATA_SET_BYTES_MAX, DATA_SET_PIECE_BYTES_MAX, DATA_SET_PIECE_TIMEOUT};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 use tokio::sync::Semaphore;
@@ -18,8 +18,6 @@ use crate::evaluator::{Evaluator, Runner};
 use crate::pool::panic_message;
 use hebbian_learning::task::data_set::Arriving;
 
-/// How long the coordinator may take for the next piece: longer than for its turn to come.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(90);
 /// The wait before a busy coordinator is asked again.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
 /// How often a busy coordinator is asked again.
@@ -118,9 +116,11 @@ enum Trouble {
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Trouble> {
-    match tokio::time::timeout(PIECE_TIMEOUT, answer).await {
+    match tokio::time::timeout(DATA_SET_PIECE_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(Trouble::Status),
-        Err(_) => Err(Trouble::Content(format!("the coordinator sent nothing of it for {PIECE_TIMEOUT:?}"))),
+        Err(_) => Err(Trouble::Content(format!(
+            "the coordinator sent nothing of it for {DATA_SET_PIECE_TIMEOUT:?}"
+        ))),
     }
 }
 

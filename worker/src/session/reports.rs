@@ -5,12 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hebbian_shared::dispatch::{Batch, Report, Settlement};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
-
-/// The largest size of a report, unless one outcome alone is larger; see [`Settlement::size`].
-const REPORT_SIZE_MAX: usize = 4096;
-/// The largest size of what is kept for a coordinator that does not acknowledge. The oldest reports are forgotten first:
-/// what has not arrived of them is computed again.
-const KEPT_SIZE_MAX: usize = 1 << 18;
+use hebbian_shared::limits::{KEPT_SIZE_MAX, REPORT_SIZE_MAX};
 
 /// What a report is about.
 type Block = (RunId, GenerationIndex, EpisodePurpose, BlockIndex);

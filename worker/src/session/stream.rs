@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
-use hebbian_proto::{convert, v1};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Assignment, Batch, FromWorker, GiveBack, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::limits::{
+    ANNOUNCED_RUNS_MAX, COORDINATOR_MESSAGE_BYTES_MAX, EPISODES_HELD_MAX, PEER_MESSAGE_BYTES_MAX,
+    PREPARED_RUNS_MAX,
+};
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -30,12 +34,6 @@ use hebbian_learning::interrupt::Interrupt;
 
 /// Messages that may wait to be sent.
 const OUTGOING_LENGTH: usize = 16;
-/// Runs that a worker is prepared for at a time; the least recently used is prepared again when it is needed.
-const RUNNERS_MAX: usize = 8;
-/// The most runs that a coordinator may announce on one stream.
-const ANNOUNCED_MAX: usize = 10_000;
-/// The most episodes that a worker holds; a coordinator that sends more does not know what it does.
-const EPISODES_HELD_MAX: usize = 1 << 18;
 /// How long a worker that leaves waits for the coordinator to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -83,7 +81,7 @@ impl Worker {
     }
 
     fn remember(&mut self, spec: Digest, runner: Arc<dyn Runner>) {
-        if self.runners.len() >= RUNNERS_MAX {
+        if self.runners.len() >= PREPARED_RUNS_MAX {
             self.runners.pop_front();
         }
         self.runners.push_back((spec, runner));
@@ -152,8 +150,8 @@ impl<'a> Stream<'a> {
         let hello = v1::AttachRequest { kind: Some(RequestKind::Hello((&settings.hello).into())) };
         outgoing.try_send(hello).map_err(|error| error.to_string())?;
         let mut client = DispatchServiceClient::new(channel.clone())
-            .max_decoding_message_size(convert::PEER_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(convert::COORDINATOR_MESSAGE_BYTES_MAX);
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX);
         let welcome = async {
             let mut incoming = client.attach(ReceiverStream::new(queue)).await?.into_inner();
             let first = incoming.message().await?;
@@ -387,8 +385,8 @@ impl<'a> Stream<'a> {
     }
 
     fn announced(&mut self, run: RunId, spec: ResolvedSpec) -> Result<(), String> {
-        if self.runs.len() >= ANNOUNCED_MAX {
-            return Err(format!("the coordinator announced more than {ANNOUNCED_MAX} runs"));
+        if self.runs.len() >= ANNOUNCED_RUNS_MAX {
+            return Err(format!("the coordinator announced more than {ANNOUNCED_RUNS_MAX} runs"));
         }
         let announced = Announced {
             spec_digest: spec.digest(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::id::RunId;
+use hebbian_shared::limits::{GROUP_NAME_MAX, REQUEST_ID_BYTES_MAX};
 use hebbian_shared::progress::RunProgress;
 use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
@@ -12,11 +13,6 @@ use crate::command::{Command, Refusal};
 use crate::engine::Engine;
 use crate::run::Run;
 use crate::run::record::{Created, Origin, Snapshot, Write};
-
-/// The longest client's name for a creation, in characters.
-const REQUEST_ID_MAX: usize = 128;
-/// The longest name of runs that are created together, in characters.
-const GROUP_MAX: usize = 64;
 
 /// Creates a run. The same `request_id` with the same spec gives the run that it created before.
 #[derive(Clone, Debug)]
@@ -45,13 +41,15 @@ impl Create {
     /// An error names the field.
     fn check(&self) -> Result<(), Refusal> {
         check_weight(self.weight).map_err(|problem| Refusal::field("weight", problem))?;
-        if self.request_id.chars().count() > REQUEST_ID_MAX {
-            let problem = format!("must have at most {REQUEST_ID_MAX} characters");
+        if self.request_id.len() > REQUEST_ID_BYTES_MAX {
+            let problem = format!("must have at most {REQUEST_ID_BYTES_MAX} bytes");
             return Err(Refusal::field("request_id", problem));
         }
-        if self.group.chars().count() > GROUP_MAX || self.group.chars().any(|c| c.is_control() || c == '/') {
+        if self.group.chars().count() > GROUP_NAME_MAX
+            || self.group.chars().any(|c| c.is_control() || c == '/')
+        {
             let problem =
-                format!("must have at most {GROUP_MAX} characters, without control characters and `/`");
+                format!("must have at most {GROUP_NAME_MAX} characters, without control characters and `/`");
             return Err(Refusal::field("group", problem));
         }
         self.spec.validate()?;

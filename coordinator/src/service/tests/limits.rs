@@ -17,7 +17,7 @@ async fn a_run_has_the_weight_it_is_created_with() {
 async fn a_worker_is_drained_within_a_time() {
     let setting = Setting::new().await;
     let mut client = ClusterServiceClient::new(setting.channel.clone());
-    let seconds = |seconds| Some(convert::from_duration(Duration::from_secs(seconds)));
+    let seconds = |seconds| Some(hebbian_proto::convert::from_duration(Duration::from_secs(seconds)));
     let mut sent = setting.attach_to_driver().await;
     for (asked, expected) in [(None, 10), (seconds(90), 90)] {
         let request = v1::DrainWorkerRequest { worker: 1, within: asked };

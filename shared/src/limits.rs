@@ -1,0 +1,352 @@
+//! Every bound that a peer, a file or a spec can meet, with its unit and its reason.
+//!
+//! What belongs to one bound is one line here: the constant, its documentation and its row in the table of `docs/SECURITY.md`, which a
+//! test prints. Relations between bounds are checked when this crate is compiled. Constants of an algorithm (how far a step size may
+//! change) are no bounds and stand with the algorithm; what an operator may set has its default here.
+
+use std::time::Duration;
+
+/// Makes the constants and, for the test that prints them, the table.
+macro_rules! limits {
+    ($( [$section:literal] $( $(#[doc = $says:literal])+ $name:ident: $kind:ident = $value:expr, $unit:literal; )+ )+) => {
+        $( $( $(#[doc = $says])+ #[doc = concat!("\n\nUnit: ", $unit, ".")] pub const $name: $kind = $value; )+ )+
+
+        #[cfg(test)]
+        const TABLE: &[(&str, &[tests::Limit])] = &[
+            $( ($section, &[$( tests::Limit {
+                name: stringify!($name),
+                says: &[$($says),+],
+                value: tests::Value::$kind($name),
+                unit: $unit,
+            } ),+]) ),+
+        ];
+    };
+}
+
+limits! {
+    ["specs"]
+    /// Text of a spec, in a file or in a message: room for the covariance of 500 dimensions to start from.
+    SPEC_BYTES_MAX: u64 = 4 << 20, "bytes";
+    /// Name of a run.
+    RUN_NAME_MAX: usize = 64, "characters";
+    /// Candidates of a generation.
+    POPULATION_SIZE_MAX: u32 = 65_536, "candidates";
+    /// Tasks of a generation, or of a validation.
+    TASKS_PER_GENERATION_MAX: u32 = 4096, "tasks";
+    /// Episodes of a generation: all of them are in the coordinator's memory.
+    EPISODES_PER_GENERATION_MAX: u64 = 4_000_000, "episodes";
+    /// Arithmetic of an episode: minutes of one core.
+    EPISODE_MULTIPLICATIONS_MAX: f64 = 1e13, "multiplications";
+    /// Updates of a phase, and of a validation.
+    UPDATES_MAX: u32 = 100_000, "updates";
+    /// Phases of an unrolling, points of measurement.
+    PHASES_MAX: usize = 64, "phases or points";
+    /// Examples of a batch or of a query set.
+    BATCH_SIZE_MAX: u32 = 16_384, "examples";
+    /// Dimension of a search that keeps a full covariance: its matrix has 800 MB.
+    FULL_COVARIANCE_DIMENSION_MAX: usize = 10_000, "numbers";
+    /// Smallest step size or learning rate: its square is still a number to compute with.
+    STEP_SIZE_MIN: f64 = 1e-100, "dimensionless";
+    /// Largest step size or learning rate.
+    STEP_SIZE_MAX: f64 = 1e6, "dimensionless";
+    /// Size of the numbers that a search starts from.
+    START_NUMBER_MAX: f64 = 1e100, "dimensionless";
+    /// States of a neuron and a synapse.
+    STATES_MAX: u8 = 16, "states";
+    /// Updates from one backward pass to the next.
+    SUPERVISED_EVERY_MAX: u32 = 100_000, "updates";
+    /// Hidden layers of a network.
+    HIDDEN_LAYERS_MAX: usize = 16, "layers";
+    /// Neurons of a hidden layer.
+    HIDDEN_NEURONS_MAX: u32 = 4096, "neurons";
+    /// Shapes of networks in a spec.
+    SHAPES_MAX: usize = 16, "shapes";
+    /// Synapses of a network in one state.
+    SYNAPSES_MAX: f64 = 16e6, "synapses";
+    /// Memory of a network with its batch: 1 GiB in 32 bits, for a moment twice that.
+    NETWORK_NUMBERS_MAX: f64 = 268_435_456.0, "numbers";
+    /// Data sets of a spec.
+    DATA_SETS_MAX: usize = 16, "data sets";
+    /// Name of a data set.
+    DATA_SET_NAME_MAX: usize = 32, "characters";
+    /// Side of an image as networks meet it.
+    IMAGE_SIDE_MAX: u32 = 64, "pixels";
+
+    ["evaluations and comparisons"]
+    /// Updates after which a score is measured.
+    EVALUATION_UPDATES_MAX: u32 = 2000, "updates";
+    /// Numbers of updates at which one evaluation measures.
+    EVALUATION_POINTS_MAX: usize = 32, "points";
+    /// Fresh tasks of each family.
+    EVALUATION_TASKS_MAX: u32 = 100_000, "tasks";
+    /// Genomes of one evaluation.
+    EVALUATION_GENOMES_MAX: usize = 4096, "genomes";
+    /// Scores of one evaluation: 1 GiB.
+    EVALUATION_SCORES_MAX: u64 = 128 << 20, "scores";
+    /// Numbers in all batches of one task: a thread keeps them twice, which makes 1 GiB.
+    EVALUATION_BATCH_NUMBERS_MAX: u64 = 128 << 20, "numbers";
+
+    ["messages"]
+    /// A message to the coordinator.
+    COORDINATOR_MESSAGE_BYTES_MAX: usize = 16 << 20, "bytes";
+    /// A message to a worker or a client.
+    PEER_MESSAGE_BYTES_MAX: usize = 64 << 20, "bytes";
+    /// Genomes of a batch.
+    BATCH_GENOMES_MAX: usize = 65_536, "genomes";
+    /// Episodes of a batch, settlements of a report.
+    BATCH_EPISODES_MAX: usize = 65_536, "episodes";
+    /// Numbers of a genome in a message.
+    GENOME_VALUES_MAX: usize = 65_536, "numbers";
+    /// A reason that a peer gives; senders cut theirs.
+    REASON_BYTES_MAX: usize = 1024, "bytes";
+    /// Name and version of a worker.
+    NAME_BYTES_MAX: usize = 128, "bytes";
+    /// A client's name for its creation of a run.
+    REQUEST_ID_BYTES_MAX: usize = 128, "bytes";
+    /// Name of a group of runs.
+    GROUP_NAME_MAX: usize = 64, "characters";
+    /// Compute threads of a worker or of a comparison.
+    THREADS_MAX: u32 = 1024, "threads";
+    /// Items of a page, if the client asks for so many.
+    PAGE_SIZE_MAX: u32 = 500, "items";
+
+    ["what a coordinator serves"]
+    /// Runs, ended ones included.
+    RUNS_MAX: usize = 10_000, "runs";
+    /// Attached workers.
+    WORKERS_MAX: usize = 20_000, "workers";
+    /// Watchers of all runs together.
+    WATCHERS_MAX: usize = 1024, "watchers";
+    /// Messages that wait for the decisions, of workers and of clients each; senders wait.
+    INBOX_LENGTH_MAX: usize = 4096, "messages";
+    /// Messages that wait for one worker; one that takes none is detached.
+    OUTBOX_LENGTH_MAX: usize = 1024, "messages";
+    /// Messages that wait for one watcher; one that takes none is left behind.
+    WATCH_LENGTH_MAX: usize = 256, "messages";
+    /// Notes of a run; the oldest go.
+    NOTES_MAX: usize = 32, "notes";
+    /// Silence of a worker that holds episodes, until it is detached.
+    LEASE: Duration = Duration::from_millis(2500), "s";
+    /// Silence of a worker that holds none, until it is detached.
+    IDLE_LEASE: Duration = Duration::from_secs(40), "s";
+    /// How often a worker that holds episodes must be heard.
+    HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500), "s";
+    /// How often a worker that holds none must be heard: a cluster that waits costs little.
+    IDLE_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15), "s";
+    /// First rest of a worker that others overtook with all that it held; doubled until it answers.
+    REST_MIN: Duration = Duration::from_millis(100), "s";
+    /// Longest rest of such a worker.
+    REST_MAX: Duration = Duration::from_secs(10), "s";
+    /// Computing time that is believed of an episode.
+    COMPUTE_TIME_MAX: Duration = Duration::from_secs(24 * 3600), "s";
+    /// Time of a drained worker to leave, interval of heartbeats.
+    WAIT_MAX: Duration = Duration::from_secs(3600), "s";
+    /// Time that it may take longer, until it is detached.
+    LEAVING_GRACE: Duration = Duration::from_secs(2), "s";
+
+    ["connections"]
+    /// Open connections; further ones are closed at once.
+    CONNECTIONS_MAX: usize = 16_384, "connections";
+    /// Connections that have not spoken yet (a TLS handshake, or HTTP/2's first words); further ones wait in the listen backlog.
+    OPENING_MAX: usize = 4096, "connections";
+    /// Listen backlog.
+    LISTEN_BACKLOG: u32 = 4096, "connections";
+    /// Time for those first words.
+    OPENING_TIMEOUT: Duration = Duration::from_secs(3), "s";
+    /// Time for a worker's hello.
+    HELLO_TIMEOUT: Duration = Duration::from_secs(5), "s";
+    /// Open requests of a connection: a worker needs one, a client few.
+    STREAMS_PER_CONNECTION_MAX: u32 = 128, "requests";
+    /// Headers of a request, all together.
+    HEADERS_BYTES_MAX: u32 = 16 << 10, "bytes";
+    /// Silence of a connection before it is asked for a sign of life.
+    KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(16), "s";
+    /// Time for that sign, until the connection is closed.
+    KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2), "s";
+    /// Reasons for which connections are refused that are logged, each once a second; of the others only their number.
+    REFUSAL_REASONS_MAX: usize = 16, "reasons";
+    /// Peers whose rates are remembered (an IPv4 address, an IPv6 /64); further ones share one.
+    PEERS_MAX: usize = 16_384, "peers";
+    /// Requests of a peer about runs and the cluster, in the long run.
+    REQUEST_RATE_MAX: f64 = 500.0, "requests a second";
+    /// Requests of a peer at once.
+    REQUEST_BURST_MAX: f64 = 2000.0, "requests";
+    /// Attachments of a peer, its requests for data sets alike, in the long run.
+    ATTACH_RATE_MAX: f64 = 200.0, "requests a second";
+    /// Attachments of a peer at once: all workers may come back from behind one address.
+    ATTACH_BURST_MAX: f64 = 20_000.0, "requests";
+
+    ["data sets"]
+    /// A data set that is sent: its four files as they are stored.
+    DATA_SET_BYTES_MAX: u64 = 2 << 30, "bytes";
+    /// A piece of it that a worker takes.
+    DATA_SET_PIECE_BYTES_MAX: usize = 1 << 20, "bytes";
+    /// A piece of it that a coordinator sends.
+    DATA_SET_PIECE_BYTES: usize = 256 << 10, "bytes";
+    /// Data sets that a coordinator sends at a time.
+    DATA_SETS_SENT_MAX: usize = 16, "data sets";
+    /// Time that a worker waits for its turn.
+    DATA_SET_TURN_TIMEOUT: Duration = Duration::from_secs(60), "s";
+    /// Time for a piece to be taken.
+    DATA_SET_TAKEN_TIMEOUT: Duration = Duration::from_secs(30), "s";
+    /// Time that a worker waits for a piece, its turn included.
+    DATA_SET_PIECE_TIMEOUT: Duration = Duration::from_secs(90), "s";
+    /// Elements of an IDX file.
+    IDX_ELEMENTS_MAX: u64 = 1 << 30, "elements";
+    /// Side of an image in a file.
+    SOURCE_SIDE_MAX: usize = 1024, "pixels";
+    /// Inputs of a data set in memory: 512 MiB in 32 bits.
+    DATA_SET_INPUTS_MAX: usize = 128 << 20, "numbers";
+    /// Files of a directory that are looked at.
+    DIRECTORY_ENTRIES_MAX: usize = 10_000, "files";
+
+    ["what a worker holds"]
+    /// Runs that a coordinator announces on one stream.
+    ANNOUNCED_RUNS_MAX: usize = 10_000, "runs";
+    /// Runs that a worker is prepared for at a time; the least recently used is prepared again when it is needed.
+    PREPARED_RUNS_MAX: usize = 8, "runs";
+    /// Episodes of a batch as the scheduler makes it.
+    BATCH_LENGTH_MAX: u32 = 1024, "episodes";
+    /// Episodes that a worker is given for each of its threads, however short they are.
+    CREDIT_PER_THREAD_MAX: u32 = 2048, "episodes";
+    /// Episodes that a worker is given in all.
+    CREDIT_MAX: u32 = 1 << 17, "episodes";
+    /// Episodes that a worker holds before it objects: its coordinator does not know what it does.
+    EPISODES_HELD_MAX: usize = 1 << 18, "episodes";
+    /// A report, in outcomes that are a fitness alone, unless one outcome is larger.
+    REPORT_SIZE_MAX: usize = 4096, "outcomes";
+    /// What a worker keeps, in such outcomes, for a coordinator that it cannot reach; the oldest go, and what they say is computed again.
+    KEPT_SIZE_MAX: usize = 1 << 18, "outcomes";
+
+    ["files and commands"]
+    /// A configuration file.
+    CONFIGURATION_BYTES_MAX: u64 = 1 << 20, "bytes";
+    /// A genome file.
+    GENOME_FILE_BYTES_MAX: u64 = 16 << 20, "bytes";
+    /// The file of a search with ask and tell: its covariance is in it.
+    SEARCH_FILE_BYTES_MAX: u64 = 4 << 30, "bytes";
+    /// The report of a comparison.
+    REPORT_FILE_BYTES_MAX: u64 = 256 << 20, "bytes";
+    /// A certificate or a private key.
+    PEM_BYTES_MAX: u64 = 1 << 20, "bytes";
+    /// Runs of one sweep.
+    SWEEP_RUNS_MAX: u64 = 1000, "runs";
+}
+
+// A few heartbeats may be lost before a worker is detached.
+const _: () = assert!(4 * HEARTBEAT_INTERVAL.as_millis() < LEASE.as_millis());
+const _: () = assert!(2 * IDLE_HEARTBEAT_INTERVAL.as_millis() < IDLE_LEASE.as_millis());
+const _: () = assert!(REST_MIN.as_millis() <= REST_MAX.as_millis());
+// A silent connection is noticed while its worker's lease lasts.
+const _: () =
+    assert!(KEEP_ALIVE_INTERVAL.as_millis() + KEEP_ALIVE_TIMEOUT.as_millis() < IDLE_LEASE.as_millis());
+// What one side makes, the other takes.
+const _: () =
+    assert!(BATCH_LENGTH_MAX as usize <= BATCH_EPISODES_MAX && BATCH_EPISODES_MAX <= BATCH_GENOMES_MAX);
+const _: () = assert!(CREDIT_PER_THREAD_MAX <= CREDIT_MAX && (CREDIT_MAX as usize) < EPISODES_HELD_MAX);
+const _: () = assert!(RUNS_MAX <= ANNOUNCED_RUNS_MAX);
+const _: () = assert!(REPORT_SIZE_MAX <= BATCH_EPISODES_MAX && REPORT_SIZE_MAX <= KEPT_SIZE_MAX);
+const _: () = assert!(DATA_SET_PIECE_BYTES <= DATA_SET_PIECE_BYTES_MAX);
+const _: () = assert!(DATA_SET_PIECE_TIMEOUT.as_millis() >= DATA_SET_TURN_TIMEOUT.as_millis());
+// One outcome, with a gradient as long as a genome and as many scores as points, is one message.
+const _: () =
+    assert!(8 * (GENOME_VALUES_MAX + EVALUATION_POINTS_MAX) + 1024 <= COORDINATOR_MESSAGE_BYTES_MAX);
+// A report of nothing but the longest reasons, with 256 bytes around each, is one message; so is a spec.
+const _: () = assert!(REPORT_SIZE_MAX * (REASON_BYTES_MAX + 256) <= COORDINATOR_MESSAGE_BYTES_MAX);
+const _: () = assert!(SPEC_BYTES_MAX as usize <= COORDINATOR_MESSAGE_BYTES_MAX);
+// Every genome that a spec can describe to a full covariance fits a message, and every spec's genome a genome file (25 bytes a number).
+const _: () = assert!(FULL_COVARIANCE_DIMENSION_MAX <= GENOME_VALUES_MAX);
+const _: () = assert!(25 * GENOME_VALUES_MAX as u64 <= GENOME_FILE_BYTES_MAX);
+// Every generation has at least one candidate with all of its tasks.
+const _: () = assert!(4 * TASKS_PER_GENERATION_MAX as u64 <= EPISODES_PER_GENERATION_MAX);
+const _: () = assert!(EVALUATION_UPDATES_MAX <= UPDATES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::time::Duration;
+
+    use super::TABLE;
+
+    /// A bound as the table shows it.
+    pub(super) struct Limit {
+        pub(super) name: &'static str,
+        pub(super) says: &'static [&'static str],
+        pub(super) value: Value,
+        pub(super) unit: &'static str,
+    }
+
+    #[expect(non_camel_case_types, reason = "named as the types are, for the macro")]
+    pub(super) enum Value {
+        u8(u8),
+        u32(u32),
+        u64(u64),
+        usize(usize),
+        f64(f64),
+        Duration(Duration),
+    }
+
+    fn grouped(number: u64) -> String {
+        let digits = number.to_string();
+        let mut text = String::new();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    fn shown(limit: &Limit) -> String {
+        let count = match limit.value {
+            Value::u8(count) => u64::from(count),
+            Value::u32(count) => u64::from(count),
+            Value::u64(count) => count,
+            Value::usize(count) => count as u64,
+            Value::f64(number) if limit.unit != "dimensionless" && (1.0..1e9).contains(&number) => {
+                number as u64
+            }
+            Value::f64(number) if limit.unit == "dimensionless" => return format!("{number:e}"),
+            Value::f64(number) => return format!("{number:e} {}", limit.unit),
+            Value::Duration(time) => return format!("{} {}", time.as_secs_f64(), limit.unit),
+        };
+        if limit.unit == "bytes" {
+            for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+                if count.trailing_zeros() >= shift {
+                    return format!("{} {unit}", count >> shift);
+                }
+            }
+        }
+        format!("{} {}", grouped(count), limit.unit)
+    }
+
+    fn table() -> String {
+        let mut text = String::from("| what | limit |\n|---|---|\n");
+        for (section, limits) in TABLE {
+            writeln!(text, "| **{section}** | |").unwrap();
+            for limit in *limits {
+                let says: Vec<&str> = limit.says.iter().map(|line| line.trim()).collect();
+                let says = says.join(" ");
+                assert!(says.ends_with('.'), "{} is told in a sentence", limit.name);
+                writeln!(text, "| {} | {} |", says.trim_end_matches('.'), shown(limit)).unwrap();
+            }
+        }
+        text
+    }
+
+    /// With `HEBBIAN_UPDATE` set, the test writes the table instead of comparing it.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the documentation is a file")]
+    fn the_documentation_has_every_limit() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SECURITY.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let start = text.find("| what | limit |").expect("the documentation has the table");
+        let end = text[start..].find("\n\n").map_or(text.len(), |length| start + length + 1);
+        if std::env::var_os("HEBBIAN_UPDATE").is_some() {
+            std::fs::write(path, format!("{}{}{}", &text[..start], table(), &text[end..])).unwrap();
+        } else {
+            assert!(text[start..end] == table(), "docs/SECURITY.md should say:\n{}", table());
+        }
+    }
+}
