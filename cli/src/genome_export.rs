@@ -1,13 +1,12 @@
 //! A genome's parameters in formats of other programs: named arrays of f64.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 
 use hebbian_shared::genome::Segment;
-use ndarray::{ArrayD, IxDyn};
-use ndarray_npy::NpzWriter;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
+use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::failure::Failure;
 use crate::genome_file::GenomeFile;
@@ -53,20 +52,39 @@ pub(crate) fn json(file: &GenomeFile) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// A `.npy` file, version 1.0: magic and version, the length of the header, the header as a Python dict that is padded so that
+/// the data begins at a multiple of 64, and the numbers in row-major order.
+fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
+    let sides = match shape {
+        [side] => format!("{side},"),
+        sides => sides.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sides}), }}");
+    let before = b"\x93NUMPY\x01\x00".len() + size_of::<u16>();
+    let length = (before + header.len() + 1).next_multiple_of(64) - before;
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend(u16::try_from(length).expect("a shape is short").to_le_bytes());
+    file.extend(format!("{header:<width$}\n", width = length - 1).bytes());
+    file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    file
+}
+
 /// An archive of `.npy` files, one for each segment and one with the search values.
 pub(crate) fn npz(file: &GenomeFile) -> Result<Vec<u8>, Failure> {
-    let failed =
-        |error: &dyn std::fmt::Display| Failure::failed(format_args!("the archive cannot be made: {error}"));
-    let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
-    let mut add = |name: &str, shape: &[usize], values: Vec<f64>| {
-        let array = ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|error| failed(&error))?;
-        archive.add_array(name, &array).map_err(|error| failed(&error))
+    let archive = || -> Result<Vec<u8>, zip::result::ZipError> {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        let mut add = |name: &str, shape: &[usize], values: &[f64]| {
+            let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+            archive.start_file(format!("{name}.npy"), stored)?;
+            archive.write_all(&npy(shape, values)).map_err(zip::result::ZipError::from)
+        };
+        for (segment, values) in parameters(file) {
+            add(&segment.name, &shape(segment), &values)?;
+        }
+        add(VALUES, &[file.genome().0.len()], &file.genome().0)?;
+        Ok(archive.finish()?.into_inner())
     };
-    for (segment, values) in parameters(file) {
-        add(&segment.name, &shape(segment), values)?;
-    }
-    add(VALUES, &[file.genome().0.len()], file.genome().0.clone())?;
-    archive.finish().map(Cursor::into_inner).map_err(|error| failed(&error))
+    archive().map_err(|error| Failure::failed(format_args!("the archive cannot be made: {error}")))
 }
 
 /// A safetensors file: one tensor for each segment and one with the search values; the rest of the genome file is JSON
@@ -97,6 +115,7 @@ pub(crate) fn safetensors(file: &GenomeFile) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::ArrayD;
     use ndarray_npy::NpzReader;
     use safetensors::SafeTensors;
 
