@@ -164,9 +164,9 @@ impl Scheduler {
 
     /// A worker has come. Bar it from runs before the next [`Scheduler::dispatch`].
     pub fn attach(&mut self, now: Timestamp, worker: WorkerId, threads: u32) {
-        debug_assert!(!self.workers.contains_key(&worker), "worker ids are never used twice");
         self.threads += threads.max(1);
-        self.workers.insert(worker, Worker::new(now, threads.max(1)));
+        let before = self.workers.insert(worker, Worker::new(now, threads.max(1)));
+        assert!(before.is_none(), "worker ids are never used twice");
         let level = self.level();
         for entry in self.runs.values_mut() {
             // A run that nobody could work on gets no arrears for that time either.
@@ -437,9 +437,8 @@ impl Scheduler {
             }
         }
         for (run, lease, worker) in overdue {
-            if let Some(holder) = self.workers.get_mut(&worker) {
-                holder.leases.remove(&(run, lease));
-            }
+            let holder = self.workers.get_mut(&worker).expect("a lease's worker is attached");
+            holder.leases.remove(&(run, lease));
             self.lose(run, lease, Some("it took far longer than others"), out);
             self.stalled(now, worker, run, out);
             self.refresh(worker);
@@ -448,17 +447,15 @@ impl Scheduler {
 
     /// Ends a lease and queues its open episodes again. Without a reason it counts as no loss.
     fn lose(&mut self, run: RunId, lease: LeaseId, why: Option<&str>, out: &mut Vec<Action>) {
-        let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut()) else { return };
-        let Some((worker, estimate)) = work.leases.get(&lease).map(|lease| (lease.worker, lease.estimate))
-        else {
-            return;
-        };
+        let entry = self.runs.get_mut(&run).expect("a lease is of a run");
+        let work = entry.work.as_mut().expect("a lease is of a generation");
+        let held = &work.leases[&lease];
+        let (worker, estimate) = (held.worker, held.estimate);
         let (released, most_lost) = work.lose(lease, why.is_some());
+        entry.share.refund(estimate * released);
+        // One that is being detached is gone already.
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.hand_back(released, estimate);
-        }
-        if let Some(entry) = self.runs.get_mut(&run) {
-            entry.share.refund(estimate * released);
         }
         if let Some(why) = why.filter(|_| most_lost >= self.settings.losses_max) {
             let reason =
@@ -504,7 +501,7 @@ impl Scheduler {
         let overtaken = stall::overtaken(now, &work, entry.hedge_age(&self.settings));
         let mut holders = BTreeSet::new();
         for (id, lease) in work.leases {
-            let Some(worker) = self.workers.get_mut(&lease.worker) else { continue };
+            let worker = self.workers.get_mut(&lease.worker).expect("a lease's worker is attached");
             worker.leases.remove(&(run, id));
             worker.hand_back(lease.held, lease.estimate);
             holders.insert(lease.worker);

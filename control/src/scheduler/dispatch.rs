@@ -63,7 +63,7 @@ impl Scheduler {
         batch_work: Duration,
         out: &mut Vec<Action>,
     ) -> bool {
-        let Some(worker) = self.workers.get(&id) else { return false };
+        let worker = &self.workers[&id];
         let mut waiting: Vec<(Duration, RunId)> = self
             .runs
             .iter()
@@ -86,11 +86,11 @@ impl Scheduler {
                 continue;
             }
             let batch_work = if filling { settings.work_min } else { batch_work };
-            let Some(entry) = self.runs.get_mut(&run) else { continue };
+            let entry = self.runs.get_mut(&run).expect("a run that waits is there");
             let pace = worker.standings.get(&run).and_then(|standing| standing.compute.median());
             let pace = pace.or(entry.compute.median());
             let queued = entry.queued();
-            let Some(work) = entry.work.as_mut() else { continue };
+            let work = entry.work.as_mut().expect("what is queued is of a generation");
             let share = queued.div_ceil(2 * threads);
             let least = settings.episodes_in(settings.work_min, pace);
             let length =
@@ -120,8 +120,9 @@ impl Scheduler {
         estimate: Duration,
         out: &mut Vec<Action>,
     ) {
-        let Some(entry) = self.runs.get_mut(&run) else { return };
-        let (Some(work), Some(worker)) = (entry.work.as_mut(), self.workers.get_mut(&id)) else { return };
+        let entry = self.runs.get_mut(&run).expect("episodes are of a run");
+        let work = entry.work.as_mut().expect("episodes are of a generation");
+        let worker = self.workers.get_mut(&id).expect("episodes are given to who is attached");
         let count = slots.len() as u32;
         entry.share.charge(estimate * count);
         if worker.held == 0 {
@@ -131,8 +132,7 @@ impl Scheduler {
         worker.held += count;
         worker.held_work += estimate * count;
         // All of a batch are of one purpose and block.
-        let Some(&first) = slots.first() else { return };
-        let (purpose, block, ..) = work.episode(first);
+        let (purpose, block, ..) = work.episode(slots[0]);
         let episodes = slots
             .iter()
             .map(|&slot| {

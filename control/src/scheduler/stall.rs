@@ -27,7 +27,7 @@ pub(super) fn overtaken(now: Timestamp, work: &Work, hedge_age: Duration) -> BTr
 impl Scheduler {
     /// Lets a worker rest.
     pub(super) fn stalled(&mut self, now: Timestamp, id: WorkerId, run: RunId, out: &mut Vec<Action>) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let worker = self.workers.get_mut(&id).expect("only a worker that is attached holds leases");
         let (first, longest) = self.settings.rest;
         let until = now + first.saturating_mul(1 << worker.stalls.min(16)).min(longest);
         worker.stalls += 1;
@@ -42,7 +42,7 @@ impl Scheduler {
 
     /// A worker has answered something that it held: it may be slow, but it works.
     pub(super) fn answered(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let worker = self.workers.get_mut(&id).expect("only a worker that is attached answers");
         worker.stalls = 0;
         if let Some(until) = worker.rests_until.take() {
             self.resting.remove(&(until, id));
@@ -55,9 +55,7 @@ impl Scheduler {
             && until <= now
         {
             self.resting.pop_first();
-            if let Some(worker) = self.workers.get_mut(&id) {
-                worker.rests_until = None;
-            }
+            self.workers.get_mut(&id).expect("only a worker that is attached rests").rests_until = None;
             self.refresh(id);
         }
     }

@@ -304,7 +304,7 @@ impl Work {
         for &slot in &slots {
             let leases = &mut self.episodes[slot as usize].leases;
             let place = usize::from(leases[0] != NO_LEASE);
-            debug_assert_eq!(leases[place], NO_LEASE, "an episode has at most two leases");
+            assert_eq!(leases[place], NO_LEASE, "an episode has at most two leases");
             leases[place] = id;
         }
         let held = slots.len() as u32;
@@ -317,7 +317,10 @@ impl Work {
         let episode = &mut self.episodes[slot as usize];
         for place in 0..2 {
             let id = episode.leases[place];
-            let Some(lease) = self.leases.get_mut(&id) else { continue };
+            if id == NO_LEASE {
+                continue;
+            }
+            let lease = self.leases.get_mut(&id).expect("an episode's lease exists");
             if lease.worker != worker {
                 continue;
             }
@@ -378,10 +381,11 @@ impl Work {
     /// Ends a lease whose worker does not answer. Returns how many episodes it released and the most leases that any
     /// of those that had to be queued again has lost.
     pub(super) fn lose(&mut self, id: LeaseId, counts: bool) -> (u32, u32) {
-        let Some(lease) = self.leases.remove(&id) else { return (0, 0) };
+        let lease = self.leases.remove(&id).expect("a lease is lost once");
         let mut most = 0;
         for slot in lease.slots {
             let episode = &mut self.episodes[slot as usize];
+            // Those that the worker has answered are its no more.
             let Some(place) = episode.leases.iter().position(|&held| held == id) else { continue };
             episode.leases[place] = NO_LEASE;
             if !self.abandoned(slot) {
@@ -399,7 +403,7 @@ impl Work {
 
     /// Open episodes of a lease that nobody else holds, those that its worker would come to last first.
     pub(super) fn unhedged(&self, id: LeaseId, length: usize) -> Vec<u32> {
-        let Some(lease) = self.leases.get(&id) else { return Vec::new() };
+        let lease = &self.leases[&id];
         let alone = |slot: &&u32| {
             let episode = self.episodes[**slot as usize];
             !episode.settled && (episode.leases == [id, NO_LEASE] || episode.leases == [NO_LEASE, id])
