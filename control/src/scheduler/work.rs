@@ -29,14 +29,14 @@ pub struct Portion<'a> {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Episode {
+struct EpisodeState {
     /// The lease and its hedge.
     leases: [LeaseId; 2],
     queued: bool,
     settled: bool,
 }
 
-impl Episode {
+impl EpisodeState {
     fn leased(self) -> bool {
         self.leases != [NO_LEASE; 2]
     }
@@ -44,7 +44,7 @@ impl Episode {
 
 /// What has gone wrong with one episode.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct Setbacks {
     /// Workers that answered with an error.
     pub(super) failed_on: BTreeSet<WorkerId>,
     /// Leases that ended without an answer.
@@ -106,7 +106,7 @@ pub(super) struct Work {
     groups: Vec<Group>,
     /// Of each purpose and candidate: its group and its place there.
     places: BTreeMap<EpisodePurpose, Vec<(u32, u32)>>,
-    episodes: Vec<Episode>,
+    episodes: Vec<EpisodeState>,
     unsettled: u32,
     queued: u32,
     fresh: VecDeque<Range<u32>>,
@@ -114,7 +114,7 @@ pub(super) struct Work {
     retry: VecDeque<u32>,
     /// Answered with an error: not for the workers that failed on them while there are others.
     failed: Vec<u32>,
-    pub(super) troubles: BTreeMap<u32, Trouble>,
+    pub(super) setbacks: BTreeMap<u32, Setbacks>,
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     next_lease: LeaseId,
 }
@@ -149,13 +149,13 @@ impl Work {
             generation,
             groups,
             places,
-            episodes: vec![Episode { queued: true, ..Episode::default() }; start as usize],
+            episodes: vec![EpisodeState { queued: true, ..EpisodeState::default() }; start as usize],
             unsettled: start,
             queued: start,
             fresh: std::iter::once(0..start).collect(),
             retry: VecDeque::new(),
             failed: Vec::new(),
-            troubles: BTreeMap::new(),
+            setbacks: BTreeMap::new(),
             leases: BTreeMap::new(),
             next_lease: 1,
         };
@@ -232,7 +232,7 @@ impl Work {
                 self.failed.swap_remove(place);
                 continue;
             }
-            let failed_on = self.troubles.get(&slot).map(|trouble| &trouble.failed_on);
+            let failed_on = self.setbacks.get(&slot).map(|setbacks| &setbacks.failed_on);
             let for_others =
                 failed_on.is_some_and(|failed_on| failed_on.contains(&worker) && others(failed_on));
             let (its_block, its_length) = self.kind(slot, length);
@@ -362,7 +362,7 @@ impl Work {
         }
         self.episodes[slot as usize].queued = true;
         self.queued += 1;
-        if self.troubles.get(&slot).is_none_or(|trouble| trouble.failed_on.is_empty()) {
+        if self.setbacks.get(&slot).is_none_or(|setbacks| setbacks.failed_on.is_empty()) {
             self.retry.push_back(slot);
         } else {
             self.failed.push(slot);
@@ -371,9 +371,9 @@ impl Work {
 
     /// Queues an episode again that its only worker failed on. Returns how many workers failed on it.
     pub(super) fn requeue_failed(&mut self, slot: u32, worker: WorkerId) -> usize {
-        let trouble = self.troubles.entry(slot).or_default();
-        trouble.failed_on.insert(worker);
-        let failures = trouble.failed_on.len();
+        let setbacks = self.setbacks.entry(slot).or_default();
+        setbacks.failed_on.insert(worker);
+        let failures = setbacks.failed_on.len();
         self.requeue(slot);
         failures
     }
@@ -392,9 +392,9 @@ impl Work {
                 continue;
             }
             if counts {
-                let trouble = self.troubles.entry(slot).or_default();
-                trouble.lost += 1;
-                most = most.max(trouble.lost);
+                let setbacks = self.setbacks.entry(slot).or_default();
+                setbacks.lost += 1;
+                most = most.max(setbacks.lost);
             }
             self.requeue(slot);
         }
@@ -419,16 +419,21 @@ impl Work {
 
     /// Most leases that any episode of this lease has lost before.
     pub(super) fn lost_before(&self, id: LeaseId) -> u32 {
-        if self.troubles.is_empty() {
+        if self.setbacks.is_empty() {
             return 0;
         }
         let slots = self.leases.get(&id).map_or(&[][..], |lease| &lease.slots);
-        slots.iter().filter_map(|slot| self.troubles.get(slot)).map(|trouble| trouble.lost).max().unwrap_or(0)
+        slots
+            .iter()
+            .filter_map(|slot| self.setbacks.get(slot))
+            .map(|setbacks| setbacks.lost)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Forgets what went wrong so far.
     pub(super) fn forgive(&mut self) {
-        self.troubles.clear();
+        self.setbacks.clear();
         self.retry.extend(self.failed.drain(..));
     }
 

@@ -66,32 +66,33 @@ impl Preparation {
     async fn fetch(&self, name: DataSetName, digest: Digest) -> Result<(), String> {
         for _ in 0..BUSY_MAX {
             match self.fetch_once(name, digest).await {
-                Err(Trouble::Status(status)) if status.code() == Code::ResourceExhausted => {
+                Err(FetchError::Status(status)) if status.code() == Code::ResourceExhausted => {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
-                Err(Trouble::Status(status)) if status.code() == Code::Unimplemented => {
+                Err(FetchError::Status(status)) if status.code() == Code::Unimplemented => {
                     return Err("the coordinator is of a version that sends no data sets".to_owned());
                 }
-                Err(Trouble::Status(status)) => return Err(status.message().to_owned()),
-                Err(Trouble::Content(problem)) => return Err(problem),
+                Err(FetchError::Status(status)) => return Err(status.message().to_owned()),
+                Err(FetchError::Content(problem)) => return Err(problem),
                 Ok(()) => return Ok(()),
             }
         }
         Err("the coordinator is too busy to send it".to_owned())
     }
 
-    async fn fetch_once(&self, name: DataSetName, digest: Digest) -> Result<(), Trouble> {
+    async fn fetch_once(&self, name: DataSetName, digest: Digest) -> Result<(), FetchError> {
         let mut client = DataServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DATA_SET_PIECE_BYTES_MAX + 1024);
         let request = v1::GetDataSetRequest { digest: digest.0.to_vec() };
         let mut pieces = in_time(client.get_data_set(request)).await?.into_inner();
         let evaluator = self.evaluator.clone();
-        let mut arriving = apart(move || evaluator.receive(name, digest)).await.map_err(Trouble::Content)?;
+        let mut arriving =
+            apart(move || evaluator.receive(name, digest)).await.map_err(FetchError::Content)?;
         let mut bytes = 0;
         while let Some(v1::GetDataSetResponse { file, content }) = in_time(pieces.message()).await? {
             bytes += content.len() as u64;
             if content.is_empty() || bytes > DATA_SET_BYTES_MAX {
-                return Err(Trouble::Content(format!(
+                return Err(FetchError::Content(format!(
                     "the coordinator sent an empty piece, or more than {DATA_SET_BYTES_MAX} bytes"
                 )));
             }
@@ -101,24 +102,24 @@ impl Preparation {
                 written.map(|()| arriving)
             })
             .await
-            .map_err(Trouble::Content)?;
+            .map_err(FetchError::Content)?;
         }
-        apart(move || arriving.finish().map_err(|error| error.to_string())).await.map_err(Trouble::Content)
+        apart(move || arriving.finish().map_err(|error| error.to_string())).await.map_err(FetchError::Content)
     }
 }
 
 /// Why a data set could not be fetched.
-enum Trouble {
+enum FetchError {
     /// The coordinator said so, or the connection broke.
     Status(Status),
     /// What came cannot be used, or not be kept.
     Content(String),
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Trouble> {
+async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, FetchError> {
     match tokio::time::timeout(DATA_SET_PIECE_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(Trouble::Status),
-        Err(_) => Err(Trouble::Content(format!(
+        Ok(answer) => answer.map_err(FetchError::Status),
+        Err(_) => Err(FetchError::Content(format!(
             "the coordinator sent nothing of it for {DATA_SET_PIECE_TIMEOUT:?}"
         ))),
     }

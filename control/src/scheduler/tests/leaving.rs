@@ -27,7 +27,7 @@ fn what_is_given_back_goes_to_others_at_once_and_counts_as_nothing() {
     assert_ne!(again[0].0, leaver);
     assert_eq!(again[0].1, episodes);
     let work = bench.scheduler.runs[&run()].work.as_ref().unwrap();
-    assert!(work.troubles.is_empty(), "no loss is counted");
+    assert!(work.setbacks.is_empty(), "no loss is counted");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn what_a_leaving_worker_still_holds_at_its_end_counts_as_no_loss() {
         bench.scheduler.check_invariants();
         let entry = &bench.scheduler.runs[&run()];
         assert_eq!(entry.queued() as usize, episodes.len(), "it is handed out again");
-        assert_eq!(entry.work.as_ref().unwrap().troubles.is_empty(), leaves);
+        assert_eq!(entry.work.as_ref().unwrap().setbacks.is_empty(), leaves);
     }
 }
 
