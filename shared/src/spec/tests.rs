@@ -96,9 +96,18 @@ fn every_wrong_field_is_named() {
     ] {
         check("kind = \"cma-es\"", written, expected);
     }
-    check("states = 4", "states = \"four\"", "rule.states: invalid type");
     check("step_size = 0.5", "step_size = 0.0", "strategy.step_size");
     check("step_size = 0.5", "step_size = nan", "strategy.step_size");
+    check("generations = 265", "generations = 0", "stop.generations");
+    check("generations = 265", "", "stop: must set at least one");
+    check("version = 1", "version = 2", "version: this program reads version 1, not 2");
+    check("version = 1", "version = 0", "version: this program reads version 1, not 0");
+    check("name = \"quickstart\"", "name = \"Quick start\"", "name: must be");
+}
+
+#[test]
+fn every_wrong_field_of_the_problem_is_named() {
+    check("states = 4", "states = \"four\"", "rule.states: invalid type");
     check("states = 4", "states = 17", "rule.states");
     check("states = 4", "states = 1", "rule.feedback");
     check("states = 4", "states = 4\nforward_activation = [\"tanh\"]", "rule.forward_activation");
@@ -165,11 +174,6 @@ fn every_wrong_field_is_named() {
     let error = unmeasured.expect_err("the default measures at update 10").to_string();
     assert!(error.starts_with("evaluation.measure: is by default at updates 10 and last, but"), "{error}");
     check("updates = 10 ", "updates = 0 ", "evaluation.unroll[0].updates");
-    check("generations = 265", "generations = 0", "stop.generations");
-    check("generations = 265", "", "stop: must set at least one");
-    check("version = 1", "version = 2", "version: this program reads version 1, not 2");
-    check("version = 1", "version = 0", "version: this program reads version 1, not 0");
-    check("name = \"quickstart\"", "name = \"Quick start\"", "name: must be");
 }
 
 /// Fields that came later are written only where they are set, so that the digests of old specs stay what they were.
