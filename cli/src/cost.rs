@@ -11,7 +11,7 @@ use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{self, Purpose};
-use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_shared::spec::RunSpec;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -112,11 +112,12 @@ fn beside_the_search(spec: &RunSpec, phases: &[PhaseCost]) -> f64 {
     seconds + phases.last().map_or(0.0, |phase| last * phase.episode_s)
 }
 
-/// A genome near the start of the search: zero is too regular to be typical, a large one may diverge at once.
+/// A genome near the start of the search: the start itself is too regular to be typical, one far away may diverge at once.
 fn typical_genome(spec: &RunSpec) -> Genome {
-    let mut values = vec![0.0; spec.layout().dimension()];
+    let mean = spec.layout().initial_mean();
+    let mut values = vec![0.0; mean.0.len()];
     seed::fill_normal(&mut spec.seed.derive(Purpose::Fingerprint, 0).rng(), &mut values);
-    Genome(values.into_iter().map(|value| 0.1 * value).collect())
+    Genome(mean.0.into_iter().zip(values).map(|(mean, value)| mean + 0.1 * value).collect())
 }
 
 /// Seconds of one episode in a generation, on average over the families in their shares.
@@ -128,8 +129,7 @@ fn time_episodes(
     generation: u32,
     budget: Duration,
 ) -> f64 {
-    let Problem::RuleLearning(problem) = &spec.problem;
-    let families = problem.tasks.families.len() as u32;
+    let families = spec.problem.families().len() as u32;
     let interrupt = Interrupt::new();
     let population = spec.strategy.population_size();
     let mut seconds = 0.0;

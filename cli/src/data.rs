@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use hebbian_learning::task::data_set::{DataSet, DataSetError, DataSets as _};
 use hebbian_shared::digest::Digest;
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
-use hebbian_shared::spec::{Problem, RunSpec};
 use hebbian_worker::data_store::DataStore;
 use serde::Serialize;
 
@@ -34,8 +34,7 @@ pub(crate) fn store(configured: Option<PathBuf>) -> Arc<DataStore> {
 
 /// Fills in what a spec leaves open about its data sets: their digests and classes.
 pub(crate) fn complete(spec: &mut RunSpec, store: &DataStore) -> Result<(), Failure> {
-    let Problem::RuleLearning(problem) = &mut spec.problem;
-    problem.tasks.data_sets.iter_mut().try_for_each(|data_set| complete_one(data_set, store))?;
+    spec.problem.data_sets_mut().iter_mut().try_for_each(|data_set| complete_one(data_set, store))?;
     // The number of classes is known only now.
     spec.validate().map_err(Failure::bad_input)
 }

@@ -23,7 +23,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::task::TaskSpec;
-use hebbian_shared::spec::{Problem, RuleLearning, SpecError};
+use hebbian_shared::spec::{RuleLearning, SpecError};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -66,9 +66,11 @@ pub(crate) struct GenomeFile {
 
 impl GenomeFile {
     /// The mean that a run has found.
-    pub(crate) fn of_result(result: &RunResult) -> Self {
-        let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = result.spec.problem.clone();
-        Self {
+    pub(crate) fn of_result(result: &RunResult) -> Result<Self, Failure> {
+        let problem = result.spec.problem.rule_learning().cloned();
+        let RuleLearning { rule, network, tasks } = problem
+            .ok_or_else(|| Failure::failed("a genome file holds a rule; this run has evolved none"))?;
+        Ok(Self {
             format: FORMAT.to_owned(),
             layout: result.layout.clone(),
             values: result.mean.clone(),
@@ -83,7 +85,7 @@ impl GenomeFile {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 remeasurement: result.remeasurement.clone(),
             },
-        }
+        })
     }
 
     /// The genome.
@@ -145,7 +147,7 @@ impl GenomeFile {
         }
         let file: Self = serde_json::from_value(json).map_err(|error| error.to_string())?;
         file.problem().validate().map_err(|error: SpecError| error.to_string())?;
-        let layout = GenomeLayout::of_rule(&file.rule, &file.network);
+        let layout = file.problem().layout();
         if file.layout != layout {
             return Err(format!(
                 "layout: has digest {}, but `rule` makes the layout {}",
@@ -185,6 +187,7 @@ impl GenomeFile {
             validation: None,
             remeasurement: None,
         })
+        .expect("the quickstart evolves a rule")
     }
 }
 

@@ -2,32 +2,31 @@
 //! same tasks with the same layer sizes and the same batches.
 //!
 //! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others. The
-//! result is a function of the arguments; the number of threads changes only the time it takes.
+//! result is a function of the arguments; who computes it changes only the time it takes.
 
 use hebbian_shared::genome::Genome;
-use hebbian_shared::limits::{
-    EVALUATION_BATCH_NUMBERS_MAX, EVALUATION_TASKS_MAX, TASKS_PER_GENERATION_MAX, THREADS_MAX,
-};
+use hebbian_shared::limits::{EVALUATION_TASKS_MAX, TASKS_PER_GENERATION_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::task::TaskFamily;
 
-use crate::evaluation::{EvaluationError, check_points};
+use crate::evaluation::{Evaluate, EvaluationError, EvaluationRequest, Scores, check_points};
 use crate::interrupt::Interrupt;
-use crate::rule::gradient_descent::BaselineKind;
+use crate::rule;
 use crate::task::TaskError;
-use crate::task::data_set::DataSets;
 use progress::Progress;
 
-mod parallel;
+mod baseline;
 mod progress;
 pub mod remote;
 mod report;
-mod trial;
+mod trials;
 mod tuning;
 
 pub use crate::evaluation::Score;
 pub use crate::rule::Ablation;
+pub use baseline::Configuration;
 pub use report::{
     AblationEstimate, BaselineEstimate, Column, Comparison, Estimate, FamilyComparison, GroupComparison,
     TunedBaseline,
@@ -41,15 +40,13 @@ pub struct ComparisonSettings {
     /// Numbers of updates after which accuracy is measured, increasing, from 1 to `EVALUATION_UPDATES_MAX`.
     pub updates: Vec<u32>,
     /// Baselines, each once.
-    pub baselines: Vec<BaselineKind>,
+    pub baselines: Vec<Optimizer>,
     /// What the rule is also tried without, each once; may be empty.
     pub ablations: Vec<Ablation>,
     /// Fresh tasks of each family, from 2 to [`EVALUATION_TASKS_MAX`].
     pub tasks_per_family: u32,
     /// Root of all draws of tasks, batches and initial weights.
     pub seed: Seed,
-    /// Threads, from 1 to [`THREADS_MAX`].
-    pub threads: usize,
 }
 
 /// Why a comparison ended without a result.
@@ -95,15 +92,14 @@ impl From<EvaluationError> for ComparisonError {
 
 impl ComparisonSettings {
     /// The customary comparison: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against all baselines.
-    pub fn new(families: Vec<TaskFamily>, seed: Seed, threads: usize) -> Self {
+    pub fn new(families: Vec<TaskFamily>, seed: Seed) -> Self {
         Self {
             families,
             updates: vec![3, 5, 10, 20, 50],
-            baselines: BaselineKind::ALL.to_vec(),
+            baselines: Optimizer::ALL.to_vec(),
             ablations: Vec::new(),
             tasks_per_family: 150,
             seed,
-            threads,
         }
     }
 
@@ -124,9 +120,6 @@ impl ComparisonSettings {
             let problem = format!("must be from 2 to {EVALUATION_TASKS_MAX}, not {}", self.tasks_per_family);
             return refuse("tasks_per_family", problem);
         }
-        if !(1..=THREADS_MAX as usize).contains(&self.threads) {
-            return refuse("threads", format!("must be from 1 to {THREADS_MAX}, not {}", self.threads));
-        }
         Ok(())
     }
 }
@@ -143,7 +136,7 @@ pub fn check(
     if found == expected { Ok(()) } else { Err(ComparisonError::Genome { found, expected }) }
 }
 
-/// Refuses a rule that could not have come from a run, or whose batches do not fit into memory.
+/// Refuses a rule that could not have come from a run, or that lacks what shall be taken from it.
 fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), ComparisonError> {
     if let Err(error) = rule.validate() {
         return Err(ComparisonError::Setting { field: "rule", problem: error.to_string() });
@@ -154,18 +147,13 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
     if let Err(error) = compared.validate() {
         return Err(ComparisonError::Setting { field: "families", problem: error.to_string() });
     }
-    let updates = u64::from(settings.updates.last().copied().unwrap_or(0));
-    for family in &settings.families {
-        let width = rule.tasks.inputs(*family) + rule.tasks.outputs(*family);
-        let numbers = u64::from(width) * u64::from(rule.tasks.batch_size);
-        if updates * numbers > EVALUATION_BATCH_NUMBERS_MAX {
-            let problem = format!(
-                "{updates} batches of {} examples of {family} do not fit into memory; at most {} do",
-                rule.tasks.batch_size,
-                EVALUATION_BATCH_NUMBERS_MAX / numbers
-            );
-            return Err(ComparisonError::Setting { field: "updates", problem });
-        }
+    let known = rule::family(&rule.rule).ablations();
+    if let Some(ablation) = settings.ablations.iter().find(|ablation| !known.contains(ablation)) {
+        let problem = format!(
+            "`{ablation}` cannot be taken from a rule of the family {}",
+            rule.rule.options().family()
+        );
+        return Err(ComparisonError::Setting { field: "ablations", problem });
     }
     Ok(())
 }
@@ -185,17 +173,17 @@ fn twice<T: PartialEq + std::fmt::Display>(names: &[T]) -> Option<String> {
 
 /// Trains networks with the rule and with tuned baselines and measures both.
 ///
-/// Data sets are those of `data`. `progress` is called from several threads with the work done and the total, in updates of one network, not always in
-/// order.
+/// All networks are trained by `evaluate`. `progress` is called from several threads with the work done and the total, in updates of
+/// one network, not always in order.
 pub fn compare(
     rule: &RuleLearning,
     genome: &Genome,
     settings: &ComparisonSettings,
-    data: &dyn DataSets,
+    evaluate: &dyn Evaluate,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
-    compare_with(rule, genome, settings, tuning::Effort::FULL, data, progress, interrupt)
+    compare_with(rule, genome, settings, tuning::Effort::FULL, evaluate, progress, interrupt)
 }
 
 fn compare_with(
@@ -203,30 +191,32 @@ fn compare_with(
     genome: &Genome,
     settings: &ComparisonSettings,
     effort: tuning::Effort,
-    data: &dyn DataSets,
-    progress: &(dyn Fn(u64, u64) + Sync),
-    interrupt: &Interrupt,
-) -> Result<Comparison, ComparisonError> {
-    compare_given(rule, genome, settings, effort, None, data, progress, interrupt)
-}
-
-/// As [`compare_with`]; what the rule scores on each task need not be computed where it is `given`.
-#[expect(clippy::too_many_arguments, reason = "each is one of its kind")]
-fn compare_given(
-    rule: &RuleLearning,
-    genome: &Genome,
-    settings: &ComparisonSettings,
-    effort: tuning::Effort,
-    given: Option<&[trial::RuleScores]>,
-    data: &dyn DataSets,
+    evaluate: &dyn Evaluate,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
     check(rule, genome, settings)?;
-    let progress = Progress::new(progress, effort.work(rule, settings) + trial::work(settings));
-    let baselines = tuning::tune(rule, settings, effort, data, &progress, interrupt)?;
-    let trials = trial::run(rule, genome, &baselines, given, settings, data, &progress, interrupt)?;
+    let total = effort.work(rule, settings) + trials::work(settings);
+    let laboratory = Laboratory { evaluate, interrupt, progress: Progress::new(progress, total) };
+    let baselines = tuning::tune(rule, settings, effort, &laboratory)?;
+    let trials = trials::run(rule, genome, &baselines, settings, &laboratory)?;
     Ok(report::assemble(rule, settings, baselines, &trials))
+}
+
+/// Where evaluations are computed, who stops them and who is told how far they are.
+struct Laboratory<'a> {
+    evaluate: &'a dyn Evaluate,
+    interrupt: &'a Interrupt,
+    progress: Progress<'a>,
+}
+
+impl Laboratory<'_> {
+    /// The scores of each request. They count as `work` of the total.
+    fn scores(&self, requests: &[EvaluationRequest], work: u64) -> Result<Vec<Scores>, ComparisonError> {
+        let stage = self.progress.stage(work, requests.iter().map(EvaluationRequest::work).sum());
+        let scores = self.evaluate.evaluate(requests, &|work| stage.advance(work), self.interrupt)?;
+        Ok(scores)
+    }
 }
 
 #[cfg(test)]

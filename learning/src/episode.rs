@@ -8,9 +8,9 @@ use std::sync::Arc;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::evaluation::{EvaluationSpec, Measure, Objective, UpdatePoint};
 use hebbian_shared::spec::validation::ValidationSpec;
-use hebbian_shared::spec::{Problem, RuleLearning, RunSpec};
 
 use crate::interrupt::Interrupt;
 use crate::task::data_set::{DataSets, NoDataSets};
@@ -33,7 +33,8 @@ impl EpisodeRunner {
     /// Prepares for a run, with the data sets of `data`, or says what this worker lacks for it.
     pub fn with_data(spec: Arc<RunSpec>, data: &dyn DataSets) -> Result<Self, String> {
         spec.validate().map_err(|error| error.to_string())?;
-        let problem = problem(&spec);
+        let problem =
+            spec.problem.rule_learning().ok_or("this worker trains networks and does nothing else")?;
         // Validation, too, keeps to the training part of a data set: its test part is for the comparison with baselines.
         let validated = spec.validation.iter().flat_map(|validation| &validation.families);
         let families = problem.tasks.families.iter().chain(validated).copied();
@@ -99,7 +100,7 @@ impl EpisodeRunner {
         let weight = |&done: &u32| weight_after(evaluation, done, updates);
         points.extend((1..=updates).filter(|done| weight(done) > 0.0));
         let course = Course { updates, points: &points, quantity: Quantity::Objective(evaluation.objective) };
-        let task = (problem(&self.spec).tasks.family(key.task.0), key.task_seed(self.spec.seed));
+        let task = (self.trainer.problem().tasks.family(key.task.0), key.task_seed(self.spec.seed));
         let trained = self.trainer.train(bench, genome, task, course, interrupt);
         let (mut total, mut weights) = (0.0, 0.0);
         for (done, value) in points.iter().zip(&bench.curve.values) {
@@ -138,11 +139,6 @@ impl EpisodeRunner {
         let extended = measured.next().flatten();
         Ok(Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(fitness) }))
     }
-}
-
-fn problem(spec: &RunSpec) -> &RuleLearning {
-    let Problem::RuleLearning(problem) = &spec.problem;
-    problem
 }
 
 /// The weight of a measurement after `done` of `updates` updates; zero where nothing is measured.

@@ -116,7 +116,7 @@ impl EvaluationRequest {
         problem.tasks.per_generation = TASKS_PER_GENERATION_MAX;
         problem.validate()?;
         if let Some(ablation) = self.ablation
-            && !rule::family(&problem).ablations().contains(&ablation)
+            && !rule::family(&problem.rule).ablations().contains(&ablation)
         {
             return refuse("ablation", format!("`{ablation}` cannot be taken from a rule of this family"));
         }

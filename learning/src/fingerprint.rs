@@ -4,25 +4,21 @@ use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
-use hebbian_shared::genome::Genome;
+use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::rule::RuleSpec;
 
 use crate::episode::EpisodeRunner;
 use crate::interrupt::Interrupt;
+use crate::rule;
 use crate::training::Workspace;
 
-/// The canonical runs: small and large matrices, all activations, feedbacks, backward updates, objectives, and
-/// task families and options with arithmetic of their own. Changing one changes every worker's fingerprint.
-const SPECS: [&str; 6] = [
-    include_str!("fingerprint/plane.toml"),
-    include_str!("fingerprint/digits.toml"),
-    include_str!("fingerprint/wide.toml"),
-    include_str!("fingerprint/activations.toml"),
-    include_str!("fingerprint/derivatives.toml"),
-    include_str!("fingerprint/options.toml"),
-];
+/// The canonical runs of every family of rules.
+fn specs() -> impl Iterator<Item = &'static str> {
+    RuleSpec::of_each_family().flat_map(|rule| rule::family(&rule).canonical()).copied()
+}
 
 /// The digest of the bits of canonical episodes on this machine. Workers of equal fingerprints may share a run whose
 /// result must be exact.
@@ -48,11 +44,11 @@ pub fn fingerprint() -> Digest {
 fn canonical_outcomes() -> Vec<Vec<Outcome>> {
     let mut workspace = Workspace::new();
     let interrupt = Interrupt::new();
-    let of_spec = |(place, text): (usize, &&str)| {
+    let of_spec = |(place, text): (usize, &str)| {
         let spec = RunSpec::read(text).expect("a canonical run is a valid spec");
         let runner = EpisodeRunner::new(Arc::new(spec)).expect("canonical runs need nothing special");
         let seed = runner.spec().seed.derive(Purpose::Fingerprint, place as u64);
-        let genome = genome(runner.spec().layout().dimension(), seed);
+        let genome = genome(&runner.spec().layout(), seed);
         let tasks = 0..runner.spec().tasks_per_generation();
         let episode = |task| {
             let key = EpisodeKey {
@@ -67,14 +63,14 @@ fn canonical_outcomes() -> Vec<Vec<Outcome>> {
         };
         tasks.map(episode).collect()
     };
-    SPECS.iter().enumerate().map(of_spec).collect()
+    specs().enumerate().map(of_spec).collect()
 }
 
 /// A genome near the start of a search: normal with standard deviation 0.3.
-fn genome(dimension: usize, seed: Seed) -> Genome {
-    let mut values = vec![0.0; dimension];
+fn genome(layout: &GenomeLayout, seed: Seed) -> Genome {
+    let mut values = vec![0.0; layout.dimension()];
     fill_normal(&mut seed.rng(), &mut values);
-    Genome(values.into_iter().map(|value| 0.3 * value).collect())
+    Genome(layout.initial_mean().0.into_iter().zip(values).map(|(mean, value)| mean + 0.3 * value).collect())
 }
 
 #[cfg(test)]
@@ -100,7 +96,7 @@ mod tests {
 
     #[test]
     fn every_kernel_and_activation_has_a_part_in_it() {
-        let all = SPECS.concat();
+        let all: String = specs().collect();
         for word in [
             "identity",
             "\"tanh\"",
@@ -123,6 +119,10 @@ mod tests {
             "saturation",
             "squared-error",
             "logistic",
+            "gradient-descent",
+            "momentum",
+            "adam",
+            "\"squared\"",
         ] {
             assert!(all.contains(word), "no canonical run has {word}");
         }

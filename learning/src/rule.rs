@@ -6,6 +6,7 @@
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::RuleSpec;
 
 pub mod gradient_descent;
 pub mod multi_state;
@@ -57,13 +58,20 @@ pub trait RuleFamily {
     /// What can be taken from its rules to see what it is worth.
     fn ablations(&self) -> &'static [Ablation];
 
+    /// Specs of small runs whose episodes take every way through the family's arithmetic: all machines must agree on their
+    /// bits. To change one is to change every worker's fingerprint.
+    fn canonical(&self) -> &'static [&'static str];
+
     /// A rule of these options for the problem's networks, without an ablation's part. It has no genome yet.
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule>;
 }
 
-/// The family of a problem's rule.
-pub fn family(problem: &RuleLearning) -> &dyn RuleFamily {
-    &problem.rule
+/// The family of a rule.
+pub fn family(rule: &RuleSpec) -> &dyn RuleFamily {
+    match rule {
+        RuleSpec::MultiState(options) => options,
+        RuleSpec::GradientDescent(options) => options,
+    }
 }
 
 /// Networks of the shapes that a rule has met.

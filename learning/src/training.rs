@@ -121,7 +121,12 @@ impl Trainer {
 
     /// A thread's buffers.
     fn bench(&self) -> Bench {
-        Bench::new(rule::family(&self.problem).compile(&self.problem, self.ablation), self.tasks_max)
+        Bench::new(rule::family(&self.problem.rule).compile(&self.problem, self.ablation), self.tasks_max)
+    }
+
+    /// The problem.
+    pub(crate) fn problem(&self) -> &RuleLearning {
+        &self.problem
     }
 
     /// Trains a network by the rule of a genome on the task of a seed.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::spec::network::NetworkSpec;
-use crate::spec::rule::{ForwardSynapseUpdate, Gates, GenomeScope, RuleSpec};
+use crate::spec::rule::RuleOptions;
 
 /// A point of the search space: one f64 per dimension of the layout, untransformed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,6 +76,16 @@ impl Transform {
             Self::Bounded { low, high } => low + (high - low) / (1.0 + libm::exp(-x)),
         }
     }
+
+    /// The search value that stands for `parameter`, which is one that the transform gives.
+    pub fn invert(self, parameter: f64) -> f64 {
+        match self {
+            Self::Affine { offset, scale } => (parameter - offset) / scale,
+            Self::Exp { factor, scale } => libm::log(parameter / factor) / scale,
+            Self::Decay { rate, shift } => shift + libm::log(-libm::log(parameter) / rate),
+            Self::Bounded { low, high } => libm::log((parameter - low) / (high - parameter)),
+        }
+    }
 }
 
 /// A named, contiguous part of the genome.
@@ -117,17 +127,8 @@ impl Segment {
     }
 }
 
-/// What a synapse keeps: nearly all at 0.
-const SYNAPSE_KEEP: Transform = Transform::Decay { rate: 0.05, shift: 1.0 };
-/// The weight of the Hebbian sum: a tenth at 0.
-const SYNAPSE_UPDATE: Transform = Transform::Exp { factor: 0.1, scale: 1.0 };
-/// Oja's own rule at 0. Its sign would not matter.
-const OJA_MULTIPLIER: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
-/// Changes fall to 1/e at a synapse of 1 for x = 0. Its sign would not matter.
-const SATURATION: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
-
 /// Names, shapes and transforms of all parts of a genome, in order and without gaps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenomeLayout {
     segments: Vec<Segment>,
@@ -136,66 +137,21 @@ pub struct GenomeLayout {
 impl GenomeLayout {
     /// The layout of the genomes of a rule for these networks.
     ///
-    /// Always there are four k x k matrices and four gates (one number, or one per state): 4 k^2 + 4 numbers at least.
-    /// Options append segments, so that a layout without them is what it was before they existed. A genome per layer
-    /// puts an axis of the synapse layers before all of these shapes; only `rescale_to` and `initial_synapse_scale` are
-    /// the network's.
-    ///
     /// # Panics
-    /// If the genome is per layer and the networks have several depths, which [`RuleSpec::validate_for`] refuses.
-    pub fn of_rule(rule: &RuleSpec, network: &NetworkSpec) -> Self {
-        let k = u32::from(rule.states);
-        let layers = match rule.genome {
-            GenomeScope::Shared => None,
-            GenomeScope::PerLayer => {
-                Some(network.synapse_layers().expect("a genome per layer is for one depth") as u32)
-            }
-        };
-        let state_shape = match rule.gates {
-            Gates::Scalar => vec![],
-            Gates::PerState => vec![k],
-        };
-        let per_layer = |shape: &[u32]| layers.into_iter().chain(shape.iter().copied()).collect::<Vec<_>>();
-        let (matrix, gate) = (per_layer(&[k, k]), per_layer(&state_shape));
-        let mut layout = Self { segments: Vec::with_capacity(8) };
-        for name in ["forward_transform", "backward_transform", "hebbian_pre", "hebbian_post"] {
-            layout.push(name, &matrix, Transform::IDENTITY);
-        }
-        layout.push("neuron_keep", &gate, Transform::Affine { offset: 1.0, scale: 1.0 });
-        layout.push("neuron_update", &gate, Transform::Exp { factor: 1.0, scale: 0.5 });
-        layout.push("synapse_keep", &gate, SYNAPSE_KEEP);
-        layout.push("synapse_update", &gate, SYNAPSE_UPDATE);
-        let multiplier = rule.oja.is_some_and(|oja| oja.multiplier);
-        if multiplier {
-            layout.push("oja_multiplier", &gate, OJA_MULTIPLIER);
-        }
-        if rule.saturation.is_some() {
-            layout.push("saturation", &gate, SATURATION);
-        }
-        if rule.normalisation.is_some_and(|normalisation| normalisation.rescale) {
-            layout.push("rescale_to", &state_shape, Transform::Exp { factor: 1.0, scale: 0.5 });
-        }
-        if rule.evolve_initial_scale {
-            layout.push("initial_synapse_scale", &[], Transform::Bounded { low: 0.0, high: 2.0 });
-        }
-        if rule.forward_synapse_update == ForwardSynapseUpdate::OwnGenome {
-            layout.push("forward_synapse_hebbian_pre", &matrix, Transform::IDENTITY);
-            layout.push("forward_synapse_hebbian_post", &matrix, Transform::IDENTITY);
-            layout.push("forward_synapse_keep", &gate, SYNAPSE_KEEP);
-            layout.push("forward_synapse_update", &gate, SYNAPSE_UPDATE);
-            if multiplier {
-                layout.push("forward_synapse_oja_multiplier", &gate, OJA_MULTIPLIER);
-            }
-            if rule.saturation.is_some() {
-                layout.push("forward_synapse_saturation", &gate, SATURATION);
-            }
-        }
-        layout
+    /// If the rule does not suit the networks, which [`RuleOptions::validate_for`] refuses.
+    pub fn of_rule(rule: &dyn RuleOptions, network: &NetworkSpec) -> Self {
+        rule.layout(network)
     }
 
-    fn push(&mut self, name: &str, shape: &[u32], transform: Transform) {
+    /// Appends a segment.
+    pub(crate) fn push(&mut self, name: &str, shape: &[u32], transform: Transform) {
         let (name, start, shape) = (name.to_owned(), self.dimension() as u32, shape.to_vec());
         self.segments.push(Segment { name, start, shape, transform, initial_mean: 0.0 });
+    }
+
+    /// Lets a search start at `initial_mean` in the last segment instead of at 0.
+    pub(crate) fn start_at(&mut self, initial_mean: f64) {
+        self.segments.last_mut().expect("there is a segment").initial_mean = initial_mean;
     }
 
     /// Where a search starts: each segment's initial mean for all of its values.
@@ -229,6 +185,13 @@ impl GenomeLayout {
         Some(genome.0[segment.range()].iter().map(|&x| segment.transform.apply(x)).collect())
     }
 
+    /// The parameter of segment `name`, which is one number. `None` as in [`GenomeLayout::parameters`].
+    pub fn parameter(&self, name: &str, genome: &Genome) -> Option<f64> {
+        let segment = self.segment(name).filter(|segment| segment.shape.is_empty())?;
+        let fits = genome.0.len() == self.dimension();
+        fits.then(|| segment.transform.apply(genome.0[segment.start as usize]))
+    }
+
     /// What two processes compare before they exchange genomes.
     pub fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).expect("a layout is plain data"))
@@ -238,19 +201,21 @@ impl GenomeLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::rule::{Normalisation, Oja, Saturation};
+    use crate::spec::rule::multi_state::{
+        ForwardSynapseUpdate, Gates, GenomeScope, MultiStateSpec, Normalisation, Oja, Saturation,
+    };
 
     fn layout(states: u8, gates: Gates) -> GenomeLayout {
-        of_rule(&RuleSpec { states, gates, ..RuleSpec::default() })
+        of_rule(&MultiStateSpec { states, gates, ..MultiStateSpec::default() })
     }
 
-    fn of_rule(rule: &RuleSpec) -> GenomeLayout {
+    fn of_rule(rule: &MultiStateSpec) -> GenomeLayout {
         GenomeLayout::of_rule(rule, &NetworkSpec::default())
     }
 
     /// Names and shapes of a rule with every option for networks of three layers of synapses.
     fn everything(genome: GenomeScope, gates: Gates) -> Vec<(String, Vec<u32>)> {
-        let rule = RuleSpec {
+        let rule = MultiStateSpec {
             states: 3,
             gates,
             genome,
@@ -259,7 +224,7 @@ mod tests {
             saturation: Some(Saturation::default()),
             forward_synapse_update: ForwardSynapseUpdate::OwnGenome,
             evolve_initial_scale: true,
-            ..RuleSpec::default()
+            ..MultiStateSpec::default()
         };
         let network = NetworkSpec { hidden: vec![4, 5], ..NetworkSpec::default() };
         let layout = GenomeLayout::of_rule(&rule, &network);
@@ -317,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_search_starts_at_the_initial_mean_and_bounds_hold() {
-        let rule = RuleSpec { evolve_initial_scale: true, ..RuleSpec::default() };
+        let rule = MultiStateSpec { evolve_initial_scale: true, ..MultiStateSpec::default() };
         let mut layout = of_rule(&rule);
         assert_eq!(layout.initial_mean(), Genome(vec![0.0; 69]));
         let at = |x: f64| Transform::Bounded { low: 0.0, high: 2.0 }.apply(x);
@@ -349,6 +314,20 @@ mod tests {
         assert!((at("synapse_keep") - 0.981_774).abs() < 1e-6);
         assert_eq!(at("synapse_update"), 0.1);
         assert_eq!(layout.parameters("synapse_update", &Genome(vec![0.0; 19])), None);
+    }
+
+    #[test]
+    fn a_transform_is_undone() {
+        for transform in [
+            Transform::Affine { offset: 1.0, scale: 2.0 },
+            Transform::Exp { factor: 0.1, scale: 0.5 },
+            Transform::Decay { rate: 0.05, shift: 1.0 },
+            Transform::Bounded { low: -1.0, high: 3.0 },
+        ] {
+            for x in [-2.0, 0.0, 1.25] {
+                assert!((transform.invert(transform.apply(x)) - x).abs() < 1e-12, "{transform:?} of {x}");
+            }
+        }
     }
 
     #[test]

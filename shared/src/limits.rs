@@ -83,8 +83,6 @@ limits! {
     EVALUATION_GENOMES_MAX: usize = 4096, "genomes";
     /// Scores of one evaluation: 1 GiB.
     EVALUATION_SCORES_MAX: u64 = 128 << 20, "scores";
-    /// Numbers in all batches of one task: a thread keeps them twice, which makes 1 GiB.
-    EVALUATION_BATCH_NUMBERS_MAX: u64 = 128 << 20, "numbers";
 
     ["messages"]
     /// A message to the coordinator.

@@ -11,6 +11,7 @@
 pub mod data_set;
 pub mod evaluation;
 pub mod network;
+mod problem;
 pub mod rule;
 pub mod stop;
 pub mod strategy;
@@ -18,23 +19,20 @@ pub mod task;
 pub mod text;
 pub mod validation;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::genome::GenomeLayout;
-use crate::limits::{
-    EPISODE_MULTIPLICATIONS_MAX, EPISODES_PER_GENERATION_MAX, NETWORK_NUMBERS_MAX, RUN_NAME_MAX,
-    TASKS_PER_GENERATION_MAX, UPDATES_MAX,
-};
+use crate::limits::{EPISODES_PER_GENERATION_MAX, RUN_NAME_MAX, TASKS_PER_GENERATION_MAX, UPDATES_MAX};
 use crate::seed::Seed;
-use evaluation::{EvaluationSpec, Objective};
+use data_set::DataSetSpec;
+use evaluation::EvaluationSpec;
 use network::NetworkSpec;
+pub use problem::{Problem, RuleLearning};
 use rule::RuleSpec;
 use stop::StopSpec;
 use strategy::StrategySpec;
-use task::{InputAugmentation, TaskFamily, TaskSpec};
+use task::TaskSpec;
 pub use text::ResolvedSpec;
 use validation::{Selection, ValidationSpec};
 
@@ -63,108 +61,6 @@ pub struct RunSpec {
     pub stop: StopSpec,
     /// Whether all of a run's workers must agree on the bits of the canonical episodes.
     pub numerics: Numerics,
-}
-
-/// What genomes of a run stand for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Problem {
-    /// A learning rule, shared by the neurons and synapses of multi-state networks.
-    RuleLearning(RuleLearning),
-}
-
-/// The problem of evolving an update rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleLearning {
-    /// The family of update rules.
-    pub rule: RuleSpec,
-    /// The networks it trains.
-    pub network: NetworkSpec,
-    /// The tasks it trains them on.
-    pub tasks: TaskSpec,
-}
-
-impl RuleLearning {
-    /// Checks every field and every limit of memory, naming the field.
-    pub fn validate(&self) -> Result<(), SpecError> {
-        self.rule.validate()?;
-        self.network.validate()?;
-        self.rule.validate_for(&self.network)?;
-        self.tasks.validate()?;
-        let numbers = self.network_numbers();
-        if numbers > NETWORK_NUMBERS_MAX {
-            return Err(SpecError::field(
-                self.network.field(),
-                format!(
-                    "the networks of a thread with their batches would hold {numbers:.1e} numbers; at most {NETWORK_NUMBERS_MAX:.1e} are \
-                     allowed (fewer neurons or states, or a smaller batch or query)"
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// The layout of the rule's genomes.
-    pub fn layout(&self) -> GenomeLayout {
-        GenomeLayout::of_rule(&self.rule, &self.network)
-    }
-
-    /// Neurons of every layer, of each different network: those of a thread, which keeps one of every shape for every
-    /// kind of task.
-    fn layer_sizes(&self) -> BTreeSet<Vec<usize>> {
-        let of_family = |&family: &TaskFamily| {
-            let (inputs, outputs) = (self.tasks.inputs(family), self.tasks.outputs(family));
-            let shapes = 0..self.network.all_shapes().len();
-            shapes.map(move |shape| self.network.layer_sizes(shape, inputs, outputs))
-        };
-        self.tasks.families.iter().flat_map(of_family).collect()
-    }
-
-    /// The most numbers that all networks of a thread hold: synapses, the states of a batch, and scratch memory.
-    pub fn network_numbers(&self) -> f64 {
-        let rule = &self.rule;
-        let k = f64::from(rule.states);
-        let batch = f64::from(self.tasks.batch_size.max(self.tasks.query_size));
-        let of_sizes = |sizes: Vec<usize>| {
-            let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
-            let widest = sizes.iter().max().map_or(0.0, |&neurons| neurons as f64);
-            let synapses = 2.0 * NetworkSpec::synapses_of(&sizes);
-            let copies = if rule.normalisation.is_some() { 2.0 } else { 1.0 };
-            let within = if rule.needs_synapses_within_layers() { within(&sizes) } else { 0.0 };
-            // One state's sums are scratch, those of a deep product too, and a layer's states under five transforms.
-            let of_synapses = (k * copies + 2.0) * synapses + (k + 1.0) * within;
-            let layers = if rule.forward_activations_in_synapse_update { 2.0 } else { 1.0 };
-            of_synapses + k * batch * ((layers + 1.0) * neurons + 7.0 * widest)
-        };
-        self.layer_sizes().into_iter().map(of_sizes).sum()
-    }
-}
-
-/// Synapses of one state within the two neuron layers of each synapse layer, the bias included.
-fn within(sizes: &[usize]) -> f64 {
-    sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0).powi(2) + (pair[1] as f64).powi(2)).sum()
-}
-
-/// Multiplications of the longest episode of `updates` updates, roughly.
-fn episode_flops(problem: &RuleLearning, updates: f64) -> f64 {
-    let tasks = &problem.tasks;
-    let within_layers = problem.rule.needs_synapses_within_layers();
-    let states = f64::from(problem.rule.states);
-    let batch = f64::from(tasks.batch_size);
-    let projects = tasks.images.inputs.contains(&InputAugmentation::Projected);
-    let examples = batch * updates + f64::from(tasks.query_size);
-    let projection = |&family: &TaskFamily| {
-        let inputs = f64::from(tasks.inputs(family));
-        if projects && family.is_images() { examples * inputs * inputs } else { 0.0 }
-    };
-    let training = |sizes: Vec<usize>| {
-        // Of four products over the batch, those within layers take two.
-        let synapses =
-            NetworkSpec::synapses_of(&sizes) + if within_layers { within(&sizes) / 2.0 } else { 0.0 };
-        4.0 * synapses * states * batch * updates
-    };
-    tasks.families.iter().map(projection).fold(0.0, f64::max)
-        + problem.layer_sizes().into_iter().map(training).fold(0.0, f64::max)
 }
 
 /// Whether workers with other bits may join a run.
@@ -289,12 +185,10 @@ impl RunSpec {
             let problem = format!("must be 1 to {RUN_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`");
             return Err(SpecError::field("name", problem));
         }
-        let Problem::RuleLearning(problem) = &self.problem;
-        problem.validate()?;
+        self.problem.validate()?;
         self.evaluation.validate()?;
         if let Some(validation) = &self.validation {
             validation.validate()?;
-            validation.problem(problem).validate()?;
             let longest = self.evaluation.updates_max();
             if u64::from(longest) * u64::from(validation.unroll_factor) > u64::from(UPDATES_MAX) {
                 return Err(SpecError::field(
@@ -315,20 +209,7 @@ impl RunSpec {
                 "\"best-restart\" chooses among restarts: set strategy.restarts of cma-es to \"ipop\" or \"bipop\"",
             ));
         }
-        let validated = self.validation.iter().flat_map(|validation| &validation.families);
-        let regression = problem.tasks.families.iter().chain(validated).find(|family| family.is_regression());
-        if let Some(family) = regression
-            && self.evaluation.objective != Objective::SquaredError
-        {
-            return Err(SpecError::field(
-                "evaluation.objective",
-                format!(
-                    "must be squared-error, not {}: `{family}` has values and no classes",
-                    self.evaluation.objective.name()
-                ),
-            ));
-        }
-        let episodes = u64::from(self.strategy.candidates_max()) * u64::from(problem.tasks.per_generation);
+        let episodes = u64::from(self.strategy.candidates_max()) * u64::from(self.tasks_per_generation());
         if episodes > EPISODES_PER_GENERATION_MAX {
             return Err(SpecError::field(
                 "tasks.per_generation",
@@ -338,30 +219,12 @@ impl RunSpec {
                 ),
             ));
         }
-        let updates = f64::from(self.evaluation.updates_max());
-        let training = ("evaluation.unroll", episode_flops(problem, updates));
-        let validation = self.validation.as_ref().map(|validation| {
-            let updates = updates * f64::from(validation.unroll_factor);
-            ("validation.unroll_factor", episode_flops(&validation.problem(problem), updates))
-        });
-        for (field, flops) in [training].into_iter().chain(validation) {
-            if flops > EPISODE_MULTIPLICATIONS_MAX {
-                return Err(SpecError::field(
-                    field,
-                    format!(
-                        "the longest episode would take {flops:.1e} multiplications; at most \
-                         {EPISODE_MULTIPLICATIONS_MAX:.0e} are allowed (fewer updates, states or neurons, or a smaller batch)"
-                    ),
-                ));
-            }
-        }
-        Ok(())
+        self.problem.validate_in(self)
     }
 
     /// Whether a run of this spec can be created: all that it depends on is in it.
     pub fn check_complete(&self) -> Result<(), SpecError> {
-        let Problem::RuleLearning(problem) = &self.problem;
-        for (place, data_set) in problem.tasks.data_sets.iter().enumerate() {
+        for (place, data_set) in self.problem.data_sets().iter().enumerate() {
             let field = |name: &str| format!("tasks.data_sets[{place}].{name}");
             if data_set.digest.is_none() {
                 let problem = format!(
@@ -379,14 +242,20 @@ impl RunSpec {
 
     /// The layout of the run's genomes.
     pub fn layout(&self) -> GenomeLayout {
-        let Problem::RuleLearning(problem) = &self.problem;
-        problem.layout()
+        self.problem.layout()
     }
 
     /// Tasks in each block of a generation.
     pub fn tasks_per_generation(&self) -> u32 {
-        let Problem::RuleLearning(problem) = &self.problem;
-        problem.tasks.per_generation
+        self.problem.tasks_per_generation()
+    }
+
+    /// The data sets that episodes need, validation's included.
+    pub fn used_data_sets(&self) -> impl Iterator<Item = &DataSetSpec> {
+        let validated = self.validation.iter().flat_map(|validation| &validation.families);
+        let used: Vec<_> =
+            self.problem.families().iter().chain(validated).filter_map(|family| family.data_set()).collect();
+        self.problem.data_sets().iter().filter(move |data_set| used.contains(&data_set.name))
     }
 
     /// Tasks on which the mean and the best sample are measured again when the search has ended.
@@ -427,8 +296,21 @@ impl From<WrittenSpec> for RunSpec {
 impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
         let RunSpec { version, name, seed, strategy, problem, evaluation, validation, stop, numerics } = spec;
-        let Problem::RuleLearning(RuleLearning { rule, network, tasks }) = problem;
-        Self { version, name, seed, numerics, strategy, rule, network, tasks, evaluation, validation, stop }
+        match problem {
+            Problem::RuleLearning(RuleLearning { rule, network, tasks }) => Self {
+                version,
+                name,
+                seed,
+                numerics,
+                strategy,
+                rule,
+                network,
+                tasks,
+                evaluation,
+                validation,
+                stop,
+            },
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::seed::{Seed, fill_normal, uniform_between};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
-use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
 /// How long a round measures one case on one number of threads.
 const ROUND: Duration = Duration::from_millis(250);
@@ -96,7 +96,7 @@ struct Inputs {
 
 impl Inputs {
     fn of(case: &Case) -> Self {
-        let rule = RuleSpec { states: case.states, ..RuleSpec::default() };
+        let rule = MultiStateSpec { states: case.states, ..MultiStateSpec::default() };
         let layout = GenomeLayout::of_rule(&rule, &NetworkSpec::default());
         let rule = UpdateRule::from_genome(&layout, &genome(layout.dimension(), 0.2, seed(1)))
             .expect("a genome of the layout");
@@ -121,7 +121,7 @@ struct Place {
 
 impl Place {
     fn of(case: &Case) -> Self {
-        let options = RuleSpec { states: case.states, ..RuleSpec::default() };
+        let options = MultiStateSpec { states: case.states, ..MultiStateSpec::default() };
         let outputs = case.layers[case.layers.len() - 1];
         Self {
             network: Network::new(&options, case.layers, case.batch),

@@ -17,12 +17,12 @@ use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::evaluation::{LastWord, Measure, MeasurePoint, UpdatePoint};
 use hebbian_shared::spec::strategy::{
     CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, SepCmaEsSpec, StrategySpec,
 };
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_shared::spec::{Problem, RunSpec};
 
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
 /// By name; the first three are CMA-ES by its handling of noise.
@@ -119,7 +119,7 @@ fn accuracy(name: &str, seed: u64) -> (f64, String) {
             write!(told, " {agreement:.2}/{:.2}", noise.mean_rate).expect("a string takes all");
         }
     }
-    let Problem::RuleLearning(problem) = &mut spec.problem;
+    let problem = spec.problem.rule_learning_mut().expect("the quickstart evolves a rule");
     problem.tasks.families = UNSEEN.to_vec();
     problem.tasks.per_generation = PROBES * UNSEEN.len() as u32;
     spec.seed = Seed::new(1_000_000 + seed).unwrap();

@@ -10,9 +10,10 @@ use std::ops::Range;
 use hebbian_learning::rule::multi_state::{
     BackwardBlock, BackwardPass, Network, Plan, Real, SynapseRule, UpdateRule, WithinBlocks,
 };
-use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
-    Oja, RuleSpec, Saturation, StateActivations,
+use hebbian_shared::spec::rule::RuleOptions;
+use hebbian_shared::spec::rule::multi_state::{
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, MultiStateSpec,
+    Normalisation, Oja, Saturation, StateActivations,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -266,14 +267,14 @@ impl Tensor {
 }
 
 /// The options of a vector; whatever is not known is refused.
-fn rule_spec(vector: &Vector) -> Result<RuleSpec, String> {
+fn rule_spec(vector: &Vector) -> Result<MultiStateSpec, String> {
     let has_own = vector.genome.keys().any(|name| name.starts_with("forward_synapse/"));
-    let mut spec = RuleSpec {
+    let mut spec = MultiStateSpec {
         states: vector.num_states as u8,
         gates: Gates::PerState,
         hebbian: Hebbian::Sum,
         updatable: Some(vector.updatable.clone()),
-        ..RuleSpec::default()
+        ..MultiStateSpec::default()
     };
     let epsilon = vector.spec.get("saturation_eps").and_then(Value::as_f64);
     let required = [
@@ -407,7 +408,7 @@ fn activations(value: &Value) -> Option<StateActivations> {
     }
 }
 
-fn update_rule<T: Real>(vector: &Vector, options: &RuleSpec) -> Result<UpdateRule<T>, String> {
+fn update_rule<T: Real>(vector: &Vector, options: &MultiStateSpec) -> Result<UpdateRule<T>, String> {
     let names = |part: &str, names: &[&str]| -> Vec<String> {
         names.iter().map(|name| format!("{part}/{name}")).collect()
     };

@@ -9,8 +9,8 @@
 )]
 
 use hebbian_learning::rule::multi_state::{Network, Real, SynapseRule, UpdateRule};
-use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Hebbian, RuleSpec,
+use hebbian_shared::spec::rule::multi_state::{
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Hebbian, MultiStateSpec,
 };
 
 /// A `[row, column]` matrix.
@@ -18,7 +18,7 @@ type Matrix = Vec<Vec<f64>>;
 
 /// A network of the definition.
 pub struct Reference {
-    options: RuleSpec,
+    options: MultiStateSpec,
     sizes: Vec<usize>,
     updatable: Vec<bool>,
     /// `[layer][state][source][destination]` over the inputs, their bias and the outputs of a layer of synapses.
@@ -51,7 +51,7 @@ fn rows<T: Real>(block: &[T], columns: usize) -> Matrix {
 
 impl Reference {
     /// A copy of `network`'s synapses, which must have whole backward blocks, with neurons that are zero.
-    pub fn of<T: Real>(network: &Network<T>, options: &RuleSpec, batch: usize) -> Self {
+    pub fn of<T: Real>(network: &Network<T>, options: &MultiStateSpec, batch: usize) -> Self {
         let (sizes, k) = (network.layer_sizes(), network.states());
         let mut full = Vec::new();
         for (layer, pair) in sizes.windows(2).enumerate() {

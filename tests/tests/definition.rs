@@ -6,9 +6,10 @@ use std::ops::RangeInclusive;
 use hebbian_learning::rule::multi_state::{Network, Plan, Real, SynapseRule, UpdateRule};
 use hebbian_shared::seed::{Seed, fill_normal, uniform_between};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
-use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, GenomeScope, Hebbian, Normalisation, Oja,
-    RuleSpec, Saturation, StateActivations,
+use hebbian_shared::spec::rule::RuleOptions;
+use hebbian_shared::spec::rule::multi_state::{
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, GenomeScope, Hebbian, MultiStateSpec,
+    Normalisation, Oja, Saturation, StateActivations,
 };
 use hebbian_tests::reference::Reference;
 use proptest::prelude::*;
@@ -19,7 +20,7 @@ use proptest::{collection::vec, option};
 /// A network to be checked: options, layer sizes, examples and the seed of everything else.
 #[derive(Clone, Debug)]
 struct Case {
-    options: RuleSpec,
+    options: MultiStateSpec,
     sizes: Vec<usize>,
     batch: usize,
     seed: u64,
@@ -35,7 +36,7 @@ fn activations(states: usize) -> impl Strategy<Value = StateActivations> {
     ]
 }
 
-fn options(states: usize, layers: usize) -> impl Strategy<Value = RuleSpec> {
+fn options(states: usize, layers: usize) -> impl Strategy<Value = MultiStateSpec> {
     let feedbacks = if states == 1 {
         vec![Feedback::ReplaceState0]
     } else {
@@ -82,7 +83,7 @@ fn options(states: usize, layers: usize) -> impl Strategy<Value = RuleSpec> {
         let (hebbian, activations, synapse_activation, backward_update, feedback, flags) = first;
         let (normalisation, oja, saturation, forward_synapse_update, supervised_every, updatable) = later;
         let [forward_activation, backward_activation, last_layer_activation] = activations;
-        RuleSpec {
+        MultiStateSpec {
             states: states as u8,
             hebbian,
             forward_activation,
@@ -103,7 +104,7 @@ fn options(states: usize, layers: usize) -> impl Strategy<Value = RuleSpec> {
                 && forward_synapse_update == ForwardSynapseUpdate::Off,
             supervised_every,
             updatable,
-            ..RuleSpec::default()
+            ..MultiStateSpec::default()
         }
     })
 }

@@ -21,7 +21,7 @@ use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_coordinator::service::comparison;
 use hebbian_learning::comparison::remote::Gathered;
 use hebbian_learning::comparison::{Ablation, ComparisonSettings};
-use hebbian_learning::rule::gradient_descent::BaselineKind;
+
 use hebbian_learning::task::data_set::{DataSet, DataSets as _, SourceFile};
 use hebbian_proto::v1;
 use hebbian_search::Envelope;
@@ -35,6 +35,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::data_set::DataSetName;
+use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec, text};
@@ -239,11 +240,10 @@ fn what_is_said_of_comparisons() {
     let settings = ComparisonSettings {
         families: vec![TaskFamily::Xor, TaskFamily::Circle],
         updates: vec![1, 3],
-        baselines: vec![BaselineKind::Sgd],
+        baselines: vec![Optimizer::Sgd],
         ablations: vec![Ablation::ReadoutOnly],
         tasks_per_family: 2,
         seed: spec.seed,
-        threads: 1,
     };
     let answer = v1::CompareResponse { family: 1, first_task: 0, scores: vec![0.5; 8] };
     fuzz("CompareResponse", &[answer.encode_to_vec()], |bytes| {

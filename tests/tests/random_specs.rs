@@ -14,12 +14,12 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{Purpose, fill_normal};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
-use hebbian_shared::spec::rule::{
-    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, Normalisation,
-    Oja, RuleSpec, Saturation, StateActivations,
+use hebbian_shared::spec::rule::multi_state::{
+    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, MultiStateSpec,
+    Normalisation, Oja, Saturation, StateActivations,
 };
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
-use hebbian_shared::spec::{Problem, ResolvedSpec, RunSpec};
+use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;
@@ -67,7 +67,7 @@ fn activations(states: u8) -> impl Strategy<Value = StateActivations> {
     ]
 }
 
-fn rule(layers: usize) -> impl Strategy<Value = RuleSpec> {
+fn rule(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
     mostly(1..=6_u8, any::<u8>()).prop_flat_map(move |states| {
         let sound = if states == 1 {
             vec![Feedback::ReplaceState0]
@@ -125,7 +125,7 @@ fn rule(layers: usize) -> impl Strategy<Value = RuleSpec> {
             )| {
                 let [forward_activation, backward_activation, last_layer_activation, synapse_activation] =
                     activations;
-                RuleSpec {
+                MultiStateSpec {
                     states,
                     gates: if flags[0] { Gates::PerState } else { Gates::Scalar },
                     hebbian: if flags[1] { Hebbian::Sum } else { Hebbian::Mean },
@@ -174,8 +174,8 @@ fn spec() -> impl Strategy<Value = RunSpec> {
             .prop_map(
                 |(rule, hidden, distribution, scale, families, batch_size, query_size, updates)| {
                     let mut spec = base();
-                    let Problem::RuleLearning(problem) = &mut spec.problem;
-                    problem.rule = rule;
+                    let problem = spec.problem.rule_learning_mut().unwrap();
+                    problem.rule = rule.into();
                     problem.network.hidden = hidden;
                     problem.network.initial_synapses = InitialSynapses { distribution, scale };
                     problem.tasks = TaskSpec { batch_size, query_size, ..TaskSpec::of(families) };
@@ -208,7 +208,7 @@ fn check(spec: &RunSpec) -> Result<bool, TestCaseError> {
     }
     prop_assert_eq!(&RunSpec::read(&spec.to_toml()).unwrap(), spec);
     prop_assert_eq!(&RunSpec::read(ResolvedSpec::from(spec.clone()).json()).unwrap(), spec);
-    let Problem::RuleLearning(problem) = &spec.problem;
+    let problem = spec.problem.rule_learning().unwrap();
     let numbers = problem.network_numbers();
     let updates = f64::from(spec.evaluation.updates_max());
     if numbers * updates > 1e7 {

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, remote};
+use hebbian_learning::evaluation::Threads;
 use hebbian_learning::interrupt::Interrupt;
-use hebbian_learning::rule::gradient_descent::BaselineKind;
+use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
 use hebbian_shared::limits::{EVALUATION_TASKS_MAX, EVALUATION_UPDATES_MAX, IMAGE_SIDE_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::network::NetworkSpec;
+use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_worker::data_store::DataStore;
 
@@ -63,8 +65,8 @@ pub(super) struct Arguments {
     )]
     updates: Vec<u32>,
     /// Baselines to compare with: sgd, momentum, adam.
-    #[arg(long, value_name = "A,B,..", value_delimiter = ',', default_values_t = BaselineKind::ALL.to_vec())]
-    baselines: Vec<BaselineKind>,
+    #[arg(long, value_name = "A,B,..", value_delimiter = ',', default_values_t = Optimizer::ALL.to_vec())]
+    baselines: Vec<Optimizer>,
     /// Fresh tasks of each family, from 2 to 100000; the standard error falls with their square root.
     #[arg(
         long,
@@ -127,11 +129,12 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         families,
         updates: arguments.updates.clone(),
         baselines: arguments.baselines.clone(),
-        ablations: if arguments.ablate { Ablation::ALL.to_vec() } else { Vec::new() },
+        ablations: if arguments.ablate { ablations(&problem)? } else { Vec::new() },
         tasks_per_family: arguments.tasks_per_family,
         seed: arguments.seed,
-        threads: arguments.threads.unwrap_or_else(all_cores) as usize,
     };
+    let threads = arguments.threads.unwrap_or_else(all_cores) as usize;
+    let here = Threads { threads, data: &*data };
     // Before anything is said.
     comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
     let gathered = match &arguments.coordinator {
@@ -146,9 +149,9 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     let (show, interrupt) =
         (|done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64), Interrupt::new());
     let comparison = match gathered {
-        None => comparison::compare(&problem, file.genome(), &settings, &*data, &show, &interrupt),
+        None => comparison::compare(&problem, file.genome(), &settings, &here, &show, &interrupt),
         Some(gathered) => {
-            remote::complete(&problem, file.genome(), &settings, gathered, &*data, &show, &interrupt)
+            remote::complete(&problem, file.genome(), &settings, &gathered, &here, &show, &interrupt)
         }
     };
     drop(activity);
@@ -170,6 +173,17 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
             + "\n"
             + &render::comparison::baselines(&comparison, paint)),
     )
+}
+
+/// What can be taken from the rule.
+fn ablations(problem: &RuleLearning) -> Result<Vec<Ablation>, Failure> {
+    match rule::family(&problem.rule).ablations() {
+        [] => Err(Failure::bad_input(format_args!(
+            "--ablate: nothing can be taken from a rule of the family {}",
+            problem.rule.options().family()
+        ))),
+        ablations => Ok(ablations.to_vec()),
+    }
 }
 
 /// A comparison that ended without a result; a wrong setting is named as the flag that sets it.
@@ -257,19 +271,24 @@ pub(super) fn compare_finished(
     data: &DataStore,
     interrupt: &Interrupt,
 ) -> Result<Comparison, Failure> {
-    let settings = ComparisonSettings::new(unseen_families(problem), seed, threads as usize);
+    let settings = ComparisonSettings::new(unseen_families(problem), seed);
     let activity = Activity::new("comparing the evolved rule with tuned SGD, momentum and Adam");
     let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
-    comparison::compare(problem, genome, &settings, data, &show, interrupt).map_err(comparison_failure)
+    let here = Threads { threads: threads as usize, data };
+    comparison::compare(problem, genome, &settings, &here, &show, interrupt).map_err(comparison_failure)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hebbian_shared::spec::{Problem, RunSpec};
+    use hebbian_shared::spec::RunSpec;
+
+    fn quickstart() -> RuleLearning {
+        RunSpec::read(crate::QUICKSTART).unwrap().problem.rule_learning().unwrap().clone()
+    }
 
     fn check(families: &[TaskFamily], expected: &[TaskFamily]) {
-        let Problem::RuleLearning(mut problem) = RunSpec::read(crate::QUICKSTART).unwrap().problem;
+        let mut problem = quickstart();
         problem.tasks.families = families.to_vec();
         assert_eq!(unseen_families(&problem), expected);
     }
@@ -283,7 +302,7 @@ mod tests {
 
     #[test]
     fn data_sets_of_the_spec_are_judged_on() {
-        let Problem::RuleLearning(mut problem) = RunSpec::read(crate::QUICKSTART).unwrap().problem;
+        let mut problem = quickstart();
         let name = "fashion-mnist".parse().unwrap();
         problem.tasks.data_sets = vec![DataSetSpec::of(name, 8)];
         problem.tasks.families = vec![TaskFamily::Digits];

@@ -33,7 +33,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
         let result = client.result(run.run).await?;
-        let text = GenomeFile::of_result(&result).to_json();
+        let text = GenomeFile::of_result(&result)?.to_json();
         if let Some(figures) = &result.remeasurement {
             render::note(&format!("fitness  {}", render::validation::figures(figures)));
         }

@@ -20,7 +20,7 @@ use hebbian_shared::progress::{
     GenerationSummary, RunEvent, RunProgress, RunResult, RunState, ValidationSummary,
 };
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
@@ -177,7 +177,7 @@ async fn search(
         result => result.map_err(failed)?,
     };
     if result.generations > 0 {
-        files::write_atomically(&directory.genome(), &GenomeFile::of_result(&result).to_json())?;
+        files::write_atomically(&directory.genome(), &GenomeFile::of_result(&result)?.to_json())?;
     }
     if interrupted {
         return Ok(Found::Interrupted { generations: result.generations });
@@ -314,7 +314,9 @@ async fn compare(
     data: &Arc<DataStore>,
     shutdown: &CancellationToken,
 ) -> Result<Comparison, Failure> {
-    let Problem::RuleLearning(problem) = run.spec.problem.clone();
+    let Some(problem) = run.spec.problem.rule_learning().cloned() else {
+        return Err(Failure::failed("only rules are compared with baselines"));
+    };
     let (genome, seed) = (run.mean.clone(), run.spec.seed);
     let interrupt = Arc::new(Interrupt::new());
     let raised = Arc::clone(&interrupt);

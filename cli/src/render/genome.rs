@@ -101,10 +101,12 @@ fn row_of(values: &[f64]) -> String {
 
 /// The rule's options that differ from the default, as they are written in a spec.
 fn options(rule: &RuleSpec) -> String {
-    let (own, default) = (serde_json::json!(rule), serde_json::json!(RuleSpec::default()));
-    let mut options = vec![format!("states = {}", rule.states)];
+    let family = rule.options().family();
+    let default = RuleSpec::of_each_family().find(|rule| rule.options().family() == family);
+    let (own, default) = (serde_json::json!(rule), serde_json::json!(default));
+    let mut options = vec![rule.options().summary()];
     for (name, value) in own.as_object().into_iter().flatten() {
-        if name != "states" && default.get(name) != Some(value) {
+        if default.get(name) != Some(value) {
             options.push(format!("{name} = {value}"));
         }
     }
@@ -113,6 +115,9 @@ fn options(rule: &RuleSpec) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hebbian_shared::spec::rule::gradient_descent::GradientDescentSpec;
+    use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
+
     use super::*;
 
     #[test]
@@ -134,7 +139,16 @@ mod tests {
 
     #[test]
     fn options_are_named_where_they_are_not_the_default() {
-        let rule = RuleSpec { states: 2, symmetric_states: true, supervised_every: 3, ..RuleSpec::default() };
-        assert_eq!(options(&rule), "states = 2, supervised_every = 3, symmetric_states = true");
+        let rule = MultiStateSpec {
+            states: 2,
+            symmetric_states: true,
+            supervised_every: 3,
+            ..MultiStateSpec::default()
+        };
+        assert_eq!(
+            options(&rule.into()),
+            "2 states per neuron and synapse, states = 2, supervised_every = 3, symmetric_states = true"
+        );
+        assert_eq!(options(&GradientDescentSpec::default().into()), "gradient descent by adam");
     }
 }

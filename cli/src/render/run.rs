@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunProgress, RunState};
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::Paint;
 use super::text;
@@ -177,34 +177,29 @@ pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
 
 /// What a spec asks for.
 pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
-    let Problem::RuleLearning(problem) = &spec.problem;
-    let shapes: Vec<String> = problem.network.all_shapes().iter().map(|shape| text::layers(shape)).collect();
-    let families: Vec<&str> = problem.tasks.families.iter().map(TaskFamily::name).collect();
-    vec![
-        (
-            "search",
-            format!(
-                "{}, population {}, {} numbers to evolve, seed {}",
-                spec.strategy.name(),
-                spec.strategy.population_size(),
-                spec.layout().dimension(),
-                spec.seed
-            ),
+    let families: Vec<&str> = spec.problem.families().iter().map(TaskFamily::name).collect();
+    let mut lines = vec![(
+        "search",
+        format!(
+            "{}, population {}, {} numbers to evolve, seed {}",
+            spec.strategy.name(),
+            spec.strategy.population_size(),
+            spec.layout().dimension(),
+            spec.seed
         ),
-        (
-            "rule",
-            format!(
-                "{} per neuron and synapse, {}",
-                text::plural(u64::from(problem.rule.states), "state"),
-                if problem.network.all_shapes().iter().all(Vec::is_empty) {
-                    "no hidden layer".to_owned()
-                } else {
-                    format!("hidden layers {}", shapes.join(" or "))
-                }
-            ),
-        ),
-        ("tasks", format!("{} a generation: {}", problem.tasks.per_generation, families.join(", "))),
-    ]
+    )];
+    if let Some(problem) = spec.problem.rule_learning() {
+        let shapes: Vec<String> =
+            problem.network.all_shapes().iter().map(|shape| text::layers(shape)).collect();
+        let layers = if problem.network.all_shapes().iter().all(Vec::is_empty) {
+            "no hidden layer".to_owned()
+        } else {
+            format!("hidden layers {}", shapes.join(" or "))
+        };
+        lines.push(("rule", format!("{}, {layers}", problem.rule.options().summary())));
+    }
+    lines.push(("tasks", format!("{} a generation: {}", spec.tasks_per_generation(), families.join(", "))));
+    lines
 }
 
 /// One closed generation in one line without decoration, for logs and pipes.

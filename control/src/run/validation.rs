@@ -12,9 +12,9 @@ use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::progress::{
     Estimate, FamilyValidation, Measured, Remeasurement, SegmentNorm, ValidationSummary, Warning,
 };
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::task::{TaskFamily, TaskKind, Variation};
 use hebbian_shared::spec::validation::ValidationSpec;
-use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::open::Measurement;
 
@@ -93,7 +93,6 @@ pub(super) fn summarise(
     history: &History,
     diverging: Option<Warning>,
 ) -> ValidationSummary {
-    let Problem::RuleLearning(problem) = &spec.problem;
     let worth = |fitness: Option<Fitness>| fitness.map_or(0.0, Fitness::get);
     let outcomes = measurement.candidates().nth(place).into_iter().flatten();
     let tasks: Vec<Task> = outcomes
@@ -103,7 +102,7 @@ pub(super) fn summarise(
             let extended = outcome.evaluation().and_then(|evaluation| evaluation.extended);
             Task {
                 family,
-                trained: problem.tasks.families.contains(&family),
+                trained: spec.problem.families().contains(&family),
                 diverged: extended.is_none(),
                 accuracy: worth(outcome.fitness()),
                 extended: worth(extended),

@@ -1,15 +1,14 @@
 //! The rule's part of a comparison in pieces, for whoever computes it elsewhere.
 
 use hebbian_shared::genome::Genome;
-use hebbian_shared::limits::{EVALUATION_POINTS_MAX, EVALUATION_TASKS_MAX};
+use hebbian_shared::limits::EVALUATION_POINTS_MAX;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
 
-use super::{Ablation, Comparison, ComparisonError, ComparisonSettings, check, compare_given, trial, tuning};
-use crate::evaluation::Threads;
+use super::{Ablation, Comparison, ComparisonError, ComparisonSettings, compare};
+use crate::evaluation::{Evaluate, EvaluationError, EvaluationRequest, Gathering, Scores, Stage, Threads};
 use crate::interrupt::Interrupt;
-use crate::rule::gradient_descent::BaselineKind;
 use crate::task::data_set::DataSets;
 
 /// The most tasks of one piece.
@@ -55,26 +54,22 @@ impl Trials {
         data: &dyn DataSets,
         interrupt: &Interrupt,
     ) -> Result<Vec<f64>, ComparisonError> {
-        let settings = ComparisonSettings {
+        let request = |ablation| EvaluationRequest {
+            problem: self.rule.clone(),
+            ablation,
+            genomes: vec![self.genome.clone()],
             families: vec![self.family],
-            updates: self.updates.clone(),
-            baselines: vec![BaselineKind::Sgd],
-            ablations: self.ablations.clone(),
-            tasks_per_family: EVALUATION_TASKS_MAX,
+            stage: Stage::Comparison,
+            first_task: self.first,
+            tasks_per_family: self.tasks,
+            points: self.updates.clone(),
             seed: self.seed,
-            threads,
         };
-        check(&self.rule, &self.genome, &settings)?;
-        let last = self.first.checked_add(self.tasks).filter(|&last| last <= EVALUATION_TASKS_MAX);
-        if last.is_none() || !(1..=PIECE_TASKS_MAX).contains(&self.tasks) {
-            let problem =
-                format!("must be 1 to {PIECE_TASKS_MAX} of {EVALUATION_TASKS_MAX}, not {}", self.tasks);
-            return Err(ComparisonError::Setting { field: "tasks", problem });
-        }
-        let (range, evaluate) = ((self.first, self.tasks), Threads { threads, data });
-        let tasks =
-            trial::of_rule(&self.rule, &self.genome, &settings, range, &evaluate, &|_| (), interrupt)?;
-        Ok(tasks.into_iter().flat_map(trial::RuleScores::flat).collect())
+        let ablations = self.ablations.iter().copied().map(Some);
+        let requests: Vec<EvaluationRequest> = std::iter::once(None).chain(ablations).map(request).collect();
+        let scores = Threads { threads, data }.evaluate(&requests, &|_| (), interrupt)?;
+        let of_task = |task| scores.iter().flat_map(move |scores| scores.of(0, task).to_vec());
+        Ok((0..self.tasks as usize).flat_map(of_task).collect())
     }
 }
 
@@ -85,7 +80,7 @@ pub struct Gathered {
     ablations: usize,
     tasks: usize,
     /// By family and task.
-    scores: Vec<Option<trial::RuleScores>>,
+    scores: Vec<Option<Vec<f64>>>,
     missing: usize,
 }
 
@@ -113,16 +108,9 @@ impl Gathered {
         }
         for (slot, scores) in self.scores[place..].iter_mut().zip(scores.chunks(of_task)) {
             self.missing -= usize::from(slot.is_none());
-            let mut rows = scores.chunks(self.columns).map(<[f64]>::to_vec);
-            let rule = rows.next().expect("there is a row of the rule");
-            *slot = Some(trial::RuleScores { rule, ablations: rows.collect() });
+            *slot = Some(scores.to_vec());
         }
         Ok(())
-    }
-
-    /// All scores by family and task, if none is missing.
-    pub(super) fn scores(self) -> Option<Vec<trial::RuleScores>> {
-        self.scores.into_iter().collect()
     }
 
     /// Tasks that have scores, and all tasks.
@@ -131,20 +119,49 @@ impl Gathered {
     }
 }
 
-/// Completes a comparison whose rule's part was computed elsewhere: tunes and tries the baselines here.
+/// Completes a comparison whose rule's part was computed elsewhere: `evaluate` tunes and tries the baselines.
 pub fn complete(
     rule: &RuleLearning,
     genome: &Genome,
     settings: &ComparisonSettings,
-    gathered: Gathered,
-    data: &dyn DataSets,
+    gathered: &Gathered,
+    evaluate: &dyn Evaluate,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
-    let missing = gathered.missing;
-    let Some(scores) = gathered.scores() else {
-        let problem = format!("{missing} tasks have no scores");
-        return Err(ComparisonError::Setting { field: "tasks_per_family", problem });
-    };
-    compare_given(rule, genome, settings, tuning::Effort::FULL, Some(&scores), data, progress, interrupt)
+    compare(rule, genome, settings, &Given { rule, gathered, evaluate }, progress, interrupt)
+}
+
+/// Knows what the rule and its ablations score, and has the rest computed.
+pub(super) struct Given<'a> {
+    pub(super) rule: &'a RuleLearning,
+    pub(super) gathered: &'a Gathered,
+    pub(super) evaluate: &'a dyn Evaluate,
+}
+
+impl Evaluate for Given<'_> {
+    fn evaluate(
+        &self,
+        requests: &[EvaluationRequest],
+        advance: &(dyn Fn(u64) + Sync),
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Scores>, EvaluationError> {
+        let known = requests.iter().take_while(|request| request.problem == *self.rule).count();
+        let mut all = Vec::with_capacity(requests.len());
+        for (place, request) in requests[..known].iter().enumerate() {
+            let mut gathering = Gathering::new(request);
+            for (task, scores) in self.gathered.scores.iter().enumerate() {
+                let of_request =
+                    scores.iter().flat_map(|scores| scores.chunks(self.gathered.columns).nth(place));
+                for scores in of_request {
+                    gathering.add(0, task as u32, scores).map_err(EvaluationError::Elsewhere)?;
+                }
+            }
+            advance(request.work());
+            let missing = format!("{} tasks have no scores", gathering.missing());
+            all.push(gathering.finish().ok_or(EvaluationError::Elsewhere(missing))?);
+        }
+        all.extend(self.evaluate.evaluate(&requests[known..], advance, interrupt)?);
+        Ok(all)
+    }
 }

@@ -6,11 +6,10 @@ use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
-use super::ComparisonSettings;
-use super::trial::TrialResult;
+use super::trials::Trial;
+use super::{ComparisonSettings, Configuration};
 use crate::evaluation::Score;
 use crate::rule::Ablation;
-use crate::rule::gradient_descent::Configuration;
 
 /// Scores (accuracies, but for regression) of a rule and of baselines on the same tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,12 +146,11 @@ pub(super) fn assemble(
     rule: &RuleLearning,
     settings: &ComparisonSettings,
     baselines: Vec<TunedBaseline>,
-    trials: &[TrialResult],
+    trials: &[Trial],
 ) -> Comparison {
     let training_families = &rule.tasks.families;
     let columns_of = |families: &[TaskFamily]| -> Vec<Column> {
-        let trials: Vec<&TrialResult> =
-            trials.iter().filter(|trial| families.contains(&trial.family)).collect();
+        let trials: Vec<&Trial> = trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
         columns
             .map(|(place, &updates)| column(updates, place, &baselines, &settings.ablations, &trials))
@@ -206,7 +204,7 @@ fn column(
     place: usize,
     baselines: &[TunedBaseline],
     ablations: &[Ablation],
-    trials: &[&TrialResult],
+    trials: &[&Trial],
 ) -> Column {
     let of_baseline = |baseline: usize| trials.iter().map(move |trial| trial.baselines[baseline][place]);
     let estimates: Vec<BaselineEstimate> = baselines
@@ -246,6 +244,8 @@ fn overtaken_from(columns: &[Column]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
+
     use super::*;
 
     #[test]
@@ -270,11 +270,11 @@ mod tests {
     #[test]
     fn the_best_baseline_is_that_of_the_column_and_overtakes_for_good() {
         let configuration = Configuration {
-            kind: crate::rule::gradient_descent::BaselineKind::Sgd,
+            kind: Optimizer::Sgd,
             learning_rate: 1.0,
-            initial_weights: crate::rule::gradient_descent::InitialWeights::He,
-            activation: crate::rule::gradient_descent::HiddenActivation::Relu,
-            loss: crate::rule::gradient_descent::Loss::Squared,
+            initial_weights: InitialWeights::He,
+            activation: HiddenActivation::Relu,
+            loss: Loss::Squared,
         };
         let tuned = ["a", "b"].map(|name| TunedBaseline {
             name: name.to_owned(),
@@ -282,7 +282,7 @@ mod tests {
             tuned_for: vec![5],
             tuning_accuracy: vec![0.5],
         });
-        let trial = |rule: [f64; 4], a: [f64; 4], b: [f64; 4]| TrialResult {
+        let trial = |rule: [f64; 4], a: [f64; 4], b: [f64; 4]| Trial {
             family: TaskFamily::And,
             rule: rule.to_vec(),
             ablations: vec![a.to_vec()],
@@ -292,7 +292,7 @@ mod tests {
             trial([0.4, 0.8, 0.6, 0.7], [0.5, 0.6, 0.6, 0.8], [0.4, 0.5, 0.9, 0.7]),
             trial([0.6, 0.8, 0.8, 0.7], [0.7, 0.6, 0.6, 0.8], [0.4, 0.5, 0.7, 0.7]),
         ];
-        let trials: Vec<&TrialResult> = trials.iter().collect();
+        let trials: Vec<&Trial> = trials.iter().collect();
         let ablations = [Ablation::NoBackwardTransform];
         let columns: Vec<Column> =
             (0..4).map(|place| column(10, place, &tuned, &ablations, &trials)).collect();

@@ -1,14 +1,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hebbian_shared::seed::fill_normal;
-use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::rule::RuleSpec;
 
 use super::*;
-use crate::task::data_set::{DataSet, DataSetError, NoDataSets};
+use crate::evaluation::Threads;
+use crate::task::data_set::{DataSet, DataSetError, DataSets, NoDataSets};
 
 fn rule() -> RuleLearning {
     let spec = RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap();
-    let Problem::RuleLearning(mut rule) = spec.problem;
+    let mut rule = spec.problem.rule_learning().unwrap().clone();
     rule.tasks.families.truncate(3);
     rule
 }
@@ -24,20 +26,24 @@ fn settings() -> ComparisonSettings {
     ComparisonSettings {
         updates: vec![5, 10, 30],
         tasks_per_family: 4,
-        ..ComparisonSettings::new(families, Seed::new(1).unwrap(), 1)
+        ..ComparisonSettings::new(families, Seed::new(1).unwrap())
     }
 }
 
+const ALONE: Threads<'_> = Threads { threads: 1, data: &NoDataSets };
+
 fn run(settings: &ComparisonSettings) -> Result<Comparison, ComparisonError> {
-    compare_with(
-        &rule(),
-        &genome(68),
-        settings,
-        tuning::Effort::LEAST,
-        &NoDataSets,
-        &|_, _| (),
-        &Interrupt::new(),
-    )
+    run_rule(&rule(), &genome(68), settings, &ALONE)
+}
+
+fn run_rule(
+    rule: &RuleLearning,
+    genome: &Genome,
+    settings: &ComparisonSettings,
+    evaluate: &dyn Evaluate,
+) -> Result<Comparison, ComparisonError> {
+    let effort = tuning::Effort::LEAST;
+    compare_with(rule, genome, settings, effort, evaluate, &|_, _| (), &Interrupt::new())
 }
 
 fn check(change: impl FnOnce(&mut ComparisonSettings), expected: &str) {
@@ -51,7 +57,8 @@ fn check(change: impl FnOnce(&mut ComparisonSettings), expected: &str) {
 fn the_result_does_not_depend_on_the_threads() {
     let one = run(&settings()).unwrap();
     for threads in [2, 5] {
-        assert_eq!(run(&ComparisonSettings { threads, ..settings() }).unwrap(), one);
+        let several = Threads { threads, ..ALONE };
+        assert_eq!(run_rule(&rule(), &genome(68), &settings(), &several).unwrap(), one);
     }
     let other = run(&ComparisonSettings { seed: Seed::new(2).unwrap(), ..settings() }).unwrap();
     assert_ne!(other.families, one.families);
@@ -77,7 +84,7 @@ fn baselines_learn_and_the_report_says_what_was_trained_on() {
     assert_eq!(trained, expected);
     let groups: Vec<_> = comparison.groups.iter().map(|group| group.name.as_str()).collect();
     assert_eq!(groups, ["boolean", "xor", "random", "digits"]);
-    let kinds = BaselineKind::ALL;
+    let kinds = Optimizer::ALL;
     for kind in kinds {
         let tuned: Vec<_> =
             comparison.baselines.iter().filter(|one| one.configuration.kind == *kind).collect();
@@ -106,8 +113,7 @@ fn progress_grows_to_its_total() {
         total.store(of, Ordering::Relaxed);
     };
     let effort = tuning::Effort::LEAST;
-    compare_with(&rule(), &genome(68), &settings(), effort, &NoDataSets, &progress, &Interrupt::new())
-        .unwrap();
+    compare_with(&rule(), &genome(68), &settings(), effort, &ALONE, &progress, &Interrupt::new()).unwrap();
     assert!(total.load(Ordering::Relaxed) > 0);
     assert_eq!(most.into_inner(), total.into_inner());
 }
@@ -120,8 +126,8 @@ fn an_interrupt_ends_a_comparison() {
             interrupt.raise();
         }
     };
-    let settings = ComparisonSettings { threads: 2, ..settings() };
-    let ended = compare(&rule(), &genome(68), &settings, &NoDataSets, &progress, &interrupt);
+    let two = Threads { threads: 2, ..ALONE };
+    let ended = compare(&rule(), &genome(68), &settings(), &two, &progress, &interrupt);
     assert_eq!(ended, Err(ComparisonError::Interrupted));
 }
 
@@ -130,7 +136,7 @@ fn wrong_settings_are_named() {
     check(|settings| settings.families.clear(), "families: must name at least one");
     check(|settings| settings.families.push(TaskFamily::And), "families: names `and` twice");
     check(|settings| settings.baselines.clear(), "baselines: must name at least one");
-    check(|settings| settings.baselines.push(BaselineKind::Adam), "baselines: names `adam` twice");
+    check(|settings| settings.baselines.push(Optimizer::Adam), "baselines: names `adam` twice");
     check(
         |settings| settings.ablations = vec![Ablation::ReadoutOnly; 2],
         "ablations: names `readout only` twice",
@@ -140,20 +146,21 @@ fn wrong_settings_are_named() {
     check(|settings| settings.updates = vec![2001], "updates: must be from 1 to 2000, not 2001");
     check(|settings| settings.updates = vec![5, 5], "updates: must increase, but 5 follows 5");
     check(|settings| settings.tasks_per_family = 1, "tasks_per_family: must be from 2 to 100000, not 1");
-    check(|settings| settings.threads = 0, "threads: must be from 1 to 1024, not 0");
-    let wrong = |change: &dyn Fn(&mut RuleLearning), expected: &str| {
-        let mut rule = rule();
-        change(&mut rule);
-        let settings = ComparisonSettings { updates: vec![2000], ..settings() };
-        let error =
-            compare(&rule, &genome(68), &settings, &NoDataSets, &|_, _| (), &Interrupt::new()).unwrap_err();
+    let wrong = |rule: &RuleLearning, genome: &Genome, expected: &str| {
+        let settings = ComparisonSettings { ablations: Ablation::ALL.to_vec(), ..settings() };
+        let error = run_rule(rule, genome, &settings, &ALONE).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
     };
-    wrong(&|rule| rule.network.hidden = vec![0], "rule: network.hidden[0]: must be");
-    wrong(&|rule| rule.tasks.batch_size = 16384, "updates: 2000 batches of 16384 examples of digits");
-    let error =
-        compare(&rule(), &genome(20), &settings(), &NoDataSets, &|_, _| (), &Interrupt::new()).unwrap_err();
-    assert_eq!(error.to_string(), "the genome has 20 values; a rule of these options has 68");
+    let mut empty = rule();
+    empty.network.hidden = vec![0];
+    wrong(&empty, &genome(68), "rule: network.hidden[0]: must be");
+    wrong(&rule(), &genome(20), "the genome has 20 values; a rule of these options has 68");
+    let descent = RuleLearning { rule: RuleSpec::of_each_family().nth(1).unwrap(), ..rule() };
+    wrong(
+        &descent,
+        &genome(3),
+        "ablations: `no backward` cannot be taken from a rule of the family gradient-descent",
+    );
 }
 
 /// With a test part of its own: what is trained on is not what is tested on.
@@ -173,7 +180,7 @@ impl DataSets for Only {
 fn ablations_take_from_the_rule_what_they_say() {
     let settings = ComparisonSettings {
         families: vec![TaskFamily::Xor, TaskFamily::Sine],
-        baselines: vec![BaselineKind::Sgd],
+        baselines: vec![Optimizer::Sgd],
         ablations: Ablation::ALL.to_vec(),
         ..settings()
     };
@@ -201,15 +208,7 @@ fn ablations_take_from_the_rule_what_they_say() {
     // A network without hidden layers is nothing but its readout.
     let mut rule = rule();
     rule.network.hidden.clear();
-    let flat = compare_with(
-        &rule,
-        &genome(68),
-        &settings,
-        tuning::Effort::LEAST,
-        &NoDataSets,
-        &|_, _| (),
-        &Interrupt::new(),
-    );
+    let flat = run_rule(&rule, &genome(68), &settings, &ALONE);
     for column in &flat.unwrap().families[1].columns {
         assert!(column.ablations.iter().all(|ablated| ablated.loss.mean == 0.0), "{column:?}");
     }
@@ -224,7 +223,7 @@ fn regression_is_scored_by_explained_variance_and_baselines_learn_it() {
     assert_eq!(scores, [Score::ExplainedVariance, Score::Accuracy]);
     assert_eq!(comparison.groups[0].name, "regression");
     let squared = |baseline: &TunedBaseline| {
-        baseline.configuration.loss == crate::rule::gradient_descent::Loss::Squared
+        baseline.configuration.loss == hebbian_shared::spec::rule::gradient_descent::Loss::Squared
     };
     assert!(comparison.baselines.iter().all(squared), "values have no logistic loss");
     let best = comparison.families[0].columns[1].best.mean;
@@ -241,10 +240,8 @@ fn rules_are_compared_on_data_sets_and_in_mixed_shapes() {
     rule.tasks.data_sets = vec![hebbian_shared::spec::data_set::DataSetSpec::of(name, 2)];
     let families = vec![TaskFamily::Idx(name), TaskFamily::And];
     let settings = ComparisonSettings { families, updates: vec![1, 2], ..settings() };
-    let effort = tuning::Effort::LEAST;
-    let compare = |data: &dyn DataSets| {
-        compare_with(&rule, &genome(68), &settings, effort, data, &|_, _| (), &Interrupt::new())
-    };
+    let compare =
+        |data: &dyn DataSets| run_rule(&rule, &genome(68), &settings, &Threads { threads: 1, data });
     let comparison = compare(&data).unwrap();
     assert_eq!(comparison.shapes, [vec![3], vec![4, 2]]);
     assert_eq!(comparison.data_sets, rule.tasks.data_sets);
@@ -277,13 +274,26 @@ fn a_comparison_in_pieces_is_the_same() {
         }
     }
     assert_eq!(gathered.progress(), (20, 20), "what comes twice counts once");
-    let (problem, genome, quiet) = (rule(), genome(68), |_, _| ());
-    let effort = tuning::Effort::LEAST;
-    let given = gathered.scores();
-    let interrupt = Interrupt::new();
-    let given = given.as_deref();
-    let pieced = compare_given(&problem, &genome, &settings, effort, given, &NoDataSets, &quiet, &interrupt);
-    assert_eq!(pieced.unwrap(), whole);
+    let (rule, evaluate) = (rule(), &ALONE);
+    let pieces = remote::Given { rule: &rule, gathered: &gathered, evaluate };
+    assert_eq!(run_rule(&rule, &genome(68), &settings, &pieces).unwrap(), whole);
+}
+
+/// Gradient descent is a rule like any other: with a baseline's hyperparameters it has the baseline's scores.
+#[test]
+fn a_tuned_baseline_is_a_genome_of_gradient_descent() {
+    let whole = run(&settings()).unwrap();
+    for (place, tuned) in whole.baselines.iter().enumerate() {
+        let problem = baseline::problem(&rule(), tuned.configuration.options());
+        let genome = tuned.configuration.genome(&problem);
+        let again = run_rule(&problem, &genome, &settings(), &ALONE).unwrap();
+        for (again, before) in again.families.iter().zip(&whole.families) {
+            for (again, before) in again.columns.iter().zip(&before.columns) {
+                assert_eq!(again.rule, before.baselines[place].accuracy);
+                assert_eq!(again.baselines, before.baselines);
+            }
+        }
+    }
 }
 
 #[test]

@@ -6,16 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use hebbian_shared::seed::Purpose;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
 
-use super::progress::Progress;
-use super::trial::Trial;
-use super::{ComparisonError, ComparisonSettings, TunedBaseline, parallel};
-use crate::interrupt::Interrupt;
-use crate::rule::gradient_descent::{BaselineKind, Configuration, HiddenActivation, InitialWeights, Loss};
-use crate::task::data_set::DataSets;
-use crate::task::{self, TaskSet};
+use super::{ComparisonError, ComparisonSettings, Configuration, Laboratory, TunedBaseline, baseline};
+use crate::evaluation::{EvaluationRequest, Scores, Stage};
 
 /// Numbers of updates that baselines are tuned for, each by itself.
 const HORIZONS: [u32; 2] = [5, 10];
@@ -49,7 +44,7 @@ impl Effort {
 
 /// Updates that a task of a round takes, at most.
 fn round_work(round: usize, settings: &ComparisonSettings, losses: &[Loss]) -> u64 {
-    let per_kind = survivors(grid(BaselineKind::Sgd, losses).len(), round);
+    let per_kind = survivors(grid(Optimizer::Sgd, losses).len(), round);
     let horizons = if round == 0 { 1 } else { HORIZONS.len() };
     (settings.baselines.len() * per_kind * horizons) as u64 * u64::from(HORIZONS[HORIZONS.len() - 1])
 }
@@ -66,12 +61,12 @@ fn losses(rule: &RuleLearning, settings: &ComparisonSettings) -> &'static [Loss]
 }
 
 /// All configurations of a kind.
-fn grid(kind: BaselineKind, losses: &[Loss]) -> Vec<Configuration> {
+fn grid(kind: Optimizer, losses: &[Loss]) -> Vec<Configuration> {
     // Wide enough that the best rate is inside, whatever the other choices (checked by a test).
     let (lowest, highest) = match kind {
-        BaselineKind::Sgd => (0.02, 40.0),
-        BaselineKind::Momentum => (0.01, 20.0),
-        BaselineKind::Adam => (0.004, 1.0),
+        Optimizer::Sgd => (0.02, 40.0),
+        Optimizer::Momentum => (0.01, 20.0),
+        Optimizer::Adam => (0.004, 1.0),
     };
     let ratio = libm::log(highest / lowest) / f64::from(RATES - 1);
     let mut grid = Vec::new();
@@ -93,54 +88,43 @@ pub(super) fn tune(
     rule: &RuleLearning,
     settings: &ComparisonSettings,
     effort: Effort,
-    data: &dyn DataSets,
-    progress: &Progress<'_>,
-    interrupt: &Interrupt,
+    laboratory: &Laboratory<'_>,
 ) -> Result<Vec<TunedBaseline>, ComparisonError> {
-    let mut families = Vec::new();
-    for &family in &rule.tasks.families {
-        families.push((family, task::distribution(family, &rule.tasks, TaskSet::Training, data)?));
-    }
     let losses = losses(rule, settings);
     let configurations: Vec<Configuration> =
         settings.baselines.iter().flat_map(|&kind| grid(kind, losses)).collect();
     // Per horizon, the configurations that are still in; per configuration and horizon, the sum of accuracies.
     let mut in_play: [Vec<usize>; 2] = [0, 1].map(|_| (0..configurations.len()).collect());
     let mut sums = vec![[0.0; HORIZONS.len()]; configurations.len()];
+    let families = rule.tasks.families.len();
     let mut tasks_before = 0;
     for (round, &tasks) in effort.tasks_per_family.iter().enumerate() {
-        let active: Vec<usize> =
-            in_play.iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let accuracies = parallel::map(
-            families.len() * tasks as usize,
-            settings.threads,
-            interrupt,
-            || (),
-            |(), job| {
-                let (family, distribution) = &families[job % families.len()];
-                let number = tasks_before + (job / families.len()) as u64;
-                let root = settings.seed.derive(Purpose::Tuning, family.number());
-                let seed = root.derive(Purpose::Task, number);
-                let trial = Trial::draw(*family, &**distribution, seed, HORIZONS[1])?;
-                let layer_sizes = trial.layer_sizes(&rule.network);
-                let mut accuracies = Vec::with_capacity(active.len());
-                for &place in &active {
-                    let curve =
-                        trial.train_baseline(configurations[place], &layer_sizes, &HORIZONS, interrupt)?;
-                    accuracies.push([curve[0], curve[1]]);
+        let groups = groups(&configurations, in_play.iter().flatten().copied().collect());
+        let requests: Vec<EvaluationRequest> = groups
+            .iter()
+            .map(|places| {
+                let problem = baseline::problem(rule, configurations[places[0]].options());
+                EvaluationRequest {
+                    genomes: places.iter().map(|&place| configurations[place].genome(&problem)).collect(),
+                    problem,
+                    ablation: None,
+                    families: rule.tasks.families.clone(),
+                    stage: Stage::Tuning,
+                    first_task: tasks_before,
+                    tasks_per_family: tasks,
+                    points: HORIZONS.to_vec(),
+                    seed: settings.seed,
                 }
-                progress.advance(round_work(round, settings, losses));
-                Ok(accuracies)
-            },
-        )?;
-        tasks_before += u64::from(tasks);
-        for of_task in &accuracies {
-            for (&place, accuracy) in active.iter().zip(of_task) {
-                for (sum, accuracy) in sums[place].iter_mut().zip(accuracy) {
-                    *sum += accuracy;
-                }
+            })
+            .collect();
+        let work = families as u64 * u64::from(tasks) * round_work(round, settings, losses);
+        let scores = laboratory.scores(&requests, work)?;
+        for (places, scores) in groups.iter().zip(&scores) {
+            for (genome, &place) in places.iter().enumerate() {
+                add(&mut sums[place], scores, genome, (families, tasks as usize));
             }
         }
+        tasks_before += tasks;
         for (horizon, in_play) in in_play.iter_mut().enumerate() {
             let mut kept = Vec::new();
             for &kind in &settings.baselines {
@@ -154,31 +138,64 @@ pub(super) fn tune(
             *in_play = kept;
         }
     }
-    let tasks = tasks_before as f64 * families.len() as f64;
+    let means = |place: usize| sums[place].map(|sum| sum / (f64::from(tasks_before) * families as f64));
+    Ok(winners(&configurations, &in_play, &settings.baselines, means))
+}
+
+/// The places of active configurations, those of equal options together: they are genomes of one rule.
+fn groups(configurations: &[Configuration], active: BTreeSet<usize>) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for place in active {
+        let options = configurations[place].options();
+        match groups.iter_mut().find(|group| configurations[group[0]].options() == options) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
+        }
+    }
+    groups
+}
+
+/// Adds what a genome scores at each horizon, task by task: of every family the first, then of every family the second.
+fn add(sums: &mut [f64; HORIZONS.len()], scores: &Scores, genome: usize, (families, tasks): (usize, usize)) {
+    for task in 0..tasks {
+        for family in 0..families {
+            for (sum, score) in sums.iter_mut().zip(scores.of(genome, family * tasks + task)) {
+                *sum += score;
+            }
+        }
+    }
+}
+
+/// Of each kind, what is ranked first at each horizon.
+fn winners(
+    configurations: &[Configuration],
+    in_play: &[Vec<usize>; 2],
+    kinds: &[Optimizer],
+    means: impl Fn(usize) -> [f64; 2],
+) -> Vec<TunedBaseline> {
     let mut tuned: Vec<TunedBaseline> = Vec::new();
-    for &kind in &settings.baselines {
+    for &kind in kinds {
         for (horizon, in_play) in in_play.iter().enumerate() {
-            // Ranked best first.
             let Some(&best) = in_play.iter().find(|&&place| configurations[place].kind == kind) else {
                 continue;
             };
-            let configuration = configurations[best];
+            let (configuration, mean) = (configurations[best], means(best)[horizon]);
             match tuned.iter_mut().find(|baseline| baseline.configuration == configuration) {
                 Some(baseline) => {
                     kind.name().clone_into(&mut baseline.name);
                     baseline.tuned_for.push(HORIZONS[horizon]);
-                    baseline.tuning_accuracy.push(sums[best][horizon] / tasks);
+                    baseline.tuning_accuracy.push(mean);
                 }
                 None => tuned.push(TunedBaseline {
                     name: format!("{kind}@{}", HORIZONS[horizon]),
                     configuration,
                     tuned_for: vec![HORIZONS[horizon]],
-                    tuning_accuracy: vec![sums[best][horizon] / tasks],
+                    tuning_accuracy: vec![mean],
                 }),
             }
         }
     }
-    Ok(tuned)
+    tuned
 }
 
 #[cfg(test)]
@@ -187,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_grid_is_as_fine_as_promised() {
-        for &kind in BaselineKind::ALL {
+        for &kind in Optimizer::ALL {
             let grid = grid(kind, Loss::ALL);
             let distinct =
                 |of: &dyn Fn(&Configuration) -> u64| grid.iter().map(of).collect::<BTreeSet<_>>().len();

@@ -2,6 +2,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::evaluation::{CurveWord, LastWord, MeasurePoint, UnrollPhase};
+use hebbian_shared::spec::rule::multi_state::{Activation, MultiStateSpec};
 use hebbian_shared::spec::task::TaskSpec;
 
 use super::*;
@@ -17,8 +18,7 @@ fn spec(change: impl FnOnce(&mut RunSpec)) -> Arc<RunSpec> {
 }
 
 fn problem(spec: &mut RunSpec) -> &mut RuleLearning {
-    let Problem::RuleLearning(problem) = &mut spec.problem;
-    problem
+    spec.problem.rule_learning_mut().unwrap()
 }
 
 fn key(generation: u32, task: u32) -> EpisodeKey {
@@ -139,11 +139,14 @@ fn the_unroll_length_follows_the_generation() {
 #[test]
 fn a_rule_that_explodes_diverges() {
     let spec = spec(|spec| {
-        let rule = &mut problem(spec).rule;
-        let identity = hebbian_shared::spec::rule::Activation::Identity;
-        rule.forward_activation = identity.into();
-        rule.backward_activation = identity.into();
-        rule.last_layer_activation = identity.into();
+        let identity = Activation::Identity;
+        let rule = MultiStateSpec {
+            forward_activation: identity.into(),
+            backward_activation: identity.into(),
+            last_layer_activation: identity.into(),
+            ..MultiStateSpec::default()
+        };
+        problem(spec).rule = rule.into();
     });
     let runner = EpisodeRunner::new(spec).unwrap();
     let mut workspace = Workspace::new();

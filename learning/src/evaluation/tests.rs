@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hebbian_shared::seed::fill_normal;
-use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_shared::spec::RunSpec;
 
 use super::*;
 use crate::task::data_set::NoDataSets;
@@ -14,7 +14,7 @@ fn genome(seed: u64) -> Genome {
 
 fn request() -> EvaluationRequest {
     let spec = RunSpec::read(include_str!("../../../examples/quickstart.toml")).unwrap();
-    let Problem::RuleLearning(problem) = spec.problem;
+    let problem = spec.problem.rule_learning().unwrap().clone();
     EvaluationRequest {
         problem,
         ablation: None,

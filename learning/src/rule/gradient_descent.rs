@@ -1,184 +1,117 @@
 //! Gradient descent on an ordinary multilayer perceptron: what every claim about a rule is measured against.
 //!
-//! A [`Learner`] has the layer sizes of the rule's network and sees the same batches. It is not part of an episode, so
-//! its bits may differ between kinds of CPU; on one machine they do not.
+//! It learns as any other rule does: in networks of the same layer sizes, from the same batches. The bits do not depend on the kind of CPU.
 
+use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
-use serde::{Deserialize, Serialize};
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::gradient_descent::{
+    GradientDescentSpec, HiddenActivation, InitialWeights, Loss,
+};
 
-mod batch;
+use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+use columns::Columns;
+use optimizer::{Descent, Hyperparameters};
+use perceptron::Perceptron;
+
+mod columns;
 mod optimizer;
 mod perceptron;
 
-pub use batch::Batch;
-use optimizer::Optimizer;
-use perceptron::Perceptron;
+impl RuleFamily for GradientDescentSpec {
+    fn ablations(&self) -> &'static [Ablation] {
+        &[]
+    }
 
-/// An optimiser with the constants that are customary for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BaselineKind {
-    /// Stochastic gradient descent.
-    Sgd,
-    /// Gradient descent with heavy-ball momentum 0.9.
-    Momentum,
-    /// Adam (Kingma and Ba 2015) with beta 0.9 and 0.999 and epsilon 1e-8.
-    Adam,
-}
+    fn canonical(&self) -> &'static [&'static str] {
+        &[
+            include_str!("gradient_descent/canonical/descent.toml"),
+            include_str!("gradient_descent/canonical/classes.toml"),
+        ]
+    }
 
-impl BaselineKind {
-    /// All kinds.
-    pub const ALL: &[Self] = &[Self::Sgd, Self::Momentum, Self::Adam];
-
-    /// The name as it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sgd => "sgd",
-            Self::Momentum => "momentum",
-            Self::Adam => "adam",
-        }
+    fn compile(&self, problem: &RuleLearning, _: Option<Ablation>) -> Box<dyn Rule> {
+        Box::new(Learner {
+            options: *self,
+            layout: problem.layout(),
+            hyperparameters: Hyperparameters::default(),
+            networks: Networks::new(),
+        })
     }
 }
 
-impl std::fmt::Display for BaselineKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
+/// Hyperparameters with the perceptrons that learn by them.
+struct Learner {
+    options: GradientDescentSpec,
+    layout: GenomeLayout,
+    hyperparameters: Hyperparameters,
+    networks: Networks<Network>,
 }
 
-/// A text that names no baseline.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is not a baseline; there are sgd, momentum, adam")]
-pub struct UnknownBaselineError {
-    name: String,
-}
-
-impl std::str::FromStr for BaselineKind {
-    type Err = UnknownBaselineError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.iter().copied().find(|kind| kind.name() == text);
-        found.ok_or_else(|| UnknownBaselineError { name: text.chars().take(64).collect() })
-    }
-}
-
-/// Distribution of a perceptron's weights before the first update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InitialWeights {
-    /// Weights and biases uniform in +-0.5, as the rule's default synapses.
-    UniformHalf,
-    /// Weights and biases uniform in +-1.
-    UniformOne,
-    /// Weights uniform in +-sqrt(6 / (inputs + outputs)), biases 0 (Glorot and Bengio 2010).
-    Xavier,
-    /// Weights normal with variance 2 / inputs, biases 0 (He et al. 2015).
-    He,
-}
-
-impl InitialWeights {
-    /// All distributions.
-    pub const ALL: &[Self] = &[Self::UniformHalf, Self::UniformOne, Self::Xavier, Self::He];
-}
-
-/// Activation of a perceptron's hidden layers; the last layer is linear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HiddenActivation {
-    /// tanh x
-    Tanh,
-    /// max(0, x)
-    Relu,
-}
-
-impl HiddenActivation {
-    /// All activations.
-    pub const ALL: &[Self] = &[Self::Tanh, Self::Relu];
-}
-
-/// What a perceptron descends; a mean over the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Half of the squared differences from targets +-1, summed over the outputs.
-    Squared,
-    /// log(1 + exp(-t y)) for one output, the cross-entropy of the softmax for several.
-    Logistic,
-}
-
-impl Loss {
-    /// All losses.
-    pub const ALL: &[Self] = &[Self::Squared, Self::Logistic];
-}
-
-/// Everything about a baseline that is tuned.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Configuration {
-    /// The optimiser.
-    pub kind: BaselineKind,
-    /// Its step length, above 0.
-    pub learning_rate: f32,
-    /// Where the weights start.
-    pub initial_weights: InitialWeights,
-    /// Of the hidden layers.
-    pub activation: HiddenActivation,
-    /// What is descended.
-    pub loss: Loss,
-}
-
-/// A perceptron that learns by one configuration.
-pub struct Learner {
+/// A perceptron, its optimiser, and room for what it is shown.
+struct Network {
     perceptron: Perceptron,
-    optimizer: Optimizer,
-    configuration: Configuration,
+    descent: Descent,
+    batch: Columns,
 }
 
-impl Learner {
-    /// For perceptrons of these layer sizes (inputs, hidden layers, outputs; at least two) and batches of at most
-    /// `batch_max` examples.
-    pub fn new(configuration: Configuration, layer_sizes: &[usize], batch_max: usize) -> Self {
+impl Network {
+    fn new(options: GradientDescentSpec, shape: &Shape) -> Self {
         let perceptron =
-            Perceptron::new(layer_sizes, batch_max, configuration.activation, configuration.loss);
-        let optimizer = Optimizer::new(configuration, perceptron.parameters().len());
-        Self { perceptron, optimizer, configuration }
+            Perceptron::new(&shape.layers, shape.batch_max, options.hidden_activation, options.loss);
+        let descent = Descent::new(options.optimizer, perceptron.parameters().len());
+        Self { perceptron, descent, batch: Columns::default() }
+    }
+}
+
+impl Rule for Learner {
+    fn load(&mut self, genome: &Genome) -> bool {
+        let read = Hyperparameters::read(self.options.optimizer, &self.layout, genome);
+        read.map(|hyperparameters| self.hyperparameters = hyperparameters).is_some()
     }
 
-    /// Starts again from the weights of a seed.
-    pub fn reset(&mut self, seed: Seed) {
-        self.perceptron.initialise(self.configuration.initial_weights, seed);
-        self.optimizer.reset();
+    fn start(&mut self, shape: &Shape, seed: Seed) {
+        let network = self.networks.select(shape, || Network::new(self.options, shape));
+        network.perceptron.initialise(self.options.initial_weights, seed);
+        network.descent.reset();
     }
 
-    /// One update on a batch.
-    pub fn update(&mut self, batch: &Batch) {
+    fn update(&mut self, batch: &Batch<'_>) {
+        let Network { perceptron, descent, batch: columns } = self.networks.current_mut();
+        columns.load(batch.examples, batch.inputs, batch.targets);
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
-                self.perceptron.forward(batch);
-                self.perceptron.backward(batch);
-                let (parameters, gradient) = self.perceptron.parameters_and_gradient();
-                self.optimizer.step(parameters, gradient);
+                perceptron.forward(columns);
+                perceptron.backward(columns);
+                let (parameters, gradient) = perceptron.parameters_and_gradient();
+                descent.step(&self.hyperparameters, parameters, gradient);
             },
         );
     }
 
-    /// Share of a batch's examples whose class is predicted.
-    pub fn accuracy(&mut self, batch: &Batch) -> f64 {
-        self.forward(batch);
-        batch.accuracy(self.perceptron.outputs())
-    }
-
-    /// Share of the variance of a batch's targets that is predicted, at least 0.
-    pub fn explained_variance(&mut self, batch: &Batch) -> f64 {
-        self.forward(batch);
-        batch.explained_variance(self.perceptron.outputs())
-    }
-
-    fn forward(&mut self, batch: &Batch) {
+    fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]) {
+        let Network { perceptron, batch, .. } = self.networks.current_mut();
+        batch.load(examples, inputs, &[]);
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || self.perceptron.forward(batch),
+            || perceptron.forward(batch),
         );
+        let width = predictions.len() / examples;
+        for (output, row) in perceptron.outputs().chunks_exact(batch.stride).enumerate() {
+            for (prediction, value) in predictions.iter_mut().skip(output).step_by(width).zip(row) {
+                *prediction = *value;
+            }
+        }
+    }
+
+    fn is_finite(&self) -> bool {
+        self.networks
+            .current()
+            .perceptron
+            .parameters()
+            .iter()
+            .fold(true, |finite, value| finite & value.is_finite())
     }
 }
 

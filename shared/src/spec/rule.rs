@@ -1,380 +1,185 @@
-//! The family of update rules: the options of the multi-state network that its genome's numbers do not hold.
+//! Families of rules. A family's options, their checks and the layout of its genomes are in a file of its own; here is
+//! the one place that lists the families.
 
-use crate::limits::{STATES_MAX, SUPERVISED_EVERY_MAX};
+pub mod gradient_descent;
+pub mod multi_state;
+
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
+use super::SpecError;
 use super::network::NetworkSpec;
-use super::{SpecError, check_range, is_default};
+use super::task::TaskSpec;
+use crate::genome::GenomeLayout;
+use gradient_descent::GradientDescentSpec;
+use multi_state::MultiStateSpec;
 
-/// Options of the update rule, in the paper's terms.
-///
-/// What came after the first version is written only where it differs from its default, which is what rules did before:
-/// so the digest of an older spec is the same for every version of the program.
-#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RuleSpec {
-    /// States of each neuron and synapse (k), 1 to 16.
-    pub states: u8,
-    /// Whether the four gates are one number each or one per state.
-    pub gates: Gates,
-    /// Whether the synapse update sums over the batch (the paper) or divides by its size.
-    pub hebbian: Hebbian,
-    /// Activation of hidden layers in the forward pass.
-    pub forward_activation: StateActivations,
-    /// Activation of every layer that the backward pass updates.
-    pub backward_activation: StateActivations,
-    /// Activation of the last layer in the forward pass.
-    pub last_layer_activation: StateActivations,
-    /// Activation of synapses after their update.
-    pub synapse_activation: StateActivations,
-    /// How the backward pass changes neurons.
-    pub backward_update: BackwardUpdate,
-    /// What the backward pass starts from.
-    pub feedback: Feedback,
-    /// The backward synapses' update is the transpose of the forward synapses'.
-    pub symmetric_synapses: bool,
-    /// All states of a synapse receive the update of state 0.
-    pub symmetric_states: bool,
-    /// Neurons are reset to 0 at the start of every update; otherwise they keep their states.
-    pub zero_out_neurons: bool,
-    /// Whether all layers share one genome or each layer of synapses has its own.
-    #[serde(skip_serializing_if = "is_default")]
-    pub genome: GenomeScope,
-    /// Whether and where synapses are normalised. Default: nowhere.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub normalisation: Option<Normalisation>,
-    /// Oja's term in the synapse update. Default: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oja: Option<Oja>,
-    /// Saturation of synapses: large ones change less. Default: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub saturation: Option<Saturation>,
-    /// A synapse update after each forward pass, before any feedback.
-    #[serde(skip_serializing_if = "is_default")]
-    pub forward_synapse_update: ForwardSynapseUpdate,
-    /// The lower neuron of a synapse enters the synapse update as the forward pass left it, not the backward pass.
-    #[serde(skip_serializing_if = "is_default")]
-    pub forward_activations_in_synapse_update: bool,
-    /// Every how many updates there is a backward pass, the first one included, 1 to 100000. Default: 1.
-    #[serde(skip_serializing_if = "is_one")]
-    pub supervised_every: u32,
-    /// Per layer of neurons, input and output included, whether the passes change its states. Default: all but the
-    /// input.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub updatable: Option<Vec<bool>>,
-    /// Whether the genome scales the initial synapses.
-    #[serde(skip_serializing_if = "is_default")]
-    pub evolve_initial_scale: bool,
+/// A rule: its family and the options that its genome's numbers do not hold.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "family", rename_all = "kebab-case")]
+pub enum RuleSpec {
+    /// The update rule of multi-state networks. The family of a rule that names none.
+    MultiState(MultiStateSpec),
+    /// Gradient descent on a multilayer perceptron.
+    GradientDescent(GradientDescentSpec),
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_one(value: &u32) -> bool {
-    *value == 1
+/// What a family says of its rules.
+pub trait RuleOptions {
+    /// The name as it is written.
+    fn family(&self) -> &'static str;
+
+    /// Refuses impossible combinations, naming the field.
+    fn validate(&self) -> Result<(), SpecError>;
+
+    /// Refuses a rule that these networks or tasks do not suit, naming the field.
+    fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError>;
+
+    /// The layout of the rule's genomes for these networks.
+    ///
+    /// # Panics
+    /// If the rule does not suit the networks, which [`RuleOptions::validate_for`] refuses.
+    fn layout(&self, network: &NetworkSpec) -> GenomeLayout;
+
+    /// The most numbers that a network with layers of these sizes holds with its memory for batches of `batch` examples.
+    fn network_numbers(&self, sizes: &[usize], batch: f64) -> f64;
+
+    /// Multiplications of an update for each of its examples, roughly.
+    fn multiplications(&self, sizes: &[usize]) -> f64;
+
+    /// The rule in a few words, for people.
+    fn summary(&self) -> String;
+}
+
+/// A family's name, and how its rules are read.
+type Row = (&'static str, fn(Table) -> Result<RuleSpec, String>);
+
+/// The families. The first is that of a rule that names none.
+const FAMILIES: [Row; 2] = [
+    (MultiStateSpec::FAMILY, |options| read(options).map(RuleSpec::MultiState)),
+    (GradientDescentSpec::FAMILY, |options| read(options).map(RuleSpec::GradientDescent)),
+];
+
+impl RuleSpec {
+    /// What the rule's family says of it.
+    pub fn options(&self) -> &dyn RuleOptions {
+        match self {
+            Self::MultiState(options) => options,
+            Self::GradientDescent(options) => options,
+        }
+    }
+
+    /// A rule of each family with the default options.
+    pub fn of_each_family() -> impl Iterator<Item = Self> {
+        FAMILIES.iter().map(|(_, read)| read(Table::new()).expect("all options have a default"))
+    }
+
+    /// The options of a multi-state rule.
+    pub fn multi_state(&self) -> Option<&MultiStateSpec> {
+        match self {
+            Self::MultiState(options) => Some(options),
+            Self::GradientDescent(_) => None,
+        }
+    }
 }
 
 impl Default for RuleSpec {
     fn default() -> Self {
-        Self {
-            states: 4,
-            gates: Gates::Scalar,
-            hebbian: Hebbian::Mean,
-            forward_activation: Activation::ReluTanh.into(),
-            backward_activation: Activation::ReluTanh.into(),
-            last_layer_activation: Activation::Tanh.into(),
-            synapse_activation: Activation::Identity.into(),
-            backward_update: BackwardUpdate::Additive,
-            feedback: Feedback::ConcatGroundTruth,
-            symmetric_synapses: false,
-            symmetric_states: false,
-            zero_out_neurons: true,
-            genome: GenomeScope::Shared,
-            normalisation: None,
-            oja: None,
-            saturation: None,
-            forward_synapse_update: ForwardSynapseUpdate::Off,
-            forward_activations_in_synapse_update: false,
-            supervised_every: 1,
-            updatable: None,
-            evolve_initial_scale: false,
-        }
+        Self::MultiState(MultiStateSpec::default())
     }
 }
 
-impl RuleSpec {
-    /// Refuses impossible combinations, naming the field.
-    pub fn validate(&self) -> Result<(), SpecError> {
-        check_range("rule.states", self.states, 1, STATES_MAX)?;
-        if self.states == 1 && self.feedback != Feedback::ReplaceState0 {
-            return Err(SpecError::field(
-                "rule.feedback",
-                "writes into state 1, which one state does not have; use `replace-state0` or rule.states >= 2",
-            ));
+impl From<MultiStateSpec> for RuleSpec {
+    fn from(options: MultiStateSpec) -> Self {
+        Self::MultiState(options)
+    }
+}
+
+impl From<GradientDescentSpec> for RuleSpec {
+    fn from(options: GradientDescentSpec) -> Self {
+        Self::GradientDescent(options)
+    }
+}
+
+impl<'de> Deserialize<'de> for RuleSpec {
+    /// By hand, because `family` may be left out and stand anywhere. An error names the field from `rule` on.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Of the two languages, TOML's values are those that can be any number. JSON's null is an option that is left out.
+        let options = BTreeMap::<String, Option<Value>>::deserialize(deserializer)?;
+        let mut options: Table =
+            options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let family = options.remove("family").unwrap_or_else(|| FAMILIES[0].0.into());
+        let Some((_, read)) = FAMILIES.iter().find(|(name, _)| family.as_str() == Some(name)) else {
+            let names: Vec<String> = FAMILIES.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            let problem = format!("rule.family: must be one of {}, not {family}", names.join(", "));
+            return Err(D::Error::custom(problem));
+        };
+        read(options).map_err(D::Error::custom)
+    }
+}
+
+/// Reads the options of one family.
+fn read<T: DeserializeOwned>(options: Table) -> Result<T, String> {
+    serde_path_to_error::deserialize(options).map_err(|error| match error.path().to_string() {
+        path if path == "." => error.inner().message().to_owned(),
+        path => format!("rule.{path}: {}", error.inner().message()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_json(json: &str) -> Result<RuleSpec, String> {
+        serde_json::from_str(json).map_err(|error: serde_json::Error| error.to_string())
+    }
+
+    #[test]
+    fn a_rule_without_a_family_is_a_multi_state_rule() {
+        let rule = from_json(r#"{ "states": 2 }"#).unwrap();
+        assert_eq!(rule, MultiStateSpec { states: 2, ..MultiStateSpec::default() }.into());
+        for json in ["{}", r#"{ "oja": null }"#, r#"{ "family": "multi-state" }"#] {
+            assert_eq!(from_json(json).unwrap(), RuleSpec::default());
         }
-        for (field, activations) in [
-            ("rule.forward_activation", &self.forward_activation),
-            ("rule.backward_activation", &self.backward_activation),
-            ("rule.last_layer_activation", &self.last_layer_activation),
-            ("rule.synapse_activation", &self.synapse_activation),
+        let written = serde_json::to_string(&rule).unwrap();
+        assert!(written.starts_with(r#"{"family":"multi-state","states":2,"#), "{written}");
+    }
+
+    #[test]
+    fn every_family_is_read_as_it_is_written() {
+        let mut families = 0;
+        for rule in RuleSpec::of_each_family() {
+            let json = serde_json::to_value(&rule).unwrap();
+            assert_eq!(json["family"], rule.options().family());
+            assert_eq!(from_json(&json.to_string()).unwrap(), rule);
+            assert_eq!(rule.options().validate(), Ok(()));
+            families += 1;
+        }
+        assert_eq!(families, FAMILIES.len());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        for (json, expected) in [
+            (
+                r#"{ "family": "backprop" }"#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", not "backprop""#,
+            ),
+            (r#"{ "family": 3 }"#, r#"rule.family: must be one of "multi-state", "gradient-descent", not 3"#),
+            (r#"{ "states": "two" }"#, r#"rule.states: invalid type: string "two""#),
+            (r#"{ "oja": { "scale": true } }"#, "rule.oja.scale: invalid type: boolean"),
+            (r#"{ "optimizer": "sgd" }"#, "unknown field `optimizer`, expected one of `states`"),
+            (r#"{ "family": "gradient-descent", "loss": "hinge" }"#, "rule.loss: unknown variant `hinge`"),
+            (
+                r#"{ "family": "gradient-descent", "states": 2 }"#,
+                "unknown field `states`, expected one of `optimizer`",
+            ),
         ] {
-            if let StateActivations::PerState(words) = activations
-                && words.len() != usize::from(self.states)
-            {
-                return Err(SpecError::field(
-                    field,
-                    format!(
-                        "must be one activation or a list of {} (rule.states), not of {}",
-                        self.states,
-                        words.len()
-                    ),
-                ));
-            }
-        }
-        if self.forward_activations_in_synapse_update
-            && self.forward_synapse_update != ForwardSynapseUpdate::Off
-        {
-            return Err(SpecError::field(
-                "rule.forward_activations_in_synapse_update",
-                "cannot be combined with rule.forward_synapse_update, which has used the forward activations already; \
-                 set one of them",
-            ));
-        }
-        check_range("rule.supervised_every", self.supervised_every, 1, SUPERVISED_EVERY_MAX)?;
-        if let Some(Normalisation { stored: false, in_activations: false, .. }) = self.normalisation {
-            return Err(SpecError::field(
-                "rule.normalisation",
-                "normalises nothing; set `stored`, `in_activations` or both, or leave it out",
-            ));
-        }
-        if let Some(Oja { scale, .. }) = self.oja {
-            check_range("rule.oja.scale", scale, -1e6, 1e6)?;
-        }
-        if let Some(Saturation { epsilon }) = self.saturation {
-            check_range("rule.saturation.epsilon", epsilon, 0.0, 1e6)?;
-        }
-        Ok(())
-    }
-
-    /// Refuses a rule whose layers are not those of the networks, naming the field.
-    pub fn validate_for(&self, network: &NetworkSpec) -> Result<(), SpecError> {
-        let depth = network.synapse_layers();
-        if self.genome == GenomeScope::PerLayer && depth.is_none() {
-            return Err(SpecError::field(
-                "rule.genome",
-                "`per-layer` needs networks of one depth, but network.shapes mixes several; use `shared`",
-            ));
-        }
-        if let Some(flags) = &self.updatable {
-            let refuse = |problem| Err(SpecError::field("rule.updatable", problem));
-            match depth {
-                None => {
-                    return refuse(
-                        "needs networks of one depth, but network.shapes mixes several".to_owned(),
-                    );
-                }
-                Some(layers) if flags.len() != layers + 1 => {
-                    return refuse(format!(
-                        "must have {} flags, one per layer of neurons from the input to the output, not {}",
-                        layers + 1,
-                        flags.len()
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the synapse update reads synapses from a layer of neurons to itself.
-    pub fn needs_synapses_within_layers(&self) -> bool {
-        self.oja.is_some_and(|oja| oja.synapse_weights)
-    }
-
-    /// Whether the passes change a layer's neurons, for each of `layers` layers from the input to the output.
-    pub fn updatable(&self, layers: usize) -> Vec<bool> {
-        match &self.updatable {
-            Some(flags) => flags.clone(),
-            None => (0..layers).map(|layer| layer > 0).collect(),
-        }
-    }
-}
-
-/// Which layers a genome's parameters are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GenomeScope {
-    /// All layers share one set of parameters.
-    #[default]
-    Shared,
-    /// Each layer of synapses, with the neurons on both of its sides, has its own.
-    PerLayer,
-}
-
-/// Normalisation of synapses: each neuron's arriving synapses, bias included, get the Euclidean norm 1, state by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Normalisation {
-    /// The synapses themselves are normalised, at the start of every update.
-    pub stored: bool,
-    /// Both passes use normalised synapses; what is stored stays as it is.
-    pub in_activations: bool,
-    /// The norm is evolved (the segment `rescale_to`) instead of 1.
-    pub rescale: bool,
-}
-
-/// Oja's term: a decay of synapses by what their destination does, `d -= m W c`, where c is the square of the
-/// destination's transformed state summed as the Hebbian sum is, or of its arriving synapses, and
-/// `m = scale sign(synapse update) |evolved multiplier|`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Oja {
-    /// A factor of the term, -1e6 to 1e6.
-    pub scale: f64,
-    /// The multiplier is evolved (the segment `oja_multiplier`) instead of 1.
-    pub multiplier: bool,
-    /// The squares are those of the arriving synapses. Then the synapses within a layer, which nothing else reads, are
-    /// computed as well.
-    pub synapse_weights: bool,
-}
-
-impl Default for Oja {
-    fn default() -> Self {
-        Self { scale: 1.0, multiplier: false, synapse_weights: false }
-    }
-}
-
-/// Saturation: a synapse W changes by its usual change times `exp(-|W| (epsilon + |saturation|))`, the latter evolved
-/// (the segment `saturation`).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Saturation {
-    /// The least rate, 0 to 1e6.
-    pub epsilon: f64,
-}
-
-impl Default for Saturation {
-    fn default() -> Self {
-        Self { epsilon: 1e-3 }
-    }
-}
-
-/// Whether synapses also learn from the forward pass alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ForwardSynapseUpdate {
-    /// They do not.
-    #[default]
-    Off,
-    /// By the parameters of the synapse update.
-    SharedGenome,
-    /// By parameters of its own (the segments `forward_synapse_...`).
-    OwnGenome,
-}
-
-/// Shape of a gate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gates {
-    /// One number for all states.
-    #[default]
-    Scalar,
-    /// One number per state.
-    PerState,
-}
-
-/// How the synapse update gathers the batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hebbian {
-    /// Divided by the batch size: a rule transfers between batch sizes.
-    #[default]
-    Mean,
-    /// Summed, as in the paper.
-    Sum,
-}
-
-/// How the backward pass combines a neuron's state with what arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BackwardUpdate {
-    /// `keep * x + update * u`
-    #[default]
-    Additive,
-    /// State 0 is kept (`keep * x`), the others become `keep * x * u`.
-    MultiplicativeSecondState,
-    /// `keep * x * u` in every state
-    Multiplicative,
-    /// `u`: what arrives replaces the state, without gates.
-    None,
-}
-
-/// What is written into the last layer before the backward pass; y is its state 0, t the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Feedback {
-    /// State 1 becomes t, the later ones 0.
-    #[default]
-    ConcatGroundTruth,
-    /// State 0 becomes t.
-    ReplaceState0,
-    /// State 1 becomes y - t, the later ones 0.
-    Difference,
-    /// State 1 is multiplied by y - t, the later ones become 0.
-    DifferenceTimesSecondState,
-    /// State 1 becomes softmax(y) - t, the later ones 0.
-    SoftmaxDifference,
-}
-
-/// An elementwise function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// x
-    #[default]
-    Identity,
-    /// tanh x
-    Tanh,
-    /// max(0, x)
-    Relu,
-    /// max(0, tanh x)
-    ReluTanh,
-    /// 1 / (1 + exp(-x))
-    Sigmoid,
-    /// 1
-    DIdentity,
-    /// 1 - tanh^2 x
-    DTanh,
-    /// 1 if x > 0, else 0
-    DRelu,
-    /// s (1 - s) with s = sigmoid x
-    DSigmoid,
-}
-
-/// One activation for all states, or one for each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected the name of an activation (identity, tanh, relu, relu_tanh, sigmoid, d_identity, d_tanh, d_relu, d_sigmoid) or a list of them, one per state"
-)]
-pub enum StateActivations {
-    /// The same for all states.
-    All(Activation),
-    /// State o has the o-th.
-    PerState(Vec<Activation>),
-}
-
-impl From<Activation> for StateActivations {
-    fn from(activation: Activation) -> Self {
-        Self::All(activation)
-    }
-}
-
-impl StateActivations {
-    /// The activation of a state, counted from 0.
-    pub fn of_state(&self, state: usize) -> Activation {
-        match self {
-            Self::All(activation) => *activation,
-            Self::PerState(activations) => activations[state],
+            let error = from_json(json).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

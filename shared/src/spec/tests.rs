@@ -1,7 +1,7 @@
-use crate::limits::SPEC_BYTES_MAX;
-
+use super::rule::multi_state::{MultiStateSpec, Oja};
 use super::strategy::{OpenAiEsSpec, PgpeSpec, SepCmaEsSpec};
 use super::*;
+use crate::limits::SPEC_BYTES_MAX;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
@@ -195,7 +195,7 @@ fn new_fields_are_written_where_they_are_set() {
         error.starts_with("tasks.data_sets[0].digest: must be the digest of the content of `mnist`"),
         "{error}"
     );
-    let Problem::RuleLearning(problem) = &mut spec.problem;
+    let problem = spec.problem.rule_learning_mut().unwrap();
     assert_eq!(problem.network.all_shapes(), [vec![6], vec![20], vec![10, 10], vec![]]);
     let family = problem.tasks.families[0];
     assert_eq!((problem.tasks.inputs(family), problem.tasks.outputs(family)), (64, 2));
@@ -330,7 +330,7 @@ fn the_unroll_schedule_is_a_function_of_the_generation() {
 fn what_costs_without_bound_is_refused() {
     check("hidden = [20]", "hidden = [4096, 4096]", "network.hidden: makes more than");
     let mut spec = RunSpec::read(QUICKSTART).unwrap();
-    let Problem::RuleLearning(problem) = &mut spec.problem;
+    let problem = spec.problem.rule_learning_mut().unwrap();
     problem.network.hidden = vec![3000, 3000];
     assert_eq!(spec.validate(), Ok(()));
     spec.evaluation.unroll[2].updates = 10_000;
@@ -415,7 +415,7 @@ fn a_covariance_matrix_that_fills_the_memory_is_refused() {
 #[test]
 fn a_spec_without_the_later_options_is_written_as_it_was() {
     let spec = RunSpec::read(QUICKSTART).unwrap();
-    let Problem::RuleLearning(problem) = &spec.problem;
+    let problem = spec.problem.rule_learning().unwrap();
     let written = serde_json::to_value(&problem.rule).unwrap();
     let mut names: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
@@ -424,6 +424,7 @@ fn a_spec_without_the_later_options_is_written_as_it_was() {
         [
             "backward_activation",
             "backward_update",
+            "family",
             "feedback",
             "forward_activation",
             "gates",
@@ -463,7 +464,7 @@ backward_update = "none""#;
 fn networks_that_would_not_fit_into_memory_are_refused() {
     fn refused(change: impl FnOnce(&mut RuleLearning)) {
         let mut spec = RunSpec::read(QUICKSTART).unwrap();
-        let Problem::RuleLearning(problem) = &mut spec.problem;
+        let problem = spec.problem.rule_learning_mut().unwrap();
         problem.network.hidden = vec![4096];
         assert_eq!(problem.validate(), Ok(()));
         change(problem);
@@ -473,8 +474,8 @@ fn networks_that_would_not_fit_into_memory_are_refused() {
     refused(|problem| problem.tasks.batch_size = 16384);
     refused(|problem| problem.tasks.query_size = 16384);
     refused(|problem| {
-        problem.rule.states = 8;
-        problem.rule.oja = Some(rule::Oja { synapse_weights: true, ..rule::Oja::default() });
+        let oja = Some(Oja { synapse_weights: true, ..Oja::default() });
+        problem.rule = MultiStateSpec { states: 8, oja, ..MultiStateSpec::default() }.into();
     });
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, Outcome, Wants};
 use hebbian_shared::genome::Genome;
+use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
-use hebbian_shared::spec::{Problem, RunSpec};
 
 use super::{Episodes, Evaluator, Runner};
 use hebbian_learning::comparison::remote::Trials;
@@ -41,12 +41,7 @@ impl Evaluator for LearningEvaluator {
     }
 
     fn lacking(&self, spec: &RunSpec) -> Vec<(DataSetName, Digest)> {
-        let Problem::RuleLearning(problem) = &spec.problem;
-        let validated = spec.validation.iter().flat_map(|validation| &validation.families);
-        let used: Vec<DataSetName> =
-            problem.tasks.families.iter().chain(validated).filter_map(|family| family.data_set()).collect();
-        let used = problem.tasks.data_sets.iter().filter(|data_set| used.contains(&data_set.name));
-        let known = used.filter_map(|data_set| Some((data_set.name, data_set.digest?)));
+        let known = spec.used_data_sets().filter_map(|data_set| Some((data_set.name, data_set.digest?)));
         known.filter(|&(name, digest)| self.data.find(name, Some(digest)).is_err()).collect()
     }
 
@@ -80,9 +75,12 @@ impl Episodes for OnThread {
         interrupt: &Interrupt,
     ) -> Option<Outcome> {
         if wants.gradient {
-            let reason = "rules of the family `multi-state` give no gradient of their fitness; choose a strategy that \
-                          wants none";
-            return Some(Outcome::Rejected { reason: reason.to_owned() });
+            let rule = self.runner.spec().problem.rule_learning().map(|problem| problem.rule.options());
+            let reason = format!(
+                "rules of the family `{}` give no gradient of their fitness; choose a strategy that wants none",
+                rule.map_or("none", |rule| rule.family())
+            );
+            return Some(Outcome::Rejected { reason });
         }
         self.runner.run(&mut self.workspace, genome, key, interrupt)
     }

@@ -9,7 +9,7 @@ use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::compute_trials_request::{Done, Failed, Kind, Ready};
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::spec::{Problem, RunSpec};
+use hebbian_shared::spec::RunSpec;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -127,7 +127,8 @@ pub fn to_trials(message: v1::ComputeTrialsResponse) -> Result<(Trials, RunSpec)
     });
     let ablations = ablations.collect::<Result<_, _>>()?;
     let seed = spec.seed;
-    let Problem::RuleLearning(rule) = &mut spec.problem;
+    let rule =
+        spec.problem.rule_learning_mut().ok_or_else(|| wrong("spec", "must evolve a rule".to_owned()))?;
     let trials = Trials {
         rule: rule.clone(),
         genome,

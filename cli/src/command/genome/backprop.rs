@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hebbian_learning::rule::gradient_descent::HiddenActivation;
 use hebbian_learning::rule::multi_state::backpropagation;
 use hebbian_shared::id::RunId;
 use hebbian_shared::progress::{RunResult, RunState};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::evaluation::EvaluationSpec;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
+use hebbian_shared::spec::rule::gradient_descent::HiddenActivation;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::{CmaEsSpec, StrategySpec};
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
@@ -115,14 +115,14 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         name: "backpropagation".to_owned(),
         seed: Seed::new(RunSpec::DEFAULT_SEED).expect("the default is a seed"),
         strategy: StrategySpec::CmaEs(CmaEsSpec::of(16)),
-        problem: Problem::RuleLearning(RuleLearning { rule, network, tasks }),
+        problem: Problem::RuleLearning(RuleLearning { rule: rule.into(), network, tasks }),
         evaluation: EvaluationSpec::default(),
         validation: None,
         stop: StopSpec { generations: Some(1), ..StopSpec::default() },
         numerics: Numerics::default(),
     };
     spec.validate().map_err(Failure::bad_input)?;
-    Ok(GenomeFile::of_result(&RunResult {
+    GenomeFile::of_result(&RunResult {
         run: RunId::new(0),
         state: RunState::Cancelled,
         generations: 0,
@@ -132,7 +132,7 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         validation: None,
         remeasurement: None,
         spec: std::sync::Arc::new(spec.into()),
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -1,71 +1,90 @@
 //! From a gradient to a step.
 #![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
 
-use super::{BaselineKind, Configuration};
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 
-const MOMENTUM: f32 = 0.9;
-const ADAM_BETA_1: f32 = 0.9;
-const ADAM_BETA_2: f32 = 0.999;
 const ADAM_EPSILON: f32 = 1e-8;
 
+/// What a genome stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Hyperparameters {
+    pub(super) learning_rate: f32,
+    /// What is kept of the mean of the gradient: momentum, or Adam's first beta.
+    pub(super) mean_keep: f32,
+    /// What is kept of the mean of the squared gradient: Adam's second beta.
+    pub(super) square_keep: f32,
+}
+
+impl Hyperparameters {
+    /// `None` if the genome has another dimension than the layout.
+    pub(super) fn read(optimizer: Optimizer, layout: &GenomeLayout, genome: &Genome) -> Option<Self> {
+        let parameter = |name| Some(layout.parameter(name, genome)? as f32);
+        let learning_rate = parameter("learning_rate")?;
+        let (mean_keep, square_keep) = match optimizer {
+            Optimizer::Sgd => (0.0, 0.0),
+            Optimizer::Momentum => (parameter("momentum")?, 0.0),
+            Optimizer::Adam => (parameter("beta_1")?, parameter("beta_2")?),
+        };
+        Some(Self { learning_rate, mean_keep, square_keep })
+    }
+}
+
 /// An optimiser and what it remembers of earlier gradients.
-pub(super) struct Optimizer {
-    kind: BaselineKind,
-    learning_rate: f32,
+pub(super) struct Descent {
+    optimizer: Optimizer,
     /// Momentum's velocity or Adam's mean of the gradient.
     first: Vec<f32>,
     /// Adam's mean of the squared gradient.
     second: Vec<f32>,
     /// Powers of Adam's betas, which correct the bias of young means.
-    beta_1_power: f32,
-    beta_2_power: f32,
+    mean_power: f32,
+    square_power: f32,
 }
 
-impl Optimizer {
-    pub(super) fn new(configuration: Configuration, parameters: usize) -> Self {
-        let kind = configuration.kind;
+impl Descent {
+    pub(super) fn new(optimizer: Optimizer, parameters: usize) -> Self {
         let memory = |needed: bool| vec![0.0; if needed { parameters } else { 0 }];
         Self {
-            kind,
-            learning_rate: configuration.learning_rate,
-            first: memory(kind != BaselineKind::Sgd),
-            second: memory(kind == BaselineKind::Adam),
-            beta_1_power: 1.0,
-            beta_2_power: 1.0,
+            optimizer,
+            first: memory(optimizer != Optimizer::Sgd),
+            second: memory(optimizer == Optimizer::Adam),
+            mean_power: 1.0,
+            square_power: 1.0,
         }
     }
 
     pub(super) fn reset(&mut self) {
         self.first.fill(0.0);
         self.second.fill(0.0);
-        self.beta_1_power = 1.0;
-        self.beta_2_power = 1.0;
+        self.mean_power = 1.0;
+        self.square_power = 1.0;
     }
 
     #[inline(always)]
-    pub(super) fn step(&mut self, parameters: &mut [f32], gradient: &[f32]) {
-        let rate = self.learning_rate;
-        match self.kind {
-            BaselineKind::Sgd => {
+    pub(super) fn step(&mut self, of: &Hyperparameters, parameters: &mut [f32], gradient: &[f32]) {
+        let &Hyperparameters { learning_rate: rate, mean_keep, square_keep } = of;
+        match self.optimizer {
+            Optimizer::Sgd => {
                 for (parameter, slope) in parameters.iter_mut().zip(gradient) {
                     *parameter -= rate * slope;
                 }
             }
-            BaselineKind::Momentum => {
+            Optimizer::Momentum => {
                 for ((parameter, velocity), slope) in parameters.iter_mut().zip(&mut self.first).zip(gradient)
                 {
-                    *velocity = MOMENTUM * *velocity + slope;
+                    *velocity = mean_keep * *velocity + slope;
                     *parameter -= rate * *velocity;
                 }
             }
-            BaselineKind::Adam => {
-                self.beta_1_power *= ADAM_BETA_1;
-                self.beta_2_power *= ADAM_BETA_2;
-                let (unbias_1, unbias_2) = (1.0 / (1.0 - self.beta_1_power), 1.0 / (1.0 - self.beta_2_power));
+            Optimizer::Adam => {
+                self.mean_power *= mean_keep;
+                self.square_power *= square_keep;
+                let (unbias_1, unbias_2) = (1.0 / (1.0 - self.mean_power), 1.0 / (1.0 - self.square_power));
                 let moments = self.first.iter_mut().zip(&mut self.second);
                 for ((parameter, (mean, square)), slope) in parameters.iter_mut().zip(moments).zip(gradient) {
-                    *mean = ADAM_BETA_1 * *mean + (1.0 - ADAM_BETA_1) * slope;
-                    *square = ADAM_BETA_2 * *square + (1.0 - ADAM_BETA_2) * slope * slope;
+                    *mean = mean_keep * *mean + (1.0 - mean_keep) * slope;
+                    *square = square_keep * *square + (1.0 - square_keep) * slope * slope;
                     *parameter -= rate * (*mean * unbias_1) / ((*square * unbias_2).sqrt() + ADAM_EPSILON);
                 }
             }

@@ -6,7 +6,7 @@
 
 use hebbian_shared::seed::{Purpose, Seed, normal_pair, uniform_between};
 
-use super::batch::{Batch, LANES};
+use super::columns::{Columns, LANES};
 use super::{HiddenActivation, InitialWeights, Loss};
 
 /// A perceptron with room for its activations and gradient.
@@ -99,7 +99,7 @@ impl Perceptron {
 
     /// Computes the values of all neurons.
     #[inline(always)]
-    pub(super) fn forward(&mut self, batch: &Batch) {
+    pub(super) fn forward(&mut self, batch: &Columns) {
         let stride = batch.stride;
         let last = self.layers.len() - 1;
         for place in 0..=last {
@@ -117,7 +117,10 @@ impl Perceptron {
             if place < last {
                 match self.activation {
                     HiddenActivation::Tanh => values.iter_mut().for_each(|value| *value = tanh(*value)),
-                    HiddenActivation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+                    // Not `max`, which may take either sign of zero.
+                    HiddenActivation::Relu => {
+                        values.iter_mut().for_each(|value| *value = if *value > 0.0 { *value } else { 0.0 });
+                    }
                 }
             }
         }
@@ -126,7 +129,7 @@ impl Perceptron {
 
     /// Computes the gradient of the loss at the values of the last `forward` of the same batch.
     #[inline(always)]
-    pub(super) fn backward(&mut self, batch: &Batch) {
+    pub(super) fn backward(&mut self, batch: &Columns) {
         let stride = batch.stride;
         let last = self.layers.len() - 1;
         let Layer { values, deltas, outputs, .. } = &mut self.layers[last];
@@ -196,7 +199,7 @@ fn weighted_sum(sum: &mut [f32], inputs: &[f32], weights: &[f32]) {
 
 /// Derivatives of the loss by the linear outputs; zero in the padding.
 #[inline(always)]
-fn loss_slope(loss: Loss, batch: &Batch, outputs: &[f32], slopes: &mut [f32]) {
+fn loss_slope(loss: Loss, batch: &Columns, outputs: &[f32], slopes: &mut [f32]) {
     let share = 1.0 / batch.examples as f32;
     let several = batch.targets.len() > batch.stride;
     match loss {
@@ -218,7 +221,7 @@ fn loss_slope(loss: Loss, batch: &Batch, outputs: &[f32], slopes: &mut [f32]) {
     }
 }
 
-fn softmax_slope(batch: &Batch, outputs: &[f32], slopes: &mut [f32]) {
+fn softmax_slope(batch: &Columns, outputs: &[f32], slopes: &mut [f32]) {
     let stride = batch.stride;
     for example in 0..batch.examples {
         let of_class = |rows: &[f32], class: usize| rows[class * stride + example];

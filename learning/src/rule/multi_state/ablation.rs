@@ -87,12 +87,12 @@ mod tests {
     use hebbian_shared::genome::{Genome, GenomeLayout};
     use hebbian_shared::seed::{Seed, fill_normal};
     use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
-    use hebbian_shared::spec::rule::RuleSpec;
+    use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
     use super::*;
 
     fn rule() -> UpdateRule<f32> {
-        let layout = GenomeLayout::of_rule(&RuleSpec::default(), &NetworkSpec::default());
+        let layout = GenomeLayout::of_rule(&MultiStateSpec::default(), &NetworkSpec::default());
         let mut values = vec![0.0; layout.dimension()];
         fill_normal(&mut Seed::new(3).unwrap().rng(), &mut values);
         UpdateRule::from_genome(&layout, &Genome(values)).unwrap()
@@ -100,7 +100,7 @@ mod tests {
 
     /// Trains a network of two hidden layers; its synapses before and after, layer by layer.
     fn learned(ablation: Ablation) -> Vec<bool> {
-        let mut network = Network::new(&RuleSpec::default(), &[2, 3, 3, 1], 4);
+        let mut network = Network::new(&MultiStateSpec::default(), &[2, 3, 3, 1], 4);
         network.initialise_synapses(&InitialSynapses::default(), Seed::new(1).unwrap());
         let mut rule = rule();
         ablation.apply(&mut rule);

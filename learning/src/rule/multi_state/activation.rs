@@ -1,6 +1,6 @@
 //! Elementwise functions of neurons and synapses.
 
-use hebbian_shared::spec::rule::Activation;
+use hebbian_shared::spec::rule::multi_state::Activation;
 use pulp::{Arch, Scalar, Simd};
 
 use super::dispatch::dispatch;

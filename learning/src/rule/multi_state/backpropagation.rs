@@ -7,20 +7,22 @@
 
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::spec::network::NetworkSpec;
-use hebbian_shared::spec::rule::{Activation, BackwardUpdate, Feedback, RuleSpec, StateActivations};
+use hebbian_shared::spec::rule::multi_state::{
+    Activation, BackwardUpdate, Feedback, MultiStateSpec, StateActivations,
+};
 
-use crate::rule::gradient_descent::HiddenActivation;
+use hebbian_shared::spec::rule::gradient_descent::HiddenActivation;
 
 /// The search value at which the decay of synapses vanishes: `exp(-0.05 exp(-51))` is 1 in every precision.
 const KEEP_ALL: f64 = -50.0;
 
 /// The options under which [`genome`] is gradient descent on networks with these hidden layers and a linear output.
-pub fn options(activation: HiddenActivation) -> RuleSpec {
+pub fn options(activation: HiddenActivation) -> MultiStateSpec {
     let (value, derivative) = match activation {
         HiddenActivation::Tanh => (Activation::Tanh, Activation::DTanh),
         HiddenActivation::Relu => (Activation::Relu, Activation::DRelu),
     };
-    RuleSpec {
+    MultiStateSpec {
         states: 2,
         forward_activation: StateActivations::PerState(vec![value, derivative]),
         backward_activation: Activation::Identity.into(),
@@ -29,7 +31,7 @@ pub fn options(activation: HiddenActivation) -> RuleSpec {
         feedback: Feedback::Difference,
         symmetric_synapses: true,
         symmetric_states: true,
-        ..RuleSpec::default()
+        ..MultiStateSpec::default()
     }
 }
 
@@ -56,6 +58,8 @@ pub fn genome(learning_rate: f64) -> Genome {
 
 #[cfg(test)]
 mod tests {
+    use hebbian_shared::spec::rule::RuleOptions;
+
     use super::*;
     use crate::rule::multi_state::UpdateRule;
 

@@ -1,6 +1,6 @@
 //! What the backward pass starts from: the target's way into the last layer.
 
-use hebbian_shared::spec::rule::Feedback;
+use hebbian_shared::spec::rule::multi_state::Feedback;
 
 use super::neuron::Layer;
 use super::real::Real;

@@ -6,7 +6,7 @@ use pulp::{Arch, Simd};
 
 use super::dispatch::dispatch;
 use super::real::Real;
-use super::synapse::Synapses;
+use super::synapses::Synapses;
 use super::transpose::transpose;
 
 /// From here on the streams' indices are those of synapses within a layer.

@@ -4,21 +4,33 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::network::InitialSynapses;
-use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
 use super::ablation::{Ablation, FrozenSynapses};
 use super::{Network, UpdateRule};
 use crate::rule::{Batch, Networks, Rule, RuleFamily, Shape};
 
-impl RuleFamily for RuleSpec {
+impl RuleFamily for MultiStateSpec {
     fn ablations(&self) -> &'static [Ablation] {
         Ablation::ALL
+    }
+
+    fn canonical(&self) -> &'static [&'static str] {
+        // Small and large matrices, all activations, feedbacks and backward updates, options with arithmetic of their own.
+        &[
+            include_str!("canonical/plane.toml"),
+            include_str!("canonical/digits.toml"),
+            include_str!("canonical/wide.toml"),
+            include_str!("canonical/activations.toml"),
+            include_str!("canonical/derivatives.toml"),
+            include_str!("canonical/options.toml"),
+        ]
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
         Box::new(Learner {
             options: self.clone(),
-            layout: GenomeLayout::of_rule(self, &problem.network),
+            layout: problem.layout(),
             initial_synapses: problem.network.initial_synapses,
             ablation,
             rule: UpdateRule::default(),
@@ -30,7 +42,7 @@ impl RuleFamily for RuleSpec {
 
 /// An update rule with the networks that it trains.
 struct Learner {
-    options: RuleSpec,
+    options: MultiStateSpec,
     layout: GenomeLayout,
     initial_synapses: InitialSynapses,
     ablation: Option<Ablation>,

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd};
 use super::dispatch::dispatch;
 use super::plan::BackwardBlock;
 use super::real::Real;
-use super::synapse::Synapses;
+use super::synapses::Synapses;
 
 /// Added to every sum of squares, so that synapses that are all zero stay so.
 const EPSILON: f64 = 1e-9;

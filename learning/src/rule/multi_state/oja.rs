@@ -4,7 +4,7 @@
 //! keep that changes: `keep W + update (d - m W c_j) = (keep - update m c_j) W + update d`. With m's sign that of the
 //! update gate, `update m` is never negative.
 
-use hebbian_shared::spec::rule::Oja;
+use hebbian_shared::spec::rule::multi_state::Oja;
 use pulp::{Arch, Simd};
 
 use super::dispatch::dispatch;

@@ -1,6 +1,6 @@
 //! Which parts of a network are computed: all of them, or only those that anything reads.
 
-use hebbian_shared::spec::rule::{ForwardSynapseUpdate, RuleSpec};
+use hebbian_shared::spec::rule::multi_state::{ForwardSynapseUpdate, MultiStateSpec};
 
 /// What a network computes and stores.
 ///
@@ -40,7 +40,7 @@ pub struct WithinBlocks {
 
 impl Plan {
     /// Everything, as the definition has it, for a network of `layers` layers of neurons.
-    pub fn full(options: &RuleSpec, layers: usize) -> Self {
+    pub fn full(options: &MultiStateSpec, layers: usize) -> Self {
         let synapse_layers = layers.saturating_sub(1);
         let within = options.needs_synapses_within_layers();
         Self {
@@ -51,7 +51,7 @@ impl Plan {
     }
 
     /// What is read, and no more, for a network of `layers` layers of neurons.
-    pub fn lean(options: &RuleSpec, layers: usize) -> Self {
+    pub fn lean(options: &MultiStateSpec, layers: usize) -> Self {
         let updatable = options.updatable(layers);
         // Normalisation clears the synapses within a layer before anything but a forward update can fill them.
         let cleared = options.normalisation.is_some_and(|normalisation| normalisation.stored)
@@ -91,21 +91,22 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::spec::rule::{Normalisation, Oja};
+    use hebbian_shared::spec::rule::multi_state::{Normalisation, Oja};
 
     use super::*;
 
     #[test]
     fn a_lean_plan_leaves_out_the_input_layers_backward_block() {
-        let plan = Plan::lean(&RuleSpec::default(), 3);
+        let plan = Plan::lean(&MultiStateSpec::default(), 3);
         assert_eq!(plan.backward_block(0), BackwardBlock::Absent);
         assert_eq!(plan.backward_block(1), BackwardBlock::WithoutBias);
-        assert_eq!(Plan::full(&RuleSpec::default(), 2).backward_block(0), BackwardBlock::Whole);
+        assert_eq!(Plan::full(&MultiStateSpec::default(), 2).backward_block(0), BackwardBlock::Whole);
     }
 
     #[test]
     fn a_lean_plan_keeps_the_block_of_an_updatable_input_layer() {
-        let options = RuleSpec { updatable: Some(vec![true, false, true]), ..RuleSpec::default() };
+        let options =
+            MultiStateSpec { updatable: Some(vec![true, false, true]), ..MultiStateSpec::default() };
         let plan = Plan::lean(&options, 3);
         assert_eq!(plan.backward_block(0), BackwardBlock::WithoutBias);
         assert_eq!(plan.backward_block(1), BackwardBlock::Absent);
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn only_ojas_term_over_synapse_weights_needs_the_diagonal_blocks() {
         let none = WithinBlocks::default();
-        let with = |oja, normalisation| RuleSpec { oja, normalisation, ..RuleSpec::default() };
+        let with = |oja, normalisation| MultiStateSpec { oja, normalisation, ..MultiStateSpec::default() };
         let weights = Some(Oja { synapse_weights: true, ..Oja::default() });
         let stored = Some(Normalisation { stored: true, ..Normalisation::default() });
         assert_eq!(Plan::full(&with(Some(Oja::default()), None), 3).within_blocks(0), none);
@@ -127,8 +128,10 @@ mod tests {
             WithinBlocks { inputs: true, outputs: true }
         );
         assert_eq!(Plan::lean(&with(weights, stored), 3).within_blocks(1), none);
-        let forward =
-            RuleSpec { forward_synapse_update: ForwardSynapseUpdate::SharedGenome, ..with(weights, stored) };
+        let forward = MultiStateSpec {
+            forward_synapse_update: ForwardSynapseUpdate::SharedGenome,
+            ..with(weights, stored)
+        };
         assert!(Plan::lean(&forward, 3).within_blocks(1).outputs);
     }
 }

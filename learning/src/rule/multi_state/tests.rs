@@ -2,14 +2,15 @@
 
 use hebbian_shared::seed::{Purpose, fill_normal, uniform_between};
 use hebbian_shared::spec::network::SynapseDistribution;
-use hebbian_shared::spec::rule::Feedback;
+use hebbian_shared::spec::rule::multi_state::{Feedback, Hebbian};
 use proptest::prelude::*;
 
+use super::transpose::transpose;
 use super::*;
 
 /// `x[layer][state][neuron][example]` of the definition, in f64, computed without any kernel.
 struct Reference {
-    options: RuleSpec,
+    options: MultiStateSpec,
     sizes: Vec<usize>,
     /// `[layer][state][source][destination]`, the bias last among the sources.
     forward: Vec<Vec<Vec<Vec<f64>>>>,
@@ -232,7 +233,7 @@ fn batch_of(number: u64, length: usize) -> Vec<f32> {
 const UNIFORM: InitialSynapses = InitialSynapses { distribution: SynapseDistribution::Uniform, scale: 0.5 };
 
 /// Three updates and a prediction in f32, with everything computed, against the reference in f64.
-fn check(options: &RuleSpec, sizes: &[usize], batch: usize, number: u64) {
+fn check(options: &MultiStateSpec, sizes: &[usize], batch: usize, number: u64) {
     let rule = random_rule(number, usize::from(options.states));
     let single = rounded(&rule);
     let plan = Plan::full(options, sizes.len());
@@ -295,13 +296,13 @@ proptest! {
         zero_out_neurons in any::<bool>(),
         bounded_synapses in any::<bool>(),
     ) {
-        let options = RuleSpec {
+        let options = MultiStateSpec {
             states,
             zero_out_neurons,
             hebbian: if mean { Hebbian::Mean } else { Hebbian::Sum },
             synapse_activation: if bounded_synapses { Activation::Tanh } else { Activation::Identity }.into(),
             forward_activation: Activation::Tanh.into(),
-            ..RuleSpec::default()
+            ..MultiStateSpec::default()
         };
         check(&options, &sizes, batch, number);
     }
@@ -309,7 +310,7 @@ proptest! {
 
 #[test]
 fn layers_that_fill_blocks_equal_the_definition() {
-    check(&RuleSpec::default(), &[40, 48, 40], 48, 3);
+    check(&MultiStateSpec::default(), &[40, 48, 40], 48, 3);
 }
 
 /// An episode's bits: predictions after three updates from a seed.
@@ -332,7 +333,7 @@ fn episode(network: &mut Network<f32>, number: u64, batch: usize) -> Vec<u32> {
 #[test]
 fn an_episode_does_not_depend_on_what_the_network_did_before() {
     for zero_out_neurons in [true, false] {
-        let options = RuleSpec { zero_out_neurons, ..RuleSpec::default() };
+        let options = MultiStateSpec { zero_out_neurons, ..MultiStateSpec::default() };
         let fresh = |number| episode(&mut Network::new(&options, &[2, 20, 1], 64), number, 64);
         let mut reused = Network::new(&options, &[2, 20, 1], 16);
         assert_eq!(episode(&mut reused, 1, 64), fresh(1));
@@ -345,7 +346,7 @@ fn an_episode_does_not_depend_on_what_the_network_did_before() {
 
 #[test]
 fn a_prediction_leaves_the_network_as_it_was() {
-    let options = RuleSpec { zero_out_neurons: false, ..RuleSpec::default() };
+    let options = MultiStateSpec { zero_out_neurons: false, ..MultiStateSpec::default() };
     let rule = rounded(&random_rule(5, 4));
     let (input, target) = (batch_of(1, 40), batch_of(2, 20));
     let mut network = Network::<f32>::new(&options, &[2, 6, 1], 20);
@@ -364,7 +365,7 @@ fn a_prediction_leaves_the_network_as_it_was() {
 
 #[test]
 fn a_lean_plan_changes_no_bit_of_what_is_read() {
-    let options = RuleSpec { states: 3, ..RuleSpec::default() };
+    let options = MultiStateSpec { states: 3, ..MultiStateSpec::default() };
     let full = Plan::full(&options, 4);
     let sizes = [5, 9, 7, 2];
     let mut lean = Network::new(&options, &sizes, 64);
@@ -375,7 +376,8 @@ fn a_lean_plan_changes_no_bit_of_what_is_read() {
 
 #[test]
 fn tied_synapses_stay_tied() {
-    let options = RuleSpec { symmetric_synapses: true, symmetric_states: true, ..RuleSpec::default() };
+    let options =
+        MultiStateSpec { symmetric_synapses: true, symmetric_states: true, ..MultiStateSpec::default() };
     let mut network = Network::<f32>::new(&options, &[3, 5, 2], 20);
     episode(&mut network, 1, 20);
     let mut transposed = [0.0; 12];
@@ -390,7 +392,7 @@ fn tied_synapses_stay_tied() {
 fn what_is_not_finite_shows_and_never_panics() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for feedback in [Feedback::ConcatGroundTruth, Feedback::SoftmaxDifference, Feedback::ReplaceState0] {
-            let options = RuleSpec { feedback, ..RuleSpec::default() };
+            let options = MultiStateSpec { feedback, ..MultiStateSpec::default() };
             let rule = rounded(&random_rule(5, 4));
             let mut network = Network::<f32>::new(&options, &[2, 6, 1], 20);
             network.initialise_synapses(&UNIFORM, seed(1));
@@ -409,7 +411,7 @@ fn what_is_not_finite_shows_and_never_panics() {
 fn an_overflowing_rule_diverges_visibly() {
     let mut rule = rounded(&random_rule(5, 4));
     rule.synapse.update = vec![f32::INFINITY; 4];
-    let mut network = Network::<f32>::new(&RuleSpec::default(), &[2, 6, 1], 20);
+    let mut network = Network::<f32>::new(&MultiStateSpec::default(), &[2, 6, 1], 20);
     network.initialise_synapses(&UNIFORM, seed(1));
     network.update(&rule, &batch_of(1, 40), &batch_of(2, 20), 20);
     assert!(!network.is_finite());
@@ -417,14 +419,14 @@ fn an_overflowing_rule_diverges_visibly() {
 
 #[test]
 fn a_diverged_episode_leaves_nothing_behind() {
-    use hebbian_shared::spec::rule::{Oja, Saturation};
-    let bounded = RuleSpec { synapse_activation: Activation::Tanh.into(), ..RuleSpec::default() };
+    use hebbian_shared::spec::rule::multi_state::{Oja, Saturation};
+    let bounded = MultiStateSpec { synapse_activation: Activation::Tanh.into(), ..MultiStateSpec::default() };
     // Sums are added at once, or first computed into scratch memory whose layout is another layer's.
     let ways = [
         bounded.clone(),
-        RuleSpec { symmetric_states: true, ..bounded.clone() },
-        RuleSpec { oja: Some(Oja::default()), ..bounded.clone() },
-        RuleSpec { saturation: Some(Saturation::default()), ..bounded },
+        MultiStateSpec { symmetric_states: true, ..bounded.clone() },
+        MultiStateSpec { oja: Some(Oja::default()), ..bounded.clone() },
+        MultiStateSpec { saturation: Some(Saturation::default()), ..bounded },
     ];
     let sizes = [2, 6, 5, 7, 1];
     for options in ways {
@@ -440,10 +442,10 @@ fn a_diverged_episode_leaves_nothing_behind() {
 
 #[test]
 fn normalised_synapses_are_stored_by_updates_and_not_by_predictions() {
-    use hebbian_shared::spec::rule::Normalisation;
-    let with = |stored, in_activations| RuleSpec {
+    use hebbian_shared::spec::rule::multi_state::Normalisation;
+    let with = |stored, in_activations| MultiStateSpec {
         normalisation: Some(Normalisation { stored, in_activations, rescale: false }),
-        ..RuleSpec::default()
+        ..MultiStateSpec::default()
     };
     let rule = rounded(&random_rule(5, 4));
     let (input, mut prediction) = (batch_of(1, 40), vec![0.0; 20]);
@@ -463,7 +465,7 @@ fn normalised_synapses_are_stored_by_updates_and_not_by_predictions() {
 
 #[test]
 fn updates_count_from_the_reset_on() {
-    let options = RuleSpec { supervised_every: 2, ..RuleSpec::default() };
+    let options = MultiStateSpec { supervised_every: 2, ..MultiStateSpec::default() };
     let rule = rounded(&random_rule(5, 4));
     let mut network = Network::<f32>::new(&options, &[2, 6, 1], 20);
     network.initialise_synapses(&UNIFORM, seed(1));

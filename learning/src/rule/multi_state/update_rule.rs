@@ -256,19 +256,19 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use hebbian_shared::spec::network::NetworkSpec;
-    use hebbian_shared::spec::rule::{
-        ForwardSynapseUpdate, Gates, GenomeScope, Normalisation, Oja, RuleSpec, Saturation,
+    use hebbian_shared::spec::rule::multi_state::{
+        ForwardSynapseUpdate, Gates, GenomeScope, MultiStateSpec, Normalisation, Oja, Saturation,
     };
 
     use super::*;
 
-    fn layout(options: &RuleSpec) -> GenomeLayout {
+    fn layout(options: &MultiStateSpec) -> GenomeLayout {
         GenomeLayout::of_rule(options, &NetworkSpec { hidden: vec![3, 4], ..NetworkSpec::default() })
     }
 
     #[test]
     fn a_genome_becomes_parameters_in_the_order_of_its_layout() {
-        let layout = layout(&RuleSpec { states: 2, ..RuleSpec::default() });
+        let layout = layout(&MultiStateSpec { states: 2, ..MultiStateSpec::default() });
         let genome = Genome((0..20).map(f64::from).map(|x| x / 8.0).collect());
         let rule = UpdateRule::<f64>::from_genome(&layout, &genome).unwrap();
         assert!(rule.is_well_formed());
@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn gates_per_state_keep_their_order() {
-        let layout = layout(&RuleSpec { states: 2, gates: Gates::PerState, ..RuleSpec::default() });
+        let layout =
+            layout(&MultiStateSpec { states: 2, gates: Gates::PerState, ..MultiStateSpec::default() });
         let genome = Genome((0..24).map(f64::from).collect());
         let rule = UpdateRule::<f64>::from_genome(&layout, &genome).unwrap();
         assert_eq!(rule.neuron_keep, [17.0, 18.0]);
@@ -293,14 +294,19 @@ mod tests {
 
     #[test]
     fn a_genome_of_another_dimension_is_refused() {
-        let layout = layout(&RuleSpec::default());
+        let layout = layout(&MultiStateSpec::default());
         assert_eq!(UpdateRule::<f32>::from_genome(&layout, &Genome(vec![0.0; 67])), None);
     }
 
     #[test]
     fn a_genome_per_layer_gives_each_layer_its_slice() {
         for gates in [Gates::Scalar, Gates::PerState] {
-            let options = RuleSpec { states: 2, gates, genome: GenomeScope::PerLayer, ..RuleSpec::default() };
+            let options = MultiStateSpec {
+                states: 2,
+                gates,
+                genome: GenomeScope::PerLayer,
+                ..MultiStateSpec::default()
+            };
             let layout = layout(&options);
             let genome = Genome((0..layout.dimension()).map(|x| x as f64 / 64.0).collect());
             let rule = UpdateRule::<f64>::from_genome(&layout, &genome).unwrap();
@@ -320,14 +326,14 @@ mod tests {
 
     #[test]
     fn optional_segments_reach_their_parameters_and_are_1_where_they_are_absent() {
-        let options = RuleSpec {
+        let options = MultiStateSpec {
             states: 2,
             normalisation: Some(Normalisation { stored: true, rescale: true, ..Normalisation::default() }),
             oja: Some(Oja { multiplier: true, ..Oja::default() }),
             saturation: Some(Saturation::default()),
             forward_synapse_update: ForwardSynapseUpdate::OwnGenome,
             evolve_initial_scale: true,
-            ..RuleSpec::default()
+            ..MultiStateSpec::default()
         };
         let with = layout(&options);
         let mut genome = Genome(vec![0.0; with.dimension()]);
@@ -343,7 +349,7 @@ mod tests {
         assert_eq!(rule.initial_synapse_scale, 1.0);
         let own = rule.forward_synapse.unwrap();
         assert_eq!((own.update[0], own.keep[0]), (0.1 * libm::exp(4.0), rule.synapse.keep[0]));
-        let without = layout(&RuleSpec { states: 2, ..RuleSpec::default() });
+        let without = layout(&MultiStateSpec { states: 2, ..MultiStateSpec::default() });
         let rule = UpdateRule::<f64>::from_genome(&without, &Genome(vec![0.0; 20])).unwrap();
         assert_eq!((&rule.rescale_to[..], rule.initial_synapse_scale), (&[1.0, 1.0][..], 1.0));
         assert_eq!((rule.forward_synapse, rule.synapse.saturation), (None, vec![1.0; 2]));

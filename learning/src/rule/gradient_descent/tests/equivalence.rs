@@ -1,14 +1,12 @@
 //! Gradient descent against the update rule that is gradient descent: two programs that share no line of arithmetic.
 
-use hebbian_shared::genome::GenomeLayout;
-use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
+use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::*;
-use crate::rule::multi_state::{Network, UpdateRule, backpropagation};
+use crate::rule::multi_state::{self, UpdateRule, backpropagation};
 use crate::task::data_set::NoDataSets;
 use crate::task::{TaskSet, distribution};
-use crate::training::objective;
 
 /// Fifty updates of both on the same batches from the same weights.
 fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learning_rate: f64) {
@@ -18,26 +16,25 @@ fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learn
     let task = distribution(family, &tasks, TaskSet::Training, &NoDataSets).unwrap().sample(seed).unwrap();
     let sizes = task.sizes();
     let layers = network_spec.layer_sizes(0, sizes.inputs as u32, sizes.outputs as u32);
-    let batch_max = sizes.support.max(sizes.query);
+    let shape = Shape { layers: layers.clone(), batch_max: sizes.support.max(sizes.query) };
 
     let options = backpropagation::options(activation);
-    let layout = GenomeLayout::of_rule(&options, &network_spec);
+    let layout = options.layout(&network_spec);
     let genome = backpropagation::genome(learning_rate);
     let rule = UpdateRule::<f32>::from_genome(&layout, &genome).unwrap();
-    let mut network = Network::<f32>::new(&options, &layers, batch_max);
+    let mut network = multi_state::Network::<f32>::new(&options, &layers, shape.batch_max);
     let initial = InitialSynapses { distribution: SynapseDistribution::Xavier, scale: 1.0 };
     network.initialise_synapses(&initial, seed);
 
-    let configuration = Configuration {
-        kind: BaselineKind::Sgd,
-        learning_rate: learning_rate as f32,
+    let descent = GradientDescentSpec {
+        optimizer: Optimizer::Sgd,
+        hidden_activation: activation,
         initial_weights: InitialWeights::Xavier,
-        activation,
         loss: Loss::Squared,
     };
-    let mut learner = Learner::new(configuration, &layers, batch_max);
-    learner.reset(seed);
-    let parameters = learner.perceptron.parameters_and_gradient().0;
+    let mut learner = learner(descent, learning_rate);
+    learner.start(&shape, seed);
+    let parameters = learner.networks.current_mut().perceptron.parameters_and_gradient().0;
     for (place, (_, weight)) in weights(&network, &layers).into_iter().enumerate() {
         parameters[place] = weight;
     }
@@ -47,9 +44,9 @@ fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learn
     for update in 0..50 {
         task.support(update, &mut buffers.0, &mut buffers.1);
         network.update(&rule, &buffers.0, &buffers.1, sizes.support);
-        learner.update(&Batch::new(sizes.support, &buffers.0, &buffers.1));
+        learner.update(&Batch { inputs: &buffers.0, targets: &buffers.1, examples: sizes.support });
     }
-    let parameters = learner.perceptron.parameters();
+    let parameters = learner.networks.current().perceptron.parameters();
     let mut moved = 0.0_f32;
     for (place, (name, weight)) in weights(&network, &layers).into_iter().enumerate() {
         let difference = (weight - parameters[place]).abs();
@@ -63,13 +60,14 @@ fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learn
     let mut prediction = vec![0.0; sizes.query * sizes.outputs];
     network.predict(&rule, &query.0, sizes.query, &mut prediction);
     let of_rule = objective::accuracy(&prediction, &query.1, sizes.outputs);
-    let of_learner = learner.accuracy(&Batch::new(sizes.query, &query.0, &query.1));
+    learner.predict(&query.0, sizes.query, &mut prediction);
+    let of_learner = objective::accuracy(&prediction, &query.1, sizes.outputs);
     let samples = (of_rule - of_learner).abs() * sizes.query as f64;
     assert!(samples <= 1.0 + 1e-9, "{family}: accuracies {of_rule} and {of_learner}");
 }
 
 /// The forward synapses of state 0 in the order of the perceptron's parameters, each with its place.
-fn weights(network: &Network<f32>, layers: &[usize]) -> Vec<(String, f32)> {
+fn weights(network: &multi_state::Network<f32>, layers: &[usize]) -> Vec<(String, f32)> {
     let mut weights = Vec::new();
     for (layer, pair) in layers.windows(2).enumerate() {
         let synapses = network.forward_synapses(layer, 0);

@@ -1,0 +1,195 @@
+//! What genomes of a run stand for.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::data_set::DataSetSpec;
+use super::evaluation::Objective;
+use super::network::NetworkSpec;
+use super::rule::RuleSpec;
+use super::task::{InputAugmentation, TaskFamily, TaskSpec};
+use super::{RunSpec, SpecError};
+use crate::genome::GenomeLayout;
+use crate::limits::{EPISODE_MULTIPLICATIONS_MAX, NETWORK_NUMBERS_MAX};
+
+/// What genomes of a run stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Problem {
+    /// A learning rule, shared by the neurons and synapses of multi-state networks.
+    RuleLearning(RuleLearning),
+}
+
+impl Problem {
+    /// The rule that is evolved, with its networks and tasks; `None` where genomes stand for something else.
+    pub fn rule_learning(&self) -> Option<&RuleLearning> {
+        match self {
+            Self::RuleLearning(problem) => Some(problem),
+        }
+    }
+
+    /// As [`Problem::rule_learning`], to be changed.
+    pub fn rule_learning_mut(&mut self) -> Option<&mut RuleLearning> {
+        match self {
+            Self::RuleLearning(problem) => Some(problem),
+        }
+    }
+
+    /// The layout of genomes.
+    pub fn layout(&self) -> GenomeLayout {
+        match self {
+            Self::RuleLearning(problem) => problem.layout(),
+        }
+    }
+
+    /// Tasks in each block of a generation.
+    pub fn tasks_per_generation(&self) -> u32 {
+        match self {
+            Self::RuleLearning(problem) => problem.tasks.per_generation,
+        }
+    }
+
+    /// The families that tasks are drawn from.
+    pub fn families(&self) -> &[TaskFamily] {
+        match self {
+            Self::RuleLearning(problem) => &problem.tasks.families,
+        }
+    }
+
+    /// The data sets that the spec describes.
+    pub fn data_sets(&self) -> &[DataSetSpec] {
+        match self {
+            Self::RuleLearning(problem) => &problem.tasks.data_sets,
+        }
+    }
+
+    /// As [`Problem::data_sets`], to be completed.
+    pub fn data_sets_mut(&mut self) -> &mut [DataSetSpec] {
+        match self {
+            Self::RuleLearning(problem) => &mut problem.tasks.data_sets,
+        }
+    }
+
+    /// Checks all that does not depend on the rest of the spec.
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
+        match self {
+            Self::RuleLearning(problem) => problem.validate(),
+        }
+    }
+
+    /// Checks what depends on how and how long networks are trained and measured.
+    pub(super) fn validate_in(&self, spec: &RunSpec) -> Result<(), SpecError> {
+        match self {
+            Self::RuleLearning(problem) => problem.validate_in(spec),
+        }
+    }
+}
+
+/// The problem of evolving an update rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleLearning {
+    /// The family of update rules.
+    pub rule: RuleSpec,
+    /// The networks it trains.
+    pub network: NetworkSpec,
+    /// The tasks it trains them on.
+    pub tasks: TaskSpec,
+}
+
+impl RuleLearning {
+    /// Checks every field and every limit of memory, naming the field.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        self.rule.options().validate()?;
+        self.network.validate()?;
+        self.tasks.validate()?;
+        self.rule.options().validate_for(&self.network, &self.tasks)?;
+        let numbers = self.network_numbers();
+        if numbers > NETWORK_NUMBERS_MAX {
+            return Err(SpecError::field(
+                self.network.field(),
+                format!(
+                    "the networks of a thread with their batches would hold {numbers:.1e} numbers; at most {NETWORK_NUMBERS_MAX:.1e} are \
+                     allowed (fewer neurons or states, or a smaller batch or query)"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks what depends on how and how long networks are trained and measured.
+    fn validate_in(&self, spec: &RunSpec) -> Result<(), SpecError> {
+        if let Some(validation) = &spec.validation {
+            validation.problem(self).validate()?;
+        }
+        let validated = spec.validation.iter().flat_map(|validation| &validation.families);
+        let regression = self.tasks.families.iter().chain(validated).find(|family| family.is_regression());
+        if let Some(family) = regression
+            && spec.evaluation.objective != Objective::SquaredError
+        {
+            return Err(SpecError::field(
+                "evaluation.objective",
+                format!(
+                    "must be squared-error, not {}: `{family}` has values and no classes",
+                    spec.evaluation.objective.name()
+                ),
+            ));
+        }
+        let updates = f64::from(spec.evaluation.updates_max());
+        let training = ("evaluation.unroll", episode_flops(self, updates));
+        let validation = spec.validation.as_ref().map(|validation| {
+            let updates = updates * f64::from(validation.unroll_factor);
+            ("validation.unroll_factor", episode_flops(&validation.problem(self), updates))
+        });
+        for (field, flops) in [training].into_iter().chain(validation) {
+            if flops > EPISODE_MULTIPLICATIONS_MAX {
+                return Err(SpecError::field(
+                    field,
+                    format!(
+                        "the longest episode would take {flops:.1e} multiplications; at most \
+                         {EPISODE_MULTIPLICATIONS_MAX:.0e} are allowed (fewer updates, states or neurons, or a smaller batch)"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The layout of the rule's genomes.
+    pub fn layout(&self) -> GenomeLayout {
+        GenomeLayout::of_rule(self.rule.options(), &self.network)
+    }
+
+    /// Neurons of every layer, of each different network: those of a thread, which keeps one of every shape for every
+    /// kind of task.
+    fn layer_sizes(&self) -> BTreeSet<Vec<usize>> {
+        let of_family = |&family: &TaskFamily| {
+            let (inputs, outputs) = (self.tasks.inputs(family), self.tasks.outputs(family));
+            let shapes = 0..self.network.all_shapes().len();
+            shapes.map(move |shape| self.network.layer_sizes(shape, inputs, outputs))
+        };
+        self.tasks.families.iter().flat_map(of_family).collect()
+    }
+
+    /// The most numbers that all networks of a thread hold: synapses, the states of a batch, and scratch memory.
+    pub fn network_numbers(&self) -> f64 {
+        let batch = f64::from(self.tasks.batch_size.max(self.tasks.query_size));
+        let of_sizes = |sizes: Vec<usize>| self.rule.options().network_numbers(&sizes, batch);
+        self.layer_sizes().into_iter().map(of_sizes).sum()
+    }
+}
+
+/// Multiplications of the longest episode of `updates` updates, roughly.
+fn episode_flops(problem: &RuleLearning, updates: f64) -> f64 {
+    let tasks = &problem.tasks;
+    let batch = f64::from(tasks.batch_size);
+    let projects = tasks.images.inputs.contains(&InputAugmentation::Projected);
+    let examples = batch * updates + f64::from(tasks.query_size);
+    let projection = |&family: &TaskFamily| {
+        let inputs = f64::from(tasks.inputs(family));
+        if projects && family.is_images() { examples * inputs * inputs } else { 0.0 }
+    };
+    let training = |sizes: Vec<usize>| problem.rule.options().multiplications(&sizes) * batch * updates;
+    tasks.families.iter().map(projection).fold(0.0, f64::max)
+        + problem.layer_sizes().into_iter().map(training).fold(0.0, f64::max)
+}

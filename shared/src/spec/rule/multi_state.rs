@@ -1,0 +1,481 @@
+//! Update rules of multi-state networks.
+
+use serde::{Deserialize, Serialize};
+
+use super::RuleOptions;
+use crate::genome::{GenomeLayout, Transform};
+use crate::limits::{STATES_MAX, SUPERVISED_EVERY_MAX};
+use crate::spec::network::NetworkSpec;
+use crate::spec::task::TaskSpec;
+use crate::spec::{SpecError, check_range, is_default};
+
+/// Options of the update rule, in the paper's terms.
+///
+/// What came after the first version is written only where it differs from its default, which is what rules did before:
+/// so the digest of an older spec is the same for every version of the program.
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MultiStateSpec {
+    /// States of each neuron and synapse (k), 1 to 16.
+    pub states: u8,
+    /// Whether the four gates are one number each or one per state.
+    pub gates: Gates,
+    /// Whether the synapse update sums over the batch (the paper) or divides by its size.
+    pub hebbian: Hebbian,
+    /// Activation of hidden layers in the forward pass.
+    pub forward_activation: StateActivations,
+    /// Activation of every layer that the backward pass updates.
+    pub backward_activation: StateActivations,
+    /// Activation of the last layer in the forward pass.
+    pub last_layer_activation: StateActivations,
+    /// Activation of synapses after their update.
+    pub synapse_activation: StateActivations,
+    /// How the backward pass changes neurons.
+    pub backward_update: BackwardUpdate,
+    /// What the backward pass starts from.
+    pub feedback: Feedback,
+    /// The backward synapses' update is the transpose of the forward synapses'.
+    pub symmetric_synapses: bool,
+    /// All states of a synapse receive the update of state 0.
+    pub symmetric_states: bool,
+    /// Neurons are reset to 0 at the start of every update; otherwise they keep their states.
+    pub zero_out_neurons: bool,
+    /// Whether all layers share one genome or each layer of synapses has its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub genome: GenomeScope,
+    /// Whether and where synapses are normalised. Default: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
+    /// Oja's term in the synapse update. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oja: Option<Oja>,
+    /// Saturation of synapses: large ones change less. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<Saturation>,
+    /// A synapse update after each forward pass, before any feedback.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forward_synapse_update: ForwardSynapseUpdate,
+    /// The lower neuron of a synapse enters the synapse update as the forward pass left it, not the backward pass.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forward_activations_in_synapse_update: bool,
+    /// Every how many updates there is a backward pass, the first one included, 1 to 100000. Default: 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub supervised_every: u32,
+    /// Per layer of neurons, input and output included, whether the passes change its states. Default: all but the
+    /// input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updatable: Option<Vec<bool>>,
+    /// Whether the genome scales the initial synapses.
+    #[serde(skip_serializing_if = "is_default")]
+    pub evolve_initial_scale: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+impl Default for MultiStateSpec {
+    fn default() -> Self {
+        Self {
+            states: 4,
+            gates: Gates::Scalar,
+            hebbian: Hebbian::Mean,
+            forward_activation: Activation::ReluTanh.into(),
+            backward_activation: Activation::ReluTanh.into(),
+            last_layer_activation: Activation::Tanh.into(),
+            synapse_activation: Activation::Identity.into(),
+            backward_update: BackwardUpdate::Additive,
+            feedback: Feedback::ConcatGroundTruth,
+            symmetric_synapses: false,
+            symmetric_states: false,
+            zero_out_neurons: true,
+            genome: GenomeScope::Shared,
+            normalisation: None,
+            oja: None,
+            saturation: None,
+            forward_synapse_update: ForwardSynapseUpdate::Off,
+            forward_activations_in_synapse_update: false,
+            supervised_every: 1,
+            updatable: None,
+            evolve_initial_scale: false,
+        }
+    }
+}
+
+/// What a synapse keeps: nearly all at 0.
+const SYNAPSE_KEEP: Transform = Transform::Decay { rate: 0.05, shift: 1.0 };
+/// The weight of the Hebbian sum: a tenth at 0.
+const SYNAPSE_UPDATE: Transform = Transform::Exp { factor: 0.1, scale: 1.0 };
+/// Oja's own rule at 0. Its sign would not matter.
+const OJA_MULTIPLIER: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
+/// Changes fall to 1/e at a synapse of 1 for x = 0. Its sign would not matter.
+const SATURATION: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
+
+impl RuleOptions for MultiStateSpec {
+    fn family(&self) -> &'static str {
+        Self::FAMILY
+    }
+
+    fn validate(&self) -> Result<(), SpecError> {
+        check_range("rule.states", self.states, 1, STATES_MAX)?;
+        if self.states == 1 && self.feedback != Feedback::ReplaceState0 {
+            return Err(SpecError::field(
+                "rule.feedback",
+                "writes into state 1, which one state does not have; use `replace-state0` or rule.states >= 2",
+            ));
+        }
+        for (field, activations) in [
+            ("rule.forward_activation", &self.forward_activation),
+            ("rule.backward_activation", &self.backward_activation),
+            ("rule.last_layer_activation", &self.last_layer_activation),
+            ("rule.synapse_activation", &self.synapse_activation),
+        ] {
+            if let StateActivations::PerState(words) = activations
+                && words.len() != usize::from(self.states)
+            {
+                return Err(SpecError::field(
+                    field,
+                    format!(
+                        "must be one activation or a list of {} (rule.states), not of {}",
+                        self.states,
+                        words.len()
+                    ),
+                ));
+            }
+        }
+        if self.forward_activations_in_synapse_update
+            && self.forward_synapse_update != ForwardSynapseUpdate::Off
+        {
+            return Err(SpecError::field(
+                "rule.forward_activations_in_synapse_update",
+                "cannot be combined with rule.forward_synapse_update, which has used the forward activations already; \
+                 set one of them",
+            ));
+        }
+        check_range("rule.supervised_every", self.supervised_every, 1, SUPERVISED_EVERY_MAX)?;
+        if let Some(Normalisation { stored: false, in_activations: false, .. }) = self.normalisation {
+            return Err(SpecError::field(
+                "rule.normalisation",
+                "normalises nothing; set `stored`, `in_activations` or both, or leave it out",
+            ));
+        }
+        if let Some(Oja { scale, .. }) = self.oja {
+            check_range("rule.oja.scale", scale, -1e6, 1e6)?;
+        }
+        if let Some(Saturation { epsilon }) = self.saturation {
+            check_range("rule.saturation.epsilon", epsilon, 0.0, 1e6)?;
+        }
+        Ok(())
+    }
+
+    fn validate_for(&self, network: &NetworkSpec, _: &TaskSpec) -> Result<(), SpecError> {
+        let depth = network.synapse_layers();
+        if self.genome == GenomeScope::PerLayer && depth.is_none() {
+            return Err(SpecError::field(
+                "rule.genome",
+                "`per-layer` needs networks of one depth, but network.shapes mixes several; use `shared`",
+            ));
+        }
+        if let Some(flags) = &self.updatable {
+            let refuse = |problem| Err(SpecError::field("rule.updatable", problem));
+            match depth {
+                None => {
+                    return refuse(
+                        "needs networks of one depth, but network.shapes mixes several".to_owned(),
+                    );
+                }
+                Some(layers) if flags.len() != layers + 1 => {
+                    return refuse(format!(
+                        "must have {} flags, one per layer of neurons from the input to the output, not {}",
+                        layers + 1,
+                        flags.len()
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Always there are four k x k matrices and four gates (one number, or one per state): 4 k^2 + 4 numbers at least.
+    /// Options append segments. A genome per layer puts an axis of the synapse layers before all of these shapes; only
+    /// `rescale_to` and `initial_synapse_scale` are the network's.
+    fn layout(&self, network: &NetworkSpec) -> GenomeLayout {
+        let k = u32::from(self.states);
+        let layers = match self.genome {
+            GenomeScope::Shared => None,
+            GenomeScope::PerLayer => {
+                Some(network.synapse_layers().expect("a genome per layer is for one depth") as u32)
+            }
+        };
+        let state_shape = match self.gates {
+            Gates::Scalar => vec![],
+            Gates::PerState => vec![k],
+        };
+        let per_layer = |shape: &[u32]| layers.into_iter().chain(shape.iter().copied()).collect::<Vec<_>>();
+        let (matrix, gate) = (per_layer(&[k, k]), per_layer(&state_shape));
+        let mut layout = GenomeLayout::default();
+        for name in ["forward_transform", "backward_transform", "hebbian_pre", "hebbian_post"] {
+            layout.push(name, &matrix, Transform::IDENTITY);
+        }
+        layout.push("neuron_keep", &gate, Transform::Affine { offset: 1.0, scale: 1.0 });
+        layout.push("neuron_update", &gate, Transform::Exp { factor: 1.0, scale: 0.5 });
+        layout.push("synapse_keep", &gate, SYNAPSE_KEEP);
+        layout.push("synapse_update", &gate, SYNAPSE_UPDATE);
+        let multiplier = self.oja.is_some_and(|oja| oja.multiplier);
+        if multiplier {
+            layout.push("oja_multiplier", &gate, OJA_MULTIPLIER);
+        }
+        if self.saturation.is_some() {
+            layout.push("saturation", &gate, SATURATION);
+        }
+        if self.normalisation.is_some_and(|normalisation| normalisation.rescale) {
+            layout.push("rescale_to", &state_shape, Transform::Exp { factor: 1.0, scale: 0.5 });
+        }
+        if self.evolve_initial_scale {
+            layout.push("initial_synapse_scale", &[], Transform::Bounded { low: 0.0, high: 2.0 });
+        }
+        if self.forward_synapse_update == ForwardSynapseUpdate::OwnGenome {
+            layout.push("forward_synapse_hebbian_pre", &matrix, Transform::IDENTITY);
+            layout.push("forward_synapse_hebbian_post", &matrix, Transform::IDENTITY);
+            layout.push("forward_synapse_keep", &gate, SYNAPSE_KEEP);
+            layout.push("forward_synapse_update", &gate, SYNAPSE_UPDATE);
+            if multiplier {
+                layout.push("forward_synapse_oja_multiplier", &gate, OJA_MULTIPLIER);
+            }
+            if self.saturation.is_some() {
+                layout.push("forward_synapse_saturation", &gate, SATURATION);
+            }
+        }
+        layout
+    }
+
+    fn network_numbers(&self, sizes: &[usize], batch: f64) -> f64 {
+        let k = f64::from(self.states);
+        let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
+        let widest = sizes.iter().max().map_or(0.0, |&neurons| neurons as f64);
+        let synapses = 2.0 * NetworkSpec::synapses_of(sizes);
+        let copies = if self.normalisation.is_some() { 2.0 } else { 1.0 };
+        let within = if self.needs_synapses_within_layers() { within(sizes) } else { 0.0 };
+        // One state's sums are scratch, those of a deep product too, and a layer's states under five transforms.
+        let of_synapses = (k * copies + 2.0) * synapses + (k + 1.0) * within;
+        let layers = if self.forward_activations_in_synapse_update { 2.0 } else { 1.0 };
+        of_synapses + k * batch * ((layers + 1.0) * neurons + 7.0 * widest)
+    }
+
+    fn multiplications(&self, sizes: &[usize]) -> f64 {
+        // Of four products over the batch, those within layers take two.
+        let within = if self.needs_synapses_within_layers() { within(sizes) / 2.0 } else { 0.0 };
+        4.0 * (NetworkSpec::synapses_of(sizes) + within) * f64::from(self.states)
+    }
+
+    fn summary(&self) -> String {
+        let s = if self.states == 1 { "" } else { "s" };
+        format!("{} state{s} per neuron and synapse", self.states)
+    }
+}
+
+/// Synapses of one state within the two neuron layers of each synapse layer, the bias included.
+fn within(sizes: &[usize]) -> f64 {
+    sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0).powi(2) + (pair[1] as f64).powi(2)).sum()
+}
+
+impl MultiStateSpec {
+    /// The name of the family.
+    pub const FAMILY: &str = "multi-state";
+
+    /// Whether the synapse update reads synapses from a layer of neurons to itself.
+    pub fn needs_synapses_within_layers(&self) -> bool {
+        self.oja.is_some_and(|oja| oja.synapse_weights)
+    }
+
+    /// Whether the passes change a layer's neurons, for each of `layers` layers from the input to the output.
+    pub fn updatable(&self, layers: usize) -> Vec<bool> {
+        match &self.updatable {
+            Some(flags) => flags.clone(),
+            None => (0..layers).map(|layer| layer > 0).collect(),
+        }
+    }
+}
+
+/// Which layers a genome's parameters are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GenomeScope {
+    /// All layers share one set of parameters.
+    #[default]
+    Shared,
+    /// Each layer of synapses, with the neurons on both of its sides, has its own.
+    PerLayer,
+}
+
+/// Normalisation of synapses: each neuron's arriving synapses, bias included, get the Euclidean norm 1, state by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Normalisation {
+    /// The synapses themselves are normalised, at the start of every update.
+    pub stored: bool,
+    /// Both passes use normalised synapses; what is stored stays as it is.
+    pub in_activations: bool,
+    /// The norm is evolved (the segment `rescale_to`) instead of 1.
+    pub rescale: bool,
+}
+
+/// Oja's term: a decay of synapses by what their destination does, `d -= m W c`, where c is the square of the
+/// destination's transformed state summed as the Hebbian sum is, or of its arriving synapses, and
+/// `m = scale sign(synapse update) |evolved multiplier|`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Oja {
+    /// A factor of the term, -1e6 to 1e6.
+    pub scale: f64,
+    /// The multiplier is evolved (the segment `oja_multiplier`) instead of 1.
+    pub multiplier: bool,
+    /// The squares are those of the arriving synapses. Then the synapses within a layer, which nothing else reads, are
+    /// computed as well.
+    pub synapse_weights: bool,
+}
+
+impl Default for Oja {
+    fn default() -> Self {
+        Self { scale: 1.0, multiplier: false, synapse_weights: false }
+    }
+}
+
+/// Saturation: a synapse W changes by its usual change times `exp(-|W| (epsilon + |saturation|))`, the latter evolved
+/// (the segment `saturation`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Saturation {
+    /// The least rate, 0 to 1e6.
+    pub epsilon: f64,
+}
+
+impl Default for Saturation {
+    fn default() -> Self {
+        Self { epsilon: 1e-3 }
+    }
+}
+
+/// Whether synapses also learn from the forward pass alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardSynapseUpdate {
+    /// They do not.
+    #[default]
+    Off,
+    /// By the parameters of the synapse update.
+    SharedGenome,
+    /// By parameters of its own (the segments `forward_synapse_...`).
+    OwnGenome,
+}
+
+/// Shape of a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gates {
+    /// One number for all states.
+    #[default]
+    Scalar,
+    /// One number per state.
+    PerState,
+}
+
+/// How the synapse update gathers the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hebbian {
+    /// Divided by the batch size: a rule transfers between batch sizes.
+    #[default]
+    Mean,
+    /// Summed, as in the paper.
+    Sum,
+}
+
+/// How the backward pass combines a neuron's state with what arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackwardUpdate {
+    /// `keep * x + update * u`
+    #[default]
+    Additive,
+    /// State 0 is kept (`keep * x`), the others become `keep * x * u`.
+    MultiplicativeSecondState,
+    /// `keep * x * u` in every state
+    Multiplicative,
+    /// `u`: what arrives replaces the state, without gates.
+    None,
+}
+
+/// What is written into the last layer before the backward pass; y is its state 0, t the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feedback {
+    /// State 1 becomes t, the later ones 0.
+    #[default]
+    ConcatGroundTruth,
+    /// State 0 becomes t.
+    ReplaceState0,
+    /// State 1 becomes y - t, the later ones 0.
+    Difference,
+    /// State 1 is multiplied by y - t, the later ones become 0.
+    DifferenceTimesSecondState,
+    /// State 1 becomes softmax(y) - t, the later ones 0.
+    SoftmaxDifference,
+}
+
+/// An elementwise function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x
+    #[default]
+    Identity,
+    /// tanh x
+    Tanh,
+    /// max(0, x)
+    Relu,
+    /// max(0, tanh x)
+    ReluTanh,
+    /// 1 / (1 + exp(-x))
+    Sigmoid,
+    /// 1
+    DIdentity,
+    /// 1 - tanh^2 x
+    DTanh,
+    /// 1 if x > 0, else 0
+    DRelu,
+    /// s (1 - s) with s = sigmoid x
+    DSigmoid,
+}
+
+/// One activation for all states, or one for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected the name of an activation (identity, tanh, relu, relu_tanh, sigmoid, d_identity, d_tanh, d_relu, d_sigmoid) or a list of them, one per state"
+)]
+pub enum StateActivations {
+    /// The same for all states.
+    All(Activation),
+    /// State o has the o-th.
+    PerState(Vec<Activation>),
+}
+
+impl From<Activation> for StateActivations {
+    fn from(activation: Activation) -> Self {
+        Self::All(activation)
+    }
+}
+
+impl StateActivations {
+    /// The activation of a state, counted from 0.
+    pub fn of_state(&self, state: usize) -> Activation {
+        match self {
+            Self::All(activation) => *activation,
+            Self::PerState(activations) => activations[state],
+        }
+    }
+}
