@@ -95,8 +95,8 @@ impl CmaEs {
         state.noise = (settings.noise == NoiseHandling::Auto).then(NoiseEstimate::new);
         assert!(!state.mean.is_empty() && state.is_sound(), "mean and step size must be finite numbers");
         let mut search = Self::with_state(space, settings, seed, state);
-        if !settings.start.covariance.is_empty() {
-            search.state.covariance = search.space.covariance(&settings.start.covariance);
+        if !settings.initial_covariance.is_empty() {
+            search.state.covariance = search.space.covariance(&settings.initial_covariance);
             // What cannot be made a covariance matrix is refused as one that the search cannot continue from.
             search.state.stuck = update::decompose(&mut search.state).is_err() || !search.state.is_sound();
             if search.state.stuck {
@@ -145,8 +145,8 @@ impl CmaEs {
     }
 
     fn space(mean: Vec<f64>, settings: &CmaEsSpec) -> Space {
-        let written = &settings.start.mean;
-        Space::new(if written.is_empty() { mean } else { written.clone() }, &settings.start)
+        let written = &settings.initial_mean;
+        Space::new(if written.is_empty() { mean } else { written.clone() }, settings)
     }
 
     fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State) -> Self {

@@ -22,6 +22,7 @@
 //! [`start`] and [`resume`] build any strategy of the [`strategy::StrategySpec`]s; [`ask_tell`] keeps limits and the best point.
 
 pub use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::for_each_strategy;
 pub use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::progress::{SearchSummary, StopReason};
@@ -32,27 +33,17 @@ use hebbian_shared::spec::strategy::StrategySpec;
 mod adam;
 mod antithetic;
 pub mod ask_tell;
-pub mod cma_es;
 mod envelope;
 mod linear_algebra;
 mod measured;
-pub mod openai_es;
-pub mod pgpe;
-pub mod random_search;
 mod ranking;
 pub mod restart;
-pub mod sep_cma_es;
 pub mod stop;
 
-pub use cma_es::CmaEs;
 pub use envelope::{Envelope, Form};
 pub use hebbian_shared::episode::Wants;
 pub use measured::Measured;
-pub use openai_es::OpenAiEs;
-pub use pgpe::Pgpe;
-pub use random_search::RandomSearch;
 pub use restart::{Limits, RestartedCmaEs};
-pub use sep_cma_es::SepCmaEs;
 
 /// A point that a strategy wants measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,33 +122,35 @@ pub struct Frame {
     pub limits: Limits,
 }
 
-/// A strategy of validated settings at its first generation, from an initial mean of finite numbers.
-pub fn start(settings: &StrategySpec, mean: Vec<f64>, seed: Seed, frame: &Frame) -> Box<dyn Strategy> {
-    match settings {
-        StrategySpec::CmaEs(settings) => cma_es::start(settings, mean, seed, frame),
-        StrategySpec::RandomSearch(settings) => random_search::start(settings, mean, seed, frame),
-        StrategySpec::SepCmaEs(settings) => sep_cma_es::start(settings, mean, seed, frame),
-        StrategySpec::Pgpe(settings) => pgpe::start(settings, mean, seed, frame),
-        StrategySpec::OpenAiEs(settings) => openai_es::start(settings, mean, seed, frame),
-    }
+/// What the rows of the table of strategies stand for here: a module that has `start` and `resume`.
+macro_rules! declare {
+    ($($(#[$doc:meta])* $module:ident: $variant:ident($settings:ident) = $name:literal,)+) => {
+        $(pub mod $module;)+
+        $(pub use $module::$variant;)+
+
+        /// A strategy of validated settings at its first generation, from an initial mean of finite numbers.
+        pub fn start(settings: &StrategySpec, mean: Vec<f64>, seed: Seed, frame: &Frame) -> Box<dyn Strategy> {
+            match settings {
+                $(StrategySpec::$variant(settings) => $module::start(settings, mean, seed, frame),)+
+            }
+        }
+
+        /// The strategy that was started with the same settings, mean, seed and frame, as it was when it gave away its state.
+        pub fn resume(
+            settings: &StrategySpec,
+            mean: &[f64],
+            seed: Seed,
+            frame: &Frame,
+            state: &Envelope,
+        ) -> Result<Box<dyn Strategy>, StrategyError> {
+            match settings {
+                $(StrategySpec::$variant(settings) => $module::resume(settings, mean, seed, frame, state),)+
+            }
+        }
+    };
 }
 
-/// The strategy that was started with the same settings, mean, seed and frame, as it was when it gave away its state.
-pub fn resume(
-    settings: &StrategySpec,
-    mean: &[f64],
-    seed: Seed,
-    frame: &Frame,
-    state: &Envelope,
-) -> Result<Box<dyn Strategy>, StrategyError> {
-    match settings {
-        StrategySpec::CmaEs(settings) => cma_es::resume(settings, mean, seed, frame, state),
-        StrategySpec::RandomSearch(settings) => random_search::resume(settings, mean, seed, frame, state),
-        StrategySpec::SepCmaEs(settings) => sep_cma_es::resume(settings, mean, seed, frame, state),
-        StrategySpec::Pgpe(settings) => pgpe::resume(settings, mean, seed, frame, state),
-        StrategySpec::OpenAiEs(settings) => openai_es::resume(settings, mean, seed, frame, state),
-    }
-}
+for_each_strategy!(declare);
 
 /// The verdicts of what was measured; refuses another number of them than candidates.
 fn verdicts_of(expected: usize, measured: &[Measured]) -> Result<Vec<Verdict>, StrategyError> {

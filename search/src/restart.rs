@@ -172,7 +172,7 @@ impl RestartedCmaEs {
             step_size: plan.step_size,
             ..self.settings.clone()
         };
-        settings.start.mean = first.genome.0;
+        settings.initial_mean = first.genome.0;
         // Another stream than the draw of the mean.
         (settings, seed.derive(Purpose::Restart, 0))
     }

@@ -3,16 +3,15 @@
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use hebbian_search::ask_tell::{self, AskTell, Settings};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::progress::StopReason;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
-use hebbian_shared::spec::strategy::{
-    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SepCmaEsSpec, StrategySpec,
-};
+use hebbian_shared::spec::strategy::StrategySpec;
 use serde::Deserialize;
 
 use super::{LogArguments, parse_seed};
@@ -37,8 +36,8 @@ const COVARIANCE_MATRICES: usize = 8;
 A program in Python that minimises a function: docs/ASK_TELL.md")]
 pub(super) struct Arguments {
     /// The search.
-    #[arg(long, value_name = "NAME", default_value = "cma-es")]
-    strategy: WrittenStrategy,
+    #[arg(long, value_name = "NAME", default_value = "cma-es", value_parser = PossibleValuesParser::new(StrategySpec::NAMES))]
+    strategy: String,
     #[command(flatten)]
     start: Start,
     /// Initial step size: the standard deviation of the first samples in each coordinate, a tenth to a third of the
@@ -54,12 +53,12 @@ pub(super) struct Arguments {
     learning_rate: Option<f64>,
     /// What cma-es does about noise in the fitness: `auto` measures it by asking a few candidates again (evaluate them anew)
     /// and acts while there is some, `lra` always does, `none` never [default: auto].
-    #[arg(long, value_name = "HOW")]
-    noise: Option<WrittenNoise>,
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "none", "lra"])]
+    noise: Option<String>,
     /// What follows when cma-es has stopped by itself: the end, or a new search with a larger population (ipop), or with a
     /// larger and a small one in turn (bipop) [default: none].
-    #[arg(long, value_name = "HOW")]
-    restarts: Option<WrittenRestarts>,
+    #[arg(long, value_name = "HOW", value_parser = ["none", "ipop", "bipop"])]
+    restarts: Option<String>,
     /// Root of all randomness: the same flags, seed and fitnesses give the same candidates, bit for bit.
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_hyphen_values = true)]
     seed: Seed,
@@ -92,51 +91,6 @@ struct Start {
 /// A list as one argument.
 #[derive(Clone, Debug)]
 struct Mean(Vec<f64>);
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WrittenStrategy {
-    CmaEs,
-    SepCmaEs,
-    Pgpe,
-    #[value(name = "openai-es")]
-    OpenAiEs,
-    #[value(alias = "random-search")]
-    Random,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WrittenNoise {
-    Auto,
-    None,
-    Lra,
-}
-
-impl From<WrittenNoise> for NoiseHandling {
-    fn from(written: WrittenNoise) -> Self {
-        match written {
-            WrittenNoise::Auto => Self::Auto,
-            WrittenNoise::None => Self::None,
-            WrittenNoise::Lra => Self::Lra,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WrittenRestarts {
-    None,
-    Ipop,
-    Bipop,
-}
-
-impl From<WrittenRestarts> for Restarts {
-    fn from(written: WrittenRestarts) -> Self {
-        match written {
-            WrittenRestarts::None => Self::None,
-            WrittenRestarts::Ipop => Self::Ipop,
-            WrittenRestarts::Bipop => Self::Bipop,
-        }
-    }
-}
 
 fn parse_mean(text: &str) -> Result<Mean, String> {
     serde_json::from_str(text)
@@ -172,43 +126,11 @@ impl Arguments {
             (Some(Mean(mean)), _) => mean.clone(),
             (None, dimension) => vec![0.0; dimension.unwrap_or_default()],
         };
-        let comes_in_pairs = matches!(self.strategy, WrittenStrategy::Pgpe | WrittenStrategy::OpenAiEs);
-        let is_cma_es = matches!(self.strategy, WrittenStrategy::CmaEs);
-        for (flag, is_foreign, owner) in [
-            ("--learning-rate", self.learning_rate.is_some() && !comes_in_pairs, "pgpe and openai-es"),
-            ("--noise", self.noise.is_some() && !is_cma_es, "cma-es"),
-            ("--restarts", self.restarts.is_some() && !is_cma_es, "cma-es"),
-        ] {
-            if is_foreign {
-                return Err(Failure::bad_input(format_args!("{flag}: is a setting of {owner} only")));
-            }
+        let default = ask_tell::default_population_size(mean.len());
+        let mut strategy = self.strategy(self.population_size.unwrap_or(default))?;
+        if self.population_size.is_none() && strategy.comes_in_pairs() {
+            strategy = self.strategy(default.next_multiple_of(2))?;
         }
-        let step_size = self.sigma;
-        let population_size = self.population_size.unwrap_or_else(|| {
-            let default = ask_tell::default_population_size(mean.len());
-            if comes_in_pairs { default.next_multiple_of(2) } else { default }
-        });
-        let strategy = match self.strategy {
-            WrittenStrategy::CmaEs => {
-                let default = CmaEsSpec::of(population_size);
-                StrategySpec::CmaEs(CmaEsSpec {
-                    step_size,
-                    noise: self.noise.map_or(default.noise, NoiseHandling::from),
-                    restarts: self.restarts.map_or(default.restarts, Restarts::from),
-                    ..default
-                })
-            }
-            WrittenStrategy::SepCmaEs => StrategySpec::SepCmaEs(SepCmaEsSpec { population_size, step_size }),
-            WrittenStrategy::Pgpe => {
-                StrategySpec::Pgpe(PgpeSpec::of(population_size, Some(step_size), self.learning_rate))
-            }
-            WrittenStrategy::OpenAiEs => {
-                StrategySpec::OpenAiEs(OpenAiEsSpec::of(population_size, Some(step_size), self.learning_rate))
-            }
-            WrittenStrategy::Random => {
-                StrategySpec::RandomSearch(RandomSearchSpec { population_size, step_size })
-            }
-        };
         let settings = Settings { strategy, mean, seed: self.seed };
         settings.validate().map_err(|SpecError { field, problem, .. }| {
             Failure::bad_input(format_args!("{}: {problem}", flag(&field)))
@@ -217,6 +139,28 @@ impl Arguments {
             check_memory(settings.mean.len())?;
         }
         Ok(settings)
+    }
+
+    /// The strategy of the flags, which are read as the settings of a run spec.
+    fn strategy(&self, population_size: u32) -> Result<StrategySpec, Failure> {
+        let mut written = toml::Table::new();
+        written.insert("kind".to_owned(), self.strategy.clone().into());
+        written.insert("population_size".to_owned(), i64::from(population_size).into());
+        written.insert("step_size".to_owned(), self.sigma.into());
+        for (field, value) in [
+            ("learning_rate", self.learning_rate.map(toml::Value::from)),
+            ("noise", self.noise.clone().map(toml::Value::from)),
+            ("restarts", self.restarts.clone().map(toml::Value::from)),
+        ] {
+            let Some(value) = value else { continue };
+            written.insert(field.to_owned(), value);
+            // The flag's parser has looked at the value.
+            StrategySpec::deserialize(written.clone()).map_err(|_| {
+                let flag = flag(&format!("strategy.{field}"));
+                Failure::bad_input(format_args!("{flag}: is no setting of {}", self.strategy))
+            })?;
+        }
+        StrategySpec::deserialize(written).map_err(Failure::bad_input)
     }
 
     /// The search of the flags, from the snapshot if there is one.

@@ -100,7 +100,7 @@ fn the_documented_program_minimises_its_function() {
 /// Killed after every few generations and started again, the search gives the same lines.
 #[test]
 fn a_search_continues_from_its_snapshot_bit_for_bit() {
-    for strategy in ["cma-es", "sep-cma-es", "pgpe", "openai-es", "random"] {
+    for strategy in ["cma-es", "sep-cma-es", "pgpe", "openai-es", "random-search"] {
         let place = Place::new();
         let flags = format!("--strategy {strategy} --mean [1,-0.1,3e-5] --sigma 0.3 --seed 5");
         // Of pairs there are eight.
@@ -143,7 +143,7 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
             (flags.replace("[1,", "[1,1,"), "the dimension is 3 there and 4 here"),
             (format!("{flags} --population-size 12"), "there and 12 here"),
             (
-                flags.replace(strategy, if strategy == "random" { "cma-es" } else { "random" }),
+                flags.replace(strategy, if strategy == "random-search" { "cma-es" } else { "random-search" }),
                 "--strategy is",
             ),
         ] {
@@ -256,17 +256,14 @@ fn flags_that_no_search_can_start_from() {
     check("--dimension 3 --sigma 1 --population-size 1", "--population-size: must be from 4 to 65536, not 1");
     check("--dimension 3 --sigma 1 --population-size -4", "'--population-size <L>'");
     check(
-        "--dimension 100000000 --sigma 1 --strategy random --population-size 9",
+        "--dimension 100000000 --sigma 1 --strategy random-search --population-size 9",
         "--population-size: 9 candidates of dimension 100000000 are more than",
     );
     check(
         "--dimension 3 --sigma 1 --strategy pgpe --population-size 5",
         "--population-size: must be even, not 5",
     );
-    check(
-        "--dimension 3 --sigma 1 --learning-rate 1",
-        "--learning-rate: is a setting of pgpe and openai-es only",
-    );
+    check("--dimension 3 --sigma 1 --learning-rate 1", "--learning-rate: is no setting of cma-es");
     check(
         "--dimension 3 --sigma 1 --strategy pgpe --learning-rate 0",
         "--learning-rate: must be from 1e-100",

@@ -4,7 +4,7 @@
 //! map of the line onto the interval, pycma's: the identity within, a parabola near each bound, mirrored beyond, so a
 //! distribution that overlaps a bound is folded back and never sees a cliff.
 
-use hebbian_shared::spec::strategy::SearchStart;
+use hebbian_shared::spec::strategy::CmaEsSpec;
 
 use crate::linear_algebra::matrix::Matrix;
 
@@ -81,23 +81,23 @@ impl Bounds {
 
 impl Space {
     /// The space of a search that starts at `origin`, with validated settings.
-    pub(super) fn new(origin: Vec<f64>, start: &SearchStart) -> Self {
+    pub(super) fn new(origin: Vec<f64>, settings: &CmaEsSpec) -> Self {
         let of = |values: &[f64], i: usize| {
             values.get(i).or(values.first().filter(|_| values.len() == 1)).copied()
         };
         let axis = |coordinate: usize| Axis {
             coordinate,
-            scale: of(&start.scales, coordinate).unwrap_or(1.0),
+            scale: of(&settings.scales, coordinate).unwrap_or(1.0),
             bounds: Bounds {
-                lower: of(&start.lower_bounds, coordinate),
-                upper: of(&start.upper_bounds, coordinate),
+                lower: of(&settings.lower_bounds, coordinate),
+                upper: of(&settings.upper_bounds, coordinate),
             },
         };
-        let free = (0..origin.len()).filter(|&i| !start.fixed.contains(&(i as u32))).map(axis).collect();
-        let is_identity = start.fixed.is_empty()
-            && start.scales.is_empty()
-            && start.lower_bounds.is_empty()
-            && start.upper_bounds.is_empty();
+        let free = (0..origin.len()).filter(|&i| !settings.fixed.contains(&(i as u32))).map(axis).collect();
+        let is_identity = settings.fixed.is_empty()
+            && settings.scales.is_empty()
+            && settings.lower_bounds.is_empty()
+            && settings.upper_bounds.is_empty();
         Self { origin, free, is_identity }
     }
 

@@ -1,6 +1,5 @@
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::seed::normal_pair;
-use hebbian_shared::spec::strategy::SearchStart;
 
 use super::*;
 
@@ -141,15 +140,14 @@ fn mirrored_candidates_come_in_pairs_and_converge_as_fast() {
 
 #[test]
 fn a_bounded_scaled_and_partly_fixed_search_finds_the_best_point_within() {
-    let start = SearchStart {
-        mean: vec![2.0, 3.0, 20.0, 0.5],
+    let settings = CmaEsSpec {
+        initial_mean: vec![2.0, 3.0, 20.0, 0.5],
         scales: vec![1.0, 1.0, 10.0, 0.1],
         fixed: vec![1],
         lower_bounds: vec![1.0, 0.0, -100.0, 0.25],
         upper_bounds: vec![5.0, 9.0, 100.0, 1.0],
-        ..SearchStart::default()
+        ..settings(10, NoiseHandling::None)
     };
-    let settings = CmaEsSpec { start: Box::new(start), ..settings(10, NoiseHandling::None) };
     let mut search = CmaEs::new(vec![0.0; 4], &settings, seed());
     assert_eq!(search.mean().0, [2.0, 3.0, 20.0, 0.5]);
     for _ in 0..200 {
@@ -175,14 +173,10 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
         tell(&mut first, ellipsoid);
     }
     let distribution = first.distribution();
-    let start = SearchStart {
-        mean: distribution.mean.to_vec(),
-        covariance: distribution.covariance,
-        ..SearchStart::default()
-    };
     let settings = CmaEsSpec {
         step_size: distribution.step_size,
-        start: Box::new(start),
+        initial_mean: distribution.mean.to_vec(),
+        initial_covariance: distribution.covariance,
         ..settings(20, NoiseHandling::None)
     };
     let second = CmaEs::new(vec![0.0; 5], &settings, seed());
@@ -191,8 +185,13 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     assert_eq!(one.deviation_range, other.deviation_range);
     assert!(other.axis_ratio > 10.0);
     // What is no covariance matrix ends the search at once, with its reason.
-    let broken = SearchStart { covariance: vec![-1.0; 15], ..SearchStart::default() };
-    let settings = CmaEsSpec { start: Box::new(broken), noise: NoiseHandling::Auto, ..settings };
+    let broken = vec![-1.0; 15];
+    let settings = CmaEsSpec {
+        initial_mean: Vec::new(),
+        initial_covariance: broken,
+        noise: NoiseHandling::Auto,
+        ..settings
+    };
     let mut broken = CmaEs::new(vec![0.0; 5], &settings, seed());
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
     // Also where it is asked only after a generation, and after a restart.

@@ -1,12 +1,12 @@
 use super::*;
 
-fn start(lower: &[f64], upper: &[f64]) -> SearchStart {
-    SearchStart { lower_bounds: lower.to_vec(), upper_bounds: upper.to_vec(), ..SearchStart::default() }
+fn start(lower: &[f64], upper: &[f64]) -> CmaEsSpec {
+    CmaEsSpec { lower_bounds: lower.to_vec(), upper_bounds: upper.to_vec(), ..CmaEsSpec::of(4) }
 }
 
 #[test]
 fn without_settings_both_sides_are_the_same() {
-    let space = Space::new(vec![1.0, 2.0], &SearchStart::default());
+    let space = Space::new(vec![1.0, 2.0], &CmaEsSpec::of(4));
     assert_eq!(space.to_genome(vec![3.0, -4.0]), [3.0, -4.0]);
     assert_eq!(space.to_point(&[3.0, -4.0]), [3.0, -4.0]);
     assert_eq!(space.start(), [1.0, 2.0]);
@@ -45,7 +45,7 @@ fn the_middle_is_not_moved() {
 
 #[test]
 fn fixed_coordinates_stay_and_scales_stretch() {
-    let settings = SearchStart { scales: vec![1.0, 9.0, 0.5], fixed: vec![1], ..SearchStart::default() };
+    let settings = CmaEsSpec { scales: vec![1.0, 9.0, 0.5], fixed: vec![1], ..CmaEsSpec::of(4) };
     let space = Space::new(vec![1.0, 2.0, 3.0], &settings);
     assert_eq!(space.dimension(), 2);
     assert_eq!(space.start(), [1.0, 6.0]);
@@ -55,7 +55,7 @@ fn fixed_coordinates_stay_and_scales_stretch() {
 
 #[test]
 fn a_covariance_is_that_of_the_free_coordinates_in_their_scales() {
-    let settings = SearchStart { scales: vec![1.0, 1.0, 0.5], fixed: vec![1], ..SearchStart::default() };
+    let settings = CmaEsSpec { scales: vec![1.0, 1.0, 0.5], fixed: vec![1], ..CmaEsSpec::of(4) };
     let space = Space::new(vec![0.0; 3], &settings);
     // Columns (0,0) (1,0) (2,0), (1,1) (2,1), (2,2).
     let covariance = space.covariance(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);

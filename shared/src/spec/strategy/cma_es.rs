@@ -1,0 +1,235 @@
+//! CMA-ES with full covariance.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_STEP_SIZE, Settings, check_sizes, default_step_size};
+use crate::limits::{FULL_COVARIANCE_DIMENSION_MAX, START_NUMBER_MAX};
+use crate::spec::SpecError;
+
+/// Settings of CMA-ES.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CmaEsSpec {
+    /// Candidates per generation (lambda), at least 4; those that are asked again come on top.
+    pub population_size: u32,
+    /// Initial step size (sigma), from 1e-100 to 1e6.
+    #[serde(default = "default_step_size")]
+    pub step_size: f64,
+    /// The largest standard deviation along any axis of the distribution, at least the initial step size; infinity: no
+    /// limit. The scale of most rules is free, and without a limit step size and genome grow with each other.
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
+    pub step_size_max: f64,
+    /// Whether the worst half shrinks the covariance (active update, negative weights).
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// What is done about noise in the fitness.
+    #[serde(default)]
+    pub noise: NoiseHandling,
+    /// What follows when the search has converged or failed.
+    #[serde(default)]
+    pub restarts: Restarts,
+    /// Whether every second candidate is the mirror image, at the mean, of the one before.
+    #[serde(default)]
+    pub mirrored: bool,
+    /// The initial mean, n numbers, for example the genome of another run. Empty: zeros.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_mean: Vec<f64>,
+    /// The initial covariance matrix up to the step size: its lower triangle by columns, n (n + 1) / 2 numbers, for
+    /// example of another search's distribution. Empty: the identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_covariance: Vec<f64>,
+    /// Initial standard deviations relative to the step size, n positive numbers. Empty: all 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scales: Vec<f64>,
+    /// Coordinates, counted from 0, that keep the initial mean's value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<u32>,
+    /// Lower bounds, one for all coordinates or n. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lower_bounds: Vec<f64>,
+    /// Upper bounds, one for all coordinates or n. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upper_bounds: Vec<f64>,
+}
+
+fn no_limit() -> f64 {
+    f64::INFINITY
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_no_limit(limit: &f64) -> bool {
+    *limit == f64::INFINITY
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What CMA-ES does about noise in the fitness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoiseHandling {
+    /// Noise is measured by asking a few candidates again; learning rates adapt while there is some.
+    #[default]
+    Auto,
+    /// Nothing.
+    None,
+    /// Learning rates always adapt (LRA-CMA-ES, Nomura, Akimoto and Ono 2023).
+    Lra,
+}
+
+/// What follows when a search has stopped by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restarts {
+    /// The end.
+    #[default]
+    None,
+    /// A new search with twice the population (Auger and Hansen 2005).
+    Ipop,
+    /// A new search, alternately with twice the population and with a small one (Hansen 2009).
+    Bipop,
+}
+
+impl CmaEsSpec {
+    /// Default settings for a population size.
+    pub fn of(population_size: u32) -> Self {
+        Self {
+            population_size,
+            step_size: DEFAULT_STEP_SIZE,
+            step_size_max: no_limit(),
+            active: yes(),
+            noise: NoiseHandling::default(),
+            restarts: Restarts::default(),
+            mirrored: false,
+            initial_mean: Vec::new(),
+            initial_covariance: Vec::new(),
+            scales: Vec::new(),
+            fixed: Vec::new(),
+            lower_bounds: Vec::new(),
+            upper_bounds: Vec::new(),
+        }
+    }
+
+    /// How many candidates of a population are asked again where noise is measured.
+    pub fn reasked(population_size: u32) -> u32 {
+        2 + population_size / 20
+    }
+
+    /// Refuses lists of a wrong length or with numbers out of range.
+    fn check_lists(&self, dimension: usize) -> Result<(), SpecError> {
+        let triangle = dimension * (dimension + 1) / 2;
+        for (field, values, lengths) in [
+            ("initial_mean", &self.initial_mean, [dimension, dimension]),
+            ("initial_covariance", &self.initial_covariance, [triangle, triangle]),
+            ("scales", &self.scales, [dimension, dimension]),
+            ("lower_bounds", &self.lower_bounds, [1, dimension]),
+            ("upper_bounds", &self.upper_bounds, [1, dimension]),
+        ] {
+            if !values.is_empty() && !lengths.contains(&values.len()) {
+                let [one, all] = lengths;
+                let right = if one == all { format!("{all}") } else { format!("{one} or {all}") };
+                return refuse(field, format!("must hold {right} numbers, not {}", values.len()));
+            }
+            let wrong = values.iter().position(|value| value.is_nan() || value.abs() > START_NUMBER_MAX);
+            if let Some(place) = wrong {
+                return refuse(
+                    &format!("{field}[{place}]"),
+                    format!(
+                        "must be a number of at most {START_NUMBER_MAX:e} in size, not {}",
+                        values[place]
+                    ),
+                );
+            }
+        }
+        if let Some(place) = self.scales.iter().position(|scale| *scale < 1.0 / START_NUMBER_MAX) {
+            let problem =
+                format!("must be at least {:e}, not {}", 1.0 / START_NUMBER_MAX, self.scales[place]);
+            return refuse(&format!("scales[{place}]"), problem);
+        }
+        Ok(())
+    }
+
+    /// Refuses coordinates that are not there or stand twice.
+    fn check_fixed(&self, dimension: usize) -> Result<(), SpecError> {
+        for (place, &fixed) in self.fixed.iter().enumerate() {
+            if fixed as usize >= dimension {
+                let problem = format!("must be a coordinate below {dimension}, not {fixed}");
+                return refuse(&format!("fixed[{place}]"), problem);
+            }
+            if self.fixed[..place].contains(&fixed) {
+                return refuse("fixed", format!("names coordinate {fixed} twice"));
+            }
+        }
+        if self.fixed.len() >= dimension {
+            return refuse("fixed", "leaves no coordinate to search".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Refuses bounds that contradict each other or the initial mean.
+    fn check_bounds(&self, dimension: usize) -> Result<(), SpecError> {
+        let of = |values: &[f64], i: usize| values.get(i).or(values.first()).copied();
+        for i in 0..dimension {
+            let (lower, upper) = (of(&self.lower_bounds, i), of(&self.upper_bounds, i));
+            if let (Some(lower), Some(upper)) = (lower, upper)
+                && lower >= upper
+            {
+                let problem = format!("must be below upper_bounds: coordinate {i} has {lower} and {upper}");
+                return refuse("lower_bounds", problem);
+            }
+            let mean = self.initial_mean.get(i).copied().unwrap_or(0.0);
+            if lower.is_some_and(|lower| mean < lower) || upper.is_some_and(|upper| mean > upper) {
+                return refuse(
+                    "initial_mean",
+                    format!("must be within the bounds: coordinate {i} is {mean}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(field: &str, problem: String) -> Result<(), SpecError> {
+    Err(SpecError::field(format!("strategy.{field}"), problem))
+}
+
+impl Settings for CmaEsSpec {
+    fn population_size(&self) -> u32 {
+        self.population_size
+    }
+
+    fn candidates_max(&self) -> u32 {
+        let measures = self.noise == NoiseHandling::Auto;
+        self.population_size + if measures { Self::reasked(self.population_size) } else { 0 }
+    }
+
+    fn has_restarts(&self) -> bool {
+        self.restarts != Restarts::None
+    }
+
+    fn validate(&self, dimension: usize) -> Result<(), SpecError> {
+        if dimension > FULL_COVARIANCE_DIMENSION_MAX {
+            return refuse(
+                "kind",
+                format!(
+                    "cma-es keeps full matrices of {dimension} x {dimension} numbers, {:.0} GB each; above \
+                     {FULL_COVARIANCE_DIMENSION_MAX} dimensions use sep-cma-es",
+                    (dimension as f64).powi(2) * 8e-9
+                ),
+            );
+        }
+        self.check_lists(dimension)?;
+        self.check_fixed(dimension)?;
+        self.check_bounds(dimension)?;
+        check_sizes(4, self.population_size, self.step_size)?;
+        if self.step_size_max.is_nan() || self.step_size_max < self.step_size {
+            let problem = format!(
+                "must be at least step_size, which is {:?}, or inf, not {:?}",
+                self.step_size, self.step_size_max
+            );
+            return refuse("step_size_max", problem);
+        }
+        Ok(())
+    }
+}
