@@ -3,7 +3,8 @@
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::strategy::{
-    CmaEsSpec, NoiseHandling, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts, SepCmaEsSpec, StrategySpec,
+    CmaEsSpec, NoiseHandling, OnePlusLambdaSpec, OpenAiEsSpec, PgpeSpec, RandomSearchSpec, Restarts,
+    SepCmaEsSpec, StrategySpec,
 };
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
@@ -21,6 +22,7 @@ fn strategies(population_size: u32) -> Vec<StrategySpec> {
         StrategySpec::SepCmaEs(SepCmaEsSpec::of(population_size)),
         StrategySpec::Pgpe(PgpeSpec::of(even, None, None)),
         StrategySpec::OpenAiEs(OpenAiEsSpec::of(even, None, None)),
+        StrategySpec::OnePlusLambda(OnePlusLambdaSpec::of(population_size)),
         StrategySpec::CmaEs(CmaEsSpec { active: false, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::Lra, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::Auto, ..plain.clone() }),
@@ -226,6 +228,7 @@ fn one_dimension_is_enough() {
         (StrategySpec::SepCmaEs(SepCmaEsSpec::of(4)), 1e-6),
         (StrategySpec::Pgpe(PgpeSpec::of(4, Some(0.5), Some(0.1))), 0.3),
         (StrategySpec::OpenAiEs(OpenAiEsSpec::of(4, Some(0.5), Some(0.1))), 0.3),
+        (StrategySpec::OnePlusLambda(OnePlusLambdaSpec::of(4)), 1e-3),
         (StrategySpec::RandomSearch(RandomSearchSpec { population_size: 4, step_size: 3.0 }), 0.1),
     ] {
         let mut search = start(&strategy, vec![0.0], Seed::new(5).unwrap(), &Frame::default());

@@ -10,6 +10,7 @@ use super::{SpecError, check_range};
 use crate::limits::{POPULATION_SIZE_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN};
 
 pub mod cma_es;
+pub mod one_plus_lambda;
 pub mod openai_es;
 pub mod pgpe;
 pub mod random_search;
@@ -35,6 +36,8 @@ macro_rules! for_each_strategy {
             pgpe: Pgpe(PgpeSpec) = "pgpe",
             /// Antithetic evolution strategies with Adam (Salimans et al. 2017).
             openai_es: OpenAiEs(OpenAiEsSpec) = "openai-es",
+            /// A parent and its children with a success rule (Rechenberg 1973).
+            one_plus_lambda: OnePlusLambda(OnePlusLambdaSpec) = "one-plus-lambda",
         }
     };
 }
