@@ -66,7 +66,7 @@ fn seconds<S>(generations: usize, new: impl Fn() -> S, generation: impl Fn(&mut 
 
 fn main() {
     println!("{:>5} {:>7} {:>12} {:>12} {:>7}", "n", "lambda", "hebbian us", "cmaes us", "ratio");
-    let defaults = [10, 24, 72, 100, 264, 500, 1000].map(|n| (n, 4 + (3.0 * (n as f64).ln()) as u32));
+    let defaults = [10, 24, 72, 100, 264, 300, 500, 1000].map(|n| (n, 4 + (3.0 * (n as f64).ln()) as u32));
     let large = [24, 72, 264].into_iter().flat_map(|n| [256, 1024, 4096].map(|lambda| (n, lambda)));
     for (dimension, population_size) in defaults.into_iter().chain(large) {
         let new = || ours(dimension, population_size);
