@@ -9,6 +9,11 @@
 //! **Journal trouble.** While the journal cannot write, nothing new is handed out and every run shows itself paused
 //! with the reason. That pause is not a record, since it could not be written; it ends with the trouble.
 //!
+//! **Searches.** What a generation's outcomes make of a search is computed beside the engine ([`Effect::Advance`]), so that
+//! it answers meanwhile. Until it comes back ([`Event::Advanced`]) the generation stays open, with nothing left to hand out: a
+//! pause, new limits or a fork's creation take effect at once, and the generation closes in that state. Of a run that was
+//! cancelled it is dropped, and the generation never closes.
+//!
 //! **Stranded runs.** While workers are attached but none of them may work on a run (other numerics, other semantics,
 //! rejected, quarantined), it shows itself paused with the reason. That pause is no record either but a fact about the
 //! workers of this moment, and ends when one comes that may: after a restart of a mixed cluster the wrong worker may
@@ -38,8 +43,8 @@ use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
-use crate::run::record::{Record, Settled, StoredRun, Write};
-use crate::run::{Run, RunError};
+use crate::run::record::{Contributions, Record, Settled, StoredRun, Write};
+use crate::run::{Advanced, Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
 use outbox::Outbox;
@@ -177,6 +182,7 @@ impl Engine {
                 self.scheduler.detach(worker, &mut actions);
                 self.carry_out(now, actions);
             }
+            Event::Advanced(advanced) => self.advanced(now, *advanced),
             Event::Journalled { committed, synced } => {
                 self.trouble = None;
                 self.outbox.journalled(now, committed, synced);
@@ -353,7 +359,9 @@ impl Engine {
             && !settlements.is_empty()
         {
             let mut writes = Vec::new();
-            let settled = Record::Settled(Settled { generation, purpose, settlements });
+            let name = self.workers.get(&worker).map_or("", |entry| entry.hello.name.as_str());
+            let contributions = Contributions::from([(name.to_owned(), settlements.len() as u32)]);
+            let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
             run.commit(now, settled, &mut writes);
             self.outbox.write(now, &mut writes);
         }
@@ -362,29 +370,42 @@ impl Engine {
         self.close_generation(now, id);
     }
 
-    /// Closes the open generation if it is complete, and begins the next one; ends the run whose result is measured.
+    /// Has the search advance if the open generation is complete; ends the run whose result is measured.
     pub(crate) fn close_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if !run.is_complete() || run.state().is_final() {
+        if !run.is_complete() || run.state().is_final() || run.is_advancing() {
             return;
         }
-        let mut writes = Vec::new();
         if run.search_ended().is_some() {
+            let mut writes = Vec::new();
             run.finish(now, &mut writes);
             self.outbox.write(now, &mut writes);
-            self.end(now, id);
-            return;
+            return self.end(now, id);
         }
-        let closed = run.close(now, &mut writes);
-        if let Err(error) = closed {
-            let reason = format!("generation {} could not be closed: {error}", run.generation());
-            run.change_state(now, RunState::Paused { reason }, &mut writes);
-            self.scheduler.pause(id);
-            self.outbox.write(now, &mut writes);
-            return;
+        match run.advance() {
+            Some(advance) => {
+                self.outbox.now(Effect::Advance(Box::new(advance)));
+                let mut actions = Vec::new();
+                self.scheduler.withdraw(now, id, &mut actions);
+                self.carry_out(now, actions);
+            }
+            None => self.pause(now, id, "its search was lost; start the coordinator again".to_owned()),
         }
+    }
+
+    /// Closes the generation with what its outcomes made of the search, and begins the next one.
+    fn advanced(&mut self, now: Timestamp, advanced: Advanced) {
+        let (id, generation) = advanced.place();
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.awaits(&advanced)) else { return };
+        let mut writes = Vec::new();
+        let closed = run.close(now, advanced, &mut writes);
         self.outbox.write(now, &mut writes);
-        self.begin_generation(now, id);
+        match closed {
+            Ok(()) => self.begin_generation(now, id),
+            Err(problem) => {
+                self.pause(now, id, format!("generation {generation} could not be closed: {problem}"));
+            }
+        }
     }
 
     /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that

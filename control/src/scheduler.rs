@@ -267,10 +267,16 @@ impl Scheduler {
         settled: impl Fn(EpisodePurpose, CandidateIndex, TaskIndex) -> bool,
         out: &mut Vec<Action>,
     ) {
-        let before = self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
-        self.drop_work(now, run, before, out);
+        self.withdraw(now, run, out);
         let Some(entry) = self.runs.get_mut(&run) else { return };
         entry.work = Some(Work::new(generation, portions, settled));
+    }
+
+    /// Withdraws what is left of a run's generation.
+    pub fn withdraw(&mut self, now: Timestamp, run: RunId, out: &mut Vec<Action>) {
+        let generation =
+            self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
+        self.drop_work(now, run, generation, out);
     }
 
     /// Keeps a worker from a run while it is attached.

@@ -6,6 +6,7 @@
 
 mod journal_thread;
 pub mod reading;
+mod search_threads;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc as thread_mpsc};
@@ -15,7 +16,7 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::command::{Command, Held, Refusal};
 use hebbian_control::engine::effect::{Effect, Event, Ticket};
 use hebbian_control::engine::{self, Engine};
-use hebbian_control::run::RunError;
+use hebbian_control::run::{Advance, Advanced, RunError};
 use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::WATCHERS_MAX;
@@ -57,8 +58,8 @@ pub enum StartError {
         /// The run, and what stands against it.
         problem: RunError,
     },
-    /// No thread for the journal.
-    #[error("the journal's thread could not be started: {0}")]
+    /// No thread for the journal or the searches.
+    #[error("the coordinator's threads could not be started: {0}")]
     Thread(String),
 }
 
@@ -79,7 +80,10 @@ pub async fn start(
     let (engine, effects) =
         recovered.map_err(|problem| StartError::Run { store: journal.store().to_owned(), problem })?;
     let (said, journal_said) = mpsc::unbounded_channel();
-    let jobs = journal_thread::spawn(journal, said).map_err(|error| StartError::Thread(error.to_string()))?;
+    let thread = |error: std::io::Error| StartError::Thread(error.to_string());
+    let (advanced, searched) = mpsc::unbounded_channel();
+    let searches = search_threads::spawn(&advanced).map_err(thread)?;
+    let jobs = journal_thread::spawn(journal, said).map_err(thread)?;
     let (handle, inbox) = Handle::new();
     let driver = Driver {
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
@@ -88,13 +92,14 @@ pub async fn start(
         started: Instant::now(),
         origin,
         jobs,
+        searches,
         outboxes: BTreeMap::new(),
         held: BTreeMap::new(),
         published: BTreeMap::new(),
         next_worker: 1,
         events: VecDeque::new(),
     };
-    Ok((handle, tokio::spawn(driver.run(inbox, journal_said, effects))))
+    Ok((handle, tokio::spawn(driver.run(inbox, journal_said, searched, effects))))
 }
 
 /// Requests that are taken together before anything is handed out: those that wait already.
@@ -125,6 +130,7 @@ pub struct Driver {
     /// The time of day at the start. Later jumps of that clock change nothing.
     origin: Duration,
     jobs: thread_mpsc::Sender<Job>,
+    searches: thread_mpsc::Sender<Box<Advance>>,
     outboxes: BTreeMap<WorkerId, mpsc::Sender<Arc<ToWorker>>>,
     /// Answers that wait for the disk.
     held: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
@@ -141,6 +147,7 @@ impl Driver {
         mut self,
         mut inbox: Inbox,
         mut journal: mpsc::UnboundedReceiver<Said>,
+        mut searched: mpsc::UnboundedReceiver<Box<Advanced>>,
         effects: Vec<Effect>,
     ) {
         self.carry_out(effects);
@@ -169,6 +176,7 @@ impl Driver {
                         return;
                     }
                 },
+                Some(advanced) = searched.recv() => self.handle(Event::Advanced(advanced)),
                 count = inbox.recv_many(&mut requests, REQUESTS_AT_ONCE) => {
                     if count == 0 {
                         return self.shut_down(None).await;
@@ -213,6 +221,10 @@ impl Driver {
                 Effect::Close { worker, reason } => {
                     tracing::warn!(%worker, reason, "worker detached");
                     self.outboxes.remove(&worker);
+                }
+                Effect::Advance(advance) => {
+                    // The threads live as long as this sender.
+                    let _ = self.searches.send(advance);
                 }
                 Effect::Publish { run, sequence } => {
                     let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0));

@@ -129,6 +129,12 @@ impl Handle {
         send(&self.clients, |reply| Request::Ask(Box::new(move |driver| ask.ask(driver, reply)))).await
     }
 
+    /// Creates a run. What takes long about that is not done by the driver.
+    pub async fn create(&self, create: Create) -> Result<RunProgress, Refusal> {
+        let prepared = tokio::task::spawn_blocking(|| create.prepare()).await;
+        self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
+    }
+
     /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk).
     pub async fn fork(
         &self,
@@ -139,7 +145,7 @@ impl Handle {
     ) -> Result<RunProgress, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
-        let forked = self.ask(Create { request_id, origin, ..Create::new(new_run_id(), spec) }).await?;
+        let forked = self.create(Create { request_id, origin, ..Create::new(new_run_id(), spec) }).await?;
         // An earlier fork of this name may have begun elsewhere.
         let begun = forked.parent.map(|parent| parent.generations);
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }

@@ -1,8 +1,8 @@
 //! The journal: where records survive. One trait, two stores, one conformance suite (`tests/tests/storage.rs`).
 //!
-//! **Form.** A run's history is its records. All are kept but settlements, of which only the open generation's and
-//! the last closed one's are needed (the latter to find out whether this machine's arithmetic still agrees); older
-//! ones are dropped with the snapshot that made them needless. So a journal grows by one summary a generation.
+//! **Form.** A run's history is its records. All are kept but settlements, of which only the open generation's are needed; those
+//! of a closed one are dropped, for its record has what the search was told. So a journal grows by that record a generation.
+//! Snapshots only save the time to compute the search again.
 //!
 //! **Epochs.** Opening a journal for writing raises its epoch. Every commit says its journal's epoch, and one below
 //! the stored epoch is refused: of two coordinators on one journal only the younger can write.
@@ -81,7 +81,7 @@ impl JournalError {
     }
 }
 
-/// Which snapshots of a run are kept beside the last two, which recovery needs.
+/// Which snapshots of a run are kept beside the last two, which save recovery time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptSnapshots {
     /// Those after a multiple of so many generations; 0 for none.
@@ -89,7 +89,7 @@ pub struct KeptSnapshots {
 }
 
 impl KeptSnapshots {
-    /// Only what recovery needs.
+    /// Only what saves recovery time.
     pub const LAST: Self = Self { every: 0 };
 
     /// Whether a snapshot is kept for ever.
@@ -146,7 +146,7 @@ pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
     open_keeping(url, KeptSnapshots::LAST)
 }
 
-/// As [`open`], for a journal that keeps more snapshots than recovery needs.
+/// As [`open`], for a journal that keeps more snapshots.
 pub fn open_keeping(url: &str, kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
     match url.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hebbian_control::command::Refusal;
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
-use hebbian_control::command::run::{Act, Create, Get, GetResult, List, RunAction};
+use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
 use hebbian_control::command::worker;
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Snapshot, StoredRun};
@@ -25,6 +25,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunState};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use tokio::sync::mpsc;
 
 fn spec(generations: u32) -> RunSpec {
@@ -341,4 +342,45 @@ async fn a_full_disk_pauses_the_run_until_there_is_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_on_a_full_disk_goes_on_after_a_restart() {
     check_full_disk(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_with_extended_and_forked_runs_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.sqlite").display());
+    let handle = start(&url).await;
+    let worker = tokio::spawn(work(handle.clone()));
+    let extended = handle.ask(Create::new(new_run_id(), spec(3))).await.unwrap().run;
+    until(&handle, extended, |run| run.state.is_final()).await;
+    worker.abort();
+    let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
+    handle.ask(Extend { run: extended, limits }).await.unwrap();
+    handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new()).await.unwrap();
+    let of_group = Create { group: "seeds".to_owned(), ..Create::new(new_run_id(), spec(2)) };
+    handle.ask(of_group).await.unwrap();
+    // A part of a generation.
+    let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(200)));
+    until(&handle, extended, |run| run.generation.0 >= 3 && run.settled > 0).await;
+    worker.abort();
+    handle.shut_down().await.unwrap();
+
+    let handle = start(&url).await;
+    let found = handle.ask(List::default()).await.unwrap().items;
+    let [extended, forked, of_group] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((extended.generations_limit, extended.state.is_final()), (Some(6), false));
+    assert!(extended.generation.0 >= 3 && extended.notes.iter().any(|note| note.starts_with("extended")));
+    let parent = forked.parent.expect("it was forked");
+    assert_eq!((parent.run, parent.generations), (extended.run, GenerationIndex(2)));
+    assert_eq!(of_group.group, "seeds");
+    let worker = tokio::spawn(work(handle.clone()));
+    let mut means = Vec::new();
+    for run in [extended, forked, of_group] {
+        let ended = until(&handle, run.run, |run| run.state.is_final()).await;
+        assert!(matches!(ended.state, RunState::Finished { .. }), "{ended:?}");
+        assert!(ended.ended_unix_ms.is_some());
+        means.push(handle.ask(GetResult { run: run.run }).await.unwrap().mean);
+    }
+    assert_eq!(means[0], means[1], "the fork did what its parent did");
+    handle.shut_down().await.unwrap();
+    worker.await.unwrap();
 }

@@ -7,17 +7,14 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, FINGERPRINT, run, spec};
-use hebbian_control::command::run::RunAction;
+use hebbian_control::command::run::{Extend, RunAction};
 use hebbian_control::engine::effect::Event;
-use hebbian_control::engine::{Engine, Settings};
+use hebbian_control::run::Advanced;
 use hebbian_control::run::record::{Record, StoredRun};
-use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::FromWorker;
-use hebbian_shared::episode::{Evaluation, Outcome};
-use hebbian_shared::fitness::Fitness;
 use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::time::Timestamp;
+use hebbian_shared::spec::stop::StopSpec;
 
 /// The run of a spec, undisturbed.
 fn undisturbed(spec: RunSpec) -> Bench {
@@ -61,10 +58,6 @@ fn interrupted() -> (Bench, StoredRun) {
     (bench, stored)
 }
 
-fn numerics_changed(stored: &StoredRun) -> usize {
-    stored.records.iter().filter(|record| matches!(record, Record::NumericsChanged { .. })).count()
-}
-
 #[test]
 fn a_recovered_run_does_not_compute_what_has_settled_and_ends_with_the_same_bits() {
     let (before, stored) = interrupted();
@@ -75,7 +68,6 @@ fn a_recovered_run_does_not_compute_what_has_settled_and_ends_with_the_same_bits
     bench.attach(FINGERPRINT);
     assert_eq!(criterion(&bench.progress().state), "generations");
     assert_eq!(bench.mean(), undisturbed(spec("generations = 8")).mean());
-    assert_eq!(numerics_changed(&bench.stored()), 0);
 }
 
 #[test]
@@ -90,51 +82,98 @@ fn a_settlement_that_stands_twice_in_a_journal_counts_once() {
     assert_eq!(bench.mean(), undisturbed(spec("generations = 8")).mean());
 }
 
-#[test]
-fn other_arithmetic_is_journalled_and_the_stored_state_goes_on() {
-    let (before, mut stored) = interrupted();
-    let closed = before.progress().generation.0 - 1;
-    // A fitness of the last closed generation that this machine would have computed otherwise: its replay leads to
-    // another state than the one that was stored.
-    let altered = stored.records.iter_mut().find_map(|record| match record {
-        Record::Settled(settled) if settled.generation.0 == closed => settled.settlements.first_mut(),
-        _ => None,
-    });
-    let evaluation = Evaluation::of(Fitness::new(10.0).unwrap());
-    altered.expect("the last closed generation is kept").outcome = Outcome::Evaluated(evaluation);
-    let digest = stored.last.as_ref().unwrap().digest;
+// What is asked while a search advances.
 
-    let mut bench = Bench::recover(before.journal.clone(), vec![stored]);
+/// A run whose fourth generation is complete and with the search.
+fn advancing() -> Bench {
+    let mut bench = Bench::new(spec("generations = 6"));
+    bench.advancing = Some(Vec::new());
     bench.attach(FINGERPRINT);
-    assert_eq!(bench.mean(), undisturbed(spec("generations = 8")).mean(), "the stored state went on");
-    let stored = bench.stored();
-    let records = stored.records.iter().filter_map(|record| match record {
-        Record::NumericsChanged { generation, journalled, replayed } => {
-            Some((generation.0, *journalled, *replayed))
-        }
-        _ => None,
-    });
-    let records: Vec<_> = records.collect();
-    assert_eq!(records.len(), 1);
-    let (generation, journalled, replayed) = records[0];
-    assert_eq!((generation, journalled), (closed, digest));
-    assert_ne!(replayed, digest);
-    let told = |event: &RunEvent| matches!(event, RunEvent::Note(text) if text.contains("numerics changed"));
-    assert_eq!(bench.events().iter().filter(|event| told(event)).count(), 1, "watchers are told");
-    assert!(bench.progress().notes.iter().any(|note| note.contains("numerics changed")));
+    for _ in 0..3 {
+        bench.bring();
+    }
+    assert_eq!((bench.progress().generation.0, bench.progress().settled), (3, 12));
+    assert!(bench.engine.run(run()).unwrap().is_advancing());
+    bench
 }
 
 #[test]
-fn a_damaged_snapshot_is_refused() {
-    let (_, stored) = interrupted();
-    for place in 0..stored.snapshots.len() {
-        let mut damaged = stored.clone();
-        // Of the two the digest, so that the state itself can still be read.
-        damaged.snapshots[place].digest = Digest::of(b"another");
-        let recovered = Engine::recover(Timestamp::default(), Settings::default(), 1, vec![damaged]);
-        let problem = recovered.err().expect("it must not be taken up").to_string();
-        assert!(problem.contains("is damaged: it has digest"), "{problem}");
+fn a_run_is_paused_and_resumed_while_its_search_advances() {
+    for resumed_before in [true, false] {
+        let mut bench = advancing();
+        bench.act(RunAction::Pause);
+        assert!(pause_reason(&bench).contains("by an operator"));
+        if resumed_before {
+            bench.act(RunAction::Resume);
+        }
+        bench.release();
+        if !resumed_before {
+            assert_eq!(
+                (bench.progress().generation.0, bench.progress().leased),
+                (4, 0),
+                "it closes in its pause"
+            );
+            bench.act(RunAction::Resume);
+        }
+        assert_eq!(criterion(&bench.progress().state), "generations");
+        assert_eq!(bench.mean(), undisturbed(spec("generations = 6")).mean());
     }
+}
+
+#[test]
+fn limits_are_raised_while_a_search_advances() {
+    let mut bench = advancing();
+    let limits = StopSpec { generations: Some(9), ..StopSpec::default() };
+    bench.request(Extend { run: run(), limits }).unwrap();
+    assert_eq!(bench.progress().generations_limit, Some(9));
+    bench.release();
+    assert_eq!(bench.mean(), undisturbed(spec("generations = 9")).mean());
+}
+
+#[test]
+fn what_a_search_brings_to_a_run_that_was_cancelled_or_deleted_is_dropped() {
+    for delete in [false, true] {
+        let mut bench = advancing();
+        let before = bench.mean();
+        bench.act(RunAction::Cancel);
+        if delete {
+            bench.act(RunAction::Delete);
+        }
+        bench.release();
+        if delete {
+            assert!(bench.engine.list().is_empty());
+            continue;
+        }
+        let progress = bench.progress();
+        assert_eq!((progress.state, progress.generation.0), (RunState::Cancelled, 3));
+        let stored = bench.stored();
+        let recovered = Bench::recover(bench.journal.clone(), vec![stored]);
+        assert_eq!((bench.mean(), recovered.mean()), (before.clone(), before));
+    }
+}
+
+#[test]
+fn a_coordinator_that_dies_while_a_search_advances_has_it_advance_again() {
+    let mut bench = advancing();
+    let stored = bench.stored();
+    let mut bench = Bench::recover(bench.journal.clone(), vec![stored]);
+    bench.attach(FINGERPRINT);
+    assert_eq!(bench.mean(), undisturbed(spec("generations = 6")).mean());
+}
+
+#[test]
+fn a_search_that_is_lost_pauses_its_run_until_the_coordinator_starts_again() {
+    let mut bench = advancing();
+    let place = bench.advancing.take().unwrap().remove(0).place();
+    bench.handle(Event::Advanced(Box::new(Advanced::broken_off(place))));
+    assert!(pause_reason(&bench).contains("generation 3 could not be closed"), "{}", pause_reason(&bench));
+    bench.act(RunAction::Resume);
+    assert!(pause_reason(&bench).contains("start the coordinator again"), "{}", pause_reason(&bench));
+    let stored = bench.stored();
+    let mut bench = Bench::recover(bench.journal.clone(), vec![stored]);
+    bench.attach(FINGERPRINT);
+    bench.act(RunAction::Resume);
+    assert_eq!(bench.mean(), undisturbed(spec("generations = 6")).mean());
 }
 
 // Time limits.
@@ -159,7 +198,7 @@ fn a_time_limit_ends_the_run_with_the_open_generation_and_is_a_record() {
         _ => None,
     });
     assert_eq!(limits.collect::<Vec<_>>(), [closed - 1]);
-    let last = stored.last.as_ref().unwrap();
+    let last = bench.progress().last.unwrap();
     assert!(last.elapsed >= Duration::from_secs(1), "{:?}", last.elapsed);
     assert_eq!(bench.mean(), undisturbed(spec(&format!("generations = {closed}"))).mean());
 }
@@ -175,7 +214,11 @@ fn replay_obeys_a_time_limit_whatever_the_clock_says() {
         use Record::{Remeasured, SearchEnded, StateChanged, Validated};
         !matches!(record, StateChanged { .. } | SearchEnded { .. } | Remeasured(_) | Validated(_))
     });
-    stored.last.as_mut().unwrap().elapsed = Duration::ZERO;
+    let closed = stored.records.iter_mut().filter_map(|record| match record {
+        Record::GenerationClosed(closed) => Some(closed),
+        _ => None,
+    });
+    closed.for_each(|closed| closed.summary.elapsed = Duration::ZERO);
     let mut bench = Bench::recover(before.journal.clone(), vec![stored.clone()]);
     let ended = bench.progress().search_ended.expect("the search has ended before anybody has worked");
     assert_eq!(ended.criterion, "time_limit");

@@ -260,11 +260,11 @@ fn the_journals_records_and_snapshots() {
     let records = stored.iter().flat_map(|(run, ..)| &run.records);
     let corpus: Vec<Vec<u8>> = records.map(encode_record).collect();
     fuzz("record", &corpus, |bytes| decode_record(bytes).map(|record| record.event()).is_ok());
-    let snapshots = stored.iter().flat_map(|(run, ..)| &run.snapshots);
+    let snapshots = stored.iter().flat_map(|(run, ..)| &run.snapshot);
     let corpus: Vec<Vec<u8>> = snapshots.map(encode_snapshot).collect();
     fuzz("snapshot", &corpus, |bytes| decode_snapshot(bytes).is_ok());
     for (run, ..) in &stored {
-        let corpus: Vec<Vec<u8>> = run.snapshots.iter().map(|snapshot| snapshot.strategy.clone()).collect();
+        let corpus: Vec<Vec<u8>> = run.snapshot.iter().map(|snapshot| snapshot.strategy.clone()).collect();
         fuzz(&format!("state of {}", run.created.spec.strategy.name()), &corpus, |bytes| {
             let state = Envelope::from_bytes(bytes);
             let strategy = state
@@ -285,13 +285,13 @@ fn a_run_made_of_records_that_do_not_belong_together() {
     let (all, some) = ((0..records), (0..records / 2));
     let corpus = [all, some].map(|chosen| [0].into_iter().chain(chosen).collect::<Vec<u8>>());
     fuzz("recovery", &corpus, |bytes| {
-        // The first byte decides which snapshots are there, each of the others is a record of one of the runs.
+        // The first byte decides whether the snapshot is there, each of the others is a record of one of the runs.
         let chosen = bytes.iter().skip(1).map(|&byte| {
             let (other, ..) = &stored[byte as usize / 32 % stored.len()];
             other.records[byte as usize % other.records.len()].clone()
         });
-        let snapshots = run.snapshots[bytes.first().map_or(0, |&byte| byte as usize % 3)..].to_vec();
-        let altered = StoredRun { records: chosen.collect(), snapshots, ..run.clone() };
+        let snapshot = run.snapshot.clone().filter(|_| bytes.first().is_none_or(|&byte| byte % 2 == 0));
+        let altered = StoredRun { records: chosen.collect(), snapshot, ..run.clone() };
         Engine::recover(Timestamp::default(), Settings::default(), 1, vec![altered]).is_ok()
     });
 }

@@ -156,18 +156,22 @@ fn bits(genome: &Genome) -> Vec<u64> {
 
 /// Runs one schedule and compares each of its runs with the sequential loop.
 fn check(schedule: u64) -> Faults {
-    let runs = 1 + schedule % 3;
-    let specs: Vec<RunSpec> = (0..runs).map(|place| spec(schedule * 3 + place)).collect();
+    // One of them is cancelled and deleted on the way.
+    let runs = 2 + schedule % 3;
+    let specs: Vec<RunSpec> = (0..runs).map(|place| spec(schedule * 4 + place)).collect();
     let (engine, disk, ids, faults) = World::new(schedule, specs.clone()).run();
-    for (id, spec) in ids.into_iter().zip(&specs) {
+    for (id, created) in ids.into_iter().zip(&specs[1..]) {
         let run = engine.run(id).unwrap();
+        // With the limits that it ended with.
+        let spec: &RunSpec = run.spec();
+        assert_eq!(RunSpec { stop: created.stop.clone(), ..spec.clone() }, *created);
         let fingerprint = run.fingerprint().expect("a run that computed took a fingerprint");
         let Expected { generations, episodes, mean, best } = sequential(spec, fingerprint);
         disk.check(id);
         let closed: Vec<&GenerationSummary> = disk
             .records(id)
             .filter_map(|(_, record)| match record {
-                Record::GenerationClosed(summary) => Some(&**summary),
+                Record::GenerationClosed(closed) => Some(&closed.summary),
                 _ => None,
             })
             .collect();

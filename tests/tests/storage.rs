@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Created, Record, Settled, Snapshot, Write};
+use hebbian_control::run::record::{Closed, Contributions, Created, Record, Settled, Snapshot, Write};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
@@ -45,6 +45,7 @@ fn settled(generation: u32, candidate: u32) -> Record {
         generation: GenerationIndex(generation),
         purpose: EpisodePurpose::Search,
         settlements: vec![settlement],
+        contributions: Contributions::from([("host".to_owned(), 1)]),
     })
 }
 
@@ -60,8 +61,22 @@ fn summary(generation: u32) -> GenerationSummary {
         compute_time: Duration::from_millis(2),
         elapsed: Duration::from_secs(1),
         search: SearchSummary::default(),
-        digest: Digest::of(&generation.to_le_bytes()),
+        digest: Digest::of(&state(generation)),
     }
+}
+
+/// Bytes that stand for a strategy's state after a generation.
+fn state(generation: u32) -> Vec<u8> {
+    vec![generation as u8; 100]
+}
+
+fn closed(generation: u32) -> Record {
+    let contributions = Contributions::from([("host".to_owned(), 1)]);
+    Record::GenerationClosed(Box::new(Closed {
+        summary: summary(generation),
+        told: Vec::new(),
+        contributions,
+    }))
 }
 
 /// Writes records as transactions of their own.
@@ -79,10 +94,10 @@ impl Writer<'_> {
     }
 
     fn close(&mut self, generation: u32) {
-        self.write(Record::GenerationClosed(Box::new(summary(generation)))).unwrap();
-        let digest = Digest::of(&generation.to_le_bytes());
-        let closed = GenerationIndex(generation + 1);
-        let snapshot = Snapshot { closed, strategy: vec![generation as u8; 100], digest, best: None };
+        self.write(closed(generation)).unwrap();
+        let strategy = state(generation);
+        let (closed, digest) = (GenerationIndex(generation + 1), Digest::of(&strategy));
+        let snapshot = Snapshot { closed, strategy, digest, best: None };
         let write = Write::Snapshot { run: RunId::new(RUN), snapshot };
         self.journal.commit(&[Transaction { position: 1, writes: vec![write], sync: false }], false).unwrap();
     }
@@ -111,12 +126,11 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
     assert_eq!(stored.len(), 1);
     let stored = &stored[0];
     assert_eq!((stored.run, &stored.created, stored.sequence), (run, &created(), sequence));
-    assert_eq!(stored.last, Some(summary(2)));
-    assert_eq!(stored.snapshots.iter().map(|s| s.closed.0).collect::<Vec<_>>(), [2, 3]);
-    let kept = |record: &Record| stored.records.contains(record);
-    assert!(kept(&settled(2, 0)) && kept(&settled(3, 0)), "the open generation and the one before");
-    assert!(!kept(&settled(1, 0)), "older settlements are dropped");
-    assert!(kept(&Record::StateChanged { state: paused.clone(), elapsed, unix_ms: 1 }));
+    assert_eq!(stored.snapshot.as_ref().map(|snapshot| snapshot.closed.0), Some(3));
+    let changed = Record::StateChanged { state: paused.clone(), elapsed, unix_ms: 1 };
+    let expected = [closed(2), settled(3, 0), changed];
+    assert_eq!(stored.records, expected, "what the last snapshot closed, and what is behind it");
+    assert_eq!(journal.snapshots(run).unwrap().iter().map(|closed| closed.0).collect::<Vec<_>>(), [2, 3]);
 
     let from = GenerationIndex(1);
     assert_eq!(journal.generations(run, from, 1).unwrap(), [summary(1)]);
@@ -264,7 +278,7 @@ fn a_record_of_a_kind_to_come_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     written(&path);
-    let sql = "UPDATE records SET record = x'fa0100' WHERE kind = 'settled'";
+    let sql = "UPDATE generations SET record = x'fa0100'";
     assert!(Connection::open(&path).unwrap().execute(sql, []).unwrap() > 0);
     let error = SqliteJournal::open(&path).unwrap().load().unwrap_err().to_string();
     check_message(&error, &path, "a record of a kind that this program does not know");

@@ -191,7 +191,7 @@ async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgre
     let spec = directory.spec();
     let runs = handle.ask(List::default()).await.map_err(failed)?.items;
     let Some(run) = runs.first() else {
-        return handle.ask(Create::new(new_run_id(), spec.clone())).await.map_err(failed);
+        return handle.create(Create::new(new_run_id(), spec.clone())).await.map_err(failed);
     };
     let journal = directory.journal();
     if runs.len() > 1 {

@@ -92,11 +92,7 @@ fn damage_is_found_and_named() {
         fs::write(&journal, whole).unwrap();
     };
     check("DELETE FROM generations WHERE generation = 1", "generation 1 is missing");
-    check(
-        "DELETE FROM snapshots WHERE closed = 4",
-        "its last snapshot does not belong to its last closed generation",
-    );
-    check("UPDATE snapshots SET snapshot = x'00'", "out/journal.sqlite: run ");
+    check("DELETE FROM generations WHERE generation = 1; DELETE FROM snapshots", "generation 1 is missing");
     check(
         "UPDATE records SET record = x'fa0100' WHERE kind = 'state_changed'",
         "that this program does not know",

@@ -170,7 +170,7 @@ impl Command for Extend {
         let mut writes = Vec::new();
         run.extend(now, &self.limits, &mut writes).map_err(|error| match error {
             ExtendError::Limits(error) => Refusal::Spec(error),
-            error => refuse(error.to_string()),
+            error @ ExtendError::Ended(_) => refuse(error.to_string()),
         })?;
         engine.outbox.write(now, &mut writes);
         if had_finished {

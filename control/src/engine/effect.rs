@@ -4,6 +4,7 @@ use hebbian_shared::dispatch::{FromWorker, ToWorker};
 use hebbian_shared::id::{RunId, WorkerId};
 
 use crate::run::record::Write;
+use crate::run::{Advance, Advanced};
 
 /// Names an answer that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +25,8 @@ pub enum Event {
         /// Which.
         worker: WorkerId,
     },
+    /// A search has advanced. What it brings to a run that is gone, or was cancelled meanwhile, is dropped.
+    Advanced(Box<Advanced>),
     /// The journal has got on: all transactions up to these positions are committed (survive the process), synced
     /// (survive a power loss).
     Journalled {
@@ -43,7 +46,7 @@ pub enum Event {
 }
 
 /// Something to be done, in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Effect {
     /// Hand this to the journal.
     Commit(Transaction),
@@ -61,6 +64,9 @@ pub enum Effect {
         /// Why.
         reason: String,
     },
+    /// Compute this, which may take a while, and bring what comes of it as [`Event::Advanced`]. The order among runs does
+    /// not matter.
+    Advance(Box<Advance>),
     /// The run's records up to this number are durable: watchers may be told.
     Publish {
         /// Which run.

@@ -125,6 +125,9 @@ impl Outbox {
         {
             *last_sequence = sequence;
             last.settlements.append(&mut settled.settlements);
+            for (worker, episodes) in settled.contributions {
+                *last.contributions.entry(worker).or_default() += episodes;
+            }
             self.settled_size += size;
             return None;
         }

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_search::Measured;
 use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
 use hebbian_shared::spec::RunSpec;
 
-use super::record::Settled;
+use super::record::{Contributions, Settled};
+use super::search::Reached;
 use crate::scheduler::Portion;
-use hebbian_search::Strategy;
 
 /// Candidates that are measured for one purpose.
 pub(super) struct Measurement {
@@ -69,6 +70,15 @@ impl Measurement {
         self.outcomes.len() as u32
     }
 
+    /// What the candidates measured, in their order.
+    ///
+    /// # Panics
+    /// If an episode is open.
+    pub(super) fn measured(&self) -> Vec<Measured> {
+        let of = |outcomes| Measured::of_outcomes(outcomes).expect("a generation has tasks");
+        self.candidates().map(of).collect()
+    }
+
     /// Time that threads computed on them, summed.
     pub(super) fn compute_time(&self) -> Duration {
         self.compute_time
@@ -86,48 +96,59 @@ impl Measurement {
 }
 
 /// See the module.
+#[derive(Default)]
 pub(super) struct OpenGeneration {
-    measurements: Vec<Measurement>,
+    /// What is complete may be shared with those who make something of it.
+    measurements: Vec<Arc<Measurement>>,
+    contributions: Contributions,
 }
 
 impl OpenGeneration {
-    /// What the strategy asks for, and the validation of its mean if it is due.
-    pub(super) fn ask(spec: &RunSpec, strategy: &dyn Strategy, generation: GenerationIndex) -> Self {
+    fn of(measurements: impl IntoIterator<Item = Measurement>) -> Self {
+        let measurements = measurements.into_iter().map(Arc::new).collect();
+        Self { measurements, contributions: Contributions::new() }
+    }
+
+    /// What the search asks for, and the validation of its mean if it is due.
+    pub(super) fn ask(spec: &RunSpec, reached: &Reached, generation: GenerationIndex) -> Self {
         let due = spec.validation.as_ref().is_some_and(|validation| validation.is_due(generation.0));
-        let mut measurements = Vec::with_capacity(2);
-        if due {
-            // First, because its episodes are the longest.
-            measurements.extend(Measurement::validation(spec, vec![strategy.mean()]));
-        }
-        let candidates = strategy.ask().into_iter().map(|c| (Arc::new(c.genome), c.block)).collect();
-        measurements.push(Measurement::new(EpisodePurpose::Search, candidates, spec.tasks_per_generation()));
-        Self { measurements }
+        let mean = reached.finalists.first().filter(|_| due).map(|finalist| finalist.mean.clone());
+        // First, because its episodes are the longest.
+        let validation = mean.and_then(|mean| Measurement::validation(spec, vec![mean]));
+        let tasks = spec.tasks_per_generation();
+        let search = Measurement::new(EpisodePurpose::Search, reached.candidates.clone(), tasks);
+        Self::of(validation.into_iter().chain([search]))
     }
 
     /// What is measured when the search has ended: every mean that may become the result once more as in validation, and
     /// these and the best sample on tasks that none was selected on.
-    pub(super) fn last(spec: &RunSpec, means: &[Genome], best: Option<&Genome>) -> Self {
-        let mut genomes = means.to_vec();
+    pub(super) fn last(spec: &RunSpec, reached: &Reached) -> Self {
+        let means: Vec<Genome> = reached.finalists.iter().map(|finalist| finalist.mean.clone()).collect();
+        let mut genomes = means.clone();
+        let best = reached.best.as_ref().map(|(genome, _)| &**genome);
         genomes.extend(best.filter(|best| !means.contains(best)).cloned());
         let remeasurement = Measurement::of(EpisodePurpose::Remeasure, genomes, spec.remeasured_tasks());
-        let validation = Measurement::validation(spec, means.to_vec());
-        Self { measurements: validation.into_iter().chain([remeasurement]).collect() }
+        Self::of(Measurement::validation(spec, means).into_iter().chain([remeasurement]))
     }
 
     /// What is measured for a purpose.
-    pub(super) fn measurement(&self, purpose: EpisodePurpose) -> Option<&Measurement> {
+    pub(super) fn measurement(&self, purpose: EpisodePurpose) -> Option<&Arc<Measurement>> {
         self.measurements.iter().find(|measurement| measurement.purpose == purpose)
     }
 
     /// What the scheduler is to know.
     pub(super) fn portions(&self) -> Vec<Portion<'_>> {
-        self.measurements.iter().map(Measurement::portion).collect()
+        self.measurements.iter().map(|measurement| measurement.portion()).collect()
     }
 
     /// Takes outcomes; what has settled before stays as it is.
     pub(super) fn settle(&mut self, settled: &Settled) {
         let found = self.measurements.iter_mut().find(|measurement| measurement.purpose == settled.purpose);
-        let Some(measurement) = found else { return };
+        // What is complete is shared, and what settles it again is a duplicate.
+        let Some(measurement) = found.and_then(Arc::get_mut) else { return };
+        for (worker, episodes) in &settled.contributions {
+            *self.contributions.entry(worker.clone()).or_default() += episodes;
+        }
         for settlement in &settled.settlements {
             let Some(place) = measurement.place(settlement.candidate, settlement.task) else { continue };
             let outcome = &mut measurement.outcomes[place];
@@ -150,9 +171,14 @@ impl OpenGeneration {
         measurement.is_some_and(|m| m.place(candidate, task).is_some_and(|place| m.outcomes[place].is_some()))
     }
 
+    /// Who computed what has settled.
+    pub(super) fn contributions(&self) -> &Contributions {
+        &self.contributions
+    }
+
     /// Episodes.
     pub(super) fn episodes(&self) -> u32 {
-        self.measurements.iter().map(Measurement::episodes).sum()
+        self.measurements.iter().map(|measurement| measurement.episodes()).sum()
     }
 
     /// Episodes that have an outcome.

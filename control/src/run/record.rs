@@ -1,8 +1,10 @@
 //! What is journalled of a run, in the domain's words. `journal::codec` puts it on the disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_search::Measured;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
@@ -29,8 +31,8 @@ pub enum Record {
     },
     /// Episodes of the open generation have outcomes.
     Settled(Settled),
-    /// All episodes of the open generation have settled and the strategy was told.
-    GenerationClosed(Box<GenerationSummary>),
+    /// All episodes of the open generation have settled and the search was told.
+    GenerationClosed(Box<Closed>),
     /// The time limit was reached: this is the last generation.
     TimeLimit {
         /// Which.
@@ -44,16 +46,6 @@ pub enum Record {
         elapsed: Duration,
         /// When, in milliseconds since 1970 UTC; 0 where an older program wrote it.
         unix_ms: u64,
-    },
-    /// Replaying a generation on this machine gave another state than the one journalled; the run goes on from the
-    /// journalled one.
-    NumericsChanged {
-        /// Which generation.
-        generation: GenerationIndex,
-        /// The digest of the strategy's state as it was journalled.
-        journalled: Digest,
-        /// The digest that the replay gave.
-        replayed: Digest,
     },
     /// Something people should know.
     Note {
@@ -95,7 +87,7 @@ pub struct Created {
     pub created_unix_ms: u64,
     /// The name of the runs that were created together; empty for none.
     pub group: String,
-    /// Where it began, if it was forked. Its first snapshot stands beside this record.
+    /// Where it began, if it was forked.
     pub origin: Option<Box<Origin>>,
     /// Share of the cluster beside that of other runs. Beside the spec, because it changes no result.
     pub weight: f64,
@@ -117,6 +109,8 @@ pub struct Origin {
     pub parent: RunId,
     /// That run's last closed generation.
     pub last: GenerationSummary,
+    /// That run's search after it.
+    pub snapshot: Arc<Snapshot>,
 }
 
 impl Origin {
@@ -125,6 +119,20 @@ impl Origin {
         Parent { run: self.parent, generations: self.last.generation.next() }
     }
 }
+
+/// What closed a generation: enough to compute the search after it from the search before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closed {
+    /// The generation in figures.
+    pub summary: GenerationSummary,
+    /// What the search was told of its candidates.
+    pub told: Vec<Measured>,
+    /// Who computed the episodes.
+    pub contributions: Contributions,
+}
+
+/// Episodes that workers computed, by the workers' names.
+pub type Contributions = BTreeMap<String, u32>;
 
 /// Outcomes of episodes of one generation.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,9 +143,11 @@ pub struct Settled {
     pub purpose: EpisodePurpose,
     /// The episodes with their outcomes, each of which settles its episode. Their block is the candidate's.
     pub settlements: Vec<Settlement>,
+    /// Who computed them.
+    pub contributions: Contributions,
 }
 
-/// The search's whole state between two generations.
+/// The search's whole state between two generations. A cache: the records give the same state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// How many generations are closed, which is the index of the next one.
@@ -150,6 +160,15 @@ pub struct Snapshot {
     pub best: Option<(Genome, Fitness)>,
 }
 
+impl Snapshot {
+    /// Whether it is whole, and the state that a generation was closed with.
+    pub fn closes(&self, last: &GenerationSummary) -> bool {
+        self.closed == last.generation.next()
+            && self.digest == last.digest
+            && Digest::of(&self.strategy) == self.digest
+    }
+}
+
 /// What a journal gives back of a run: enough to go on, not its history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRun {
@@ -157,15 +176,26 @@ pub struct StoredRun {
     pub run: RunId,
     /// How it began.
     pub created: Created,
-    /// The last closed generation.
-    pub last: Option<GenerationSummary>,
-    /// The last snapshots, oldest first; at most two.
-    pub snapshots: Vec<Snapshot>,
-    /// All other records in order, except settlements before the older snapshot. Settlements may stand after the
-    /// others.
+    /// The last snapshot that is whole, if there is one.
+    pub snapshot: Option<Snapshot>,
+    /// All other records in order, except what [`StoredRun::needs`] leaves out.
     pub records: Vec<Record>,
     /// The sequence number of the run's last record.
     pub sequence: u64,
+}
+
+impl StoredRun {
+    /// Whether recovery needs a record beside a snapshot: all but the generations before the one that the snapshot closed,
+    /// and settlements of closed generations.
+    pub fn needs(snapshot: Option<&Snapshot>, record: &Record) -> bool {
+        let closed = snapshot.map_or(GenerationIndex(0), |snapshot| snapshot.closed);
+        match record {
+            Record::Created(_) => false,
+            Record::Settled(settled) => settled.generation >= closed,
+            Record::GenerationClosed(of) => of.summary.generation.next() >= closed,
+            _ => true,
+        }
+    }
 }
 
 /// Something to be written to the journal.
@@ -180,7 +210,7 @@ pub enum Write {
         /// The record.
         record: Record,
     },
-    /// A snapshot. Those before the last two, and the settlements that only they need, may be forgotten.
+    /// A snapshot. Those before the last two, and the settlements of generations that are closed, may be forgotten.
     Snapshot {
         /// Of which run.
         run: RunId,
@@ -198,7 +228,7 @@ impl Record {
     /// What watchers are told of the record; `None` if nothing.
     pub fn event(&self) -> Option<RunEvent> {
         match self {
-            Self::GenerationClosed(summary) => Some(RunEvent::Generation((**summary).clone())),
+            Self::GenerationClosed(closed) => Some(RunEvent::Generation(closed.summary.clone())),
             Self::StateChanged { state, .. } => Some(RunEvent::State(state.clone())),
             Self::Created(_) => Some(RunEvent::State(RunState::Running)),
             Self::Settled(_) => None,
@@ -215,12 +245,6 @@ impl Record {
                 Some(format!("numerics fingerprint {} taken from worker {worker}", fingerprint.short()))
             }
             Self::TimeLimit { generation } => Some(format!("time limit reached in generation {generation}")),
-            Self::NumericsChanged { generation, journalled, replayed } => Some(format!(
-                "numerics changed: replaying generation {generation} gave state {} instead of {}; going on from the \
-                 stored state",
-                replayed.short(),
-                journalled.short()
-            )),
             Self::Note { text } => Some(text.clone()),
             Self::SearchEnded { reason } => Some(format!(
                 "the search has ended ({}); its result is measured on fresh tasks",

@@ -29,6 +29,7 @@ fn frame(spec: &RunSpec) -> Frame {
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
     Frame {
         function_changes: true,
-        limits: Limits { population_size, evaluations: spec.stop.evaluations, finalists },
+        // Limits belong to the run, which may raise them.
+        limits: Limits { population_size, evaluations: None, finalists },
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc as thread_mpsc;
 
 use hebbian_control::command::Refusal;
 use hebbian_control::command::page::{Page, PageRequest};
-use hebbian_control::run::record::{Origin, Snapshot};
+use hebbian_control::run::record::Origin;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::WATCH_LENGTH_MAX;
 use hebbian_shared::progress::{GenerationSummary, RunEvent};
@@ -68,7 +68,7 @@ pub struct ForkOrigin {
 }
 
 impl Ask for ForkOrigin {
-    type Answer = Box<(Origin, Snapshot)>;
+    type Answer = Box<Origin>;
 
     fn ask(self, driver: &mut Driver, reply: Reply<Self::Answer>) {
         let Self { run, closed } = self;
@@ -80,7 +80,7 @@ fn origin(
     journal: &mut dyn Journal,
     run: RunId,
     closed: Option<GenerationIndex>,
-) -> Result<Box<(Origin, Snapshot)>, Refusal> {
+) -> Result<Box<Origin>, Refusal> {
     let refuse = |problem: String| Err(Refusal::WrongState { run, problem });
     let kept = journal.snapshots(run).map_err(failed)?;
     let Some(&last) = kept.last() else {
@@ -96,10 +96,9 @@ fn origin(
     };
     let before = GenerationIndex(closed.0.saturating_sub(1));
     let found = journal.generations(run, before, 1).map_err(failed)?;
-    match found.into_iter().next().filter(|summary| summary.generation.next() == closed) {
-        Some(last) => Ok(Box::new((Origin { parent: run, last }, snapshot))),
-        // The first snapshot of a fork, whose last generation is its parent's.
-        None => refuse(format!("was itself forked after {closed} generations; fork that run instead")),
+    match found.into_iter().next().filter(|last| snapshot.closes(last)) {
+        Some(last) => Ok(Box::new(Origin { parent: run, last, snapshot: Arc::new(snapshot) })),
+        None => refuse(format!("has a damaged snapshot after {closed} generations")),
     }
 }
 

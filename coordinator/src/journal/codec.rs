@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use hebbian_proto::convert::WireEnum as _;
 use hebbian_proto::journal::v1 as stored;
+use hebbian_search::Measured;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Settlement, WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
-use hebbian_shared::fitness::Fitness;
+use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::progress::{
@@ -23,7 +24,7 @@ use prost::Message as _;
 use stored::record::Kind;
 use stored::state_changed::State;
 
-use hebbian_control::run::record::{Created, Origin, Record, Settled, Snapshot};
+use hebbian_control::run::record::{Closed, Contributions, Created, Origin, Record, Settled, Snapshot};
 
 /// Why stored bytes are not a record or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +58,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             origin: created.origin.as_ref().map(|origin| stored::Origin {
                 parent: origin.parent.to_string(),
                 last: Some(encode_summary(&origin.last)),
+                snapshot: Some(stored_snapshot(&origin.snapshot)),
             }),
             weight: Some(created.weight),
         }),
@@ -67,7 +69,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             })
         }
         Record::Settled(settled) => Kind::Settled(encode_settled(settled)),
-        Record::GenerationClosed(summary) => Kind::GenerationClosed(encode_summary(summary)),
+        Record::GenerationClosed(closed) => Kind::GenerationClosed(encode_closed(closed)),
         Record::TimeLimit { generation } => Kind::TimeLimit(stored::TimeLimit { generation: generation.0 }),
         Record::StateChanged { state, elapsed, unix_ms } => Kind::StateChanged(stored::StateChanged {
             elapsed_ns: nanoseconds(*elapsed),
@@ -81,13 +83,6 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
                 RunState::Cancelled => State::Cancelled(stored::Cancelled {}),
             }),
         }),
-        Record::NumericsChanged { generation, journalled, replayed } => {
-            Kind::NumericsChanged(stored::NumericsChanged {
-                generation: generation.0,
-                journalled: journalled.0.to_vec(),
-                replayed: replayed.0.to_vec(),
-            })
-        }
         Record::Note { text } => Kind::Note(stored::Note { text: text.clone() }),
         Record::Validated(summary) => Kind::Validated(validation::encode_summary(summary)),
         Record::SearchEnded { reason: StopReason { criterion, detail } } => {
@@ -111,12 +106,54 @@ fn encode_settled(settled: &Settled) -> stored::Settled {
         generation: settled.generation.0,
         purpose: settled.purpose.to_wire(),
         settlements: settled.settlements.iter().map(Into::into).collect(),
+        contributions: encode_contributions(&settled.contributions),
     }
 }
 
-fn encode_summary(summary: &GenerationSummary) -> stored::GenerationClosed {
-    let search = &summary.search;
+fn encode_contributions(contributions: &Contributions) -> Vec<stored::Contribution> {
+    let of = |(worker, &episodes): (&String, &u32)| stored::Contribution { worker: worker.clone(), episodes };
+    contributions.iter().map(of).collect()
+}
+
+fn decode_contributions(contributions: Vec<stored::Contribution>) -> Contributions {
+    contributions.into_iter().map(|of| (of.worker, of.episodes)).collect()
+}
+
+fn encode_closed(closed: &Closed) -> stored::GenerationClosed {
+    let told = |measured: &Measured| {
+        let verdict = match measured.verdict {
+            Verdict::Fit(fitness) => stored::told::Verdict::Fitness(fitness.get()),
+            Verdict::Diverged { episodes } => stored::told::Verdict::Diverged(episodes),
+        };
+        stored::Told { verdict: Some(verdict), gradient: measured.gradient.clone().unwrap_or_default() }
+    };
     stored::GenerationClosed {
+        summary: Some(encode_summary(&closed.summary)),
+        told: closed.told.iter().map(told).collect(),
+        contributions: encode_contributions(&closed.contributions),
+    }
+}
+
+fn decode_closed(closed: stored::GenerationClosed) -> Result<Closed, DecodeError> {
+    let summary = closed.summary.ok_or_else(|| wrong("a closed generation without figures"))?;
+    let told = |told: stored::Told| {
+        let verdict = match told.verdict {
+            Some(stored::told::Verdict::Fitness(value)) => Verdict::Fit(fitness(value)?),
+            Some(stored::told::Verdict::Diverged(episodes)) if episodes > 0 => Verdict::Diverged { episodes },
+            _ => return Err(wrong("a closed generation with a candidate without a verdict")),
+        };
+        Ok(Measured { verdict, gradient: Some(told.gradient).filter(|gradient| !gradient.is_empty()) })
+    };
+    Ok(Closed {
+        summary: decode_summary(&summary)?,
+        told: closed.told.into_iter().map(told).collect::<Result<_, DecodeError>>()?,
+        contributions: decode_contributions(closed.contributions),
+    })
+}
+
+fn encode_summary(summary: &GenerationSummary) -> stored::GenerationSummary {
+    let search = &summary.search;
+    stored::GenerationSummary {
         generation: summary.generation.0,
         updates: summary.updates,
         best: summary.best.map(Fitness::get),
@@ -163,7 +200,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
         }
         Kind::Settled(settled) => Record::Settled(decode_settled(settled)?),
-        Kind::GenerationClosed(closed) => Record::GenerationClosed(Box::new(decode_summary(&closed)?)),
+        Kind::GenerationClosed(closed) => Record::GenerationClosed(Box::new(decode_closed(closed)?)),
         Kind::TimeLimit(limit) => Record::TimeLimit { generation: GenerationIndex(limit.generation) },
         Kind::StateChanged(changed) => Record::StateChanged {
             elapsed: Duration::from_nanos(changed.elapsed_ns),
@@ -176,11 +213,6 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
                 }
                 State::Cancelled(_) => RunState::Cancelled,
             },
-        },
-        Kind::NumericsChanged(changed) => Record::NumericsChanged {
-            generation: GenerationIndex(changed.generation),
-            journalled: digest(&changed.journalled)?,
-            replayed: digest(&changed.replayed)?,
         },
         Kind::Note(stored::Note { text }) => Record::Note { text },
         Kind::Validated(validated) => Record::Validated(Box::new(validation::decode_summary(validated)?)),
@@ -205,7 +237,12 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
 fn decode_origin(origin: stored::Origin) -> Result<Box<Origin>, DecodeError> {
     let parent = origin.parent.parse().map_err(wrong)?;
     let last = origin.last.ok_or_else(|| wrong("a fork without its parent's last generation"))?;
-    Ok(Box::new(Origin { parent, last: decode_summary(&last)? }))
+    let snapshot = origin.snapshot.ok_or_else(|| wrong("a fork without its parent's search"))?;
+    let (last, snapshot) = (decode_summary(&last)?, Arc::new(read_snapshot(snapshot)?));
+    if !snapshot.closes(&last) {
+        return Err(wrong("a fork whose parent's search is damaged"));
+    }
+    Ok(Box::new(Origin { parent, last, snapshot }))
 }
 
 fn decode_settled(settled: stored::Settled) -> Result<Settled, DecodeError> {
@@ -221,10 +258,11 @@ fn decode_settled(settled: stored::Settled) -> Result<Settled, DecodeError> {
         generation: GenerationIndex(settled.generation),
         purpose: EpisodePurpose::from_wire("purpose", settled.purpose).map_err(wrong)?,
         settlements: settlements.collect::<Result<_, DecodeError>>()?,
+        contributions: decode_contributions(settled.contributions),
     })
 }
 
-fn decode_summary(closed: &stored::GenerationClosed) -> Result<GenerationSummary, DecodeError> {
+fn decode_summary(closed: &stored::GenerationSummary) -> Result<GenerationSummary, DecodeError> {
     Ok(GenerationSummary {
         generation: GenerationIndex(closed.generation),
         updates: closed.updates,
@@ -261,6 +299,10 @@ fn decode_summary(closed: &stored::GenerationClosed) -> Result<GenerationSummary
 
 /// A snapshot as it is stored.
 pub fn encode_snapshot(snapshot: &Snapshot) -> Vec<u8> {
+    stored_snapshot(snapshot).encode_to_vec()
+}
+
+fn stored_snapshot(snapshot: &Snapshot) -> stored::Snapshot {
     let best = snapshot.best.as_ref();
     stored::Snapshot {
         closed: snapshot.closed.0,
@@ -269,12 +311,14 @@ pub fn encode_snapshot(snapshot: &Snapshot) -> Vec<u8> {
         best: best
             .map(|(genome, fitness)| stored::Sample { genome: genome.0.clone(), fitness: fitness.get() }),
     }
-    .encode_to_vec()
 }
 
 /// Reads what [`encode_snapshot`] wrote.
 pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
-    let snapshot = stored::Snapshot::decode(bytes).map_err(wrong)?;
+    read_snapshot(stored::Snapshot::decode(bytes).map_err(wrong)?)
+}
+
+fn read_snapshot(snapshot: stored::Snapshot) -> Result<Snapshot, DecodeError> {
     let best = snapshot.best.map(|best| Ok((Genome(best.genome), fitness(best.fitness)?)));
     Ok(Snapshot {
         closed: GenerationIndex(snapshot.closed),
@@ -288,7 +332,7 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
 mod tests {
     use super::*;
     use hebbian_shared::episode::{Evaluation, Outcome};
-    use hebbian_shared::id::{CandidateIndex, TaskIndex};
+    use hebbian_shared::id::{CandidateIndex, RunId, TaskIndex};
 
     fn check(record: &Record) {
         let decoded = decode_record(&encode_record(record)).unwrap();
@@ -302,14 +346,16 @@ mod tests {
         let some = Digest::of(b"some");
         let elapsed = Duration::from_nanos(1_234_567_891);
         let fit = |value| Some(Fitness::new(value).unwrap());
-        check(&Record::Created(Created {
+        let contributions = Contributions::from([("host".to_owned(), 2), ("other".to_owned(), 1)]);
+        let created = Created {
             spec: Arc::new(spec.into()),
             request_id: "id".into(),
             created_unix_ms: 7,
             group: "seeds".into(),
             origin: None,
             weight: 2.5,
-        }));
+        };
+        check(&Record::Created(created.clone()));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
         let settlement = |task, outcome| Settlement {
             candidate: CandidateIndex(2),
@@ -331,11 +377,12 @@ mod tests {
                 settlement(1, Outcome::Diverged),
                 settlement(2, Outcome::Evaluated(Evaluation::of(Fitness::new(0.5).unwrap()))),
             ],
+            contributions: contributions.clone(),
         }));
         check(&Record::SearchEnded {
             reason: StopReason { criterion: "target".into(), detail: "0.9".into() },
         });
-        check(&Record::GenerationClosed(Box::new(GenerationSummary {
+        let summary = GenerationSummary {
             generation: GenerationIndex(3),
             updates: 10,
             best: fit(0.75),
@@ -359,7 +406,18 @@ mod tests {
                 })),
             },
             digest: some,
-        })));
+        };
+        let told = vec![
+            Measured { verdict: Verdict::Fit(fit(0.75).unwrap()), gradient: Some(vec![1.0, -2.0]) },
+            Measured { verdict: Verdict::Diverged { episodes: 2 }, gradient: None },
+        ];
+        check(&Record::GenerationClosed(Box::new(Closed { summary: summary.clone(), told, contributions })));
+        let (closed, strategy) = (GenerationIndex(4), vec![1, 2, 3]);
+        let digest = Digest::of(&strategy);
+        let snapshot = Arc::new(Snapshot { closed, strategy, digest, best: None });
+        let last = GenerationSummary { digest, ..summary };
+        let origin = Some(Box::new(Origin { parent: RunId::new(7), last, snapshot }));
+        check(&Record::Created(Created { origin, ..created }));
         check(&Record::TimeLimit { generation: GenerationIndex(9) });
         for state in [
             RunState::Running,
@@ -369,8 +427,6 @@ mod tests {
         ] {
             check(&Record::StateChanged { state, elapsed, unix_ms: 1_700_000_000_000 });
         }
-        let replayed = Digest::of(b"other");
-        check(&Record::NumericsChanged { generation: GenerationIndex(1), journalled: some, replayed });
         check(&Record::Note { text: "note".into() });
         let stop = StopSpec { generations: Some(7), target_fitness: Some(0.5), ..StopSpec::default() };
         check(&Record::Extended { stop });
@@ -395,7 +451,8 @@ mod tests {
             compute_time: Duration::ZERO,
         };
         let (generation, purpose) = (GenerationIndex(0), EpisodePurpose::Search);
-        let settled = Record::Settled(Settled { generation, purpose, settlements: vec![settlement] });
+        let (settlements, contributions) = (vec![settlement], Contributions::new());
+        let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
         let refused = decode_record(&encode_record(&settled)).unwrap_err();
         assert_eq!(refused.to_string(), "an outcome that settles nothing");
     }

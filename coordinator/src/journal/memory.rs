@@ -7,15 +7,13 @@ use hebbian_shared::progress::GenerationSummary;
 
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Created, Record, Settled, Snapshot, StoredRun, Write};
+use hebbian_control::run::record::{Created, Record, Snapshot, StoredRun, Write};
 
 #[derive(Clone, Debug)]
 struct Stored {
     created: Created,
-    /// By sequence number, without settlements.
+    /// By sequence number, without settlements of closed generations.
     records: BTreeMap<u64, Record>,
-    /// Settlements that are still needed.
-    settled: Vec<Settled>,
     snapshots: Vec<Snapshot>,
     sequence: u64,
 }
@@ -49,35 +47,58 @@ impl MemoryJournal {
         Self { epoch: self.epoch + 1, ..self.clone() }
     }
 
+    /// Forgets snapshots, as if they had been damaged.
+    pub fn forget_snapshots(&mut self, forgets: impl Fn(GenerationIndex) -> bool) {
+        for stored in self.runs.values_mut() {
+            stored.snapshots.retain(|snapshot| !forgets(snapshot.closed));
+        }
+    }
+
     fn write(&mut self, write: &Write) {
         match write {
             Write::Record { run, sequence, record } => {
                 if let Record::Created(created) = record {
                     self.order.push(*run);
                     let created = created.clone();
-                    let (records, settled, snapshots) = (BTreeMap::new(), Vec::new(), Vec::new());
-                    self.runs.insert(*run, Stored { created, records, settled, snapshots, sequence: 0 });
+                    let (records, snapshots) = (BTreeMap::new(), Vec::new());
+                    self.runs.insert(*run, Stored { created, records, snapshots, sequence: 0 });
                 }
                 let Some(stored) = self.runs.get_mut(run) else { return };
                 stored.sequence = *sequence;
-                if let Record::Settled(settled) = record {
-                    stored.settled.push(settled.clone());
-                } else {
-                    stored.records.insert(*sequence, record.clone());
-                }
+                stored.records.insert(*sequence, record.clone());
             }
             Write::Snapshot { run, snapshot } => {
                 let Some(stored) = self.runs.get_mut(run) else { return };
                 stored.snapshots.push(snapshot.clone());
-                let needed = snapshot.closed.0.saturating_sub(1);
                 let kept = self.kept;
-                stored.snapshots.retain(|old| old.closed.0 >= needed || kept.keeps(old.closed));
-                stored.settled.retain(|settled| settled.generation.0 >= needed);
+                stored.snapshots.retain(|old| old.closed.next() >= snapshot.closed || kept.keeps(old.closed));
+                stored.records.retain(|_, record| {
+                    !matches!(record, Record::Settled(settled) if settled.generation < snapshot.closed)
+                });
             }
             Write::Delete { run } => {
                 self.runs.remove(run);
                 self.order.retain(|other| other != run);
             }
+        }
+    }
+}
+
+impl Stored {
+    fn load(&self, run: RunId) -> StoredRun {
+        let closes = |record: &Record, snapshot: &Snapshot| match record {
+            Record::GenerationClosed(closed) => snapshot.closes(&closed.summary),
+            _ => false,
+        };
+        let whole = |snapshot: &&Snapshot| self.records.values().rev().any(|record| closes(record, snapshot));
+        let snapshot = self.snapshots.iter().rev().find(whole);
+        let records = self.records.values().filter(|record| StoredRun::needs(snapshot, record));
+        StoredRun {
+            run,
+            created: self.created.clone(),
+            snapshot: snapshot.cloned(),
+            records: records.cloned().collect(),
+            sequence: self.sequence,
         }
     }
 }
@@ -93,25 +114,7 @@ impl Journal for MemoryJournal {
 
     fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
         let runs = self.order.iter().filter_map(|run| Some((*run, self.runs.get(run)?)));
-        Ok(runs
-            .map(|(run, stored)| {
-                let last = stored.records.values().rev().find_map(|record| match record {
-                    Record::GenerationClosed(summary) => Some((**summary).clone()),
-                    _ => None,
-                });
-                let records = stored.records.values();
-                let kept = records.filter(|r| !matches!(r, Record::Created(_) | Record::GenerationClosed(_)));
-                let settled = stored.settled.iter().cloned().map(Record::Settled);
-                StoredRun {
-                    run,
-                    created: stored.created.clone(),
-                    last,
-                    snapshots: stored.snapshots[stored.snapshots.len().saturating_sub(2)..].to_vec(),
-                    records: kept.cloned().chain(settled).collect(),
-                    sequence: stored.sequence,
-                }
-            })
-            .collect())
+        Ok(runs.map(|(run, stored)| stored.load(run)).collect())
     }
 
     fn commit(&mut self, transactions: &[Transaction], _sync: bool) -> Result<(), JournalError> {
@@ -129,7 +132,9 @@ impl Journal for MemoryJournal {
     ) -> Result<Vec<GenerationSummary>, JournalError> {
         let records = self.runs.get(&run).into_iter().flat_map(|stored| stored.records.values());
         let closed = records.filter_map(|record| match record {
-            Record::GenerationClosed(summary) if summary.generation >= from => Some((**summary).clone()),
+            Record::GenerationClosed(closed) if closed.summary.generation >= from => {
+                Some(closed.summary.clone())
+            }
             _ => None,
         });
         Ok(closed.take(limit as usize).collect())

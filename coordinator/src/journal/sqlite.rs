@@ -158,7 +158,7 @@ fn write(
         }
         Write::Snapshot { run, snapshot } => {
             let run = run.to_string();
-            let needed = snapshot.closed.0.saturating_sub(1);
+            let before = snapshot.closed.0.saturating_sub(1);
             transaction
                 .prepare_cached("INSERT INTO snapshots (run, closed, snapshot) VALUES (?1, ?2, ?3)")?
                 .execute(params![run, snapshot.closed.0, encode_snapshot(snapshot)])?;
@@ -166,12 +166,12 @@ fn write(
                 .prepare_cached(
                     "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0)",
                 )?
-                .execute(params![run, needed, kept.every])?;
+                .execute(params![run, before, kept.every])?;
             transaction
                 .prepare_cached(
                     "DELETE FROM records WHERE run = ?1 AND kind = 'settled' AND generation < ?2",
                 )?
-                .execute(params![run, needed])?;
+                .execute(params![run, snapshot.closed.0])?;
             Ok(())
         }
         Write::Delete { run } => {
@@ -209,7 +209,8 @@ fn write_record(
             .prepare_cached("UPDATE runs SET state = ?2 WHERE run = ?1")?
             .execute(params![run, state.name()])?;
     }
-    if let Record::GenerationClosed(summary) = record {
+    if let Record::GenerationClosed(closed) = record {
+        let summary = &closed.summary;
         transaction
             .prepare_cached(
                 "INSERT INTO generations (run, generation, sequence, updates, best, median, diverged, evaluations, \
@@ -240,7 +241,6 @@ fn write_record(
         Record::GenerationClosed(_) => unreachable!("has a table of its own"),
         Record::TimeLimit { generation } => ("time_limit", Some(generation.0)),
         Record::StateChanged { .. } => ("state_changed", None),
-        Record::NumericsChanged { generation, .. } => ("numerics_changed", Some(generation.0)),
         Record::Note { .. } => ("note", None),
         Record::Validated(summary) => ("validated", Some(summary.generation.0)),
         Record::SearchEnded { .. } => ("search_ended", None),

@@ -53,7 +53,7 @@ impl RunService for Runs {
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
         let create = Create { request_id, group, weight, ..Create::new(new_run_id(), spec_of(&spec)?) };
-        let run = ask(&self.handle, create).await?;
+        let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::CreateRunResponse { run: Some((&run).into()) }))
     }
 

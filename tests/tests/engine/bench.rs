@@ -8,6 +8,7 @@ use hebbian_control::command::run::{Act, Create, RunAction};
 use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::effect::{Effect, Event, Transaction};
 use hebbian_control::engine::{Engine, Settings};
+use hebbian_control::run::Advance;
 use hebbian_control::run::record::{Record, StoredRun, Write};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
@@ -63,6 +64,8 @@ pub(crate) struct Bench {
     pub(crate) answers: usize,
     /// How many effects are still carried out before the process is killed.
     pub(crate) effects: usize,
+    /// If there is a place for them, searches are held here while they advance.
+    pub(crate) advancing: Option<Vec<Advance>>,
     /// A second journal that is given the same.
     pub(crate) also: Option<Box<dyn Journal>>,
     next_worker: u64,
@@ -102,12 +105,27 @@ impl Bench {
         let pace = Duration::from_millis(1);
         let (answers, also, next_worker) = (usize::MAX, None, 1);
         let effects_left = usize::MAX;
-        let mut bench =
-            Self { engine, journal, now, pace, answers, effects: effects_left, also, next_worker };
+        let mut bench = Self {
+            engine,
+            journal,
+            now,
+            pace,
+            answers,
+            effects: effects_left,
+            advancing: None,
+            also,
+            next_worker,
+        };
         let mut events = VecDeque::new();
         bench.carry_out(effects, &mut events);
         bench.handle_all(events);
         bench
+    }
+
+    /// Why a stored run cannot be taken up.
+    pub(crate) fn refused(stored: StoredRun) -> String {
+        let recovered = Engine::recover(Timestamp::default(), Settings::default(), 1, vec![stored]);
+        recovered.err().expect("it must not be taken up").to_string()
     }
 
     /// What a restart would read.
@@ -140,6 +158,18 @@ impl Bench {
         self.also.as_mut().expect("there is one").commit(&[transaction], true).unwrap();
     }
 
+    /// Brings what held searches have come to, the last first, and holds the next ones.
+    pub(crate) fn bring(&mut self) {
+        let held = self.advancing.as_mut().map(std::mem::take).into_iter().flatten().rev();
+        self.handle_all(held.map(|advance| Event::Advanced(Box::new(advance.compute()))).collect());
+    }
+
+    /// Brings what held searches have come to, and holds no more.
+    pub(crate) fn release(&mut self) {
+        let held = self.advancing.take().into_iter().flatten().rev();
+        self.handle_all(held.map(|advance| Event::Advanced(Box::new(advance.compute()))).collect());
+    }
+
     pub(crate) fn handle(&mut self, event: Event) {
         self.handle_all(VecDeque::from([event]));
     }
@@ -168,6 +198,10 @@ impl Bench {
                     self.journal.commit(&[transaction], true).unwrap();
                     events.push_back(Event::Journalled { committed: position, synced: position });
                 }
+                Effect::Advance(advance) => match &mut self.advancing {
+                    None => events.push_back(Event::Advanced(Box::new(advance.compute()))),
+                    Some(held) => held.push(*advance),
+                },
                 Effect::Send { worker, message: ToWorker::Batch(batch) } if self.answers > 0 => {
                     let message = answer(&batch, self.answers);
                     self.answers = self.answers.saturating_sub(batch.assignments.len());

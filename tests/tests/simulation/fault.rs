@@ -31,10 +31,15 @@ pub(crate) enum Fault {
     SeveralRuns,
     KilledWhileValidating,
     KilledWhileRemeasuring,
+    KilledWhileAdvancing,
+    PausedWhileAdvancing,
+    ExtendedWhileAdvancing,
+    CancelledWhileAdvancing,
+    SearchesTogether,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::ReportLost,
         Self::ReportDuplicated,
         Self::ReportLate,
@@ -61,6 +66,11 @@ impl Fault {
         Self::SeveralRuns,
         Self::KilledWhileValidating,
         Self::KilledWhileRemeasuring,
+        Self::KilledWhileAdvancing,
+        Self::PausedWhileAdvancing,
+        Self::ExtendedWhileAdvancing,
+        Self::CancelledWhileAdvancing,
+        Self::SearchesTogether,
     ];
 }
 

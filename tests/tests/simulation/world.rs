@@ -9,19 +9,20 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hebbian_control::command::run::{Act, Create, RunAction};
+use hebbian_control::command::run::{Act, Create, Extend, RunAction};
 use hebbian_control::command::{Command, Held};
 use hebbian_control::engine::effect::{Effect, Event, Ticket};
 use hebbian_control::engine::{Engine, Settings};
-use hebbian_control::run::Run;
+use hebbian_control::run::{Advance, Run};
 use hebbian_control::scheduler;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Report, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose};
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::RunState;
+use hebbian_shared::progress::{RunProgress, RunState};
 use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
 use super::disk::Disk;
@@ -44,6 +45,7 @@ enum Happening {
     Heartbeat(usize, Session),
     Compute(usize, u64),
     JournalWrites(u64),
+    Advanced(u64, Box<Advance>),
     Tick(u64),
     Client,
     Trouble,
@@ -55,6 +57,9 @@ struct Client {
     /// The run that was created for it, until the answer may be told.
     held: Option<(Ticket, RunId)>,
     run: Option<RunId>,
+    /// Whether the run is to be cancelled and deleted.
+    is_victim: bool,
+    was_extended: bool,
 }
 
 pub(crate) struct World {
@@ -90,6 +95,8 @@ struct Rates {
     duplicate: f64,
     error: f64,
     kill_between_effects: f64,
+    /// The longest time that a search takes to advance, in milliseconds.
+    search: u64,
 }
 
 const MILLISECOND: u64 = 1000;
@@ -110,6 +117,7 @@ impl World {
             duplicate: pick(&mut rng, &[0.0, 0.05, 0.5]),
             error: pick(&mut rng, &[0.0, 0.02, 0.3]),
             kill_between_effects: pick(&mut rng, &[0.0, 0.002, 0.02]),
+            search: u64::from(1 + index_below(&mut rng, 3) * 40),
         };
         let mut workers = Vec::new();
         // One good worker of each kind of arithmetic: whichever fingerprint a run takes, somebody can finish it.
@@ -132,6 +140,8 @@ impl World {
             request_id: format!("request {place}"),
             held: None,
             run: None,
+            is_victim: place == 0,
+            was_extended: false,
         });
         let mut world = Self {
             seed,
@@ -204,8 +214,8 @@ impl World {
             assert!(time < TIME_MAX, "schedule {} hangs: {:?}", self.seed, self.engine.map(|e| e.list()));
             self.happen(happening);
         }
-        let runs: Vec<RunId> =
-            self.clients.iter().map(|client| client.run.expect("the client was answered")).collect();
+        let clients = self.clients.iter().filter(|client| !client.is_victim);
+        let runs: Vec<RunId> = clients.map(|client| client.run.expect("the client was answered")).collect();
         assert!(self.owed.is_empty(), "schedule {}: {:?} were never answered", self.seed, self.owed);
         for &run in &runs {
             let events = self.disk.records(run).filter(|(_, record)| record.event().is_some());
@@ -223,7 +233,9 @@ impl World {
         self.now > self.calm
             && self.disk.is_idle()
             && quiet
-            && self.clients.iter().all(|client| client.run.is_some_and(finished))
+            && self.clients.iter().all(|client| {
+                client.run.is_some_and(|run| finished(run) || client.is_victim && engine.run(run).is_none())
+            })
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -269,6 +281,12 @@ impl World {
                 }
             }
             Happening::JournalWrites(life) => self.journal_writes(life),
+            Happening::Advanced(life, advance) => {
+                if self.life == life {
+                    self.notice_advanced(&advance);
+                    self.handle(Event::Advanced(Box::new(advance.compute())));
+                }
+            }
             Happening::Tick(life) => {
                 if self.life == life {
                     self.next_tick = None;
@@ -290,6 +308,21 @@ impl World {
             && let Some(worker) = self.workers.iter_mut().find(|worker| worker.session == Some(session))
         {
             worker.premature.insert(report.sequence);
+        }
+    }
+
+    fn notice_advanced(&mut self, advance: &Advance) {
+        let (id, _) = advance.place();
+        let Some(run) = self.engine.as_ref().and_then(|engine| engine.run(id)) else { return };
+        let paused = matches!(run.state(), RunState::Paused { .. });
+        let others = self
+            .happenings
+            .values()
+            .any(|happening| matches!(happening, Happening::Advanced(life, _) if *life == self.life));
+        for (fault, happened) in [(Fault::PausedWhileAdvancing, paused), (Fault::SearchesTogether, others)] {
+            if happened {
+                self.count(fault);
+            }
         }
     }
 
@@ -315,7 +348,7 @@ impl World {
         let (epoch, stored) = self.disk.load();
         let (engine, effects) = Engine::recover(self.timestamp(), settings, epoch, stored).unwrap();
         for client in &self.clients {
-            if let Some(run) = client.run {
+            if let Some(run) = client.run.filter(|_| !client.is_victim) {
                 assert!(engine.run(run).is_some(), "a run that its client was told of is lost");
             }
         }
@@ -336,11 +369,16 @@ impl World {
             };
             runs.clone().any(measures)
         };
+        let advancing = runs.clone().any(|run| {
+            self.engine.as_ref().and_then(|engine| engine.run(run)).is_some_and(Run::is_advancing)
+        });
         let validating = measuring(EpisodePurpose::Validation);
         let remeasuring = measuring(EpisodePurpose::Remeasure);
-        for (fault, happened) in
-            [(Fault::KilledWhileValidating, validating), (Fault::KilledWhileRemeasuring, remeasuring)]
-        {
+        for (fault, happened) in [
+            (Fault::KilledWhileAdvancing, advancing),
+            (Fault::KilledWhileValidating, validating),
+            (Fault::KilledWhileRemeasuring, remeasuring),
+        ] {
             if happened {
                 self.count(fault);
             }
@@ -433,6 +471,9 @@ impl World {
                     self.at(time, Happening::ToWorker(place, session, message));
                 }
             }
+            Effect::Advance(advance) => {
+                self.after(self.rates.search, Happening::Advanced(self.life, advance));
+            }
             Effect::Close { worker, .. } => {
                 self.count(Fault::LeaseExpired);
                 let session = Session { life: self.life, worker };
@@ -446,7 +487,10 @@ impl World {
                 let before = self.published.insert(run, sequence);
                 assert!(before < Some(sequence), "watchers are told in order");
             }
-            Effect::Deleted { run, .. } => panic!("nobody deletes {run}"),
+            Effect::Deleted { run, .. } => {
+                let client = self.clients.iter().find(|client| client.run == Some(run));
+                assert!(client.is_none_or(|client| client.is_victim), "nobody deletes {run}");
+            }
             Effect::Answer(ticket) => {
                 assert!(self.owed.remove(&ticket), "a command is answered once");
                 let waits = |client: &&mut Client| client.held.is_some_and(|(held, _)| held == ticket);
@@ -532,6 +576,18 @@ impl World {
         for progress in listed {
             let of_journal = |reason: &str| reason.contains("the journal cannot be written");
             let run = progress.run;
+            let advancing =
+                self.engine.as_ref().and_then(|engine| engine.run(run)).is_some_and(Run::is_advancing);
+            if self.clients.iter().any(|client| client.is_victim && client.run == Some(run)) {
+                if let Some(action) = self.victimise(&progress, advancing) {
+                    self.execute(Act { run, action });
+                }
+                continue;
+            }
+            if let Some(limits) = self.raised(&progress, advancing) {
+                self.execute(Extend { run, limits });
+                continue;
+            }
             if let RunState::Paused { reason } = &progress.state
                 && !of_journal(reason)
                 && uniform(&mut self.rng) < 0.3
@@ -546,5 +602,39 @@ impl World {
             }
         }
         self.after(40, Happening::Client);
+    }
+
+    /// What is done to a run that is to be cancelled, preferably while its search advances, and deleted.
+    fn victimise(&mut self, progress: &RunProgress, advancing: bool) -> Option<RunAction> {
+        if progress.state.is_final() {
+            return (uniform(&mut self.rng) < 0.5).then_some(RunAction::Delete);
+        }
+        if matches!(progress.state, RunState::Paused { .. }) {
+            return Some(RunAction::Resume);
+        }
+        let likely = advancing || self.now >= self.calm;
+        if uniform(&mut self.rng) >= if likely { 0.3 } else { 0.02 } {
+            return None;
+        }
+        if advancing {
+            self.count(Fault::CancelledWhileAdvancing);
+        }
+        Some(RunAction::Cancel)
+    }
+
+    /// Higher limits for a run that is still searching, once.
+    fn raised(&mut self, progress: &RunProgress, advancing: bool) -> Option<StopSpec> {
+        if progress.search_ended.is_some() || !self.chance(if advancing { 0.2 } else { 0.02 }) {
+            return None;
+        }
+        let client = self.clients.iter_mut().find(|client| client.run == Some(progress.run))?;
+        if std::mem::replace(&mut client.was_extended, true) {
+            return None;
+        }
+        if advancing {
+            self.count(Fault::ExtendedWhileAdvancing);
+        }
+        let generations = Some(progress.generations_limit? + 1 + index_below(&mut self.rng, 3));
+        Some(StopSpec { generations, ..StopSpec::default() })
     }
 }

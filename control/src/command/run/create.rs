@@ -11,11 +11,12 @@ use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Refusal};
 use crate::engine::Engine;
-use crate::run::Run;
-use crate::run::record::{Created, Origin, Snapshot, Write};
+use crate::run::record::{Created, Origin};
+use crate::run::{Run, Search};
+use hebbian_search::StrategyError;
 
 /// Creates a run. The same `request_id` with the same spec gives the run that it created before.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Create {
     /// A number that nobody can foresee: the run has the first free id from here on.
     pub id: RunId,
@@ -28,14 +29,34 @@ pub struct Create {
     /// Share of the cluster beside that of other runs. A fork has its parent's.
     pub weight: f64,
     /// Where the run begins, if it is a fork.
-    pub origin: Option<Box<(Origin, Snapshot)>>,
+    pub origin: Option<Box<Origin>>,
+    /// The search that it begins with, if [`Create::prepare`] has made it.
+    pub search: Option<Result<Search, StrategyError>>,
 }
 
 impl Create {
     /// A run of the usual weight that begins from nothing and has no name but its spec's.
     pub fn new(id: RunId, spec: RunSpec) -> Self {
         let (request_id, group) = (String::new(), String::new());
-        Self { id, spec: Box::new(spec), request_id, group, weight: WEIGHT_DEFAULT, origin: None }
+        Self {
+            id,
+            spec: Box::new(spec),
+            request_id,
+            group,
+            weight: WEIGHT_DEFAULT,
+            origin: None,
+            search: None,
+        }
+    }
+
+    /// The same with the search that it begins with. That may take a while: who must not wait has it done elsewhere.
+    #[must_use]
+    pub fn prepare(mut self) -> Self {
+        // A spec that will be refused is none to build from.
+        if self.search.is_none() && self.check().is_ok() {
+            self.search = Some(Search::begin(&self.spec, self.origin.as_deref()));
+        }
+        self
     }
 
     /// An error names the field.
@@ -64,9 +85,7 @@ impl Command for Create {
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
         engine.check_journal()?;
         self.check()?;
-        let Self { id, spec, request_id, group, mut weight, origin } = self;
-        let (origin, snapshot) = origin.map(|origin| *origin).unzip();
-        let origin = origin.map(Box::new);
+        let Self { id, spec, request_id, group, mut weight, origin, search } = self.prepare();
         if let Some(parent) = origin.as_deref().and_then(|origin| engine.run(origin.parent)) {
             weight = parent.created().weight;
         }
@@ -89,11 +108,20 @@ impl Command for Create {
         while engine.runs.contains_key(&id) {
             id = RunId::new(id.number().wrapping_add(1));
         }
+        check_layout(engine, &created)?;
+        let search =
+            search.expect("the spec was checked").map_err(|error| refuse("strategy", error.to_string()))?;
         let mut writes = Vec::new();
-        let run = match snapshot {
-            Some(snapshot) => fork(engine, now, id, created, snapshot, &mut writes)?,
-            None => Run::create(now, id, created, &mut writes),
-        };
+        let run = Run::create(now, id, created, search, &mut writes);
+        if run.created().origin.is_some()
+            && let Some(met) = run.ends_at_once(now)
+        {
+            let problem = format!(
+                "must leave the fork something to do, but it would end at once by {} ({})",
+                met.criterion, met.detail
+            );
+            return Err(refuse("stop", problem));
+        }
         engine.insert(run);
         engine.outbox.write(now, &mut writes);
         engine.open(now, id);
@@ -101,30 +129,15 @@ impl Command for Create {
     }
 }
 
-/// A run that begins with another one's snapshot, if its spec fits to it and leaves it something to do.
-fn fork(
-    engine: &Engine,
-    now: Timestamp,
-    id: RunId,
-    created: Created,
-    snapshot: Snapshot,
-    writes: &mut Vec<Write>,
-) -> Result<Run, Refusal> {
-    let refuse = |problem: String| Refusal::Spec(SpecError::field("strategy", problem));
+fn refuse(field: &str, problem: impl Into<String>) -> Refusal {
+    Refusal::Spec(SpecError::field(field, problem))
+}
+
+/// A fork goes on with genomes of its parent.
+fn check_layout(engine: &Engine, created: &Created) -> Result<(), Refusal> {
     let parent = created.origin.as_ref().and_then(|origin| engine.run(origin.parent));
     if parent.is_some_and(|parent| parent.layout_digest() != created.spec.layout().digest()) {
-        let problem = "must give the genome the layout that its parent's has";
-        return Err(Refusal::Spec(SpecError::field("rule", problem)));
+        return Err(refuse("rule", "must give the genome the layout that its parent's has"));
     }
-    let run = Run::fork(now, id, created, snapshot, writes).map_err(|error| refuse(error.to_string()))?;
-    match run.ends_at_once(now) {
-        None => Ok(run),
-        Some(met) => Err(Refusal::Spec(SpecError::field(
-            "stop",
-            format!(
-                "must leave the fork something to do, but it would end at once by {} ({})",
-                met.criterion, met.detail
-            ),
-        ))),
-    }
+    Ok(())
 }

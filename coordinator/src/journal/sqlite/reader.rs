@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
@@ -16,7 +15,6 @@ use super::{BUSY_TIMEOUT, explain, schema};
 use crate::journal::JournalError;
 use hebbian_control::run::Run;
 use hebbian_control::run::record::{Record, StoredRun, Write};
-use hebbian_search::Envelope;
 
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;
@@ -91,7 +89,7 @@ impl JournalReader {
     }
 
     /// The episodes of the run that the journal still has, by generation, purpose, candidate and task: those of the open
-    /// generation and of the one before, and those that measured its result.
+    /// generation, and those that measured its result.
     pub fn episodes(stored: &StoredRun) -> Vec<StoredEpisode> {
         let settled = stored.records.iter().filter_map(|record| match record {
             Record::Settled(settled) => Some(settled),
@@ -135,26 +133,6 @@ impl JournalReader {
         let gap = generations.iter().zip(first..).find(|(summary, index)| summary.generation.0 != *index);
         if let Some((_, missing)) = gap {
             problems.push(format!("generation {missing} is missing"));
-        }
-        for snapshot in &stored.snapshots {
-            let closed = snapshot.closed;
-            let found = Envelope::from_bytes(&snapshot.strategy).map(|_| Digest::of(&snapshot.strategy));
-            match found {
-                Err(error) => problems.push(format!("the snapshot of {closed} closed generations: {error}")),
-                Ok(found) if found != snapshot.digest => problems.push(format!(
-                    "the snapshot of {closed} closed generations has digest {}, not {} as it says",
-                    found.short(),
-                    snapshot.digest.short()
-                )),
-                Ok(_) => {}
-            }
-            let place = closed.0.checked_sub(1).and_then(|index| index.checked_sub(first));
-            let summary = place.and_then(|place| generations.get(place as usize));
-            if summary.is_some_and(|summary| summary.digest != snapshot.digest) {
-                problems.push(format!(
-                    "the snapshot of {closed} closed generations is not the one that closed them"
-                ));
-            }
         }
         let mut writes = Vec::new();
         match Run::recover(Timestamp(Duration::ZERO), stored.clone(), &mut writes) {

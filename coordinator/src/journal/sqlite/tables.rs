@@ -5,7 +5,7 @@ use hebbian_shared::progress::GenerationSummary;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::explain;
-use crate::journal::codec::{decode_record, decode_snapshot};
+use crate::journal::codec::{DecodeError, decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
 use hebbian_control::run::record::{Created, Record, Snapshot, StoredRun};
 
@@ -54,34 +54,49 @@ impl Tables<'_> {
     }
 
     fn run(&self, run: RunId, created: Created, sequence: u64) -> Result<StoredRun, JournalError> {
-        let name = run.to_string();
-        let explain = |error| self.explain(&error);
-        let blobs = |sql: &str| -> Result<Vec<Vec<u8>>, JournalError> {
-            let mut statement = self.connection.prepare(sql).map_err(explain)?;
-            let rows = statement.query_map([&name], |row| row.get(0)).map_err(explain)?;
-            rows.collect::<Result<_, _>>().map_err(explain)
-        };
-        let last = blobs("SELECT record FROM generations WHERE run = ?1 ORDER BY generation DESC LIMIT 1")?;
-        let last = last.first().map(|bytes| self.summary(bytes)).transpose()?;
-        let snapshots = blobs("SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC LIMIT 2")?;
-        let snapshots = snapshots.iter().rev().map(|bytes| decode_snapshot(bytes));
-        let records =
-            blobs("SELECT record FROM records WHERE run = ?1 AND kind <> 'created' ORDER BY sequence")?;
+        let in_run = |error: DecodeError| self.corrupt(format!("run {run}: {error}"));
+        let snapshot = self.whole_snapshot(run)?;
+        let from = snapshot.as_ref().map_or(0, |snapshot| snapshot.closed.0.saturating_sub(1));
+        let sql = "SELECT sequence, record FROM records WHERE run = ?1 AND kind <> 'created' \
+                   UNION ALL SELECT sequence, record FROM generations WHERE run = ?1 AND generation >= ?2 \
+                   ORDER BY sequence";
+        let records = self.blobs(sql, params![run.to_string(), from], 1)?;
         let records = records.iter().map(|bytes| decode_record(bytes));
-        let in_run = |error| self.corrupt(format!("run {run}: {error}"));
-        Ok(StoredRun {
-            run,
-            created,
-            last,
-            snapshots: snapshots.collect::<Result<_, _>>().map_err(in_run)?,
-            records: records.collect::<Result<_, _>>().map_err(in_run)?,
-            sequence,
-        })
+        let mut records: Vec<Record> = records.collect::<Result<_, _>>().map_err(in_run)?;
+        records.retain(|record| StoredRun::needs(snapshot.as_ref(), record));
+        Ok(StoredRun { run, created, snapshot, records, sequence })
+    }
+
+    /// The last snapshot of a run that can be used. It is a cache, and damage to it is passed over.
+    fn whole_snapshot(&self, run: RunId) -> Result<Option<Snapshot>, JournalError> {
+        let name = run.to_string();
+        let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC";
+        for bytes in self.blobs(sql, params![name], 0)? {
+            let Ok(snapshot) = decode_snapshot(&bytes) else { continue };
+            let last = GenerationIndex(snapshot.closed.0.saturating_sub(1));
+            if self.generations(run, last, 1)?.first().is_some_and(|last| snapshot.closes(last)) {
+                return Ok(Some(snapshot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A column of blobs.
+    fn blobs(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        column: usize,
+    ) -> Result<Vec<Vec<u8>>, JournalError> {
+        let explain = |error| self.explain(&error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let rows = statement.query_map(parameters, |row| row.get(column)).map_err(explain)?;
+        rows.collect::<Result<_, _>>().map_err(explain)
     }
 
     fn summary(&self, bytes: &[u8]) -> Result<GenerationSummary, JournalError> {
         match decode_record(bytes).map_err(|error| self.corrupt(error))? {
-            Record::GenerationClosed(summary) => Ok(*summary),
+            Record::GenerationClosed(closed) => Ok(closed.summary),
             _ => Err(self.corrupt("a generation's row holds another kind of record")),
         }
     }
@@ -93,12 +108,9 @@ impl Tables<'_> {
         from: GenerationIndex,
         limit: u32,
     ) -> Result<Vec<GenerationSummary>, JournalError> {
-        let explain = |error| self.explain(&error);
         let sql =
             "SELECT record FROM generations WHERE run = ?1 AND generation >= ?2 ORDER BY generation LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let rows = statement.query_map(params![run.to_string(), from.0, limit], |row| row.get(0));
-        let rows: Vec<Vec<u8>> = rows.map_err(explain)?.collect::<Result<_, _>>().map_err(explain)?;
+        let rows = self.blobs(sql, params![run.to_string(), from.0, limit], 0)?;
         rows.iter().map(|bytes| self.summary(bytes)).collect()
     }
 

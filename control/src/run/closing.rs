@@ -1,0 +1,176 @@
+//! How a generation closes, and how a run ends.
+
+use std::sync::Arc;
+
+use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::progress::{
+    GenerationSummary, Restart, RunState, SearchSummary, StopReason, ValidationSummary, Warning,
+};
+use hebbian_shared::time::Timestamp;
+
+use super::record::{Closed, Record, Write};
+use super::search::{Advance, Advanced, Failure};
+use super::{Run, validation};
+
+impl Run {
+    /// Takes the search and the outcomes of the complete generation out, to be computed; [`Run::close`] takes what comes of
+    /// them. `None` if the search is out, or lost.
+    pub fn advance(&mut self) -> Option<Advance> {
+        assert!(self.is_complete(), "only complete generations are closed");
+        let outcomes = self.open.measurement(EpisodePurpose::Search)?;
+        let search = self.search.take()?;
+        self.advancing = true;
+        let outcomes = Arc::clone(outcomes);
+        Some(Advance { run: self.id, generation: self.generation, search, outcomes })
+    }
+
+    /// Whether the search is out with the outcomes of the open generation.
+    pub fn is_advancing(&self) -> bool {
+        self.advancing
+    }
+
+    /// Whether a computed generation is the one that the run waits for.
+    pub fn awaits(&self, advanced: &Advanced) -> bool {
+        self.advancing && !self.state.is_final() && advanced.place() == (self.id, self.generation)
+    }
+
+    /// Closes the complete generation with what its outcomes made of the search, and opens the next; the record and the snapshot go
+    /// to `out` together. An error leaves the generation open.
+    pub fn close(&mut self, now: Timestamp, advanced: Advanced, out: &mut Vec<Write>) -> Result<(), String> {
+        assert!(self.awaits(&advanced), "what closes a generation is what was made of it");
+        self.advancing = false;
+        let generation = self.generation;
+        let (search, told, step) = advanced.outcome.map_err(|Failure { search, problem }| {
+            self.search = search;
+            problem
+        })?;
+        let verdicts: Vec<Verdict> = told.iter().map(|measured| measured.verdict).collect();
+        let diverging = validation::divergence(self.generation, &verdicts);
+        let validated = self.validated(0, diverging.clone());
+        let restart = step.summary.restart.clone();
+        let summary = self.summarise(now, verdicts, step.summary, step.snapshot.digest);
+        let contributions = self.open.contributions().clone();
+        let record = Record::GenerationClosed(Box::new(Closed { summary, told, contributions }));
+        self.apply(now, &record, Some(search));
+        self.write(record, out);
+        if let Some(validated) = validated {
+            self.commit(now, Record::Validated(Box::new(validated)), out);
+        }
+        if let Some(diverging) = diverging {
+            self.warn(now, &diverging, out);
+        }
+        if let Some(restart) = restart {
+            let Restart { number, population_size, step_size, reason } = *restart;
+            let text = format!(
+                "generation {generation}: restart {number}, population {population_size}, step size {step_size:.3}: the \
+                 search before ended by {} ({})",
+                reason.criterion, reason.detail
+            );
+            self.note(now, text, out);
+        }
+        out.push(Write::Snapshot { run: self.id, snapshot: step.snapshot });
+        Ok(())
+    }
+
+    fn summarise(
+        &self,
+        now: Timestamp,
+        mut verdicts: Vec<Verdict>,
+        search: SearchSummary,
+        digest: Digest,
+    ) -> GenerationSummary {
+        let outcomes = self.open.measurement(EpisodePurpose::Search).expect("it was advanced with them");
+        verdicts.sort_unstable();
+        GenerationSummary {
+            generation: self.generation,
+            updates: self.spec.evaluation.updates(self.generation.0),
+            best: verdicts.last().and_then(|verdict| verdict.fitness()),
+            median: median(&verdicts),
+            diverged: verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32,
+            evaluations: self.evaluations + verdicts.len() as u64,
+            episodes: self.episodes + u64::from(outcomes.episodes()),
+            compute_time: outcomes.compute_time(),
+            elapsed: self.elapsed_at(now),
+            search,
+            digest,
+        }
+    }
+
+    /// What the open generation's validation has found of the mean at a place, if there is one.
+    fn validated(&self, place: usize, diverging: Option<Warning>) -> Option<ValidationSummary> {
+        let spec = &self.spec;
+        let settings = spec.validation.as_ref()?;
+        let measurement = self.open.measurement(EpisodePurpose::Validation)?;
+        let (layout, generation) = (&self.layout, self.generation);
+        let history = &self.validations;
+        Some(validation::summarise(
+            spec,
+            settings,
+            layout,
+            generation,
+            (measurement, place),
+            history,
+            diverging,
+        ))
+    }
+
+    /// The best of several means in validation, the earliest of equals.
+    fn select(&mut self, now: Timestamp, out: &mut Vec<Write>) {
+        let Some(measurement) = self.open.measurement(EpisodePurpose::Validation) else { return };
+        let searches: Vec<(u32, f64)> = self
+            .reached
+            .finalists
+            .iter()
+            .map(|f| f.search)
+            .zip(validation::accuracies(measurement))
+            .collect();
+        if searches.len() < 2 {
+            return;
+        }
+        let best = (0..searches.len()).rev().max_by(|&a, &b| searches[a].1.total_cmp(&searches[b].1));
+        let place = best.expect("there are several") as u32;
+        self.commit(now, Record::Selected { place, searches }, out);
+    }
+
+    /// Notes a failure, unless it was noted of late.
+    fn warn(&mut self, now: Timestamp, warning: &Warning, out: &mut Vec<Write>) {
+        let heading = format!("warning: {}: ", warning.failure);
+        if !self.notes.iter().any(|note| note.starts_with(&heading)) {
+            self.commit(now, Record::Note { text: format!("warning: {warning}") }, out);
+        }
+    }
+
+    /// Ends the search before the open generation; what is open from here on is the measurement of its result.
+    pub fn end_search(&mut self, now: Timestamp, reason: StopReason, out: &mut Vec<Write>) {
+        self.commit(now, Record::SearchEnded { reason }, out);
+    }
+
+    /// Finishes the run whose result has been measured completely; the figures and the state go to `out` together.
+    pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Write>) {
+        debug_assert!(self.is_complete(), "only what is complete is finished");
+        let Some(reason) = self.search_ended.clone() else { return };
+        self.select(now, out);
+        let place = self.selected.unwrap_or(0);
+        if let Some(validated) = self.validated(place, None) {
+            self.commit(now, Record::Validated(Box::new(validated)), out);
+        }
+        if let Some(measurement) = self.open.measurement(EpisodePurpose::Remeasure) {
+            let places = (place, self.reached.finalists.len());
+            let figures = validation::remeasured(&self.spec, self.generation, measurement, places);
+            self.commit(now, Record::Remeasured(Box::new(figures)), out);
+        }
+        self.change_state(now, RunState::Finished { reason }, out);
+    }
+}
+
+/// The median fitness of verdicts ranked worst to best; `None` if it falls on a diverged one.
+fn median(ranked: &[Verdict]) -> Option<Fitness> {
+    let upper = ranked.get(ranked.len() / 2)?.fitness()?;
+    if ranked.len() % 2 == 1 {
+        return Some(upper);
+    }
+    let lower = ranked[ranked.len() / 2 - 1].fitness()?;
+    Fitness::new(f64::midpoint(lower.get(), upper.get())).ok()
+}

@@ -1,0 +1,83 @@
+//! A run from its records.
+
+use hebbian_shared::time::Timestamp;
+
+use super::record::{Closed, Record, Snapshot, StoredRun, Write};
+use super::search::Search;
+use super::{Run, RunError};
+
+impl Run {
+    /// The run that a journal holds. New records, if the recovery found something to say, go to `out`.
+    ///
+    /// The snapshot only saves time: behind it, and without one from the beginning, each closed generation is computed again from
+    /// what its record says was told.
+    pub fn recover(now: Timestamp, stored: StoredRun, out: &mut Vec<Write>) -> Result<Self, RunError> {
+        let StoredRun { run: id, created, snapshot, records, sequence } = stored;
+        let refuse = |problem: String| RunError { run: id, problem };
+        created.spec.validate().map_err(|error| refuse(error.to_string()))?;
+        let mut run = Self::begin(now, id, created);
+        run.sequence = sequence;
+        if snapshot.is_none() {
+            let search = Search::begin(&run.spec, run.created.origin.as_deref());
+            run.install(search.map_err(|error| refuse(error.to_string()))?);
+        }
+        let mut again = 0;
+        for record in &records {
+            let search = match record {
+                Record::GenerationClosed(closed) => {
+                    Some(run.search_after(closed, snapshot.as_ref(), &mut again).map_err(refuse)?)
+                }
+                _ => None,
+            };
+            run.apply(now, record, search);
+        }
+        if run.search.is_none() {
+            return Err(refuse("the generation that its snapshot closed is missing".into()));
+        }
+        if again > 0 {
+            let text = format!(
+                "{again} closed generations were computed again from their records, up to generation {}: their snapshots are \
+                 missing or damaged",
+                run.generation.0.saturating_sub(1)
+            );
+            run.note(now, text, out);
+        }
+        Ok(run)
+    }
+
+    /// The search as a closed generation left it: from the snapshot, or computed again.
+    fn search_after(
+        &mut self,
+        closed: &Closed,
+        snapshot: Option<&Snapshot>,
+        again: &mut u32,
+    ) -> Result<Search, String> {
+        let generation = closed.summary.generation;
+        let Some(mut search) = self.search.take() else {
+            let snapshot = snapshot.filter(|snapshot| snapshot.closes(&closed.summary));
+            let Some(snapshot) = snapshot else {
+                return Err(format!(
+                    "its snapshot is not the state that generation {generation} was closed with"
+                ));
+            };
+            return Search::restore(&self.spec, snapshot).map_err(|error| error.to_string());
+        };
+        if generation != self.generation {
+            return Err(format!("generation {} is missing", self.generation));
+        }
+        let step = search.advance(generation, &closed.told);
+        let step =
+            step.map_err(|error| format!("generation {generation} cannot be computed again: {error}"))?;
+        let (found, said) = (step.snapshot.digest, closed.summary.digest);
+        if found != said {
+            return Err(format!(
+                "computing generation {generation} again gives state {}, and not {} as its record says: the record is damaged, or \
+                 this program or machine computes otherwise than the one that wrote it",
+                found.short(),
+                said.short()
+            ));
+        }
+        *again += 1;
+        Ok(search)
+    }
+}

@@ -1,0 +1,177 @@
+//! A run's search between two generations, and the one function that advances it.
+//!
+//! While a run lives, [`Advance::compute`] is called on another thread than the engine's, so that nobody waits for it; recovery calls
+//! [`Search::advance`] in place. In both the record of the closed generation installs what it gives, and nothing else changes a search.
+
+use std::sync::Arc;
+
+use hebbian_search::{Envelope, Finalist, Measured, Strategy, StrategyError};
+use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::Wants;
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
+use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
+use hebbian_shared::progress::{SearchSummary, StopReason};
+use hebbian_shared::spec::RunSpec;
+
+use super::open::Measurement;
+use super::record::{Origin, Snapshot};
+use super::strategy;
+
+/// Where a search has come to: what it asks for next, and what it has found.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// The candidates of the next generation with their blocks.
+    pub candidates: Vec<(Arc<Genome>, BlockIndex)>,
+    /// The means that may become the result; the first is the search's own choice.
+    pub finalists: Vec<Finalist>,
+    /// The best sample told so far.
+    pub best: Option<(Arc<Genome>, Fitness)>,
+    /// What it wants to be told of candidates beside verdicts.
+    pub wants: Wants,
+    /// Why the search itself would end here.
+    pub stop: Option<StopReason>,
+}
+
+/// See the module.
+pub struct Search {
+    strategy: Box<dyn Strategy>,
+    reached: Arc<Reached>,
+}
+
+/// What a generation's verdicts made of a search.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The strategy's own account.
+    pub summary: SearchSummary,
+    /// The state afterwards.
+    pub snapshot: Snapshot,
+}
+
+impl Search {
+    /// The search of a validated spec at its beginning, or where the run that it was forked from had come to.
+    pub fn begin(spec: &RunSpec, origin: Option<&Origin>) -> Result<Self, StrategyError> {
+        match origin {
+            Some(origin) => Self::restore(spec, &origin.snapshot),
+            None => Ok(Self::at(strategy::build(spec), None)),
+        }
+    }
+
+    /// The search of a validated spec as it was when the snapshot was taken.
+    pub fn restore(spec: &RunSpec, snapshot: &Snapshot) -> Result<Self, StrategyError> {
+        let strategy = strategy::restore(spec, &Envelope::from_bytes(&snapshot.strategy)?)?;
+        let best = snapshot.best.as_ref().map(|(genome, fitness)| (Arc::new(genome.clone()), *fitness));
+        Ok(Self::at(strategy, best))
+    }
+
+    fn at(strategy: Box<dyn Strategy>, best: Option<(Arc<Genome>, Fitness)>) -> Self {
+        let reached = reached(strategy.as_ref(), best);
+        Self { strategy, reached }
+    }
+
+    /// Where it has come to.
+    pub fn reached(&self) -> &Arc<Reached> {
+        &self.reached
+    }
+
+    /// Tells the search what its candidates measured in `generation`, and asks for the next ones. An error leaves it as it was.
+    pub fn advance(&mut self, generation: GenerationIndex, told: &[Measured]) -> Result<Step, StrategyError> {
+        self.strategy.tell(told)?;
+        let mut best = self.reached.best.clone();
+        for ((genome, _), measured) in self.reached.candidates.iter().zip(told) {
+            if let Some(fitness) = measured.verdict.fitness()
+                && best.as_ref().is_none_or(|(_, best)| fitness > *best)
+            {
+                best = Some((Arc::clone(genome), fitness));
+            }
+        }
+        self.reached = reached(self.strategy.as_ref(), best);
+        Ok(Step { summary: self.strategy.summary(), snapshot: self.snapshot(generation.next()) })
+    }
+
+    /// The whole state after so many closed generations.
+    pub fn snapshot(&self, closed: GenerationIndex) -> Snapshot {
+        let strategy = self.strategy.state().to_bytes();
+        let best = self.reached.best.as_ref().map(|(genome, fitness)| ((**genome).clone(), *fitness));
+        Snapshot { closed, digest: Digest::of(&strategy), strategy, best }
+    }
+}
+
+fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc<Reached> {
+    let candidates = strategy.ask().into_iter().map(|c| (Arc::new(c.genome), c.block)).collect();
+    let (finalists, wants, stop) = (strategy.finalists(), strategy.wants(), strategy.stop_reason());
+    Arc::new(Reached { candidates, finalists, best, wants, stop })
+}
+
+/// A generation's outcomes on their way to the search: may be computed anywhere, and takes a while.
+pub struct Advance {
+    pub(super) run: RunId,
+    pub(super) generation: GenerationIndex,
+    pub(super) search: Search,
+    pub(super) outcomes: Arc<Measurement>,
+}
+
+/// An [`Advance`] that was computed.
+pub struct Advanced {
+    pub(super) run: RunId,
+    pub(super) generation: GenerationIndex,
+    pub(super) outcome: Result<(Search, Vec<Measured>, Step), Failure>,
+}
+
+/// Why a search could not be advanced.
+pub(super) struct Failure {
+    /// The search as it was before; `None` if it is lost.
+    pub(super) search: Option<Search>,
+    /// For people.
+    pub(super) problem: String,
+}
+
+impl Advance {
+    /// Of which run and generation.
+    pub fn place(&self) -> (RunId, GenerationIndex) {
+        (self.run, self.generation)
+    }
+
+    /// Takes the verdicts in candidate order and tells them. Pure: when and where makes no difference.
+    pub fn compute(self) -> Advanced {
+        let Self { run, generation, mut search, outcomes } = self;
+        let told = outcomes.measured();
+        let outcome = match search.advance(generation, &told) {
+            Ok(step) => Ok((search, told, step)),
+            Err(error) => Err(Failure { search: Some(search), problem: error.to_string() }),
+        };
+        Advanced { run, generation, outcome }
+    }
+}
+
+impl Advanced {
+    /// What takes the place of an [`Advance`] whose computation was broken off: its search is lost.
+    pub fn broken_off((run, generation): (RunId, GenerationIndex)) -> Self {
+        let problem = "its computation was broken off by a panic, see the log; the coordinator tries it again when it \
+                       starts the next time";
+        Self { run, generation, outcome: Err(Failure { search: None, problem: problem.to_owned() }) }
+    }
+
+    /// Of which run and generation.
+    pub fn place(&self) -> (RunId, GenerationIndex) {
+        (self.run, self.generation)
+    }
+}
+
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Search({:?})", self.strategy.summary())
+    }
+}
+
+impl std::fmt::Debug for Advance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Advance({} generation {})", self.run, self.generation)
+    }
+}
+
+impl std::fmt::Debug for Advanced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Advanced({} generation {})", self.run, self.generation)
+    }
+}

@@ -1,0 +1,39 @@
+//! The threads on which searches advance: the driver answers meanwhile, and a large search does not hold up the others.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use hebbian_control::run::{Advance, Advanced};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The most threads; searches that come together wait for one another beyond that.
+const THREADS_MAX: usize = 4;
+
+/// Starts the threads; what was computed goes to `advanced`. They end with the sender, or when nobody listens.
+pub(super) fn spawn(advanced: &UnboundedSender<Box<Advanced>>) -> std::io::Result<Sender<Box<Advance>>> {
+    let (sender, waiting) = mpsc::channel();
+    let waiting = Arc::new(Mutex::new(waiting));
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+    for number in 0..threads {
+        let (waiting, advanced) = (Arc::clone(&waiting), advanced.clone());
+        thread::Builder::new().name(format!("search-{number}")).spawn(move || {
+            while let Some(advance) = next(&waiting) {
+                let place = advance.place();
+                // A search that panics ends neither the others nor the coordinator.
+                let computed = panic::catch_unwind(AssertUnwindSafe(|| advance.compute()));
+                let computed = computed.unwrap_or_else(|_| Advanced::broken_off(place));
+                if advanced.send(Box::new(computed)).is_err() {
+                    return;
+                }
+            }
+        })?;
+    }
+    Ok(sender)
+}
+
+/// The next one, in the order of sending. Who waits for it holds the lock, and the others wait for that.
+fn next(waiting: &Mutex<Receiver<Box<Advance>>>) -> Option<Box<Advance>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
