@@ -43,7 +43,7 @@ use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
-use crate::run::record::{Contributions, Record, Settled, StoredRun, Write};
+use crate::run::record::{Contributions, LoadedRun, Record, Settled, UnreadableRun, Write};
 use crate::run::{Advanced, Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
@@ -95,6 +95,8 @@ pub struct Engine {
     epoch: u64,
     started: Timestamp,
     pub(crate) runs: BTreeMap<RunId, Run>,
+    /// Runs that the journal holds and nobody can go on with.
+    unreadable: BTreeMap<RunId, UnreadableRun>,
     /// In order of creation.
     pub(crate) order: Vec<RunId>,
     pub(crate) request_ids: BTreeMap<String, RunId>,
@@ -116,8 +118,8 @@ impl Engine {
         now: Timestamp,
         settings: Settings,
         epoch: u64,
-        stored: Vec<StoredRun>,
-    ) -> Result<(Self, Vec<Effect>), RunError> {
+        loaded: Vec<LoadedRun>,
+    ) -> (Self, Vec<Effect>) {
         let mut engine = Self {
             scheduler: Scheduler::new(settings.scheduler.clone()),
             outbox: Outbox::new(settings.group_commit),
@@ -125,6 +127,7 @@ impl Engine {
             epoch,
             started: now,
             runs: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             order: Vec::new(),
             request_ids: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -133,19 +136,41 @@ impl Engine {
             lost_told: BTreeMap::new(),
             table: Vec::new(),
         };
-        let mut writes = Vec::new();
-        for stored in stored {
-            let id = stored.run;
-            let run = Run::recover(now, stored, &mut writes)?;
-            engine.outbox.already_durable(id, run.sequence());
-            engine.insert(run);
-            engine.outbox.write(now, &mut writes);
-            engine.note_taken_up(now, id);
-            engine.open(now, id);
+        for loaded in loaded {
+            engine.take_up(now, loaded);
         }
         let mut effects = Vec::new();
         engine.finish(now, &mut effects);
-        Ok((engine, effects))
+        (engine, effects)
+    }
+
+    /// Goes on with a run, or shows it as failed if that is impossible.
+    fn take_up(&mut self, now: Timestamp, loaded: LoadedRun) {
+        let mut writes = Vec::new();
+        let recovered = loaded.and_then(|stored| {
+            let (name, created_unix_ms) = (stored.created.spec.name.clone(), stored.created.created_unix_ms);
+            let recovered = Run::recover(now, stored, &mut writes);
+            recovered.map_err(|RunError { run, problem }| UnreadableRun {
+                run,
+                name,
+                created_unix_ms,
+                problem,
+            })
+        });
+        match recovered {
+            Ok(run) => {
+                let id = run.id();
+                self.outbox.already_durable(id, run.sequence());
+                self.insert(run);
+                self.outbox.write(now, &mut writes);
+                self.note_taken_up(now, id);
+                self.open(now, id);
+            }
+            Err(unreadable) => {
+                self.order.push(unreadable.run);
+                self.unreadable.insert(unreadable.run, unreadable);
+            }
+        }
     }
 
     /// Executes a command. [`Engine::settle`] gives what follows from it; until that was done, nobody is answered.
@@ -269,9 +294,12 @@ impl Engine {
     }
 
     pub(crate) fn delete(&mut self, now: Timestamp, id: RunId, retired: bool) {
-        if let Some(run) = self.runs.remove(&id) {
+        let run = self.runs.remove(&id);
+        if run.is_some() || self.unreadable.remove(&id).is_some() {
             self.order.retain(|other| *other != id);
-            self.request_ids.remove(&run.created().request_id);
+            if let Some(run) = run {
+                self.request_ids.remove(&run.created().request_id);
+            }
             self.lost_told.remove(&id);
             self.outbox.write(now, &mut vec![Write::Delete { run: id }]);
             self.outbox.after_sync(Effect::Deleted { run: id, retired });

@@ -16,7 +16,7 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::command::{Command, Held, Refusal};
 use hebbian_control::engine::effect::{Effect, Event, Ticket};
 use hebbian_control::engine::{self, Engine};
-use hebbian_control::run::{Advance, Advanced, RunError};
+use hebbian_control::run::{Advance, Advanced};
 use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::WATCHERS_MAX;
@@ -50,14 +50,6 @@ pub enum StartError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal holds a run that this program cannot take up.
-    #[error("{store}: this journal holds a run that cannot be taken up: {problem}")]
-    Run {
-        /// The journal.
-        store: String,
-        /// The run, and what stands against it.
-        problem: RunError,
-    },
     /// No thread for the journal or the searches.
     #[error("the coordinator's threads could not be started: {0}")]
     Thread(String),
@@ -76,9 +68,10 @@ pub async fn start(
     let (journal, stored) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;
     let epoch = journal.epoch();
     let origin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let recovered = Engine::recover(Timestamp(origin), settings.engine.clone(), epoch, stored?);
-    let (engine, effects) =
-        recovered.map_err(|problem| StartError::Run { store: journal.store().to_owned(), problem })?;
+    let (engine, effects) = Engine::recover(Timestamp(origin), settings.engine.clone(), epoch, stored?);
+    for (run, problem) in engine.unreadable() {
+        tracing::error!(journal = journal.store(), %run, problem, "a run cannot be taken up; it is shown as failed");
+    }
     let (said, journal_said) = mpsc::unbounded_channel();
     let thread = |error: std::io::Error| StartError::Thread(error.to_string());
     let (advanced, searched) = mpsc::unbounded_channel();
@@ -313,10 +306,10 @@ impl Driver {
         reply: Reply<T>,
         read: impl FnOnce(&mut dyn Journal) -> Result<T, Refusal> + Send + 'static,
     ) {
-        if self.engine.run(run).is_none() {
-            let _ = reply.send(Err(Refusal::NoSuchRun(run)));
-        } else {
+        if self.engine.knows(run) {
             self.job(Job::Read(Box::new(move |journal| drop(reply.send(read(journal))))));
+        } else {
+            let _ = reply.send(Err(Refusal::NoSuchRun(run)));
         }
     }
 

@@ -15,7 +15,7 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::progress::{GenerationSummary, RunEvent};
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Snapshot, StoredRun};
+use hebbian_control::run::record::{LoadedRun, Snapshot};
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,8 +109,8 @@ pub trait Journal: Send {
     /// The epoch of this opening, higher than any before.
     fn epoch(&self) -> u64;
 
-    /// All runs in order of creation.
-    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError>;
+    /// All runs in order of creation. What is wrong with one of them keeps nobody from the others.
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError>;
 
     /// Writes transactions, all or nothing. Afterwards they survive the process; with `sync`, they and all before
     /// them survive a power loss. After an error that [`JournalError::is_transient`] nothing has been written, and

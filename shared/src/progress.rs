@@ -39,6 +39,11 @@ pub enum RunState {
     },
     /// Ended by an operator.
     Cancelled,
+    /// The journal holds it, but its records cannot be read, or do not make a run. No record says so: every start tries again.
+    Failed {
+        /// What is wrong with them.
+        reason: String,
+    },
 }
 
 impl RunState {
@@ -49,12 +54,13 @@ impl RunState {
             Self::Paused { .. } => "paused",
             Self::Finished { .. } => "finished",
             Self::Cancelled => "cancelled",
+            Self::Failed { .. } => "failed",
         }
     }
 
     /// Whether the run will never go on.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Finished { .. } | Self::Cancelled)
+        matches!(self, Self::Finished { .. } | Self::Cancelled | Self::Failed { .. })
     }
 }
 

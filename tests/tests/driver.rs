@@ -11,7 +11,7 @@ use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
 use hebbian_control::command::worker;
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Snapshot, StoredRun};
+use hebbian_control::run::record::{LoadedRun, Snapshot};
 use hebbian_coordinator::driver::reading::{Events, Generations, SequencedEvent, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
@@ -201,7 +201,7 @@ impl Journal for Filling {
         self.file.epoch()
     }
 
-    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
         self.file.load()
     }
 

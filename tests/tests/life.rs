@@ -317,7 +317,7 @@ fn a_fork_survives_restarts_and_its_parents_deletion() {
         bench.answers = answers;
         let fork = fork(&mut bench, 4, validated("generations = 14")).unwrap();
         bench.act(RunAction::Delete);
-        let stored = bench.journal.load().unwrap();
+        let stored = bench::load(&mut bench.journal);
         assert_eq!(stored.len(), 1);
         let before = bench.engine.progress(fork).unwrap();
         let mut bench = Bench::recover(bench.journal.clone(), stored);
@@ -337,7 +337,7 @@ fn a_fork_that_does_not_fit_is_refused_with_the_reason() {
         let refused = fork(&mut bench, 6, spec).unwrap_err();
         assert!(refused.contains(expected), "{refused}");
         assert_eq!(bench.engine.list().len(), 1, "nothing was created");
-        assert_eq!(bench.journal.load().unwrap().len(), 1, "nothing was written");
+        assert_eq!(bench::load(&mut bench.journal).len(), 1, "nothing was written");
     };
     check(
         validated("generations = 6"),
@@ -373,7 +373,7 @@ fn journals_keep_the_snapshots_that_forks_need() {
         journal = source.also.take().unwrap();
         let found = journal.snapshots(run()).unwrap();
         assert_eq!(found.iter().map(|closed| closed.0).collect::<Vec<_>>(), [3, 6, 9, 10]);
-        let stored = journal.load().unwrap().remove(0);
+        let stored = bench::load(&mut *journal).remove(0);
         assert_eq!(stored.snapshot.map(|snapshot| snapshot.closed.0), Some(10));
         assert_eq!(journal.snapshot(run(), GenerationIndex(4)).unwrap(), None);
         written.push(journal.snapshot(run(), GenerationIndex(3)).unwrap().expect("it is kept"));
@@ -398,7 +398,7 @@ fn ended_at(retention: Retention, seconds: &[u64]) -> Bench {
 fn runs(bench: &mut Bench) -> Vec<u64> {
     let of_engine: Vec<u64> = bench.engine.list().iter().map(|progress| progress.run.number()).collect();
     let of_journal: Vec<u64> =
-        bench.journal.load().unwrap().iter().map(|stored| stored.run.number()).collect();
+        bench::load(&mut bench.journal).iter().map(|stored| stored.run.number()).collect();
     assert_eq!(of_engine, of_journal);
     of_engine
 }
@@ -420,7 +420,7 @@ fn ended_runs_are_deleted_when_their_time_is_over_and_not_before() {
     assert_eq!(runs(&mut bench), [3]);
 
     // The end is journalled: a restart does not make it younger.
-    let stored = bench.journal.load().unwrap();
+    let stored = bench::load(&mut bench.journal);
     let settings = Settings { retention, ..Settings::default() };
     let mut bench =
         Bench::recover_with(settings, bench.journal.clone(), stored, Timestamp(Duration::from_secs(131)));
@@ -493,7 +493,7 @@ fn a_kill_after_any_effect_changes_nothing() {
         let killed = bench.effects == 0;
         // What the journal was given, and nothing else, is there again.
         let journal = bench.journal.clone();
-        let stored = journal.clone().load().unwrap();
+        let stored = bench::load(&mut journal.clone());
         let mut bench = Bench::recover(journal, stored);
         steps(&mut bench);
         assert_eq!(criterion(&bench), "generations", "killed after {effects} effects");

@@ -10,7 +10,7 @@ use bench::{Bench, FINGERPRINT, creation, run, spec};
 use hebbian_control::command::run::{Create, Extend};
 use hebbian_control::run::record::{Origin, Record};
 use hebbian_coordinator::journal::memory::MemoryJournal;
-use hebbian_coordinator::journal::{Journal, KeptSnapshots};
+use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
@@ -95,7 +95,7 @@ fn fork(bench: &mut Bench, closed: GenerationIndex, spec: RunSpec) {
 fn recovered(journal: &MemoryJournal, keeps: impl Fn(GenerationIndex) -> bool) -> Bench {
     let mut journal = journal.clone();
     journal.forget_snapshots(|closed| !keeps(closed));
-    let stored = journal.load().unwrap();
+    let stored = bench::load(&mut journal);
     Bench::recover(journal, stored)
 }
 
@@ -206,7 +206,7 @@ fn what_was_computed_again_is_noted() {
 #[test]
 fn a_snapshot_that_is_not_the_state_of_its_generation_is_passed_over() {
     let bench = interrupted();
-    let mut stored = bench.journal.clone().load().unwrap().remove(0);
+    let mut stored = bench::load(&mut bench.journal.clone()).remove(0);
     stored.snapshot.as_mut().unwrap().strategy[40] ^= 1;
     let problem = Bench::refused(stored);
     assert!(problem.contains("is not the state that generation 3 was closed with"), "{problem}");
@@ -217,7 +217,7 @@ fn records_that_give_another_state_than_they_say_are_refused() {
     let bench = interrupted();
     let mut journal = bench.journal.clone();
     journal.forget_snapshots(|_| true);
-    let mut stored = journal.load().unwrap().remove(0);
+    let mut stored = bench::load(&mut journal).remove(0);
     let closed = stored.records.iter_mut().find_map(|record| match record {
         Record::GenerationClosed(closed) if closed.summary.generation.0 == 2 => Some(closed),
         _ => None,

@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_control::command::run::{Act, Create, GetResult, List, RunAction};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Closed, Contributions, Created, Record, Settled, Snapshot, Write};
+use hebbian_control::run::record::{
+    Closed, Contributions, Created, LoadedRun, Record, Settled, Snapshot, Write,
+};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
@@ -124,7 +127,7 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
     assert!(journal.epoch() > epoch, "each opening raises the epoch");
     let stored = journal.load().unwrap();
     assert_eq!(stored.len(), 1);
-    let stored = &stored[0];
+    let stored = stored[0].as_ref().unwrap();
     assert_eq!((stored.run, &stored.created, stored.sequence), (run, &created(), sequence));
     assert_eq!(stored.snapshot.as_ref().map(|snapshot| snapshot.closed.0), Some(3));
     let changed = Record::StateChanged { state: paused.clone(), elapsed, unix_ms: 1 };
@@ -177,7 +180,7 @@ impl Journal for Shared {
         self.1
     }
 
-    fn load(&mut self) -> Result<Vec<hebbian_control::run::record::StoredRun>, JournalError> {
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
         self.0.lock().unwrap().load()
     }
 
@@ -273,16 +276,29 @@ fn a_journal_of_a_newer_version_is_refused_and_left_alone() {
     check_refused(&path, "was written by a newer hebbian (format 2, this one reads up to 1)");
 }
 
+/// What is wrong with the only run of a journal whose file was changed by `sql`.
+fn problem_after(path: &Path, sql: &str) -> String {
+    assert!(Connection::open(path).unwrap().execute(sql, []).unwrap() > 0);
+    let mut runs = SqliteJournal::open(path).unwrap().load().unwrap();
+    let unreadable = runs.remove(0).unwrap_err();
+    assert_eq!((unreadable.run, unreadable.name.as_str()), (RunId::new(RUN), created().spec.name.as_str()));
+    unreadable.problem
+}
+
 #[test]
-fn a_record_of_a_kind_to_come_is_refused() {
+fn records_that_cannot_be_read_end_their_run_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal.db");
-    written(&path);
-    let sql = "UPDATE generations SET record = x'fa0100'";
-    assert!(Connection::open(&path).unwrap().execute(sql, []).unwrap() > 0);
-    let error = SqliteJournal::open(&path).unwrap().load().unwrap_err().to_string();
-    check_message(&error, &path, "a record of a kind that this program does not know");
-    check_message(&error, &path, &RunId::new(RUN).to_string());
+    for (sql, expected) in [
+        ("UPDATE generations SET record = x'fa0100'", "a record of a kind that this program does not know"),
+        ("UPDATE records SET record = x'ff' WHERE kind = 'created'", "decode"),
+        ("DELETE FROM records WHERE kind = 'created'", "does not begin with its creation"),
+    ] {
+        let path = folder.path().join("journal.db");
+        written(&path);
+        let problem = problem_after(&path, sql);
+        assert!(problem.contains(expected), "{sql}: {problem}");
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
@@ -329,14 +345,28 @@ fn a_journal_that_another_program_writes_to_is_refused() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_taken_up_is_refused_with_the_journals_name() {
+async fn a_run_that_cannot_be_taken_up_ends_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    // Its snapshots hold no state of a strategy.
+    // Its records tell a search of no candidates.
     written(&path);
+    Connection::open(&path).unwrap().execute("DELETE FROM snapshots", []).unwrap();
     let journal = SqliteJournal::open(&path).unwrap();
-    let error = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap_err().to_string();
-    check_message(&error, &path, "cannot be taken up");
+    let (handle, _) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
+    let run = RunId::new(RUN);
+    let other = handle.create(Create::new(RunId::new(5), RunSpec::clone(&created().spec))).await.unwrap();
+    let listed = handle.ask(List::default()).await.unwrap().items;
+    assert_eq!(listed.iter().map(|listed| listed.run).collect::<Vec<_>>(), [run, other.run]);
+    let RunState::Failed { reason } = &listed[0].state else { panic!("{listed:?}") };
+    assert!(reason.contains("generation 0 cannot be computed again"), "{reason}");
+    assert_eq!(other.state, RunState::Running);
+    let refused = handle.ask(GetResult { run }).await.unwrap_err().to_string();
+    assert!(refused.contains("cannot be taken up: generation 0"), "{refused}");
+    let refused = handle.ask(Act { run, action: RunAction::Resume }).await.unwrap_err().to_string();
+    assert!(refused.contains("cannot be taken up: generation 0"), "{refused}");
+    handle.ask(Act { run, action: RunAction::Delete }).await.unwrap();
+    assert_eq!(handle.ask(List::default()).await.unwrap().items.len(), 1);
+    handle.shut_down().await.unwrap();
 }
 
 #[test]
@@ -398,5 +428,5 @@ fn a_full_disk_is_passing_trouble_and_loses_nothing() {
     journal.limit_size(u64::MAX).unwrap();
     let mut writer = Writer { journal: &mut journal, sequence: 1 + written };
     writer.write(Record::Note { text: "there is room again".into() }).unwrap();
-    assert_eq!(journal.load().unwrap()[0].records.len() as u64, written + 1);
+    assert_eq!(journal.load().unwrap()[0].as_ref().unwrap().records.len() as u64, written + 1);
 }

@@ -49,7 +49,7 @@ struct Export {
     /// Only this run: its id, the beginning of its id, or its spec's name.
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Which rows. Episodes are those that the journal keeps: the open generation's and the last closed one's.
+    /// Which rows. Episodes are those that the journal keeps: the open generation's, and those that measured the result.
     #[arg(long, value_name = "ROWS", default_value = "generations")]
     what: Rows,
     /// How they are written.
@@ -117,13 +117,21 @@ fn verify(arguments: &Verify) -> Result<(), Failure> {
         path.display(),
         render::text::plural(reports.len() as u64, "run")
     ))
-    .hint("restore the journal from a copy; a coordinator does not start on it"))
+    .hint("restore the journal from a copy; a coordinator shows such runs as failed"))
 }
 
 fn export(arguments: &Export) -> Result<(), Failure> {
     let (path, reader) = open(&arguments.journal)?;
     let read = |error| journal_failure(&error);
-    let mut runs = reader.runs().map_err(read)?;
+    let mut runs = Vec::new();
+    for loaded in reader.runs().map_err(read)? {
+        match loaded {
+            Ok(stored) => runs.push(stored),
+            Err(unreadable) => {
+                render::note(&format!("run {} is left out: {}", unreadable.run, unreadable.problem));
+            }
+        }
+    }
     if let Some(wanted) = &arguments.run {
         let id = wanted.to_ascii_lowercase();
         runs.retain(|run| run.created.spec.name == *wanted || run.run.to_string().starts_with(&id));

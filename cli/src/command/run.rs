@@ -200,6 +200,10 @@ async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgre
             journal.display()
         )));
     }
+    if let RunState::Failed { reason } = &run.state {
+        return Err(Failure::failed(format_args!("{}: {reason}", journal.display()))
+            .hint("restore the journal from a copy"));
+    }
     if run.spec_digest != spec.digest() {
         let stored = handle.ask(GetResult { run: run.run }).await.map_err(failed)?.spec;
         let difference = run_directory::difference(&stored, spec).unwrap_or_default();

@@ -115,6 +115,9 @@ impl Watcher {
                 End::Run(RunState::Cancelled) => {
                     return Err(Failure::failed(format_args!("run {} was cancelled", self.run)));
                 }
+                End::Run(RunState::Failed { reason }) => {
+                    return Err(Failure::failed(format_args!("run {} has failed: {reason}", self.run)));
+                }
                 End::Run(_) => return Ok(()),
                 End::Interrupt => return Err(self.interrupted()),
                 End::Connection(failure) => failure,

@@ -1,6 +1,5 @@
 //! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
 
-use hebbian_control::run::record::Record;
 use hebbian_coordinator::journal::sqlite::{RunReport, StoredEpisode};
 use hebbian_shared::episode::Outcome;
 use hebbian_shared::id::RunId;
@@ -84,8 +83,8 @@ pub(crate) fn verified(reports: &[RunReport], paint: Paint) -> String {
             if report.problems.is_empty() { paint.good("sound") } else { paint.bad("cannot be taken up") };
         lines.push(format!(
             "{}  {}  {}  {}\n",
-            report.stored.run,
-            report.stored.created.spec.name,
+            report.run,
+            report.name,
             plural(u64::from(report.generations), "generation"),
             verdict
         ));
@@ -103,13 +102,12 @@ pub(crate) fn verified(reports: &[RunReport], paint: Paint) -> String {
 /// As [`verified`], for programs.
 pub(crate) fn verified_json(reports: &[RunReport]) -> String {
     let of = |report: &RunReport| {
-        let settled = report.stored.records.iter().filter(|record| matches!(record, Record::Settled(_)));
         json!({
-            "run": report.stored.run,
-            "spec": report.stored.created.spec.name,
+            "run": report.run,
+            "spec": report.name,
             "generations": report.generations,
-            "records_of_settlements": settled.count(),
-            "sequence": report.stored.sequence,
+            "records_of_settlements": report.settled,
+            "sequence": report.sequence,
             "sound": report.problems.is_empty(),
             "problems": report.problems,
             "notes": report.notes,

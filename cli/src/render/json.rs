@@ -22,7 +22,9 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
 
 fn state(state: &RunState) -> Value {
     match state {
-        RunState::Paused { reason } => json!({ "state": state.name(), "reason": reason }),
+        RunState::Paused { reason } | RunState::Failed { reason } => {
+            json!({ "state": state.name(), "reason": reason })
+        }
         RunState::Finished { reason } => {
             json!({ "state": state.name(), "criterion": reason.criterion, "reason": reason.detail })
         }

@@ -17,6 +17,7 @@ fn painted_state(state: &RunState, paint: Paint) -> String {
         RunState::Paused { .. } => paint.warning(state.name()),
         RunState::Finished { .. } => paint.bold(state.name()),
         RunState::Cancelled => paint.dim(state.name()),
+        RunState::Failed { .. } => paint.bad(state.name()),
     }
 }
 
@@ -25,7 +26,7 @@ pub(crate) fn state(state: &RunState, paint: Paint) -> String {
     let name = painted_state(state, paint);
     match state {
         RunState::Running | RunState::Cancelled => name,
-        RunState::Paused { reason } => format!("{name}: {reason}"),
+        RunState::Paused { reason } | RunState::Failed { reason } => format!("{name}: {reason}"),
         RunState::Finished { reason } => format!("{name}: {}", reason.detail),
     }
 }

@@ -70,7 +70,7 @@ impl Command for GetResult {
 
     fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<RunResult, Refusal> {
         engine.check_journal()?;
-        engine.run(self.run).ok_or(Refusal::NoSuchRun(self.run)).map(Run::result)
+        engine.run(self.run).ok_or_else(|| engine.missing(self.run)).map(Run::result)
     }
 }
 
@@ -102,6 +102,14 @@ impl Command for Act {
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
         let Self { run: id, action } = self;
+        if engine.run(id).is_none() {
+            // One that cannot be taken up can be deleted, and nothing else.
+            let known = engine.progress(id).filter(|_| action == RunAction::Delete);
+            let progress = known.ok_or_else(|| engine.missing(id))?;
+            engine.check_journal()?;
+            engine.delete(now, id, false);
+            return Ok(progress);
+        }
         let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
         engine.trouble.clone().map_or(Ok(()), |reason| Err(Refusal::Journal(reason)))?;
         let refuse = |problem: &str| Err(Refusal::WrongState { run: id, problem: problem.into() });
@@ -120,6 +128,7 @@ impl Command for Act {
             (RunAction::Resume, RunState::Running) => engine.scheduler.resume(id),
             (_, RunState::Finished { .. }) => return refuse("has finished"),
             (_, RunState::Cancelled) => return refuse("was cancelled"),
+            (_, RunState::Failed { .. }) => return refuse("has failed"),
             (RunAction::Pause, RunState::Running) => {
                 let reason = "by an operator; resume it to go on".into();
                 run.change_state(now, RunState::Paused { reason }, &mut writes);
@@ -158,6 +167,9 @@ impl Command for Extend {
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
         engine.check_journal()?;
         let id = self.run;
+        if engine.run(id).is_none() {
+            return Err(engine.missing(id));
+        }
         let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
         let refuse = |problem: String| Refusal::WrongState { run: id, problem };
         if *run.state() == RunState::Cancelled && run.generation() == GenerationIndex(0) {

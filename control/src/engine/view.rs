@@ -2,18 +2,23 @@
 
 use std::ops::Bound;
 
-use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::WEIGHT_DEFAULT;
+use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, Ineligibility, RunProgress, RunState, WorkerStatus};
+use hebbian_shared::seed::Seed;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
+use crate::command::Refusal;
 use crate::run::Run;
+use crate::run::record::UnreadableRun;
 
 impl Engine {
     /// How a run stands at this moment. It may run ahead of the disk by what is still being written; what is told
     /// for good (replies to requests, watch, results) does not.
     pub fn progress(&self, id: RunId) -> Option<RunProgress> {
-        let run = self.runs.get(&id)?;
+        let Some(run) = self.runs.get(&id) else { return self.unreadable.get(&id).map(unreadable) };
         let mut progress = run.progress();
         progress.leased = self.scheduler.leased(id);
         progress.eligible_workers =
@@ -34,7 +39,27 @@ impl Engine {
         self.order.iter().filter_map(|&run| self.progress(run)).collect()
     }
 
-    /// A run.
+    /// The runs that cannot be taken up, each with what is wrong.
+    pub fn unreadable(&self) -> impl Iterator<Item = (RunId, &str)> {
+        self.unreadable.values().map(|run| (run.run, run.problem.as_str()))
+    }
+
+    /// Whether there is such a run, be it one that cannot be taken up.
+    pub fn knows(&self, id: RunId) -> bool {
+        self.runs.contains_key(&id) || self.unreadable.contains_key(&id)
+    }
+
+    /// Why [`Engine::run`] does not give a run.
+    pub fn missing(&self, id: RunId) -> Refusal {
+        match self.unreadable.get(&id) {
+            Some(UnreadableRun { run, problem, .. }) => {
+                Refusal::WrongState { run: *run, problem: format!("cannot be taken up: {problem}") }
+            }
+            None => Refusal::NoSuchRun(id),
+        }
+    }
+
+    /// A run; `None` also if it cannot be taken up.
     pub fn run(&self, id: RunId) -> Option<&Run> {
         self.runs.get(&id)
     }
@@ -86,5 +111,35 @@ impl Engine {
             settled: self.scheduler.settled(),
             journal_trouble: self.trouble.clone(),
         }
+    }
+}
+
+/// All that is known of a run that cannot be taken up.
+fn unreadable(run: &UnreadableRun) -> RunProgress {
+    RunProgress {
+        run: run.run,
+        name: run.name.clone(),
+        spec_digest: Digest::of(b""),
+        state: RunState::Failed { reason: run.problem.clone() },
+        weight: WEIGHT_DEFAULT,
+        generation: GenerationIndex(0),
+        generations_limit: None,
+        settled: 0,
+        episodes: 0,
+        leased: 0,
+        eligible_workers: 0,
+        best: None,
+        last: None,
+        created_unix_ms: run.created_unix_ms,
+        fingerprint: None,
+        validation: None,
+        search_ended: None,
+        remeasurement: None,
+        notes: Vec::new(),
+        sequence: 0,
+        seed: Seed::new(0).expect("0 is a seed"),
+        group: String::new(),
+        parent: None,
+        ended_unix_ms: None,
     }
 }

@@ -198,6 +198,22 @@ impl StoredRun {
     }
 }
 
+/// A run that a journal holds but cannot give back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRun {
+    /// The run.
+    pub run: RunId,
+    /// Its spec's name, as far as it is known.
+    pub name: String,
+    /// When it was created, in milliseconds since 1970 UTC.
+    pub created_unix_ms: u64,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// What a journal holds of a run.
+pub type LoadedRun = Result<StoredRun, UnreadableRun>;
+
 /// Something to be written to the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {

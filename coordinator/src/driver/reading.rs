@@ -123,7 +123,7 @@ impl Ask for Watch {
 impl Watch {
     fn begin(self, driver: &mut Driver) -> Result<Events, Refusal> {
         let Self { run, after } = self;
-        let known = driver.engine.run(run).ok_or(Refusal::NoSuchRun(run))?;
+        let known = driver.engine.run(run).ok_or_else(|| driver.engine.missing(run))?;
         let (sender, receiver) = mpsc::channel(WATCH_LENGTH_MAX);
         if known.state().is_final() && after >= known.sequence() {
             return Ok(receiver);

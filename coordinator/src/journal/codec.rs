@@ -81,6 +81,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
                     State::Finished(stored::Finished { criterion, detail })
                 }
                 RunState::Cancelled => State::Cancelled(stored::Cancelled {}),
+                RunState::Failed { .. } => unreachable!("a run without records has no record of its state"),
             }),
         }),
         Record::Note { text } => Kind::Note(stored::Note { text: text.clone() }),

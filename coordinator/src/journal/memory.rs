@@ -7,7 +7,7 @@ use hebbian_shared::progress::GenerationSummary;
 
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Created, Record, Snapshot, StoredRun, Write};
+use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, Write};
 
 #[derive(Clone, Debug)]
 struct Stored {
@@ -112,9 +112,9 @@ impl Journal for MemoryJournal {
         self.epoch
     }
 
-    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
         let runs = self.order.iter().filter_map(|run| Some((*run, self.runs.get(run)?)));
-        Ok(runs.map(|(run, stored)| stored.load(run)).collect())
+        Ok(runs.map(|(run, stored)| Ok(stored.load(run))).collect())
     }
 
     fn commit(&mut self, transactions: &[Transaction], _sync: bool) -> Result<(), JournalError> {

@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use super::codec::{encode_record, encode_snapshot};
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Record, Snapshot, StoredRun, Write};
+use hebbian_control::run::record::{LoadedRun, Record, Snapshot, Write};
 use tables::Tables;
 
 pub use reader::{JournalReader, RunReport, StoredEpisode};
@@ -265,7 +265,7 @@ impl Journal for SqliteJournal {
         self.epoch
     }
 
-    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
         self.tables().runs()
     }
 

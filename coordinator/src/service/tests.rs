@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Snapshot, StoredRun};
+use hebbian_control::run::record::{LoadedRun, Snapshot};
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
@@ -46,7 +46,7 @@ impl Journal for FakeJournal {
         3
     }
 
-    fn load(&mut self) -> Result<Vec<StoredRun>, JournalError> {
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
         self.0.load()
     }
 

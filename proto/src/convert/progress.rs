@@ -21,7 +21,7 @@ use crate::v1;
 
 impl From<&RunState> for v1::RunState {
     fn from(state: &RunState) -> Self {
-        use v1::run_state::{Cancelled, Finished, Kind, Paused, Running};
+        use v1::run_state::{Cancelled, Failed, Finished, Kind, Paused, Running};
         Self {
             kind: Some(match state {
                 RunState::Running => Kind::Running(Running {}),
@@ -30,6 +30,7 @@ impl From<&RunState> for v1::RunState {
                     Kind::Finished(Finished { criterion: criterion.clone(), detail: detail.clone() })
                 }
                 RunState::Cancelled => Kind::Cancelled(Cancelled {}),
+                RunState::Failed { reason } => Kind::Failed(Failed { reason: reason.clone() }),
             }),
         }
     }
@@ -39,7 +40,7 @@ impl TryFrom<v1::RunState> for RunState {
     type Error = ConvertError;
 
     fn try_from(message: v1::RunState) -> Result<Self, ConvertError> {
-        use v1::run_state::{Cancelled, Finished, Kind, Paused, Running};
+        use v1::run_state::{Cancelled, Failed, Finished, Kind, Paused, Running};
         Ok(match required("kind", message.kind)? {
             Kind::Running(Running {}) => Self::Running,
             Kind::Paused(Paused { reason }) => Self::Paused { reason },
@@ -47,6 +48,7 @@ impl TryFrom<v1::RunState> for RunState {
                 Self::Finished { reason: StopReason { criterion, detail } }
             }
             Kind::Cancelled(Cancelled {}) => Self::Cancelled,
+            Kind::Failed(Failed { reason }) => Self::Failed { reason },
         })
     }
 }

@@ -137,6 +137,7 @@ fn state() -> impl Strategy<Value = RunState> {
         Just(RunState::Running),
         Just(RunState::Cancelled),
         ".{0,40}".prop_map(|reason| RunState::Paused { reason }),
+        ".{0,40}".prop_map(|reason| RunState::Failed { reason }),
         ("[a-z]{1,9}", ".{0,40}")
             .prop_map(|(criterion, detail)| RunState::Finished { reason: StopReason { criterion, detail } }),
     ]

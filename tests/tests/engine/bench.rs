@@ -53,6 +53,11 @@ pub(crate) fn accuracy(genome: &[f64]) -> f64 {
     f64::from(Digest::of(&bytes).0[0]) / 256.0
 }
 
+/// All runs of a journal, which can be read.
+pub(crate) fn load(journal: &mut dyn Journal) -> Vec<StoredRun> {
+    journal.load().unwrap().into_iter().map(|loaded| loaded.expect("it can be read")).collect()
+}
+
 /// See the module.
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
@@ -101,7 +106,9 @@ impl Bench {
         stored: Vec<StoredRun>,
         now: Timestamp,
     ) -> Self {
-        let (engine, effects) = Engine::recover(now, settings, 1, stored).unwrap();
+        let loaded = stored.into_iter().map(Ok).collect();
+        let (engine, effects) = Engine::recover(now, settings, 1, loaded);
+        assert_eq!(engine.unreadable().next(), None);
         let pace = Duration::from_millis(1);
         let (answers, also, next_worker) = (usize::MAX, None, 1);
         let effects_left = usize::MAX;
@@ -124,13 +131,14 @@ impl Bench {
 
     /// Why a stored run cannot be taken up.
     pub(crate) fn refused(stored: StoredRun) -> String {
-        let recovered = Engine::recover(Timestamp::default(), Settings::default(), 1, vec![stored]);
-        recovered.err().expect("it must not be taken up").to_string()
+        let (engine, _) = Engine::recover(Timestamp::default(), Settings::default(), 1, vec![Ok(stored)]);
+        let (_, problem) = engine.unreadable().next().expect("it must not be taken up");
+        problem.to_owned()
     }
 
     /// What a restart would read.
     pub(crate) fn stored(&mut self) -> StoredRun {
-        let mut stored = self.journal.load().unwrap();
+        let mut stored = load(&mut self.journal);
         assert_eq!(stored.len(), 1);
         stored.remove(0)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Record, StoredRun, Write};
+use hebbian_control::run::record::{LoadedRun, Record, Write};
 use hebbian_coordinator::journal::Journal as _;
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_shared::episode::{EpisodePurpose, Evaluation};
@@ -67,7 +67,7 @@ impl Disk {
     }
 
     /// What a new coordinator reads, and its epoch.
-    pub(crate) fn load(&mut self) -> (u64, Vec<StoredRun>) {
+    pub(crate) fn load(&mut self) -> (u64, Vec<LoadedRun>) {
         let mut journal = MemoryJournal::default();
         journal.commit(&self.written, true).unwrap();
         // Raising the epoch is a synced commit, and so all before it is synced.

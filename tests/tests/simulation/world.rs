@@ -346,7 +346,8 @@ impl World {
         self.owed.clear();
         self.published.clear();
         let (epoch, stored) = self.disk.load();
-        let (engine, effects) = Engine::recover(self.timestamp(), settings, epoch, stored).unwrap();
+        let (engine, effects) = Engine::recover(self.timestamp(), settings, epoch, stored);
+        assert_eq!(engine.unreadable().next(), None);
         for client in &self.clients {
             if let Some(run) = client.run.filter(|_| !client.is_victim) {
                 assert!(engine.run(run).is_some(), "a run that its client was told of is lost");

@@ -98,14 +98,14 @@ impl Command for Create {
             let known = engine.progress(existing).filter(|_| same);
             return known.ok_or(Refusal::RequestIdReused(created.request_id));
         }
-        if engine.runs.len() >= engine.settings.runs_max {
+        if engine.order.len() >= engine.settings.runs_max {
             let limit = engine.settings.runs_max;
             return Err(Refusal::Limit(format!(
                 "there are {limit} runs, which is the limit: delete old ones"
             )));
         }
         let mut id = id;
-        while engine.runs.contains_key(&id) {
+        while engine.knows(id) {
             id = RunId::new(id.number().wrapping_add(1));
         }
         check_layout(engine, &created)?;

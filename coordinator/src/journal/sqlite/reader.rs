@@ -14,7 +14,7 @@ use super::tables::Tables;
 use super::{BUSY_TIMEOUT, explain, schema};
 use crate::journal::JournalError;
 use hebbian_control::run::Run;
-use hebbian_control::run::record::{Record, StoredRun, Write};
+use hebbian_control::run::record::{LoadedRun, Record, StoredRun, UnreadableRun, Write};
 
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;
@@ -29,11 +29,17 @@ pub struct JournalReader {
 /// What a journal holds of a run, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunReport {
-    /// The run as it is stored.
-    pub stored: StoredRun,
+    /// The run.
+    pub run: RunId,
+    /// Its spec's name.
+    pub name: String,
+    /// Records of settlements.
+    pub settled: usize,
+    /// The sequence number of its last record; 0 if that cannot be read.
+    pub sequence: u64,
     /// Closed generations.
     pub generations: u32,
-    /// What makes it impossible, or wrong, to go on from it. None: a coordinator takes it up.
+    /// What makes it impossible, or wrong, to go on from it. None: a coordinator takes it up and lacks nothing.
     pub problems: Vec<String>,
     /// What people should know though it is no damage.
     pub notes: Vec<String>,
@@ -69,7 +75,7 @@ impl JournalReader {
     }
 
     /// All runs in order of creation.
-    pub fn runs(&self) -> Result<Vec<StoredRun>, JournalError> {
+    pub fn runs(&self) -> Result<Vec<LoadedRun>, JournalError> {
         self.tables().runs()
     }
 
@@ -122,29 +128,47 @@ impl JournalReader {
                 format!("the journal is damaged ({}); restore it from a copy", health.replace('\n', " "));
             return Err(self.tables().corrupt(problem));
         }
-        self.runs()?.into_iter().map(|stored| self.verify_run(stored)).collect()
+        self.runs()?.into_iter().map(|loaded| self.verify_run(loaded)).collect()
     }
 
-    fn verify_run(&self, stored: StoredRun) -> Result<RunReport, JournalError> {
-        let (mut problems, mut notes) = (Vec::new(), Vec::new());
-        let generations = self.generations(stored.run)?;
+    /// Takes a run up as a coordinator does, and looks for generations that it would not need.
+    fn verify_run(&self, loaded: LoadedRun) -> Result<RunReport, JournalError> {
+        let stored = match loaded {
+            Ok(stored) => stored,
+            Err(UnreadableRun { run, name, problem, .. }) => {
+                let (problems, notes) = (vec![problem], Vec::new());
+                return Ok(RunReport { run, name, settled: 0, sequence: 0, generations: 0, problems, notes });
+            }
+        };
+        let (generations, mut problems) = match self.generations(stored.run) {
+            Ok(generations) => (generations, Vec::new()),
+            Err(JournalError::Corrupt { problem, .. }) => (Vec::new(), vec![problem]),
+            Err(error) => return Err(error),
+        };
         // A fork's first generations are its parent's.
         let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation.next().0);
         let gap = generations.iter().zip(first..).find(|(summary, index)| summary.generation.0 != *index);
-        if let Some((_, missing)) = gap {
-            problems.push(format!("generation {missing} is missing"));
-        }
+        problems.extend(gap.map(|(_, missing)| format!("generation {missing} is missing")));
+        let mut report = RunReport {
+            run: stored.run,
+            name: stored.created.spec.name.clone(),
+            settled: stored.records.iter().filter(|record| matches!(record, Record::Settled(_))).count(),
+            sequence: stored.sequence,
+            generations: generations.len() as u32,
+            problems,
+            notes: Vec::new(),
+        };
         let mut writes = Vec::new();
-        match Run::recover(Timestamp(Duration::ZERO), stored.clone(), &mut writes) {
+        match Run::recover(Timestamp(Duration::ZERO), stored, &mut writes) {
             // It may be what is known already, in other words.
-            Err(error) if problems.is_empty() => problems.push(error.to_string()),
+            Err(error) if report.problems.is_empty() => report.problems.push(error.problem),
             Err(_) => {}
-            Ok(_) => notes.extend(writes.iter().filter_map(|write| match write {
+            Ok(_) => report.notes.extend(writes.iter().filter_map(|write| match write {
                 Write::Record { record, .. } => record.note(),
                 _ => None,
             })),
         }
-        Ok(RunReport { generations: generations.len() as u32, stored, problems, notes })
+        Ok(report)
     }
 
     /// Writes a copy of the journal, as of now and compact, to a file that is not there yet. It can be used like the

@@ -5,9 +5,9 @@ use hebbian_shared::progress::GenerationSummary;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::explain;
-use crate::journal::codec::{DecodeError, decode_record, decode_snapshot};
+use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
-use hebbian_control::run::record::{Created, Record, Snapshot, StoredRun};
+use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, UnreadableRun};
 
 /// An open file with its name for messages.
 #[derive(Clone, Copy)]
@@ -26,35 +26,50 @@ impl Tables<'_> {
     }
 
     /// All runs in order of creation.
-    pub(super) fn runs(&self) -> Result<Vec<StoredRun>, JournalError> {
+    pub(super) fn runs(&self) -> Result<Vec<LoadedRun>, JournalError> {
         let explain = |error| self.explain(&error);
-        let sql = "SELECT runs.run, records.record, \
-                   max((SELECT max(sequence) FROM records AS r WHERE r.run = runs.run), \
-                   coalesce((SELECT max(sequence) FROM generations AS g WHERE g.run = runs.run), 0)) \
-                   FROM runs LEFT JOIN records ON records.run = runs.run AND records.kind = 'created' \
-                   ORDER BY runs.number";
+        let sql = "SELECT run, name, created_unix_ms FROM runs ORDER BY number";
         let mut statement = self.connection.prepare(sql).map_err(explain)?;
         let row = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, Option<i64>>(2)?))
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
         };
         let rows = statement.query_map([], row).map_err(explain)?;
         let mut runs = Vec::new();
         for row in rows {
-            let (name, bytes, sequence) = row.map_err(explain)?;
-            let run: RunId = name.parse().map_err(|error| self.corrupt(error))?;
-            let in_run = |error| self.corrupt(format!("run {run}: {error}"));
-            let headless = || self.corrupt(format!("run {run} does not begin with its creation"));
-            let (Some(bytes), Some(sequence)) = (bytes, sequence) else { return Err(headless()) };
-            let Record::Created(created) = decode_record(&bytes).map_err(in_run)? else {
-                return Err(headless());
-            };
-            runs.push(self.run(run, created, sequence as u64)?);
+            let (id, name, created_unix_ms) = row.map_err(explain)?;
+            let run: RunId = id.parse().map_err(|error| self.corrupt(error))?;
+            runs.push(match self.run(run) {
+                Ok(stored) => Ok(stored),
+                Err(JournalError::Corrupt { problem, .. }) => {
+                    let created_unix_ms = created_unix_ms.unsigned_abs();
+                    Err(UnreadableRun { run, name, created_unix_ms, problem })
+                }
+                Err(error) => return Err(error),
+            });
         }
         Ok(runs)
     }
 
-    fn run(&self, run: RunId, created: Created, sequence: u64) -> Result<StoredRun, JournalError> {
-        let in_run = |error: DecodeError| self.corrupt(format!("run {run}: {error}"));
+    /// How a run was created, and the sequence number of its last record.
+    fn created(&self, run: RunId) -> Result<(Created, u64), JournalError> {
+        let headless = || self.corrupt("it does not begin with its creation");
+        let name = run.to_string();
+        let sql = "SELECT record FROM records WHERE run = ?1 AND kind = 'created'";
+        let bytes = self.blobs(sql, [&name], 0)?;
+        let record =
+            decode_record(bytes.first().ok_or_else(headless)?).map_err(|error| self.corrupt(error))?;
+        let Record::Created(created) = record else { return Err(headless()) };
+        let sql = "SELECT max(sequence) FROM (SELECT sequence FROM records WHERE run = ?1 \
+                   UNION ALL SELECT sequence FROM generations WHERE run = ?1)";
+        let sequence: i64 = self
+            .connection
+            .query_row(sql, [&name], |row| row.get(0))
+            .map_err(|error| self.explain(&error))?;
+        Ok((created, sequence.unsigned_abs()))
+    }
+
+    fn run(&self, run: RunId) -> Result<StoredRun, JournalError> {
+        let (created, sequence) = self.created(run)?;
         let snapshot = self.whole_snapshot(run)?;
         let from = snapshot.as_ref().map_or(0, |snapshot| snapshot.closed.0.saturating_sub(1));
         let sql = "SELECT sequence, record FROM records WHERE run = ?1 AND kind <> 'created' \
@@ -62,7 +77,8 @@ impl Tables<'_> {
                    ORDER BY sequence";
         let records = self.blobs(sql, params![run.to_string(), from], 1)?;
         let records = records.iter().map(|bytes| decode_record(bytes));
-        let mut records: Vec<Record> = records.collect::<Result<_, _>>().map_err(in_run)?;
+        let mut records: Vec<Record> =
+            records.collect::<Result<_, _>>().map_err(|error| self.corrupt(error))?;
         records.retain(|record| StoredRun::needs(snapshot.as_ref(), record));
         Ok(StoredRun { run, created, snapshot, records, sequence })
     }
