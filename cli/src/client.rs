@@ -6,7 +6,6 @@ use clap::Args;
 use hebbian_proto::convert::{self, ConvertError};
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
-use hebbian_proto::v1::comparison_service_client::ComparisonServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::id::RunId;
 use hebbian_shared::limits::PEER_MESSAGE_BYTES_MAX;
@@ -112,15 +111,6 @@ impl Client {
     /// The coordinator's address.
     pub(crate) fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Asks for the rule's part of a comparison.
-    pub(crate) async fn compare(
-        &self,
-        request: v1::CompareRequest,
-    ) -> Result<Streaming<v1::CompareResponse>, Failure> {
-        let mut service = ComparisonServiceClient::new(self.channel());
-        self.answer(service.compare(request)).await
     }
 
     /// The transport, for services that other crates generate.

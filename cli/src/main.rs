@@ -3,7 +3,7 @@
 //! `command` has one file per command, `render` is the only place that prints.
 
 mod client;
-mod cluster_comparison;
+mod cluster;
 mod command;
 mod configuration;
 mod cost;

@@ -1,9 +1,10 @@
 //! What operators ask for, each with its answer, and why it is refused.
 //!
 //! A command is a struct that executes itself on the [`Engine`]. To add one, add it to the file of what it is about
-//! ([`run`], [`worker`], [`coordinator`]); nothing between a service and the engine knows the commands one by one.
+//! ([`run`], [`worker`], [`evaluation`], [`coordinator`]); nothing between a service and the engine knows the commands one by one.
 
 pub mod coordinator;
+pub mod evaluation;
 pub mod page;
 pub mod run;
 pub mod worker;

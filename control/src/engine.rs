@@ -21,6 +21,7 @@
 
 pub mod effect;
 mod eligibility;
+mod evaluation;
 mod outbox;
 mod retention;
 mod story;
@@ -30,14 +31,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker, Welcome,
-};
-use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker};
+use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::limits::{
-    HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, NAME_BYTES_MAX, REASON_BYTES_MAX, RUNS_MAX, THREADS_MAX,
-    WORKERS_MAX,
+    HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, REASON_BYTES_MAX, RUNS_MAX, WORKERS_MAX,
 };
 use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
@@ -47,6 +45,7 @@ use crate::run::record::{Contributions, LoadedRun, Record, Settled, UnreadableRu
 use crate::run::{Advanced, Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
+use evaluation::Evaluation;
 use outbox::Outbox;
 pub use retention::Retention;
 
@@ -84,9 +83,9 @@ impl Default for Settings {
 }
 
 pub(crate) struct WorkerEntry {
-    hello: Hello,
-    /// Runs whose spec it was sent.
-    specs: BTreeSet<RunId>,
+    pub(crate) hello: Hello,
+    /// Runs and evaluations that were announced to it.
+    pub(crate) specs: BTreeSet<RunId>,
 }
 
 /// See the module.
@@ -97,7 +96,8 @@ pub struct Engine {
     pub(crate) runs: BTreeMap<RunId, Run>,
     /// Runs that the journal holds and nobody can go on with.
     unreadable: BTreeMap<RunId, UnreadableRun>,
-    /// In order of creation.
+    pub(crate) evaluations: BTreeMap<RunId, Evaluation>,
+    /// Runs in order of creation.
     pub(crate) order: Vec<RunId>,
     pub(crate) request_ids: BTreeMap<String, RunId>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
@@ -128,6 +128,7 @@ impl Engine {
             started: now,
             runs: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            evaluations: BTreeMap::new(),
             order: Vec::new(),
             request_ids: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -246,6 +247,7 @@ impl Engine {
         let mut actions = Vec::new();
         self.scheduler.tick(now, &mut actions);
         self.carry_out(now, actions);
+        self.end_stranded_evaluations(now);
         if self.trouble.is_none() {
             let mut actions = Vec::new();
             self.scheduler.dispatch(now, &mut actions);
@@ -308,38 +310,17 @@ impl Engine {
 
     /// Takes a run from the scheduler.
     pub(crate) fn end(&mut self, now: Timestamp, id: RunId) {
+        self.close_job(now, id);
+        self.retire_at = Some(now);
+    }
+
+    fn close_job(&mut self, now: Timestamp, id: RunId) {
         let mut actions = Vec::new();
         self.scheduler.close(now, id, &mut actions);
         self.carry_out(now, actions);
-        self.retire_at = Some(now);
         for worker in self.workers.values_mut() {
             worker.specs.remove(&id);
         }
-    }
-
-    pub(crate) fn attach(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-        mut hello: Hello,
-    ) -> Result<Welcome, Refusal> {
-        if self.workers.len() >= self.settings.workers_max {
-            let limit = self.settings.workers_max;
-            return Err(Refusal::Limit(format!("{limit} workers are attached, which is the limit")));
-        }
-        let printable = |c: &char| !c.is_control();
-        hello.name = hello.name.chars().filter(printable).take(NAME_BYTES_MAX).collect();
-        hello.version = hello.version.chars().filter(printable).take(NAME_BYTES_MAX).collect();
-        hello.threads = hello.threads.clamp(1, THREADS_MAX);
-        self.scheduler.attach(now, worker, hello.threads);
-        self.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new() });
-        let active = self.runs.values().filter(|run| !run.state().is_final());
-        let active: Vec<RunId> = active.map(Run::id).collect();
-        for run in active {
-            self.admit(now, run, worker);
-        }
-        let Settings { heartbeat_interval, idle_heartbeat_interval, .. } = self.settings;
-        Ok(Welcome { worker, heartbeat_interval, idle_heartbeat_interval })
     }
 
     fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
@@ -352,7 +333,8 @@ impl Engine {
             FromWorker::Report(report) => self.report(now, worker, report),
             FromWorker::Reject { run, reason } => {
                 let mut actions = Vec::new();
-                if self.runs.get(&run).is_some_and(|run| !run.state().is_final()) {
+                let active = self.runs.get(&run).is_some_and(|run| !run.state().is_final());
+                if active || self.evaluations.contains_key(&run) {
                     let reason: String =
                         reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX).collect();
                     self.scheduler.rejected(run, worker, reason, &mut actions);
@@ -380,6 +362,8 @@ impl Engine {
             for settlement in &mut report.settlements {
                 settlement.outcome.check(wants, dimension, 0);
             }
+        } else if let Some(evaluation) = self.evaluations.get(&id) {
+            report.settlements.iter_mut().for_each(|settlement| evaluation.check(&mut settlement.outcome));
         }
         let mut actions = Vec::new();
         let settlements = self.scheduler.report(now, worker, report, &mut actions);
@@ -392,6 +376,8 @@ impl Engine {
             let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
             run.commit(now, settled, &mut writes);
             self.outbox.write(now, &mut writes);
+        } else {
+            self.evaluated(now, id, settlements);
         }
         self.outbox.acknowledge(now, worker, sequence);
         self.carry_out(now, actions);
@@ -477,7 +463,10 @@ impl Engine {
                     );
                     self.note(now, run, text);
                 }
-                Action::Exhausted { run, reason } => self.pause(now, run, reason),
+                Action::Exhausted { run, reason } if self.runs.contains_key(&run) => {
+                    self.pause(now, run, reason);
+                }
+                Action::Exhausted { run, reason } => self.end_evaluation(now, run, Err(reason)),
                 Action::Barred { run, worker, reason } => {
                     let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
                     let text = format!("worker {name} may no longer work on this run: {reason}");
@@ -506,14 +495,20 @@ impl Engine {
         (purpose, block): (EpisodePurpose, BlockIndex),
         episodes: &[(CandidateIndex, TaskIndex)],
     ) {
-        let (Some(run), Some(entry)) = (self.runs.get(&id), self.workers.get_mut(&worker)) else { return };
-        debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        let (layout, wants, candidates, announcement) = if let Some(run) = self.runs.get(&id) {
+            debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
+            let announcement = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
+            (run.layout_digest(), run.wants(purpose), run.genomes(purpose), announcement)
+        } else if let Some(evaluation) = self.evaluations.get(&id) {
+            (evaluation.digest, Wants::default(), &evaluation.genomes[..], evaluation.announcement(id))
+        } else {
+            return;
+        };
         if entry.specs.insert(id) {
-            let message = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
-            self.outbox.now(Effect::Send { worker, message });
+            self.outbox.now(Effect::Send { worker, message: announcement });
         }
         self.table.clear();
-        let candidates = run.genomes(purpose);
         self.table.resize(candidates.len(), u32::MAX);
         let mut genomes = Vec::new();
         let mut assignments = Vec::with_capacity(episodes.len());
@@ -526,7 +521,6 @@ impl Engine {
             }
             assignments.push(Assignment { genome: *place, task });
         }
-        let (layout, wants) = (run.layout_digest(), run.wants(purpose));
         let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
         self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
     }
@@ -537,6 +531,7 @@ impl Engine {
     /// If it does not hold.
     pub fn check_invariants(&self) {
         self.scheduler.check_invariants();
+        self.check_evaluations();
         for (&id, run) in &self.runs {
             let progress = run.progress();
             if !run.state().is_final() {

@@ -1,5 +1,7 @@
 //! Who computes which episode: workers, leases, attempts, hedges, credit, and fairness between runs.
 //!
+//! A run's generation is a job, and so is an evaluation, which has one generation; here both are called runs.
+//!
 //! Pure: it is given the time and answers with [`Action`]s. It knows nothing of genomes, fitness or journals. After
 //! every event holds what [`Scheduler::check_invariants`] checks: an open episode is queued or leased, at most twice
 //! and then to two workers; leases are held by attached workers; nobody holds more than its credit; an episode

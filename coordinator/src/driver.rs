@@ -4,6 +4,7 @@
 //! thread, a worker that does not read its outbox is detached, and each watcher is a task of its own that reads
 //! committed events from the journal at its own pace.
 
+pub mod evaluating;
 mod journal_thread;
 pub mod reading;
 mod search_threads;
@@ -14,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_control::command::worker::Attach;
 use hebbian_control::command::{Command, Held, Refusal};
-use hebbian_control::engine::effect::{Effect, Event, Ticket};
+use hebbian_control::engine::effect::{Effect, Event, Scored, Ticket};
 use hebbian_control::engine::{self, Engine};
 use hebbian_control::run::{Advance, Advanced};
 use hebbian_shared::dispatch::ToWorker;
@@ -89,6 +90,7 @@ pub async fn start(
         outboxes: BTreeMap::new(),
         held: BTreeMap::new(),
         published: BTreeMap::new(),
+        evaluations: BTreeMap::new(),
         next_worker: 1,
         events: VecDeque::new(),
     };
@@ -130,6 +132,8 @@ pub struct Driver {
     /// The durable sequence number of each run, as its watchers see it.
     published: BTreeMap<RunId, watch::Sender<u64>>,
     watchers: Arc<Semaphore>,
+    /// The clients of evaluations.
+    evaluations: BTreeMap<RunId, mpsc::UnboundedSender<Result<Vec<Scored>, String>>>,
     next_worker: u64,
     /// Events that effects gave rise to.
     events: VecDeque<Event>,
@@ -229,6 +233,8 @@ impl Driver {
                     }
                     self.published.remove(&run);
                 }
+                Effect::Scored { evaluation, scored } => self.scored(evaluation, scored),
+                Effect::EvaluationEnded { evaluation, end } => self.evaluation_ended(evaluation, end),
                 Effect::Answer(ticket) => {
                     if let Some(tell) = self.held.remove(&ticket) {
                         tell();

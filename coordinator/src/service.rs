@@ -4,10 +4,10 @@
 //! then, but the same engine and the same wire.
 
 mod cluster;
-pub mod comparison;
 pub mod connection;
 pub mod data;
 mod dispatch;
+mod evaluation;
 pub mod lane;
 pub mod rate;
 mod run;
@@ -25,9 +25,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use hebbian_proto::FILE_DESCRIPTOR_SET;
 use hebbian_proto::v1::cluster_service_server::ClusterServiceServer;
-use hebbian_proto::v1::comparison_service_server::ComparisonServiceServer;
 use hebbian_proto::v1::data_service_server::DataServiceServer;
 use hebbian_proto::v1::dispatch_service_server::{self, DispatchServiceServer};
+use hebbian_proto::v1::evaluation_service_server::EvaluationServiceServer;
 use hebbian_proto::v1::run_service_server::RunServiceServer;
 use hebbian_shared::limits::{
     COORDINATOR_MESSAGE_BYTES_MAX, HEADERS_BYTES_MAX, HELLO_TIMEOUT, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
@@ -87,8 +87,8 @@ impl Default for TransportSettings {
 /// All services of a coordinator, with health and reflection beside them.
 async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
     let (attaches, requests) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.requests));
-    // Every worker asks these beside its attachment.
-    let (comparisons, sets) = (Rates::new(settings.rates.attaches), Rates::new(settings.rates.attaches));
+    // Every worker asks this beside its attachment.
+    let sets = Rates::new(settings.rates.attaches);
     let dispatch =
         DispatchServiceServer::new(dispatch::Dispatch::new(handle.clone(), settings.hello_timeout))
             .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
@@ -96,10 +96,9 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
     let run = RunServiceServer::new(run::Runs::new(handle.clone()))
         .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
-    let cluster = ClusterServiceServer::new(cluster::Cluster::new(handle))
+    let cluster = ClusterServiceServer::new(cluster::Cluster::new(handle.clone()))
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
-
-    let comparison = ComparisonServiceServer::new(comparison::Comparisons::new(settings.hello_timeout))
+    let evaluation = EvaluationServiceServer::new(evaluation::Evaluations::new(handle))
         .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let data = DataServiceServer::new(data::Data::new(Arc::clone(&settings.data)))
@@ -110,7 +109,7 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
     reporter.set_serving::<DispatchServiceServer<dispatch::Dispatch>>().await;
     reporter.set_serving::<RunServiceServer<run::Runs>>().await;
     reporter.set_serving::<ClusterServiceServer<cluster::Cluster>>().await;
-    reporter.set_serving::<ComparisonServiceServer<comparison::Comparisons>>().await;
+    reporter.set_serving::<EvaluationServiceServer<evaluation::Evaluations>>().await;
     reporter.set_serving::<DataServiceServer<data::Data>>().await;
 
     let reflection = || {
@@ -122,8 +121,8 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
     Routes::default()
         .add_service(InterceptedService::new(dispatch, rate::check(attaches, "attach")))
         .add_service(InterceptedService::new(run, rate::check(Arc::clone(&requests), "ask")))
-        .add_service(InterceptedService::new(cluster, rate::check(requests, "ask")))
-        .add_service(InterceptedService::new(comparison, rate::check(comparisons, "ask")))
+        .add_service(InterceptedService::new(cluster, rate::check(Arc::clone(&requests), "ask")))
+        .add_service(InterceptedService::new(evaluation, rate::check(requests, "ask")))
         .add_service(InterceptedService::new(data, rate::check(sets, "ask")))
         .add_service(health)
         .add_service(reflection().build_v1().expect(valid))

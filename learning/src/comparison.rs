@@ -19,7 +19,6 @@ use progress::Progress;
 
 mod baseline;
 mod progress;
-pub mod remote;
 mod report;
 mod trials;
 mod tuning;

@@ -175,6 +175,13 @@ pub enum ToWorker {
         /// Its spec.
         spec: Arc<ResolvedSpec>,
     },
+    /// An evaluation, sent once per stream before its first batch.
+    Evaluation {
+        /// Its id: that of a job, like a run's.
+        evaluation: RunId,
+        /// What is evaluated, as text; batches name its genomes by their places.
+        request: Arc<str>,
+    },
     /// Work.
     Batch(Batch),
     /// Reports up to this sequence number have arrived; the worker may forget them.

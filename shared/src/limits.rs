@@ -83,6 +83,10 @@ limits! {
     EVALUATION_GENOMES_MAX: usize = 4096, "genomes";
     /// Scores of one evaluation: 1 GiB.
     EVALUATION_SCORES_MAX: u64 = 128 << 20, "scores";
+    /// Episodes that a cluster is asked for together.
+    CLUSTER_EVALUATION_EPISODES_MAX: u64 = 1 << 20, "episodes";
+    /// Scores that a cluster is asked for together: 64 MiB of them may wait for a client that reads slowly.
+    CLUSTER_EVALUATION_SCORES_MAX: u64 = 8 << 20, "scores";
 
     ["messages"]
     /// A message to the coordinator.
@@ -113,6 +117,8 @@ limits! {
     RUNS_MAX: usize = 10_000, "runs";
     /// Attached workers.
     WORKERS_MAX: usize = 20_000, "workers";
+    /// Evaluations at a time.
+    EVALUATIONS_MAX: usize = 16, "evaluations";
     /// Watchers of all runs together.
     WATCHERS_MAX: usize = 1024, "watchers";
     /// Messages that wait for the decisions, of workers and of clients each; senders wait.

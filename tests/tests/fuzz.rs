@@ -18,10 +18,8 @@ use hebbian_control::run::record::StoredRun;
 use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
-use hebbian_coordinator::service::comparison;
-use hebbian_learning::comparison::remote::Gathered;
-use hebbian_learning::comparison::{Ablation, ComparisonSettings};
-
+use hebbian_learning::evaluation::{EvaluationRequest, Gathering, Stage};
+use hebbian_learning::rule::Ablation;
 use hebbian_learning::task::data_set::{DataSet, DataSets as _, SourceFile};
 use hebbian_proto::v1;
 use hebbian_search::Envelope;
@@ -35,14 +33,13 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::progress::{CoordinatorStatus, RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::data_set::DataSetName;
-use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec, text};
 use hebbian_shared::time::Timestamp;
 use hebbian_tests::fuzz::fuzz;
 use hebbian_worker::data_store::DataStore;
-use hebbian_worker::session::trials::to_trials;
+use hebbian_worker::evaluator::{Evaluator as _, LearningEvaluator};
 use prost::Message;
 
 /// The example specs.
@@ -208,48 +205,34 @@ fn what_clients_ask_and_are_answered() {
 }
 
 #[test]
-fn what_is_said_of_comparisons() {
+fn what_is_said_of_evaluations() {
     let spec = RunSpec::read(&specs()[0]).unwrap();
-    let dimension = spec.layout().dimension();
-    let comparison = v1::RuleComparison {
-        spec: specs().remove(0),
-        genome: Genome(vec![0.25; dimension]).to_le_bytes(),
-        families: vec!["xor".into(), "circle".into()],
-        updates: vec![1, 3],
-        tasks_per_family: 2,
-        ablations: vec![v1::Ablation::ReadoutOnly.into()],
-    };
-    fuzz("RuleComparison", &[comparison.encode_to_vec()], |bytes| {
-        v1::RuleComparison::decode(bytes).is_ok_and(|comparison| comparison::check(&comparison).is_ok())
-    });
-    let ready = v1::compute_trials_request::Ready {
-        display_name: "host".into(),
-        threads: 4,
-        fingerprint: vec![7; 32],
-        episode_semantics: EPISODE_SEMANTICS,
-    };
-    fuzz("Ready", &[ready.encode_to_vec()], |bytes| {
-        v1::compute_trials_request::Ready::decode(bytes)
-            .is_ok_and(|ready| comparison::check_ready(&ready).is_ok())
-    });
-    let comparison = Some(comparison);
-    let trials = v1::ComputeTrialsResponse { trials: 1, comparison, family: 1, first_task: 0, tasks: 2 };
-    fuzz("ComputeTrialsResponse", &[trials.encode_to_vec()], |bytes| {
-        v1::ComputeTrialsResponse::decode(bytes).is_ok_and(|message| to_trials(message).is_ok())
-    });
-    let settings = ComparisonSettings {
+    let problem = spec.problem.rule_learning().unwrap().clone();
+    let request = EvaluationRequest {
+        genomes: vec![Genome(vec![0.25; spec.layout().dimension()])],
+        problem,
+        ablation: Some(Ablation::ReadoutOnly),
         families: vec![TaskFamily::Xor, TaskFamily::Circle],
-        updates: vec![1, 3],
-        baselines: vec![Optimizer::Sgd],
-        ablations: vec![Ablation::ReadoutOnly],
+        stage: Stage::Comparison,
+        first_task: 0,
         tasks_per_family: 2,
+        points: vec![1, 3],
         seed: spec.seed,
     };
-    let answer = v1::CompareResponse { family: 1, first_task: 0, scores: vec![0.5; 8] };
-    fuzz("CompareResponse", &[answer.encode_to_vec()], |bytes| {
-        v1::CompareResponse::decode(bytes).is_ok_and(|answer| {
-            let mut gathered = Gathered::new(&settings);
-            gathered.add(answer.family, answer.first_task, &answer.scores).is_ok()
+    let text = serde_json::to_string(&request).unwrap();
+    fuzz("request of an evaluation", &[text.into_bytes()], |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        LearningEvaluator::default().prepare_evaluation(&text).is_ok()
+    });
+    let episode = v1::evaluate_response::Episode { genome: 0, task: 3, scores: vec![0.5; 2] };
+    let answer = v1::EvaluateResponse { episodes: vec![episode] };
+    fuzz("EvaluateResponse", &[answer.encode_to_vec()], |bytes| {
+        v1::EvaluateResponse::decode(bytes).is_ok_and(|answer| {
+            let mut gathering = Gathering::new(&request);
+            let mut add = |episode: &v1::evaluate_response::Episode| {
+                gathering.add(episode.genome, episode.task, &episode.scores).is_ok()
+            };
+            answer.episodes.iter().all(&mut add)
         })
     });
 }

@@ -10,7 +10,6 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 
-use hebbian_learning::comparison::remote::Trials;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::task::data_set::Arriving;
 pub use learning::LearningEvaluator;
@@ -25,24 +24,35 @@ pub trait Evaluator: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Computes some of a comparison's trials; see [`Trials::scores`].
-    fn trials(&self, _trials: &Trials, _threads: u32, _interrupt: &Interrupt) -> Result<Vec<f64>, String> {
-        Err("this worker computes no trials".to_owned())
+    /// Prepares for an evaluation, whose request is text, or says what this worker lacks for it. The runner's episodes name
+    /// genomes and tasks by their places in the request, and give scores.
+    fn prepare_evaluation(&self, _request: &str) -> Result<Arc<dyn Runner>, String> {
+        Err("this worker computes no evaluations".to_owned())
     }
 
-    /// Takes one of them, which comes from elsewhere.
+    /// The data sets that [`Evaluator::prepare_evaluation`] wants and does not find.
+    fn lacking_for_evaluation(&self, _request: &str) -> Vec<(DataSetName, Digest)> {
+        Vec::new()
+    }
+
+    /// Takes a data set that is lacking, which comes from elsewhere.
     fn receive(&self, name: DataSetName, _digest: Digest) -> Result<Box<dyn Arriving>, String> {
         Err(format!("data set `{name}` is not wanted"))
     }
 }
 
-/// Episodes of one run; shared by the threads of a worker.
+/// Episodes of one run or evaluation; shared by the threads of a worker.
 pub trait Runner: Send + Sync + 'static {
+    /// How many scores an episode has.
+    fn scores(&self) -> usize {
+        0
+    }
+
     /// What one thread needs to run episodes.
     fn on_thread(self: Arc<Self>) -> Box<dyn Episodes>;
 }
 
-/// Episodes of one run on one thread.
+/// Episodes of one run or evaluation on one thread.
 pub trait Episodes {
     /// Runs an episode and finds what is wanted beside its fitness; `None` if it was interrupted. The same arguments give the
     /// same outcome on every thread.

@@ -236,7 +236,7 @@ impl Thread {
                     }),
                     None => None,
                     Some(mut outcome) => {
-                        outcome.check(job.batch.wants, genome.0.len(), 0);
+                        outcome.check(job.batch.wants, genome.0.len(), job.runner.scores());
                         Some(outcome)
                     }
                 }

@@ -6,7 +6,6 @@ mod reports;
 mod stream;
 #[cfg(test)]
 mod tests;
-pub mod trials;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, remote};
-use hebbian_learning::evaluation::Threads;
+use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings};
+use hebbian_learning::evaluation::{Evaluate, Threads};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
@@ -20,7 +20,7 @@ use hebbian_worker::data_store::DataStore;
 
 use super::{LogArguments, all_cores, parse_seed, parse_threads};
 use crate::client::ClientArguments;
-use crate::cluster_comparison;
+use crate::cluster::Cluster;
 use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::genome_file::GenomeFile;
@@ -90,8 +90,7 @@ pub(super) struct Arguments {
         allow_negative_numbers = true
     )]
     side: Option<u32>,
-    /// Train the rule's networks on the workers of this coordinator, with the same bits; baselines are tuned and trained
-    /// here.
+    /// Train all networks on the workers of this coordinator, with the same bits.
     #[arg(long, value_name = "URL")]
     coordinator: Option<String>,
     /// Give up when the coordinator has not answered for this long.
@@ -137,23 +136,21 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     let here = Threads { threads, data: &*data };
     // Before anything is said.
     comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
-    let gathered = match &arguments.coordinator {
+    let cluster = match &arguments.coordinator {
         None => None,
         Some(coordinator) => {
             let (coordinator, timeout, tls) = (coordinator.clone(), arguments.timeout, arguments.tls.clone());
-            let client = ClientArguments { coordinator, timeout, tls };
-            Some(cluster_comparison::gather(&client, &problem, file.genome(), &settings)?)
+            Some(Cluster::connect(&ClientArguments { coordinator, timeout, tls })?)
         }
+    };
+    let evaluate: &dyn Evaluate = match &cluster {
+        None => &here,
+        Some(cluster) => cluster,
     };
     let activity = Activity::new("comparing with tuned baselines");
     let (show, interrupt) =
         (|done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64), Interrupt::new());
-    let comparison = match gathered {
-        None => comparison::compare(&problem, file.genome(), &settings, &here, &show, &interrupt),
-        Some(gathered) => {
-            remote::complete(&problem, file.genome(), &settings, &gathered, &here, &show, &interrupt)
-        }
-    };
+    let comparison = comparison::compare(&problem, file.genome(), &settings, evaluate, &show, &interrupt);
     drop(activity);
     let comparison = comparison.map_err(comparison_failure)?;
     if arguments.json {

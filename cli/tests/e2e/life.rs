@@ -179,9 +179,10 @@ fn a_comparison_on_the_cluster_has_the_bits_of_the_local_one() {
     let nobody = place.output(&coordinator.arguments(&evaluate));
     assert_eq!(nobody.status.code(), Some(1), "{}", errors(&nobody));
     assert!(errors(&nobody).contains("no worker is attached"), "{}", errors(&nobody));
-    // One of them hangs: it takes trials and never answers, until it is killed.
-    let (mut hanging, _other) = (coordinator.worker("hanging"), coordinator.worker("other"));
-    until("two workers are attached", || coordinator.json(&["workers"]).as_array().unwrap().len() == 2);
+    // One of them hangs: it takes episodes and never answers, until it is killed.
+    let mut hanging = coordinator.worker("hanging");
+    let _others = [coordinator.worker("one"), coordinator.worker("two")];
+    until("three workers are attached", || coordinator.json(&["workers"]).as_array().unwrap().len() == 3);
     let url = coordinator.url.clone();
     let remote = std::thread::scope(|scope| {
         hanging.signal("STOP");

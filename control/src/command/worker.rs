@@ -1,17 +1,19 @@
 //! Commands that are about workers.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hebbian_shared::dispatch::{Hello, ToWorker, Welcome};
-use hebbian_shared::id::WorkerId;
-use hebbian_shared::limits::LEAVING_GRACE;
+use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::limits::{LEAVING_GRACE, NAME_BYTES_MAX, THREADS_MAX};
 use hebbian_shared::progress::WorkerStatus;
 use hebbian_shared::time::Timestamp;
 
 use super::page::{Page, PageRequest};
 use super::{Command, Refusal};
-use crate::engine::Engine;
 use crate::engine::effect::Effect;
+use crate::engine::{Engine, Settings, WorkerEntry};
+use crate::run::Run;
 
 /// The attached workers in order of their ids.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +69,23 @@ impl Command for Attach {
     type Answer = Welcome;
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Welcome, Refusal> {
-        engine.attach(now, self.worker, self.hello)
+        let Self { worker, mut hello } = self;
+        if engine.workers.len() >= engine.settings.workers_max {
+            let limit = engine.settings.workers_max;
+            return Err(Refusal::Limit(format!("{limit} workers are attached, which is the limit")));
+        }
+        let printable = |c: &char| !c.is_control();
+        hello.name = hello.name.chars().filter(printable).take(NAME_BYTES_MAX).collect();
+        hello.version = hello.version.chars().filter(printable).take(NAME_BYTES_MAX).collect();
+        hello.threads = hello.threads.clamp(1, THREADS_MAX);
+        engine.scheduler.attach(now, worker, hello.threads);
+        engine.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new() });
+        let active = engine.runs.values().filter(|run| !run.state().is_final());
+        let jobs: Vec<RunId> = active.map(Run::id).chain(engine.evaluations.keys().copied()).collect();
+        for job in jobs {
+            engine.admit(now, job, worker);
+        }
+        let Settings { heartbeat_interval, idle_heartbeat_interval, .. } = engine.settings;
+        Ok(Welcome { worker, heartbeat_interval, idle_heartbeat_interval })
     }
 }

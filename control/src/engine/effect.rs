@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out.
 
 use hebbian_shared::dispatch::{FromWorker, ToWorker};
-use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::id::{CandidateIndex, RunId, TaskIndex, WorkerId};
 
 use crate::run::record::Write;
 use crate::run::{Advance, Advanced};
@@ -81,8 +81,33 @@ pub enum Effect {
         /// Whether a retention rule wanted it, and not an operator.
         retired: bool,
     },
+    /// Episodes of an evaluation have scores.
+    Scored {
+        /// Which evaluation.
+        evaluation: RunId,
+        /// The episodes, each once.
+        scored: Vec<Scored>,
+    },
+    /// An evaluation has ended.
+    EvaluationEnded {
+        /// Which.
+        evaluation: RunId,
+        /// An error says why not all of its episodes have scores.
+        end: Result<(), String>,
+    },
     /// An answer that was held may be told.
     Answer(Ticket),
+}
+
+/// What a genome scores on a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// The genome's place in the request.
+    pub genome: CandidateIndex,
+    /// The task.
+    pub task: TaskIndex,
+    /// At each point of measurement.
+    pub scores: Vec<f64>,
 }
 
 /// What is written to the journal together or not at all.

@@ -1,5 +1,6 @@
 //! Which worker may work on which run, and what is said when none may.
 
+use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::Numerics;
@@ -8,10 +9,15 @@ use hebbian_shared::time::Timestamp;
 use super::Engine;
 use crate::run::record::Record;
 
+fn other_numerics(its: Digest, whose: &str, taken: Digest) -> String {
+    let (its, taken) = (its.short(), taken.short());
+    format!("its numerics fingerprint is {its}, the {whose} is {taken}: another kind of processor or version")
+}
+
 impl Engine {
-    /// Decides whether a worker may work on a run; the first one gives the run its fingerprint.
-    pub(super) fn admit(&mut self, now: Timestamp, id: RunId, worker: WorkerId) {
-        let (Some(run), Some(entry)) = (self.runs.get_mut(&id), self.workers.get(&worker)) else { return };
+    /// Decides whether a worker may work on a run or an evaluation; the first one gives it its fingerprint.
+    pub(crate) fn admit(&mut self, now: Timestamp, id: RunId, worker: WorkerId) {
+        let Some(entry) = self.workers.get(&worker) else { return };
         let hello = &entry.hello;
         let mut writes = Vec::new();
         let reason = if hello.episode_semantics != EPISODE_SEMANTICS {
@@ -20,22 +26,26 @@ impl Engine {
                  version on both sides",
                 hello.episode_semantics
             ))
-        } else if run.spec().numerics == Numerics::Any {
-            None
-        } else if let Some(fingerprint) = run.fingerprint() {
-            (fingerprint != hello.fingerprint).then(|| {
-                format!(
-                    "its numerics fingerprint is {}, the run's is {}: another kind of processor or version (the \
-                     spec's `numerics = \"any\"` would waive it)",
-                    hello.fingerprint.short(),
-                    fingerprint.short()
-                )
-            })
+        } else if let Some(evaluation) = self.evaluations.get_mut(&id) {
+            let taken = *evaluation.fingerprint.get_or_insert(hello.fingerprint);
+            (taken != hello.fingerprint).then(|| other_numerics(hello.fingerprint, "evaluation's", taken))
         } else {
-            let record =
-                Record::FingerprintTaken { fingerprint: hello.fingerprint, worker: hello.name.clone() };
-            run.commit(now, record, &mut writes);
-            None
+            let Some(run) = self.runs.get_mut(&id) else { return };
+            match run.fingerprint() {
+                _ if run.spec().numerics == Numerics::Any => None,
+                Some(taken) => (taken != hello.fingerprint).then(|| {
+                    let waiver = " (the spec's `numerics = \"any\"` would waive it)";
+                    other_numerics(hello.fingerprint, "run's", taken) + waiver
+                }),
+                None => {
+                    let record = Record::FingerprintTaken {
+                        fingerprint: hello.fingerprint,
+                        worker: hello.name.clone(),
+                    };
+                    run.commit(now, record, &mut writes);
+                    None
+                }
+            }
         };
         self.outbox.write(now, &mut writes);
         if let Some(reason) = reason {

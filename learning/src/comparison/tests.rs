@@ -250,35 +250,6 @@ fn rules_are_compared_on_data_sets_and_in_mixed_shapes() {
     assert!(error.starts_with("data set `small` is missing"), "{error}");
 }
 
-#[test]
-fn a_comparison_in_pieces_is_the_same() {
-    let settings =
-        ComparisonSettings { ablations: Ablation::ALL.to_vec(), tasks_per_family: 5, ..settings() };
-    let whole = run(&settings).unwrap();
-    let mut gathered = remote::Gathered::new(&settings);
-    for (place, &family) in settings.families.iter().enumerate().rev() {
-        for (first, tasks) in [(3, 2), (0, 3), (3, 2)] {
-            let trials = remote::Trials {
-                rule: rule(),
-                genome: genome(68),
-                family,
-                first,
-                tasks,
-                updates: settings.updates.clone(),
-                ablations: settings.ablations.clone(),
-                seed: settings.seed,
-            };
-            let scores = trials.scores(1 + place, &NoDataSets, &Interrupt::new()).unwrap();
-            assert_eq!(scores.len(), trials.len());
-            gathered.add(place as u32, first, &scores).unwrap();
-        }
-    }
-    assert_eq!(gathered.progress(), (20, 20), "what comes twice counts once");
-    let (rule, evaluate) = (rule(), &ALONE);
-    let pieces = remote::Given { rule: &rule, gathered: &gathered, evaluate };
-    assert_eq!(run_rule(&rule, &genome(68), &settings, &pieces).unwrap(), whole);
-}
-
 /// Gradient descent is a rule like any other: with a baseline's hyperparameters it has the baseline's scores.
 #[test]
 fn a_tuned_baseline_is_a_genome_of_gradient_descent() {
@@ -294,23 +265,4 @@ fn a_tuned_baseline_is_a_genome_of_gradient_descent() {
             }
         }
     }
-}
-
-#[test]
-fn scores_that_cannot_be_are_refused() {
-    let settings = ComparisonSettings { tasks_per_family: 5, ..settings() };
-    let mut gathered = remote::Gathered::new(&settings);
-    for (family, first, scores) in [
-        (0, 0, vec![0.5; 4]),
-        (0, 4, vec![0.5; 6]),
-        (4, 0, vec![0.5; 3]),
-        (u32::MAX, 0, vec![0.5; 3]),
-        (0, u32::MAX, vec![0.5; 3]),
-        (0, 0, vec![0.5, 0.5, 1.5]),
-        (0, 0, vec![0.5, 0.5, f64::NAN]),
-    ] {
-        let refused = gathered.add(family, first, &scores).unwrap_err();
-        assert!(refused.contains("score"), "{refused}");
-    }
-    assert_eq!(gathered.progress(), (0, 20));
 }

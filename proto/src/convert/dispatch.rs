@@ -303,6 +303,10 @@ impl From<&ToWorker> for v1::AttachResponse {
                     spec: spec.json().to_owned(),
                     spec_digest: spec.digest().0.to_vec(),
                 }),
+                ToWorker::Evaluation { evaluation, request } => {
+                    let (name, request) = (run_name(*evaluation), request.to_string());
+                    Response::Evaluation(v1::EvaluationAnnouncement { name, request })
+                }
                 ToWorker::Batch(batch) => Response::Batch(batch.into()),
                 ToWorker::Acknowledge { sequence } => {
                     Response::Acknowledge(v1::Acknowledge { sequence: *sequence })
@@ -332,6 +336,10 @@ impl TryFrom<v1::AttachResponse> for ToWorker {
                 let spec = announcement.into_spec().map_err(within)?;
                 Ok(Self::Spec { run, spec: Arc::new(spec) })
             }
+            Response::Evaluation(v1::EvaluationAnnouncement { name, request }) => Ok(Self::Evaluation {
+                evaluation: parse_run_name("evaluation.name", &name)?,
+                request: request.into(),
+            }),
             Response::Batch(batch) => {
                 batch.try_into().map(Self::Batch).map_err(|error: ConvertError| error.within("batch"))
             }

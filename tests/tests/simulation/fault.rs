@@ -36,10 +36,13 @@ pub(crate) enum Fault {
     ExtendedWhileAdvancing,
     CancelledWhileAdvancing,
     SearchesTogether,
+    KilledWhileEvaluating,
+    EvaluationAbandoned,
+    EvaluationEndedEarly,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::ReportLost,
         Self::ReportDuplicated,
         Self::ReportLate,
@@ -71,6 +74,9 @@ impl Fault {
         Self::ExtendedWhileAdvancing,
         Self::CancelledWhileAdvancing,
         Self::SearchesTogether,
+        Self::KilledWhileEvaluating,
+        Self::EvaluationAbandoned,
+        Self::EvaluationEndedEarly,
     ];
 }
 

@@ -8,12 +8,14 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::Engine;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker};
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Outcome};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::seed::{Seed, index_below, uniform};
 use hebbian_shared::spec::ResolvedSpec;
 
+use super::evaluations::scores;
 use super::fault::Fault;
 use super::{Happening, Session, World, fingerprint};
 use crate::objective;
@@ -35,6 +37,10 @@ pub(super) struct SimWorker {
     pub(super) hanging: bool,
     pub(super) leaving: bool,
     pub(super) specs: BTreeMap<RunId, Arc<ResolvedSpec>>,
+    /// Points of measurement of the evaluations that it knows, also of those of earlier streams.
+    pub(super) evaluations: BTreeMap<RunId, u32>,
+    /// Evaluations that were announced on this stream.
+    pub(super) announced: BTreeSet<RunId>,
     /// Episodes to do, in order.
     pub(super) queue: Vec<(EpisodeKey, Genome)>,
     pub(super) computing: bool,
@@ -63,6 +69,7 @@ impl World {
         worker.session = Some(session);
         worker.leaving = false;
         worker.specs.clear();
+        worker.announced.clear();
         worker.last_up = self.now;
         worker.last_down = self.now;
         let hello = Hello {
@@ -131,12 +138,18 @@ impl World {
                     "a spec is sent once per stream, and again to who has rejected it"
                 );
             }
+            ToWorker::Evaluation { evaluation, request } => {
+                let again = !worker.announced.insert(evaluation);
+                assert!(!again || worker.rejected.remove(&evaluation), "an evaluation is announced once");
+                worker.evaluations.insert(evaluation, request.parse().unwrap());
+            }
             ToWorker::Batch(batch) => {
                 assert_eq!(
                     worker.semantics, EPISODE_SEMANTICS,
                     "only workers of our semantics are given work"
                 );
-                assert!(worker.specs.contains_key(&batch.run), "a run's spec comes before its batches");
+                let known = worker.specs.contains_key(&batch.run) || worker.announced.contains(&batch.run);
+                assert!(known, "what batches are of comes before them");
                 if worker.rejects {
                     let run = batch.run;
                     self.count(Fault::Rejection);
@@ -209,6 +222,11 @@ impl World {
                 if self.chance(self.rates.error) {
                     self.count(Fault::WorkerError);
                     (key, Outcome::WorkerError { reason: "out of memory".into() })
+                } else if let Some(&points) = self.workers[place].evaluations.get(&key.run) {
+                    let fingerprint = self.workers[place].fingerprint;
+                    let scores = scores(fingerprint, key.candidate.0, key.task.0, points);
+                    let fitness = Fitness::new(scores[0]).unwrap();
+                    (key, Outcome::Evaluated(Evaluation { scores, ..Evaluation::of(fitness) }))
                 } else {
                     let seed = self.seed_of(place, key.run);
                     (key, objective(seed, self.workers[place].fingerprint, &genome, key))
@@ -264,6 +282,8 @@ impl SimWorker {
             hanging: false,
             leaving: false,
             specs: BTreeMap::new(),
+            evaluations: BTreeMap::new(),
+            announced: BTreeSet::new(),
             queue: Vec::new(),
             computing: false,
             sequence: 0,

@@ -2,6 +2,7 @@
 //!
 //! Time is simulated in microseconds. All chance comes from the schedule's seed, so a failing schedule is its seed.
 
+mod evaluations;
 pub(crate) mod fault;
 mod trouble;
 mod worker;
@@ -26,6 +27,7 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
 use super::disk::Disk;
+use evaluations::Evaluator;
 use fault::{Fault, Faults};
 use worker::SimWorker;
 
@@ -79,6 +81,7 @@ pub(crate) struct World {
     next_tick: Option<u64>,
     workers: Vec<SimWorker>,
     clients: Vec<Client>,
+    evaluators: Vec<Evaluator>,
     /// Answers of this life of the coordinator that were not told yet.
     owed: BTreeSet<Ticket>,
     /// Up to where watchers of each run were told in this life of the coordinator.
@@ -158,6 +161,7 @@ impl World {
             next_tick: None,
             workers,
             clients: clients.collect(),
+            evaluators: Vec::new(),
             owed: BTreeSet::new(),
             published: BTreeMap::new(),
             faults: Faults::new(),
@@ -167,6 +171,10 @@ impl World {
         };
         if world.clients.len() > 1 {
             world.count(Fault::SeveralRuns);
+        }
+        for _ in 0..index_below(&mut world.rng, 3) {
+            let evaluator = world.new_evaluator();
+            world.evaluators.push(evaluator);
         }
         world.start_coordinator();
         for place in 0..world.workers.len() {
@@ -233,6 +241,7 @@ impl World {
         self.now > self.calm
             && self.disk.is_idle()
             && quiet
+            && self.is_evaluated()
             && self.clients.iter().all(|client| {
                 client.run.is_some_and(|run| finished(run) || client.is_victim && engine.run(run).is_none())
             })
@@ -390,6 +399,7 @@ impl World {
             self.count(Fault::SettlementsRolledBack);
         }
         self.engine = None;
+        self.lose_evaluations();
         for client in &mut self.clients {
             client.held = None;
         }
@@ -492,6 +502,8 @@ impl World {
                 let client = self.clients.iter().find(|client| client.run == Some(run));
                 assert!(client.is_none_or(|client| client.is_victim), "nobody deletes {run}");
             }
+            Effect::Scored { evaluation, scored } => self.scored(evaluation, scored),
+            Effect::EvaluationEnded { evaluation, end } => self.evaluation_ended(evaluation, &end),
             Effect::Answer(ticket) => {
                 assert!(self.owed.remove(&ticket), "a command is answered once");
                 let waits = |client: &&mut Client| client.held.is_some_and(|(held, _)| held == ticket);
@@ -572,6 +584,7 @@ impl World {
                 client.held = None;
             }
         }
+        self.evaluate();
         let paused = |state: &RunState| matches!(state, RunState::Paused { .. });
         let listed = self.engine.as_ref().map(Engine::list).unwrap_or_default();
         for progress in listed {

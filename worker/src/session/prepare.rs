@@ -23,10 +23,19 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 /// How often a busy coordinator is asked again.
 const BUSY_MAX: u32 = 100;
 
-/// All that getting ready for one run needs.
+/// What was announced.
+#[derive(Clone)]
+pub(super) enum Announcement {
+    /// A run, with its spec.
+    Run(Arc<RunSpec>),
+    /// An evaluation, with its request.
+    Evaluation(Arc<str>),
+}
+
+/// All that getting ready for one run or evaluation needs.
 pub(super) struct Preparation {
     pub(super) evaluator: Arc<dyn Evaluator>,
-    pub(super) spec: Arc<RunSpec>,
+    pub(super) work: Announcement,
     /// The connection of the stream that announced the run.
     pub(super) channel: Channel,
     /// For one data set at a time.
@@ -45,11 +54,17 @@ impl Preparation {
     }
 
     /// Fetches the data sets that the spec needs and that are not here.
-    pub(super) async fn fetch_lacking(&self) -> Result<(), String> {
+    async fn fetch_lacking(&self) -> Result<(), String> {
         let _turn = self.turn.acquire().await.map_err(|error| error.to_string())?;
         // Another run may have fetched them while this one waited.
-        let (evaluator, spec) = (self.evaluator.clone(), self.spec.clone());
-        for (name, digest) in apart(move || Ok(evaluator.lacking(&spec))).await? {
+        let (evaluator, work) = (self.evaluator.clone(), self.work.clone());
+        let lacking = apart(move || {
+            Ok(match work {
+                Announcement::Run(spec) => evaluator.lacking(&spec),
+                Announcement::Evaluation(request) => evaluator.lacking_for_evaluation(&request),
+            })
+        });
+        for (name, digest) in lacking.await? {
             self.fetch(name, digest).await?;
             let (name, digest) = (name.as_str(), digest.short());
             tracing::info!(name, digest, "fetched a data set from the coordinator");
@@ -58,8 +73,12 @@ impl Preparation {
     }
 
     async fn prepare(&self) -> Result<Arc<dyn Runner>, String> {
-        let (evaluator, spec) = (self.evaluator.clone(), self.spec.clone());
-        apart(move || evaluator.prepare(spec)).await
+        let (evaluator, work) = (self.evaluator.clone(), self.work.clone());
+        apart(move || match work {
+            Announcement::Run(spec) => evaluator.prepare(spec),
+            Announcement::Evaluation(request) => evaluator.prepare_evaluation(&request),
+        })
+        .await
     }
 
     /// Fetches a data set; waits while the coordinator is busy.
@@ -126,7 +145,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T
 }
 
 /// Does what takes a while or reads files, apart from tokio.
-pub(super) async fn apart<T: Send + 'static>(
+async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || {

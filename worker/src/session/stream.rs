@@ -15,7 +15,7 @@ use hebbian_shared::limits::{
     ANNOUNCED_RUNS_MAX, COORDINATOR_MESSAGE_BYTES_MAX, EPISODES_HELD_MAX, PEER_MESSAGE_BYTES_MAX,
     PREPARED_RUNS_MAX,
 };
-use hebbian_shared::spec::{ResolvedSpec, RunSpec};
+use hebbian_shared::spec::ResolvedSpec;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -25,9 +25,9 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::connect::chain;
-use super::prepare::Preparation;
+use super::prepare::{Announcement, Preparation};
 use super::reports::Reports;
-use super::{SessionEnd, SessionSettings, trials};
+use super::{SessionEnd, SessionSettings};
 use crate::evaluator::{Evaluator, Runner};
 use crate::pool::{Finished, Job, Pool};
 use hebbian_learning::interrupt::Interrupt;
@@ -88,10 +88,10 @@ impl Worker {
     }
 }
 
-/// A run that was announced on this stream.
+/// A run or an evaluation that was announced on this stream.
 struct Announced {
-    spec: Arc<RunSpec>,
-    spec_digest: Digest,
+    work: Announcement,
+    digest: Digest,
     layout_digest: Digest,
     preparing: bool,
     /// Batches that wait for the preparation.
@@ -122,11 +122,9 @@ pub(super) struct Stream<'a> {
     /// How often the worker is heard while it holds nothing, and when it last said that it lives.
     idle_heartbeat_interval: Duration,
     said: Instant,
-    /// `None` for a run that was rejected.
+    /// Runs and evaluations; `None` for one that was rejected.
     runs: BTreeMap<RunId, Option<Announced>>,
     preparing: JoinSet<Prepared>,
-    /// The stream of comparisons' trials; it ends with this one.
-    beside: JoinSet<()>,
     open: BTreeMap<u64, Open>,
     /// Episodes of open jobs and waiting batches.
     held: usize,
@@ -169,13 +167,6 @@ impl<'a> Stream<'a> {
         worker.end.streams += 1;
         let mut heartbeat = tokio::time::interval(welcome.heartbeat_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut beside = JoinSet::new();
-        beside.spawn(trials::work(
-            channel.clone(),
-            settings.hello.clone(),
-            worker.evaluator.clone(),
-            worker.fetching.clone(),
-        ));
         // What was gathered while no coordinator was there goes first.
         worker.reports.close();
         Ok(Self {
@@ -191,7 +182,6 @@ impl<'a> Stream<'a> {
             said: Instant::now(),
             runs: BTreeMap::new(),
             preparing: JoinSet::new(),
-            beside,
             open: BTreeMap::new(),
             held: 0,
             report_at: None,
@@ -279,7 +269,6 @@ impl<'a> Stream<'a> {
         }
         self.urgent.push_back(FromWorker::Leaving);
         // Comparisons are given to others; the cores are for what is to be finished.
-        self.beside.abort_all();
         for (job, first) in self.worker.pool.discard_queued() {
             let rest = &job.batch.assignments[first..];
             // A job of an earlier stream is not held from this one.
@@ -376,6 +365,10 @@ impl<'a> Stream<'a> {
             .map_err(|error| format!("the coordinator sent nonsense: {error}"))?
         {
             ToWorker::Spec { run, spec } => self.announced(run, Arc::unwrap_or_clone(spec))?,
+            ToWorker::Evaluation { evaluation, request } => {
+                let digest = Digest::of(request.as_bytes());
+                self.announce(evaluation, Announcement::Evaluation(request), (digest, digest))?;
+            }
             ToWorker::Batch(batch) => self.take(batch)?,
             ToWorker::Acknowledge { sequence } => self.worker.reports.acknowledge(sequence),
             ToWorker::Withdraw { run, up_to } => self.withdraw(run, up_to),
@@ -385,16 +378,21 @@ impl<'a> Stream<'a> {
     }
 
     fn announced(&mut self, run: RunId, spec: ResolvedSpec) -> Result<(), String> {
+        let digests = (spec.digest(), spec.layout().digest());
+        self.announce(run, Announcement::Run(Arc::new(spec.into())), digests)
+    }
+
+    /// Takes a run or an evaluation with its digest and that of the layout of its genomes.
+    fn announce(
+        &mut self,
+        run: RunId,
+        work: Announcement,
+        (digest, layout_digest): (Digest, Digest),
+    ) -> Result<(), String> {
         if self.runs.len() >= ANNOUNCED_RUNS_MAX {
             return Err(format!("the coordinator announced more than {ANNOUNCED_RUNS_MAX} runs"));
         }
-        let announced = Announced {
-            spec_digest: spec.digest(),
-            layout_digest: spec.layout().digest(),
-            spec: Arc::new(spec.into()),
-            preparing: false,
-            waiting: Vec::new(),
-        };
+        let announced = Announced { work, digest, layout_digest, preparing: false, waiting: Vec::new() };
         self.runs.insert(run, Some(announced));
         self.prepare(run);
         Ok(())
@@ -403,13 +401,13 @@ impl<'a> Stream<'a> {
     /// Gets ready for a run, or finds out that this worker cannot; meanwhile its batches wait.
     fn prepare(&mut self, run: RunId) {
         let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
-        if announced.preparing || self.worker.runner(announced.spec_digest).is_some() {
+        if announced.preparing || self.worker.runner(announced.digest).is_some() {
             return;
         }
         announced.preparing = true;
         let preparation = Preparation {
             evaluator: self.worker.evaluator.clone(),
-            spec: announced.spec.clone(),
+            work: announced.work.clone(),
             channel: self.channel.clone(),
             turn: self.worker.fetching.clone(),
         };
@@ -422,7 +420,7 @@ impl<'a> Stream<'a> {
                 let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
                 announced.preparing = false;
                 let waiting = std::mem::take(&mut announced.waiting);
-                self.worker.remember(announced.spec_digest, runner.clone());
+                self.worker.remember(announced.digest, runner.clone());
                 for batch in waiting {
                     self.submit(batch, runner.clone());
                 }
@@ -463,7 +461,7 @@ impl<'a> Stream<'a> {
         if self.leaving.is_some() {
             // It crossed the message that the worker leaves.
             self.give_back(&batch, &batch.assignments);
-        } else if let Some(runner) = self.worker.runner(announced.spec_digest) {
+        } else if let Some(runner) = self.worker.runner(announced.digest) {
             self.submit(batch, runner);
         } else {
             announced.waiting.push(batch);
@@ -493,6 +491,10 @@ impl<'a> Stream<'a> {
         if let Some(Some(announced)) = self.runs.get_mut(&run) {
             let gone = announced.waiting.extract_if(.., |batch| unwanted(batch));
             self.held -= gone.map(|batch| batch.assignments.len()).sum::<usize>();
+            // A run may come back, an evaluation has ended.
+            if up_to.is_none() && matches!(announced.work, Announcement::Evaluation(_)) {
+                self.runs.remove(&run);
+            }
         }
     }
 

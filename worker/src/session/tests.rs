@@ -61,6 +61,13 @@ impl Evaluator for Arc<Fake> {
             _ => Ok(Arc::new(self.clone())),
         }
     }
+
+    fn prepare_evaluation(&self, request: &str) -> Result<Arc<dyn Runner>, String> {
+        match request {
+            "known" => Ok(Arc::new(self.clone())),
+            _ => Err("no such evaluation here".to_owned()),
+        }
+    }
 }
 
 impl Runner for Arc<Fake> {
@@ -263,6 +270,34 @@ async fn batches_of_several_runs_are_computed_and_reported() {
     assert_eq!(setting.evaluator.prepared.load(Ordering::Relaxed), 2);
     let end = setting.end().await;
     assert_eq!(end, SessionEnd { streams: 1, episodes: 106 });
+}
+
+#[tokio::test]
+async fn an_evaluation_is_computed_until_it_is_withdrawn_and_rejected_if_it_is_not_understood() {
+    let mut setting = Setting::new();
+    let mut stream = setting.attached().await;
+    let evaluation =
+        |request: &str| ToWorker::Evaluation { evaluation: RunId::new(9), request: Arc::from(request) };
+    let batch = |tasks| {
+        let mut batch = batch(9, 0, tasks);
+        batch.layout = Digest::of(b"known");
+        ToWorker::Batch(batch)
+    };
+    stream.say(&evaluation("known")).await;
+    stream.say(&batch(5)).await;
+    check(&mut stream, 0, 5).await;
+    stream.say(&ToWorker::Withdraw { run: RunId::new(9), up_to: None }).await;
+    // It was forgotten: the same id may name another.
+    stream.say(&evaluation("unknown")).await;
+    let rejected = FromWorker::Reject { run: RunId::new(9), reason: "no such evaluation here".to_owned() };
+    assert_eq!(stream.hear_news().await, Some(rejected));
+    drop(stream);
+
+    let mut stream = setting.attached().await;
+    stream.say(&evaluation("known")).await;
+    stream.say(&ToWorker::Withdraw { run: RunId::new(9), up_to: None }).await;
+    stream.say(&batch(1)).await;
+    assert_eq!(stream.hear_news().await, None, "a batch of what was withdrawn ends the stream");
 }
 
 #[tokio::test]

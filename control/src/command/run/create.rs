@@ -104,10 +104,7 @@ impl Command for Create {
                 "there are {limit} runs, which is the limit: delete old ones"
             )));
         }
-        let mut id = id;
-        while engine.knows(id) {
-            id = RunId::new(id.number().wrapping_add(1));
-        }
+        let id = engine.free_id(id);
         check_layout(engine, &created)?;
         let search =
             search.expect("the spec was checked").map_err(|error| refuse("strategy", error.to_string()))?;
