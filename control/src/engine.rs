@@ -22,6 +22,7 @@
 pub mod effect;
 mod eligibility;
 mod evaluation;
+mod hearing;
 mod outbox;
 mod retention;
 mod story;
@@ -31,17 +32,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, Hello, Report, ToWorker};
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, Hello, ToWorker};
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::limits::{
-    HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, REASON_BYTES_MAX, RUNS_MAX, WORKERS_MAX,
-};
+use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX};
 use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
-use crate::run::record::{Contributions, LoadedRun, Record, Settled, UnreadableRun, Write};
+use crate::run::record::{LoadedRun, UnreadableRun, Write};
 use crate::run::{Advanced, Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
@@ -321,67 +320,6 @@ impl Engine {
         for worker in self.workers.values_mut() {
             worker.specs.remove(&id);
         }
-    }
-
-    fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
-        if !self.workers.contains_key(&worker) {
-            return;
-        }
-        self.scheduler.heard(now, worker);
-        match message {
-            FromWorker::Heartbeat => {}
-            FromWorker::Report(report) => self.report(now, worker, report),
-            FromWorker::Reject { run, reason } => {
-                let mut actions = Vec::new();
-                let active = self.runs.get(&run).is_some_and(|run| !run.state().is_final());
-                if active || self.evaluations.contains_key(&run) {
-                    let reason: String =
-                        reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX).collect();
-                    self.scheduler.rejected(run, worker, reason, &mut actions);
-                    // If it is asked again, it begins with the spec.
-                    if let Some(entry) = self.workers.get_mut(&worker) {
-                        entry.specs.remove(&run);
-                    }
-                }
-                self.carry_out(now, actions);
-            }
-            FromWorker::Leaving => self.scheduler.drain(worker, None),
-            FromWorker::GiveBack(given) => {
-                // Only who leaves gives back: another would be given the same again, without end.
-                self.scheduler.drain(worker, None);
-                self.scheduler.give_back(now, worker, &given);
-            }
-        }
-    }
-
-    fn report(&mut self, now: Timestamp, worker: WorkerId, mut report: Report) {
-        let (id, sequence, purpose, generation) =
-            (report.run, report.sequence, report.purpose, report.generation);
-        if let Some(run) = self.runs.get(&id) {
-            let (wants, dimension) = (run.wants(purpose), run.dimension());
-            for settlement in &mut report.settlements {
-                settlement.outcome.check(wants, dimension, 0);
-            }
-        } else if let Some(evaluation) = self.evaluations.get(&id) {
-            report.settlements.iter_mut().for_each(|settlement| evaluation.check(&mut settlement.outcome));
-        }
-        let mut actions = Vec::new();
-        let settlements = self.scheduler.report(now, worker, report, &mut actions);
-        if let Some(run) = self.runs.get_mut(&id)
-            && !settlements.is_empty()
-        {
-            let mut writes = Vec::new();
-            let name = self.workers.get(&worker).map_or("", |entry| entry.hello.name.as_str());
-            let contributions = Contributions::from([(name.to_owned(), settlements.len() as u32)]);
-            let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
-            run.commit(now, settled, &mut writes);
-            self.outbox.write(now, &mut writes);
-        } else {
-            self.evaluated(now, id, settlements);
-        }
-        self.outbox.acknowledge(now, worker, sequence);
-        self.carry_out(now, actions);
-        self.close_generation(now, id);
     }
 
     /// Has the search advance if the open generation is complete; ends the run whose result is measured.

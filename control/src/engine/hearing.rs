@@ -1,0 +1,73 @@
+//! What workers say.
+
+use hebbian_shared::dispatch::{FromWorker, Report};
+use hebbian_shared::id::WorkerId;
+use hebbian_shared::limits::REASON_BYTES_MAX;
+use hebbian_shared::time::Timestamp;
+
+use super::Engine;
+use crate::run::record::{Contributions, Record, Settled};
+
+impl Engine {
+    /// Takes what a worker said.
+    pub(super) fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
+        if !self.workers.contains_key(&worker) {
+            return;
+        }
+        self.scheduler.heard(now, worker);
+        match message {
+            FromWorker::Heartbeat => {}
+            FromWorker::Report(report) => self.report(now, worker, report),
+            FromWorker::Reject { run, reason } => {
+                let mut actions = Vec::new();
+                let active = self.runs.get(&run).is_some_and(|run| !run.state().is_final());
+                if active || self.evaluations.contains_key(&run) {
+                    let reason: String =
+                        reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX).collect();
+                    self.scheduler.rejected(run, worker, reason, &mut actions);
+                    // If it is asked again, it begins with the spec.
+                    if let Some(entry) = self.workers.get_mut(&worker) {
+                        entry.specs.remove(&run);
+                    }
+                }
+                self.carry_out(now, actions);
+            }
+            FromWorker::Leaving => self.scheduler.drain(worker, None),
+            FromWorker::GiveBack(given) => {
+                // Only who leaves gives back: another would be given the same again, without end.
+                self.scheduler.drain(worker, None);
+                self.scheduler.give_back(now, worker, &given);
+            }
+        }
+    }
+
+    fn report(&mut self, now: Timestamp, worker: WorkerId, mut report: Report) {
+        let (id, sequence, purpose, generation) =
+            (report.run, report.sequence, report.purpose, report.generation);
+        if let Some(run) = self.runs.get(&id) {
+            let (wants, dimension) = (run.wants(purpose), run.dimension());
+            for settlement in &mut report.settlements {
+                settlement.outcome.check(wants, dimension, 0);
+            }
+        } else if let Some(evaluation) = self.evaluations.get(&id) {
+            report.settlements.iter_mut().for_each(|settlement| evaluation.check(&mut settlement.outcome));
+        }
+        let mut actions = Vec::new();
+        let settlements = self.scheduler.report(now, worker, report, &mut actions);
+        if let Some(run) = self.runs.get_mut(&id)
+            && !settlements.is_empty()
+        {
+            let mut writes = Vec::new();
+            let name = self.workers.get(&worker).map_or("", |entry| entry.hello.name.as_str());
+            let contributions = Contributions::from([(name.to_owned(), settlements.len() as u32)]);
+            let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
+            run.commit(now, settled, &mut writes);
+            self.outbox.write(now, &mut writes);
+        } else {
+            self.evaluated(now, id, settlements);
+        }
+        self.outbox.acknowledge(now, worker, sequence);
+        self.carry_out(now, actions);
+        self.close_generation(now, id);
+    }
+}
