@@ -39,7 +39,8 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
             _ => gates.push((segment, values)),
         }
     }
-    let _ = writeln!(text, "\n{}", paint.bold("gates"));
+    let matrices = gates.len() < file.layout().segments().len();
+    let _ = writeln!(text, "\n{}", paint.bold(if matrices { "gates" } else { "parameters" }));
     let width = gates.iter().map(|(segment, _)| segment.name.len()).max().unwrap_or(0);
     for (segment, values) in gates {
         let per = match segment.shape[..] {

@@ -2,6 +2,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::evaluation::{CurveWord, LastWord, MeasurePoint, UnrollPhase};
+use hebbian_shared::spec::rule::gradient_descent::GradientDescentSpec;
 use hebbian_shared::spec::rule::multi_state::{Activation, MultiStateSpec};
 use hebbian_shared::spec::task::TaskSpec;
 
@@ -156,6 +157,26 @@ fn a_rule_that_explodes_diverges() {
     let after = run(&runner, &mut workspace, &Genome(vec![0.01; 68]), key(0, 0));
     assert_eq!(after, run(&runner, &mut Workspace::new(), &Genome(vec![0.01; 68]), key(0, 0)));
     assert!(matches!(after, Outcome::Evaluated(_)), "{after:?}");
+}
+
+#[test]
+fn gradient_descent_is_evolved_by_its_hyperparameters() {
+    let spec = spec(|spec| {
+        problem(spec).rule = GradientDescentSpec::default().into();
+        spec.evaluation.objective = Objective::Accuracy;
+        spec.evaluation.unroll = vec![UnrollPhase { generations: 1, updates: 60 }];
+    });
+    let start = spec.layout().initial_mean();
+    let runner = EpisodeRunner::new(spec).unwrap();
+    let mut workspace = Workspace::new();
+    let mut fitness = |log_rate: f64| {
+        let genome = Genome([&[log_rate], &start.0[1..]].concat());
+        let outcomes = (0..8).map(|task| run(&runner, &mut workspace, &genome, key(0, task)).fitness());
+        outcomes.map(|fitness| fitness.map(Fitness::get)).sum::<Option<f64>>().map(|sum| sum / 8.0)
+    };
+    let (good, tiny) = (fitness(start.0[0]).unwrap(), fitness(-9.0).unwrap());
+    assert!(good > 0.8 && good > tiny + 0.1, "{good} where a search starts, {tiny} without learning");
+    assert_eq!(fitness(30.0), None, "steps that leave the finite numbers");
 }
 
 #[test]

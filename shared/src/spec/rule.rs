@@ -76,14 +76,6 @@ impl RuleSpec {
     pub fn of_each_family() -> impl Iterator<Item = Self> {
         FAMILIES.iter().map(|(_, read)| read(Table::new()).expect("all options have a default"))
     }
-
-    /// The options of a multi-state rule.
-    pub fn multi_state(&self) -> Option<&MultiStateSpec> {
-        match self {
-            Self::MultiState(options) => Some(options),
-            Self::GradientDescent(_) => None,
-        }
-    }
 }
 
 impl Default for RuleSpec {
