@@ -175,7 +175,7 @@ fn gradient_descent_is_evolved_by_its_hyperparameters() {
         outcomes.map(|fitness| fitness.map(Fitness::get)).sum::<Option<f64>>().map(|sum| sum / 8.0)
     };
     let (good, tiny) = (fitness(start.0[0]).unwrap(), fitness(-9.0).unwrap());
-    assert!(good > 0.8 && good > tiny + 0.1, "{good} where a search starts, {tiny} without learning");
+    assert!(good > 0.7 && good > tiny + 0.1, "{good} where a search starts, {tiny} without learning");
     assert_eq!(fitness(30.0), None, "steps that leave the finite numbers");
 }
 

@@ -98,8 +98,8 @@ const PINNED: &[(TaskFamily, &str)] = &[
     (TaskFamily::And, "073d62bf3e4c"),
     (TaskFamily::Or, "73a0afba8dbb"),
     (TaskFamily::Xor, "235f4f6a4efe"),
-    (TaskFamily::Nxor, "f930d600e77b"),
     (TaskFamily::Qand, "812e2a133964"),
+    (TaskFamily::Nxor, "f930d600e77b"),
     (TaskFamily::HalfPlane, "c53d0635d665"),
     (TaskFamily::ProjectedXor, "0e8ec6c82ad6"),
     (TaskFamily::OrientedOr, "3f4a3ad2e8ab"),
@@ -110,11 +110,11 @@ const PINNED: &[(TaskFamily, &str)] = &[
     (TaskFamily::Square, "959154de3259"),
     (TaskFamily::Quadric, "f185442b606a"),
     (TaskFamily::Stripes, "0209a9bc70ab"),
-    (TaskFamily::Digits, "9f024c238beb"),
     (TaskFamily::RegressLinear, "a60f4794d0e6"),
     (TaskFamily::RegressWave, "160f4bdacc1b"),
     (TaskFamily::RegressBumps, "ae1370a2c46f"),
     (TaskFamily::RegressQuadric, "d033558db956"),
+    (TaskFamily::Digits, "9f024c238beb"),
 ];
 
 fn plain_digits(query_size: u32) -> TaskSpec {

@@ -311,8 +311,8 @@ mod tests {
         let labelled = |family: &&TaskFamily| family.row().kind == TaskKind::Labels;
         for &family in TaskFamily::ALL.iter().filter(labelled) {
             let expected = match family {
-                TaskFamily::And | TaskFamily::Qand => 0.23..0.27,
-                TaskFamily::Or => 0.73..0.77,
+                TaskFamily::And | TaskFamily::Qand => 0.22..0.28,
+                TaskFamily::Or => 0.72..0.78,
                 TaskFamily::Xor | TaskFamily::Nxor | TaskFamily::TwoMoons => 0.47..0.53,
                 // The grid of the rule is coarse.
                 _ => 0.27..0.73,
