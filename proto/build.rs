@@ -26,12 +26,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // For server reflection.
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let mut config = prost_build::Config::new();
+    // A message knows its name, by which its fields are found among the descriptors.
+    config.enable_type_names();
     tonic_prost_build::configure()
         .build_transport(false)
         .codec_path("crate::codec::Codec")
         // Messages need prost only; who opens or serves connections enables the feature.
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -302,7 +302,8 @@ fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
             "a run is named by its id, the beginning of it, its GROUP/SEED, or its spec's name",
         ));
     }
-    let id = name.to_ascii_lowercase();
+    // `--json` prints `runs/ID`.
+    let id = name.strip_prefix("runs/").unwrap_or(name).to_ascii_lowercase();
     let of_group = |run: &RunProgress| {
         let (group, seed) = name.rsplit_once('/').unwrap_or_default();
         !group.is_empty() && run.group == group && run.seed.to_string() == seed

@@ -175,15 +175,15 @@ class Cluster:
                 # The coordinator is down at the moment; the same request again.
                 self.created -= 1
                 return
-            self.run = json.loads(made.stdout)["run"]
+            self.run = json.loads(made.stdout)["name"]
             return
         status = self.client("status", self.run, "--json")
         if status.returncode != 0:
             return
         status = json.loads(status.stdout)
-        if status["state"] == "paused":
-            sys.exit(f"soak: FAILED: run {self.run} paused: {status['reason']}")
-        if status["state"] == "finished":
+        if status["state"]["kind"] == "paused":
+            sys.exit(f"soak: FAILED: run {self.run} paused: {status['state']['paused']['reason']}")
+        if status["state"]["kind"] == "finished":
             result = self.client("result", self.run)
             if result.returncode != 0:
                 return

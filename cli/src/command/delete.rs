@@ -29,7 +29,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let request = v1::DeleteRunRequest { name: convert::run_name(run.run) };
         client.answer(client.runs().delete_run(request)).await?;
         render::out(&if json {
-            render::json::pretty(&serde_json::json!({ "run": run.run, "name": run.name, "state": "deleted" }))
+            render::json::pretty(&serde_json::json!({ "name": convert::run_name(run.run), "deleted": true }))
         } else {
             format!("{}  {}  deleted\n", run.run, run.name)
         })

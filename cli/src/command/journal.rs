@@ -160,13 +160,10 @@ fn export(arguments: &Export) -> Result<(), Failure> {
         }
     }
     let text = match arguments.format {
-        Format::Csv => {
-            let columns = match arguments.what {
-                Rows::Generations => render::journal::GENERATION_COLUMNS,
-                Rows::Episodes => render::journal::EPISODE_COLUMNS,
-            };
-            render::journal::csv(columns, &rows)
-        }
+        Format::Csv => match arguments.what {
+            Rows::Generations => render::journal::csv(&render::journal::generation_columns(), &rows),
+            Rows::Episodes => render::journal::csv(render::journal::EPISODE_COLUMNS, &rows),
+        },
         Format::JsonLines => rows.iter().map(render::json::line).collect(),
     };
     match &arguments.out {

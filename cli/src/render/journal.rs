@@ -11,33 +11,18 @@ use super::json::pretty;
 use super::text::plural;
 
 /// The columns of a closed generation, as CSV.
-pub(crate) const GENERATION_COLUMNS: &[&str] = &[
-    "run",
-    "generation",
-    "updates",
-    "best",
-    "median",
-    "diverged",
-    "evaluations",
-    "episodes",
-    "compute_s",
-    "elapsed_s",
-    "step_size",
-    "axis_ratio",
-    "deviation_min",
-    "deviation_max",
-    "mean_norm",
-    "digest",
-];
+pub(crate) fn generation_columns() -> Vec<String> {
+    std::iter::once("run".to_owned()).chain(super::json::generation_columns()).collect()
+}
 
 /// The columns of an episode, as CSV.
 pub(crate) const EPISODE_COLUMNS: &[&str] =
     &["run", "generation", "purpose", "candidate", "task", "compute_s", "diverged", "fitness", "extended"];
 
-/// A closed generation as a row; generations are counted from 1, as everywhere for people.
+/// A closed generation as a row.
 pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
-    let mut row = json!({ "run": run });
-    super::json::merge(&mut row, super::json::generation(summary));
+    let mut row = super::json::generation(summary);
+    row["run"] = json!(run);
     row
 }
 
@@ -46,7 +31,7 @@ pub(crate) fn episode(run: RunId, stored: &StoredEpisode) -> Value {
     let StoredEpisode { generation, purpose, settlement } = stored;
     let mut row = json!({
         "run": run,
-        "generation": generation.0 + 1,
+        "generation": generation,
         "purpose": purpose,
         "candidate": settlement.candidate,
         "task": settlement.task,
@@ -54,20 +39,23 @@ pub(crate) fn episode(run: RunId, stored: &StoredEpisode) -> Value {
         "diverged": settlement.outcome == Outcome::Diverged,
     });
     let evaluation = serde_json::to_value(settlement.outcome.evaluation());
-    super::json::merge(&mut row, evaluation.expect("an evaluation is plain data"));
+    if let (Value::Object(row), Ok(Value::Object(evaluation))) = (&mut row, evaluation) {
+        row.extend(evaluation);
+    }
     row
 }
 
 /// Rows as CSV with a heading; absent values are empty.
-pub(crate) fn csv(columns: &[&str], rows: &[Value]) -> String {
+pub(crate) fn csv<C: AsRef<str>>(columns: &[C], rows: &[Value]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let lines = rows.iter().map(|row| columns.iter().map(|column| cell(&row[*column])).collect());
-    let heading: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+    let line = |row| columns.iter().map(|column| cell(super::json::at(row, column.as_ref()))).collect();
+    let lines = rows.iter().map(line);
+    let heading: Vec<String> = columns.iter().map(|column| column.as_ref().to_owned()).collect();
     for line in std::iter::once(heading).chain(lines) {
         writer.write_record(line).expect("memory can be written, and all lines have the same columns");
     }
@@ -124,11 +112,11 @@ mod tests {
     fn rows_become_csv_with_a_heading_and_empty_cells() {
         let rows = [
             json!({ "run": "a,b", "generation": 1, "fitness": null }),
-            json!({ "run": "c", "fitness": 0.5 }),
+            json!({ "run": "c", "fitness": 0.5, "search": { "step_size": 0.25 } }),
         ];
         assert_eq!(
-            csv(&["run", "generation", "fitness"], &rows),
-            "run,generation,fitness\n\"a,b\",1,\nc,,0.5\n"
+            csv(&["run", "generation", "fitness", "search.step_size"], &rows),
+            "run,generation,fitness,search.step_size\n\"a,b\",1,,\nc,,0.5,0.25\n"
         );
         let heading = "run,generation,purpose,candidate,task,compute_s,diverged,fitness,extended\n";
         assert_eq!(csv(EPISODE_COLUMNS, &[]), heading);

@@ -33,7 +33,10 @@ fn kills_change_nothing_and_neither_do_workers() {
     until("it goes on without the first worker", || coordinator.generation(&run) > at_first_kill);
     coordinator.kill_and_restart();
     let at_restart = coordinator.json(&["status", &run]);
-    assert_eq!(at_restart["state"], "running", "the coordinator must be killed before the end: {at_restart}");
+    assert_eq!(
+        at_restart["state"]["kind"], "running",
+        "the coordinator must be killed before the end: {at_restart}"
+    );
     assert!(at_restart["generation"].as_u64().unwrap() >= at_first_kill);
     coordinator.until_state(&run, "finished");
     coordinator.ok(&["result", &run, "--out", "cluster.json"]);
@@ -73,15 +76,15 @@ fn a_run_is_created_watched_paused_resumed_cancelled_and_deleted() {
 
     // A run may be named by its id, the beginning of its id, or its spec's name.
     for name in [&run, &run[..4], "tiny"] {
-        assert_eq!(coordinator.json(&["status", name])["run"], run.as_str());
+        assert_eq!(coordinator.json(&["status", name])["name"], format!("runs/{run}"));
     }
     let missing = place.output(&coordinator.arguments(&["status", "missing"]));
     assert_eq!(missing.status.code(), Some(3));
     assert!(errors(&missing).contains("there is no run `missing`"), "{}", errors(&missing));
 
-    assert_eq!(coordinator.json(&["pause", &run])["state"], "paused");
+    assert_eq!(coordinator.json(&["pause", &run])["state"]["kind"], "paused");
     let worker = coordinator.worker("one");
-    until("the worker is attached", || coordinator.json(&["workers"])[0]["name"] == "one");
+    until("the worker is attached", || coordinator.json(&["workers"])[0]["display_name"] == "one");
     assert_eq!(coordinator.json(&["workers"])[0]["threads"], 1);
     assert_eq!(coordinator.generation(&run), 0, "a paused run does not go on");
     assert!(coordinator.ok(&["resume", &run]).contains("running"));
@@ -92,12 +95,12 @@ fn a_run_is_created_watched_paused_resumed_cancelled_and_deleted() {
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let generations: Vec<u64> = events
         .iter()
-        .filter(|event| event["event"] == "generation")
-        .map(|event| event["generation"].as_u64().unwrap())
+        .filter(|event| event["event"]["kind"] == "generation")
+        .map(|event| event["event"]["generation"]["generation"].as_u64().unwrap())
         .collect();
-    assert_eq!(generations, (1..=60).collect::<Vec<u64>>());
-    assert!(events.iter().any(|event| event["event"] == "state" && event["state"] == "paused"));
-    assert_eq!(events.last().unwrap()["state"], "finished");
+    assert_eq!(generations, (0..60).collect::<Vec<u64>>());
+    assert!(events.iter().any(|event| event["event"]["state"]["kind"] == "paused"));
+    assert_eq!(events.last().unwrap()["event"]["state"]["kind"], "finished");
     let middle = &events[events.len() / 2];
     let after = middle["sequence"].to_string();
     let tail = coordinator.ok(&["watch", &run, "--json", "--after", &after]);
@@ -126,13 +129,13 @@ fn a_run_is_created_watched_paused_resumed_cancelled_and_deleted() {
     assert!(errors(&ambiguous).contains("`tiny` may mean any of 2 runs"), "{}", errors(&ambiguous));
     let running = place.output(&coordinator.arguments(&["delete", &second]));
     assert_eq!(running.status.code(), Some(1), "{}", errors(&running));
-    assert_eq!(coordinator.json(&["cancel", &second])["state"], "cancelled");
+    assert_eq!(coordinator.json(&["cancel", &second])["state"]["kind"], "cancelled");
     let watched = place.output(&coordinator.arguments(&["watch", &second]));
     assert_eq!(watched.status.code(), Some(1));
     coordinator.ok(&["delete", &second]);
     let listed = coordinator.json(&["list"]);
     assert_eq!(listed.as_array().unwrap().len(), 1);
-    assert_eq!(listed[0]["run"], run.as_str());
+    assert_eq!(listed[0]["name"], format!("runs/{run}"));
     assert!(coordinator.ok(&["status"]).contains("1 with 1 thread"), "{}", coordinator.ok(&["status"]));
     drop(worker);
 }
@@ -149,7 +152,7 @@ fn a_watch_outlives_its_coordinator() {
         let _worker = coordinator.worker("one");
         until("some generations are closed", || coordinator.generation(&run) >= 3);
         coordinator.kill_and_restart();
-        assert_eq!(coordinator.json(&["status", &run])["state"], "running", "killed too late");
+        assert_eq!(coordinator.json(&["status", &run])["state"]["kind"], "running", "killed too late");
         coordinator.until_state(&run, "finished");
         watching.join().unwrap()
     });

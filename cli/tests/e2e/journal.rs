@@ -32,8 +32,8 @@ fn a_journal_is_checked_exported_and_copied_while_it_is_in_use() {
     let csv = place.ok(&["journal", "export", "cluster.sqlite", "--run", "tiny"]);
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 61, "a heading and a line per generation");
-    assert!(lines[0].starts_with("run,generation,updates,best,median,"), "{}", lines[0]);
-    assert!(lines[60].starts_with(&format!("{run},60,400,0.")), "{}", lines[60]);
+    assert!(lines[0].starts_with("run,generation,updates,best_fitness,median_fitness,"), "{}", lines[0]);
+    assert!(lines[60].starts_with(&format!("{run},59,400,0.")), "{}", lines[60]);
     let arguments = ["journal", "export", "cluster.sqlite", "--what", "episodes", "--format", "json-lines"];
     let episodes = place.ok(&arguments);
     // 8 candidates on 4 tasks, of the last closed generation.
@@ -41,7 +41,7 @@ fn a_journal_is_checked_exported_and_copied_while_it_is_in_use() {
         episodes.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // Some candidates may have been asked again.
     let of_search = |episode: &&serde_json::Value| {
-        episode["generation"] == 60
+        episode["generation"] == 59
             && episode["purpose"] == "search"
             && episode["candidate"].as_u64() < Some(8)
     };

@@ -36,8 +36,8 @@ fn a_finished_run_is_extended_and_forked_to_the_genome_of_the_longer_one() {
     assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
     assert!(errors(&refused).contains("it would end at once by generations"), "{}", errors(&refused));
     let forked = coordinator.json(&["fork", &run, "--generation", "4", "--set", "stop.generations=24"]);
-    assert_eq!(forked["parent"], serde_json::json!({ "run": run, "generations": 4 }));
-    let fork = forked["run"].as_str().unwrap();
+    assert_eq!(forked["parent"], serde_json::json!({ "run": format!("runs/{run}"), "generations": 4 }));
+    let fork = forked["name"].as_str().unwrap();
     coordinator.kill_and_restart();
     coordinator.until_state(fork, "finished");
     coordinator.ok(&["result", fork, "--out", "fork.json"]);
@@ -46,7 +46,7 @@ fn a_finished_run_is_extended_and_forked_to_the_genome_of_the_longer_one() {
     assert!(status.contains(&format!("{run} after 4 generations")) && status.contains("ended"), "{status}");
 
     let extended = coordinator.json(&["extend", &run, "--generations", "24"]);
-    assert_eq!((&extended["state"], &extended["generations_limit"]), (&"running".into(), &24.into()));
+    assert_eq!((&extended["state"]["kind"], &extended["generations_limit"]), (&"running".into(), &24.into()));
     coordinator.until_state(&run, "finished");
     coordinator.ok(&["result", &run, "--out", "extended.json"]);
     assert_eq!(bits(&place.path("extended.json")), whole);
@@ -62,8 +62,8 @@ fn a_finished_run_is_extended_and_forked_to_the_genome_of_the_longer_one() {
     let states: Vec<String> = watched
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|event| event["event"] == "state")
-        .map(|event| event["state"].as_str().unwrap().to_owned())
+        .filter(|event| event["event"]["kind"] == "state")
+        .map(|event| event["event"]["state"]["kind"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(states, ["running", "finished", "running", "finished"]);
     assert_eq!(coordinator.stop(), Some(0));
@@ -127,7 +127,7 @@ fn ended_runs_beyond_the_rule_are_deleted() {
     coordinator.until_state(&first, "finished");
     let second = coordinator.ok(&["create", "short.toml", "--seed", "9"]).trim().to_owned();
     until("the first run is deleted", || coordinator.json(&["list"]).as_array().unwrap().len() == 1);
-    assert_eq!(coordinator.json(&["list"])[0]["run"], second.as_str());
+    assert_eq!(coordinator.json(&["list"])[0]["name"], format!("runs/{second}"));
     let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
     assert!(log.contains("as the retention rules want it") && log.contains(&first), "{log}");
 }

@@ -263,7 +263,7 @@ impl<'a> Coordinator<'a> {
 
     /// Waits until a run is in a state.
     pub(crate) fn until_state(&self, run: &str, state: &str) {
-        until(&format!("run {run} is {state}"), || self.json(&["status", run])["state"] == state);
+        until(&format!("run {run} is {state}"), || self.json(&["status", run])["state"]["kind"] == state);
     }
 
     /// SIGTERM, and its exit code.

@@ -10,7 +10,7 @@ fn long(place: &Place) {
 
 fn is_attached(coordinator: &Coordinator<'_>, name: &str) -> bool {
     let workers = coordinator.json(&["workers"]);
-    workers.as_array().unwrap().iter().any(|worker| worker["name"] == name)
+    workers.as_array().unwrap().iter().any(|worker| worker["display_name"] == name)
 }
 
 #[test]
@@ -29,12 +29,12 @@ fn a_worker_that_hangs_changes_nothing_and_may_come_back() {
     let _steady = coordinator.worker("steady");
     until("both work", || {
         let workers = coordinator.json(&["workers"]);
-        let settled = |worker: &serde_json::Value| worker["settled"].as_u64().unwrap() > 0;
+        let settled = |worker: &serde_json::Value| worker["settled_episodes"].as_u64().unwrap() > 0;
         workers.as_array().unwrap().iter().filter(|worker| settled(worker)).count() == 2
     });
     hangs.signal("STOP");
     let at_stop = coordinator.json(&["status", &run]);
-    assert_eq!(at_stop["state"], "running", "it must be stopped before the end: {at_stop}");
+    assert_eq!(at_stop["state"]["kind"], "running", "it must be stopped before the end: {at_stop}");
     until("the worker that hangs is detached", || !is_attached(&coordinator, "hangs"));
     hangs.signal("CONT");
     until("it is back", || is_attached(&coordinator, "hangs"));
@@ -65,7 +65,7 @@ fn a_drained_worker_ends_by_itself_and_others_go_on() {
     let at_drain = coordinator.generation(&run);
     let _second = coordinator.worker("second");
     until("it goes on", || coordinator.generation(&run) > at_drain);
-    assert_eq!(coordinator.json(&["cancel", &run])["state"], "cancelled");
+    assert_eq!(coordinator.json(&["cancel", &run])["state"]["kind"], "cancelled");
     assert_eq!(coordinator.stop(), Some(0));
 }
 
