@@ -11,7 +11,10 @@ use hebbian_control::command::run::{Extend, RunAction};
 use hebbian_control::engine::effect::Event;
 use hebbian_control::run::Advanced;
 use hebbian_control::run::record::{Record, StoredRun};
-use hebbian_shared::dispatch::FromWorker;
+use hebbian_shared::dispatch::{FromWorker, Report, Settlement};
+use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::fitness::Fitness;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
 use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
@@ -117,6 +120,33 @@ fn a_run_is_paused_and_resumed_while_its_search_advances() {
         }
         assert_eq!(criterion(&bench.progress().state), "generations");
         assert_eq!(bench.mean(), undisturbed(spec("generations = 6")).mean());
+    }
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_settles_nothing() {
+    let mut bench = Bench::new(spec("generations = 8"));
+    bench.answers = 0;
+    let worker = bench.attach(FINGERPRINT);
+    let dimension = bench.engine.run(run()).unwrap().dimension();
+    for (gradient, settled) in [(Some(vec![0.5; dimension]), 0), (None, 1)] {
+        let evaluation = Evaluation { gradient, ..Evaluation::of(Fitness::new(1.0).unwrap()) };
+        let settlement = Settlement {
+            candidate: CandidateIndex(0),
+            task: TaskIndex(0),
+            outcome: Outcome::Evaluated(evaluation),
+            compute_time: Duration::ZERO,
+        };
+        let report = Report {
+            sequence: 1,
+            run: run(),
+            generation: GenerationIndex(0),
+            purpose: EpisodePurpose::Search,
+            block: BlockIndex(0),
+            settlements: vec![settlement],
+        };
+        bench.handle(Event::FromWorker { worker, message: FromWorker::Report(report) });
+        assert_eq!(bench.progress().settled, settled);
     }
 }
 

@@ -108,6 +108,16 @@ fn a_panic_is_a_worker_error_and_the_thread_goes_on() {
 }
 
 #[test]
+fn an_answer_without_what_was_asked_for_is_a_worker_error() {
+    let (pool, mut finished) = Pool::start(1).unwrap();
+    let mut asked = job(&fake(), 1, &[2.0], 1);
+    Arc::get_mut(&mut asked).expect("nobody else has it").batch.wants.gradient = true;
+    pool.submit(asked);
+    let reason = "a wrong answer: gradient: must have 1 values, not 0".to_owned();
+    assert_eq!(check(&mut finished, 1).0[0].outcome, Outcome::WorkerError { reason });
+}
+
+#[test]
 fn an_interrupt_ends_running_and_queued_episodes() {
     let (pool, mut finished) = Pool::start(2).unwrap();
     let runner = fake();
