@@ -276,6 +276,9 @@ families! {
         variation: Variation::Drawn,
         comparison: Some("stripes"),
     }
+    Checkerboard = 20, "checkerboard", "squares of alternating labels, rotated and shifted", PLANE {
+        variation: Variation::Drawn,
+    }
     RegressLinear = 16, "regress-linear", "a linear function of random direction", VALUES {}
     RegressWave = 17, "regress-wave", "a sine wave in a random direction", VALUES {}
     RegressBumps = 18, "regress-bumps", "the sum of three bumps, up or down", VALUES {}

@@ -44,6 +44,8 @@ pub(super) enum Function {
     Quadric([f64; 6]),
     /// `sin(frequency u + phase)` positive, with u along `axis`.
     Stripes { axis: [f64; 2], frequency: f64, phase: f64 },
+    /// `sin(frequency u + phases[0]) sin(frequency v + phases[1])` positive, with u along `axis` and v across it.
+    Checkerboard { axis: [f64; 2], frequency: f64, phases: [f64; 2] },
 }
 
 /// An affine map of the plane: `x P + b`.
@@ -125,6 +127,11 @@ impl Function {
                 frequency: uniform_between(rng, 2.0, 4.5),
                 phase: uniform_between(rng, 0.0, TAU),
             },
+            TaskFamily::Checkerboard => Self::Checkerboard {
+                axis: direction(rng),
+                frequency: uniform_between(rng, 2.5, 4.5),
+                phases: [uniform_between(rng, 0.0, TAU), uniform_between(rng, 0.0, TAU)],
+            },
             _ => unreachable!("{family} has no labels over the plane, see `task::distribution`"),
         }
     }
@@ -194,6 +201,10 @@ impl Function {
             }
             Self::Stripes { axis, frequency, phase } => {
                 libm::sin(frequency * dot(*axis, point) + phase) > 0.0
+            }
+            Self::Checkerboard { axis, frequency, phases: [along, aside] } => {
+                let wave = |axis, phase: &f64| libm::sin(frequency * dot(axis, point) + phase);
+                wave(*axis, along) * wave(across(*axis), aside) > 0.0
             }
         }
     }
@@ -302,6 +313,12 @@ mod tests {
             &Function::Stripes { axis: [1.0, 0.0], frequency: TAU, phase: 0.0 },
             &[[0.25, 0.9], [-0.75, 0.0]],
             &[[0.75, 0.9], [-0.25, 0.0]],
+        );
+        // Half a unit to each square; the first axis points upwards, so the second one points to the left.
+        check(
+            &Function::Checkerboard { axis: [0.0, 1.0], frequency: TAU, phases: [0.0, 0.25 * TAU] },
+            &[[0.0, 0.25], [0.2, 0.25], [0.5, -0.25]],
+            &[[0.5, 0.25], [0.3, 0.25], [0.0, -0.25]],
         );
     }
 
