@@ -134,7 +134,7 @@ impl StrategySpec {
     pub fn validate(&self, dimension: usize) -> Result<(), SpecError> {
         self.settings().validate(dimension)?;
         let population_size = self.population_size();
-        if self.comes_in_pairs() && population_size % 2 != 0 {
+        if self.comes_in_pairs() && !population_size.is_multiple_of(2) {
             let problem =
                 format!("must be even, not {population_size}: candidates of {} come in pairs", self.name());
             return Err(SpecError::field("strategy.population_size", problem));

@@ -119,7 +119,9 @@ impl Perceptron {
                     HiddenActivation::Tanh => values.iter_mut().for_each(|value| *value = tanh(*value)),
                     // Not `max`, which may take either sign of zero.
                     HiddenActivation::Relu => {
-                        values.iter_mut().for_each(|value| *value = if *value > 0.0 { *value } else { 0.0 });
+                        for value in values {
+                            *value = if *value > 0.0 { *value } else { 0.0 };
+                        }
                     }
                 }
             }

@@ -141,7 +141,7 @@ impl GradientDescentSpec {
 
     /// The segments of the genome: name, transform, and the parameter where a search starts. That of a rate is half way through
     /// what is worth trying, the others are the customary constants.
-    fn segments(&self) -> &'static [(&'static str, Transform, f64)] {
+    fn segments(self) -> &'static [(&'static str, Transform, f64)] {
         match self.optimizer {
             Optimizer::Sgd => &[("learning_rate", LEARNING_RATE, 0.3)],
             Optimizer::Momentum => &[("learning_rate", LEARNING_RATE, 0.1), ("momentum", SHARE, 0.9)],
