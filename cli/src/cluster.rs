@@ -182,7 +182,13 @@ mod tests {
     fn parts_are_what_a_coordinator_allows_and_together_the_whole() {
         let spec = RunSpec::read(crate::QUICKSTART).unwrap();
         let problem = spec.problem.rule_learning().unwrap().clone();
-        for (genomes, points, expected) in [(1, 1, 1), (1, 32, 2), (16, 1, 4), (4096, 32, 782)] {
+        for (genomes, points, tasks_per_family, expected) in [
+            (1, 1, 90_000, 1),
+            (1, 32, 90_000, 1),
+            (16, 1, 90_000, 3),
+            (16, 32, 90_000, 11),
+            (4096, 32, 500, 16),
+        ] {
             let request = EvaluationRequest {
                 problem: problem.clone(),
                 ablation: None,
@@ -190,7 +196,7 @@ mod tests {
                 families: vec![TaskFamily::Xor, TaskFamily::Circle],
                 stage: Stage::Comparison,
                 first_task: 7,
-                tasks_per_family: if genomes == 4096 { 50_000 } else { 90_000 },
+                tasks_per_family,
                 points: (1..=points).collect(),
                 seed: spec.seed,
             };

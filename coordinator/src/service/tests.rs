@@ -10,6 +10,7 @@ use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
+use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::{COORDINATOR_MESSAGE_BYTES_MAX, SPEC_BYTES_MAX};
 use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, SearchSummary};
@@ -181,7 +182,8 @@ impl Setting {
             Some(RequestKind::Hello(hello)) => hello,
             other => panic!("{other:?}"),
         });
-        self.driver.attach(hello.unwrap(), "here".to_owned(), outbox).await.unwrap();
+        let hello = Hello { episode_semantics: EPISODE_SEMANTICS, ..hello.unwrap() };
+        self.driver.attach(hello, "here".to_owned(), outbox).await.unwrap();
         sent
     }
 

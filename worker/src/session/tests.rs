@@ -286,6 +286,8 @@ async fn an_evaluation_is_computed_until_it_is_withdrawn_and_rejected_if_it_is_n
     stream.say(&evaluation("known")).await;
     stream.say(&batch(5)).await;
     check(&mut stream, 0, 5).await;
+    // Of all its reports; they are not sent again.
+    stream.say(&ToWorker::Acknowledge { sequence: 1000 }).await;
     stream.say(&ToWorker::Withdraw { run: RunId::new(9), up_to: None }).await;
     // It was forgotten: the same id may name another.
     stream.say(&evaluation("unknown")).await;
