@@ -9,25 +9,26 @@
 
 mod dispatch;
 mod leaving;
+mod report;
 mod run_entry;
 mod settings;
 mod stall;
+mod view;
 mod work;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hebbian_shared::dispatch::{Report, Settlement};
-use hebbian_shared::episode::{EpisodePurpose, Outcome};
+use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::limits::{COMPUTE_TIME_MAX, REASON_BYTES_MAX};
+use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
 
 use run_entry::RunEntry;
 pub use settings::Settings;
 pub use work::Portion;
-use work::{LeaseId, Settling, Work};
+use work::{LeaseId, Work};
 use worker::{Bar, Worker};
 
 /// How often leases are compared with the clock while some may be overdue.
@@ -291,113 +292,6 @@ impl Scheduler {
         self.bar_for(run, worker, reason, Bar::UntilResumed, out);
     }
 
-    /// Takes a report. Returns what settles an episode for the first time, in the report's order; all else (late
-    /// duplicates, other generations, episodes that never were) is harmless.
-    pub fn report(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-        report: Report,
-        out: &mut Vec<Action>,
-    ) -> Vec<Settlement> {
-        self.heard(now, worker);
-        let Report { run, generation, purpose, block, settlements, .. } = report;
-        let (Some(reporter), Some(entry)) = (self.workers.get_mut(&worker), self.runs.get_mut(&run)) else {
-            return Vec::new();
-        };
-        let Some(work) = entry.work.as_mut() else { return Vec::new() };
-        if work.generation != generation || reporter.barred(run) {
-            return Vec::new();
-        }
-        let mut accepted = Vec::with_capacity(settlements.len());
-        let mut rejected = None;
-        let mut quarantined = None;
-        let mut exhausted = None;
-        let mut answered = false;
-        for settlement in settlements {
-            let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
-                continue;
-            };
-            let released = work.release(worker, slot);
-            if let Some(released) = released {
-                answered = true;
-                reporter.hand_back(1, released.estimate);
-                if released.last {
-                    reporter.leases.remove(&(run, released.lease));
-                    entry.turnaround.push(now.since(released.since));
-                }
-            }
-            let standing = reporter.standings.entry(run).or_default();
-            match &settlement.outcome {
-                Outcome::Evaluated(_) | Outcome::Diverged => {
-                    standing.errors_in_row = 0;
-                    if let Some(released) = released {
-                        let took = settlement.compute_time.min(COMPUTE_TIME_MAX);
-                        let pace = took / work.length(slot);
-                        standing.compute.push(pace);
-                        reporter.compute.push(pace);
-                        entry.compute.push(pace);
-                        entry.share.refund(released.estimate);
-                        entry.share.charge(took);
-                    }
-                    if work.settle(slot) == Settling::First {
-                        reporter.settled += 1;
-                        self.settled += 1;
-                        accepted.push(settlement);
-                    }
-                }
-                Outcome::WorkerError { reason } => {
-                    // An error that answers no lease was counted before, or when the lease was lost.
-                    if released.is_none() {
-                        continue;
-                    }
-                    reporter.errors += 1;
-                    standing.errors_in_row += 1;
-                    if work.requeue_failed(slot, worker) >= self.settings.errors_max {
-                        exhausted.get_or_insert_with(|| {
-                            format!(
-                                "candidate {} on task {} of generation {generation} failed on {} workers, the last \
-                                 time with: {}",
-                                settlement.candidate,
-                                settlement.task,
-                                self.settings.errors_max,
-                                shorten(reason)
-                            )
-                        });
-                    }
-                    if standing.errors_in_row >= self.settings.errors_in_row_max {
-                        quarantined.get_or_insert_with(|| {
-                            format!(
-                                "{} errors in a row, the last: {}",
-                                standing.errors_in_row,
-                                shorten(reason)
-                            )
-                        });
-                    }
-                }
-                Outcome::Rejected { reason } => {
-                    if released.is_some() {
-                        work.requeue_failed(slot, worker);
-                    }
-                    rejected.get_or_insert_with(|| shorten(reason));
-                }
-            }
-        }
-        if answered {
-            self.answered(worker);
-        }
-        self.refresh(worker);
-        if let Some(reason) = exhausted {
-            out.push(Action::Exhausted { run, reason });
-        }
-        if let Some(reason) = rejected {
-            self.bar(run, worker, reason, out);
-        } else if let Some(reason) = quarantined {
-            self.bar_for(run, worker, reason, Bar::UntilResumed, out);
-        }
-        accepted
-    }
-
     /// Looks at the clock: detaches workers not heard of, queues overdue leases again, hedges old ones. Call it when
     /// [`Scheduler::deadline`] has come.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Action>) {
@@ -535,97 +429,6 @@ impl Scheduler {
             } else {
                 set.remove(&id);
             }
-        }
-    }
-
-    /// Episodes of a run's generation that have not settled.
-    pub fn unsettled(&self, run: RunId) -> u32 {
-        self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map_or(0, Work::unsettled)
-    }
-
-    /// Episodes of a run that workers hold.
-    pub fn leased(&self, run: RunId) -> u32 {
-        let work = self.runs.get(&run).and_then(|entry| entry.work.as_ref());
-        work.map_or(0, |work| work.leases.values().filter(|lease| !lease.hedge).map(|lease| lease.held).sum())
-    }
-
-    /// Attached workers that may work on a run.
-    pub fn eligible_workers(&self, run: RunId) -> u32 {
-        self.runs.get(&run).map_or(0, |entry| entry.eligible)
-    }
-
-    /// Why a run gets nowhere although workers are attached: none of them may work on it. The reason is that of the
-    /// last that came. `None` if one may, and if nobody is there but such as are leaving.
-    pub fn stranded(&self, run: RunId) -> Option<&str> {
-        if self.eligible_workers(run) > 0 {
-            return None;
-        }
-        let mut last = None;
-        for worker in self.workers.values().filter(|worker| !worker.draining) {
-            let (reason, _) = worker.standings.get(&run)?.barred.as_ref()?;
-            last = Some(reason.as_str());
-        }
-        last
-    }
-
-    /// Episodes settled since the start.
-    pub fn settled(&self) -> u64 {
-        self.settled
-    }
-
-    /// Compute threads of all attached workers.
-    pub fn threads(&self) -> u32 {
-        self.threads
-    }
-
-    /// A worker's load and pace.
-    pub fn load(&self, worker: WorkerId) -> Option<WorkerLoad> {
-        let worker = self.workers.get(&worker)?;
-        let barred = worker
-            .standings
-            .iter()
-            .filter_map(|(&run, standing)| standing.barred.as_ref().map(|(reason, _)| (run, reason.clone())));
-        Some(WorkerLoad {
-            leased: worker.held,
-            credit: worker.credit(&self.settings).max(worker.held),
-            settled: worker.settled,
-            errors: worker.errors,
-            episode_time: worker.compute.median(),
-            attached: worker.attached,
-            heard: worker.heard,
-            overtaken: worker.stalls,
-            draining: worker.draining,
-            barred: barred.collect(),
-        })
-    }
-
-    /// Checks what must hold after every event; see the module.
-    ///
-    /// # Panics
-    /// If it does not hold.
-    pub fn check_invariants(&self) {
-        let mut held: BTreeMap<WorkerId, (u32, BTreeSet<(RunId, LeaseId)>)> = BTreeMap::new();
-        for (&run, entry) in &self.runs {
-            assert_eq!(entry.eligible, self.count_eligible(run), "{run} counts who may work on it");
-            let Some(work) = &entry.work else { continue };
-            work.check_invariants();
-            for (&id, lease) in &work.leases {
-                assert!(self.workers.contains_key(&lease.worker), "a lease's worker is attached");
-                let (count, leases) = held.entry(lease.worker).or_default();
-                *count += lease.held;
-                leases.insert((run, id));
-            }
-        }
-        assert!(self.resting.iter().all(|(_, id)| self.workers.contains_key(id)), "who rests is attached");
-        assert_eq!(self.threads, self.workers.values().map(|worker| worker.threads).sum::<u32>());
-        for (id, worker) in &self.workers {
-            let (count, leases) = held.remove(id).unwrap_or_default();
-            assert_eq!((worker.held, &worker.leases), (count, &leases), "{id} holds what its leases say");
-            assert!(worker.held <= worker.credit_max(&self.settings), "{id} holds more than its credit");
-            let rests = worker.rests_until.is_some_and(|until| self.resting.contains(&(until, *id)));
-            assert_eq!(rests, worker.rests_until.is_some(), "{id} rests until a known time");
-            assert_eq!(self.idle.contains(id), worker.idle(&self.settings));
-            assert_eq!(self.ready.contains(id), worker.ready(&self.settings));
         }
     }
 }
