@@ -118,3 +118,23 @@ fn colour_and_progress_bars_stay_out_of_pipes() {
         assert!(!text.contains(&0x1b), "{arguments:?}: {}", String::from_utf8_lossy(&text));
     }
 }
+
+/// The README promises it to every reader; `tests/slow/cpu` asks other kinds of CPU, and for the whole quickstart.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_quickstarts_first_generations_have_the_digest_that_the_readme_has() {
+    let place = Place::new();
+    let spec = place.ok(&["spec"]);
+    let short = spec.replace("\ngenerations = 265\n", "\ngenerations = 5\n");
+    assert_ne!(short, spec);
+    place.write("five.toml", &short);
+    // The comparison that comes after the genome is not of interest here.
+    let mut process = place.start(&["run", "five.toml", "--out", "five"], "run.log");
+    let genome = place.path("five/genome.json");
+    until("the genome is written", || genome.exists() || process.has_ended());
+    let shown = place.ok(&["genome", "show", "five/genome.json"]);
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("after five generations it is `").expect("the README has the digest");
+    let (digest, _) = rest.split_once('`').unwrap();
+    assert!(shown.contains(&format!("digest {digest}")), "the README has {digest}, found: {shown}");
+}
