@@ -272,11 +272,15 @@ impl Scheduler {
     ) {
         self.withdraw(now, run, out);
         let Some(entry) = self.runs.get_mut(&run) else { return };
+        entry.turning = None;
         entry.work = Some(Work::new(generation, portions, settled));
     }
 
-    /// Withdraws what is left of a run's generation.
+    /// Withdraws what is left of a run's generation, while its search advances to the next.
     pub fn withdraw(&mut self, now: Timestamp, run: RunId, out: &mut Vec<Action>) {
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.turning = Some(now);
+        }
         let generation =
             self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
         self.drop_work(now, run, generation, out);

@@ -27,7 +27,7 @@ impl Scheduler {
             // hands would keep an idle one waiting.
             let ending = queued <= u64::from(self.threads)
                 || work <= self.settings.work_min.saturating_mul(self.threads);
-            let batch_work = self.batch_work();
+            let batch_work = self.batch_work(now);
             let ready =
                 |id: &&WorkerId| self.workers.get(id).is_some_and(|worker| !worker.is_full(batch_work));
             let candidates: Vec<WorkerId> = if ending {
@@ -50,8 +50,8 @@ impl Scheduler {
 
     /// Work that a batch should hold for one thread. Less while several runs want workers: what a worker holds in advance
     /// of one run, another that is behind has to wait for, and at every turn of a generation somebody is behind.
-    fn batch_work(&self) -> Duration {
-        let contended = self.runs.values().filter(|entry| entry.is_active()).nth(1).is_some();
+    fn batch_work(&self, now: Timestamp) -> Duration {
+        let contended = self.runs.values().filter(|entry| entry.is_active(now)).nth(1).is_some();
         if contended { self.settings.batch_work / CONTENDED } else { self.settings.batch_work }
     }
 
@@ -75,7 +75,7 @@ impl Scheduler {
         let absent = self
             .runs
             .iter()
-            .filter(|(run, entry)| entry.is_active() && entry.queued() == 0 && worker.eligible(**run));
+            .filter(|(run, entry)| entry.is_active(now) && entry.queued() == 0 && worker.eligible(**run));
         let awaited = absent.map(|(_, entry)| entry.share.used).min();
         let (settings, workers, threads) = (&self.settings, &self.workers, self.threads);
         for (used, run) in waiting {

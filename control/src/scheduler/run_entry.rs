@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use hebbian_shared::time::Timestamp;
+
 use super::Settings;
 use super::work::Work;
 use super::worker::Recent;
+
+/// How long others wait for a run whose search advances. A short generation loses its share if they do not; a search that
+/// takes longer holds nobody up.
+const TURN_MAX: Duration = Duration::from_millis(50);
 
 /// What a run has had of the cluster.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ impl Share {
 pub(super) struct RunEntry {
     pub(super) work: Option<Work>,
     pub(super) paused: bool,
+    /// Since when its search advances, after which its next generation comes.
+    pub(super) turning: Option<Timestamp>,
     pub(super) share: Share,
     /// Attached workers that may work on it.
     pub(super) eligible: u32,
@@ -48,6 +56,7 @@ impl RunEntry {
         Self {
             work: None,
             paused: false,
+            turning: None,
             share: Share { weight, used },
             eligible,
             turnaround: Recent::default(),
@@ -61,8 +70,10 @@ impl RunEntry {
     }
 
     /// Whether it wants workers now or as soon as its generation turns.
-    pub(super) fn is_active(&self) -> bool {
-        !self.paused && self.eligible > 0 && self.work.as_ref().is_some_and(|work| work.unsettled() > 0)
+    pub(super) fn is_active(&self, now: Timestamp) -> bool {
+        let turns = self.turning.is_some_and(|since| now.since(since) < TURN_MAX);
+        let open = self.work.as_ref().is_some_and(|work| work.unsettled() > 0);
+        !self.paused && self.eligible > 0 && (turns || open)
     }
 
     /// How old a lease has to be to be hedged.

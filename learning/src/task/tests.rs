@@ -110,6 +110,7 @@ const PINNED: &[(TaskFamily, &str)] = &[
     (TaskFamily::Square, "959154de3259"),
     (TaskFamily::Quadric, "f185442b606a"),
     (TaskFamily::Stripes, "0209a9bc70ab"),
+    (TaskFamily::Checkerboard, "1a46957daa3c"),
     (TaskFamily::RegressLinear, "a60f4794d0e6"),
     (TaskFamily::RegressWave, "160f4bdacc1b"),
     (TaskFamily::RegressBumps, "ae1370a2c46f"),

@@ -371,11 +371,12 @@ async fn withdrawn_work_is_interrupted_and_not_reported() {
     let mut stream = setting.attached().await;
     setting.evaluator.closed.store(true, Ordering::Relaxed);
     stream.say(announce(1, "one")).await;
-    stream.say(announce(2, "two")).await;
     stream.say(work(1, 0, 8)).await;
+    // Only then the other run: the worker may be ready for either first.
+    setting.evaluator.until(2, 0).await;
+    stream.say(announce(2, "two")).await;
     stream.say(work(1, 1, 8)).await;
     stream.say(work(2, 7, 8)).await;
-    setting.evaluator.until(2, 0).await;
     let run = RunId::new(1);
     stream.say(&ToWorker::Withdraw { run, up_to: Some(GenerationIndex(0)) }).await;
     setting.evaluator.until(4, 2).await;
