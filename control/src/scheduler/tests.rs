@@ -3,7 +3,8 @@ mod share;
 mod stall;
 
 use super::*;
-use hebbian_shared::episode::Evaluation;
+use hebbian_shared::dispatch::{Report, Settlement};
+use hebbian_shared::episode::{Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 
 fn run() -> RunId {
