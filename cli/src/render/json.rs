@@ -108,6 +108,11 @@ fn key(field: &FieldDescriptor) -> String {
     }
 }
 
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).expect("half of a byte");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 fn value(field: &Field) -> Value {
     match field {
         Field::Bool(value) => Value::from(*value),
@@ -118,9 +123,7 @@ fn value(field: &Field) -> Value {
         Field::F32(value) => Value::from(*value),
         Field::F64(value) => Value::from(*value),
         Field::String(text) => Value::from(text.as_str()),
-        Field::Bytes(bytes) => {
-            Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-        }
+        Field::Bytes(bytes) => Value::from(hexadecimal(bytes)),
         Field::Message(message) => object(message),
         Field::List(list) => list.iter().map(value).collect(),
         Field::Map(_) => unreachable!("no figure is a map"),
