@@ -134,7 +134,8 @@ fn the_quickstarts_first_generations_have_the_digest_that_the_readme_has() {
     until("the genome is written", || genome.exists() || process.has_ended());
     let shown = place.ok(&["genome", "show", "five/genome.json"]);
     let readme = include_str!("../../../README.md");
-    let (_, rest) = readme.split_once("after five generations its digest is `").expect("the README has the digest");
+    let (_, rest) =
+        readme.split_once("after five generations its digest is `").expect("the README has the digest");
     let (digest, _) = rest.split_once('`').unwrap();
     assert!(shown.contains(&format!("digest {digest}")), "the README has {digest}, found: {shown}");
 }
