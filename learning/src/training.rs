@@ -1,6 +1,6 @@
 //! Training: the one loop in which any rule learns any task, for whatever purpose.
 //!
-//! Episodes of searches, validations, remeasurements and evaluations run through [`train`]; they differ in the course that
+//! Episodes of searches, validations, remeasurements and evaluations run through `train`; they differ in the course that
 //! they give it and in what they make of the curve.
 
 use hebbian_shared::genome::Genome;
