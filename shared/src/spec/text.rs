@@ -102,7 +102,8 @@ fn with_path<'de, T: DeserializeOwned, D: Deserializer<'de>>(
 ) -> Result<T, SpecError> {
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        wrong(if path == "." { String::new() } else { path }, error.inner())
+        // `?` is a key that was not read to its end: a text that breaks off.
+        wrong(if matches!(path.as_str(), "." | "?") { String::new() } else { path }, error.inner())
     })
 }
 
