@@ -1,12 +1,8 @@
 //! The engine by itself: what a restart makes of a journal, what a time limit is, and which workers a run waits for.
 
-#[path = "engine/bench.rs"]
-#[allow(dead_code, reason = "each file of tests uses a part of it")]
-mod bench;
-
 use std::time::Duration;
 
-use bench::{Bench, FINGERPRINT, run, spec};
+use crate::bench::{Bench, FINGERPRINT, run, spec};
 use hebbian_control::command::run::{Extend, RunAction};
 use hebbian_control::engine::effect::Event;
 use hebbian_control::run::Advanced;

@@ -1,18 +1,14 @@
 //! Every decoder against bytes that nobody wrote; see `hebbian_tests::fuzz`.
 //!
-//! For longer: `HEBBIAN_FUZZ_SECONDS=120 cargo test --release --test fuzz -- --nocapture --test-threads 1`. The genome file's
+//! For longer: `HEBBIAN_FUZZ_SECONDS=120 cargo test --release --test suite fuzz:: -- --nocapture --test-threads 1`. The genome file's
 //! and the configuration's targets are beside their code, in the program's own tests.
-
-#[path = "engine/bench.rs"]
-#[allow(dead_code, reason = "each file of tests uses a part of it")]
-mod bench;
 
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bench::{Bench, FINGERPRINT};
+use crate::bench::{Bench, FINGERPRINT};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::record::StoredRun;
 use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};

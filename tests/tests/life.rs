@@ -1,13 +1,9 @@
 //! The life of a run beyond its end: it is extended, forked, and deleted by a rule.
 
-#[path = "engine/bench.rs"]
-#[allow(dead_code, reason = "each file of tests uses a part of it")]
-mod bench;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use bench::{Bench, FINGERPRINT, creation, run, spec};
+use crate::bench::{Bench, FINGERPRINT, creation, run, spec};
 use hebbian_control::command::Refusal;
 use hebbian_control::command::run::{Act, Create, Extend, RunAction};
 use hebbian_control::engine::effect::Event;

@@ -3,11 +3,9 @@
 //! sequential loop.
 //!
 //! Each schedule of faults is a number. To run one again: `HEBBIAN_SCHEDULE=<number> cargo test -p hebbian-tests --test
-//! network`. The faults and their times are the same then; threads and the disk are real, so what they hit may differ.
+//! suite network::`. The faults and their times are the same then; threads and the disk are real, so what they hit may differ.
 
-#[path = "network/fault.rs"]
 mod fault;
-#[path = "network/host.rs"]
 mod host;
 
 use std::sync::Arc;

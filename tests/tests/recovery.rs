@@ -1,12 +1,8 @@
 //! Recovery from records alone equals recovery from any snapshot and the records behind it.
 
-#[path = "engine/bench.rs"]
-#[allow(dead_code, reason = "each file of tests uses a part of it")]
-mod bench;
-
 use std::sync::Arc;
 
-use bench::{Bench, FINGERPRINT, creation, run, spec};
+use crate::bench::{Bench, FINGERPRINT, creation, run, spec};
 use hebbian_control::command::run::{Create, Extend};
 use hebbian_control::run::record::{Origin, Record};
 use hebbian_coordinator::journal::memory::MemoryJournal;

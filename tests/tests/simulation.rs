@@ -1,11 +1,9 @@
 //! The property that defines the system: under any schedule of faults, the cluster's trajectory equals the sequential
 //! loop's, bit for bit.
 //!
-//! Each schedule is a number. To run one again: `HEBBIAN_SCHEDULE=<number> cargo test -p hebbian-tests --test simulation`.
+//! Each schedule is a number. To run one again: `HEBBIAN_SCHEDULE=<number> cargo test -p hebbian-tests --test suite simulation::`.
 
-#[path = "simulation/disk.rs"]
 mod disk;
-#[path = "simulation/world.rs"]
 mod world;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ use hebbian_shared::spec::ResolvedSpec;
 use super::evaluations::scores;
 use super::fault::Fault;
 use super::{Happening, Session, World, fingerprint};
-use crate::objective;
+use crate::simulation::objective;
 
 #[expect(clippy::struct_excessive_bools, reason = "what may be wrong with it is independent of the rest")]
 pub(super) struct SimWorker {

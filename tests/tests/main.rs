@@ -1,0 +1,20 @@
+//! What crosses crates, in one program: it is compiled and linked once. `allocation.rs` and `random_specs.rs`, which count
+//! what is allocated, and `architecture.rs`, which needs none of our code, are programs of their own.
+//!
+//! One file alone: `cargo test --workspace --test suite FILE::`.
+
+mod bench;
+mod cluster;
+mod convergence;
+mod definition;
+mod driver;
+mod engine;
+mod fuzz;
+mod golden;
+mod life;
+mod network;
+mod pycma;
+mod recovery;
+mod sharing;
+mod simulation;
+mod storage;
