@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bench::{Bench, FINGERPRINT, run, spec};
+use crate::bench::{self, Bench, FINGERPRINT, run, spec};
 use hebbian_control::command::run::{Extend, RunAction};
 use hebbian_control::engine::effect::Event;
 use hebbian_control::run::Advanced;

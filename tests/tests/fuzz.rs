@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bench::{Bench, FINGERPRINT};
+use crate::bench::{self, Bench, FINGERPRINT};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::record::StoredRun;
 use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode_record, encode_snapshot};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bench::{Bench, FINGERPRINT, creation, run, spec};
+use crate::bench::{self, Bench, FINGERPRINT, creation, run, spec};
 use hebbian_control::command::Refusal;
 use hebbian_control::command::run::{Act, Create, Extend, RunAction};
 use hebbian_control::engine::effect::Event;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bench::{Bench, FINGERPRINT, creation, run, spec};
+use crate::bench::{self, Bench, FINGERPRINT, creation, run, spec};
 use hebbian_control::command::run::{Create, Extend};
 use hebbian_control::run::record::{Origin, Record};
 use hebbian_coordinator::journal::memory::MemoryJournal;
