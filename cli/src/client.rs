@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use hebbian_proto::convert::{self, ConvertError};
+use hebbian_proto::convert::ConvertError;
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
-use hebbian_shared::id::RunId;
 use hebbian_shared::limits::PEER_MESSAGE_BYTES_MAX;
-use hebbian_shared::progress::{RunEvent, RunProgress, RunResult, WorkerStatus};
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use hebbian_worker::session::remedy;
 use tonic::transport::{Channel, Endpoint};
@@ -173,17 +171,14 @@ impl Client {
     }
 
     /// An answer of a newer coordinator that this program does not understand.
-    fn convert(&self, error: &ConvertError) -> Failure {
+    pub(crate) fn misunderstood(&self, error: &ConvertError) -> Failure {
         Failure::failed(format_args!("{}: the answer is not understood: {error}", self.url))
             .hint("is the coordinator newer than this program? `hebbian status` shows its version")
     }
 
-    /// What an answer says; an absent message says its defaults.
-    pub(crate) fn read<M: Default, T: TryFrom<M, Error = ConvertError>>(
-        &self,
-        message: Option<M>,
-    ) -> Result<T, Failure> {
-        T::try_from(message.unwrap_or_default()).map_err(|error| self.convert(&error))
+    /// What an answer must hold in `field`.
+    pub(crate) fn held<T>(&self, field: &str, message: Option<T>) -> Result<T, Failure> {
+        message.ok_or_else(|| self.misunderstood(&ConvertError::new(field, "must be set")))
     }
 
     /// The calls that are about runs; [`Client::answer`] waits for theirs.
@@ -203,30 +198,28 @@ impl Client {
         request_id: String,
         group: String,
         weight: f64,
-    ) -> Result<RunProgress, Failure> {
+    ) -> Result<v1::Run, Failure> {
         let spec = ResolvedSpec::from(spec).json().to_owned();
         let request = v1::CreateRunRequest { spec, request_id, group, weight: Some(weight) };
         let response = self.answer(self.runs().create_run(request)).await?;
-        self.read(response.run)
+        self.held("run", response.run)
     }
 
     /// How a run stands.
-    pub(crate) async fn get(&self, run: RunId) -> Result<RunProgress, Failure> {
-        let request = v1::GetRunRequest { name: convert::run_name(run) };
+    pub(crate) async fn get(&self, name: String) -> Result<v1::Run, Failure> {
+        let request = v1::GetRunRequest { name };
         let response = self.answer(self.runs().get_run(request)).await?;
-        self.read(response.run)
+        self.held("run", response.run)
     }
 
     /// All runs in order of creation.
-    pub(crate) async fn list(&self) -> Result<Vec<RunProgress>, Failure> {
+    pub(crate) async fn list(&self) -> Result<Vec<v1::Run>, Failure> {
         let mut runs = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = v1::ListRunsRequest { page_size: PAGE_SIZE, page_token };
             let page = self.answer(self.runs().list_runs(request)).await?;
-            for run in page.runs {
-                runs.push(self.read(Some(run))?);
-            }
+            runs.extend(page.runs);
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 return Ok(runs);
@@ -235,30 +228,30 @@ impl Client {
     }
 
     /// The run that the user means: an id, the beginning of one, or a spec's name.
-    pub(crate) async fn find(&self, name: &str) -> Result<RunProgress, Failure> {
+    pub(crate) async fn find(&self, name: &str) -> Result<v1::Run, Failure> {
         choose(name, &self.list().await?)
     }
 
     /// What a run has found.
-    pub(crate) async fn result(&self, run: RunId) -> Result<RunResult, Failure> {
-        let request = v1::GetRunResultRequest { name: convert::run_name(run) };
-        let response = self.answer(self.runs().get_run_result(request)).await?;
-        self.read(response.result)
+    pub(crate) async fn result(&self, name: String) -> Result<v1::RunResult, Failure> {
+        let response = self.answer(self.runs().get_run_result(v1::GetRunResultRequest { name })).await?;
+        self.held("result", response.result)
+    }
+
+    /// The spec of a run, as it was created.
+    pub(crate) async fn spec(&self, name: String) -> Result<ResolvedSpec, Failure> {
+        let spec = ResolvedSpec::from_json(self.result(name).await?.spec);
+        spec.map_err(|error| self.misunderstood(&ConvertError::of_spec(&error)))
     }
 
     /// Committed events after a sequence number, then live ones.
     pub(crate) async fn watch(
         &self,
-        run: RunId,
+        name: String,
         after_sequence: u64,
     ) -> Result<Streaming<v1::WatchRunResponse>, Failure> {
-        let request = v1::WatchRunRequest { name: convert::run_name(run), after_sequence };
+        let request = v1::WatchRunRequest { name, after_sequence };
         self.answer(self.runs().watch_run(request)).await
-    }
-
-    /// An event with its sequence number, as `watch` streams it.
-    pub(crate) fn event(&self, response: v1::WatchRunResponse) -> Result<(u64, RunEvent), Failure> {
-        Ok((response.sequence, self.read(response.event)?))
     }
 
     /// Why a stream broke.
@@ -267,15 +260,13 @@ impl Client {
     }
 
     /// The attached workers.
-    pub(crate) async fn workers(&self) -> Result<Vec<WorkerStatus>, Failure> {
+    pub(crate) async fn workers(&self) -> Result<Vec<v1::Worker>, Failure> {
         let mut workers = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = v1::ListWorkersRequest { page_size: PAGE_SIZE, page_token };
             let page = self.answer(self.cluster().list_workers(request)).await?;
-            for worker in page.workers {
-                workers.push(self.read(Some(worker))?);
-            }
+            workers.extend(page.workers);
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 return Ok(workers);
@@ -296,7 +287,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 /// Picks the run that `name` means: the run of that id, else the only one of that group and seed (`GROUP/SEED`) or spec
 /// name, else the only one whose id begins so.
-fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
+fn choose(name: &str, runs: &[v1::Run]) -> Result<v1::Run, Failure> {
     if name.is_empty() {
         return Err(Failure::bad_input(
             "a run is named by its id, the beginning of it, its GROUP/SEED, or its spec's name",
@@ -304,18 +295,16 @@ fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
     }
     // `--json` prints `runs/ID`.
     let id = name.strip_prefix("runs/").unwrap_or(name).to_ascii_lowercase();
-    let of_group = |run: &RunProgress| {
+    let of_group = |run: &v1::Run| {
         let (group, seed) = name.rsplit_once('/').unwrap_or_default();
         !group.is_empty() && run.group == group && run.seed.to_string() == seed
     };
-    let matches: [&dyn Fn(&RunProgress) -> bool; 4] =
-        [&|run| run.run.to_string() == id, &of_group, &|run| run.name == name, &|run| {
-            run.run.to_string().starts_with(&id)
-        }];
+    let matches: [&dyn Fn(&v1::Run) -> bool; 4] =
+        [&|run| run.id() == id, &of_group, &|run| run.display_name == name, &|run| run.id().starts_with(&id)];
     for fits in matches {
-        let mut found: Vec<&RunProgress> = runs.iter().filter(|run| fits(run)).collect();
+        let mut found: Vec<&v1::Run> = runs.iter().filter(|run| fits(run)).collect();
         if found.len() > 1 {
-            let ids: Vec<String> = found.iter().take(10).map(|run| run.run.to_string()).collect();
+            let ids: Vec<&str> = found.iter().take(10).map(|run| run.id()).collect();
             let message = format!("`{name}` may mean any of {} runs: {}", found.len(), ids.join(", "));
             return Err(Failure::bad_input(message).hint("name the run by its whole id"));
         }
@@ -329,38 +318,9 @@ fn choose(name: &str, runs: &[RunProgress]) -> Result<RunProgress, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hebbian_shared::digest::Digest;
-    use hebbian_shared::id::GenerationIndex;
-    use hebbian_shared::progress::RunState;
-    use hebbian_shared::seed::Seed;
 
-    fn run(id: &str, name: &str) -> RunProgress {
-        RunProgress {
-            run: id.parse().unwrap(),
-            name: name.to_owned(),
-            spec_digest: Digest::of(b""),
-            state: RunState::Running,
-            generation: GenerationIndex(0),
-            generations_limit: None,
-            settled: 0,
-            episodes: 0,
-            leased: 0,
-            eligible_workers: 0,
-            best: None,
-            last: None,
-            created_unix_ms: 0,
-            fingerprint: None,
-            validation: None,
-            search_ended: None,
-            weight: 1.0,
-            remeasurement: None,
-            notes: vec![],
-            sequence: 0,
-            seed: Seed::new(1).unwrap(),
-            group: String::new(),
-            parent: None,
-            ended_unix_ms: None,
-        }
+    fn run(id: &str, name: &str) -> v1::Run {
+        v1::Run { name: format!("runs/{id}"), display_name: name.to_owned(), seed: 1, ..Default::default() }
     }
 
     fn check(name: &str, expected: Result<&str, &str>) {
@@ -369,10 +329,10 @@ mod tests {
             run("aaaa1111", "two"),
             run("bbbb0000", "two"),
             run("cccc0000", "aaaa0000"),
-            RunProgress { group: "g".into(), ..run("dddd0000", "two") },
+            v1::Run { group: "g".into(), ..run("dddd0000", "two") },
         ];
         match (choose(name, &runs), expected) {
-            (Ok(found), Ok(id)) => assert_eq!(found.run.to_string(), id),
+            (Ok(found), Ok(id)) => assert_eq!(found.id(), id),
             (Err(failure), Err(message)) => {
                 assert!(failure.message().contains(message), "{}", failure.message());
             }

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hebbian_shared::progress::GenerationSummary;
+use hebbian_proto::figures::duration;
+use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::spec::RunSpec;
 
 /// Rates are taken over about this much of a run's latest time.
@@ -89,12 +90,13 @@ impl Pace {
 
     /// Takes note of a closed generation.
     pub(crate) fn closed(&mut self, summary: &GenerationSummary) {
-        self.generations = summary.generation.0 + 1;
+        self.generations = summary.generation + 1;
+        let elapsed = duration(summary.elapsed);
         let updates = self.forecast.updates(self.generations);
-        self.points.push_back(Point { elapsed: summary.elapsed, episodes: summary.episodes, updates });
+        self.points.push_back(Point { elapsed, episodes: summary.episodes, updates });
         // The second oldest already spans the window: the oldest is not needed.
         while self.points.len() > 2
-            && (summary.elapsed.saturating_sub(self.points[1].elapsed) >= WINDOW
+            && (elapsed.saturating_sub(self.points[1].elapsed) >= WINDOW
                 || self.points.len() > WINDOW_GENERATIONS_MAX)
         {
             self.points.pop_front();
@@ -140,9 +142,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hebbian_shared::digest::Digest;
-    use hebbian_shared::id::GenerationIndex;
-    use hebbian_shared::progress::SearchSummary;
+    use hebbian_proto::convert::from_duration;
 
     fn pace(change: &[(&str, &str)]) -> Pace {
         let text =
@@ -152,17 +152,10 @@ mod tests {
 
     fn summary(generation: u32, elapsed_ms: u64) -> GenerationSummary {
         GenerationSummary {
-            generation: GenerationIndex(generation),
-            updates: 10,
-            best: None,
-            median: None,
-            diverged: 0,
-            evaluations: 0,
+            generation,
             episodes: 1536 * u64::from(generation + 1),
-            compute_time: Duration::ZERO,
-            elapsed: Duration::from_millis(elapsed_ms),
-            search: SearchSummary::default(),
-            digest: Digest::of(b""),
+            elapsed: Some(from_duration(Duration::from_millis(elapsed_ms))),
+            ..Default::default()
         }
     }
 

@@ -15,19 +15,20 @@
 
 use std::path::Path;
 
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::limits::GENOME_FILE_BYTES_MAX;
-use hebbian_shared::progress::{Remeasurement, RunResult};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::task::TaskSpec;
-use hebbian_shared::spec::{RuleLearning, SpecError};
+use hebbian_shared::spec::{ResolvedSpec, RuleLearning, SpecError};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::files;
+use crate::render::json::Figures;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-genome-1";
@@ -47,7 +48,7 @@ pub(crate) struct Provenance {
     pub(crate) version: String,
     /// What the mean and the best sample of the finished run are worth on fresh tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) remeasurement: Option<Remeasurement>,
+    pub(crate) remeasurement: Option<Figures<v1::Remeasurement>>,
 }
 
 /// A genome file as it is written.
@@ -66,24 +67,32 @@ pub(crate) struct GenomeFile {
 
 impl GenomeFile {
     /// The mean that a run has found.
-    pub(crate) fn of_result(result: &RunResult) -> Result<Self, Failure> {
-        let problem = result.spec.problem.rule_learning().cloned();
+    pub(crate) fn of_result(result: &v1::RunResult) -> Result<Self, Failure> {
+        let (spec, mean) = result.read().map_err(Failure::failed)?;
+        let mut file = Self::new(&spec, mean, result.generations)?;
+        file.provenance.remeasurement = result.remeasurement.map(Figures);
+        Ok(file)
+    }
+
+    /// A genome of a spec's layout, after so many generations.
+    pub(crate) fn new(spec: &ResolvedSpec, values: Genome, generation: u32) -> Result<Self, Failure> {
+        let problem = spec.problem.rule_learning().cloned();
         let RuleLearning { rule, network, tasks } = problem
             .ok_or_else(|| Failure::failed("a genome file holds a rule; this run has evolved none"))?;
         Ok(Self {
             format: FORMAT.to_owned(),
-            layout: result.layout.clone(),
-            values: result.mean.clone(),
+            layout: spec.layout(),
+            values,
             rule,
             network,
             tasks,
             provenance: Provenance {
-                spec: result.spec.name.clone(),
-                spec_digest: result.spec.digest(),
-                seed: result.spec.seed,
-                generation: result.generations,
+                spec: spec.name.clone(),
+                spec_digest: spec.digest(),
+                seed: spec.seed,
+                generation,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                remeasurement: result.remeasurement.clone(),
+                remeasurement: None,
             },
         })
     }
@@ -170,24 +179,9 @@ impl GenomeFile {
 impl GenomeFile {
     /// A genome of the quickstart whose search values are a function of their place.
     pub(crate) fn of_quickstart(value: impl Fn(usize) -> f64) -> Self {
-        use hebbian_shared::id::RunId;
-        use hebbian_shared::progress::RunState;
         let spec = hebbian_shared::spec::RunSpec::read(crate::QUICKSTART).unwrap();
-        let layout = spec.layout();
-        let mean = Genome((0..layout.dimension()).map(value).collect());
-        let (run, state) = (RunId::new(1), RunState::Cancelled);
-        Self::of_result(&RunResult {
-            run,
-            spec: std::sync::Arc::new(spec.into()),
-            state,
-            generations: 7,
-            mean,
-            best: None,
-            layout,
-            validation: None,
-            remeasurement: None,
-        })
-        .expect("the quickstart evolves a rule")
+        let mean = Genome((0..spec.layout().dimension()).map(value).collect());
+        Self::new(&spec.into(), mean, 7).expect("the quickstart evolves a rule")
     }
 }
 

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use hebbian_learning::comparison::Comparison;
+use hebbian_proto::figures::duration;
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::limits::REPORT_FILE_BYTES_MAX;
-use hebbian_shared::progress::{GenerationSummary, Remeasurement, RunResult, StopReason, ValidationSummary};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::files;
+use crate::render::json::Figures;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-report-1";
@@ -29,7 +31,7 @@ pub(crate) struct Report {
     /// The seed.
     pub(crate) seed: Seed,
     /// Why the search ended.
-    pub(crate) stop: StopReason,
+    pub(crate) stop: Figures<v1::StopReason>,
     /// Digest of the mean.
     pub(crate) genome_digest: Digest,
     /// Closed generations.
@@ -42,65 +44,45 @@ pub(crate) struct Report {
     pub(crate) elapsed_s: f64,
     /// Seconds of compute time of all threads.
     pub(crate) compute_s: f64,
-    /// Every generation in a few numbers.
-    pub(crate) history: Vec<HistoryPoint>,
+    /// Every generation.
+    history: Vec<Figures<v1::GenerationSummary>>,
     /// The mean and the best sample on fresh tasks of the training families.
-    #[serde(default)]
-    pub(crate) remeasurement: Option<Remeasurement>,
+    pub(crate) remeasurement: Option<Figures<v1::Remeasurement>>,
     /// Every validation; the last is that of the result. Its warnings are those of the run.
-    #[serde(default)]
-    pub(crate) validations: Vec<ValidationSummary>,
+    pub(crate) validations: Vec<Figures<v1::ValidationSummary>>,
     /// The rule beside the baselines.
     pub(crate) comparison: Comparison,
-}
-
-/// A generation in a few numbers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct HistoryPoint {
-    generation: u32,
-    updates: u32,
-    best: Option<f64>,
-    median: Option<f64>,
-    diverged: u32,
-    step_size: f64,
 }
 
 impl Report {
     /// The report of a run that has ended for `stop`.
     pub(crate) fn new(
-        result: &RunResult,
-        stop: StopReason,
-        generations: &[GenerationSummary],
-        validations: Vec<ValidationSummary>,
+        result: &v1::RunResult,
+        stop: v1::StopReason,
+        generations: Vec<v1::GenerationSummary>,
+        validations: Vec<v1::ValidationSummary>,
         comparison: Comparison,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
+        let (spec, mean) = result.read().map_err(Failure::failed)?;
         let last = generations.last();
-        let history = generations.iter().map(|summary| HistoryPoint {
-            generation: summary.generation.0,
-            updates: summary.updates,
-            best: summary.best.map(f64::from),
-            median: summary.median.map(f64::from),
-            diverged: summary.diverged,
-            step_size: summary.search.step_size,
-        });
-        Self {
+        Ok(Self {
             format: FORMAT.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            spec: result.spec.name.clone(),
-            spec_digest: result.spec.digest(),
-            seed: result.spec.seed,
-            stop,
-            genome_digest: result.mean.digest(),
+            spec: spec.name.clone(),
+            spec_digest: spec.digest(),
+            seed: spec.seed,
+            stop: Figures(stop),
+            genome_digest: mean.digest(),
             generations: result.generations,
             evaluations: last.map_or(0, |last| last.evaluations),
             episodes: last.map_or(0, |last| last.episodes),
-            elapsed_s: last.map_or(0.0, |last| last.elapsed.as_secs_f64()),
-            compute_s: generations.iter().map(|summary| summary.compute_time.as_secs_f64()).sum(),
-            history: history.collect(),
-            remeasurement: result.remeasurement.clone(),
-            validations,
+            elapsed_s: last.map_or(0.0, |last| duration(last.elapsed).as_secs_f64()),
+            compute_s: generations.iter().map(|of| duration(of.compute_time).as_secs_f64()).sum(),
+            history: generations.into_iter().map(Figures).collect(),
+            remeasurement: result.remeasurement.map(Figures),
+            validations: validations.into_iter().map(Figures).collect(),
             comparison,
-        }
+        })
     }
 
     /// The file's text.

@@ -32,11 +32,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::figures::RunState;
 use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, Hello, ToWorker};
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX};
-use hebbian_shared::progress::RunState;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
@@ -276,7 +276,7 @@ impl Engine {
             return;
         }
         self.scheduler.open(id, run.created().weight);
-        if matches!(run.state(), RunState::Paused { .. }) {
+        if matches!(run.state(), RunState::Paused(_)) {
             self.scheduler.pause(id);
         }
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
@@ -417,9 +417,9 @@ impl Engine {
 
     fn pause(&mut self, now: Timestamp, id: RunId, reason: String) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if *run.state() == RunState::Running {
+        if *run.state() == RunState::RUNNING {
             let mut writes = Vec::new();
-            run.change_state(now, RunState::Paused { reason }, &mut writes);
+            run.change_state(now, RunState::paused(reason), &mut writes);
             self.scheduler.pause(id);
             self.outbox.write(now, &mut writes);
         }
@@ -473,7 +473,7 @@ impl Engine {
         for (&id, run) in &self.runs {
             let progress = run.progress();
             if !run.state().is_final() {
-                let open = progress.episodes - progress.settled;
+                let open = progress.generation_episodes - progress.settled_episodes;
                 assert_eq!(self.scheduler.unsettled(id), open, "scheduler and run agree on what is open");
             }
         }

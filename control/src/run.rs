@@ -18,12 +18,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::figures::{RunState, duration};
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::limits::NOTES_MAX;
-use hebbian_shared::progress::{GenerationSummary, Remeasurement, RunState, StopReason, ValidationSummary};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::time::Timestamp;
 
@@ -62,15 +63,15 @@ pub struct Run {
     generation: GenerationIndex,
     open: OpenGeneration,
     /// Why no further generation will be searched.
-    search_ended: Option<StopReason>,
+    search_ended: Option<v1::StopReason>,
     /// Among the means that the search ended with, the place of the result where validation has chosen it.
     selected: Option<usize>,
-    validation: Option<ValidationSummary>,
+    validation: Option<v1::ValidationSummary>,
     validations: validation::History,
-    remeasurement: Option<Remeasurement>,
+    remeasurement: Option<v1::Remeasurement>,
     evaluations: u64,
     episodes: u64,
-    last: Option<GenerationSummary>,
+    last: Option<v1::GenerationSummary>,
     fingerprint: Option<Digest>,
     time_limit: Option<GenerationIndex>,
     notes: VecDeque<String>,
@@ -78,7 +79,7 @@ pub struct Run {
     /// Running time up to the last record that says so, and since when the run has been running on.
     elapsed: Duration,
     running_since: Option<Timestamp>,
-    /// When the last change of state was, in milliseconds since 1970 UTC; 0 where that is not known.
+    /// When the last change of state was, in milliseconds since 1970 UTC; 0 before there was one.
     changed_unix_ms: u64,
 }
 
@@ -111,11 +112,11 @@ impl Run {
             validation: None,
             validations: validation::History::default(),
             remeasurement: None,
-            state: RunState::Running,
+            state: RunState::RUNNING,
             generation: origin.map_or(GenerationIndex(0), |origin| origin.snapshot.closed),
             evaluations: before.map_or(0, |last| last.evaluations),
             episodes: before.map_or(0, |last| last.episodes),
-            elapsed: before.map_or(Duration::ZERO, |last| last.elapsed),
+            elapsed: before.map_or(Duration::ZERO, |last| duration(last.elapsed)),
             last: before.cloned(),
             created,
             fingerprint: None,
@@ -159,10 +160,10 @@ impl Run {
         match record {
             Record::GenerationClosed(closed) => {
                 let summary = &closed.summary;
-                self.generation = summary.generation.next();
+                self.generation = GenerationIndex(summary.generation).next();
                 self.evaluations = summary.evaluations;
                 self.episodes = summary.episodes;
-                self.elapsed = summary.elapsed;
+                self.elapsed = duration(summary.elapsed);
                 self.running_since = self.running_since.map(|_| now);
                 self.last = Some(summary.clone());
                 if let Some(search) = search {
@@ -176,7 +177,7 @@ impl Run {
                 self.state = state.clone();
                 self.changed_unix_ms = *unix_ms;
                 self.elapsed = self.elapsed.max(*elapsed);
-                self.running_since = (*state == RunState::Running).then_some(now);
+                self.running_since = (*state == RunState::RUNNING).then_some(now);
             }
             Record::Validated(summary) => {
                 // Nothing follows that of the end, unless the run is extended; then it is set aside.
@@ -191,7 +192,7 @@ impl Run {
             }
             Record::Selected { place, .. } => self.selected = Some(*place as usize),
             Record::Extended { stop } => self.extended(stop),
-            Record::Remeasured(figures) => self.remeasurement = Some((**figures).clone()),
+            Record::Remeasured(figures) => self.remeasurement = Some(*figures),
             // The first is what a run begins from, see `begin`; the other is told below.
             Record::Created(_) | Record::Note { .. } => {}
         }
@@ -252,7 +253,7 @@ impl Run {
         &self.created
     }
 
-    /// When it ended, in milliseconds since 1970 UTC; `None` while it has not, and where the journal does not say.
+    /// When it ended, in milliseconds since 1970 UTC; `None` while it has not.
     pub fn ended_unix_ms(&self) -> Option<u64> {
         Some(self.changed_unix_ms).filter(|&moment| self.state.is_final() && moment > 0)
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use hebbian_control::command::Refusal;
 use hebbian_control::command::run::Create;
+use hebbian_proto::v1;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::INBOX_LENGTH_MAX;
-use hebbian_shared::progress::RunProgress;
 use hebbian_shared::spec::RunSpec;
 use tokio::sync::{mpsc, oneshot};
 
@@ -130,7 +130,7 @@ impl Handle {
     }
 
     /// Creates a run. What takes long about that is not done by the driver.
-    pub async fn create(&self, create: Create) -> Result<RunProgress, Refusal> {
+    pub async fn create(&self, create: Create) -> Result<v1::Run, Refusal> {
         let prepared = tokio::task::spawn_blocking(|| create.prepare()).await;
         self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
     }
@@ -142,12 +142,12 @@ impl Handle {
         closed: Option<GenerationIndex>,
         spec: RunSpec,
         request_id: String,
-    ) -> Result<RunProgress, Refusal> {
+    ) -> Result<v1::Run, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
         let forked = self.create(Create { request_id, origin, ..Create::new(new_run_id(), spec) }).await?;
         // An earlier fork of this name may have begun elsewhere.
-        let begun = forked.parent.map(|parent| parent.generations);
+        let begun = forked.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }
     }
 

@@ -11,8 +11,8 @@ pub mod codec;
 pub mod memory;
 pub mod sqlite;
 
+use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::{GenerationSummary, RunEvent};
 
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
@@ -99,7 +99,7 @@ impl KeptSnapshots {
 }
 
 /// A committed event with the sequence number of its record.
-pub type StoredEvent = (u64, RunEvent);
+pub type StoredEvent = (u64, v1::RunEvent);
 
 /// A store of records. Calls may block; the driver makes them on a thread of their own.
 pub trait Journal: Send {
@@ -123,7 +123,7 @@ pub trait Journal: Send {
         run: RunId,
         from: GenerationIndex,
         limit: u32,
-    ) -> Result<Vec<GenerationSummary>, JournalError>;
+    ) -> Result<Vec<v1::GenerationSummary>, JournalError>;
 
     /// The snapshots that are kept of a run, by their number of closed generations, in order. Empty if there is no such run.
     fn snapshots(&mut self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError>;

@@ -27,8 +27,7 @@ pub use crate::evaluation::Score;
 pub use crate::rule::Ablation;
 pub use baseline::Configuration;
 pub use report::{
-    AblationEstimate, BaselineEstimate, Column, Comparison, Estimate, FamilyComparison, GroupComparison,
-    TunedBaseline,
+    AblationEstimate, BaselineEstimate, Column, Comparison, FamilyComparison, GroupComparison, TunedBaseline,
 };
 
 /// What is compared, and how closely.

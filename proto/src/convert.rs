@@ -5,8 +5,7 @@
 
 mod dispatch;
 mod episode;
-mod progress;
-mod validation;
+mod genome;
 
 pub use dispatch::up_to_an_hour;
 

@@ -5,6 +5,7 @@
 #[cfg(feature = "services")]
 mod codec;
 pub mod convert;
+pub mod figures;
 
 /// What coordinator, workers and clients exchange.
 #[allow(

@@ -5,14 +5,15 @@
 
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::{Restart, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::StrategySpec;
 use serde::{Deserialize, Serialize};
 
-use super::{Candidate, Envelope, Frame, Measured, Strategy, StrategyError, resume, start, stop};
+use super::{
+    Candidate, Envelope, Frame, Measured, Restart, StopReason, Strategy, StrategyError, resume, start, stop,
+};
 
 /// The most numbers of a population, dimension times population size: 1 GB.
 pub const POPULATION_NUMBERS_MAX: usize = 1 << 27;

@@ -18,13 +18,15 @@ mod update;
 use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
-use hebbian_shared::progress::{NoiseSummary, SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, Restarts};
 
 use super::envelope::{Envelope, Form};
 use super::restart::RestartedCmaEs;
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, check_count, ranking, verdicts_of};
+use super::{
+    Candidate, Frame, Measured, NoiseSummary, SearchSummary, StopReason, Strategy, StrategyError,
+    check_count, ranking, verdicts_of,
+};
 use crate::linear_algebra;
 use learning_rate::LearningRates;
 use noise::NoiseEstimate;

@@ -25,7 +25,6 @@ pub use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::for_each_strategy;
 pub use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
-use hebbian_shared::progress::{SearchSummary, StopReason};
 pub use hebbian_shared::seed::Seed;
 pub use hebbian_shared::spec::strategy;
 use hebbian_shared::spec::strategy::StrategySpec;
@@ -39,11 +38,13 @@ mod measured;
 mod ranking;
 pub mod restart;
 pub mod stop;
+mod summary;
 
 pub use envelope::{Envelope, Form};
 pub use hebbian_shared::episode::Wants;
 pub use measured::Measured;
 pub use restart::{Limits, RestartedCmaEs};
+pub use summary::{NoiseSummary, Restart, SearchSummary, StopReason};
 
 /// A point that a strategy wants measured.
 #[derive(Clone, Debug, PartialEq)]

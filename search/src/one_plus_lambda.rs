@@ -6,14 +6,15 @@
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
-use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::strategy::OnePlusLambdaSpec;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{Envelope, Form, check_numbers, unreachable};
 use super::stop::deviations_vanished;
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, norm, verdicts_of};
+use super::{
+    Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
+};
 
 const FORM: Form = Form { strategy: "one-plus-lambda", version: 1 };
 

@@ -2,7 +2,6 @@
 //! fixed width, whose mean follows a rank-shaped gradient by Adam.
 
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::OpenAiEsSpec;
 
@@ -11,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::adam::Adam;
 use super::antithetic::{self, Pairs};
 use super::envelope::{Envelope, Form, check_numbers};
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, norm, verdicts_of};
+use super::{
+    Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
+};
 
 const FORM: Form = Form { strategy: "openai-es", version: 1 };
 

@@ -2,7 +2,6 @@
 //! per coordinate, centred ranks in place of rewards and Adam for the mean, as evosax and `EvoTorch` have it.
 
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::PgpeSpec;
 
@@ -12,7 +11,9 @@ use super::adam::Adam;
 use super::antithetic::{self, Pairs, RankedPair};
 use super::envelope::{Envelope, Form, check_numbers};
 use super::stop::deviations_vanished;
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, norm, verdicts_of};
+use super::{
+    Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
+};
 
 const FORM: Form = Form { strategy: "pgpe", version: 1 };
 /// Learning rate of the deviations, relative to them.

@@ -3,14 +3,15 @@
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
-use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::strategy::RandomSearchSpec;
 
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{Envelope, Form, check_numbers};
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, check_count, norm};
+use super::{
+    Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, check_count, norm,
+};
 
 const FORM: Form = Form { strategy: "random-search", version: 1 };
 

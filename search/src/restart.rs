@@ -6,7 +6,6 @@
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::limits::POPULATION_SIZE_MAX;
-use hebbian_shared::progress::{Restart, SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, uniform};
 use hebbian_shared::spec::strategy::{CmaEsSpec, Restarts};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::cma_es::{self, CmaEs};
 use super::envelope::{Envelope, Form, unreachable};
 use super::stop::reason;
-use super::{Candidate, Finalist, Frame, Measured, Strategy, StrategyError};
+use super::{
+    Candidate, Finalist, Frame, Measured, Restart, SearchSummary, StopReason, Strategy, StrategyError,
+};
 
 const FORM: Form = Form { strategy: "cma-es with restarts", version: 1 };
 

@@ -4,7 +4,6 @@
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
-use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::strategy::SepCmaEsSpec;
 
@@ -14,7 +13,9 @@ use super::cma_es::parameters::Parameters;
 use super::envelope::{Envelope, Form, check_numbers, unreachable};
 use super::ranking::{self, Selected};
 use super::stop::{deviations_vanished, numbers_ended};
-use super::{Candidate, Frame, Measured, Strategy, StrategyError, norm, verdicts_of};
+use super::{
+    Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
+};
 
 const FORM: Form = Form { strategy: "sep-cma-es", version: 1 };
 

@@ -1,8 +1,9 @@
 //! Criteria that end a search, each with its name and the figure that met it.
 
 use hebbian_shared::fitness::Fitness;
-use hebbian_shared::progress::StopReason;
 use hebbian_shared::spec::stop::StopSpec;
+
+use super::StopReason;
 
 /// A reason by its name and the figure that met it.
 pub(super) fn reason(criterion: &str, detail: String) -> StopReason {

@@ -6,11 +6,11 @@
 pub mod digest;
 pub mod dispatch;
 pub mod episode;
+pub mod estimate;
 pub mod fitness;
 pub mod genome;
 pub mod id;
 pub mod limits;
-pub mod progress;
 pub mod seed;
 pub mod spec;
 pub mod time;

@@ -9,11 +9,12 @@ use hebbian_coordinator::driver::reading::Watch;
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
-use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
 use tokio::sync::mpsc;
 
@@ -77,19 +78,19 @@ async fn measure(url: &str) {
         tokio::spawn(work(handle.clone()));
     }
     let begun = Instant::now();
-    let run = handle.ask(Create::new(new_run_id(), spec())).await.expect("a run").run;
+    let run = handle.ask(Create::new(new_run_id(), spec())).await.expect("a run").run_id().expect("an id");
     let mut after = 0;
-    while !handle.ask(Get { run }).await.expect("the run").state.is_final() {
+    while !handle.ask(Get { run }).await.expect("the run").is_final() {
         let mut watch = handle.ask(Watch { run, after }).await.expect("the run");
         while let Some(event) = watch.recv().await {
             after = event.sequence;
-            if matches!(&event.event, RunEvent::State(state) if state.is_final()) {
+            if event.event.as_ref().and_then(v1::RunEvent::state).is_some_and(RunState::is_final) {
                 break;
             }
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let closed = handle.ask(Get { run }).await.expect("the run").last.expect("closed generations");
+    let closed = handle.ask(Get { run }).await.expect("the run").last_generation.expect("closed generations");
     let episodes = closed.episodes as f64;
     assert_eq!(closed.episodes, u64::from(POPULATION_SIZE * TASKS * GENERATIONS));
     println!("{:>12.0} episodes/s with {}", episodes / seconds, url.split(':').next().unwrap_or_default());

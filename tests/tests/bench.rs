@@ -12,13 +12,13 @@ use hebbian_control::run::Advance;
 use hebbian_control::run::record::{Record, StoredRun, Write};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::{RunEvent, RunProgress};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
 
@@ -239,17 +239,17 @@ impl Bench {
         self.request(Act { run: run(), action }).unwrap();
     }
 
-    pub(crate) fn progress(&self) -> RunProgress {
+    pub(crate) fn progress(&self) -> v1::Run {
         self.engine.progress(run()).unwrap()
     }
 
     /// The bits of the run's result.
     pub(crate) fn mean(&self) -> Vec<u64> {
-        self.engine.run(run()).unwrap().result().mean.0.iter().map(|value| value.to_bits()).collect()
+        self.engine.run(run()).unwrap().result().mean.iter().map(|value| value.to_bits()).collect()
     }
 
     /// What watchers were told.
-    pub(crate) fn events(&mut self) -> Vec<RunEvent> {
+    pub(crate) fn events(&mut self) -> Vec<v1::RunEvent> {
         let events = self.journal.events(run(), 0, u64::MAX, u32::MAX).unwrap();
         events.into_iter().map(|(_, event)| event).collect()
     }

@@ -17,12 +17,14 @@ use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::fingerprint::fingerprint;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::training::Workspace;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind as Event;
 use hebbian_search::Measured;
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::{RunEvent, RunResult};
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::evaluator::LearningEvaluator;
 use hebbian_worker::session::{self, ClientTlsConfig, Coordinators, SessionSettings};
@@ -79,12 +81,12 @@ fn sequential(spec: &RunSpec) -> Genome {
     strategy.mean()
 }
 
-fn check(result: &RunResult) {
+fn check(result: &v1::RunResult) {
     let expected = sequential(&spec());
-    let bits = |genome: &Genome| genome.0.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let bits = |genome: &[f64]| genome.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert!(expected.0.iter().any(|&value| value != 0.0), "the search has moved");
     assert_eq!(result.generations, GENERATIONS);
-    assert_eq!(bits(&result.mean), bits(&expected));
+    assert_eq!(bits(&result.mean), bits(&expected.0));
 }
 
 /// A worker in this process.
@@ -123,9 +125,11 @@ async fn closed(handle: &Handle, run: RunId, generation: u32) {
             let mut watch = handle.ask(Watch { run, after }).await.expect("the run");
             while let Some(event) = watch.recv().await {
                 after = event.sequence;
-                match event.event {
-                    RunEvent::Generation(summary) if summary.generation.0 >= generation => return,
-                    RunEvent::State(state) if state.is_final() => return,
+                match event.event.and_then(|event| event.kind) {
+                    Some(Event::Generation(summary)) if summary.generation >= generation => return,
+                    Some(Event::State(state)) if state.kind.as_ref().is_some_and(RunState::is_final) => {
+                        return;
+                    }
                     _ => {}
                 }
             }
@@ -150,8 +154,8 @@ async fn two_workers_over_memory_give_the_bits_of_the_sequential_loop() {
     let workers = ["one", "two"].map(|name| Worker::start(Coordinators::Memory(dial.clone()), name, 1));
 
     let once = || Create { request_id: "once".to_owned(), ..Create::new(new_run_id(), spec()) };
-    let run = handle.ask(once()).await.unwrap().run;
-    assert_eq!(handle.ask(once()).await.unwrap().run, run);
+    let run = handle.ask(once()).await.unwrap().run_id().unwrap();
+    assert_eq!(handle.ask(once()).await.unwrap().run_id(), Ok(run));
     closed(&handle, run, u32::MAX).await;
     check(&handle.ask(GetResult { run }).await.unwrap());
 
@@ -193,7 +197,7 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let coordinators = || Coordinators::parse(&[address.to_string()], &ClientTlsConfig::new()).unwrap();
     let doomed = Worker::start(coordinators(), "doomed", 1);
     let steady = Worker::start(coordinators(), "steady", 1);
-    let run = handle.ask(Create::new(new_run_id(), spec())).await.unwrap().run;
+    let run = handle.ask(Create::new(new_run_id(), spec())).await.unwrap().run_id().unwrap();
 
     closed(&handle, run, 2).await;
     // As a kill: nothing is reported or said.
@@ -207,8 +211,8 @@ async fn killed_workers_and_a_restarted_coordinator_over_tcp_change_no_bit() {
     let journal = SqliteJournal::open(&path).unwrap();
     let (handle, driver) = driver::start(DriverSettings::default(), Box::new(journal)).await.unwrap();
     let before = handle.ask(Get { run }).await.unwrap();
-    assert!(before.generation.0 >= 4, "what was closed is still closed: {}", before.generation);
-    assert!(!before.state.is_final(), "the restart came too late to show anything");
+    assert!(before.generation >= 4, "what was closed is still closed: {}", before.generation);
+    assert!(!before.is_final(), "the restart came too late to show anything");
     let listener = connection::bind(address).unwrap();
     let serving = CancellationToken::new();
     let server = tokio::spawn(service::serve(

@@ -12,18 +12,20 @@ use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, R
 use hebbian_control::command::worker;
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
-use hebbian_coordinator::driver::reading::{Events, Generations, SequencedEvent, Watch};
+use hebbian_coordinator::driver::reading::{Events, Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind as Event;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::{GenerationSummary, RunEvent, RunProgress, RunState};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use tokio::sync::mpsc;
@@ -99,7 +101,7 @@ async fn work_slowly(handle: Handle, delay: Duration) {
 }
 
 /// All closed generations, page by page.
-async fn all_generations(handle: &Handle, run: RunId, size: u32) -> Vec<GenerationSummary> {
+async fn all_generations(handle: &Handle, run: RunId, size: u32) -> Vec<v1::GenerationSummary> {
     let (mut all, mut token) = (Vec::new(), String::new());
     loop {
         let page = handle.ask(Generations { run, page: PageRequest { size, token } }).await.unwrap();
@@ -125,45 +127,45 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
     let once =
         |generations| Create { request_id: "once".into(), ..Create::new(new_run_id(), spec(generations)) };
     let created = handle.ask(once(30)).await.unwrap();
-    assert_eq!(handle.ask(once(30)).await.unwrap().run, created.run);
+    let id = created.run_id().unwrap();
+    assert_eq!(handle.ask(once(30)).await.unwrap().name, created.name);
     let reused = handle.ask(once(31)).await.unwrap_err();
     assert!(matches!(reused, Refusal::RequestIdReused(_)), "{reused}");
 
-    let mut watch = handle.ask(Watch { run: created.run, after: 0 }).await.unwrap();
-    let (mut generations, mut last, mut state) = (0, 0, RunState::Running);
+    let mut watch = handle.ask(Watch { run: id, after: 0 }).await.unwrap();
+    let (mut generations, mut last, mut state) = (0, 0, RunState::RUNNING);
     while let Some(event) = next(&mut watch).await {
         assert!(event.sequence > last);
         last = event.sequence;
-        match event.event {
-            RunEvent::Generation(summary) => {
-                assert_eq!(summary.generation, GenerationIndex(generations), "without a gap");
+        match event.event.and_then(|event| event.kind).unwrap() {
+            Event::Generation(summary) => {
+                assert_eq!(summary.generation, generations, "without a gap");
                 generations += 1;
             }
-            RunEvent::State(changed) => state = changed,
-            RunEvent::Note(_) | RunEvent::Validation(_) | RunEvent::Remeasurement(_) => {}
+            Event::State(changed) => state = changed.kind.unwrap(),
+            Event::Note(_) | Event::Validation(_) | Event::Remeasurement(_) => {}
         }
     }
     assert_eq!(generations, 30);
-    assert!(matches!(state, RunState::Finished { .. }), "{state:?}");
-    let result = handle.ask(GetResult { run: created.run }).await.unwrap();
-    assert!(result.best.as_ref().unwrap().1.get() > -0.1, "{:?}", result.best);
+    assert!(matches!(state, RunState::Finished(_)), "{state:?}");
+    let result = handle.ask(GetResult { run: id }).await.unwrap();
+    assert!(result.best.as_ref().unwrap().fitness > -0.1, "{:?}", result.best);
     assert_eq!(handle.ask(Status).await.unwrap().workers, 1);
     handle.shut_down().await.unwrap();
     worker.await.unwrap();
 
     let handle = start(&url).await;
-    assert_eq!(handle.ask(GetResult { run: created.run }).await.unwrap(), result);
-    assert_eq!(all_generations(&handle, created.run, 7).await.len(), 30);
+    assert_eq!(handle.ask(GetResult { run: id }).await.unwrap(), result);
+    assert_eq!(all_generations(&handle, id, 7).await.len(), 30);
     assert!(
-        handle.ask(Watch { run: created.run, after: last }).await.unwrap().recv().await.is_none(),
+        handle.ask(Watch { run: id, after: last }).await.unwrap().recv().await.is_none(),
         "nothing more will come"
     );
-    assert!(handle.ask(Watch { run: created.run, after: last - 1 }).await.unwrap().recv().await.is_some());
-    let refused =
-        handle.ask(Act { run: created.run, action: RunAction::Pause }).await.unwrap_err().to_string();
+    assert!(handle.ask(Watch { run: id, after: last - 1 }).await.unwrap().recv().await.is_some());
+    let refused = handle.ask(Act { run: id, action: RunAction::Pause }).await.unwrap_err().to_string();
     assert!(refused.ends_with("has finished"), "{refused}");
-    handle.ask(Act { run: created.run, action: RunAction::Delete }).await.unwrap();
-    assert_eq!(handle.ask(Get { run: created.run }).await.unwrap_err(), Refusal::NoSuchRun(created.run));
+    handle.ask(Act { run: id, action: RunAction::Delete }).await.unwrap();
+    assert_eq!(handle.ask(Get { run: id }).await.unwrap_err(), Refusal::NoSuchRun(id));
     handle.shut_down().await.unwrap();
     assert_eq!(handle.ask(List::default()).await.unwrap_err(), Refusal::ShuttingDown);
 }
@@ -215,7 +217,7 @@ impl Journal for Filling {
         run: RunId,
         from: GenerationIndex,
         limit: u32,
-    ) -> Result<Vec<GenerationSummary>, JournalError> {
+    ) -> Result<Vec<v1::GenerationSummary>, JournalError> {
         self.file.generations(run, from, limit)
     }
 
@@ -245,7 +247,7 @@ async fn start_filling(path: &Path, full: &Arc<AtomicBool>) -> Handle {
 }
 
 /// Asks until the run is as wanted.
-async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&RunProgress) -> bool) -> RunProgress {
+async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&v1::Run) -> bool) -> v1::Run {
     let begun = Instant::now();
     loop {
         let progress = handle.ask(Get { run }).await.unwrap();
@@ -258,7 +260,7 @@ async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&RunProgress) -> boo
 }
 
 /// The next event; the test fails if the watch hangs.
-async fn next(watch: &mut Events) -> Option<SequencedEvent> {
+async fn next(watch: &mut Events) -> Option<v1::WatchRunResponse> {
     tokio::time::timeout(Duration::from_secs(60), watch.recv()).await.expect("in time")
 }
 
@@ -268,21 +270,29 @@ const FULL_DISK_GENERATIONS: u32 = 60;
 /// an undisturbed run's.
 async fn check_full_disk(restart: bool) {
     let undisturbed = start("memory:").await;
-    let run = undisturbed.ask(Create::new(new_run_id(), spec(FULL_DISK_GENERATIONS))).await.unwrap().run;
+    let run = undisturbed
+        .ask(Create::new(new_run_id(), spec(FULL_DISK_GENERATIONS)))
+        .await
+        .unwrap()
+        .run_id()
+        .unwrap();
     let _worker = tokio::spawn(work(undisturbed.clone()));
-    until(&undisturbed, run, |progress| progress.state.is_final()).await;
+    until(&undisturbed, run, v1::Run::is_final).await;
     let expected = undisturbed.ask(GetResult { run }).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let full = Arc::new(AtomicBool::new(false));
     let mut handle = start_filling(&path, &full).await;
-    let run = handle.ask(Create::new(new_run_id(), spec(FULL_DISK_GENERATIONS))).await.unwrap().run;
+    let run =
+        handle.ask(Create::new(new_run_id(), spec(FULL_DISK_GENERATIONS))).await.unwrap().run_id().unwrap();
     full.store(true, Ordering::SeqCst);
     // Work goes ahead of the disk: at full speed the run might end before the journal's thread meets the full disk.
     let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(5)));
-    let paused = until(&handle, run, |progress| matches!(progress.state, RunState::Paused { .. })).await;
-    let RunState::Paused { reason } = &paused.state else { unreachable!("waited for") };
+    let paused = until(&handle, run, |progress| matches!(progress.state(), Some(RunState::Paused(_)))).await;
+    let Some(RunState::Paused(v1::run_state::Paused { reason })) = paused.state() else {
+        unreachable!("waited for")
+    };
     assert!(reason.contains("the journal cannot be written"), "{reason}");
     assert!(reason.contains("no space left on the disk"), "{reason}");
     assert!(reason.contains(&path.display().to_string()), "{reason}");
@@ -292,13 +302,13 @@ async fn check_full_disk(restart: bool) {
     assert!(matches!(refused, Refusal::Journal(_)), "{refused}");
 
     // It stands still, what watchers see is what is on the disk, and reading goes on.
-    let paused = until(&handle, run, |progress| progress.leased == 0).await;
+    let paused = until(&handle, run, |progress| progress.leased_episodes == 0).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let still = handle.ask(Get { run }).await.unwrap();
-    assert_eq!((still.generation, still.settled), (paused.generation, paused.settled));
-    assert!(still.generation.0 < FULL_DISK_GENERATIONS);
+    assert_eq!((still.generation, still.settled_episodes), (paused.generation, paused.settled_episodes));
+    assert!(still.generation < FULL_DISK_GENERATIONS);
     let durable = all_generations(&handle, run, 500).await;
-    assert!(durable.len() <= still.generation.as_usize());
+    assert!(durable.len() <= still.generation as usize);
 
     if restart {
         let lost = handle.shut_down().await.unwrap_err().to_string();
@@ -306,7 +316,7 @@ async fn check_full_disk(restart: bool) {
         worker.await.unwrap();
         full.store(false, Ordering::SeqCst);
         handle = start_filling(&path, &full).await;
-        assert_eq!(handle.ask(Get { run }).await.unwrap().state, RunState::Running);
+        assert_eq!(handle.ask(Get { run }).await.unwrap().state(), Some(&RunState::RUNNING));
         tokio::spawn(work(handle.clone()));
     } else {
         full.store(false, Ordering::SeqCst);
@@ -315,7 +325,7 @@ async fn check_full_disk(restart: bool) {
         let first = move || Generations { run, page: PageRequest { size: 1, token: String::new() } };
         tokio::spawn(async move { while asking.ask(first()).await.is_ok() {} });
     }
-    until(&handle, run, |progress| progress.state.is_final()).await;
+    until(&handle, run, v1::Run::is_final).await;
     assert_eq!(handle.ask(Status).await.unwrap().journal_trouble, None);
     let result = handle.ask(GetResult { run }).await.unwrap();
     assert_eq!(
@@ -325,8 +335,8 @@ async fn check_full_disk(restart: bool) {
     let mut watch = handle.ask(Watch { run, after: 0 }).await.unwrap();
     let mut generations = 0;
     while let Some(event) = next(&mut watch).await {
-        if let RunEvent::Generation(summary) = event.event {
-            assert_eq!(summary.generation.0, generations, "without a gap");
+        if let Some(Event::Generation(summary)) = event.event.and_then(|event| event.kind) {
+            assert_eq!(summary.generation, generations, "without a gap");
             generations += 1;
         }
     }
@@ -350,8 +360,8 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
     let url = format!("sqlite:{}", folder.path().join("journal.sqlite").display());
     let handle = start(&url).await;
     let worker = tokio::spawn(work(handle.clone()));
-    let extended = handle.ask(Create::new(new_run_id(), spec(3))).await.unwrap().run;
-    until(&handle, extended, |run| run.state.is_final()).await;
+    let extended = handle.ask(Create::new(new_run_id(), spec(3))).await.unwrap().run_id().unwrap();
+    until(&handle, extended, v1::Run::is_final).await;
     worker.abort();
     let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
     handle.ask(Extend { run: extended, limits }).await.unwrap();
@@ -360,25 +370,25 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
     handle.ask(of_group).await.unwrap();
     // A part of a generation.
     let worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(200)));
-    until(&handle, extended, |run| run.generation.0 >= 3 && run.settled > 0).await;
+    until(&handle, extended, |run| run.generation >= 3 && run.settled_episodes > 0).await;
     worker.abort();
     handle.shut_down().await.unwrap();
 
     let handle = start(&url).await;
     let found = handle.ask(List::default()).await.unwrap().items;
     let [extended, forked, of_group] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((extended.generations_limit, extended.state.is_final()), (Some(6), false));
-    assert!(extended.generation.0 >= 3 && extended.notes.iter().any(|note| note.starts_with("extended")));
-    let parent = forked.parent.expect("it was forked");
-    assert_eq!((parent.run, parent.generations), (extended.run, GenerationIndex(2)));
+    assert_eq!((extended.generations_limit, extended.is_final()), (Some(6), false));
+    assert!(extended.generation >= 3 && extended.notes.iter().any(|note| note.starts_with("extended")));
+    let parent = forked.parent.as_ref().expect("it was forked");
+    assert_eq!((&parent.run, parent.generations), (&extended.name, 2));
     assert_eq!(of_group.group, "seeds");
     let worker = tokio::spawn(work(handle.clone()));
     let mut means = Vec::new();
     for run in [extended, forked, of_group] {
-        let ended = until(&handle, run.run, |run| run.state.is_final()).await;
-        assert!(matches!(ended.state, RunState::Finished { .. }), "{ended:?}");
-        assert!(ended.ended_unix_ms.is_some());
-        means.push(handle.ask(GetResult { run: run.run }).await.unwrap().mean);
+        let ended = until(&handle, run.run_id().unwrap(), v1::Run::is_final).await;
+        assert!(matches!(ended.state(), Some(RunState::Finished(_))), "{ended:?}");
+        assert!(ended.end_time.is_some());
+        means.push(handle.ask(GetResult { run: run.run_id().unwrap() }).await.unwrap().mean);
     }
     assert_eq!(means[0], means[1], "the fork did what its parent did");
     handle.shut_down().await.unwrap();

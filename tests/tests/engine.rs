@@ -7,11 +7,14 @@ use hebbian_control::command::run::{Extend, RunAction};
 use hebbian_control::engine::effect::Event;
 use hebbian_control::run::Advanced;
 use hebbian_control::run::record::{Record, StoredRun};
+use hebbian_proto::convert::from_duration;
+use hebbian_proto::figures::{RunState, duration};
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind;
 use hebbian_shared::dispatch::{FromWorker, Report, Settlement};
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
-use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
@@ -19,20 +22,20 @@ use hebbian_shared::spec::stop::StopSpec;
 fn undisturbed(spec: RunSpec) -> Bench {
     let mut bench = Bench::new(spec);
     bench.attach(FINGERPRINT);
-    assert!(bench.progress().state.is_final(), "{:?}", bench.progress());
+    assert!(bench.progress().is_final(), "{:?}", bench.progress());
     bench
 }
 
-fn criterion(state: &RunState) -> &str {
-    match state {
-        RunState::Finished { reason } => &reason.criterion,
+fn criterion(bench: &Bench) -> String {
+    match bench.progress().state().cloned() {
+        Some(RunState::Finished(reason)) => reason.criterion,
         other => panic!("{other:?}"),
     }
 }
 
 fn pause_reason(bench: &Bench) -> String {
-    match bench.progress().state {
-        RunState::Paused { reason } => reason,
+    match bench.progress().state().cloned() {
+        Some(RunState::Paused(paused)) => paused.reason,
         other => panic!("{other:?}"),
     }
 }
@@ -45,7 +48,7 @@ fn interrupted() -> (Bench, StoredRun) {
     bench.answers = 45;
     bench.attach(FINGERPRINT);
     let progress = bench.progress();
-    assert!((2..8).contains(&progress.generation.0) && progress.settled > 0, "{progress:?}");
+    assert!((2..8).contains(&progress.generation) && progress.settled_episodes > 0, "{progress:?}");
     let mut committed = 0;
     for effect in bench.engine.flush() {
         let hebbian_control::engine::effect::Effect::Commit(transaction) = effect else { continue };
@@ -60,12 +63,16 @@ fn interrupted() -> (Bench, StoredRun) {
 #[test]
 fn a_recovered_run_does_not_compute_what_has_settled_and_ends_with_the_same_bits() {
     let (before, stored) = interrupted();
-    let (generation, settled) = (before.progress().generation, before.progress().settled);
+    let (generation, settled) = (before.progress().generation, before.progress().settled_episodes);
     let mut bench = Bench::recover(before.journal.clone(), vec![stored]);
     let recovered = bench.progress();
-    assert_eq!((recovered.generation, recovered.settled), (generation, settled), "settlements are restored");
+    assert_eq!(
+        (recovered.generation, recovered.settled_episodes),
+        (generation, settled),
+        "settlements are restored"
+    );
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "generations");
+    assert_eq!(criterion(&bench), "generations");
     assert_eq!(bench.mean(), undisturbed(spec("generations = 8")).mean());
 }
 
@@ -76,7 +83,7 @@ fn a_settlement_that_stands_twice_in_a_journal_counts_once() {
         stored.records.iter().filter(|record| matches!(record, Record::Settled(_))).cloned().collect();
     stored.records.extend(twice);
     let mut bench = Bench::recover(before.journal.clone(), vec![stored]);
-    assert_eq!(bench.progress().settled, before.progress().settled);
+    assert_eq!(bench.progress().settled_episodes, before.progress().settled_episodes);
     bench.attach(FINGERPRINT);
     assert_eq!(bench.mean(), undisturbed(spec("generations = 8")).mean());
 }
@@ -91,7 +98,7 @@ fn advancing() -> Bench {
     for _ in 0..3 {
         bench.bring();
     }
-    assert_eq!((bench.progress().generation.0, bench.progress().settled), (3, 12));
+    assert_eq!((bench.progress().generation, bench.progress().settled_episodes), (3, 12));
     assert!(bench.engine.run(run()).unwrap().is_advancing());
     bench
 }
@@ -108,13 +115,13 @@ fn a_run_is_paused_and_resumed_while_its_search_advances() {
         bench.release();
         if !resumed_before {
             assert_eq!(
-                (bench.progress().generation.0, bench.progress().leased),
+                (bench.progress().generation, bench.progress().leased_episodes),
                 (4, 0),
                 "it closes in its pause"
             );
             bench.act(RunAction::Resume);
         }
-        assert_eq!(criterion(&bench.progress().state), "generations");
+        assert_eq!(criterion(&bench), "generations");
         assert_eq!(bench.mean(), undisturbed(spec("generations = 6")).mean());
     }
 }
@@ -142,7 +149,7 @@ fn an_answer_that_was_not_asked_for_settles_nothing() {
             settlements: vec![settlement],
         };
         bench.handle(Event::FromWorker { worker, message: FromWorker::Report(report) });
-        assert_eq!(bench.progress().settled, settled);
+        assert_eq!(bench.progress().settled_episodes, settled);
     }
 }
 
@@ -171,7 +178,7 @@ fn what_a_search_brings_to_a_run_that_was_cancelled_or_deleted_is_dropped() {
             continue;
         }
         let progress = bench.progress();
-        assert_eq!((progress.state, progress.generation.0), (RunState::Cancelled, 3));
+        assert_eq!((progress.state(), progress.generation), (Some(&RunState::CANCELLED), 3));
         let stored = bench.stored();
         let recovered = Bench::recover(bench.journal.clone(), vec![stored]);
         assert_eq!((bench.mean(), recovered.mean()), (before.clone(), before));
@@ -215,8 +222,8 @@ fn limited() -> Bench {
 fn a_time_limit_ends_the_run_with_the_open_generation_and_is_a_record() {
     let mut bench = limited();
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "time_limit");
-    let closed = bench.progress().generation.0;
+    assert_eq!(criterion(&bench), "time_limit");
+    let closed = bench.progress().generation;
     assert!(closed > 0);
     let stored = bench.stored();
     let limits = stored.records.iter().filter_map(|record| match record {
@@ -224,8 +231,8 @@ fn a_time_limit_ends_the_run_with_the_open_generation_and_is_a_record() {
         _ => None,
     });
     assert_eq!(limits.collect::<Vec<_>>(), [closed - 1]);
-    let last = bench.progress().last.unwrap();
-    assert!(last.elapsed >= Duration::from_secs(1), "{:?}", last.elapsed);
+    let last = bench.progress().last_generation.unwrap();
+    assert!(duration(last.elapsed) >= Duration::from_secs(1), "{:?}", last.elapsed);
     assert_eq!(bench.mean(), undisturbed(spec(&format!("generations = {closed}"))).mean());
 }
 
@@ -244,19 +251,19 @@ fn replay_obeys_a_time_limit_whatever_the_clock_says() {
         Record::GenerationClosed(closed) => Some(closed),
         _ => None,
     });
-    closed.for_each(|closed| closed.summary.elapsed = Duration::ZERO);
+    closed.for_each(|closed| closed.summary.elapsed = Some(from_duration(Duration::ZERO)));
     let mut bench = Bench::recover(before.journal.clone(), vec![stored.clone()]);
     let ended = bench.progress().search_ended.expect("the search has ended before anybody has worked");
     assert_eq!(ended.criterion, "time_limit");
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "time_limit");
+    assert_eq!(criterion(&bench), "time_limit");
     assert_eq!(bench.progress().generation, before.progress().generation);
     assert_eq!(bench.mean(), before.mean());
 
     // Without the record it goes on: it is the record that replay obeys.
     stored.records.retain(|record| !matches!(record, Record::TimeLimit { .. }));
     let bench = Bench::recover(before.journal.clone(), vec![stored]);
-    assert_eq!(bench.progress().state, RunState::Running);
+    assert_eq!(bench.progress().state(), Some(&RunState::RUNNING));
 }
 
 #[test]
@@ -273,8 +280,8 @@ fn time_in_a_pause_does_not_count() {
     bench.pace = Duration::from_millis(50);
     bench.act(RunAction::Resume);
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "time_limit");
-    let elapsed = bench.progress().last.unwrap().elapsed;
+    assert_eq!(criterion(&bench), "time_limit");
+    let elapsed = duration(bench.progress().last_generation.unwrap().elapsed);
     assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&elapsed), "{elapsed:?}");
 }
 
@@ -311,7 +318,7 @@ fn validation_chooses_among_restarts_where_the_spec_says_so() {
     assert_eq!(bench::accuracy(&mean), best, "the result is the mean that was chosen");
     assert_ne!(bench.mean(), told.mean(), "another than the search's own choice");
     let progress = bench.progress();
-    assert_eq!(progress.validation.unwrap().accuracy.mean, best, "what is shown is the result's");
+    assert_eq!(progress.validation.unwrap().accuracy.unwrap().mean, best, "what is shown is the result's");
     assert!(
         progress.notes.iter().any(|note| note.contains("the best in validation")),
         "{:?}",
@@ -340,15 +347,14 @@ fn a_run_without_workers_waits_and_one_without_eligible_workers_says_why() {
     bench.answers = 3;
     let first = bench.attach(FINGERPRINT);
     bench.handle(Event::Detach { worker: first });
-    assert_eq!(bench.progress().state, RunState::Running, "nobody is there: it waits");
+    assert_eq!(bench.progress().state(), Some(&RunState::RUNNING), "nobody is there: it waits");
 
     bench.attach(b"other");
     let reason = pause_reason(&bench);
     assert!(reason.contains("no attached worker may work on it"), "{reason}");
     assert!(reason.contains("numerics fingerprint"), "{reason}");
     assert_eq!(bench.progress().eligible_workers, 0);
-    let told =
-        |event: &RunEvent| matches!(event, RunEvent::Note(text) if text.contains("no attached worker"));
+    let told = |event: &v1::RunEvent| matches!(&event.kind, Some(Kind::Note(text)) if text.contains("no attached worker"));
     bench.handle(Event::Tick);
     bench.now = bench.now + Duration::from_secs(1);
     bench.handle(Event::Tick);
@@ -356,7 +362,7 @@ fn a_run_without_workers_waits_and_one_without_eligible_workers_says_why() {
 
     bench.answers = usize::MAX;
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "generations", "it goes on by itself");
+    assert_eq!(criterion(&bench), "generations", "it goes on by itself");
     assert_eq!(bench.mean(), undisturbed(spec("generations = 8")).mean());
 }
 
@@ -367,7 +373,7 @@ fn after_a_restart_the_wrong_worker_may_come_first() {
     bench.attach(b"other");
     assert!(pause_reason(&bench).contains("no attached worker"));
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "generations");
+    assert_eq!(criterion(&bench), "generations");
 }
 
 #[test]
@@ -379,10 +385,10 @@ fn a_rejection_by_the_only_worker_is_shown_until_another_comes() {
     bench.handle(Event::FromWorker { worker, message: FromWorker::Reject { run: run(), reason } });
     assert!(pause_reason(&bench).contains("no data set `digits`"));
     bench.handle(Event::Detach { worker });
-    assert_eq!(bench.progress().state, RunState::Running);
+    assert_eq!(bench.progress().state(), Some(&RunState::RUNNING));
     bench.answers = usize::MAX;
     bench.attach(FINGERPRINT);
-    assert_eq!(criterion(&bench.progress().state), "generations");
+    assert_eq!(criterion(&bench), "generations");
 }
 
 // The journal's trouble.
@@ -394,7 +400,7 @@ fn nothing_is_handed_out_while_the_journal_cannot_be_written() {
     bench.attach(FINGERPRINT);
     let reason = pause_reason(&bench);
     assert!(reason.contains("no space left on the disk") && reason.contains("goes on by itself"), "{reason}");
-    assert_eq!((bench.progress().leased, bench.progress().settled), (0, 0));
+    assert_eq!((bench.progress().leased_episodes, bench.progress().settled_episodes), (0, 0));
     bench.handle(Event::Journalled { committed: 0, synced: 0 });
-    assert_eq!(criterion(&bench.progress().state), "generations");
+    assert_eq!(criterion(&bench), "generations");
 }

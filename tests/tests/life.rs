@@ -12,8 +12,11 @@ use hebbian_control::run::record::{Origin, Record};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
+use hebbian_proto::convert::run_name;
+use hebbian_proto::figures::{RunState, duration};
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::{RunEvent, RunState};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
@@ -22,13 +25,13 @@ use hebbian_shared::time::Timestamp;
 fn undisturbed(spec: RunSpec) -> Bench {
     let mut bench = Bench::new(spec);
     bench.attach(FINGERPRINT);
-    assert!(bench.progress().state.is_final(), "{:?}", bench.progress());
+    assert!(bench.progress().is_final(), "{:?}", bench.progress());
     bench
 }
 
 fn criterion(bench: &Bench) -> String {
-    match bench.progress().state {
-        RunState::Finished { reason } => reason.criterion,
+    match bench.progress().state().cloned() {
+        Some(RunState::Finished(reason)) => reason.criterion,
         other => panic!("{other:?}"),
     }
 }
@@ -49,9 +52,9 @@ fn extend(bench: &mut Bench, limits: StopSpec) -> Result<(), String> {
 }
 
 /// The digests of all closed generations that a journal holds.
-fn digests(bench: &mut Bench, of: RunId) -> Vec<(u32, String)> {
+fn digests(bench: &mut Bench, of: RunId) -> Vec<(u32, Vec<u8>)> {
     let summaries = bench.journal.generations(of, GenerationIndex(0), u32::MAX).unwrap();
-    summaries.iter().map(|summary| (summary.generation.0, summary.digest.to_string())).collect()
+    summaries.into_iter().map(|summary| (summary.generation, summary.state_digest)).collect()
 }
 
 // Extended runs.
@@ -72,7 +75,7 @@ fn an_extended_run_is_the_one_that_had_the_larger_limit_from_its_start() {
         let (extended, whole) = (bench.progress(), whole.progress());
         assert_eq!(extended.spec_digest, whole.spec_digest);
         assert_eq!(extended.remeasurement, whole.remeasurement);
-        assert_eq!(extended.last.unwrap().evaluations, whole.last.unwrap().evaluations);
+        assert_eq!(extended.last_generation.unwrap().evaluations, whole.last_generation.unwrap().evaluations);
         assert_eq!(extended.generations_limit, Some(14));
         assert!(extended.notes.iter().any(|note| note.contains("limits are now generations = 14")));
     }
@@ -87,7 +90,7 @@ fn a_restart_anywhere_in_an_extended_run_changes_nothing() {
         bench.answers = answers;
         extend(&mut bench, generations(14)).unwrap();
         let before = bench.progress();
-        restarts += u32::from(!before.state.is_final());
+        restarts += u32::from(!before.is_final());
         let stored = bench.stored();
         let mut bench = Bench::recover(bench.journal.clone(), vec![stored]);
         let after = bench.progress();
@@ -111,7 +114,7 @@ fn a_run_can_be_extended_while_it_runs_and_while_its_result_is_measured() {
         let mut bench = Bench::new(spec("generations = 6"));
         bench.answers = answers;
         let worker = bench.attach(FINGERPRINT);
-        if bench.progress().state.is_final() {
+        if bench.progress().is_final() {
             break;
         }
         measured += u32::from(bench.progress().search_ended.is_some());
@@ -133,8 +136,8 @@ fn choosing(stop: &str) -> RunSpec {
 
 /// The accuracies of a generation's validation, as they were told.
 fn validations(bench: &mut Bench, of: u32) -> Vec<f64> {
-    let accuracy = |event: RunEvent| match event {
-        RunEvent::Validation(summary) if summary.generation.0 == of => Some(summary.accuracy.mean),
+    let accuracy = |event: v1::RunEvent| match event.kind {
+        Some(Kind::Validation(summary)) if summary.generation == of => summary.accuracy.map(|of| of.mean),
         _ => None,
     };
     bench.events().into_iter().filter_map(accuracy).collect()
@@ -173,8 +176,8 @@ fn a_fork_takes_up_and_leaves_off_choosing_among_restarts() {
     bench.attach(FINGERPRINT);
     let forked = fork(&mut bench, 900, with.clone()).unwrap();
     let result = bench.engine.run(forked).unwrap().result();
-    let accuracy = result.validation.unwrap().accuracy.mean;
-    assert_eq!(accuracy, bench::accuracy(&result.mean.0), "what is shown is the result's");
+    let accuracy = result.validation.unwrap().accuracy.unwrap().mean;
+    assert_eq!(accuracy, bench::accuracy(&result.mean), "what is shown is the result's");
 
     let mut bench = undisturbed(with);
     let stop = StopSpec { generations: Some(1100), ..StopSpec::default() };
@@ -187,7 +190,7 @@ fn what_would_change_nothing_is_refused_with_the_reason() {
     let mut check = |limits: StopSpec, expected: &str| {
         let refused = extend(&mut bench, limits).unwrap_err();
         assert!(refused.contains(expected), "{refused}");
-        assert!(bench.progress().state.is_final());
+        assert!(bench.progress().is_final());
     };
     check(StopSpec::default(), "stop: must name a limit to raise");
     check(generations(6), "stop.generations: must be above 6, what it is now, not 6");
@@ -197,7 +200,7 @@ fn what_would_change_nothing_is_refused_with_the_reason() {
     check(generations(u32::MAX), "stop.generations: must be");
     let both = StopSpec { evaluations: Some(1000), ..generations(9) };
     extend(&mut bench, both).unwrap();
-    assert_eq!(bench.progress().generation.0, 9);
+    assert_eq!(bench.progress().generation, 9);
 
     // A search that has converged does not go on because it may.
     let mut bench = Bench::new(spec("generations = 100000"));
@@ -214,7 +217,7 @@ fn what_would_change_nothing_is_refused_with_the_reason() {
     let mut bench = Bench::new(spec("generations = 6"));
     bench.answers = 20;
     bench.attach(FINGERPRINT);
-    assert!(bench.progress().generation.0 > 0);
+    assert!(bench.progress().generation > 0);
     bench.act(RunAction::Cancel);
     let refused = extend(&mut bench, generations(9)).unwrap_err();
     assert!(refused.contains("was cancelled; fork it"), "{refused}");
@@ -233,7 +236,7 @@ fn a_time_limit_is_extended() {
     bench.attach(FINGERPRINT);
     assert_eq!(criterion(&bench), "time_limit");
     assert!(bench.progress().generation > before, "the time after its end does not count");
-    let elapsed = bench.progress().last.unwrap().elapsed;
+    let elapsed = duration(bench.progress().last_generation.unwrap().elapsed);
     assert!((Duration::from_secs(2)..Duration::from_secs(3)).contains(&elapsed), "{elapsed:?}");
     let closed = bench.progress().generation;
     assert_eq!(bench.mean(), undisturbed(spec(&format!("generations = {closed}"))).mean());
@@ -280,7 +283,7 @@ fn parent() -> Bench {
 }
 
 fn mean_of(engine: &Engine, run: RunId) -> Vec<u64> {
-    engine.run(run).unwrap().result().mean.0.iter().map(|value| value.to_bits()).collect()
+    engine.run(run).unwrap().result().mean.iter().map(|value| value.to_bits()).collect()
 }
 
 #[test]
@@ -293,9 +296,12 @@ fn an_unchanged_fork_does_what_its_parent_did_and_a_changed_one_something_else()
         assert_eq!(digests(&mut bench, fork), digests(&mut whole, run())[closed as usize..]);
         let progress = bench.engine.progress(fork).unwrap();
         let parent = progress.parent.unwrap();
-        assert_eq!((parent.run, parent.generations.0), (run(), closed));
-        assert_eq!(progress.last.unwrap().evaluations, whole.progress().last.unwrap().evaluations);
-        assert_eq!(bench.progress().generation.0, 6, "the parent stays as it was");
+        assert_eq!((parent.run, parent.generations), (run_name(run()), closed));
+        assert_eq!(
+            progress.last_generation.unwrap().evaluations,
+            whole.progress().last_generation.unwrap().evaluations
+        );
+        assert_eq!(bench.progress().generation, 6, "the parent stays as it was");
 
         let mut bench = self::parent();
         let other =
@@ -392,7 +398,8 @@ fn ended_at(retention: Retention, seconds: &[u64]) -> Bench {
 }
 
 fn runs(bench: &mut Bench) -> Vec<u64> {
-    let of_engine: Vec<u64> = bench.engine.list().iter().map(|progress| progress.run.number()).collect();
+    let of_engine: Vec<u64> =
+        bench.engine.list().iter().map(|progress| progress.run_id().unwrap().number()).collect();
     let of_journal: Vec<u64> =
         bench::load(&mut bench.journal).iter().map(|stored| stored.run.number()).collect();
     assert_eq!(of_engine, of_journal);
@@ -448,14 +455,8 @@ fn without_rules_nothing_is_deleted() {
 fn watchers_of_an_extended_run_are_told_of_both_ends() {
     let mut bench = undisturbed(spec("generations = 3"));
     extend(&mut bench, generations(5)).unwrap();
-    let states: Vec<&str> = bench
-        .events()
-        .iter()
-        .filter_map(|event| match event {
-            RunEvent::State(state) => Some(state.name()),
-            _ => None,
-        })
-        .collect();
+    let states: Vec<&str> =
+        bench.events().iter().filter_map(|event| event.state().map(RunState::name)).collect();
     assert_eq!(states, ["running", "finished", "running", "finished"]);
     let extended = |record: &Record| matches!(record, Record::Extended { .. });
     assert_eq!(bench.stored().records.iter().filter(|record| extended(record)).count(), 1);
@@ -493,7 +494,7 @@ fn a_kill_after_any_effect_changes_nothing() {
         let mut bench = Bench::recover(journal, stored);
         steps(&mut bench);
         assert_eq!(criterion(&bench), "generations", "killed after {effects} effects");
-        assert_eq!(bench.progress().generation.0, 14);
+        assert_eq!(bench.progress().generation, 14);
         assert_eq!(bench.mean(), whole, "killed after {effects} effects");
         let changed = |note: &String| note.contains("numerics changed");
         assert!(!bench.progress().notes.iter().any(changed), "killed after {effects} effects");
@@ -510,7 +511,7 @@ fn a_runs_notes_tell_of_lost_workers_and_of_restarts() {
     let mut bench = Bench::new(spec("generations = 100000"));
     bench.answers = 20;
     let worker = bench.attach(FINGERPRINT);
-    assert!(bench.progress().leased > 0);
+    assert!(bench.progress().leased_episodes > 0);
     bench.handle(Event::Detach { worker });
     let told =
         |bench: &Bench, text: &str| bench.progress().notes.iter().filter(|note| note.contains(text)).count();

@@ -7,10 +7,11 @@ use hebbian_control::command::run::{Create, Extend};
 use hebbian_control::run::record::{Origin, Record};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::{RunProgress, RunResult, RunState};
 use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
@@ -19,7 +20,7 @@ use hebbian_shared::spec::stop::StopSpec;
 const FORK: u64 = 2;
 
 /// All that can be seen of a run, and its search's state.
-type State = (RunProgress, RunResult, Vec<u8>, Vec<(EpisodePurpose, Vec<u64>, Vec<bool>)>);
+type State = (v1::Run, v1::RunResult, Vec<u8>, Vec<(EpisodePurpose, Vec<u64>, Vec<bool>)>);
 
 fn state(bench: &Bench, of: RunId) -> State {
     let run = bench.engine.run(of).unwrap();
@@ -97,10 +98,10 @@ fn recovered(journal: &MemoryJournal, keeps: impl Fn(GenerationIndex) -> bool) -
 
 /// Compares all recoveries of what the bench has written with the one from the newest snapshots, now and at the runs' ends.
 fn check(bench: &Bench, rng: &mut ChaCha8Rng) {
-    let runs: Vec<RunId> = bench.engine.list().iter().map(|progress| progress.run).collect();
+    let runs: Vec<RunId> = bench.engine.list().iter().map(|progress| progress.run_id().unwrap()).collect();
     let newest = recovered(&bench.journal, |_| true);
     let expected: Vec<State> = runs.iter().map(|&run| state(&newest, run)).collect();
-    let closed = bench.progress().generation.0;
+    let closed = bench.progress().generation;
     let mut kept: Vec<Option<u32>> = (0..4).map(|_| Some(index_below(rng, closed + 1))).collect();
     kept.push(None);
     for kept in kept {
@@ -113,9 +114,9 @@ fn check(bench: &Bench, rng: &mut ChaCha8Rng) {
             for bench in [&mut bench, &mut newest] {
                 bench.attach(FINGERPRINT);
             }
-            let finished = |state: &RunState| matches!(state, RunState::Finished { .. });
+            let finished = |run: &v1::Run| matches!(run.state(), Some(RunState::Finished(_)));
             for &run in &runs {
-                assert!(finished(&bench.engine.progress(run).unwrap().state));
+                assert!(finished(&bench.engine.progress(run).unwrap()));
                 assert_eq!(
                     bench.engine.run(run).unwrap().result(),
                     newest.engine.run(run).unwrap().result(),
@@ -138,7 +139,7 @@ fn check_random(seed: u64) {
         bench.answers = index_below(&mut rng, 120) as usize;
         extend(&mut bench, first + 1 + index_below(&mut rng, 5));
     }
-    let closed = bench.progress().generation.0;
+    let closed = bench.progress().generation;
     if closed > 0 && index_below(&mut rng, 2) == 0 {
         bench.answers += index_below(&mut rng, 60) as usize;
         let closed = 1 + index_below(&mut rng, closed);
@@ -177,7 +178,7 @@ fn interrupted() -> Bench {
     let mut bench = Bench::keeping(KeptSnapshots { every: 1 }, spec("generations = 8"));
     bench.answers = 54;
     bench.attach(FINGERPRINT);
-    assert_eq!(bench.progress().generation.0, 4);
+    assert_eq!(bench.progress().generation, 4);
     bench
 }
 
@@ -215,14 +216,14 @@ fn records_that_give_another_state_than_they_say_are_refused() {
     journal.forget_snapshots(|_| true);
     let mut stored = bench::load(&mut journal).remove(0);
     let closed = stored.records.iter_mut().find_map(|record| match record {
-        Record::GenerationClosed(closed) if closed.summary.generation.0 == 2 => Some(closed),
+        Record::GenerationClosed(closed) if closed.summary.generation == 2 => Some(closed),
         _ => None,
     });
     closed.unwrap().told[1].verdict = Verdict::Fit(Fitness::new(10.0).unwrap());
     let problem = Bench::refused(stored.clone());
     assert!(problem.contains("computing generation 2 again gives state"), "{problem}");
 
-    let missing = |record: &Record| matches!(record, Record::GenerationClosed(closed) if closed.summary.generation.0 == 1);
+    let missing = |record: &Record| matches!(record, Record::GenerationClosed(closed) if closed.summary.generation == 1);
     stored.records.retain(|record| !missing(record));
     let problem = Bench::refused(stored);
     assert!(problem.contains("generation 1 is missing"), "{problem}");

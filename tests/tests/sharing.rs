@@ -11,13 +11,13 @@ use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_learning::interrupt::Interrupt;
+use hebbian_proto::figures::{RunState, duration};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::RunId;
-use hebbian_shared::progress::RunState;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::evaluator::{Episodes, Evaluator, Runner};
 use hebbian_worker::session::{self, Coordinators, SessionSettings};
@@ -64,7 +64,7 @@ async fn spent(handle: &Handle, run: RunId) -> Duration {
     let (mut sum, mut token) = (Duration::ZERO, String::new());
     loop {
         let page = handle.ask(Generations { run, page: PageRequest { size: 500, token } }).await.unwrap();
-        sum += page.items.iter().map(|summary| summary.compute_time).sum::<Duration>();
+        sum += page.items.iter().map(|summary| duration(summary.compute_time)).sum::<Duration>();
         token = page.next_token;
         if token.is_empty() {
             return sum;
@@ -95,17 +95,27 @@ async fn two_runs_share_four_workers_by_weight_and_a_third_that_nobody_can_do_sa
         .ask(Create { weight: 1000.0, ..Create::new(new_run_id(), spec("impossible")) })
         .await
         .unwrap()
-        .run;
-    let light =
-        handle.ask(Create { weight: 1.0, ..Create::new(new_run_id(), spec("light")) }).await.unwrap().run;
-    let heavy =
-        handle.ask(Create { weight: 3.0, ..Create::new(new_run_id(), spec("heavy")) }).await.unwrap().run;
+        .run_id()
+        .unwrap();
+    let light = handle
+        .ask(Create { weight: 1.0, ..Create::new(new_run_id(), spec("light")) })
+        .await
+        .unwrap()
+        .run_id()
+        .unwrap();
+    let heavy = handle
+        .ask(Create { weight: 3.0, ..Create::new(new_run_id(), spec("heavy")) })
+        .await
+        .unwrap()
+        .run_id()
+        .unwrap();
     let mut refused = None;
     let watched = async {
         while spent(&handle, light).await < SPENT {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            if let RunState::Paused { reason } = handle.ask(Get { run: impossible }).await.unwrap().state {
-                refused = Some(reason);
+            if let Some(RunState::Paused(paused)) = handle.ask(Get { run: impossible }).await.unwrap().state()
+            {
+                refused = Some(paused.reason.clone());
             }
         }
     };

@@ -10,13 +10,15 @@ use std::collections::BTreeMap;
 
 use disk::{Disk, EpisodePlace};
 use hebbian_control::run::record::Record;
+use hebbian_proto::v1;
+use hebbian_proto::v1::remeasurement::Measured;
 use hebbian_search::{Candidate, stop};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::{Estimate, GenerationSummary, Measured, RunResult, ValidationSummary};
 use hebbian_shared::seed::{Purpose, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
 use hebbian_tests::schedules;
@@ -148,8 +150,8 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
     }
 }
 
-fn bits(genome: &Genome) -> Vec<u64> {
-    genome.0.iter().map(|value| value.to_bits()).collect()
+fn bits(genome: &[f64]) -> Vec<u64> {
+    genome.iter().map(|value| value.to_bits()).collect()
 }
 
 /// Runs one schedule and compares each of its runs with the sequential loop.
@@ -166,7 +168,7 @@ fn check(schedule: u64) -> Faults {
         let fingerprint = run.fingerprint().expect("a run that computed took a fingerprint");
         let Expected { generations, episodes, mean, best } = sequential(spec, fingerprint);
         disk.check(id);
-        let closed: Vec<&GenerationSummary> = disk
+        let closed: Vec<&v1::GenerationSummary> = disk
             .records(id)
             .filter_map(|(_, record)| match record {
                 Record::GenerationClosed(closed) => Some(&closed.summary),
@@ -175,8 +177,11 @@ fn check(schedule: u64) -> Faults {
             .collect();
         assert_eq!(closed.len(), generations.len());
         for (summary, expected) in closed.iter().zip(&generations) {
-            assert_eq!(summary.digest, expected.digest, "generation {}", summary.generation);
-            assert_eq!(summary.best, expected.verdicts.iter().max().unwrap().fitness());
+            assert_eq!(summary.state_digest, expected.digest.0, "generation {}", summary.generation);
+            assert_eq!(
+                summary.best_fitness,
+                expected.verdicts.iter().max().unwrap().fitness().map(f64::from)
+            );
         }
         for (episode, expected) in &episodes {
             assert_eq!(disk.settled(id).get(episode), Some(expected), "{episode:?}");
@@ -186,9 +191,10 @@ fn check(schedule: u64) -> Faults {
             disk.settled(id).keys().filter(|(_, of, ..)| *of == EpisodePurpose::Validation).count();
         assert_eq!(validated, count(EpisodePurpose::Validation), "nothing else is validated");
         let result = run.result();
-        assert_eq!(bits(&result.mean), bits(&mean));
-        assert_eq!(result.best, best);
         check_figures(&disk, id, spec, &episodes, &result);
+        assert_eq!(bits(&result.mean), bits(&mean.0));
+        let found = result.best.map(|best| (Genome(best.genome), Fitness::new(best.fitness).unwrap()));
+        assert_eq!(found, best);
     }
     faults
 }
@@ -199,7 +205,7 @@ fn check_figures(
     id: RunId,
     spec: &RunSpec,
     episodes: &BTreeMap<EpisodePlace, Option<Evaluation>>,
-    result: &RunResult,
+    result: &v1::RunResult,
 ) {
     let values = |generation, purpose, candidate, of: fn(&Evaluation) -> Option<Fitness>| {
         let first = (generation, purpose, candidate, TaskIndex(0));
@@ -207,7 +213,7 @@ fn check_figures(
         let fitness = |evaluation: &Option<Evaluation>| evaluation.as_ref().and_then(of).map(Fitness::get);
         episodes.range(first..=last).map(|(_, evaluation)| fitness(evaluation)).collect::<Vec<Option<f64>>>()
     };
-    let validated: Vec<&ValidationSummary> = disk
+    let validated: Vec<&v1::ValidationSummary> = disk
         .records(id)
         .filter_map(|(_, record)| match record {
             Record::Validated(summary) => Some(&**summary),
@@ -218,11 +224,14 @@ fn check_figures(
     let mut expected: Vec<GenerationIndex> =
         episodes.keys().filter(|(_, purpose, ..)| *purpose == validation).map(|(at, ..)| *at).collect();
     expected.dedup();
-    assert_eq!(validated.iter().map(|summary| summary.generation).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        validated.iter().map(|summary| GenerationIndex(summary.generation)).collect::<Vec<_>>(),
+        expected
+    );
     for summary in &validated {
         let of = |of| {
-            let values = values(summary.generation, validation, CandidateIndex(0), of);
-            Estimate::of(&values.into_iter().map(|value| value.unwrap_or(0.0)).collect::<Vec<_>>())
+            let values = values(GenerationIndex(summary.generation), validation, CandidateIndex(0), of);
+            Some(Estimate::of(values.into_iter().map(|value| value.unwrap_or(0.0))).into())
         };
         assert_eq!(summary.accuracy, of(|evaluation| Some(evaluation.fitness)));
         assert_eq!(summary.extended, of(|evaluation| evaluation.extended));
@@ -230,12 +239,13 @@ fn check_figures(
     assert_eq!(result.validation.as_ref(), validated.last().copied());
     let figures = result.remeasurement.as_ref().expect("a finished run has measured its result");
     let at = GenerationIndex(result.generations);
-    for (candidate, measured) in [(0, Some(figures.mean)), (1, figures.best)] {
+    for (candidate, measured) in [(0, figures.mean), (1, figures.best)] {
         let candidate = CandidateIndex(candidate);
         let values = values(at, EpisodePurpose::Remeasure, candidate, |evaluation| Some(evaluation.fitness));
         let fit: Vec<f64> = values.iter().flatten().copied().collect();
         let diverged = (values.len() - fit.len()) as u32;
-        let expected = (!values.is_empty()).then(|| Measured { fitness: Estimate::of(&fit), diverged });
+        let fitness = Some(Estimate::of(fit.iter().copied()).into());
+        let expected = (!values.is_empty()).then_some(Measured { fitness, diverged });
         assert_eq!(measured, expected);
     }
     assert_eq!(figures.tasks, spec.remeasured_tasks());

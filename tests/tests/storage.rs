@@ -14,12 +14,15 @@ use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError};
+use hebbian_proto::convert::from_duration;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind as Event;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState, SearchSummary};
 use hebbian_shared::spec::RunSpec;
 use rusqlite::Connection;
 
@@ -52,19 +55,16 @@ fn settled(generation: u32, candidate: u32) -> Record {
     })
 }
 
-fn summary(generation: u32) -> GenerationSummary {
-    GenerationSummary {
-        generation: GenerationIndex(generation),
+fn summary(generation: u32) -> v1::GenerationSummary {
+    v1::GenerationSummary {
+        generation,
         updates: 10,
-        best: Some(Fitness::new(0.5).unwrap()),
-        median: None,
-        diverged: 0,
+        best_fitness: Some(0.5),
         evaluations: 64,
         episodes: 64,
-        compute_time: Duration::from_millis(2),
-        elapsed: Duration::from_secs(1),
-        search: SearchSummary::default(),
-        digest: Digest::of(&state(generation)),
+        elapsed: Some(from_duration(Duration::from_secs(1))),
+        state_digest: Digest::of(&state(generation)).0.to_vec(),
+        ..Default::default()
     }
 }
 
@@ -118,7 +118,7 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
         writer.close(generation);
     }
     writer.write(settled(3, 0)).unwrap();
-    let paused = RunState::Paused { reason: "why".into() };
+    let paused = RunState::paused("why");
     let elapsed = Duration::from_secs(2);
     writer.write(Record::StateChanged { state: paused.clone(), elapsed, unix_ms: 1 }).unwrap();
     let sequence = writer.sequence;
@@ -140,12 +140,13 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
     assert_eq!(journal.generations(run, from, 9).unwrap(), [summary(1), summary(2)]);
     let events = journal.events(run, 0, u64::MAX, 100).unwrap();
     let expected = [
-        RunEvent::State(RunState::Running),
-        RunEvent::Generation(summary(0)),
-        RunEvent::Generation(summary(1)),
-        RunEvent::Generation(summary(2)),
-        RunEvent::State(paused),
-    ];
+        Event::State(RunState::RUNNING.into()),
+        Event::Generation(summary(0)),
+        Event::Generation(summary(1)),
+        Event::Generation(summary(2)),
+        Event::State(paused.into()),
+    ]
+    .map(v1::RunEvent::of);
     assert_eq!(events.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), expected);
     assert!(events.is_sorted_by(|a, b| a.0 < b.0));
     assert_eq!(journal.events(run, events[1].0, events[3].0, 100).unwrap(), events[2..4]);
@@ -193,7 +194,7 @@ impl Journal for Shared {
         run: RunId,
         from: GenerationIndex,
         limit: u32,
-    ) -> Result<Vec<GenerationSummary>, JournalError> {
+    ) -> Result<Vec<v1::GenerationSummary>, JournalError> {
         self.0.lock().unwrap().generations(run, from, limit)
     }
 
@@ -356,10 +357,12 @@ async fn a_run_that_cannot_be_taken_up_ends_alone() {
     let run = RunId::new(RUN);
     let other = handle.create(Create::new(RunId::new(5), RunSpec::clone(&created().spec))).await.unwrap();
     let listed = handle.ask(List::default()).await.unwrap().items;
-    assert_eq!(listed.iter().map(|listed| listed.run).collect::<Vec<_>>(), [run, other.run]);
-    let RunState::Failed { reason } = &listed[0].state else { panic!("{listed:?}") };
+    assert_eq!(listed.iter().map(v1::Run::id).collect::<Vec<_>>(), [run.to_string().as_str(), other.id()]);
+    let Some(RunState::Failed(v1::run_state::Failed { reason })) = listed[0].state() else {
+        panic!("{listed:?}")
+    };
     assert!(reason.contains("generation 0 cannot be computed again"), "{reason}");
-    assert_eq!(other.state, RunState::Running);
+    assert_eq!(other.state(), Some(&RunState::RUNNING));
     let refused = handle.ask(GetResult { run }).await.unwrap_err().to_string();
     assert!(refused.contains("cannot be taken up: generation 0"), "{refused}");
     let refused = handle.ask(Act { run, action: RunAction::Resume }).await.unwrap_err().to_string();

@@ -1,8 +1,7 @@
 //! `hebbian pause`, `hebbian resume`, `hebbian cancel`
 
 use clap::Args;
-use hebbian_proto::{convert, v1};
-use hebbian_shared::progress::RunProgress;
+use hebbian_proto::v1;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -38,15 +37,15 @@ pub(super) fn execute(arguments: Arguments, action: Action, log: &LogArguments) 
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let (name, mut runs) = (convert::run_name(run.run), client.runs());
+        let (name, mut runs) = (run.name, client.runs());
         let run = match action {
             Action::Pause => client.answer(runs.pause_run(v1::PauseRunRequest { name })).await?.run,
             Action::Resume => client.answer(runs.resume_run(v1::ResumeRunRequest { name })).await?.run,
             Action::Cancel => client.answer(runs.cancel_run(v1::CancelRunRequest { name })).await?.run,
         };
-        let run: RunProgress = client.read(run)?;
+        let run = client.held("run", run)?;
         render::out(&if json {
-            render::json::pretty(&render::json::run(&run))
+            render::json::pretty(&render::json::of(&run))
         } else {
             render::run::acted(&run, Paint::stdout())
         })

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use hebbian_search::StopReason;
 use hebbian_search::ask_tell::{self, AskTell, Settings};
 use hebbian_shared::fitness::Fitness;
-use hebbian_shared::progress::StopReason;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::limits::SWEEP_RUNS_MAX;
@@ -69,22 +70,23 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         }
         let run = client.create(spec, request_id, String::new(), weight).await?;
         if json {
-            return render::out(&render::json::pretty(&render::json::run(&run)));
+            return render::out(&render::json::pretty(&render::json::of(&run)));
         }
-        let watch = Paint::stderr().command(&format!("hebbian watch {}", run.run));
-        render::note(&format!("created run {} of `{}`; follow it with {watch}", run.run, run.name));
-        render::out(&format!("{}\n", run.run))
+        let watch = Paint::stderr().command(&format!("hebbian watch {}", run.id()));
+        render::note(&format!("created run {} of `{}`; follow it with {watch}", run.id(), run.display_name));
+        render::out(&format!("{}\n", run.id()))
     })
 }
 
 /// Refuses seeds that a group has already: they would count twice in its statistics, and `GROUP/SEED` would name two runs.
 async fn check_new(client: &Client, group: &str, seeds: &[Seed]) -> Result<(), Failure> {
     let runs = client.list().await?;
-    match runs.iter().find(|run| run.group == group && seeds.contains(&run.seed)) {
+    match runs.iter().find(|run| run.group == group && seeds.iter().any(|seed| seed.get() == run.seed)) {
         None => Ok(()),
         Some(run) => Err(Failure::bad_input(format_args!(
             "--group: `{group}` has a run of seed {} already: {}",
-            run.seed, run.run
+            run.seed,
+            run.id()
         ))
         .hint("name another group or other seeds; --request-id makes a creation that can be repeated")),
     }
@@ -116,7 +118,7 @@ async fn sweep(
         runs.push(client.create(spec, request_id, group.clone(), weight).await?);
     }
     if json {
-        return render::out(&render::json::pretty(&runs.iter().map(render::json::run).collect::<Vec<_>>()));
+        return render::out(&render::json::pretty(&runs.iter().map(render::json::of).collect::<Vec<_>>()));
     }
     let show = Paint::stderr().command(&format!("hebbian sweep {group}"));
     render::note(&format!(
@@ -124,7 +126,7 @@ async fn sweep(
         render::text::plural(runs.len() as u64, "run"),
         spec.name
     ));
-    let ids: Vec<String> = runs.iter().map(|run| run.run.to_string()).collect();
+    let ids: Vec<&str> = runs.iter().map(v1::Run::id).collect();
     render::out(&(ids.join("\n") + "\n"))
 }
 

@@ -1,7 +1,7 @@
 //! `hebbian delete`
 
 use clap::Args;
-use hebbian_proto::{convert, v1};
+use hebbian_proto::v1;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -26,12 +26,12 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let request = v1::DeleteRunRequest { name: convert::run_name(run.run) };
+        let request = v1::DeleteRunRequest { name: run.name.clone() };
         client.answer(client.runs().delete_run(request)).await?;
         render::out(&if json {
-            render::json::pretty(&serde_json::json!({ "name": convert::run_name(run.run), "deleted": true }))
+            render::json::pretty(&serde_json::json!({ "name": run.name, "deleted": true }))
         } else {
-            format!("{}  {}  deleted\n", run.run, run.name)
+            format!("{}  {}  deleted\n", run.id(), run.display_name)
         })
     })
 }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hebbian_proto::{convert, v1};
-use hebbian_shared::id::WorkerId;
 use hebbian_shared::limits::WAIT_MAX;
-use hebbian_shared::progress::WorkerStatus;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -49,17 +47,18 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let client = Client::connect(&client).await?;
         let attached = client.workers().await?;
         let chosen = names.iter().map(|name| choose(name, &attached)).collect::<Result<Vec<_>, _>>()?;
-        let mut drained: Vec<WorkerStatus> = Vec::new();
+        let mut drained: Vec<v1::Worker> = Vec::new();
         for worker in chosen {
             let within = Some(convert::from_duration(within));
-            let request = v1::DrainWorkerRequest { worker: worker.0, within };
-            drained.push(client.read(client.answer(client.cluster().drain_worker(request)).await?.worker)?);
+            let request = v1::DrainWorkerRequest { worker, within };
+            let answer = client.answer(client.cluster().drain_worker(request)).await?;
+            drained.push(client.held("worker", answer.worker)?);
         }
         if wait {
             wait_until_gone(&client, &drained).await?;
         }
         render::out(&if json {
-            render::json::pretty(&drained.iter().map(render::json::worker).collect::<Vec<_>>())
+            render::json::pretty(&drained.iter().map(render::json::of).collect::<Vec<_>>())
         } else {
             render::worker::drained(&drained, wait, Paint::stdout())
         })
@@ -67,10 +66,10 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 }
 
 /// The coordinator detaches those that do not leave in time, so this ends.
-async fn wait_until_gone(client: &Client, drained: &[WorkerStatus]) -> Result<(), Failure> {
+async fn wait_until_gone(client: &Client, drained: &[v1::Worker]) -> Result<(), Failure> {
     loop {
         let attached = client.workers().await?;
-        let there = |gone: &WorkerStatus| attached.iter().any(|worker| worker.worker == gone.worker);
+        let there = |gone: &v1::Worker| attached.iter().any(|worker| worker.id == gone.id);
         if !drained.iter().any(there) {
             return Ok(());
         }
@@ -88,14 +87,14 @@ fn parse_within(text: &str) -> Result<Duration, String> {
 }
 
 /// Picks the worker that `name` means: that of this id, else the only one of this name.
-fn choose(name: &str, attached: &[WorkerStatus]) -> Result<WorkerId, Failure> {
-    let by_id = attached.iter().find(|worker| worker.worker.to_string() == name);
-    let mut found: Vec<&WorkerStatus> = match by_id {
+fn choose(name: &str, attached: &[v1::Worker]) -> Result<u64, Failure> {
+    let by_id = attached.iter().find(|worker| worker.id.to_string() == name);
+    let mut found: Vec<&v1::Worker> = match by_id {
         Some(worker) => vec![worker],
-        None => attached.iter().filter(|worker| worker.name == name).collect(),
+        None => attached.iter().filter(|worker| worker.display_name == name).collect(),
     };
     if found.len() > 1 {
-        let ids: Vec<String> = found.iter().take(10).map(|worker| worker.worker.to_string()).collect();
+        let ids: Vec<String> = found.iter().take(10).map(|worker| worker.id.to_string()).collect();
         let message = format!("`{name}` may mean any of {} workers: {}", found.len(), ids.join(", "));
         return Err(Failure::bad_input(message).hint("name them by their ids"));
     }
@@ -103,40 +102,22 @@ fn choose(name: &str, attached: &[WorkerStatus]) -> Result<WorkerId, Failure> {
         Failure::not_found(format_args!("no worker `{name}` is attached"))
             .hint("`hebbian workers` shows all workers")
     };
-    found.pop().map(|worker| worker.worker).ok_or_else(missing)
+    found.pop().map(|worker| worker.id).ok_or_else(missing)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hebbian_shared::digest::Digest;
 
-    fn worker(id: u64, name: &str) -> WorkerStatus {
-        WorkerStatus {
-            worker: WorkerId(id),
-            name: name.to_owned(),
-            threads: 1,
-            version: "0".to_owned(),
-            fingerprint: Digest::of(b""),
-            leased: 0,
-            credit: 0,
-            settled: 0,
-            errors: 0,
-            episode_time: None,
-            attached: Duration::ZERO,
-            heard: Duration::ZERO,
-            overtaken: 0,
-            draining: false,
-            ineligible: vec![],
-        }
+    fn worker(id: u64, name: &str) -> v1::Worker {
+        v1::Worker { id, display_name: name.to_owned(), ..Default::default() }
     }
 
     #[test]
     fn a_worker_is_named_by_id_or_unique_name() {
-        let first = worker(1, "a").worker.to_string();
-        let workers = [worker(1, "a"), worker(2, "b"), worker(3, "b"), worker(4, &first)];
-        assert_eq!(choose(&first, &workers).ok(), Some(WorkerId(1)), "an id goes before a name");
-        assert_eq!(choose("a", &workers).ok(), Some(WorkerId(1)));
+        let workers = [worker(1, "a"), worker(2, "b"), worker(3, "b"), worker(4, "1")];
+        assert_eq!(choose("1", &workers).ok(), Some(1), "an id goes before a name");
+        assert_eq!(choose("a", &workers).ok(), Some(1));
         assert!(choose("b", &workers).unwrap_err().message().contains("may mean any of 2 workers"));
         assert!(choose("c", &workers).unwrap_err().message().contains("no worker `c` is attached"));
     }

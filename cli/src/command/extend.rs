@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use hebbian_proto::{convert, v1};
-use hebbian_shared::progress::RunProgress;
+use hebbian_proto::v1;
 use hebbian_shared::spec::stop::StopSpec;
 
 use super::{LogArguments, block_on};
@@ -55,12 +54,12 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
         let request = v1::ExtendRunRequest {
-            name: convert::run_name(run.run),
+            name: run.name,
             limits: serde_json::to_string(&limits).expect("limits are plain data"),
         };
-        let run: RunProgress = client.read(client.answer(client.runs().extend_run(request)).await?.run)?;
+        let run = client.held("run", client.answer(client.runs().extend_run(request)).await?.run)?;
         render::out(&if json {
-            render::json::pretty(&render::json::run(&run))
+            render::json::pretty(&render::json::of(&run))
         } else {
             render::run::acted(&run, Paint::stdout())
         })

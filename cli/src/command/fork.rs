@@ -1,8 +1,7 @@
 //! `hebbian fork`
 
 use clap::Args;
-use hebbian_proto::{convert, v1};
-use hebbian_shared::progress::RunProgress;
+use hebbian_proto::v1;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 
 use super::{LogArguments, block_on, fresh_request_id, parse_request_id};
@@ -49,19 +48,21 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let parent = client.find(&run).await?;
-        let spec = changed(&client.result(parent.run).await?.spec, &set)?;
-        let (name, spec) = (convert::run_name(parent.run), ResolvedSpec::from(spec).json().to_owned());
+        let spec = changed(&*client.spec(parent.name.clone()).await?, &set)?;
+        let (name, spec) = (parent.name.clone(), ResolvedSpec::from(spec).json().to_owned());
         let request = v1::ForkRunRequest { name, generations: generation, spec, request_id };
-        let run: RunProgress = client.read(client.answer(client.runs().fork_run(request)).await?.run)?;
+        let run = client.held("run", client.answer(client.runs().fork_run(request)).await?.run)?;
         if json {
-            return render::out(&render::json::pretty(&render::json::run(&run)));
+            return render::out(&render::json::pretty(&render::json::of(&run)));
         }
-        let watch = Paint::stderr().command(&format!("hebbian watch {}", run.run));
+        let watch = Paint::stderr().command(&format!("hebbian watch {}", run.id()));
         render::note(&format!(
             "forked run {} from {} after {} generations; follow it with {watch}",
-            run.run, parent.run, run.generation
+            run.id(),
+            parent.id(),
+            run.generation
         ));
-        render::out(&format!("{}\n", run.run))
+        render::out(&format!("{}\n", run.id()))
     })
 }
 

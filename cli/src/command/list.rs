@@ -22,7 +22,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     block_on(async {
         let runs = Client::connect(&arguments.client).await?.list().await?;
         if arguments.json {
-            render::out(&render::json::pretty(&runs.iter().map(render::json::run).collect::<Vec<_>>()))
+            render::out(&render::json::pretty(&runs.iter().map(render::json::of).collect::<Vec<_>>()))
         } else {
             render::out(&render::run::list(&runs))
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hebbian_proto::figures::RunState;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -32,7 +33,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let client = Client::connect(&client).await?;
         let run = client.find(&run).await?;
-        let result = client.result(run.run).await?;
+        let result = client.result(run.name.clone()).await?;
         let text = GenomeFile::of_result(&result)?.to_json();
         if let Some(figures) = &result.remeasurement {
             render::note(&format!("fitness  {}", render::validation::figures(figures)));
@@ -44,7 +45,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             "wrote {} after {} generations ({}); compare it with {evaluate}",
             path.display(),
             result.generations,
-            result.state.name()
+            run.state().map_or("unknown", RunState::name)
         ));
         Ok(())
     })

@@ -15,10 +15,11 @@ use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal;
 use hebbian_learning::comparison::Comparison;
 use hebbian_learning::interrupt::Interrupt;
+use hebbian_proto::convert::ConvertError;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind as Event;
 use hebbian_shared::id::RunId;
-use hebbian_shared::progress::{
-    GenerationSummary, RunEvent, RunProgress, RunResult, RunState, ValidationSummary,
-};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
@@ -125,8 +126,13 @@ async fn evolve(
         }
     };
     closed.map_err(failed)?;
-    let RunState::Finished { reason } = run.state.clone() else {
-        return Err(Failure::failed(format_args!("the run was {}", run.state.name())));
+    let state = run.state.clone().and_then(|state| state.kind);
+    let reason = match state {
+        Some(RunState::Finished(reason)) => reason,
+        other => {
+            let name = other.as_ref().map_or("unknown", RunState::name);
+            return Err(Failure::failed(format_args!("the run was {name}")));
+        }
     };
     let comparison =
         compare(&run, threads, data, shutdown).await.map_err(|failure| match failure.kind() {
@@ -137,7 +143,7 @@ async fn evolve(
             .hint(format_args!("`{resume}` compares it")),
             _ => failure,
         })?;
-    let report = Report::new(&run, reason, &generations, validations, comparison);
+    let report = Report::new(&run, reason, generations, validations, comparison)?;
     files::write_atomically(&directory.report(), &report.to_json())?;
     Ok(report)
 }
@@ -145,7 +151,11 @@ async fn evolve(
 /// How the search ended.
 enum Found {
     /// By a criterion.
-    Finished { run: Box<RunResult>, generations: Vec<GenerationSummary>, validations: Vec<ValidationSummary> },
+    Finished {
+        run: Box<v1::RunResult>,
+        generations: Vec<v1::GenerationSummary>,
+        validations: Vec<v1::ValidationSummary>,
+    },
     /// By the user.
     Interrupted { generations: u32 },
 }
@@ -159,6 +169,7 @@ async fn search(
     shutdown: &CancellationToken,
 ) -> Result<Found, Failure> {
     let run = open_run(handle, directory).await?;
+    let id = id_of(&run)?;
     announce(directory, &run, threads);
     let mut worker = LocalWorker::start(handle.clone(), threads, Arc::clone(data));
     let mut validations = Vec::new();
@@ -168,10 +179,10 @@ async fn search(
     };
     worker.stop().await;
     let interrupted = followed?;
-    let result = match handle.ask(GetResult { run: run.run }).await {
+    let result = match handle.ask(GetResult { run: id }).await {
         // While the disk is full nothing can be promised; whoever stops must not have to wait for room on it.
         Err(Refusal::Journal(_)) if interrupted => {
-            let generations = handle.ask(Get { run: run.run }).await.map_err(failed)?.generation.0;
+            let generations = handle.ask(Get { run: id }).await.map_err(failed)?.generation;
             return Ok(Found::Interrupted { generations });
         }
         result => result.map_err(failed)?,
@@ -182,12 +193,12 @@ async fn search(
     if interrupted {
         return Ok(Found::Interrupted { generations: result.generations });
     }
-    let generations = all_generations(handle, run.run).await?;
+    let generations = all_generations(handle, id).await?;
     Ok(Found::Finished { run: Box::new(result), generations, validations })
 }
 
 /// The directory's only run, created if there is none.
-async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgress, Failure> {
+async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<v1::Run, Failure> {
     let spec = directory.spec();
     let runs = handle.ask(List::default()).await.map_err(failed)?.items;
     let Some(run) = runs.first() else {
@@ -200,33 +211,34 @@ async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<RunProgre
             journal.display()
         )));
     }
-    if let RunState::Failed { reason } = &run.state {
-        return Err(Failure::failed(format_args!("{}: {reason}", journal.display()))
+    if let Some(RunState::Failed(failed)) = run.state() {
+        return Err(Failure::failed(format_args!("{}: {}", journal.display(), failed.reason))
             .hint("restore the journal from a copy"));
     }
-    if run.spec_digest != spec.digest() {
-        let stored = handle.ask(GetResult { run: run.run }).await.map_err(failed)?.spec;
+    let id = id_of(run)?;
+    if run.spec_digest != spec.digest().0 {
+        let (stored, _) = handle.ask(GetResult { run: id }).await.map_err(failed)?.read().map_err(unread)?;
         let difference = run_directory::difference(&stored, spec).unwrap_or_default();
         return Err(Failure::bad_input(format_args!(
             "{}: the journal belongs to another spec: {difference}",
             journal.display()
         )));
     }
-    match run.state {
+    match run.state() {
         // Whatever paused it may be gone by now; if not, it pauses again and says so.
-        RunState::Paused { .. } => {
-            handle.ask(Act { run: run.run, action: RunAction::Resume }).await.map_err(failed)
+        Some(RunState::Paused(_)) => {
+            handle.ask(Act { run: id, action: RunAction::Resume }).await.map_err(failed)
         }
         _ => Ok(run.clone()),
     }
 }
 
 /// Says what will be done.
-fn announce(directory: &RunDirectory, run: &RunProgress, threads: u32) {
+fn announce(directory: &RunDirectory, run: &v1::Run, threads: u32) {
     let paint = Paint::stderr();
     let spec = directory.spec();
-    let verb = match (&run.state, directory.is_new()) {
-        (RunState::Finished { .. }, _) => "finished before:",
+    let verb = match (run.state(), directory.is_new()) {
+        (Some(RunState::Finished(_)), _) => "finished before:",
         (_, true) => "evolving",
         (_, false) => "going on with",
     };
@@ -243,43 +255,42 @@ fn announce(directory: &RunDirectory, run: &RunProgress, threads: u32) {
 async fn follow(
     handle: &Handle,
     spec: &RunSpec,
-    run: &RunProgress,
-    validations: &mut Vec<ValidationSummary>,
+    run: &v1::Run,
+    validations: &mut Vec<v1::ValidationSummary>,
     shutdown: &CancellationToken,
 ) -> Result<bool, Failure> {
+    let id = id_of(run)?;
     let mut progress = Progress::new(Forecast::of(spec));
     let mut sequence = 0;
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let mut events = handle.ask(Watch { run: run.run, after: sequence }).await.map_err(failed)?;
+        let mut events = handle.ask(Watch { run: id, after: sequence }).await.map_err(failed)?;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
                 _ = poll.tick() => {
-                    let now = handle.ask(Get { run: run.run }).await.map_err(failed)?;
-                    progress.show(f64::from(now.settled) / f64::from(now.episodes.max(1)));
-                    if matches!(now.state, RunState::Paused { .. }) {
-                        give_up_if_nothing_helps(handle, run.run).await?;
+                    let now = handle.ask(Get { run: id }).await.map_err(failed)?;
+                    progress.show(now.settled());
+                    if matches!(now.state(), Some(RunState::Paused(_))) {
+                        give_up_if_nothing_helps(handle, id).await?;
                     }
                     continue;
                 }
                 () = shutdown.cancelled() => return Ok(true),
             };
-            let Some(event) = event else { break };
-            sequence = event.sequence;
-            progress.event(&event.event, sequence > run.sequence);
-            if let RunEvent::Validation(summary) = &event.event {
-                validations.push(summary.clone());
-            }
-            if let RunEvent::State(state) = &event.event
-                && state.is_final()
-            {
+            let Some(v1::WatchRunResponse { sequence: number, event: Some(event) }) = event else { break };
+            sequence = number;
+            progress.event(&event, sequence > run.sequence);
+            if event.state().is_some_and(RunState::is_final) {
                 return Ok(false);
+            }
+            if let Some(Event::Validation(summary)) = event.kind {
+                validations.push(summary);
             }
         }
         // The stream ends after the final state, or because this watcher was too slow.
-        if handle.ask(Get { run: run.run }).await.map_err(failed)?.state.is_final() {
+        if handle.ask(Get { run: id }).await.map_err(failed)?.is_final() {
             return Ok(false);
         }
     }
@@ -291,15 +302,17 @@ async fn give_up_if_nothing_helps(handle: &Handle, run: RunId) -> Result<(), Fai
         return Ok(());
     }
     // There may have been room again between the pause and the question: only a pause that is still there counts.
-    match handle.ask(Get { run }).await.map_err(failed)?.state {
-        RunState::Paused { reason } => Err(Failure::failed(format_args!("the run is paused: {reason}"))
-            .hint("the same command goes on when the cause is gone")),
+    match handle.ask(Get { run }).await.map_err(failed)?.state() {
+        Some(RunState::Paused(paused)) => {
+            Err(Failure::failed(format_args!("the run is paused: {}", paused.reason))
+                .hint("the same command goes on when the cause is gone"))
+        }
         _ => Ok(()),
     }
 }
 
-async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<GenerationSummary>, Failure> {
-    let mut all: Vec<GenerationSummary> = Vec::new();
+async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<v1::GenerationSummary>, Failure> {
+    let mut all = Vec::new();
     let mut token = String::new();
     loop {
         let page = PageRequest { size: GENERATIONS_PAGE, token };
@@ -313,15 +326,16 @@ async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<GenerationSu
 }
 
 async fn compare(
-    run: &RunResult,
+    run: &v1::RunResult,
     threads: u32,
     data: &Arc<DataStore>,
     shutdown: &CancellationToken,
 ) -> Result<Comparison, Failure> {
-    let Some(problem) = run.spec.problem.rule_learning().cloned() else {
+    let (spec, genome) = run.read().map_err(unread)?;
+    let seed = spec.seed;
+    let Some(problem) = spec.problem.rule_learning().cloned() else {
         return Err(Failure::failed("only rules are compared with baselines"));
     };
-    let (genome, seed) = (run.mean.clone(), run.spec.seed);
     let interrupt = Arc::new(Interrupt::new());
     let raised = Arc::clone(&interrupt);
     let data = Arc::clone(data);
@@ -336,6 +350,15 @@ async fn compare(
         }
     };
     ended.map_err(|error| Failure::failed(format_args!("the comparison failed: {error}")))?
+}
+
+fn id_of(run: &v1::Run) -> Result<RunId, Failure> {
+    run.run_id().map_err(unread)
+}
+
+/// This program wrote what it reads here.
+fn unread(error: ConvertError) -> Failure {
+    Failure::failed(error)
 }
 
 fn failed(error: Refusal) -> Failure {

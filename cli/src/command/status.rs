@@ -2,7 +2,6 @@
 
 use clap::Args;
 use hebbian_proto::v1;
-use hebbian_shared::progress::CoordinatorStatus;
 
 use super::{LogArguments, block_on};
 use crate::client::{Client, ClientArguments};
@@ -29,16 +28,16 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         let Some(run) = run else {
             let request = v1::GetCoordinatorStatusRequest {};
             let answer = client.answer(client.cluster().get_coordinator_status(request)).await?;
-            let status: CoordinatorStatus = client.read(answer.status)?;
+            let status = client.held("status", answer.status)?;
             return render::out(&if json {
-                render::json::pretty(&render::json::coordinator(&status))
+                render::json::pretty(&render::json::of(&status))
             } else {
                 render::run::coordinator(&status, client.url(), Paint::stdout())
             });
         };
         let run = client.find(&run).await?;
         render::out(&if json {
-            render::json::pretty(&render::json::run(&run))
+            render::json::pretty(&render::json::of(&run))
         } else {
             render::run::details(&run, Paint::stdout())
         })

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use hebbian_shared::id::RunId;
-use hebbian_shared::progress::{RunEvent, RunProgress, RunState};
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
 use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, block_on_until_signal};
@@ -57,9 +57,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         drop(watcher);
         if !arguments.json && result.is_ok() {
             let client = Client::connect(&arguments.client).await?;
-            let run = client.get(run.run).await?;
+            let run = client.get(run.name).await?;
             render::out(&render::run::details(&run, Paint::stdout()))?;
-            let result = Paint::stderr().command(&format!("hebbian result {} --out genome.json", run.run));
+            let result = Paint::stderr().command(&format!("hebbian result {} --out genome.json", run.id()));
             render::note(&format!("fetch what it found with {result}"));
         }
         result
@@ -68,7 +68,9 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 
 /// What has been seen of the run, across connections.
 struct Watcher {
-    run: RunId,
+    /// The run's resource name, and its id.
+    name: String,
+    id: String,
     /// The last sequence number that was shown.
     sequence: u64,
     /// Events up to this one had happened before the watch began.
@@ -83,15 +85,17 @@ struct Watcher {
 
 /// Why one connection's events ended.
 enum End {
-    Run(RunState),
+    /// With the run's last state; `None` if this program does not know it.
+    Run(Option<RunState>),
     Connection(Failure),
     Interrupt,
 }
 
 impl Watcher {
-    fn new(run: &RunProgress, arguments: &Arguments) -> Self {
+    fn new(run: &v1::Run, arguments: &Arguments) -> Self {
         let (sequence, json) = (arguments.after, arguments.json);
-        Self { run: run.run, sequence, past: run.sequence, json, progress: None, lost: None }
+        let (name, id) = (run.name.clone(), run.id().to_owned());
+        Self { name, id, sequence, past: run.sequence, json, progress: None, lost: None }
     }
 
     /// Follows the run over as many connections as it takes.
@@ -112,11 +116,11 @@ impl Watcher {
                 Err(failure) => End::Connection(failure),
             };
             let failure = match end {
-                End::Run(RunState::Cancelled) => {
-                    return Err(Failure::failed(format_args!("run {} was cancelled", self.run)));
+                End::Run(Some(RunState::Cancelled(_))) => {
+                    return Err(Failure::failed(format_args!("run {} was cancelled", self.id)));
                 }
-                End::Run(RunState::Failed { reason }) => {
-                    return Err(Failure::failed(format_args!("run {} has failed: {reason}", self.run)));
+                End::Run(Some(RunState::Failed(v1::run_state::Failed { reason }))) => {
+                    return Err(Failure::failed(format_args!("run {} has failed: {reason}", self.id)));
                 }
                 End::Run(_) => return Ok(()),
                 End::Interrupt => return Err(self.interrupted()),
@@ -137,8 +141,8 @@ impl Watcher {
     }
 
     fn interrupted(&self) -> Failure {
-        Failure::interrupted(format_args!("run {} goes on without being watched", self.run))
-            .hint(format_args!("hebbian watch {}", self.run))
+        Failure::interrupted(format_args!("run {} goes on without being watched", self.id))
+            .hint(format_args!("hebbian watch {}", self.id))
     }
 
     /// Shows the events of one connection. Errors are those that no other connection would mend.
@@ -148,12 +152,12 @@ impl Watcher {
             _ => Err(failure),
         };
         if !self.json && self.progress.is_none() {
-            self.progress = match client.result(self.run).await {
-                Ok(result) => Some(Progress::new(Forecast::of(&result.spec))),
+            self.progress = match client.spec(self.name.clone()).await {
+                Ok(spec) => Some(Progress::new(Forecast::of(&spec))),
                 Err(failure) => return lost_or_failed(failure),
             };
         }
-        let mut stream = match client.watch(self.run, self.sequence).await {
+        let mut stream = match client.watch(self.name.clone(), self.sequence).await {
             Ok(stream) => stream,
             Err(failure) => return lost_or_failed(failure),
         };
@@ -167,10 +171,10 @@ impl Watcher {
                 message = stream.message() => message,
                 _ = poll.tick(), if self.progress.is_some() => {
                     // Only the stream decides whether the connection is lost.
-                    if let Ok(run) = client.get(self.run).await
+                    if let Ok(run) = client.get(self.name.clone()).await
                         && let Some(progress) = &mut self.progress
                     {
-                        progress.show(f64::from(run.settled) / f64::from(run.episodes.max(1)));
+                        progress.show(run.settled());
                         progress.held_up(held_up(&run));
                     }
                     continue;
@@ -181,12 +185,12 @@ impl Watcher {
                 Ok(Some(response)) => response,
                 Ok(None) => {
                     // The stream's regular end comes after the final state.
-                    let run = match client.get(self.run).await {
+                    let run = match client.get(self.name.clone()).await {
                         Ok(run) => run,
                         Err(failure) => return lost_or_failed(failure),
                     };
-                    return Ok(if run.state.is_final() && self.sequence >= run.sequence {
-                        End::Run(run.state)
+                    return Ok(if run.is_final() && self.sequence >= run.sequence {
+                        End::Run(run.state().cloned())
                     } else {
                         End::Connection(Failure::unreachable(format_args!(
                             "{}: the stream of events ended early",
@@ -196,28 +200,27 @@ impl Watcher {
                 }
                 Err(status) => return lost_or_failed(client.broken(&status)),
             };
-            let (sequence, event) = client.event(response)?;
-            self.sequence = sequence;
-            match &mut self.progress {
-                Some(progress) => progress.event(&event, sequence > self.past),
-                None => render::out(&render::json::line(&render::json::event(sequence, &event)))?,
+            self.sequence = response.sequence;
+            let is_new = response.sequence > self.past;
+            match (&mut self.progress, &response.event) {
+                (Some(progress), Some(event)) => progress.event(event, is_new),
+                (Some(_), None) => {}
+                (None, _) => render::out(&render::json::line(&render::json::of(&response)))?,
             }
             // A run that was extended has ended before in its past.
-            if let RunEvent::State(state) = event
-                && state.is_final()
-                && sequence >= self.past
-            {
-                return Ok(End::Run(state));
+            let state = response.event.as_ref().and_then(v1::RunEvent::state);
+            if let Some(state) = state.filter(|state| state.is_final() && response.sequence >= self.past) {
+                return Ok(End::Run(Some(state.clone())));
             }
         }
     }
 }
 
 /// What keeps a run from going on, whether or not an event tells of it.
-fn held_up(run: &RunProgress) -> Option<String> {
-    match &run.state {
-        RunState::Paused { reason } => Some(format!("paused: {reason}")),
-        RunState::Running if run.eligible_workers == 0 => {
+fn held_up(run: &v1::Run) -> Option<String> {
+    match run.state()? {
+        RunState::Paused(paused) => Some(format!("paused: {}", paused.reason)),
+        RunState::Running(_) if run.eligible_workers == 0 => {
             Some("no worker is attached that may work on this run; `hebbian workers` shows all".to_owned())
         }
         _ => None,

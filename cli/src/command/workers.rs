@@ -22,7 +22,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     block_on(async {
         let workers = Client::connect(&arguments.client).await?.workers().await?;
         render::out(&if arguments.json {
-            render::json::pretty(&workers.iter().map(render::json::worker).collect::<Vec<_>>())
+            render::json::pretty(&workers.iter().map(render::json::of).collect::<Vec<_>>())
         } else {
             render::worker::list(&workers, Paint::stdout())
         })

@@ -1,9 +1,9 @@
 //! The lines of `hebbian ask-tell`: one of candidates per generation, one at the end.
 
 use hebbian_search::ask_tell::AskTell;
+use hebbian_search::{Restart, StopReason};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::{Restart, StopReason};
 use serde::Serialize;
 
 use super::json;

@@ -1,9 +1,9 @@
 //! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
 
 use hebbian_coordinator::journal::sqlite::{RunReport, StoredEpisode};
+use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::episode::Outcome;
 use hebbian_shared::id::RunId;
-use hebbian_shared::progress::GenerationSummary;
 use serde_json::{Value, json};
 
 use super::Paint;
@@ -21,7 +21,7 @@ pub(crate) const EPISODE_COLUMNS: &[&str] =
 
 /// A closed generation as a row.
 pub(crate) fn generation(run: RunId, summary: &GenerationSummary) -> Value {
-    let mut row = super::json::generation(summary);
+    let mut row = super::json::of(summary);
     row["run"] = json!(run);
     row
 }

@@ -4,14 +4,16 @@
 //! one of several cases, `kind` names the case, and what the case holds stands under the case's name.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use hebbian_proto::figures::hexadecimal;
 use hebbian_proto::{FILE_DESCRIPTOR_SET, v1};
-use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunEvent, RunProgress, WorkerStatus};
 use prost::{Message, Name};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value as Field,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
+    Value as Field,
 };
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 static MESSAGES: LazyLock<DescriptorPool> =
@@ -31,29 +33,20 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
     text
 }
 
-/// A closed generation.
-pub(crate) fn generation(summary: &GenerationSummary) -> Value {
-    of(&v1::GenerationSummary::from(summary))
+/// A message as a part of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Figures<M>(pub(crate) M);
+
+impl<M: Message + Name> Serialize for Figures<M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        of(&self.0).serialize(serializer)
+    }
 }
 
-/// A run.
-pub(crate) fn run(run: &RunProgress) -> Value {
-    of(&v1::Run::from(run))
-}
-
-/// A committed event with its sequence number.
-pub(crate) fn event(sequence: u64, event: &RunEvent) -> Value {
-    of(&v1::WatchRunResponse { sequence, event: Some(event.into()) })
-}
-
-/// A worker.
-pub(crate) fn worker(worker: &WorkerStatus) -> Value {
-    of(&v1::Worker::from(worker))
-}
-
-/// The coordinator.
-pub(crate) fn coordinator(status: &CoordinatorStatus) -> Value {
-    of(&v1::CoordinatorStatus::from(status))
+impl<'de, M: Message + Name + Default> Deserialize<'de> for Figures<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(&Value::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
 }
 
 fn descriptor<M: Name>() -> MessageDescriptor {
@@ -61,7 +54,7 @@ fn descriptor<M: Name>() -> MessageDescriptor {
 }
 
 /// All fields of a message.
-fn of<M: Message + Name>(message: &M) -> Value {
+pub(crate) fn of<M: Message + Name>(message: &M) -> Value {
     let mut fields = DynamicMessage::new(descriptor::<M>());
     fields.transcode_from(message).expect("the message is its descriptor's");
     object(&fields)
@@ -108,11 +101,6 @@ fn key(field: &FieldDescriptor) -> String {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).expect("half of a byte");
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
 fn value(field: &Field) -> Value {
     match field {
         Field::Bool(value) => Value::from(*value),
@@ -128,6 +116,75 @@ fn value(field: &Field) -> Value {
         Field::List(list) => list.iter().map(value).collect(),
         Field::Map(_) => unreachable!("no figure is a map"),
     }
+}
+
+/// The message that [`of`] has printed; an error names the field.
+fn read<M: Message + Name + Default>(value: &Value) -> Result<M, String> {
+    let message = read_object(&descriptor::<M>(), value)?;
+    Ok(message.transcode_to().expect("the message is its descriptor's"))
+}
+
+fn read_object(descriptor: &MessageDescriptor, value: &Value) -> Result<DynamicMessage, String> {
+    let mut message = DynamicMessage::new(descriptor.clone());
+    let mut of_time = |seconds: i64, nanoseconds: i32| {
+        message.set_field_by_name("seconds", Field::I64(seconds));
+        message.set_field_by_name("nanos", Field::I32(nanoseconds));
+    };
+    match descriptor.full_name() {
+        "google.protobuf.Duration" => {
+            let time = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let time = time.ok_or("must be a number of seconds, not below 0")?;
+            of_time(time.as_secs() as i64, time.subsec_nanos() as i32);
+            return Ok(message);
+        }
+        "google.protobuf.Timestamp" => {
+            let moment = value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            let moment = moment.ok_or("must be a moment as RFC 3339 writes it")?;
+            of_time(moment.as_second(), moment.subsec_nanosecond());
+            return Ok(message);
+        }
+        _ => {}
+    }
+    let mut rest = value.as_object().ok_or("must be an object")?.clone();
+    for field in descriptor.fields() {
+        let written = rest.remove(&key(&field)).unwrap_or(Value::Null);
+        let cases = field.containing_oneof().filter(|cases| !cases.is_synthetic());
+        let is_case = cases.is_some_and(|cases| value[cases.name()] == field.name());
+        let read = match (field.kind(), &written) {
+            // A case that is its name and no more.
+            (Kind::Message(case), Value::Null) if is_case => Ok(Field::Message(DynamicMessage::new(case))),
+            (_, Value::Null) => continue,
+            (kind, Value::Array(list)) if field.is_list() => {
+                list.iter().map(|value| read_value(&kind, value)).collect::<Result<_, _>>().map(Field::List)
+            }
+            (kind, value) => read_value(&kind, value),
+        };
+        message.set_field(&field, read.map_err(|problem| format!("{}: {problem}", key(&field)))?);
+    }
+    descriptor.oneofs().for_each(|cases| drop(rest.remove(cases.name())));
+    rest.keys().next().map_or(Ok(message), |key| Err(format!("unknown field `{key}`")))
+}
+
+fn read_value(kind: &Kind, value: &Value) -> Result<Field, String> {
+    let field = match kind {
+        Kind::Bool => value.as_bool().map(Field::Bool),
+        Kind::Uint32 => value.as_u64().and_then(|number| u32::try_from(number).ok()).map(Field::U32),
+        Kind::Uint64 => value.as_u64().map(Field::U64),
+        Kind::Double => value.as_f64().map(Field::F64),
+        Kind::String => value.as_str().map(|text| Field::String(text.to_owned())),
+        Kind::Bytes => value.as_str().and_then(bytes).map(|bytes| Field::Bytes(bytes.into())),
+        Kind::Message(message) => return read_object(message, value).map(Field::Message),
+        _ => None,
+    };
+    field.ok_or_else(|| format!("must be of the type {kind:?}, not {value}"))
+}
+
+/// The bytes of a hexadecimal text.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).map(|half| half as u8);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |&[high, low]: &[u8; 2]| Some(digit(high)? << 4 | digit(low)?);
+    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
 }
 
 /// A closed generation's columns in a table: the paths of all values of the message, `.` between their parts.
@@ -156,8 +213,9 @@ pub(crate) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_proto::convert::ConvertError;
-    use prost_reflect::{Cardinality, Kind};
+    use hebbian_control::run::record::{Closed, Contributions, Record};
+    use hebbian_coordinator::journal::codec::{decode_record, encode_record};
+    use prost_reflect::Cardinality;
 
     use super::*;
 
@@ -195,8 +253,7 @@ mod tests {
                 Kind::Uint64 => (Field::U64(next.into()), next.into()),
                 Kind::Double => (Field::F64(f64::from(next) + 0.5), (f64::from(next) + 0.5).into()),
                 Kind::String => {
-                    let name = ["name", "run"].contains(&field.name());
-                    let text = if name { format!("runs/{next:08}") } else { format!("text {next}") };
+                    let text = format!("text {next}");
                     (Field::String(text.clone()), text.into())
                 }
                 Kind::Bytes => {
@@ -225,12 +282,13 @@ mod tests {
         }
     }
 
-    /// What the coordinator sends comes out of `print` with every value, whichever cases it holds.
-    fn check<M: Message + Name + Default>(print: impl Fn(M) -> Result<Value, ConvertError>) {
+    /// A message with all of its values is printed with every one of them, whichever cases it holds, and read from what was
+    /// printed as what it was. `carry` is its way from where it arises to where it is printed.
+    fn check<M: Message + Name + Default + Clone + PartialEq + std::fmt::Debug>(carry: impl Fn(M) -> M) {
         for case in 0..6 {
             let mut filled = Filled { case, values: 0, expected: Vec::new() };
-            let message = filled.message(&descriptor::<M>());
-            let printed = print(message.transcode_to().unwrap()).unwrap();
+            let message: M = filled.message(&descriptor::<M>()).transcode_to().unwrap();
+            let printed = of(&carry(message.clone()));
             let mut found = Vec::new();
             leaves(&printed, &mut found);
             let sorted = |values: Vec<Value>| {
@@ -240,20 +298,73 @@ mod tests {
             };
             let (found, expected) = (sorted(found), sorted(filled.expected));
             assert_eq!(found, expected, "{} as {printed:#}", M::full_name());
+            assert_eq!(read::<M>(&printed).as_ref(), Ok(&message));
         }
     }
 
     #[test]
-    fn every_value_of_a_message_is_printed() {
-        check(|message: v1::Run| RunProgress::try_from(message).map(|progress| run(&progress)));
-        check(|message: v1::Worker| WorkerStatus::try_from(message).map(|status| worker(&status)));
-        check(|message: v1::CoordinatorStatus| {
-            CoordinatorStatus::try_from(message).map(|status| coordinator(&status))
+    fn every_value_of_a_message_is_printed_and_read() {
+        check(|message: v1::Run| message);
+        check(|message: v1::Worker| message);
+        check(|message: v1::CoordinatorStatus| message);
+        check(|message: v1::WatchRunResponse| message);
+        check(|message: v1::StopReason| message);
+    }
+
+    /// What `watch` shows of a record that was written into a journal and read from it.
+    fn journalled(record: &Record) -> v1::run_event::Kind {
+        let record = decode_record(&encode_record(record)).unwrap();
+        record.event().and_then(|event| event.kind).unwrap()
+    }
+
+    #[test]
+    fn every_value_of_a_figure_survives_the_journal() {
+        use v1::run_event::Kind;
+        check(|summary: v1::GenerationSummary| {
+            let closed = Closed { summary, told: vec![], contributions: Contributions::new() };
+            match journalled(&Record::GenerationClosed(Box::new(closed))) {
+                Kind::Generation(summary) => summary,
+                other => panic!("{other:?}"),
+            }
         });
-        check(|message: v1::WatchRunResponse| {
-            let v1::WatchRunResponse { sequence, event: of } = message;
-            RunEvent::try_from(of.unwrap()).map(|of| event(sequence, &of))
+        check(|summary| match journalled(&Record::Validated(Box::new(summary))) {
+            Kind::Validation(summary) => summary,
+            other => panic!("{other:?}"),
         });
+        check(|figures| match journalled(&Record::Remeasured(figures)) {
+            Kind::Remeasurement(figures) => figures,
+            other => panic!("{other:?}"),
+        });
+        check(|state: v1::RunState| {
+            let (state, elapsed) = (state.kind.unwrap(), Duration::ZERO);
+            match journalled(&Record::StateChanged { state, elapsed, unix_ms: 7 }) {
+                Kind::State(state) => state,
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+
+    #[test]
+    fn what_no_message_prints_is_refused() {
+        let refused = |change: fn(&mut Value), expected: &str| {
+            let mut value = of(&v1::GenerationSummary {
+                search: Some(v1::SearchSummary::default()),
+                ..Default::default()
+            });
+            assert!(read::<v1::GenerationSummary>(&value).is_ok());
+            change(&mut value);
+            let error = read::<v1::GenerationSummary>(&value).unwrap_err();
+            assert!(error.starts_with(expected), "`{expected}` expected, but: {error}");
+        };
+        refused(|value| *value = Value::from(1), "must be an object");
+        refused(|value| value["sigma"] = Value::from(1), "unknown field `sigma`");
+        refused(
+            |value| value["search"]["step_size"] = Value::from("1"),
+            "search: step_size: must be of the type",
+        );
+        refused(|value| value["updates"] = Value::from(-1), "updates: must be of the type uint32, not -1");
+        refused(|value| value["elapsed_s"] = Value::from(-1.0), "elapsed_s: must be a number of seconds");
+        refused(|value| value["state_digest"] = Value::from("0g"), "state_digest: must be of the type");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use hebbian_shared::progress::{GenerationSummary, RunEvent, RunState, ValidationSummary};
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1::run_event::Kind as Event;
+use hebbian_proto::v1::{GenerationSummary, RunEvent, ValidationSummary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Paint, colour_allowed, note, run, set_live_line, text, validation};
@@ -55,24 +57,24 @@ impl Progress {
 
     /// Shows an event. Those of the past (`live` is false) only count for the pace.
     pub(crate) fn event(&mut self, event: &RunEvent, live: bool) {
-        match event {
-            RunEvent::Generation(summary) => {
+        match &event.kind {
+            Some(Event::Generation(summary)) => {
                 self.pace.closed(summary);
                 self.last = Some(summary.clone());
                 if live {
                     self.show(0.0);
                 }
             }
-            RunEvent::State(state) if live => self.state(state),
-            RunEvent::Note(text) if live => note(&format!("{} {text}", Paint::stderr().warning("note:"))),
-            RunEvent::Validation(summary) => {
+            Some(Event::State(state)) if live => self.state(state.kind.as_ref()),
+            Some(Event::Note(text)) if live => note(&format!("{} {text}", Paint::stderr().warning("note:"))),
+            Some(Event::Validation(summary)) => {
                 if live {
                     self.warn(summary);
                 }
                 self.validation = Some(summary.clone());
             }
             // The figures of the result are shown by whoever shows the result.
-            RunEvent::State(_) | RunEvent::Note(_) | RunEvent::Remeasurement(_) => {}
+            Some(Event::State(_) | Event::Note(_) | Event::Remeasurement(_)) | None => {}
         }
     }
 
@@ -88,13 +90,13 @@ impl Progress {
 
     /// The accuracy of the last validation, where there was one.
     fn validated(&self) -> String {
-        let validated = |summary: &ValidationSummary| format!("  validation {:.3}", summary.accuracy.mean);
-        self.validation.as_ref().map_or_else(String::new, validated)
+        let accuracy = self.validation.as_ref().and_then(|summary| summary.accuracy);
+        accuracy.map_or_else(String::new, |accuracy| format!("  validation {:.3}", accuracy.mean))
     }
 
-    fn state(&mut self, state: &RunState) {
-        let was_paused = std::mem::replace(&mut self.paused, matches!(state, RunState::Paused { .. }));
-        if self.paused || (was_paused && *state == RunState::Running) {
+    fn state(&mut self, state: Option<&RunState>) {
+        let was_paused = std::mem::replace(&mut self.paused, matches!(state, Some(RunState::Paused(_))));
+        if self.paused || (was_paused && state == Some(&RunState::RUNNING)) {
             note(&run::state(state, Paint::stderr()));
         }
     }
@@ -129,12 +131,12 @@ impl Progress {
         bar.set_position((done.unwrap_or(0.0) * BAR_LENGTH as f64) as u64);
         let Some(last) = &self.last else { return };
         let of = self.pace.forecast().generations().map_or_else(String::new, |all| format!("/{all}"));
-        bar.set_prefix(format!("{}{of}", last.generation.0 + 1));
+        bar.set_prefix(format!("{}{of}", last.generation + 1));
         let mut message = format!(
             "best {}  median {}  step size {}",
-            text::fitness(last.best),
-            text::fitness(last.median),
-            text::significant(last.search.step_size)
+            text::fitness(last.best_fitness),
+            text::fitness(last.median_fitness),
+            text::significant(last.search.as_ref().map_or(0.0, |search| search.step_size))
         );
         if last.diverged > 0 {
             let _ = write!(message, "  diverged {}", last.diverged);

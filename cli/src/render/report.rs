@@ -11,7 +11,7 @@ use crate::run_directory::RunDirectory;
 pub(crate) fn text(report: &Report, paint: Paint) -> String {
     let seconds = |seconds: f64| text::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let mut lines = vec![
-        ("search", format!("{} (seed {}): {}", paint.bold(&report.spec), report.seed, report.stop.detail)),
+        ("search", format!("{} (seed {}): {}", paint.bold(&report.spec), report.seed, report.stop.0.detail)),
         (
             "spent",
             format!(
@@ -25,9 +25,9 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         ("genome", format!("digest {}", report.genome_digest.short())),
     ];
     if let Some(figures) = &report.remeasurement {
-        lines.push(("fitness", validation::figures(figures)));
+        lines.push(("fitness", validation::figures(&figures.0)));
     }
-    let last = report.validations.last();
+    let last = report.validations.last().map(|summary| &summary.0);
     if let Some(summary) = last {
         lines.push(("validation", validation::line(summary)));
     }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use hebbian_shared::progress::{CoordinatorStatus, GenerationSummary, RunProgress, RunState};
+use hebbian_proto::figures::{RunState, duration, short, unix_ms};
+use hebbian_proto::v1;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::task::TaskFamily;
 
@@ -10,29 +11,39 @@ use super::Paint;
 use super::text;
 use super::validation;
 
+/// The state of a newer coordinator.
+const UNKNOWN: &str = "unknown";
+
 /// A state's name in its colour.
 fn painted_state(state: &RunState, paint: Paint) -> String {
     match state {
-        RunState::Running => paint.good(state.name()),
-        RunState::Paused { .. } => paint.warning(state.name()),
-        RunState::Finished { .. } => paint.bold(state.name()),
-        RunState::Cancelled => paint.dim(state.name()),
-        RunState::Failed { .. } => paint.bad(state.name()),
+        RunState::Running(_) => paint.good(state.name()),
+        RunState::Paused(_) => paint.warning(state.name()),
+        RunState::Finished(_) => paint.bold(state.name()),
+        RunState::Cancelled(_) => paint.dim(state.name()),
+        RunState::Failed(_) => paint.bad(state.name()),
     }
 }
 
 /// A state and why it is so.
-pub(crate) fn state(state: &RunState, paint: Paint) -> String {
+pub(crate) fn state(state: Option<&RunState>, paint: Paint) -> String {
+    let Some(state) = state else { return UNKNOWN.to_owned() };
     let name = painted_state(state, paint);
     match state {
-        RunState::Running | RunState::Cancelled => name,
-        RunState::Paused { reason } | RunState::Failed { reason } => format!("{name}: {reason}"),
-        RunState::Finished { reason } => format!("{name}: {}", reason.detail),
+        RunState::Running(_) | RunState::Cancelled(_) => name,
+        RunState::Paused(paused) => format!("{name}: {}", paused.reason),
+        RunState::Failed(failed) => format!("{name}: {}", failed.reason),
+        RunState::Finished(reason) => format!("{name}: {}", reason.detail),
     }
 }
 
+/// A run's state in one word.
+pub(super) fn state_name(run: &v1::Run) -> &'static str {
+    run.state().map_or(UNKNOWN, RunState::name)
+}
+
 /// How many generations are closed, of how many if that is limited.
-pub(super) fn generations(run: &RunProgress) -> String {
+pub(super) fn generations(run: &v1::Run) -> String {
     match run.generations_limit {
         Some(limit) => format!("{}/{limit}", run.generation),
         None => run.generation.to_string(),
@@ -40,22 +51,22 @@ pub(super) fn generations(run: &RunProgress) -> String {
 }
 
 /// All runs, one line each.
-pub(crate) fn list(runs: &[RunProgress]) -> String {
+pub(crate) fn list(runs: &[v1::Run]) -> String {
     if runs.is_empty() {
         return "no runs yet; `hebbian create SPEC.toml` creates one\n".to_owned();
     }
-    let row = |run: &RunProgress| {
-        let last = run.last.as_ref();
+    let row = |run: &v1::Run| {
+        let last = run.last_generation.as_ref();
         vec![
-            run.run.to_string(),
-            run.name.clone(),
-            run.state.name().to_owned(),
+            run.id().to_owned(),
+            run.display_name.clone(),
+            state_name(run).to_owned(),
             generations(run),
-            text::fitness(last.and_then(|last| last.best)),
-            text::fitness(last.and_then(|last| last.median)),
+            text::fitness(last.and_then(|last| last.best_fitness)),
+            text::fitness(last.and_then(|last| last.median_fitness)),
             run.weight.to_string(),
             run.eligible_workers.to_string(),
-            text::ago(run.created_unix_ms),
+            text::ago(unix_ms(run.create_time)),
         ]
     };
     let mut header =
@@ -75,32 +86,40 @@ pub(crate) fn list(runs: &[RunProgress]) -> String {
 }
 
 /// Everything about one run.
-pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
+pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
     let mut lines = vec![
-        ("run", format!("{}  {}", paint.bold(&run.run.to_string()), run.name)),
-        ("state", state(&run.state, paint)),
+        ("run", format!("{}  {}", paint.bold(run.id()), run.display_name)),
+        ("state", state(run.state(), paint)),
         ("generation", generations(run)),
     ];
-    if !run.state.is_final() {
+    if !run.is_final() {
         let workers = text::plural(u64::from(run.eligible_workers), "worker");
         lines.push((
             "episodes",
-            format!("{} of {} settled, {} leased, {workers}", run.settled, run.episodes, run.leased),
+            format!(
+                "{} of {} settled, {} leased, {workers}",
+                run.settled_episodes, run.generation_episodes, run.leased_episodes
+            ),
         ));
         lines.push(("weight", format!("{} in the fair share of the cluster", run.weight)));
     }
-    if let Some(last) = &run.last {
+    if let Some(last) = &run.last_generation {
         lines.push((
             "fitness",
-            format!("best {}, median {}", text::fitness(last.best), text::fitness(last.median)),
+            format!(
+                "best {}, median {}",
+                text::fitness(last.best_fitness),
+                text::fitness(last.median_fitness)
+            ),
         ));
+        let search = last.search.clone().unwrap_or_default();
         lines.push((
             "search",
             format!(
                 "step size {}, axis ratio {}, |mean| {}",
-                text::significant(last.search.step_size),
-                text::significant(last.search.axis_ratio),
-                text::significant(last.search.mean_norm)
+                text::significant(search.step_size),
+                text::significant(search.axis_ratio),
+                text::significant(search.mean_norm)
             ),
         ));
         lines.push((
@@ -109,7 +128,7 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
                 "{} episodes ({} evaluations) in {}",
                 text::count(last.episodes as f64),
                 text::count(last.evaluations as f64),
-                text::duration(last.elapsed)
+                text::duration(duration(last.elapsed))
             ),
         ));
     }
@@ -118,25 +137,24 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
     }
     if let Some(figures) = &run.remeasurement {
         lines.push(("result", validation::figures(figures)));
-    } else if run.search_ended.is_some() && !run.state.is_final() {
+    } else if run.search_ended.is_some() && !run.is_final() {
         lines.push(("result", "is being measured on fresh tasks".to_owned()));
     }
-    lines.push((
-        "created",
-        format!("{} ({})", text::moment(run.created_unix_ms), text::ago(run.created_unix_ms)),
-    ));
-    if let Some(ended) = run.ended_unix_ms {
-        lines.push(("ended", format!("{} ({})", text::moment(ended), text::ago(ended))));
+    let moment = |of| format!("{} ({})", text::moment(of), text::ago(of));
+    lines.push(("created", moment(unix_ms(run.create_time))));
+    if run.end_time.is_some() {
+        lines.push(("ended", moment(unix_ms(run.end_time))));
     }
-    if let Some(parent) = run.parent {
-        lines.push(("forked from", format!("{} after {} generations", parent.run, parent.generations)));
+    if let Some(v1::Parent { run, generations }) = &run.parent {
+        let run = run.trim_start_matches("runs/");
+        lines.push(("forked from", format!("{run} after {generations} generations")));
     }
     if !run.group.is_empty() {
         lines.push(("group", format!("{}, seed {}", run.group, run.seed)));
     }
-    lines.push(("spec", format!("digest {}", run.spec_digest.short())));
-    if let Some(fingerprint) = &run.fingerprint {
-        lines.push(("numerics", format!("fingerprint {}", fingerprint.short())));
+    lines.push(("spec", format!("digest {}", short(&run.spec_digest))));
+    if !run.fingerprint.is_empty() {
+        lines.push(("numerics", format!("fingerprint {}", short(&run.fingerprint))));
     }
     let mut text = fields(&lines, paint);
     if let Some(summary) = &run.validation {
@@ -152,18 +170,21 @@ pub(crate) fn details(run: &RunProgress, paint: Paint) -> String {
 }
 
 /// A run after an operator's action, in one line.
-pub(crate) fn acted(run: &RunProgress, paint: Paint) -> String {
-    format!("{}  {}  {}\n", run.run, run.name, state(&run.state, paint))
+pub(crate) fn acted(run: &v1::Run, paint: Paint) -> String {
+    format!("{}  {}  {}\n", run.id(), run.display_name, state(run.state(), paint))
 }
 
 /// The coordinator as a whole.
-pub(crate) fn coordinator(status: &CoordinatorStatus, url: &str, paint: Paint) -> String {
+pub(crate) fn coordinator(status: &v1::CoordinatorStatus, url: &str, paint: Paint) -> String {
     let mut lines = vec![
         ("coordinator", format!("{}  hebbian {}", paint.bold(url), status.version)),
-        ("up", format!("{} (start {} on this journal)", text::duration(status.uptime), status.epoch)),
+        (
+            "up",
+            format!("{} (start {} on this journal)", text::duration(duration(status.uptime)), status.epoch),
+        ),
         ("runs", format!("{} active", status.active_runs)),
         ("workers", format!("{} with {}", status.workers, text::plural(u64::from(status.threads), "thread"))),
-        ("settled", format!("{} episodes since the start", text::count(status.settled as f64))),
+        ("settled", format!("{} episodes since the start", text::count(status.settled_episodes as f64))),
     ];
     if let Some(trouble) = &status.journal_trouble {
         lines.push(("journal", paint.bad(trouble)));
@@ -205,17 +226,17 @@ pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
 
 /// One closed generation in one line without decoration, for logs and pipes.
 pub(crate) fn generation_line(
-    summary: &GenerationSummary,
+    summary: &v1::GenerationSummary,
     limit: Option<u32>,
     episodes_per_second: Option<f64>,
 ) -> String {
-    let done = summary.generation.0 + 1;
+    let done = summary.generation + 1;
     let of = limit.map_or_else(String::new, |limit| format!("/{limit}"));
     let mut line = format!(
         "generation {done}{of}  best {}  median {}  step size {}",
-        text::fitness(summary.best),
-        text::fitness(summary.median),
-        text::significant(summary.search.step_size)
+        text::fitness(summary.best_fitness),
+        text::fitness(summary.median_fitness),
+        text::significant(summary.search.as_ref().map_or(0.0, |search| search.step_size))
     );
     if summary.diverged > 0 {
         let _ = write!(line, "  diverged {}", summary.diverged);

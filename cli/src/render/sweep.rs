@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use hebbian_shared::progress::{Estimate, RunProgress, RunState};
+use hebbian_proto::figures::{RunState, unix_ms};
+use hebbian_proto::v1;
+use hebbian_shared::estimate::Estimate;
 use serde_json::{Value, json};
 
 use super::{Paint, text};
@@ -19,19 +21,18 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(runs: &[RunProgress]) -> Self {
-        let finished = runs.iter().filter(|run| matches!(run.state, RunState::Finished { .. }));
+    fn of(runs: &[v1::Run]) -> Self {
+        let finished = runs.iter().filter(|run| matches!(run.state(), Some(RunState::Finished(_))));
         let found: Vec<(f64, u64)> = finished
             .clone()
-            .filter_map(|run| Some((run.remeasurement.as_ref()?.mean.fitness.mean, run.seed.get())))
+            .filter_map(|run| Some((run.remeasurement.as_ref()?.mean?.fitness?.mean, run.seed)))
             .collect();
-        let values: Vec<f64> = found.iter().map(|(fitness, _)| *fitness).collect();
-        let fitness = (!values.is_empty()).then(|| Estimate::of(&values));
+        let fitness = (!found.is_empty()).then(|| Estimate::of(found.iter().map(|(fitness, _)| *fitness)));
         let order = |a: &&(f64, u64), b: &&(f64, u64)| a.0.total_cmp(&b.0);
         let range = found.iter().min_by(order).zip(found.iter().max_by(order));
         Self {
             finished: finished.count(),
-            standard_deviation: fitness.map_or(0.0, |of| of.standard_error * (values.len() as f64).sqrt()),
+            standard_deviation: fitness.map_or(0.0, |of| of.standard_error * (found.len() as f64).sqrt()),
             fitness,
             range: range.map(|(lowest, highest)| [*lowest, *highest]),
         }
@@ -39,26 +40,25 @@ impl Summary {
 }
 
 /// The runs of a group with what they found together.
-pub(crate) fn table(runs: &[RunProgress], paint: Paint) -> String {
+pub(crate) fn table(runs: &[v1::Run], paint: Paint) -> String {
     let header =
         ["run", "seed", "state", "generation", "best", "median", "mean on fresh tasks", "validation"];
-    let row = |run: &RunProgress| {
-        let last = run.last.as_ref();
-        let estimate = |of: Estimate| format!("{:.3} +- {:.3}", of.mean, of.standard_error);
-        let figures = run.remeasurement.as_ref();
+    let row = |run: &v1::Run| {
+        let last = run.last_generation.as_ref();
+        let figures = run.remeasurement.as_ref().and_then(|figures| figures.mean);
         vec![
-            run.run.to_string(),
+            run.id().to_owned(),
             run.seed.to_string(),
-            run.state.name().to_owned(),
+            super::run::state_name(run).to_owned(),
             super::run::generations(run),
-            text::fitness(last.and_then(|last| last.best)),
-            text::fitness(last.and_then(|last| last.median)),
-            figures.map_or_else(|| "-".to_owned(), |figures| estimate(figures.mean.fitness)),
-            run.validation.as_ref().map_or_else(|| "-".to_owned(), |of| estimate(of.accuracy)),
+            text::fitness(last.and_then(|last| last.best_fitness)),
+            text::fitness(last.and_then(|last| last.median_fitness)),
+            text::estimate(figures.and_then(|mean| mean.fitness)),
+            text::estimate(run.validation.as_ref().and_then(|of| of.accuracy)),
         ]
     };
-    let mut rows: Vec<&RunProgress> = runs.iter().collect();
-    rows.sort_by_key(|run| (run.seed.get(), run.created_unix_ms));
+    let mut rows: Vec<&v1::Run> = runs.iter().collect();
+    rows.sort_by_key(|run| (run.seed, unix_ms(run.create_time)));
     let mut all = text::table(&header, &[1, 3, 4, 5, 6, 7], rows.into_iter().map(row).collect());
     let summary = Summary::of(runs);
     let mut line = format!("{} of {} finished", summary.finished, text::plural(runs.len() as u64, "run"));
@@ -81,14 +81,14 @@ pub(crate) fn table(runs: &[RunProgress], paint: Paint) -> String {
 }
 
 /// The same for programs.
-pub(crate) fn json(group: &str, runs: &[RunProgress]) -> Value {
+pub(crate) fn json(group: &str, runs: &[v1::Run]) -> Value {
     let summary = Summary::of(runs);
     let end = |place: usize| {
         summary.range.map(|range| json!({ "fitness": range[place].0, "seed": range[place].1 }))
     };
     json!({
         "group": group,
-        "runs": runs.iter().map(super::json::run).collect::<Vec<_>>(),
+        "runs": runs.iter().map(super::json::of).collect::<Vec<_>>(),
         "finished": summary.finished,
         "fitness": summary.fitness,
         "standard_deviation": summary.standard_deviation,
@@ -98,7 +98,7 @@ pub(crate) fn json(group: &str, runs: &[RunProgress]) -> Value {
 }
 
 /// All groups with their sizes, in order of creation.
-pub(crate) fn groups(runs: &[RunProgress]) -> Vec<Value> {
+pub(crate) fn groups(runs: &[v1::Run]) -> Vec<Value> {
     names(runs)
         .into_iter()
         .map(|name| {
@@ -109,20 +109,20 @@ pub(crate) fn groups(runs: &[RunProgress]) -> Vec<Value> {
 }
 
 /// All groups, one a line.
-pub(crate) fn list(runs: &[RunProgress]) -> String {
+pub(crate) fn list(runs: &[v1::Run]) -> String {
     let names = names(runs);
     if names.is_empty() {
         return "no groups yet; `hebbian create SPEC.toml --seeds 1..5` creates one\n".to_owned();
     }
     let row = |name: &&str| {
-        let runs: Vec<&RunProgress> = runs.iter().filter(|run| run.group == **name).collect();
-        let ended = runs.iter().filter(|run| run.state.is_final()).count();
-        vec![(*name).to_owned(), runs[0].name.clone(), runs.len().to_string(), ended.to_string()]
+        let runs: Vec<&v1::Run> = runs.iter().filter(|run| run.group == **name).collect();
+        let ended = runs.iter().filter(|run| run.is_final()).count();
+        vec![(*name).to_owned(), runs[0].display_name.clone(), runs.len().to_string(), ended.to_string()]
     };
     text::table(&["group", "spec", "runs", "ended"], &[2, 3], names.iter().map(row).collect())
 }
 
-fn names(runs: &[RunProgress]) -> Vec<&str> {
+fn names(runs: &[v1::Run]) -> Vec<&str> {
     let mut names = Vec::new();
     for run in runs {
         if !run.group.is_empty() && !names.contains(&run.group.as_str()) {

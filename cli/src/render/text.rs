@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use hebbian_shared::fitness::Fitness;
+use hebbian_proto::v1;
 
 /// A duration with two significant units: `41 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub(crate) fn duration(duration: Duration) -> String {
@@ -47,8 +47,13 @@ pub(crate) fn count(number: f64) -> String {
 }
 
 /// A fitness, or a dash where there is none.
-pub(crate) fn fitness(fitness: Option<Fitness>) -> String {
-    fitness.map_or_else(|| "-".to_owned(), |fitness| format!("{:.3}", fitness.get()))
+pub(crate) fn fitness(fitness: Option<f64>) -> String {
+    fitness.map_or_else(|| "-".to_owned(), |fitness| format!("{fitness:.3}"))
+}
+
+/// A mean over tasks with its standard error, or a dash where there is none.
+pub(crate) fn estimate(of: Option<v1::Estimate>) -> String {
+    of.map_or_else(|| "-".to_owned(), |of| format!("{:.3} +- {:.3}", of.mean, of.standard_error))
 }
 
 /// A number with three significant digits.

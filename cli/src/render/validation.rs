@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use hebbian_shared::progress::{Estimate, Measured, Remeasurement, ValidationSummary, Warning};
+use hebbian_proto::v1::remeasurement::Measured;
+use hebbian_proto::v1::validation_summary::{Family, SegmentNorm, Warning};
+use hebbian_proto::v1::{Remeasurement, ValidationSummary};
 
+use super::text::estimate;
 use super::{Paint, text};
-
-fn estimate(estimate: Estimate) -> String {
-    format!("{:.3} +- {:.3}", estimate.mean, estimate.standard_error)
-}
 
 /// A warning: the failure, its figure and what helps.
 pub(crate) fn warning(warning: &Warning, paint: Paint) -> String {
@@ -43,7 +42,7 @@ pub(crate) fn table(summary: &ValidationSummary, paint: Paint) -> String {
         &format!("after {}", summary.extended_updates),
         "diverged",
     ];
-    let row = |family: &hebbian_shared::progress::FamilyValidation| {
+    let row = |family: &Family| {
         vec![
             family.family.clone(),
             if family.trained { "yes" } else { "no" }.to_owned(),
@@ -54,9 +53,7 @@ pub(crate) fn table(summary: &ValidationSummary, paint: Paint) -> String {
         ]
     };
     let mut table = text::table(&header, &[2, 3, 4, 5], summary.families.iter().map(row).collect());
-    let norm = |norm: &hebbian_shared::progress::SegmentNorm| {
-        format!("{} {}", norm.segment, text::significant(norm.norm))
-    };
+    let norm = |norm: &SegmentNorm| format!("{} {}", norm.segment, text::significant(norm.norm));
     let norms: Vec<String> = summary.norms.iter().map(norm).collect();
     let _ = writeln!(table, "{} {}", paint.dim("norms:"), norms.join(", "));
     table
@@ -75,7 +72,7 @@ pub(crate) fn figures(figures: &Remeasurement) -> String {
         figures.best.as_ref().map_or_else(String::new, |best| format!("; best sample {}", measured(best)));
     format!(
         "mean {}{best} ({} of {})",
-        measured(&figures.mean),
+        figures.mean.as_ref().map_or_else(|| "-".to_owned(), measured),
         text::plural(u64::from(figures.tasks), "fresh task"),
         text::plural(u64::from(figures.updates), "update")
     )
@@ -83,19 +80,21 @@ pub(crate) fn figures(figures: &Remeasurement) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hebbian_proto::v1::Estimate;
+
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn figures_name_mean_and_best_sample() {
-        let measured =
-            |mean, diverged| Measured { fitness: Estimate { mean, standard_error: 0.01 }, diverged };
+        let measured = |mean, diverged| {
+            Some(Measured { fitness: Some(Estimate { mean, standard_error: 0.01 }), diverged })
+        };
         let mut of = Remeasurement {
             updates: 100,
             tasks: 96,
             mean: measured(0.91, 0),
-            best: Some(measured(0.9, 2)),
-            compute_time: Duration::ZERO,
+            best: measured(0.9, 2),
+            compute_time: None,
         };
         assert_eq!(
             figures(&of),

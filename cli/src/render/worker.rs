@@ -3,27 +3,28 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hebbian_shared::progress::WorkerStatus;
+use hebbian_proto::figures::{duration, short};
+use hebbian_proto::v1::Worker;
 
 use super::{Paint, text};
 
 /// One line per worker, then why some may not work on a run.
-pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
+pub(crate) fn list(workers: &[Worker], paint: Paint) -> String {
     if workers.is_empty() {
         return "no workers are attached; `hebbian worker --coordinator URL` starts one\n".to_owned();
     }
-    let row = |worker: &WorkerStatus| {
+    let row = |worker: &Worker| {
         vec![
-            worker.worker.to_string(),
-            worker.name.clone(),
+            worker.id.to_string(),
+            worker.display_name.clone(),
             worker.threads.to_string(),
-            format!("{}/{}", worker.leased, worker.credit),
-            worker.settled.to_string(),
+            format!("{}/{}", worker.leased_episodes, worker.credit),
+            worker.settled_episodes.to_string(),
             worker.errors.to_string(),
-            worker.episode_time.map_or_else(|| "-".to_owned(), text::duration),
-            text::duration(worker.attached),
+            worker.episode_time.map_or_else(|| "-".to_owned(), |time| text::duration(duration(Some(time)))),
+            text::duration(duration(worker.attached)),
             worker.version.clone(),
-            worker.fingerprint.short(),
+            short(&worker.fingerprint),
             state(worker),
         ]
     };
@@ -35,7 +36,8 @@ pub(crate) fn list(workers: &[WorkerStatus], paint: Paint) -> String {
     for worker in workers {
         for refused in &worker.ineligible {
             let mark = paint.warning("ineligible");
-            let _ = writeln!(text, "{mark} {} for run {}: {}", worker.name, refused.run, refused.reason);
+            let run = refused.run.trim_start_matches("runs/");
+            let _ = writeln!(text, "{mark} {} for run {run}: {}", worker.display_name, refused.reason);
         }
     }
     text
@@ -46,23 +48,24 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// One that was overtaken so often does not just happen to be slow.
 const OVERTAKEN: u32 = 3;
 
-fn state(worker: &WorkerStatus) -> String {
+fn state(worker: &Worker) -> String {
+    let heard = duration(worker.heard);
     if worker.draining {
         "draining".to_owned()
     } else if worker.overtaken >= OVERTAKEN {
-        format!("overtaken {} times, heard {} ago", worker.overtaken, text::duration(worker.heard))
-    } else if worker.leased > 0 && worker.heard >= SILENCE {
-        format!("silent for {}", text::duration(worker.heard))
+        format!("overtaken {} times, heard {} ago", worker.overtaken, text::duration(heard))
+    } else if worker.leased_episodes > 0 && heard >= SILENCE {
+        format!("silent for {}", text::duration(heard))
     } else {
         "working".to_owned()
     }
 }
 
 /// What became of workers that were asked to leave.
-pub(crate) fn drained(workers: &[WorkerStatus], gone: bool, paint: Paint) -> String {
-    let line = |worker: &WorkerStatus| {
+pub(crate) fn drained(workers: &[Worker], gone: bool, paint: Paint) -> String {
+    let line = |worker: &Worker| {
         let state = if gone { paint.dim("has left") } else { paint.warning("draining") };
-        format!("{}  {}  {state}\n", worker.worker, worker.name)
+        format!("{}  {}  {state}\n", worker.id, worker.display_name)
     };
     workers.iter().map(line).collect()
 }

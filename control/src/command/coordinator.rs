@@ -1,6 +1,6 @@
 //! Commands that are about the coordinator as a whole.
 
-use hebbian_shared::progress::CoordinatorStatus;
+use hebbian_proto::v1;
 use hebbian_shared::time::Timestamp;
 
 use super::{Command, Refusal};
@@ -11,9 +11,9 @@ use crate::engine::Engine;
 pub struct Status;
 
 impl Command for Status {
-    type Answer = CoordinatorStatus;
+    type Answer = v1::CoordinatorStatus;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<CoordinatorStatus, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::CoordinatorStatus, Refusal> {
         Ok(engine.status(now))
     }
 }

@@ -2,8 +2,9 @@
 
 mod create;
 
+use hebbian_proto::figures::{RunState, unix_ms};
+use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::{RunProgress, RunResult, RunState};
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
@@ -22,9 +23,9 @@ pub struct Get {
 }
 
 impl Command for Get {
-    type Answer = RunProgress;
+    type Answer = v1::Run;
 
-    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<RunProgress, Refusal> {
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<v1::Run, Refusal> {
         engine.progress(self.run).ok_or(Refusal::NoSuchRun(self.run))
     }
 }
@@ -37,9 +38,9 @@ pub struct List {
 }
 
 impl Command for List {
-    type Answer = Page<RunProgress>;
+    type Answer = Page<v1::Run>;
 
-    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<Page<RunProgress>, Refusal> {
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<Page<v1::Run>, Refusal> {
         let size = self.page.size()?;
         let last = self.page.position(|token| {
             let (created, run) = token.split_once('-')?;
@@ -53,7 +54,7 @@ impl Command for List {
             after.or_else(|| engine.order.iter().position(created_since)).unwrap_or(engine.order.len())
         });
         let rest = engine.order[start..].iter().filter_map(|&run| engine.progress(run));
-        Ok(Page::of(rest, size, |run| format!("{}-{}", run.created_unix_ms, run.run)))
+        Ok(Page::of(rest, size, |run| format!("{}-{}", unix_ms(run.create_time), run.id())))
     }
 }
 
@@ -65,10 +66,10 @@ pub struct GetResult {
 }
 
 impl Command for GetResult {
-    type Answer = RunResult;
+    type Answer = v1::RunResult;
     const PROMISE: bool = true;
 
-    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<RunResult, Refusal> {
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<v1::RunResult, Refusal> {
         engine.check_journal()?;
         engine.run(self.run).ok_or_else(|| engine.missing(self.run)).map(Run::result)
     }
@@ -97,10 +98,10 @@ pub enum RunAction {
 }
 
 impl Command for Act {
-    type Answer = RunProgress;
+    type Answer = v1::Run;
     const PROMISE: bool = true;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         let Self { run: id, action } = self;
         if engine.run(id).is_none() {
             // One that cannot be taken up can be deleted, and nothing else.
@@ -115,7 +116,7 @@ impl Command for Act {
         let refuse = |problem: &str| Err(Refusal::WrongState { run: id, problem: problem.into() });
         let mut writes = Vec::new();
         match (action, run.state().clone()) {
-            (RunAction::Delete, RunState::Running | RunState::Paused { .. }) => {
+            (RunAction::Delete, RunState::Running(_) | RunState::Paused(_)) => {
                 return refuse("has not ended; cancel it first");
             }
             (RunAction::Delete, _) => {
@@ -123,23 +124,23 @@ impl Command for Act {
                 engine.delete(now, id, false);
                 return Ok(progress);
             }
-            (RunAction::Cancel, RunState::Cancelled) | (RunAction::Pause, RunState::Paused { .. }) => {}
+            (RunAction::Cancel, RunState::Cancelled(_)) | (RunAction::Pause, RunState::Paused(_)) => {}
             // It may be stranded on quarantined workers.
-            (RunAction::Resume, RunState::Running) => engine.scheduler.resume(id),
-            (_, RunState::Finished { .. }) => return refuse("has finished"),
-            (_, RunState::Cancelled) => return refuse("was cancelled"),
-            (_, RunState::Failed { .. }) => return refuse("has failed"),
-            (RunAction::Pause, RunState::Running) => {
-                let reason = "by an operator; resume it to go on".into();
-                run.change_state(now, RunState::Paused { reason }, &mut writes);
+            (RunAction::Resume, RunState::Running(_)) => engine.scheduler.resume(id),
+            (_, RunState::Finished(_)) => return refuse("has finished"),
+            (_, RunState::Cancelled(_)) => return refuse("was cancelled"),
+            (_, RunState::Failed(_)) => return refuse("has failed"),
+            (RunAction::Pause, RunState::Running(_)) => {
+                let paused = RunState::paused("by an operator; resume it to go on");
+                run.change_state(now, paused, &mut writes);
                 engine.scheduler.pause(id);
             }
-            (RunAction::Resume, RunState::Paused { .. }) => {
-                run.change_state(now, RunState::Running, &mut writes);
+            (RunAction::Resume, RunState::Paused(_)) => {
+                run.change_state(now, RunState::RUNNING, &mut writes);
                 engine.scheduler.resume(id);
             }
             (RunAction::Cancel, _) => {
-                run.change_state(now, RunState::Cancelled, &mut writes);
+                run.change_state(now, RunState::CANCELLED, &mut writes);
                 engine.end(now, id);
             }
         }
@@ -161,10 +162,10 @@ pub struct Extend {
 }
 
 impl Command for Extend {
-    type Answer = RunProgress;
+    type Answer = v1::Run;
     const PROMISE: bool = true;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         engine.check_journal()?;
         let id = self.run;
         if engine.run(id).is_none() {
@@ -172,10 +173,10 @@ impl Command for Extend {
         }
         let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
         let refuse = |problem: String| Refusal::WrongState { run: id, problem };
-        if *run.state() == RunState::Cancelled && run.generation() == GenerationIndex(0) {
+        if *run.state() == RunState::CANCELLED && run.generation() == GenerationIndex(0) {
             return Err(refuse("was cancelled before a generation had closed; create it anew".into()));
         }
-        if *run.state() == RunState::Cancelled {
+        if *run.state() == RunState::CANCELLED {
             return Err(refuse("was cancelled; fork it to go on from where it was".into()));
         }
         let (had_finished, had_ended) = (run.state().is_final(), run.search_ended().is_some());

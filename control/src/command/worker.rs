@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use hebbian_proto::v1;
 use hebbian_shared::dispatch::{Hello, ToWorker, Welcome};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::{LEAVING_GRACE, NAME_BYTES_MAX, THREADS_MAX};
-use hebbian_shared::progress::WorkerStatus;
 use hebbian_shared::time::Timestamp;
 
 use super::page::{Page, PageRequest};
@@ -23,12 +23,12 @@ pub struct List {
 }
 
 impl Command for List {
-    type Answer = Page<WorkerStatus>;
+    type Answer = Page<v1::Worker>;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Page<WorkerStatus>, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Page<v1::Worker>, Refusal> {
         let size = self.page.size()?;
         let after = self.page.position(|token| token.parse().ok())?;
-        Ok(Page::of(engine.workers_after(now, after.map(WorkerId)), size, |status| status.worker.to_string()))
+        Ok(Page::of(engine.workers_after(now, after.map(WorkerId)), size, |worker| worker.id.to_string()))
     }
 }
 
@@ -42,9 +42,9 @@ pub struct Drain {
 }
 
 impl Command for Drain {
-    type Answer = WorkerStatus;
+    type Answer = v1::Worker;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<WorkerStatus, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Worker, Refusal> {
         let Self { worker, within } = self;
         let missing = Refusal::NoSuchWorker(worker);
         if !engine.workers.contains_key(&worker) {

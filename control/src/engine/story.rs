@@ -16,12 +16,12 @@ impl Engine {
     pub(super) fn note_taken_up(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get(&id) else { return };
         let progress = run.progress();
-        if run.state().is_final() || (progress.generation.0, progress.settled) == (0, 0) {
+        if run.state().is_final() || (progress.generation, progress.settled_episodes) == (0, 0) {
             return;
         }
         let text = format!(
             "taken up by start {} of the coordinator in generation {}, with {} of {} episodes settled",
-            self.epoch, progress.generation, progress.settled, progress.episodes
+            self.epoch, progress.generation, progress.settled_episodes, progress.generation_episodes
         );
         self.note(now, id, text);
     }

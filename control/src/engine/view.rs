@@ -2,11 +2,12 @@
 
 use std::ops::Bound;
 
-use hebbian_shared::digest::Digest;
+use hebbian_proto::convert::{from_duration, run_name};
+use hebbian_proto::figures::{RunState, moment};
+use hebbian_proto::v1;
+use hebbian_proto::v1::worker::Ineligibility;
 use hebbian_shared::dispatch::WEIGHT_DEFAULT;
-use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
-use hebbian_shared::progress::{CoordinatorStatus, Ineligibility, RunProgress, RunState, WorkerStatus};
-use hebbian_shared::seed::Seed;
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
@@ -17,25 +18,25 @@ use crate::run::record::UnreadableRun;
 impl Engine {
     /// How a run stands at this moment. It may run ahead of the disk by what is still being written; what is told
     /// for good (replies to requests, watch, results) does not.
-    pub fn progress(&self, id: RunId) -> Option<RunProgress> {
+    pub fn progress(&self, id: RunId) -> Option<v1::Run> {
         let Some(run) = self.runs.get(&id) else { return self.unreadable.get(&id).map(unreadable) };
         let mut progress = run.progress();
-        progress.leased = self.scheduler.leased(id);
+        progress.leased_episodes = self.scheduler.leased(id);
         progress.eligible_workers =
             if run.state().is_final() { 0 } else { self.scheduler.eligible_workers(id) };
-        if *run.state() == RunState::Running {
+        if *run.state() == RunState::RUNNING {
             let trouble = self.trouble.as_ref().map(|trouble| {
                 format!("the journal cannot be written: {trouble}; the run goes on by itself when it can")
             });
             if let Some(reason) = trouble.or_else(|| self.stranded(id)) {
-                progress.state = RunState::Paused { reason };
+                progress.state = Some(RunState::paused(reason).into());
             }
         }
         Some(progress)
     }
 
     /// All runs in order of creation.
-    pub fn list(&self) -> Vec<RunProgress> {
+    pub fn list(&self) -> Vec<v1::Run> {
         self.order.iter().filter_map(|&run| self.progress(run)).collect()
     }
 
@@ -65,34 +66,31 @@ impl Engine {
     }
 
     /// The attached workers behind `after` in order of their ids; all of them if it is `None`.
-    pub fn workers_after(
-        &self,
-        now: Timestamp,
-        after: Option<WorkerId>,
-    ) -> impl Iterator<Item = WorkerStatus> {
+    pub fn workers_after(&self, now: Timestamp, after: Option<WorkerId>) -> impl Iterator<Item = v1::Worker> {
         let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
         let workers = self.workers.range((behind, Bound::Unbounded));
         workers.filter_map(move |(&worker, _)| self.worker(now, worker))
     }
 
     /// An attached worker.
-    pub fn worker(&self, now: Timestamp, worker: WorkerId) -> Option<WorkerStatus> {
+    pub fn worker(&self, now: Timestamp, worker: WorkerId) -> Option<v1::Worker> {
         let hello = &self.workers.get(&worker)?.hello;
         let load = self.scheduler.load(worker)?;
-        let ineligible = load.barred.into_iter().map(|(run, reason)| Ineligibility { run, reason });
-        Some(WorkerStatus {
-            worker,
-            name: hello.name.clone(),
+        let ineligible =
+            load.barred.into_iter().map(|(run, reason)| Ineligibility { run: run_name(run), reason });
+        Some(v1::Worker {
+            id: worker.0,
+            display_name: hello.name.clone(),
             threads: hello.threads,
             version: hello.version.clone(),
-            fingerprint: hello.fingerprint,
-            leased: load.leased,
+            fingerprint: hello.fingerprint.0.to_vec(),
+            leased_episodes: load.leased,
             credit: load.credit,
-            settled: load.settled,
+            settled_episodes: load.settled,
             errors: load.errors,
-            episode_time: load.episode_time,
-            attached: now.since(load.attached),
-            heard: now.since(load.heard),
+            episode_time: load.episode_time.map(from_duration),
+            attached: Some(from_duration(now.since(load.attached))),
+            heard: Some(from_duration(now.since(load.heard))),
             overtaken: load.overtaken,
             draining: load.draining,
             ineligible: ineligible.collect(),
@@ -100,46 +98,28 @@ impl Engine {
     }
 
     /// The coordinator as a whole.
-    pub fn status(&self, now: Timestamp) -> CoordinatorStatus {
-        CoordinatorStatus {
+    pub fn status(&self, now: Timestamp) -> v1::CoordinatorStatus {
+        v1::CoordinatorStatus {
             version: env!("CARGO_PKG_VERSION").into(),
             epoch: self.epoch,
-            uptime: now.since(self.started),
+            uptime: Some(from_duration(now.since(self.started))),
             workers: self.workers.len() as u32,
             threads: self.scheduler.threads(),
             active_runs: self.runs.values().filter(|run| !run.state().is_final()).count() as u32,
-            settled: self.scheduler.settled(),
+            settled_episodes: self.scheduler.settled(),
             journal_trouble: self.trouble.clone(),
         }
     }
 }
 
 /// All that is known of a run that cannot be taken up.
-fn unreadable(run: &UnreadableRun) -> RunProgress {
-    RunProgress {
-        run: run.run,
-        name: run.name.clone(),
-        spec_digest: Digest::of(b""),
-        state: RunState::Failed { reason: run.problem.clone() },
+fn unreadable(run: &UnreadableRun) -> v1::Run {
+    v1::Run {
+        name: run_name(run.run),
+        display_name: run.name.clone(),
+        state: Some(RunState::failed(&run.problem).into()),
         weight: WEIGHT_DEFAULT,
-        generation: GenerationIndex(0),
-        generations_limit: None,
-        settled: 0,
-        episodes: 0,
-        leased: 0,
-        eligible_workers: 0,
-        best: None,
-        last: None,
-        created_unix_ms: run.created_unix_ms,
-        fingerprint: None,
-        validation: None,
-        search_ended: None,
-        remeasurement: None,
-        notes: Vec::new(),
-        sequence: 0,
-        seed: Seed::new(0).expect("0 is a seed"),
-        group: String::new(),
-        parent: None,
-        ended_unix_ms: None,
+        create_time: Some(moment(run.created_unix_ms)),
+        ..v1::Run::default()
     }
 }

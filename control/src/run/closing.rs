@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use hebbian_proto::convert::from_duration;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
+use hebbian_proto::v1::validation_summary::Warning;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::{Fitness, Verdict};
-use hebbian_shared::progress::{
-    GenerationSummary, Restart, RunState, SearchSummary, StopReason, ValidationSummary, Warning,
-};
 use hebbian_shared::time::Timestamp;
 
 use super::record::{Closed, Record, Write};
@@ -62,11 +63,10 @@ impl Run {
             self.warn(now, &diverging, out);
         }
         if let Some(restart) = restart {
-            let Restart { number, population_size, step_size, reason } = *restart;
+            let v1::Restart { number, population_size, step_size, criterion, detail } = restart;
             let text = format!(
                 "generation {generation}: restart {number}, population {population_size}, step size {step_size:.3}: the \
-                 search before ended by {} ({})",
-                reason.criterion, reason.detail
+                 search before ended by {criterion} ({detail})"
             );
             self.note(now, text, out);
         }
@@ -78,28 +78,28 @@ impl Run {
         &self,
         now: Timestamp,
         mut verdicts: Vec<Verdict>,
-        search: SearchSummary,
+        search: v1::SearchSummary,
         digest: Digest,
-    ) -> GenerationSummary {
+    ) -> v1::GenerationSummary {
         let outcomes = self.open.measurement(EpisodePurpose::Search).expect("it was advanced with them");
         verdicts.sort_unstable();
-        GenerationSummary {
-            generation: self.generation,
+        v1::GenerationSummary {
+            generation: self.generation.0,
             updates: self.spec.evaluation.updates(self.generation.0),
-            best: verdicts.last().and_then(|verdict| verdict.fitness()),
-            median: median(&verdicts),
+            best_fitness: verdicts.last().and_then(|verdict| verdict.fitness()).map(Fitness::get),
+            median_fitness: median(&verdicts),
             diverged: verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32,
             evaluations: self.evaluations + verdicts.len() as u64,
             episodes: self.episodes + u64::from(outcomes.episodes()),
-            compute_time: outcomes.compute_time(),
-            elapsed: self.elapsed_at(now),
-            search,
-            digest,
+            compute_time: Some(from_duration(outcomes.compute_time())),
+            elapsed: Some(from_duration(self.elapsed_at(now))),
+            search: Some(search),
+            state_digest: digest.0.to_vec(),
         }
     }
 
     /// What the open generation's validation has found of the mean at a place, if there is one.
-    fn validated(&self, place: usize, diverging: Option<Warning>) -> Option<ValidationSummary> {
+    fn validated(&self, place: usize, diverging: Option<Warning>) -> Option<v1::ValidationSummary> {
         let spec = &self.spec;
         let settings = spec.validation.as_ref()?;
         let measurement = self.open.measurement(EpisodePurpose::Validation)?;
@@ -138,12 +138,13 @@ impl Run {
     fn warn(&mut self, now: Timestamp, warning: &Warning, out: &mut Vec<Write>) {
         let heading = format!("warning: {}: ", warning.failure);
         if !self.notes.iter().any(|note| note.starts_with(&heading)) {
-            self.commit(now, Record::Note { text: format!("warning: {warning}") }, out);
+            let text = format!("{heading}{}; {}", warning.figure, warning.remedy);
+            self.commit(now, Record::Note { text }, out);
         }
     }
 
     /// Ends the search before the open generation; what is open from here on is the measurement of its result.
-    pub fn end_search(&mut self, now: Timestamp, reason: StopReason, out: &mut Vec<Write>) {
+    pub fn end_search(&mut self, now: Timestamp, reason: v1::StopReason, out: &mut Vec<Write>) {
         self.commit(now, Record::SearchEnded { reason }, out);
     }
 
@@ -159,18 +160,18 @@ impl Run {
         if let Some(measurement) = self.open.measurement(EpisodePurpose::Remeasure) {
             let places = (place, self.reached.finalists.len());
             let figures = validation::remeasured(&self.spec, self.generation, measurement, places);
-            self.commit(now, Record::Remeasured(Box::new(figures)), out);
+            self.commit(now, Record::Remeasured(figures), out);
         }
-        self.change_state(now, RunState::Finished { reason }, out);
+        self.change_state(now, RunState::Finished(reason), out);
     }
 }
 
 /// The median fitness of verdicts ranked worst to best; `None` if it falls on a diverged one.
-fn median(ranked: &[Verdict]) -> Option<Fitness> {
-    let upper = ranked.get(ranked.len() / 2)?.fitness()?;
+fn median(ranked: &[Verdict]) -> Option<f64> {
+    let upper = ranked.get(ranked.len() / 2)?.fitness()?.get();
     if ranked.len() % 2 == 1 {
         return Some(upper);
     }
     let lower = ranked[ranked.len() / 2 - 1].fitness()?;
-    Fitness::new(f64::midpoint(lower.get(), upper.get())).ok()
+    Some(f64::midpoint(lower.get(), upper))
 }

@@ -6,15 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1::StopReason;
 use hebbian_search::stop;
 use hebbian_shared::id::GenerationIndex;
-use hebbian_shared::progress::{RunState, StopReason};
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
 
 use super::Run;
 use super::record::{Record, Write};
+use super::search::stop_reason;
 
 /// Why a run's limits cannot be raised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,7 @@ impl Run {
         }
         self.commit(now, Record::Extended { stop: spec.stop }, out);
         if self.state.is_final() {
-            self.change_state(now, RunState::Running, out);
+            self.change_state(now, RunState::RUNNING, out);
         }
         Ok(())
     }
@@ -103,7 +105,8 @@ impl Run {
     fn criterion_met(&self, limits: &StopSpec) -> Option<StopReason> {
         let best = self.reached.best.as_ref().map(|(_, fitness)| *fitness);
         let own = self.reached.stop.clone().filter(|_| self.generation.0 > 0);
-        stop::limit_reached(limits, self.generation.0, self.evaluations, best).or(own)
+        let limit = stop::limit_reached(limits, self.generation.0, self.evaluations, best);
+        limit.map(stop_reason).or(own)
     }
 
     /// Time for which the run has been running.

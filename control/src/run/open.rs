@@ -88,7 +88,7 @@ impl Measurement {
     ///
     /// # Panics
     /// If an episode is open.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = impl Iterator<Item = &Outcome>> {
+    pub(super) fn candidates(&self) -> impl Iterator<Item = impl Iterator<Item = &Outcome> + Clone> {
         self.outcomes.chunks(self.tasks as usize).map(|outcomes| {
             outcomes.iter().map(|outcome| outcome.as_ref().expect("only what is complete is read"))
         })

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::convert::run_name;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind as Event;
 use hebbian_search::Measured;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Settlement;
@@ -11,9 +15,6 @@ use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::{
-    GenerationSummary, Parent, Remeasurement, RunEvent, RunState, StopReason, ValidationSummary,
-};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
@@ -44,7 +45,7 @@ pub enum Record {
         state: RunState,
         /// How long the run had been running.
         elapsed: Duration,
-        /// When, in milliseconds since 1970 UTC; 0 where an older program wrote it.
+        /// When, in milliseconds since 1970 UTC.
         unix_ms: u64,
     },
     /// Something people should know.
@@ -54,11 +55,11 @@ pub enum Record {
     },
     /// The mean that a generation opened with was validated. With the record of the generation's close, or, of the mean that
     /// a search ended with, with the run's last state.
-    Validated(Box<ValidationSummary>),
+    Validated(Box<v1::ValidationSummary>),
     /// A criterion ended the search: from here on only its result is measured.
     SearchEnded {
         /// Which, with the figure that met it.
-        reason: StopReason,
+        reason: v1::StopReason,
     },
     /// Validation chose the result among the means of several searches. With the run's last state.
     Selected {
@@ -68,7 +69,7 @@ pub enum Record {
         searches: Vec<(u32, f64)>,
     },
     /// The mean and the best sample were measured on fresh tasks. With the run's last state.
-    Remeasured(Box<Remeasurement>),
+    Remeasured(v1::Remeasurement),
     /// Limits were raised. If the search had ended, it goes on.
     Extended {
         /// All limits from now on.
@@ -108,15 +109,15 @@ pub struct Origin {
     /// The run that it was forked from.
     pub parent: RunId,
     /// That run's last closed generation.
-    pub last: GenerationSummary,
+    pub last: v1::GenerationSummary,
     /// That run's search after it.
     pub snapshot: Arc<Snapshot>,
 }
 
 impl Origin {
     /// The origin as people see it.
-    pub fn parent(&self) -> Parent {
-        Parent { run: self.parent, generations: self.last.generation.next() }
+    pub fn parent(&self) -> v1::Parent {
+        v1::Parent { run: run_name(self.parent), generations: self.last.generation + 1 }
     }
 }
 
@@ -124,7 +125,7 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closed {
     /// The generation in figures.
-    pub summary: GenerationSummary,
+    pub summary: v1::GenerationSummary,
     /// What the search was told of its candidates.
     pub told: Vec<Measured>,
     /// Who computed the episodes.
@@ -162,9 +163,9 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Whether it is whole, and the state that a generation was closed with.
-    pub fn closes(&self, last: &GenerationSummary) -> bool {
-        self.closed == last.generation.next()
-            && self.digest == last.digest
+    pub fn closes(&self, last: &v1::GenerationSummary) -> bool {
+        self.closed == GenerationIndex(last.generation).next()
+            && self.digest.0 == *last.state_digest
             && Digest::of(&self.strategy) == self.digest
     }
 }
@@ -192,7 +193,7 @@ impl StoredRun {
         match record {
             Record::Created(_) => false,
             Record::Settled(settled) => settled.generation >= closed,
-            Record::GenerationClosed(of) => of.summary.generation.next() >= closed,
+            Record::GenerationClosed(of) => of.summary.generation + 1 >= closed.0,
             _ => true,
         }
     }
@@ -242,16 +243,16 @@ pub enum Write {
 
 impl Record {
     /// What watchers are told of the record; `None` if nothing.
-    pub fn event(&self) -> Option<RunEvent> {
-        match self {
-            Self::GenerationClosed(closed) => Some(RunEvent::Generation(closed.summary.clone())),
-            Self::StateChanged { state, .. } => Some(RunEvent::State(state.clone())),
-            Self::Created(_) => Some(RunEvent::State(RunState::Running)),
-            Self::Settled(_) => None,
-            Self::Validated(summary) => Some(RunEvent::Validation((**summary).clone())),
-            Self::Remeasured(figures) => Some(RunEvent::Remeasurement((**figures).clone())),
-            other => other.note().map(RunEvent::Note),
-        }
+    pub fn event(&self) -> Option<v1::RunEvent> {
+        Some(v1::RunEvent::of(match self {
+            Self::GenerationClosed(closed) => Event::Generation(closed.summary.clone()),
+            Self::StateChanged { state, .. } => Event::State(state.clone().into()),
+            Self::Created(_) => Event::State(RunState::RUNNING.into()),
+            Self::Settled(_) => return None,
+            Self::Validated(summary) => Event::Validation((**summary).clone()),
+            Self::Remeasured(figures) => Event::Remeasurement(*figures),
+            other => Event::Note(other.note()?),
+        }))
     }
 
     /// The record as a note for people; `None` for those that are more than that.

@@ -1,5 +1,7 @@
 //! A run from its records.
 
+use hebbian_proto::figures::short;
+use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::time::Timestamp;
 
 use super::record::{Closed, Record, Snapshot, StoredRun, Write};
@@ -52,7 +54,7 @@ impl Run {
         snapshot: Option<&Snapshot>,
         again: &mut u32,
     ) -> Result<Search, String> {
-        let generation = closed.summary.generation;
+        let generation = GenerationIndex(closed.summary.generation);
         let Some(mut search) = self.search.take() else {
             let snapshot = snapshot.filter(|snapshot| snapshot.closes(&closed.summary));
             let Some(snapshot) = snapshot else {
@@ -68,13 +70,13 @@ impl Run {
         let step = search.advance(generation, &closed.told);
         let step =
             step.map_err(|error| format!("generation {generation} cannot be computed again: {error}"))?;
-        let (found, said) = (step.snapshot.digest, closed.summary.digest);
-        if found != said {
+        let (found, said) = (step.snapshot.digest, &closed.summary.state_digest);
+        if found.0 != **said {
             return Err(format!(
                 "computing generation {generation} again gives state {}, and not {} as its record says: the record is damaged, or \
                  this program or machine computes otherwise than the one that wrote it",
                 found.short(),
-                said.short()
+                short(said)
             ));
         }
         *again += 1;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use hebbian_search::{Envelope, Finalist, Measured, Strategy, StrategyError};
+use hebbian_proto::v1;
+use hebbian_search::{Envelope, Finalist, Measured, SearchSummary, StopReason, Strategy, StrategyError};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::Wants;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
-use hebbian_shared::progress::{SearchSummary, StopReason};
 use hebbian_shared::spec::RunSpec;
 
 use super::open::Measurement;
@@ -30,7 +30,7 @@ pub struct Reached {
     /// What it wants to be told of candidates beside verdicts.
     pub wants: Wants,
     /// Why the search itself would end here.
-    pub stop: Option<StopReason>,
+    pub stop: Option<v1::StopReason>,
 }
 
 /// See the module.
@@ -43,7 +43,7 @@ pub struct Search {
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The strategy's own account.
-    pub summary: SearchSummary,
+    pub summary: v1::SearchSummary,
     /// The state afterwards.
     pub snapshot: Snapshot,
 }
@@ -86,7 +86,8 @@ impl Search {
             }
         }
         self.reached = reached(self.strategy.as_ref(), best);
-        Ok(Step { summary: self.strategy.summary(), snapshot: self.snapshot(generation.next()) })
+        let summary = summary(self.strategy.summary());
+        Ok(Step { summary, snapshot: self.snapshot(generation.next()) })
     }
 
     /// The whole state after so many closed generations.
@@ -99,8 +100,36 @@ impl Search {
 
 fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc<Reached> {
     let candidates = strategy.ask().into_iter().map(|c| (Arc::new(c.genome), c.block)).collect();
-    let (finalists, wants, stop) = (strategy.finalists(), strategy.wants(), strategy.stop_reason());
+    let (finalists, wants) = (strategy.finalists(), strategy.wants());
+    let stop = strategy.stop_reason().map(stop_reason);
     Arc::new(Reached { candidates, finalists, best, wants, stop })
+}
+
+/// A strategy's own account as a figure.
+fn summary(of: SearchSummary) -> v1::SearchSummary {
+    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, restart } = of;
+    v1::SearchSummary {
+        step_size,
+        axis_ratio,
+        deviation_min: deviation_range.0,
+        deviation_max: deviation_range.1,
+        mean_norm,
+        agreement: noise.and_then(|noise| noise.agreement),
+        mean_rate: noise.map(|noise| noise.mean_rate),
+        covariance_rate: noise.map(|noise| noise.covariance_rate),
+        restart: restart.map(|restart| v1::Restart {
+            number: restart.number,
+            population_size: restart.population_size,
+            step_size: restart.step_size,
+            criterion: restart.reason.criterion,
+            detail: restart.reason.detail,
+        }),
+    }
+}
+
+/// Why a search ended as a figure.
+pub(super) fn stop_reason(StopReason { criterion, detail }: StopReason) -> v1::StopReason {
+    v1::StopReason { criterion, detail }
 }
 
 /// A generation's outcomes on their way to the search: may be computed anywhere, and takes a while.

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use hebbian_proto::convert::from_duration;
+use hebbian_proto::v1::remeasurement::Measured;
+use hebbian_proto::v1::validation_summary::{Family, SegmentNorm, Warning};
+use hebbian_proto::v1::{Remeasurement, ValidationSummary};
 use hebbian_shared::episode::Outcome;
+use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::id::GenerationIndex;
-use hebbian_shared::progress::{
-    Estimate, FamilyValidation, Measured, Remeasurement, SegmentNorm, ValidationSummary, Warning,
-};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::task::{TaskFamily, TaskKind, Variation};
 use hebbian_shared::spec::validation::ValidationSpec;
@@ -49,7 +51,7 @@ impl History {
         let others = summary.families.iter().filter(|family| !family.trained);
         let (mut sum, mut tasks) = (0.0, 0);
         for family in others {
-            sum += family.accuracy.mean * f64::from(family.tasks);
+            sum += family.accuracy.map_or(0.0, |accuracy| accuracy.mean) * f64::from(family.tasks);
             tasks += family.tasks;
         }
         if tasks > 0 {
@@ -117,16 +119,16 @@ pub(super) fn summarise(
     let mut warnings = findings.warnings();
     warnings.extend(diverging);
     ValidationSummary {
-        generation,
+        generation: generation.0,
         updates,
         extended_updates,
         families: validation.families.iter().map(|&family| findings.family(family)).collect(),
-        accuracy: findings.accuracy(|_| true),
-        extended: findings.extended(|_| true),
-        drop: findings.drop(),
+        accuracy: Some(findings.accuracy(|_| true).into()),
+        extended: Some(findings.extended(|_| true).into()),
+        drop: Some(findings.drop().into()),
         warnings,
         norms,
-        compute_time: measurement.compute_time(),
+        compute_time: Some(from_duration(measurement.compute_time())),
     }
 }
 
@@ -150,8 +152,7 @@ fn is_plane(family: TaskFamily, variation: Variation) -> bool {
 
 impl Findings<'_> {
     fn estimate(&self, of: impl Fn(&Task) -> bool, value: impl Fn(&Task) -> f64) -> Estimate {
-        let values: Vec<f64> = self.tasks.iter().filter(|task| of(task)).map(value).collect();
-        Estimate::of(&values)
+        Estimate::of(self.tasks.iter().filter(|task| of(task)).map(&value))
     }
 
     fn accuracy(&self, of: impl Fn(&Task) -> bool) -> Estimate {
@@ -170,16 +171,16 @@ impl Findings<'_> {
         self.tasks.iter().any(of)
     }
 
-    fn family(&self, family: TaskFamily) -> FamilyValidation {
+    fn family(&self, family: TaskFamily) -> Family {
         let of = |task: &Task| task.family == family;
         let tasks = self.tasks.iter().filter(|task| of(task));
-        FamilyValidation {
+        Family {
             family: family.name().to_owned(),
             trained: self.has(|task| of(task) && task.trained),
             tasks: tasks.clone().count() as u32,
             diverged: tasks.filter(|task| task.diverged).count() as u32,
-            accuracy: self.accuracy(of),
-            extended: self.extended(of),
+            accuracy: Some(self.accuracy(of).into()),
+            extended: Some(self.extended(of).into()),
         }
     }
 
@@ -327,8 +328,7 @@ fn is_significant(difference: Estimate, threshold: f64) -> bool {
 /// The accuracy of each validated mean; a task on which it diverged counts 0.
 pub(super) fn accuracies(measurement: &Measurement) -> impl Iterator<Item = f64> {
     measurement.candidates().map(|outcomes| {
-        let values: Vec<f64> = outcomes.map(|outcome| outcome.fitness().map_or(0.0, Fitness::get)).collect();
-        Estimate::of(&values).mean
+        Estimate::of(outcomes.map(|outcome| outcome.fitness().map_or(0.0, Fitness::get))).mean
     })
 }
 
@@ -342,16 +342,17 @@ pub(super) fn remeasured(
 ) -> Remeasurement {
     let of_candidates = measurement.candidates().map(|outcomes| {
         let fitnesses: Vec<Option<Fitness>> = outcomes.map(Outcome::fitness).collect();
-        let values: Vec<f64> = fitnesses.iter().flatten().map(|fitness| fitness.get()).collect();
-        Measured { fitness: Estimate::of(&values), diverged: (fitnesses.len() - values.len()) as u32 }
+        let fitness = Estimate::of(fitnesses.iter().flatten().map(|fitness| fitness.get()));
+        let diverged = fitnesses.iter().filter(|fitness| fitness.is_none()).count() as u32;
+        Measured { fitness: Some(fitness.into()), diverged }
     });
     let of_candidates: Vec<Measured> = of_candidates.collect();
     Remeasurement {
         updates: spec.evaluation.updates(generation.0),
         tasks: spec.remeasured_tasks(),
-        mean: of_candidates[place],
+        mean: Some(of_candidates[place]),
         best: of_candidates.get(means).copied(),
-        compute_time: measurement.compute_time(),
+        compute_time: Some(from_duration(measurement.compute_time())),
     }
 }
 

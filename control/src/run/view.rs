@@ -1,56 +1,60 @@
 //! A run for people and programs that ask.
 
-use std::sync::Arc;
-
+use hebbian_proto::convert::run_name;
+use hebbian_proto::figures::moment;
+use hebbian_proto::v1;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::{RunProgress, RunResult};
 
 use super::Run;
 use super::record::Origin;
 
 impl Run {
-    /// How the run stands. `leased` and `eligible_workers` are the scheduler's to say and are 0 here.
-    pub fn progress(&self) -> RunProgress {
-        RunProgress {
-            run: self.id,
-            name: self.spec.name.clone(),
-            spec_digest: self.spec.digest(),
-            state: self.state.clone(),
-            weight: self.created.weight,
-            generation: self.generation,
+    /// How the run stands. `leased_episodes` and `eligible_workers` are the scheduler's to say and are 0 here.
+    pub fn progress(&self) -> v1::Run {
+        v1::Run {
+            name: run_name(self.id),
+            display_name: self.spec.name.clone(),
+            spec_digest: self.spec.digest().0.to_vec(),
+            state: Some(self.state.clone().into()),
+            generation: self.generation.0,
             generations_limit: self.spec.stop.generations,
-            settled: self.open.settled(),
-            episodes: self.open.episodes(),
-            leased: 0,
+            settled_episodes: self.open.settled(),
+            generation_episodes: self.open.episodes(),
+            leased_episodes: 0,
             eligible_workers: 0,
-            best: self.reached.best.as_ref().map(|(_, fitness)| *fitness),
-            last: self.last.clone(),
-            created_unix_ms: self.created.created_unix_ms,
-            fingerprint: self.fingerprint,
-            validation: self.validation.clone(),
-            search_ended: self.search_ended.clone(),
-            remeasurement: self.remeasurement.clone(),
+            best_fitness: self.reached.best.as_ref().map(|(_, fitness)| fitness.get()),
+            last_generation: self.last.clone(),
+            create_time: Some(moment(self.created.created_unix_ms)),
+            fingerprint: self.fingerprint.map_or_else(Vec::new, |digest| digest.0.to_vec()),
             notes: self.notes.iter().cloned().collect(),
             sequence: self.sequence,
-            seed: self.spec.seed,
-            group: self.created.group.clone(),
+            validation: self.validation.clone(),
+            search_ended: self.search_ended.clone(),
+            remeasurement: self.remeasurement,
             parent: self.created.origin.as_deref().map(Origin::parent),
-            ended_unix_ms: self.ended_unix_ms(),
+            group: self.created.group.clone(),
+            seed: self.spec.seed.get(),
+            end_time: self.ended_unix_ms().map(moment),
+            weight: self.created.weight,
         }
     }
 
     /// What the run has found.
-    pub fn result(&self) -> RunResult {
-        RunResult {
-            run: self.id,
-            spec: Arc::clone(&self.spec),
-            state: self.state.clone(),
+    pub fn result(&self) -> v1::RunResult {
+        let best = self.reached.best.as_ref();
+        v1::RunResult {
+            name: run_name(self.id),
+            spec: self.spec.json().to_owned(),
+            state: Some(self.state.clone().into()),
             generations: self.generation.0,
-            mean: self.mean(),
-            best: self.reached.best.as_ref().map(|(genome, fitness)| ((**genome).clone(), *fitness)),
-            layout: self.layout.clone(),
+            mean: self.mean().0,
+            best: best.map(|(genome, fitness)| v1::run_result::Sample {
+                genome: genome.0.clone(),
+                fitness: fitness.get(),
+            }),
+            layout: Some((&self.layout).into()),
             validation: self.validation.clone(),
-            remeasurement: self.remeasurement.clone(),
+            remeasurement: self.remeasurement,
         }
     }
 

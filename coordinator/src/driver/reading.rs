@@ -6,9 +6,9 @@ use std::sync::mpsc as thread_mpsc;
 use hebbian_control::command::Refusal;
 use hebbian_control::command::page::{Page, PageRequest};
 use hebbian_control::run::record::Origin;
+use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::WATCH_LENGTH_MAX;
-use hebbian_shared::progress::{GenerationSummary, RunEvent};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::journal_thread::{Job, failed};
@@ -16,18 +16,9 @@ use super::{Ask, Driver};
 use crate::handle::Reply;
 use crate::journal::Journal;
 
-/// An event with its sequence number within the run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SequencedEvent {
-    /// Increases by at least one from event to event; `watch` resumes after it.
-    pub sequence: u64,
-    /// What was committed.
-    pub event: RunEvent,
-}
-
 /// The stream of a run's committed events. It ends after the run's final state, when the coordinator shuts down, or
 /// when the watcher was too slow; the caller watches again from the last sequence number it has seen.
-pub type Events = mpsc::Receiver<SequencedEvent>;
+pub type Events = mpsc::Receiver<v1::WatchRunResponse>;
 
 /// Closed generations in order.
 #[derive(Clone, Debug)]
@@ -39,7 +30,7 @@ pub struct Generations {
 }
 
 impl Ask for Generations {
-    type Answer = Page<GenerationSummary>;
+    type Answer = Page<v1::GenerationSummary>;
 
     fn ask(self, driver: &mut Driver, reply: Reply<Self::Answer>) {
         let Self { run, page } = self;
@@ -53,7 +44,7 @@ impl Ask for Generations {
             let from = GenerationIndex(from.unwrap_or(0));
             // One more than the page, to know whether another follows.
             let found = journal.generations(run, from, size as u32 + 1).map_err(failed)?;
-            Ok(Page::of(found, size, |last| format!("{run}-{}", last.generation.next())))
+            Ok(Page::of(found, size, |last| format!("{run}-{}", last.generation + 1)))
         });
     }
 }
@@ -153,7 +144,7 @@ async fn follow(
     (mut after, least, mut ended): (u64, u64, bool),
     mut published: watch::Receiver<u64>,
     jobs: &thread_mpsc::Sender<Job>,
-    watcher: &mpsc::Sender<SequencedEvent>,
+    watcher: &mpsc::Sender<v1::WatchRunResponse>,
 ) {
     loop {
         let up_to = *published.borrow_and_update();
@@ -169,11 +160,11 @@ async fn follow(
             let complete = page.len() < PAGE as usize;
             for (sequence, event) in page {
                 after = sequence;
-                if let RunEvent::State(state) = &event {
+                if let Some(state) = event.state() {
                     // A run that was extended has gone on after its first end.
                     ended = state.is_final();
                 }
-                if watcher.send(SequencedEvent { sequence, event }).await.is_err() {
+                if watcher.send(v1::WatchRunResponse { sequence, event: Some(event) }).await.is_err() {
                     return;
                 }
             }

@@ -1,28 +1,23 @@
 //! Records and snapshots as the protobuf messages that are stored.
 
-mod validation;
-
 use std::sync::Arc;
-use std::time::Duration;
 
-use hebbian_proto::convert::WireEnum as _;
+use hebbian_proto::convert::{WireEnum as _, from_duration};
+use hebbian_proto::figures::duration;
 use hebbian_proto::journal::v1 as stored;
+use hebbian_proto::v1;
 use hebbian_search::Measured;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Settlement, WEIGHT_DEFAULT, check_weight};
+use hebbian_shared::dispatch::{Settlement, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::GenerationIndex;
-use hebbian_shared::progress::{
-    GenerationSummary, NoiseSummary, Restart, RunState, SearchSummary, StopReason,
-};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::text;
 use prost::Message as _;
 use stored::record::Kind;
-use stored::state_changed::State;
 
 use hebbian_control::run::record::{Closed, Contributions, Created, Origin, Record, Settled, Snapshot};
 
@@ -33,10 +28,6 @@ pub struct DecodeError(String);
 
 fn wrong(problem: impl std::fmt::Display) -> DecodeError {
     DecodeError(problem.to_string())
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, DecodeError> {
@@ -57,10 +48,10 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
             group: created.group.clone(),
             origin: created.origin.as_ref().map(|origin| stored::Origin {
                 parent: origin.parent.to_string(),
-                last: Some(encode_summary(&origin.last)),
+                last: Some(origin.last.clone()),
                 snapshot: Some(stored_snapshot(&origin.snapshot)),
             }),
-            weight: Some(created.weight),
+            weight: created.weight,
         }),
         Record::FingerprintTaken { fingerprint, worker } => {
             Kind::FingerprintTaken(stored::FingerprintTaken {
@@ -72,24 +63,14 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
         Record::GenerationClosed(closed) => Kind::GenerationClosed(encode_closed(closed)),
         Record::TimeLimit { generation } => Kind::TimeLimit(stored::TimeLimit { generation: generation.0 }),
         Record::StateChanged { state, elapsed, unix_ms } => Kind::StateChanged(stored::StateChanged {
-            elapsed_ns: nanoseconds(*elapsed),
+            state: Some(state.clone().into()),
+            elapsed: Some(from_duration(*elapsed)),
             unix_ms: *unix_ms,
-            state: Some(match state.clone() {
-                RunState::Running => State::Running(stored::Running {}),
-                RunState::Paused { reason } => State::Paused(stored::Paused { reason }),
-                RunState::Finished { reason: StopReason { criterion, detail } } => {
-                    State::Finished(stored::Finished { criterion, detail })
-                }
-                RunState::Cancelled => State::Cancelled(stored::Cancelled {}),
-                RunState::Failed { .. } => unreachable!("a run without records has no record of its state"),
-            }),
         }),
         Record::Note { text } => Kind::Note(stored::Note { text: text.clone() }),
-        Record::Validated(summary) => Kind::Validated(validation::encode_summary(summary)),
-        Record::SearchEnded { reason: StopReason { criterion, detail } } => {
-            Kind::SearchEnded(stored::SearchEnded { criterion: criterion.clone(), detail: detail.clone() })
-        }
-        Record::Remeasured(figures) => Kind::Remeasured(validation::encode_figures(figures)),
+        Record::Validated(summary) => Kind::Validated((**summary).clone()),
+        Record::SearchEnded { reason } => Kind::SearchEnded(reason.clone()),
+        Record::Remeasured(figures) => Kind::Remeasured(*figures),
         Record::Selected { place, searches } => Kind::Selected(stored::Selected {
             place: *place,
             search: searches.iter().map(|search| search.0).collect(),
@@ -129,7 +110,7 @@ fn encode_closed(closed: &Closed) -> stored::GenerationClosed {
         stored::Told { verdict: Some(verdict), gradient: measured.gradient.clone().unwrap_or_default() }
     };
     stored::GenerationClosed {
-        summary: Some(encode_summary(&closed.summary)),
+        summary: Some(closed.summary.clone()),
         told: closed.told.iter().map(told).collect(),
         contributions: encode_contributions(&closed.contributions),
     }
@@ -146,41 +127,10 @@ fn decode_closed(closed: stored::GenerationClosed) -> Result<Closed, DecodeError
         Ok(Measured { verdict, gradient: Some(told.gradient).filter(|gradient| !gradient.is_empty()) })
     };
     Ok(Closed {
-        summary: decode_summary(&summary)?,
+        summary: check_summary(summary)?,
         told: closed.told.into_iter().map(told).collect::<Result<_, DecodeError>>()?,
         contributions: decode_contributions(closed.contributions),
     })
-}
-
-fn encode_summary(summary: &GenerationSummary) -> stored::GenerationSummary {
-    let search = &summary.search;
-    stored::GenerationSummary {
-        generation: summary.generation.0,
-        updates: summary.updates,
-        best: summary.best.map(Fitness::get),
-        median: summary.median.map(Fitness::get),
-        diverged: summary.diverged,
-        evaluations: summary.evaluations,
-        episodes: summary.episodes,
-        compute_time_ns: nanoseconds(summary.compute_time),
-        elapsed_ns: nanoseconds(summary.elapsed),
-        step_size: search.step_size,
-        axis_ratio: search.axis_ratio,
-        deviation_min: search.deviation_range.0,
-        deviation_max: search.deviation_range.1,
-        mean_norm: search.mean_norm,
-        agreement: search.noise.and_then(|noise| noise.agreement),
-        mean_rate: search.noise.map(|noise| noise.mean_rate),
-        covariance_rate: search.noise.map(|noise| noise.covariance_rate),
-        restart: search.restart.as_ref().map(|restart| stored::Restart {
-            number: restart.number,
-            population_size: restart.population_size,
-            step_size: restart.step_size,
-            criterion: restart.reason.criterion.clone(),
-            detail: restart.reason.detail.clone(),
-        }),
-        digest: summary.digest.0.to_vec(),
-    }
 }
 
 /// Reads what [`encode_record`] wrote. A kind of a newer program is an error.
@@ -190,9 +140,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Created(created) => {
             let spec = ResolvedSpec::from_json(created.spec)
                 .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
-            let weight = created.weight.unwrap_or(WEIGHT_DEFAULT);
-            check_weight(weight).map_err(|problem| wrong(format!("the stored weight {problem}")))?;
-            let stored::Created { request_id, created_unix_ms, group, origin, .. } = created;
+            check_weight(created.weight).map_err(|problem| wrong(format!("the stored weight {problem}")))?;
+            let stored::Created { request_id, created_unix_ms, group, origin, weight, .. } = created;
             let origin = origin.map(decode_origin).transpose()?;
             let spec = Arc::new(spec);
             Record::Created(Created { spec, request_id, created_unix_ms, group, origin, weight })
@@ -203,24 +152,15 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Settled(settled) => Record::Settled(decode_settled(settled)?),
         Kind::GenerationClosed(closed) => Record::GenerationClosed(Box::new(decode_closed(closed)?)),
         Kind::TimeLimit(limit) => Record::TimeLimit { generation: GenerationIndex(limit.generation) },
-        Kind::StateChanged(changed) => Record::StateChanged {
-            elapsed: Duration::from_nanos(changed.elapsed_ns),
-            unix_ms: changed.unix_ms,
-            state: match changed.state.ok_or_else(|| wrong("a state that this program does not know"))? {
-                State::Running(_) => RunState::Running,
-                State::Paused(stored::Paused { reason }) => RunState::Paused { reason },
-                State::Finished(stored::Finished { criterion, detail }) => {
-                    RunState::Finished { reason: StopReason { criterion, detail } }
-                }
-                State::Cancelled(_) => RunState::Cancelled,
-            },
-        },
-        Kind::Note(stored::Note { text }) => Record::Note { text },
-        Kind::Validated(validated) => Record::Validated(Box::new(validation::decode_summary(validated)?)),
-        Kind::SearchEnded(stored::SearchEnded { criterion, detail }) => {
-            Record::SearchEnded { reason: StopReason { criterion, detail } }
+        Kind::StateChanged(stored::StateChanged { state, elapsed, unix_ms }) => {
+            let state = state.and_then(|state| state.kind);
+            let state = state.ok_or_else(|| wrong("a state that this program does not know"))?;
+            Record::StateChanged { state, elapsed: duration(elapsed), unix_ms }
         }
-        Kind::Remeasured(figures) => Record::Remeasured(Box::new(validation::decode_figures(&figures)?)),
+        Kind::Note(stored::Note { text }) => Record::Note { text },
+        Kind::Validated(summary) => Record::Validated(Box::new(summary)),
+        Kind::SearchEnded(reason) => Record::SearchEnded { reason },
+        Kind::Remeasured(figures) => Record::Remeasured(figures),
         Kind::Selected(stored::Selected { place, search, accuracy }) => {
             if search.len() != accuracy.len() || place as usize >= search.len() {
                 return Err(wrong("a selection whose lists do not fit"));
@@ -239,7 +179,7 @@ fn decode_origin(origin: stored::Origin) -> Result<Box<Origin>, DecodeError> {
     let parent = origin.parent.parse().map_err(wrong)?;
     let last = origin.last.ok_or_else(|| wrong("a fork without its parent's last generation"))?;
     let snapshot = origin.snapshot.ok_or_else(|| wrong("a fork without its parent's search"))?;
-    let (last, snapshot) = (decode_summary(&last)?, Arc::new(read_snapshot(snapshot)?));
+    let (last, snapshot) = (check_summary(last)?, Arc::new(read_snapshot(snapshot)?));
     if !snapshot.closes(&last) {
         return Err(wrong("a fork whose parent's search is damaged"));
     }
@@ -263,39 +203,11 @@ fn decode_settled(settled: stored::Settled) -> Result<Settled, DecodeError> {
     })
 }
 
-fn decode_summary(closed: &stored::GenerationSummary) -> Result<GenerationSummary, DecodeError> {
-    Ok(GenerationSummary {
-        generation: GenerationIndex(closed.generation),
-        updates: closed.updates,
-        best: closed.best.map(fitness).transpose()?,
-        median: closed.median.map(fitness).transpose()?,
-        diverged: closed.diverged,
-        evaluations: closed.evaluations,
-        episodes: closed.episodes,
-        compute_time: Duration::from_nanos(closed.compute_time_ns),
-        elapsed: Duration::from_nanos(closed.elapsed_ns),
-        search: SearchSummary {
-            step_size: closed.step_size,
-            axis_ratio: closed.axis_ratio,
-            deviation_range: (closed.deviation_min, closed.deviation_max),
-            mean_norm: closed.mean_norm,
-            noise: closed.mean_rate.zip(closed.covariance_rate).map(|(mean_rate, covariance_rate)| {
-                NoiseSummary { agreement: closed.agreement, mean_rate, covariance_rate }
-            }),
-            restart: closed.restart.as_ref().map(|restart| {
-                Box::new(Restart {
-                    number: restart.number,
-                    population_size: restart.population_size,
-                    step_size: restart.step_size,
-                    reason: StopReason {
-                        criterion: restart.criterion.clone(),
-                        detail: restart.detail.clone(),
-                    },
-                })
-            }),
-        },
-        digest: digest(&closed.digest)?,
-    })
+/// What recovery takes from a generation's figures must be there.
+fn check_summary(summary: v1::GenerationSummary) -> Result<v1::GenerationSummary, DecodeError> {
+    digest(&summary.state_digest)?;
+    summary.elapsed.ok_or_else(|| wrong("a closed generation without its time"))?;
+    Ok(summary)
 }
 
 /// A snapshot as it is stored.
@@ -331,7 +243,10 @@ fn read_snapshot(snapshot: stored::Snapshot) -> Result<Snapshot, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use hebbian_proto::figures::RunState;
     use hebbian_shared::episode::{Evaluation, Outcome};
     use hebbian_shared::id::{CandidateIndex, RunId, TaskIndex};
 
@@ -380,34 +295,19 @@ mod tests {
             ],
             contributions: contributions.clone(),
         }));
-        check(&Record::SearchEnded {
-            reason: StopReason { criterion: "target".into(), detail: "0.9".into() },
-        });
-        let summary = GenerationSummary {
-            generation: GenerationIndex(3),
-            updates: 10,
-            best: fit(0.75),
-            median: None,
+        let reason = v1::StopReason { criterion: "target".into(), detail: "0.9".into() };
+        check(&Record::SearchEnded { reason: reason.clone() });
+        let summary = v1::GenerationSummary {
+            generation: 3,
+            best_fitness: Some(0.75),
             diverged: 2,
-            evaluations: 64,
-            episodes: 128,
-            compute_time: elapsed,
-            elapsed,
-            search: SearchSummary {
-                step_size: 0.3,
-                axis_ratio: 2.0,
-                deviation_range: (0.1, 0.2),
-                mean_norm: 1.5,
-                noise: Some(NoiseSummary { agreement: Some(0.5), mean_rate: 0.9, covariance_rate: 0.1 }),
-                restart: Some(Box::new(Restart {
-                    number: 1,
-                    population_size: 128,
-                    step_size: 0.5,
-                    reason: StopReason { criterion: "tolx".into(), detail: "1e-12".into() },
-                })),
-            },
-            digest: some,
+            elapsed: Some(from_duration(elapsed)),
+            search: Some(v1::SearchSummary { agreement: Some(0.0), ..Default::default() }),
+            state_digest: some.0.to_vec(),
+            ..Default::default()
         };
+        check(&Record::Validated(Box::new(v1::ValidationSummary { generation: 25, ..Default::default() })));
+        check(&Record::Remeasured(v1::Remeasurement { tasks: 96, ..Default::default() }));
         let told = vec![
             Measured { verdict: Verdict::Fit(fit(0.75).unwrap()), gradient: Some(vec![1.0, -2.0]) },
             Measured { verdict: Verdict::Diverged { episodes: 2 }, gradient: None },
@@ -416,16 +316,13 @@ mod tests {
         let (closed, strategy) = (GenerationIndex(4), vec![1, 2, 3]);
         let digest = Digest::of(&strategy);
         let snapshot = Arc::new(Snapshot { closed, strategy, digest, best: None });
-        let last = GenerationSummary { digest, ..summary };
+        let last = v1::GenerationSummary { state_digest: digest.0.to_vec(), ..summary };
         let origin = Some(Box::new(Origin { parent: RunId::new(7), last, snapshot }));
         check(&Record::Created(Created { origin, ..created }));
         check(&Record::TimeLimit { generation: GenerationIndex(9) });
-        for state in [
-            RunState::Running,
-            RunState::Paused { reason: "why".into() },
-            RunState::Finished { reason: StopReason { criterion: "target".into(), detail: "0.9".into() } },
-            RunState::Cancelled,
-        ] {
+        let states =
+            [RunState::RUNNING, RunState::paused("why"), RunState::Finished(reason), RunState::CANCELLED];
+        for state in states {
             check(&Record::StateChanged { state, elapsed, unix_ms: 1_700_000_000_000 });
         }
         check(&Record::Note { text: "note".into() });
@@ -456,6 +353,19 @@ mod tests {
         let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
         let refused = decode_record(&encode_record(&settled)).unwrap_err();
         assert_eq!(refused.to_string(), "an outcome that settles nothing");
+    }
+
+    #[test]
+    fn a_generation_without_what_recovery_needs_is_refused() {
+        let refused = |summary: v1::GenerationSummary, expected: &str| {
+            let closed = Closed { summary, told: vec![], contributions: Contributions::new() };
+            let record = Record::GenerationClosed(Box::new(closed));
+            assert_eq!(decode_record(&encode_record(&record)).unwrap_err().to_string(), expected);
+        };
+        let (elapsed, state_digest) = (Some(from_duration(Duration::ZERO)), vec![0; 32]);
+        refused(v1::GenerationSummary { elapsed, ..Default::default() }, "a digest has not 32 bytes");
+        let timeless = v1::GenerationSummary { state_digest, ..Default::default() };
+        refused(timeless, "a closed generation without its time");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::GenerationSummary;
 
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
@@ -132,7 +132,7 @@ impl Journal for MemoryJournal {
     ) -> Result<Vec<GenerationSummary>, JournalError> {
         let records = self.runs.get(&run).into_iter().flat_map(|stored| stored.records.values());
         let closed = records.filter_map(|record| match record {
-            Record::GenerationClosed(closed) if closed.summary.generation >= from => {
+            Record::GenerationClosed(closed) if closed.summary.generation >= from.0 => {
                 Some(closed.summary.clone())
             }
             _ => None,

@@ -12,8 +12,8 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::GenerationSummary;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::codec::{encode_record, encode_snapshot};
@@ -210,28 +210,11 @@ fn write_record(
             .execute(params![run, state.name()])?;
     }
     if let Record::GenerationClosed(closed) = record {
-        let summary = &closed.summary;
         transaction
             .prepare_cached(
-                "INSERT INTO generations (run, generation, sequence, updates, best, median, diverged, evaluations, \
-                 episodes, elapsed_s, step_size, digest, record) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                "INSERT INTO generations (run, generation, sequence, record) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute(params![
-                run,
-                summary.generation.0,
-                sequence,
-                summary.updates,
-                summary.best.map(f64::from),
-                summary.median.map(f64::from),
-                summary.diverged,
-                summary.evaluations as i64,
-                summary.episodes as i64,
-                summary.elapsed.as_secs_f64(),
-                summary.search.step_size,
-                summary.digest.to_string(),
-                bytes
-            ])?;
+            .execute(params![run, closed.summary.generation, sequence, bytes])?;
         return Ok(());
     }
     let (kind, generation) = match record {
@@ -242,7 +225,7 @@ fn write_record(
         Record::TimeLimit { generation } => ("time_limit", Some(generation.0)),
         Record::StateChanged { .. } => ("state_changed", None),
         Record::Note { .. } => ("note", None),
-        Record::Validated(summary) => ("validated", Some(summary.generation.0)),
+        Record::Validated(summary) => ("validated", Some(summary.generation)),
         Record::SearchEnded { .. } => ("search_ended", None),
         Record::Remeasured(_) => ("remeasured", None),
         Record::Selected { .. } => ("selected", None),

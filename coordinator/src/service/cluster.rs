@@ -37,8 +37,7 @@ impl ClusterService for Cluster {
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let v1::ListWorkersRequest { page_size: size, page_token: token } = request.into_inner();
         let page = ask(&self.handle, List { page: PageRequest { size, token } }).await?;
-        let workers = page.items.iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListWorkersResponse { workers, next_page_token: page.next_token }))
+        Ok(Response::new(v1::ListWorkersResponse { workers: page.items, next_page_token: page.next_token }))
     }
 
     async fn drain_worker(
@@ -50,15 +49,15 @@ impl ClusterService for Cluster {
             None => DRAIN_DEFAULT,
             some => up_to_an_hour("within", some).map_err(|error| invalid(&error))?,
         };
-        let drained = ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?;
-        Ok(Response::new(v1::DrainWorkerResponse { worker: Some((&drained).into()) }))
+        let worker = Some(ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?);
+        Ok(Response::new(v1::DrainWorkerResponse { worker }))
     }
 
     async fn get_coordinator_status(
         &self,
         _: Request<v1::GetCoordinatorStatusRequest>,
     ) -> Result<Response<v1::GetCoordinatorStatusResponse>, Status> {
-        let status = ask(&self.handle, coordinator::Status).await?;
-        Ok(Response::new(v1::GetCoordinatorStatusResponse { status: Some((&status).into()) }))
+        let status = Some(ask(&self.handle, coordinator::Status).await?);
+        Ok(Response::new(v1::GetCoordinatorStatusResponse { status }))
     }
 }

@@ -6,11 +6,11 @@ use futures_util::{Stream, stream};
 use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
+use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_server::RunService;
 use hebbian_shared::dispatch::WEIGHT_DEFAULT;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::RunEvent;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::text;
@@ -33,7 +33,7 @@ impl Runs {
 
     async fn act(&self, name: &str, action: RunAction) -> Result<v1::Run, Status> {
         let run = run_of("name", name)?;
-        Ok((&ask(&self.handle, Act { run, action }).await?).into())
+        ask(&self.handle, Act { run, action }).await
     }
 }
 
@@ -53,21 +53,20 @@ impl RunService for Runs {
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
         let create = Create { request_id, group, weight, ..Create::new(new_run_id(), spec_of(&spec)?) };
-        let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
-        Ok(Response::new(v1::CreateRunResponse { run: Some((&run).into()) }))
+        let run = Some(self.handle.create(create).await.map_err(|error| refused(&error))?);
+        Ok(Response::new(v1::CreateRunResponse { run }))
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
         let run = run_of("name", &request.get_ref().name)?;
-        let run = ask(&self.handle, Get { run }).await?;
-        Ok(Response::new(v1::GetRunResponse { run: Some((&run).into()) }))
+        let run = Some(ask(&self.handle, Get { run }).await?);
+        Ok(Response::new(v1::GetRunResponse { run }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
         let v1::ListRunsRequest { page_size: size, page_token: token } = request.into_inner();
         let page = ask(&self.handle, List { page: PageRequest { size, token } }).await?;
-        let runs = page.items.iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token: page.next_token }))
+        Ok(Response::new(v1::ListRunsResponse { runs: page.items, next_page_token: page.next_token }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
@@ -95,8 +94,8 @@ impl RunService for Runs {
         let run = run_of("name", &name)?;
         let limits: StopSpec =
             text::read(&limits).map_err(|error| invalid(&ConvertError::of_text("limits", &error)))?;
-        let run = ask(&self.handle, Extend { run, limits }).await?;
-        Ok(Response::new(v1::ExtendRunResponse { run: Some((&run).into()) }))
+        let run = Some(ask(&self.handle, Extend { run, limits }).await?);
+        Ok(Response::new(v1::ExtendRunResponse { run }))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
@@ -104,8 +103,8 @@ impl RunService for Runs {
         let (run, spec) = (run_of("name", &name)?, spec_of(&spec)?);
         let closed = generations.map(GenerationIndex);
         let forked = self.handle.fork(run, closed, spec, request_id).await;
-        let progress = forked.map_err(|error| refused(&error))?;
-        Ok(Response::new(v1::ForkRunResponse { run: Some((&progress).into()) }))
+        let run = Some(forked.map_err(|error| refused(&error))?);
+        Ok(Response::new(v1::ForkRunResponse { run }))
     }
 
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
@@ -122,8 +121,8 @@ impl RunService for Runs {
         request: Request<v1::GetRunResultRequest>,
     ) -> Answer<v1::GetRunResultResponse> {
         let run = run_of("name", &request.get_ref().name)?;
-        let result = ask(&self.handle, GetResult { run }).await?;
-        Ok(Response::new(v1::GetRunResultResponse { result: Some((&result).into()) }))
+        let result = Some(ask(&self.handle, GetResult { run }).await?);
+        Ok(Response::new(v1::GetRunResultResponse { result }))
     }
 
     async fn list_generations(
@@ -133,8 +132,8 @@ impl RunService for Runs {
         let v1::ListGenerationsRequest { parent, page_size: size, page_token: token } = request.into_inner();
         let run = run_of("parent", &parent)?;
         let page = ask(&self.handle, Generations { run, page: PageRequest { size, token } }).await?;
-        let generations = page.items.iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListGenerationsResponse { generations, next_page_token: page.next_token }))
+        let (generations, next_page_token) = (page.items, page.next_token);
+        Ok(Response::new(v1::ListGenerationsResponse { generations, next_page_token }))
     }
 }
 
@@ -162,21 +161,17 @@ fn events(
             Watching::Ended => return None,
         };
         if let Some(event) = watch.recv().await {
-            let is_final = match &event.event {
-                RunEvent::State(state) => state.is_final(),
-                _ => is_final,
-            };
-            let response =
-                v1::WatchRunResponse { sequence: event.sequence, event: Some((&event.event).into()) };
+            let state = event.event.as_ref().and_then(v1::RunEvent::state);
+            let is_final = state.map_or(is_final, RunState::is_final);
             let watching = if is_final { Watching::Final(watch) } else { Watching::Open(watch) };
-            return Some((Ok(response), (handle, watching, true)));
+            return Some((Ok(event), (handle, watching, true)));
         }
         if is_final {
             return None;
         }
         let status = match handle.ask(Get { run }).await {
             // It had ended before the client began to watch, and nothing was left to tell.
-            Ok(progress) if progress.state.is_final() && !any => return None,
+            Ok(run) if run.is_final() && !any => return None,
             Ok(_) => Status::unavailable("the watch was cut; watch again after the last sequence number"),
             Err(error) => refused(&error),
         };

@@ -1,5 +1,6 @@
 //! What a comparison found, as it is written into `report.json`.
 
+use hebbian_shared::estimate::Estimate;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::data_set::DataSetSpec;
@@ -47,25 +48,6 @@ pub struct TunedBaseline {
     pub tuned_for: Vec<u32>,
     /// Mean accuracy at each of them on the tasks of the tuning, slightly flattered by having been selected there.
     pub tuning_accuracy: Vec<f64>,
-}
-
-/// A mean over tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// The mean.
-    pub mean: f64,
-    /// The standard deviation of the tasks over the square root of their number.
-    pub standard_error: f64,
-}
-
-impl Estimate {
-    /// Of at least one value.
-    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
-        let count = values.clone().count() as f64;
-        let mean = values.clone().sum::<f64>() / count;
-        let squares = values.map(|value| (value - mean) * (value - mean)).sum::<f64>();
-        Self { mean, standard_error: (squares / (count - 1.0).max(1.0) / count).sqrt() }
-    }
 }
 
 /// A baseline in one column.
@@ -247,14 +229,6 @@ mod tests {
     use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
 
     use super::*;
-
-    #[test]
-    fn an_estimate_is_the_mean_and_its_standard_error() {
-        let estimate = Estimate::of([1.0, 2.0, 3.0, 6.0].into_iter());
-        assert_eq!(estimate.mean, 3.0);
-        assert!((estimate.standard_error - (14.0_f64 / 3.0 / 4.0).sqrt()).abs() < 1e-15);
-        assert_eq!(Estimate::of([0.5].into_iter()), Estimate { mean: 0.5, standard_error: 0.0 });
-    }
 
     #[test]
     fn groups_keep_only_what_was_asked_for() {

@@ -13,7 +13,7 @@ use hebbian_shared::limits::{
 };
 use hebbian_shared::spec::ResolvedSpec;
 
-use super::episode::to_genome;
+use super::genome::to_genome;
 use super::{
     ConvertError, WireEnum, check_length, check_text, cut, from_duration, parse_run_name, required, run_name,
     to_digest, to_duration,

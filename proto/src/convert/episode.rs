@@ -1,41 +1,15 @@
-//! Episodes: purposes, genomes and outcomes.
+//! Episodes: purposes and outcomes.
 
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
-use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, TaskIndex};
-use hebbian_shared::limits::{GENOME_VALUES_MAX, REASON_BYTES_MAX};
+use hebbian_shared::limits::REASON_BYTES_MAX;
 
-use super::{
-    ConvertError, check_length, check_text, cut, from_duration, required, to_duration, to_fitness, wire_enum,
-};
+use super::genome::to_numbers;
+use super::{ConvertError, check_text, cut, from_duration, required, to_duration, to_fitness, wire_enum};
 use crate::v1;
 
 wire_enum!(EpisodePurpose, v1::EpisodePurpose { Search, Remeasure, Validation });
-
-/// A genome of finite values from little-endian f64.
-pub(super) fn to_genome(field: &str, bytes: &[u8]) -> Result<Genome, ConvertError> {
-    if bytes.len() > 8 * GENOME_VALUES_MAX {
-        let problem = format!("must have at most {GENOME_VALUES_MAX} values, not {}", bytes.len() / 8);
-        return Err(ConvertError::new(field, problem));
-    }
-    let genome = Genome::from_le_bytes(bytes).ok_or_else(|| {
-        ConvertError::new(field, format!("must have a multiple of 8 bytes, not {}", bytes.len()))
-    })?;
-    to_numbers(field, genome.0).map(Genome)
-}
-
-/// Finite numbers, no more than a genome has.
-pub(super) fn to_numbers(field: &str, values: Vec<f64>) -> Result<Vec<f64>, ConvertError> {
-    check_length(field, &values, GENOME_VALUES_MAX)?;
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(values),
-        Some(place) => {
-            let problem = format!("value {place} must be finite, not {}", values[place]);
-            Err(ConvertError::new(field, problem))
-        }
-    }
-}
 
 impl From<&Settlement> for v1::Settlement {
     fn from(settlement: &Settlement) -> Self {

@@ -8,12 +8,6 @@ use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::limits::{BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, GENOME_VALUES_MAX, REASON_BYTES_MAX};
-use hebbian_shared::progress::{
-    CoordinatorStatus, Estimate, FamilyValidation, GenerationSummary, Ineligibility, Measured, NoiseSummary,
-    Parent, Remeasurement, Restart, RunEvent, RunProgress, RunResult, RunState, SearchSummary, SegmentNorm,
-    StopReason, ValidationSummary, Warning, WorkerStatus,
-};
-use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -57,10 +51,6 @@ fn fitness() -> impl Strategy<Value = Fitness> {
 
 fn digest() -> impl Strategy<Value = Digest> {
     any::<[u8; 32]>().prop_map(Digest)
-}
-
-fn seeds() -> impl Strategy<Value = Seed> {
-    (0..1u64 << 63).prop_map(|number| Seed::new(number).unwrap())
 }
 
 fn run_id() -> impl Strategy<Value = RunId> {
@@ -132,225 +122,8 @@ fn report() -> impl Strategy<Value = Report> {
     )
 }
 
-fn state() -> impl Strategy<Value = RunState> {
-    prop_oneof![
-        Just(RunState::Running),
-        Just(RunState::Cancelled),
-        ".{0,40}".prop_map(|reason| RunState::Paused { reason }),
-        ".{0,40}".prop_map(|reason| RunState::Failed { reason }),
-        ("[a-z]{1,9}", ".{0,40}")
-            .prop_map(|(criterion, detail)| RunState::Finished { reason: StopReason { criterion, detail } }),
-    ]
-}
-
-fn generation() -> impl Strategy<Value = GenerationSummary> {
-    let counts = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
-    let fitnesses = (option::of(fitness()), option::of(fitness()));
-    let figures = [0.0..1e9, 0.0..1e9, 0.0..1e9, 0.0..1e9, 0.0..1e9];
-    (counts, fitnesses, duration(), duration(), figures, digest()).prop_map(
-        |(
-            (generation, updates, diverged, evaluations, episodes),
-            (best, median),
-            compute_time,
-            elapsed,
-            [step_size, axis_ratio, low, high, mean_norm],
-            digest,
-        )| GenerationSummary {
-            generation: GenerationIndex(generation),
-            updates,
-            best,
-            median,
-            diverged,
-            evaluations,
-            episodes,
-            compute_time,
-            elapsed,
-            search: SearchSummary {
-                step_size,
-                axis_ratio,
-                deviation_range: (low, high),
-                mean_norm,
-                noise: (generation % 2 == 0).then_some(NoiseSummary {
-                    agreement: (generation % 4 == 0).then_some(0.25),
-                    mean_rate: 0.5,
-                    covariance_rate: 1.0,
-                }),
-                restart: (generation % 3 == 0).then(|| {
-                    Box::new(Restart {
-                        number: updates,
-                        population_size: diverged,
-                        step_size,
-                        reason: StopReason { criterion: "tolx".to_owned(), detail: "small".to_owned() },
-                    })
-                }),
-            },
-            digest,
-        },
-    )
-}
-
-fn estimate() -> impl Strategy<Value = Estimate> {
-    (-1e9..1e9, 0.0..1e9).prop_map(|(mean, standard_error)| Estimate { mean, standard_error })
-}
-
-fn validation_summary() -> impl Strategy<Value = ValidationSummary> {
-    let family = ("[a-z-]{1,9}", any::<bool>(), any::<[u32; 2]>(), estimate(), estimate()).prop_map(
-        |(family, trained, [tasks, diverged], accuracy, extended)| FamilyValidation {
-            family,
-            trained,
-            tasks,
-            diverged,
-            accuracy,
-            extended,
-        },
-    );
-    let norm = ("[a-z_]{1,9}", 0.0..1e9).prop_map(|(segment, norm)| SegmentNorm { segment, norm });
-    let warning = (".{0,9}", ".{0,9}", ".{0,9}").prop_map(|(failure, figure, remedy)| Warning {
-        failure,
-        figure,
-        remedy,
-    });
-    let lists = (vec(family, 0..3), vec(norm, 0..3), vec(warning, 0..3));
-    (any::<[u32; 3]>(), [estimate(), estimate(), estimate()], lists, duration()).prop_map(
-        |(
-            [generation, updates, extended_updates],
-            [accuracy, extended, drop],
-            (families, norms, warnings),
-            compute_time,
-        )| ValidationSummary {
-            generation: GenerationIndex(generation),
-            updates,
-            extended_updates,
-            families,
-            accuracy,
-            extended,
-            drop,
-            norms,
-            warnings,
-            compute_time,
-        },
-    )
-}
-
-fn remeasurement() -> impl Strategy<Value = Remeasurement> {
-    let measured =
-        || (estimate(), any::<u32>()).prop_map(|(fitness, diverged)| Measured { fitness, diverged });
-    (any::<[u32; 2]>(), measured(), option::of(measured()), duration()).prop_map(
-        |([updates, tasks], mean, best, compute_time)| Remeasurement {
-            updates,
-            tasks,
-            mean,
-            best,
-            compute_time,
-        },
-    )
-}
-
-fn progress() -> impl Strategy<Value = RunProgress> {
-    let counts = any::<[u32; 5]>();
-    let optional =
-        (option::of(any::<u32>()), option::of(fitness()), option::of(generation()), option::of(digest()));
-    let milliseconds = 0..=253_402_300_799_999u64;
-    let parent = (run_id(), any::<u32>().prop_map(GenerationIndex))
-        .prop_map(|(run, generations)| Parent { run, generations });
-    let kin =
-        (0.001..=1000.0, seeds(), "[a-z]{0,9}", option::of(parent), option::of(0..=253_402_300_799_999u64));
-    let rest = (milliseconds, vec(".{0,20}", 0..3), any::<u64>(), kin);
-    let ended = ("[a-z]{1,9}", ".{0,9}").prop_map(|(criterion, detail)| StopReason { criterion, detail });
-    let figures = (option::of(validation_summary()), option::of(ended), option::of(remeasurement()));
-    (run_id(), "[a-z]{1,9}", digest(), state(), counts, optional, figures, rest).prop_map(
-        |(
-            run,
-            name,
-            spec_digest,
-            state,
-            [generation, settled, episodes, leased, eligible_workers],
-            (generations_limit, best, last, fingerprint),
-            (validation, search_ended, remeasurement),
-            (created_unix_ms, notes, sequence, (weight, seed, group, parent, ended_unix_ms)),
-        )| RunProgress {
-            weight,
-            run,
-            name,
-            spec_digest,
-            state,
-            generation: GenerationIndex(generation),
-            generations_limit,
-            settled,
-            episodes,
-            leased,
-            eligible_workers,
-            best,
-            last,
-            created_unix_ms,
-            fingerprint,
-            validation,
-            search_ended,
-            remeasurement,
-            notes,
-            sequence,
-            seed,
-            group,
-            parent,
-            ended_unix_ms,
-        },
-    )
-}
-
-fn worker() -> impl Strategy<Value = WorkerStatus> {
-    let ineligible = (run_id(), ".{0,20}").prop_map(|(run, reason)| Ineligibility { run, reason });
-    (
-        (any::<[u64; 3]>(), any::<[u32; 4]>(), "[a-z]{1,9}", "[0-9.]{1,9}", digest()),
-        (option::of(duration()), duration(), duration(), any::<bool>(), vec(ineligible, 0..3)),
-    )
-        .prop_map(
-            |(
-                ([id, settled, errors], [threads, leased, credit, overtaken], name, version, fingerprint),
-                (episode_time, attached, heard, draining, ineligible),
-            )| WorkerStatus {
-                worker: WorkerId(id),
-                name,
-                threads,
-                version,
-                fingerprint,
-                leased,
-                credit,
-                settled,
-                errors,
-                episode_time,
-                attached,
-                heard,
-                overtaken,
-                draining,
-                ineligible,
-            },
-        )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
-
-    #[test]
-    fn results_survive(
-        run in run_id(),
-        state in state(),
-        validation in option::of(validation_summary()),
-        remeasurement in option::of(remeasurement()),
-    ) {
-        let spec = Arc::new(quickstart());
-        let layout = spec.layout();
-        check::<_, v1::RunResult>(&RunResult {
-            run,
-            state,
-            generations: 3,
-            mean: Genome(vec![0.25; layout.dimension()]),
-            best: Some((Genome(vec![-1.5; layout.dimension()]), Fitness::new(0.5).unwrap())),
-            layout,
-            validation,
-            remeasurement,
-            spec,
-        });
-    }
 
     #[test]
     fn what_a_coordinator_says_survives(
@@ -391,33 +164,6 @@ proptest! {
     }
 
     #[test]
-    fn progress_survives(progress in progress(), worker in worker(), note in ".{0,40}") {
-        check::<_, v1::RunEvent>(&RunEvent::State(progress.state.clone()));
-        check::<_, v1::RunEvent>(&RunEvent::Note(note.clone()));
-        if let Some(summary) = progress.validation.clone() {
-            check::<_, v1::RunEvent>(&RunEvent::Validation(summary));
-        }
-        if let Some(figures) = progress.remeasurement.clone() {
-            check::<_, v1::RunEvent>(&RunEvent::Remeasurement(figures));
-        }
-        if let Some(last) = progress.last.clone() {
-            check::<_, v1::RunEvent>(&RunEvent::Generation(last));
-        }
-        check::<_, v1::CoordinatorStatus>(&CoordinatorStatus {
-            version: worker.version.clone(),
-            epoch: worker.settled,
-            uptime: worker.attached,
-            workers: worker.leased,
-            threads: worker.threads,
-            active_runs: worker.credit,
-            settled: worker.errors,
-            journal_trouble: worker.draining.then_some(note),
-        });
-        check::<_, v1::Run>(&progress);
-        check::<_, v1::Worker>(&worker);
-    }
-
-    #[test]
     fn no_bytes_make_a_conversion_panic(bytes in vec(any::<u8>(), 0..200)) {
         if let Ok(message) = v1::AttachRequest::decode(bytes.as_slice()) {
             let _ = FromWorker::try_from(message);
@@ -426,6 +172,31 @@ proptest! {
             let _ = ToWorker::try_from(message);
         }
     }
+}
+
+#[test]
+fn results_are_checked_against_the_layout_of_their_spec() {
+    let spec = quickstart();
+    let layout = spec.layout();
+    let result = v1::RunResult {
+        spec: spec.json().to_owned(),
+        mean: vec![0.25; layout.dimension()],
+        layout: Some((&layout).into()),
+        ..Default::default()
+    };
+    let (read, mean) = result.read().unwrap();
+    assert_eq!((read.digest(), mean.0), (spec.digest(), result.mean.clone()));
+    let refused = |change: fn(&mut v1::RunResult), expected: &str| {
+        let mut result = result.clone();
+        change(&mut result);
+        let error = result.read().unwrap_err().to_string();
+        assert!(error.starts_with(expected), "`{expected}` expected, but: {error}");
+    };
+    refused(|result| result.spec = "{".to_owned(), "spec: ");
+    refused(|result| result.layout = None, "layout: must be set");
+    refused(|result| result.layout.as_mut().unwrap().digest[0] ^= 1, "layout.digest: this program lays");
+    refused(|result| result.mean.truncate(3), "mean: must have 68 values (layout), not 3");
+    refused(|result| result.mean[1] = f64::NAN, "mean: value 1 must be finite");
 }
 
 #[test]
@@ -556,10 +327,4 @@ fn hellos_that_would_spoil_a_terminal_are_refused() {
     let eternal = v1::Drain { within: Some(prost_types::Duration { seconds: 3601, nanos: 0 }) };
     let eternal = v1::AttachResponse { kind: Some(v1::attach_response::Kind::Drain(eternal)) };
     check_refused::<ToWorker, _>(eternal, "drain.within: must be above 0 and at most an hour");
-    let heavy = v1::Run {
-        weight: Some(f64::NAN),
-        create_time: Some(prost_types::Timestamp::default()),
-        ..Default::default()
-    };
-    check_refused::<RunProgress, _>(heavy, "weight: must be from 0.001 to 1000");
 }

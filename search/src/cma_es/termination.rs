@@ -4,11 +4,11 @@
 //! fitness only: in noise, or where every generation meets other tasks, equal and stagnating values prove nothing.
 
 use hebbian_shared::fitness::Verdict;
-use hebbian_shared::progress::StopReason;
 use serde::{Deserialize, Serialize};
 
 use super::super::stop::{deviations_vanished, numbers_ended, reason};
 use super::state::State;
+use crate::StopReason;
 
 /// The largest condition number that double precision carries (`condition`).
 const CONDITION_MAX: f64 = 1e14;

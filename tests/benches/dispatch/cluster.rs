@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hebbian_proto::convert::run_name;
+use hebbian_proto::figures::duration;
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::id::RunId;
-use hebbian_shared::progress::{GenerationSummary, RunProgress};
 use hebbian_shared::spec::RunSpec;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -116,21 +116,21 @@ impl Cluster {
     pub(crate) async fn create(&self, spec: &RunSpec) -> RunId {
         let request = v1::CreateRunRequest { spec: spec.to_toml(), ..Default::default() };
         let run = self.runs().create_run(request).await.expect("a run").into_inner().run;
-        RunProgress::try_from(run.expect("a run")).expect("ours").run
+        run.expect("a run").run_id().expect("ours")
     }
 
     pub(crate) fn runs(&self) -> RunServiceClient<Channel> {
         RunServiceClient::new(self.channel.clone())
     }
 
-    pub(crate) async fn get(&self, run: RunId) -> RunProgress {
+    pub(crate) async fn get(&self, run: RunId) -> v1::Run {
         let request = v1::GetRunRequest { name: run_name(run) };
         let run = self.runs().get_run(request).await.expect("the run").into_inner().run;
-        RunProgress::try_from(run.expect("a run")).expect("ours")
+        run.expect("a run")
     }
 
     pub(crate) async fn until_generation(&self, run: RunId, generation: u32) {
-        until("the generations are closed", async || self.get(run).await.generation.0 >= generation).await;
+        until("the generations are closed", async || self.get(run).await.generation >= generation).await;
     }
 
     pub(crate) async fn cancel(&self, run: RunId) {
@@ -138,12 +138,12 @@ impl Cluster {
         self.runs().cancel_run(request).await.expect("it is cancelled");
     }
 
-    async fn closed(&self, run: RunId) -> Vec<GenerationSummary> {
+    async fn closed(&self, run: RunId) -> Vec<v1::GenerationSummary> {
         let (mut found, mut page_token) = (Vec::new(), String::new());
         loop {
             let request = v1::ListGenerationsRequest { parent: run_name(run), page_size: 500, page_token };
             let page = self.runs().list_generations(request).await.expect("a page").into_inner();
-            found.extend(page.generations.into_iter().map(|one| one.try_into().expect("a generation")));
+            found.extend(page.generations);
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 return found;
@@ -161,7 +161,8 @@ impl Cluster {
 
     /// How long each generation took, without the first ones.
     pub(crate) async fn times(&self, run: RunId, skipped: u32) -> Times {
-        let closed: Vec<Duration> = self.closed(run).await.iter().map(|summary| summary.elapsed).collect();
+        let closed: Vec<Duration> =
+            self.closed(run).await.iter().map(|summary| duration(summary.elapsed)).collect();
         let times = closed.windows(2).map(|two| two[1].saturating_sub(two[0]));
         Times::of(times.skip(skipped.saturating_sub(1) as usize).collect())
     }

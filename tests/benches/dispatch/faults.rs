@@ -26,7 +26,7 @@ async fn lost_worker(signal: &str, what: &'static str, aim: &'static str) -> Vec
         let cluster =
             Cluster::with_workers(Options::default(), &[Work::Sleep(Duration::from_secs(60)); 2]).await;
         let run = cluster.create(&trivial(2)).await;
-        until("the workers hold one each", async || cluster.get(run).await.leased == 2).await;
+        until("the workers hold one each", async || cluster.get(run).await.leased_episodes == 2).await;
         let mut other = attach(&cluster.url, None, "other".into()).await.expect("another worker");
         let start = Instant::now();
         cluster.workers[0].signal(signal);
@@ -60,9 +60,9 @@ async fn restart() -> Vec<Figure> {
     cluster.until_generation(run, 10_000).await;
     let answered = cluster.kill_and_restart().await;
     let start = Instant::now();
-    let before = cluster.get(run).await.generation.0;
+    let before = cluster.get(run).await.generation;
     assert!(before >= 9_990, "generation {before}: what was closed is closed");
-    until("it goes on", async || cluster.get(run).await.generation.0 > before).await;
+    until("it goes on", async || cluster.get(run).await.generation > before).await;
     let resumed = answered + start.elapsed();
     vec![
         figure("until a killed coordinator answers again", answered.as_secs_f64(), "s", ""),

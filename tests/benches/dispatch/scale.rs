@@ -78,7 +78,7 @@ async fn query() -> Vec<Figure> {
     let (_holders, ..) = hold(&cluster, 1000, Duration::from_millis(200)).await;
     let run = cluster.create(&trivial(60_000)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let settled = cluster.get(run).await.settled;
+    let settled = cluster.get(run).await.settled_episodes;
     let (start, mut times) = (Instant::now(), Vec::new());
     while start.elapsed() < Duration::from_secs(5) {
         let asked = Instant::now();
@@ -86,7 +86,8 @@ async fn query() -> Vec<Figure> {
         times.push(asked.elapsed());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let reported = f64::from(cluster.get(run).await.settled - settled) / start.elapsed().as_secs_f64();
+    let reported =
+        f64::from(cluster.get(run).await.settled_episodes - settled) / start.elapsed().as_secs_f64();
     let times = Times::of(times);
     vec![
         figure("episodes reported meanwhile", reported, "/s", ""),

@@ -10,6 +10,7 @@ use hebbian_coordinator::journal::JournalError;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_learning::interrupt::Interrupt;
+use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::digest::Digest;
@@ -17,7 +18,6 @@ use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::progress::{RunProgress, RunResult, RunState};
 use hebbian_shared::seed::{Seed, uniform};
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::evaluator::{Episodes, Evaluator, Runner};
@@ -212,14 +212,13 @@ async fn follow(mut runs: RunServiceClient<Channel>, shared: &Shared) -> Result<
     shared.under_way.store(true, Ordering::Relaxed);
     loop {
         let run = runs.get_run(v1::GetRunRequest { name: name.clone() }).await?.into_inner().run;
-        let progress = RunProgress::try_from(run.unwrap_or_default()).expect("ours");
-        match progress.state {
-            RunState::Finished { .. } => {
+        match run.unwrap_or_default().state() {
+            Some(RunState::Finished(_)) => {
                 shared.under_way.store(false, Ordering::Relaxed);
                 let result = runs.get_run_result(v1::GetRunResultRequest { name }).await?.into_inner().result;
-                return Ok(RunResult::try_from(result.unwrap_or_default()).expect("ours").mean);
+                return Ok(result.unwrap_or_default().read().expect("ours").1);
             }
-            RunState::Paused { .. } => {
+            Some(RunState::Paused(_)) => {
                 runs.resume_run(v1::ResumeRunRequest { name: name.clone() }).await?;
             }
             _ => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -124,7 +124,7 @@ impl Disk {
                     }
                 }
                 Record::GenerationClosed(closed) => {
-                    assert_eq!(closed.summary.generation.0, next, "generations close in order");
+                    assert_eq!(closed.summary.generation, next, "generations close in order");
                     next += 1;
                 }
                 Record::Note { text } => assert!(!text.contains("computed again"), "{text}"),

@@ -16,11 +16,12 @@ use hebbian_control::engine::effect::{Effect, Event, Ticket};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::{Advance, Run};
 use hebbian_control::scheduler;
+use hebbian_proto::figures::RunState;
+use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{FromWorker, Report, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose};
 use hebbian_shared::id::{RunId, WorkerId};
-use hebbian_shared::progress::{RunProgress, RunState};
 use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
@@ -323,7 +324,7 @@ impl World {
     fn notice_advanced(&mut self, advance: &Advance) {
         let (id, _) = advance.place();
         let Some(run) = self.engine.as_ref().and_then(|engine| engine.run(id)) else { return };
-        let paused = matches!(run.state(), RunState::Paused { .. });
+        let paused = matches!(run.state(), RunState::Paused(_));
         let others = self
             .happenings
             .values()
@@ -370,11 +371,13 @@ impl World {
     }
 
     fn kill_coordinator(&mut self, power_loss: bool) {
-        let runs = self.engine.iter().flat_map(Engine::list).map(|progress| progress.run);
+        let runs = self.engine.iter().flat_map(Engine::list).map(|progress| progress.run_id().unwrap());
         let measuring = |purpose| {
             let measures = |run: RunId| {
                 self.engine.as_ref().and_then(|engine| engine.run(run)).is_some_and(|run| {
-                    !run.state().is_final() && !run.genomes(purpose).is_empty() && run.progress().settled > 0
+                    !run.state().is_final()
+                        && !run.genomes(purpose).is_empty()
+                        && run.progress().settled_episodes > 0
                 })
             };
             runs.clone().any(measures)
@@ -577,7 +580,8 @@ impl World {
                 let weight = 0.5 + uniform(&mut self.rng);
                 let (spec, request_id) = (client.spec.clone(), client.request_id.clone());
                 let held = self.begin(Create { request_id, weight, ..Create::new(run, spec) });
-                self.clients[place].held = held.and_then(|held| Some((held.until?, held.answer.ok()?.run)));
+                self.clients[place].held =
+                    held.and_then(|held| Some((held.until?, held.answer.ok()?.run_id().ok()?)));
                 self.settle();
             } else if client.run.is_none() && uniform(&mut self.rng) < 0.1 {
                 // The client gives up waiting and asks again, as the same request.
@@ -585,11 +589,11 @@ impl World {
             }
         }
         self.evaluate();
-        let paused = |state: &RunState| matches!(state, RunState::Paused { .. });
+        let paused = |run: &v1::Run| matches!(run.state(), Some(RunState::Paused(_)));
         let listed = self.engine.as_ref().map(Engine::list).unwrap_or_default();
         for progress in listed {
             let of_journal = |reason: &str| reason.contains("the journal cannot be written");
-            let run = progress.run;
+            let run = progress.run_id().unwrap();
             let advancing =
                 self.engine.as_ref().and_then(|engine| engine.run(run)).is_some_and(Run::is_advancing);
             if self.clients.iter().any(|client| client.is_victim && client.run == Some(run)) {
@@ -602,7 +606,7 @@ impl World {
                 self.execute(Extend { run, limits });
                 continue;
             }
-            if let RunState::Paused { reason } = &progress.state
+            if let Some(RunState::Paused(v1::run_state::Paused { reason })) = progress.state()
                 && !of_journal(reason)
                 && uniform(&mut self.rng) < 0.3
             {
@@ -610,7 +614,7 @@ impl World {
                     self.count(Fault::RunPausedItself);
                 }
                 self.execute(Act { run, action: RunAction::Resume });
-            } else if !paused(&progress.state) && self.chance(0.02) {
+            } else if !paused(&progress) && self.chance(0.02) {
                 self.count(Fault::Paused);
                 self.execute(Act { run, action: RunAction::Pause });
             }
@@ -619,11 +623,11 @@ impl World {
     }
 
     /// What is done to a run that is to be cancelled, preferably while its search advances, and deleted.
-    fn victimise(&mut self, progress: &RunProgress, advancing: bool) -> Option<RunAction> {
-        if progress.state.is_final() {
+    fn victimise(&mut self, progress: &v1::Run, advancing: bool) -> Option<RunAction> {
+        if progress.is_final() {
             return (uniform(&mut self.rng) < 0.5).then_some(RunAction::Delete);
         }
-        if matches!(progress.state, RunState::Paused { .. }) {
+        if matches!(progress.state(), Some(RunState::Paused(_))) {
             return Some(RunAction::Resume);
         }
         let likely = advancing || self.now >= self.calm;
@@ -637,11 +641,11 @@ impl World {
     }
 
     /// Higher limits for a run that is still searching, once.
-    fn raised(&mut self, progress: &RunProgress, advancing: bool) -> Option<StopSpec> {
+    fn raised(&mut self, progress: &v1::Run, advancing: bool) -> Option<StopSpec> {
         if progress.search_ended.is_some() || !self.chance(if advancing { 0.2 } else { 0.02 }) {
             return None;
         }
-        let client = self.clients.iter_mut().find(|client| client.run == Some(progress.run))?;
+        let client = self.clients.iter_mut().find(|client| client.run == progress.run_id().ok())?;
         if std::mem::replace(&mut client.was_extended, true) {
             return None;
         }

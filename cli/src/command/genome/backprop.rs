@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use hebbian_learning::rule::multi_state::backpropagation;
-use hebbian_shared::id::RunId;
-use hebbian_shared::progress::{RunResult, RunState};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::evaluation::EvaluationSpec;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec, SynapseDistribution};
@@ -122,17 +120,7 @@ fn genome_file(arguments: &Arguments) -> Result<genome_file::GenomeFile, Failure
         numerics: Numerics::default(),
     };
     spec.validate().map_err(Failure::bad_input)?;
-    GenomeFile::of_result(&RunResult {
-        run: RunId::new(0),
-        state: RunState::Cancelled,
-        generations: 0,
-        mean: backpropagation::genome(arguments.learning_rate),
-        best: None,
-        layout: spec.layout(),
-        validation: None,
-        remeasurement: None,
-        spec: std::sync::Arc::new(spec.into()),
-    })
+    GenomeFile::new(&spec.into(), backpropagation::genome(arguments.learning_rate), 0)
 }
 
 #[cfg(test)]

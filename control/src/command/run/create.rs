@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use hebbian_proto::v1;
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::id::RunId;
 use hebbian_shared::limits::{GROUP_NAME_MAX, REQUEST_ID_BYTES_MAX};
-use hebbian_shared::progress::RunProgress;
 use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
 
@@ -79,10 +79,10 @@ impl Create {
 }
 
 impl Command for Create {
-    type Answer = RunProgress;
+    type Answer = v1::Run;
     const PROMISE: bool = true;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunProgress, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         engine.check_journal()?;
         self.check()?;
         let Self { id, spec, request_id, group, mut weight, origin, search } = self.prepare();

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::GenerationSummary;
 use hebbian_shared::time::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
@@ -83,9 +83,8 @@ impl JournalReader {
     pub fn generations(&self, run: RunId) -> Result<Vec<GenerationSummary>, JournalError> {
         let mut all = Vec::new();
         loop {
-            let from =
-                all.last().map_or(GenerationIndex(0), |last: &GenerationSummary| last.generation.next());
-            let page = self.tables().generations(run, from, PAGE)?;
+            let from = all.last().map_or(0, |last: &GenerationSummary| last.generation + 1);
+            let page = self.tables().generations(run, GenerationIndex(from), PAGE)?;
             let complete = page.len() < PAGE as usize;
             all.extend(page);
             if complete {
@@ -146,8 +145,8 @@ impl JournalReader {
             Err(error) => return Err(error),
         };
         // A fork's first generations are its parent's.
-        let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation.next().0);
-        let gap = generations.iter().zip(first..).find(|(summary, index)| summary.generation.0 != *index);
+        let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation + 1);
+        let gap = generations.iter().zip(first..).find(|(summary, index)| summary.generation != *index);
         problems.extend(gap.map(|(_, missing)| format!("generation {missing} is missing")));
         let mut report = RunReport {
             run: stored.run,

@@ -36,15 +36,6 @@ CREATE TABLE generations (
     run TEXT NOT NULL,
     generation INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
-    updates INTEGER NOT NULL,
-    best REAL,
-    median REAL,
-    diverged INTEGER NOT NULL,
-    evaluations INTEGER NOT NULL,
-    episodes INTEGER NOT NULL,
-    elapsed_s REAL NOT NULL,
-    step_size REAL NOT NULL,
-    digest TEXT NOT NULL,
     record BLOB NOT NULL,
     PRIMARY KEY (run, generation)
 ) WITHOUT ROWID;

@@ -1,7 +1,7 @@
 //! What is read from the tables, whoever has the file open.
 
+use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::progress::GenerationSummary;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::explain;

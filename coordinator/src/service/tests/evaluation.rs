@@ -69,7 +69,7 @@ async fn an_evaluation_is_computed_by_workers_and_ends_with_its_client() {
     let told = async { while *sent.recv().await.unwrap() != withdrawn {} };
     tokio::time::timeout(PATIENCE, told).await.expect("in time");
     let workers = setting.driver.ask(List::default()).await.unwrap().items;
-    assert_eq!(workers[0].leased, 0);
+    assert_eq!(workers[0].leased_episodes, 0);
 }
 
 #[tokio::test]

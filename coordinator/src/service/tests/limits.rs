@@ -9,7 +9,7 @@ async fn a_run_has_the_weight_it_is_created_with() {
     for (weight, expected) in [(None, 1.0), (Some(2.5), 2.5)] {
         let request = v1::CreateRunRequest { spec: minimal("run"), weight, ..Default::default() };
         let created = setting.runs().create_run(request).await.unwrap().into_inner();
-        assert_eq!(created.run.unwrap().weight, Some(expected));
+        assert_eq!(created.run.unwrap().weight, expected);
     }
 }
 

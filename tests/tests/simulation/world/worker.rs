@@ -87,7 +87,7 @@ impl World {
             return;
         }
         let runs = self.engine.as_ref().map(Engine::list).unwrap_or_default();
-        if runs.iter().any(|run| run.fingerprint.is_some_and(|taken| taken != hello.fingerprint)) {
+        if runs.iter().any(|run| !run.fingerprint.is_empty() && run.fingerprint != hello.fingerprint.0) {
             self.count(Fault::WrongFingerprint);
         }
         for report in self.workers[place].unacknowledged.clone() {
