@@ -7,7 +7,6 @@ mod check;
 mod coordinator;
 mod create;
 mod data;
-mod delete;
 mod drain;
 mod evaluate;
 mod extend;
@@ -23,7 +22,6 @@ mod status;
 mod sweep;
 mod watch;
 mod worker;
-mod workers;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +40,7 @@ use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::{Client, ClientArguments};
 use crate::configuration::Configuration;
 use crate::data::DataArguments;
 use crate::failure::Failure;
@@ -94,6 +93,7 @@ enum Command {
     Coordinator(coordinator::Arguments),
     Worker(worker::Arguments),
     Create(create::Arguments),
+    /// List all runs of a coordinator, in order of creation.
     List(list::Arguments),
     Sweep(sweep::Arguments),
     Status(status::Arguments),
@@ -106,9 +106,11 @@ enum Command {
     Cancel(action::Arguments),
     Extend(extend::Arguments),
     Fork(fork::Arguments),
-    Delete(delete::Arguments),
+    /// Remove a run that has finished or was cancelled, with all that it found.
+    Delete(action::Arguments),
     Result(result::Arguments),
-    Workers(workers::Arguments),
+    /// List the workers that are attached to a coordinator: their load, their speed, and what they may not work on.
+    Workers(list::Arguments),
     Drain(drain::Arguments),
     Health(health::Arguments),
     Journal(journal::Arguments),
@@ -193,17 +195,17 @@ impl Program {
             Command::Worker(arguments) => worker::execute(arguments, &log),
             Command::Create(arguments) => create::execute(arguments, &log),
             Command::Sweep(arguments) => sweep::execute(arguments, &log),
-            Command::List(arguments) => list::execute(&arguments, &log),
+            Command::List(arguments) => list::execute(&arguments, list::What::Runs, &log),
             Command::Status(arguments) => status::execute(arguments, &log),
             Command::Watch(arguments) => watch::execute(arguments, &log),
-            Command::Pause(arguments) => action::execute(arguments, action::Action::Pause, &log),
-            Command::Resume(arguments) => action::execute(arguments, action::Action::Resume, &log),
-            Command::Cancel(arguments) => action::execute(arguments, action::Action::Cancel, &log),
+            Command::Pause(arguments) => action::execute(&arguments, action::Action::Pause, &log),
+            Command::Resume(arguments) => action::execute(&arguments, action::Action::Resume, &log),
+            Command::Cancel(arguments) => action::execute(&arguments, action::Action::Cancel, &log),
             Command::Extend(arguments) => extend::execute(arguments, &log),
             Command::Fork(arguments) => fork::execute(arguments, &log),
-            Command::Delete(arguments) => delete::execute(arguments, &log),
+            Command::Delete(arguments) => action::execute(&arguments, action::Action::Delete, &log),
             Command::Result(arguments) => result::execute(arguments, &log),
-            Command::Workers(arguments) => workers::execute(&arguments, &log),
+            Command::Workers(arguments) => list::execute(&arguments, list::What::Workers, &log),
             Command::Drain(arguments) => drain::execute(arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
             Command::Journal(arguments) => journal::execute(arguments, &log),
@@ -229,6 +231,16 @@ fn usage_failure(error: &clap::Error, first: Option<&str>) -> Failure {
             None => failure.hint("`hebbian --help` lists the commands"),
         },
     }
+}
+
+/// Logs, connects to a coordinator, and does `work` there.
+fn ask(
+    log: &LogArguments,
+    client: &ClientArguments,
+    work: impl AsyncFnOnce(Client) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    log.set_up()?;
+    block_on(async { work(Client::connect(client).await?).await })
 }
 
 /// Runs `work` on an asynchronous runtime. Signals end the process, as they do by default.

@@ -8,7 +8,6 @@
 //! the stored epoch is refused: of two coordinators on one journal only the younger can write.
 
 pub mod codec;
-pub mod memory;
 pub mod sqlite;
 
 use hebbian_proto::v1;
@@ -152,7 +151,7 @@ pub fn open_keeping(url: &str, kept: KeptSnapshots) -> Result<Box<dyn Journal>, 
         Some(("sqlite", path)) if !path.is_empty() => {
             Ok(Box::new(sqlite::SqliteJournal::open(path.as_ref())?.keeping(kept)))
         }
-        Some(("memory", "")) => Ok(Box::new(memory::MemoryJournal::default().keeping(kept))),
+        Some(("memory", "")) => Ok(Box::new(sqlite::SqliteJournal::in_memory()?.keeping(kept))),
         _ => Err(JournalError::Url { url: url.into() }),
     }
 }

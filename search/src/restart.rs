@@ -24,15 +24,13 @@ const FORM: Form = Form { strategy: "cma-es with restarts", version: 1 };
 pub struct Limits {
     /// The largest population; a search that would need a larger one is not begun.
     pub population_size: u32,
-    /// Candidates of all searches; `None`: whoever drives the search ends it.
-    pub evaluations: Option<u64>,
     /// Ended searches of which the means are kept for a choice among them at the end; the best by their last medians.
     pub finalists: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { population_size: POPULATION_SIZE_MAX, evaluations: None, finalists: 0 }
+        Self { population_size: POPULATION_SIZE_MAX, finalists: 0 }
     }
 }
 
@@ -49,10 +47,6 @@ pub struct RestartedCmaEs {
 /// How far all searches have come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
-    /// Generations told, over all searches.
-    generation: u32,
-    /// Candidates told, over all searches.
-    evaluations: u64,
     present: Plan,
     /// Candidates told to the present search.
     spent: u64,
@@ -126,8 +120,6 @@ impl RestartedCmaEs {
         };
         let search = CmaEs::new(mean.clone(), settings, seed).in_frame(frame);
         let state = State {
-            generation: 0,
-            evaluations: 0,
             present,
             spent: 0,
             spent_by_regime: [0; 2],
@@ -258,10 +250,7 @@ impl Strategy for RestartedCmaEs {
     fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
         self.search.tell(measured)?;
         let state = &mut self.state;
-        let told = measured.len() as u64;
-        state.generation = state.generation.saturating_add(1);
-        state.evaluations = state.evaluations.saturating_add(told);
-        state.spent = state.spent.saturating_add(told);
+        state.spent = state.spent.saturating_add(measured.len() as u64);
         state.restarted = None;
         let mut fits: Vec<f64> = measured.iter().filter_map(|m| Some(m.verdict.fitness()?.get())).collect();
         fits.sort_unstable_by(f64::total_cmp);
@@ -278,11 +267,7 @@ impl Strategy for RestartedCmaEs {
     }
 
     fn stop_reason(&self) -> Option<StopReason> {
-        let evaluations = self.state.evaluations;
-        let limit = self.frame.limits.evaluations.filter(|limit| evaluations >= *limit);
-        let spent =
-            limit.map(|limit| reason("evaluations", format!("{evaluations} evaluations (limit {limit})")));
-        spent.or_else(|| self.state.ended.clone())
+        self.state.ended.clone()
     }
 
     /// The mean of the best search, judged by the median fitness of its last generation.
@@ -355,12 +340,17 @@ mod tests {
         search.tell(&Measured::without_gradients(&verdicts)).unwrap();
     }
 
-    /// All restarts of a search until it ends, checked against a copy restored from its state after each generation.
-    fn restarts(mut search: RestartedCmaEs) -> (Vec<Restart>, StopReason, Vec<f64>) {
+    /// Candidates told, over all searches.
+    fn evaluations(search: &RestartedCmaEs) -> u64 {
+        search.state.spent + search.state.spent_by_regime.iter().sum::<u64>()
+    }
+
+    /// All restarts of a search until it ends or has spent so many evaluations, checked against a copy restored from its state after each generation.
+    fn restarts(mut search: RestartedCmaEs, most: u64) -> (Vec<Restart>, Option<StopReason>, Vec<f64>) {
         let mut restarts = Vec::new();
         for _ in 0..100_000 {
-            if let Some(reason) = search.stop_reason() {
-                return (restarts, reason, search.mean().0);
+            if search.stop_reason().is_some() || evaluations(&search) >= most {
+                return (restarts, search.stop_reason(), search.mean().0);
             }
             let stored = Envelope::from_bytes(&search.state().to_bytes()).unwrap();
             let RestartedCmaEs { mean, settings, seed, frame, .. } = &search;
@@ -378,33 +368,32 @@ mod tests {
     #[test]
     fn ipop_doubles_the_population_until_the_largest() {
         let limits = Limits { population_size: 50, ..Limits::default() };
-        let (found, reason, mean) = restarts(search(Restarts::Ipop, limits));
+        let (found, reason, mean) = restarts(search(Restarts::Ipop, limits), u64::MAX);
         let sizes: Vec<(u32, u32)> = found.iter().map(|r| (r.number, r.population_size)).collect();
         assert_eq!(sizes, [(1, 12), (2, 24), (3, 48)]);
         assert!(found.iter().all(|r| !r.reason.detail.is_empty() && r.step_size == 0.5));
-        assert_eq!(reason.criterion, "restarts");
+        assert_eq!(reason.unwrap().criterion, "restarts");
         assert!(plateaus(&mean) > plateaus(&[3.0]), "{mean:?}");
     }
 
     #[test]
     fn bipop_spends_alike_on_small_and_large_populations_within_one_budget() {
-        let limits = Limits { population_size: 1 << 14, evaluations: Some(30_000), finalists: 0 };
+        let limits = Limits { population_size: 1 << 14, finalists: 0 };
         let mut bipop = search(Restarts::Bipop, limits);
-        while bipop.stop_reason().is_none() {
+        while evaluations(&bipop) < 30_000 {
             tell(&mut bipop);
         }
-        let reason = bipop.stop_reason().unwrap();
-        assert_eq!(reason.criterion, "evaluations");
+        assert_eq!(bipop.stop_reason(), None);
         let [large, small] = bipop.state.spent_by_regime;
         assert!(small > large / 4 && large > 0, "{large} {small}");
-        let (found, _, _) = restarts(search(Restarts::Bipop, Limits { evaluations: Some(3000), ..limits }));
+        let (found, _, _) = restarts(search(Restarts::Bipop, limits), 3000);
         assert_eq!((found[0].number, found[0].population_size), (1, 6));
         assert!(found.iter().any(|r| r.step_size < 0.5) && found.iter().any(|r| r.population_size > 6));
     }
 
     #[test]
     fn the_best_of_ended_searches_are_kept_for_a_choice() {
-        let limits = Limits { population_size: 50, evaluations: None, finalists: 2 };
+        let limits = Limits { population_size: 50, finalists: 2 };
         let mut ipop = search(Restarts::Ipop, limits);
         let mut ended = Vec::new();
         while ipop.stop_reason().is_none() {
@@ -426,7 +415,7 @@ mod tests {
         let best = ipop.state.elite.as_ref().unwrap().1;
         assert!(kept.contains(&best), "{kept:?} {best}");
         // And they survive a restart at any time.
-        restarts(search(Restarts::Ipop, limits));
+        restarts(search(Restarts::Ipop, limits), u64::MAX);
     }
 
     /// The first search is the one without restarts.

@@ -2,5 +2,6 @@
 
 pub mod fuzz;
 pub mod golden;
+pub mod memory_journal;
 pub mod reference;
 pub mod schedules;

@@ -6,10 +6,10 @@ use clap::Args;
 use hebbian_proto::{convert, v1};
 use hebbian_shared::limits::WAIT_MAX;
 
-use super::{LogArguments, block_on};
+use super::{LogArguments, ask};
 use crate::client::{Client, ClientArguments};
 use crate::failure::Failure;
-use crate::render::{self, Paint};
+use crate::render;
 
 /// How often `--wait` looks whether the worker is still there.
 const POLL: Duration = Duration::from_millis(200);
@@ -41,10 +41,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { workers: names, within, wait, client, json } = arguments;
-    block_on(async {
-        let client = Client::connect(&client).await?;
+    ask(log, &client, async |client| {
         let attached = client.workers().await?;
         let chosen = names.iter().map(|name| choose(name, &attached)).collect::<Result<Vec<_>, _>>()?;
         let mut drained: Vec<v1::Worker> = Vec::new();
@@ -57,11 +55,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         if wait {
             wait_until_gone(&client, &drained).await?;
         }
-        render::out(&if json {
-            render::json::pretty(&drained.iter().map(render::json::of).collect::<Vec<_>>())
-        } else {
-            render::worker::drained(&drained, wait, Paint::stdout())
-        })
+        render::json::or_all(json, &drained, |drained, paint| render::worker::drained(drained, wait, paint))
     })
 }
 

@@ -6,10 +6,10 @@ use clap::Args;
 use hebbian_proto::v1;
 use hebbian_shared::spec::stop::StopSpec;
 
-use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask};
+use crate::client::ClientArguments;
 use crate::failure::Failure;
-use crate::render::{self, Paint};
+use crate::render;
 
 /// Raise limits of a run. A finished one goes on from where it was, to the bits that it would have come to with these
 /// limits from its start.
@@ -43,26 +43,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { run, generations, evaluations, target_fitness, time_limit, client, json } = arguments;
     let limits = StopSpec { generations, evaluations, target_fitness, time_limit_s: time_limit };
     if limits == StopSpec::default() {
         return Err(Failure::bad_input("name a limit to raise")
             .hint("--generations N, --evaluations N, --target-fitness FITNESS or --time-limit TIME"));
     }
-    block_on(async {
-        let client = Client::connect(&client).await?;
+    ask(log, &client, async |client| {
         let run = client.find(&run).await?;
         let request = v1::ExtendRunRequest {
             name: run.name,
             limits: serde_json::to_string(&limits).expect("limits are plain data"),
         };
         let run = client.held("run", client.answer(client.runs().extend_run(request)).await?.run)?;
-        render::out(&if json {
-            render::json::pretty(&render::json::of(&run))
-        } else {
-            render::run::acted(&run, Paint::stdout())
-        })
+        render::json::or(json, &run, render::run::acted)
     })
 }
 

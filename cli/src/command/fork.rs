@@ -4,8 +4,8 @@ use clap::Args;
 use hebbian_proto::v1;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 
-use super::{LogArguments, block_on, fresh_request_id, parse_request_id};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask, fresh_request_id, parse_request_id};
+use crate::client::ClientArguments;
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -42,11 +42,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { run, generation, set, request_id, client, json } = arguments;
     let request_id = request_id.unwrap_or_else(fresh_request_id);
-    block_on(async {
-        let client = Client::connect(&client).await?;
+    ask(log, &client, async |client| {
         let parent = client.find(&run).await?;
         let spec = changed(&*client.spec(parent.name.clone()).await?, &set)?;
         let (name, spec) = (parent.name.clone(), ResolvedSpec::from(spec).json().to_owned());

@@ -5,8 +5,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask};
+use crate::client::ClientArguments;
 use crate::failure::{Failure, FailureKind};
 use crate::render;
 
@@ -22,10 +22,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { service, client } = arguments;
-    block_on(async {
-        let client = Client::connect(&client).await?;
+    ask(log, &client, async |client| {
         let mut health = HealthClient::new(client.channel());
         let request = HealthCheckRequest { service: service.clone() };
         let response =

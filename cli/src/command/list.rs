@@ -1,13 +1,21 @@
-//! `hebbian list`
+//! `hebbian list`, `hebbian workers`
 
 use clap::Args;
 
-use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask};
+use crate::client::ClientArguments;
 use crate::failure::Failure;
 use crate::render;
 
-/// List all runs of a coordinator, in order of creation.
+/// What a coordinator has several of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// Runs, in order of creation.
+    Runs,
+    /// Attached workers, in order of their ids.
+    Workers,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -17,14 +25,11 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
-    block_on(async {
-        let runs = Client::connect(&arguments.client).await?.list().await?;
-        if arguments.json {
-            render::out(&render::json::pretty(&runs.iter().map(render::json::of).collect::<Vec<_>>()))
-        } else {
-            render::out(&render::run::list(&runs))
+pub(super) fn execute(arguments: &Arguments, what: What, log: &LogArguments) -> Result<(), Failure> {
+    ask(log, &arguments.client, async |client| match what {
+        What::Runs => {
+            render::json::or_all(arguments.json, &client.list().await?, |runs, _| render::run::list(runs))
         }
+        What::Workers => render::json::or_all(arguments.json, &client.workers().await?, render::worker::list),
     })
 }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hebbian_proto::figures::RunState;
 
-use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask};
+use crate::client::ClientArguments;
 use crate::failure::Failure;
 use crate::files;
 use crate::genome_file::GenomeFile;
@@ -28,12 +27,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { run, out, client } = arguments;
-    block_on(async {
-        let client = Client::connect(&client).await?;
-        let run = client.find(&run).await?;
-        let result = client.result(run.name.clone()).await?;
+    ask(log, &client, async |client| {
+        let result = client.result(client.find(&run).await?.name).await?;
         let text = GenomeFile::of_result(&result)?.to_json();
         if let Some(figures) = &result.remeasurement {
             render::note(&format!("fitness  {}", render::validation::figures(figures)));
@@ -45,7 +41,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             "wrote {} after {} generations ({}); compare it with {evaluate}",
             path.display(),
             result.generations,
-            run.state().map_or("unknown", RunState::name)
+            render::run::state_name(result.state.as_ref())
         ));
         Ok(())
     })

@@ -126,13 +126,9 @@ async fn evolve(
         }
     };
     closed.map_err(failed)?;
-    let state = run.state.clone().and_then(|state| state.kind);
-    let reason = match state {
-        Some(RunState::Finished(reason)) => reason,
-        other => {
-            let name = other.as_ref().map_or("unknown", RunState::name);
-            return Err(Failure::failed(format_args!("the run was {name}")));
-        }
+    let Some(RunState::Finished(reason)) = run.state.clone().and_then(|state| state.kind) else {
+        let name = render::run::state_name(run.state.as_ref());
+        return Err(Failure::failed(format_args!("the run was {name}")));
     };
     let comparison =
         compare(&run, threads, data, shutdown).await.map_err(|failure| match failure.kind() {

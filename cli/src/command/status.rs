@@ -3,10 +3,10 @@
 use clap::Args;
 use hebbian_proto::v1;
 
-use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask};
+use crate::client::ClientArguments;
 use crate::failure::Failure;
-use crate::render::{self, Paint};
+use crate::render;
 
 /// Show how a run stands; without a run, how the coordinator stands.
 #[derive(Debug, Args)]
@@ -21,25 +21,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { run, client, json } = arguments;
-    block_on(async {
-        let client = Client::connect(&client).await?;
+    ask(log, &client, async |client| {
         let Some(run) = run else {
             let request = v1::GetCoordinatorStatusRequest {};
             let answer = client.answer(client.cluster().get_coordinator_status(request)).await?;
             let status = client.held("status", answer.status)?;
-            return render::out(&if json {
-                render::json::pretty(&render::json::of(&status))
-            } else {
-                render::run::coordinator(&status, client.url(), Paint::stdout())
+            return render::json::or(json, &status, |status, paint| {
+                render::run::coordinator(status, client.url(), paint)
             });
         };
-        let run = client.find(&run).await?;
-        render::out(&if json {
-            render::json::pretty(&render::json::of(&run))
-        } else {
-            render::run::details(&run, Paint::stdout())
-        })
+        render::json::or(json, &client.find(&run).await?, render::run::details)
     })
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::{LogArguments, block_on};
-use crate::client::{Client, ClientArguments};
+use super::{LogArguments, ask};
+use crate::client::ClientArguments;
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -25,10 +25,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    log.set_up()?;
     let Arguments { group, client, json } = arguments;
-    block_on(async {
-        let runs = Client::connect(&client).await?.list().await?;
+    ask(log, &client, async |client| {
+        let runs = client.list().await?;
         let Some(group) = group else {
             return render::out(&if json {
                 render::json::pretty(&render::sweep::groups(&runs))

@@ -16,6 +16,9 @@ use prost_reflect::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
+use super::{Paint, out};
+use crate::failure::Failure;
+
 static MESSAGES: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the compiler wrote it"));
 
@@ -31,6 +34,25 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("plain data");
     text.push('\n');
     text
+}
+
+/// Prints a message as JSON, or as `text` says it.
+pub(crate) fn or<M: Message + Name>(
+    json: bool,
+    message: &M,
+    text: impl FnOnce(&M, Paint) -> String,
+) -> Result<(), Failure> {
+    out(&if json { pretty(&of(message)) } else { text(message, Paint::stdout()) })
+}
+
+/// Prints messages as a JSON list, or as `text` says them.
+pub(crate) fn or_all<M: Message + Name>(
+    json: bool,
+    messages: &[M],
+    text: impl FnOnce(&[M], Paint) -> String,
+) -> Result<(), Failure> {
+    let list = || pretty(&messages.iter().map(of).collect::<Vec<_>>());
+    out(&if json { list() } else { text(messages, Paint::stdout()) })
 }
 
 /// A message as a part of a file.

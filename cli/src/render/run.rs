@@ -37,9 +37,9 @@ pub(crate) fn state(state: Option<&RunState>, paint: Paint) -> String {
     }
 }
 
-/// A run's state in one word.
-pub(super) fn state_name(run: &v1::Run) -> &'static str {
-    run.state().map_or(UNKNOWN, RunState::name)
+/// A state in one word.
+pub(crate) fn state_name(state: Option<&v1::RunState>) -> &'static str {
+    state.and_then(|state| state.kind.as_ref()).map_or(UNKNOWN, RunState::name)
 }
 
 /// How many generations are closed, of how many if that is limited.
@@ -60,7 +60,7 @@ pub(crate) fn list(runs: &[v1::Run]) -> String {
         vec![
             run.id().to_owned(),
             run.display_name.clone(),
-            state_name(run).to_owned(),
+            state_name(run.state.as_ref()).to_owned(),
             generations(run),
             text::fitness(last.and_then(|last| last.best_fitness)),
             text::fitness(last.and_then(|last| last.median_fitness)),

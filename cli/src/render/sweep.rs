@@ -49,7 +49,7 @@ pub(crate) fn table(runs: &[v1::Run], paint: Paint) -> String {
         vec![
             run.id().to_owned(),
             run.seed.to_string(),
-            super::run::state_name(run).to_owned(),
+            super::run::state_name(run.state.as_ref()).to_owned(),
             super::run::generations(run),
             text::fitness(last.and_then(|last| last.best_fitness)),
             text::fitness(last.and_then(|last| last.median_fitness)),

@@ -27,9 +27,5 @@ fn frame(spec: &RunSpec) -> Frame {
     let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
     let chosen = spec.validation.as_ref().map(|validation| validation.select);
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
-    Frame {
-        function_changes: true,
-        // Limits belong to the run, which may raise them.
-        limits: Limits { population_size, evaluations: None, finalists },
-    }
+    Frame { function_changes: true, limits: Limits { population_size, finalists } }
 }

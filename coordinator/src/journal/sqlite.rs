@@ -36,8 +36,8 @@ pub struct SqliteJournal {
     /// Whether commits are synced at the moment.
     syncing: bool,
     kept: KeptSnapshots,
-    /// Held as long as the journal is open.
-    _lock: File,
+    /// Held as long as the journal is open; nobody else can open one in memory.
+    _lock: Option<File>,
 }
 
 impl SqliteJournal {
@@ -49,7 +49,7 @@ impl SqliteJournal {
         let lock_path = lock_path(path);
         let locked_before = lock_path.exists();
         let lock = lock(path, &lock_path, &store)?;
-        let opened = Self::open_locked(path, store, lock);
+        let opened = Self::over(Connection::open(path), store, Some(lock));
         if opened.as_ref().is_err_and(|error| !error.is_transient()) && !locked_before {
             // What is no journal of ours is left as it was found; that it could not be tidied up helps nobody.
             let _ = std::fs::remove_file(lock_path);
@@ -57,9 +57,18 @@ impl SqliteJournal {
         opened
     }
 
-    fn open_locked(path: &Path, store: String, lock: File) -> Result<Self, JournalError> {
+    /// A journal that is forgotten with the process.
+    pub fn in_memory() -> Result<Self, JournalError> {
+        Self::over(Connection::open_in_memory(), "memory:".to_owned(), None)
+    }
+
+    fn over(
+        opened: rusqlite::Result<Connection>,
+        store: String,
+        lock: Option<File>,
+    ) -> Result<Self, JournalError> {
         let explain = |error: &rusqlite::Error| explain(&store, error);
-        let connection = Connection::open(path).map_err(|error| explain(&error))?;
+        let connection = opened.map_err(|error| explain(&error))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| explain(&error))?;
         schema::prepare(&connection, &store)?;
         let epoch = schema::raise_epoch(&connection).map_err(|error| explain(&error))?;

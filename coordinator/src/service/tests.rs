@@ -29,14 +29,14 @@ use super::connection::memory;
 use super::*;
 use crate::driver::DriverSettings;
 use crate::handle::{Inbox, Request};
-use crate::journal::memory::MemoryJournal;
+use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{Journal, JournalError, StoredEvent};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A journal whose runs have five closed generations.
-struct FakeJournal(MemoryJournal);
+struct FakeJournal(SqliteJournal);
 
 impl Journal for FakeJournal {
     fn store(&self) -> &str {
@@ -85,7 +85,7 @@ impl Journal for FakeJournal {
 
 /// A driver with room for eight runs over such a journal.
 async fn driver() -> Handle {
-    let journal = FakeJournal(MemoryJournal::default());
+    let journal = FakeJournal(SqliteJournal::in_memory().unwrap());
     let mut settings = DriverSettings::default();
     settings.engine.runs_max = 8;
     crate::driver::start(settings, Box::new(journal)).await.unwrap().0

@@ -1,13 +1,12 @@
-//! A journal that lives as long as the process: for `hebbian run` without a directory, and for simulations.
+//! A journal whose copy is a copy of the disk, so that a test can break off anywhere and look what is left.
 
 use std::collections::BTreeMap;
 
-use hebbian_proto::v1::GenerationSummary;
-use hebbian_shared::id::{GenerationIndex, RunId};
-
-use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, Write};
+use hebbian_coordinator::journal::{Journal, JournalError, KeptSnapshots, StoredEvent};
+use hebbian_proto::v1::GenerationSummary;
+use hebbian_shared::id::{GenerationIndex, RunId};
 
 #[derive(Clone, Debug)]
 struct Stored {
