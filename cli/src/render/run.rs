@@ -107,9 +107,10 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
         lines.push((
             "fitness",
             format!(
-                "best {}, median {}",
+                "best {}, median {}, deviation {}",
                 text::fitness(last.best_fitness),
-                text::fitness(last.median_fitness)
+                text::fitness(last.median_fitness),
+                last.fitness_deviation.map_or_else(|| "-".to_owned(), text::significant)
             ),
         ));
         let search = last.search.clone().unwrap_or_default();

@@ -8,6 +8,7 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::validation_summary::Warning;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::time::Timestamp;
 
@@ -88,6 +89,7 @@ impl Run {
             updates: self.spec.evaluation.updates(self.generation.0),
             best_fitness: verdicts.last().and_then(|verdict| verdict.fitness()).map(Fitness::get),
             median_fitness: median(&verdicts),
+            fitness_deviation: deviation(&verdicts),
             diverged: verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32,
             evaluations: self.evaluations + verdicts.len() as u64,
             episodes: self.episodes + u64::from(outcomes.episodes()),
@@ -166,6 +168,14 @@ impl Run {
     }
 }
 
+/// The standard deviation of the fitnesses among verdicts.
+fn deviation(verdicts: &[Verdict]) -> Option<f64> {
+    let fitnesses = verdicts.iter().filter_map(|verdict| verdict.fitness()).map(Fitness::get);
+    let count = fitnesses.clone().count() as f64;
+    let deviation = Estimate::of(fitnesses).standard_error * count.sqrt();
+    Some(deviation).filter(|deviation| count > 1.0 && deviation.is_finite())
+}
+
 /// The median fitness of verdicts ranked worst to best; `None` if it falls on a diverged one.
 fn median(ranked: &[Verdict]) -> Option<f64> {
     let upper = ranked.get(ranked.len() / 2)?.fitness()?.get();
@@ -174,4 +184,26 @@ fn median(ranked: &[Verdict]) -> Option<f64> {
     }
     let lower = ranked[ranked.len() / 2 - 1].fitness()?;
     Some(f64::midpoint(lower.get(), upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_are_those_of_what_did_not_diverge() {
+        let of = |fitnesses: &[Option<f64>]| {
+            let verdict = |fitness: &Option<f64>| match fitness {
+                Some(fitness) => Verdict::Fit(Fitness::new(*fitness).unwrap()),
+                None => Verdict::Diverged { episodes: 1 },
+            };
+            deviation(&fitnesses.iter().map(verdict).collect::<Vec<_>>())
+        };
+        let found = of(&[None, Some(1.0), Some(3.0), Some(1.0), Some(3.0)]).unwrap();
+        assert!((found - (4.0_f64 / 3.0).sqrt()).abs() < 1e-15, "{found}");
+        assert_eq!(of(&[Some(0.5), Some(0.5)]), Some(0.0));
+        assert_eq!(of(&[Some(0.5), None]), None, "one alone deviates from nothing");
+        assert_eq!(of(&[None]), None);
+        assert_eq!(of(&[Some(-1e300), Some(1e300)]), None, "no infinity is told");
+    }
 }
