@@ -36,7 +36,9 @@ use hebbian_proto::figures::RunState;
 use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, Hello, ToWorker};
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX};
+use hebbian_shared::limits::{
+    BATCH_GENOME_BYTES_MAX, HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX,
+};
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
@@ -271,11 +273,11 @@ impl Engine {
 
     /// Gives a run to the scheduler, unless it has ended.
     pub(crate) fn open(&mut self, now: Timestamp, id: RunId) {
-        let Some(run) = self.runs.get(&id) else { return };
+        let run = &self.runs[&id];
         if run.state().is_final() {
             return;
         }
-        self.scheduler.open(id, run.created().weight);
+        self.scheduler.open(id, run.created().weight, batch_max(run.dimension()));
         if matches!(run.state(), RunState::Paused(_)) {
             self.scheduler.pause(id);
         }
@@ -287,6 +289,7 @@ impl Engine {
         self.close_generation(now, id);
     }
 
+    /// Notes something of a run; of an evaluation nothing is kept.
     fn note(&mut self, now: Timestamp, id: RunId, text: String) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let mut writes = Vec::new();
@@ -322,7 +325,8 @@ impl Engine {
         }
     }
 
-    /// Has the search advance if the open generation is complete; ends the run whose result is measured.
+    /// Has the search advance if the open generation is complete; ends the run whose result is measured. Of what is no run
+    /// (any more), reports close nothing.
     pub(crate) fn close_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if !run.is_complete() || run.state().is_final() || run.is_advancing() {
@@ -345,7 +349,8 @@ impl Engine {
         }
     }
 
-    /// Closes the generation with what its outcomes made of the search, and begins the next one.
+    /// Closes the generation with what its outcomes made of the search, and begins the next one. What comes to a run that was
+    /// ended or deleted meanwhile is dropped.
     fn advanced(&mut self, now: Timestamp, advanced: Advanced) {
         let (id, generation) = advanced.place();
         let Some(run) = self.runs.get_mut(&id).filter(|run| run.awaits(&advanced)) else { return };
@@ -363,7 +368,7 @@ impl Engine {
     /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that
     /// measure its result.
     pub(crate) fn begin_generation(&mut self, now: Timestamp, id: RunId) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let run = self.runs.get_mut(&id).expect("a generation is begun of a run that is there");
         let mut writes = Vec::new();
         if run.search_ended().is_none()
             && let Some(reason) = run.stop_reason(now, &mut writes)
@@ -371,7 +376,7 @@ impl Engine {
             run.end_search(now, reason, &mut writes);
         }
         self.outbox.write(now, &mut writes);
-        let Some(run) = self.runs.get(&id) else { return };
+        let run = &self.runs[&id];
         let mut actions = Vec::new();
         let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
         self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
@@ -433,7 +438,7 @@ impl Engine {
         (purpose, block): (EpisodePurpose, BlockIndex),
         episodes: &[(CandidateIndex, TaskIndex)],
     ) {
-        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        let entry = self.workers.get_mut(&worker).expect("work is given to who is attached");
         let (layout, wants, candidates, announcement) = if let Some(run) = self.runs.get(&id) {
             debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
             let announcement = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
@@ -441,7 +446,7 @@ impl Engine {
         } else if let Some(evaluation) = self.evaluations.get(&id) {
             (evaluation.digest, Wants::default(), &evaluation.genomes[..], evaluation.announcement(id))
         } else {
-            return;
+            unreachable!("work is of a run or of an evaluation");
         };
         if entry.specs.insert(id) {
             self.outbox.now(Effect::Send { worker, message: announcement });
@@ -478,4 +483,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// The most episodes of a batch: their genomes, all of them different at worst, are one message.
+fn batch_max(dimension: usize) -> u32 {
+    (BATCH_GENOME_BYTES_MAX / (8 * dimension.max(1))).max(1) as u32
 }

@@ -138,6 +138,8 @@ pub struct Scheduler {
     next_expiry_check: Timestamp,
     next_hedge_check: Timestamp,
     settled: u64,
+    /// Messages of workers about what was no longer open.
+    late: u64,
     behind: bool,
 }
 
@@ -155,6 +157,7 @@ impl Scheduler {
             next_expiry_check: Timestamp::default(),
             next_hedge_check: Timestamp::default(),
             settled: 0,
+            late: 0,
             behind: false,
         }
     }
@@ -205,10 +208,11 @@ impl Scheduler {
         }
     }
 
-    /// A run that wants worker time, by its weight in the fair share. It gets no arrears for the time before.
-    pub fn open(&mut self, run: RunId, weight: f64) {
+    /// A run that wants worker time, by its weight in the fair share, and in batches of at most so many episodes. It gets no
+    /// arrears for the time before.
+    pub fn open(&mut self, run: RunId, weight: f64, batch_max: u32) {
         let (level, eligible) = (self.level(), self.count_eligible(run));
-        self.runs.insert(run, RunEntry::new(weight, level, eligible));
+        self.runs.insert(run, RunEntry::new(weight, batch_max, level, eligible));
     }
 
     /// What those runs have had that have had least of those that want something.
@@ -261,6 +265,9 @@ impl Scheduler {
 
     /// The episodes of a run's next generation, without those already settled. What is left of the generation before is
     /// withdrawn.
+    ///
+    /// # Panics
+    /// If the run is not open.
     pub fn submit(
         &mut self,
         now: Timestamp,
@@ -271,7 +278,7 @@ impl Scheduler {
         out: &mut Vec<Action>,
     ) {
         self.withdraw(now, run, out);
-        let Some(entry) = self.runs.get_mut(&run) else { return };
+        let entry = self.runs.get_mut(&run).expect("a run is opened before its episodes are submitted");
         entry.turning = None;
         entry.work = Some(Work::new(generation, portions, settled));
     }

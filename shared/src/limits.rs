@@ -211,6 +211,8 @@ limits! {
     PREPARED_RUNS_MAX: usize = 8, "runs";
     /// Episodes of a batch as the scheduler makes it.
     BATCH_LENGTH_MAX: u32 = 1024, "episodes";
+    /// The genomes of a batch as the scheduler makes it: where they are long, it has fewer episodes.
+    BATCH_GENOME_BYTES_MAX: usize = 32 << 20, "bytes";
     /// Episodes that a worker is given for each of its threads, however short they are.
     CREDIT_PER_THREAD_MAX: u32 = 2048, "episodes";
     /// Episodes that a worker is given in all.
@@ -252,6 +254,9 @@ const _: () = assert!(RUNS_MAX <= ANNOUNCED_RUNS_MAX);
 const _: () = assert!(REPORT_SIZE_MAX <= BATCH_EPISODES_MAX && REPORT_SIZE_MAX <= KEPT_SIZE_MAX);
 const _: () = assert!(DATA_SET_PIECE_BYTES <= DATA_SET_PIECE_BYTES_MAX);
 const _: () = assert!(DATA_SET_PIECE_TIMEOUT.as_millis() >= DATA_SET_TURN_TIMEOUT.as_millis());
+// A batch is one message, whatever its genomes, with 64 bytes around each episode's; and each genome fits a batch.
+const _: () = assert!(BATCH_GENOME_BYTES_MAX + 64 * BATCH_LENGTH_MAX as usize <= PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(8 * GENOME_VALUES_MAX <= BATCH_GENOME_BYTES_MAX);
 // One outcome, with a gradient as long as a genome and as many scores as points, is one message.
 const _: () =
     assert!(8 * (GENOME_VALUES_MAX + EVALUATION_POINTS_MAX) + 1024 <= COORDINATOR_MESSAGE_BYTES_MAX);

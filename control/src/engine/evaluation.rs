@@ -7,6 +7,7 @@ use hebbian_shared::dispatch::{Settlement, ToWorker};
 use hebbian_shared::episode::{EpisodePurpose, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId, WorkerId};
+use hebbian_shared::limits::BATCH_LENGTH_MAX;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
@@ -57,7 +58,8 @@ impl Engine {
             unsettled: genomes * tasks,
         };
         self.evaluations.insert(id, evaluation);
-        self.scheduler.open(id, weight);
+        // Its genomes have travelled with the request.
+        self.scheduler.open(id, weight, BATCH_LENGTH_MAX);
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for worker in workers {
             self.admit(now, id, worker);

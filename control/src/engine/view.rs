@@ -107,6 +107,7 @@ impl Engine {
             threads: self.scheduler.threads(),
             active_runs: self.runs.values().filter(|run| !run.state().is_final()).count() as u32,
             settled_episodes: self.scheduler.settled(),
+            late_messages: self.scheduler.late(),
             journal_trouble: self.trouble.clone(),
         }
     }

@@ -95,6 +95,7 @@ impl Scheduler {
             let least = settings.episodes_in(settings.work_min, pace);
             let length =
                 settings.episodes_in(batch_work, pace).min(share.max(least)).min(worker.room(settings));
+            let length = length.min(entry.batch_max);
             let others = |failed_on: &BTreeSet<WorkerId>| {
                 workers.iter().any(|(other, worker)| worker.eligible(run) && !failed_on.contains(other))
             };
@@ -192,7 +193,7 @@ impl Scheduler {
         let (work, worker) = (entry.work.as_ref()?, self.workers.get(&other)?);
         let standing = worker.standings.get(&run);
         let pace = standing.and_then(|standing| standing.compute.median()).or(entry.compute.median());
-        let length = self.settings.batch_length(pace).min(worker.room(&self.settings));
+        let length = self.settings.batch_length(pace).min(worker.room(&self.settings)).min(entry.batch_max);
         let slots = work.unhedged(lease, length as usize);
         let estimate = pace.unwrap_or(self.settings.batch_work) * work.length(*slots.first()?);
         Some((slots, estimate))

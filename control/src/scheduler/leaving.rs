@@ -25,13 +25,12 @@ impl Scheduler {
     /// error nor as a loss.
     pub fn give_back(&mut self, now: Timestamp, worker: WorkerId, given: &GiveBack) {
         self.heard(now, worker);
-        let (Some(giver), Some(entry)) = (self.workers.get_mut(&worker), self.runs.get_mut(&given.run))
-        else {
+        let about = self.workers.get_mut(&worker).zip(self.runs.get_mut(&given.run));
+        let Some((giver, entry)) = about.filter(|(_, entry)| entry.is_at(given.generation)) else {
+            self.late += 1;
             return;
         };
-        let Some(work) = entry.work.as_mut().filter(|work| work.generation == given.generation) else {
-            return;
-        };
+        let work = entry.work.as_mut().expect("the run is at a generation");
         let mut refund = std::time::Duration::ZERO;
         for &(candidate, task) in &given.episodes {
             let Some(slot) = work.slot(given.purpose, given.block, candidate, task) else { continue };

@@ -22,13 +22,13 @@ impl Scheduler {
     ) -> Vec<Settlement> {
         self.heard(now, worker);
         let Report { run, generation, purpose, block, settlements, .. } = report;
-        let (Some(reporter), Some(entry)) = (self.workers.get_mut(&worker), self.runs.get_mut(&run)) else {
+        let about = self.workers.get_mut(&worker).zip(self.runs.get_mut(&run));
+        let open = about.filter(|(reporter, entry)| entry.is_at(generation) && !reporter.barred(run));
+        let Some((reporter, entry)) = open else {
+            self.late += 1;
             return Vec::new();
         };
-        let Some(work) = entry.work.as_mut() else { return Vec::new() };
-        if work.generation != generation || reporter.barred(run) {
-            return Vec::new();
-        }
+        let work = entry.work.as_mut().expect("the run is at a generation");
         let mut accepted = Vec::with_capacity(settlements.len());
         let mut rejected = None;
         let mut quarantined = None;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::time::Timestamp;
 
 use super::Settings;
@@ -44,6 +45,8 @@ pub(super) struct RunEntry {
     /// Since when its search advances, after which its next generation comes.
     pub(super) turning: Option<Timestamp>,
     pub(super) share: Share,
+    /// The most episodes of a batch.
+    pub(super) batch_max: u32,
     /// Attached workers that may work on it.
     pub(super) eligible: u32,
     /// From a batch's dispatch to the report of its episodes.
@@ -52,16 +55,22 @@ pub(super) struct RunEntry {
 }
 
 impl RunEntry {
-    pub(super) fn new(weight: f64, used: Duration, eligible: u32) -> Self {
+    pub(super) fn new(weight: f64, batch_max: u32, used: Duration, eligible: u32) -> Self {
         Self {
             work: None,
             paused: false,
             turning: None,
             share: Share { weight, used },
+            batch_max,
             eligible,
             turnaround: Recent::default(),
             compute: Recent::default(),
         }
+    }
+
+    /// Whether episodes of a generation are open, or were and have settled.
+    pub(super) fn is_at(&self, generation: GenerationIndex) -> bool {
+        self.work.as_ref().is_some_and(|work| work.generation == generation)
     }
 
     /// Episodes that could be handed out.

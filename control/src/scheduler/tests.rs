@@ -3,7 +3,7 @@ mod share;
 mod stall;
 
 use super::*;
-use hebbian_shared::dispatch::{Report, Settlement};
+use hebbian_shared::dispatch::{GiveBack, Report, Settlement};
 use hebbian_shared::episode::{Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 
@@ -24,11 +24,15 @@ type Given = (WorkerId, Vec<(CandidateIndex, TaskIndex)>);
 
 impl Bench {
     fn new(workers: u64, candidates: usize, tasks: u32) -> Self {
+        Self::in_batches_of(u32::MAX, workers, candidates, tasks)
+    }
+
+    fn in_batches_of(most: u32, workers: u64, candidates: usize, tasks: u32) -> Self {
         let mut scheduler = Scheduler::new(Settings::default());
         for worker in 1..=workers {
             scheduler.attach(ms(0), WorkerId(worker), 1);
         }
-        scheduler.open(run(), 1.0);
+        scheduler.open(run(), 1.0, most);
         let blocks = vec![BlockIndex(0); candidates];
         scheduler.submit(
             ms(0),
@@ -294,4 +298,41 @@ fn an_episode_longer_than_the_lease_is_not_repeated_while_its_worker_is_heard() 
         again.extend(bench.dispatch(ms(now)));
     }
     assert_eq!(again.len(), 1);
+}
+
+#[test]
+fn no_batch_has_more_episodes_than_its_run_allows() {
+    for most in [3, u32::MAX] {
+        let mut bench = Bench::in_batches_of(most, 1, 64, 1);
+        let (mut settled, mut longest) = (0, 0);
+        for now in 0..1000 {
+            for (worker, episodes) in bench.dispatch(ms(now)) {
+                longest = longest.max(episodes.len());
+                settled += bench.report(ms(now), worker, &episodes, &fit()).0;
+            }
+        }
+        assert_eq!(settled, 64);
+        assert!(longest <= most as usize && longest >= 3, "{longest} of at most {most}");
+        assert!(most == 3 || longest > 3, "without a bound batches grow: {longest}");
+    }
+}
+
+#[test]
+fn what_comes_late_is_counted() {
+    let mut bench = Bench::new(2, 4, 1);
+    let given = bench.dispatch(ms(0));
+    let (worker, episodes) = &given[0];
+    assert_eq!(bench.report(ms(1), *worker, episodes, &fit()).0, episodes.len());
+    assert_eq!(bench.scheduler.late(), 0);
+    let (run, generation) = (run(), GenerationIndex(7));
+    let (purpose, block) = (EpisodePurpose::Search, BlockIndex(0));
+    let given = GiveBack { run, generation, purpose, block, episodes: episodes.clone() };
+    bench.scheduler.give_back(ms(1), *worker, &given);
+    assert_eq!(bench.scheduler.late(), 1, "of another generation");
+    bench.scheduler.bar(run, *worker, "it lacks something".to_owned(), &mut Vec::new());
+    assert_eq!(bench.report(ms(1), *worker, episodes, &fit()).0, 0);
+    assert_eq!(bench.scheduler.late(), 2, "of a worker that was barred meanwhile");
+    bench.scheduler.detach(*worker, &mut Vec::new());
+    assert_eq!(bench.report(ms(1), *worker, episodes, &fit()).0, 0);
+    assert_eq!(bench.scheduler.late(), 3, "of a worker that was detached");
 }

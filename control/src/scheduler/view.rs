@@ -43,6 +43,12 @@ impl Scheduler {
         self.settled
     }
 
+    /// Messages of workers about what was no longer open: of a run or generation that has ended, of a worker that was
+    /// detached or barred meanwhile. They are harmless.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
     /// Compute threads of all attached workers.
     pub fn threads(&self) -> u32 {
         self.threads

@@ -10,7 +10,7 @@ fn shares(weights: [f64; 2]) -> (f64, f64) {
     }
     let blocks = vec![BlockIndex(0); 2048];
     for (run, weight) in runs.into_iter().zip(weights) {
-        scheduler.open(run, weight);
+        scheduler.open(run, weight, u32::MAX);
         let portion = [search(&blocks, 1)];
         scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut Vec::new());
     }
@@ -65,7 +65,7 @@ fn runs_share_the_cluster_by_worker_time_and_weight() {
 fn a_run_that_nobody_may_work_on_neither_holds_up_others_nor_saves_up_arrears() {
     let mut bench = Bench::new(2, 4096, 1);
     let other = RunId::new(2);
-    bench.scheduler.open(other, 1.0);
+    bench.scheduler.open(other, 1.0, u32::MAX);
     for worker in [1, 2] {
         bench.scheduler.bar(other, WorkerId(worker), "no data".into(), &mut Vec::new());
     }
@@ -123,7 +123,7 @@ fn shares_of_short_generations(episodes: usize, each: Duration, weights: [f64; 2
     let portion = [search(&blocks, 1)];
     let mut generations = [GenerationIndex(0); 2];
     for (run, weight) in runs.into_iter().zip(weights) {
-        scheduler.open(run, weight);
+        scheduler.open(run, weight, u32::MAX);
         scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut Vec::new());
     }
     let mut spent = [Duration::ZERO; 2];
