@@ -214,17 +214,12 @@ impl Client {
 
     /// All runs in order of creation.
     pub(crate) async fn list(&self) -> Result<Vec<v1::Run>, Failure> {
-        let mut runs = Vec::new();
-        let mut page_token = String::new();
-        loop {
+        pages(async |page_token| {
             let request = v1::ListRunsRequest { page_size: PAGE_SIZE, page_token };
             let page = self.answer(self.runs().list_runs(request)).await?;
-            runs.extend(page.runs);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(runs);
-            }
-        }
+            Ok((page.runs, page.next_page_token))
+        })
+        .await
     }
 
     /// The run that the user means: an id, the beginning of one, or a spec's name.
@@ -261,18 +256,26 @@ impl Client {
 
     /// The attached workers.
     pub(crate) async fn workers(&self) -> Result<Vec<v1::Worker>, Failure> {
-        let mut workers = Vec::new();
-        let mut page_token = String::new();
-        loop {
+        pages(async |page_token| {
             let request = v1::ListWorkersRequest { page_size: PAGE_SIZE, page_token };
             let page = self.answer(self.cluster().list_workers(request)).await?;
-            workers.extend(page.workers);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(workers);
-            }
-        }
+            Ok((page.workers, page.next_page_token))
+        })
+        .await
     }
+}
+
+/// All of a list that comes in pages: `ask` gives what a token stands for, and the next one.
+pub(crate) async fn pages<T>(
+    ask: impl AsyncFn(String) -> Result<(Vec<T>, String), Failure>,
+) -> Result<Vec<T>, Failure> {
+    let (mut all, mut token) = ask(String::new()).await?;
+    while !token.is_empty() {
+        let (more, next) = ask(token).await?;
+        all.extend(more);
+        token = next;
+    }
+    Ok(all)
 }
 
 /// The innermost reason of an error: `connection refused` rather than `transport error`.

@@ -30,6 +30,7 @@ use super::{
     LogArguments, all_cores, block_on_until_signal, journal_failure, parse_seed, parse_threads, quickstart,
     read_spec,
 };
+use crate::client::pages;
 use crate::data::{DataArguments, complete};
 use crate::failure::{Failure, FailureKind};
 use crate::files;
@@ -189,7 +190,12 @@ async fn search(
     if interrupted {
         return Ok(Found::Interrupted { generations: result.generations });
     }
-    let generations = all_generations(handle, id).await?;
+    let generations = pages(async |token| {
+        let page = PageRequest { size: GENERATIONS_PAGE, token };
+        let page = handle.ask(Generations { run: id, page }).await.map_err(failed)?;
+        Ok((page.items, page.next_token))
+    });
+    let generations = generations.await?;
     Ok(Found::Finished { run: Box::new(result), generations, validations })
 }
 
@@ -304,20 +310,6 @@ async fn give_up_if_nothing_helps(handle: &Handle, run: RunId) -> Result<(), Fai
                 .hint("the same command goes on when the cause is gone"))
         }
         _ => Ok(()),
-    }
-}
-
-async fn all_generations(handle: &Handle, run: RunId) -> Result<Vec<v1::GenerationSummary>, Failure> {
-    let mut all = Vec::new();
-    let mut token = String::new();
-    loop {
-        let page = PageRequest { size: GENERATIONS_PAGE, token };
-        let page = handle.ask(Generations { run, page }).await.map_err(failed)?;
-        all.extend(page.items);
-        token = page.next_token;
-        if token.is_empty() {
-            return Ok(all);
-        }
     }
 }
 

@@ -18,10 +18,51 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 /// Positions of the bar.
 const BAR_LENGTH: u64 = 1000;
 
+/// The live line, where standard error is a terminal. Dropping it takes it away.
+struct LiveLine(Option<ProgressBar>);
+
+impl LiveLine {
+    /// A line of which nothing but `message` is known yet, and whose gauge shows something if `known`.
+    fn new(known: bool, template: &str, message: &str) -> Self {
+        let terminal =
+            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let bar = terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(BAR_LENGTH), ProgressDrawTarget::stderr_with_hz(10));
+            let gauge = match (known, colour_allowed()) {
+                (true, true) => "{bar:16.cyan/dim}",
+                (true, false) => "{bar:16}",
+                (false, _) => "{spinner}",
+            };
+            let style = ProgressStyle::with_template(&template.replace("{gauge}", gauge));
+            bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+            bar.set_message(message.to_owned());
+            bar
+        });
+        set_live_line(bar.clone());
+        Self(bar)
+    }
+
+    /// The line with the part that is done, from 0 to 1; `None` without a terminal.
+    fn at(&self, done: f64) -> Option<&ProgressBar> {
+        let bar = self.0.as_ref()?;
+        bar.set_position((done.clamp(0.0, 1.0) * BAR_LENGTH as f64) as u64);
+        Some(bar)
+    }
+}
+
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        set_live_line(None);
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// Shows how a run goes. Dropping it takes the live line away.
 pub(crate) struct Progress {
     pace: Pace,
-    bar: Option<ProgressBar>,
+    line: LiveLine,
     last: Option<GenerationSummary>,
     validation: Option<ValidationSummary>,
     /// Names of the failures that were shown and have not gone away since.
@@ -37,13 +78,14 @@ pub(crate) struct Progress {
 impl Progress {
     /// The progress of a run of which nothing has been seen yet.
     pub(crate) fn new(forecast: Forecast) -> Self {
-        let terminal =
-            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let bar = terminal.then(|| live_bar(&forecast));
-        set_live_line(bar.clone());
+        let known = forecast.generations().is_some();
+        let line = LiveLine::new(known, "{prefix} {gauge} {wide_msg}", "waiting for the first generation");
+        if let Some(bar) = &line.0 {
+            bar.set_prefix(format!("0{}", of_all(&forecast)));
+        }
         Self {
             pace: Pace::new(forecast),
-            bar,
+            line,
             last: None,
             validation: None,
             warned: BTreeSet::new(),
@@ -127,24 +169,13 @@ impl Progress {
     /// Shows how much of the open generation is settled, from 0 to 1.
     pub(crate) fn show(&mut self, settled: f64) {
         let done = self.pace.done(settled);
-        let Some(bar) = &self.bar else { return self.show_plain(done.unwrap_or(0.0)) };
-        bar.set_position((done.unwrap_or(0.0) * BAR_LENGTH as f64) as u64);
+        let Some(bar) = self.line.at(done.unwrap_or(0.0)) else {
+            return self.show_plain(done.unwrap_or(0.0));
+        };
         let Some(last) = &self.last else { return };
-        let of = self.pace.forecast().generations().map_or_else(String::new, |all| format!("/{all}"));
-        bar.set_prefix(format!("{}{of}", last.generation + 1));
-        let mut message = format!(
-            "best {}  median {}  step size {}",
-            text::fitness(last.best_fitness),
-            text::fitness(last.median_fitness),
-            text::significant(last.search.as_ref().map_or(0.0, |search| search.step_size))
-        );
-        if last.diverged > 0 {
-            let _ = write!(message, "  diverged {}", last.diverged);
-        }
+        bar.set_prefix(format!("{}{}", last.generation + 1, of_all(self.pace.forecast())));
+        let mut message = run::generation_figures(last, self.pace.episodes_per_second());
         message.push_str(&self.validated());
-        if let Some(rate) = self.pace.episodes_per_second() {
-            let _ = write!(message, "  {} episodes/s", text::count(rate));
-        }
         if let Some(left) = self.pace.left() {
             let _ = write!(message, "  {} left", text::duration(Duration::from_secs(left.as_secs())));
         }
@@ -160,8 +191,9 @@ impl Progress {
         }
         self.tenth = self.tenth.max(tenth);
         self.printed = Some(Instant::now());
-        let mut line =
-            run::generation_line(last, self.pace.forecast().generations(), self.pace.episodes_per_second());
+        let figures = run::generation_figures(last, self.pace.episodes_per_second());
+        let of = of_all(self.pace.forecast());
+        let mut line = format!("generation {}{of}  {figures}", last.generation + 1);
         line.push_str(&self.validated());
         if let Some(left) = self.pace.left().filter(|left| left.as_secs() > 0) {
             let _ = write!(line, "  {} left", text::duration(Duration::from_secs(left.as_secs())));
@@ -170,67 +202,26 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        set_live_line(None);
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn live_bar(forecast: &Forecast) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(BAR_LENGTH), ProgressDrawTarget::stderr_with_hz(10));
-    let known = forecast.generations().is_some();
-    let gauge = match (known, colour_allowed()) {
-        (true, true) => "{bar:16.cyan/dim}",
-        (true, false) => "{bar:16}",
-        (false, _) => "{spinner}",
-    };
-    let style = ProgressStyle::with_template(&format!("{{prefix}} {gauge} {{wide_msg}}"));
-    bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
-    let of = forecast.generations().map_or_else(String::new, |all| format!("/{all}"));
-    bar.set_prefix(format!("0{of}"));
-    bar.set_message("waiting for the first generation");
-    bar
+/// Of how many generations, as far as that is known.
+fn of_all(forecast: &Forecast) -> String {
+    forecast.generations().map_or_else(String::new, |all| format!("/{all}"))
 }
 
 /// A live line for work that is no run, such as a comparison.
-pub(crate) struct Activity {
-    bar: Option<ProgressBar>,
-}
+pub(crate) struct Activity(LiveLine);
 
 impl Activity {
     /// Says what is done from now on.
     pub(crate) fn new(what: &str) -> Self {
-        let terminal =
-            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        if !terminal {
+        let line = LiveLine::new(true, "{msg} {gauge} {percent} %", what);
+        if line.0.is_none() {
             note(what);
-            return Self { bar: None };
         }
-        let bar = ProgressBar::with_draw_target(Some(BAR_LENGTH), ProgressDrawTarget::stderr_with_hz(10));
-        let gauge = if colour_allowed() { "{bar:16.cyan/dim}" } else { "{bar:16}" };
-        let style = ProgressStyle::with_template(&format!("{{msg}} {gauge} {{percent}} %"));
-        bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
-        bar.set_message(what.to_owned());
-        set_live_line(Some(bar.clone()));
-        Self { bar: Some(bar) }
+        Self(line)
     }
 
     /// Shows the part that is done, from 0 to 1.
     pub(crate) fn show(&self, done: f64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position((done.clamp(0.0, 1.0) * BAR_LENGTH as f64) as u64);
-        }
-    }
-}
-
-impl Drop for Activity {
-    fn drop(&mut self) {
-        set_live_line(None);
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.0.at(done);
     }
 }

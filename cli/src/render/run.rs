@@ -225,16 +225,13 @@ pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// One closed generation in one line without decoration, for logs and pipes.
-pub(crate) fn generation_line(
+/// One closed generation in a few figures, without decoration.
+pub(super) fn generation_figures(
     summary: &v1::GenerationSummary,
-    limit: Option<u32>,
     episodes_per_second: Option<f64>,
 ) -> String {
-    let done = summary.generation + 1;
-    let of = limit.map_or_else(String::new, |limit| format!("/{limit}"));
     let mut line = format!(
-        "generation {done}{of}  best {}  median {}  step size {}",
+        "best {}  median {}  step size {}",
         text::fitness(summary.best_fitness),
         text::fitness(summary.median_fitness),
         text::significant(summary.search.as_ref().map_or(0.0, |search| search.step_size))
