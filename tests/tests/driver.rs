@@ -302,7 +302,8 @@ async fn check_full_disk(restart: bool) {
     assert!(matches!(refused, Refusal::Journal(_)), "{refused}");
 
     // It stands still, what watchers see is what is on the disk, and reading goes on.
-    let paused = until(&handle, run, |progress| progress.leased_episodes == 0).await;
+    let waits = |run: &v1::Run| run.leased_episodes == 0 && run.settled_episodes < run.generation_episodes;
+    let paused = until(&handle, run, waits).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let still = handle.ask(Get { run }).await.unwrap();
     assert_eq!((still.generation, still.settled_episodes), (paused.generation, paused.settled_episodes));
