@@ -5,23 +5,27 @@
 
 use std::sync::Arc;
 
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::evaluation::{EvaluationSpec, Measure, Objective, UpdatePoint};
+use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::evaluation::{CurveWord, EvaluationSpec, Measure, Objective, UpdatePoint};
+use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::validation::ValidationSpec;
+use hebbian_shared::spec::{RunSpec, SpecError};
 
 use crate::interrupt::Interrupt;
 use crate::task::data_set::{DataSets, NoDataSets};
 use crate::task::{Distributions, TaskSet};
 use crate::training::objective::Quantity;
-use crate::training::{Course, Trainer, Unfinished, Workspace};
+use crate::training::{Course, Losses, Trainer, Unfinished, Workspace};
 
 /// Runs the episodes of one run; shared by the threads of a worker.
 pub struct EpisodeRunner {
     spec: Arc<RunSpec>,
     trainer: Arc<Trainer>,
+    /// Why episodes have no gradient, if they have none.
+    gradient: Result<(), SpecError>,
 }
 
 impl EpisodeRunner {
@@ -41,7 +45,7 @@ impl EpisodeRunner {
         let distributions = Distributions::new(families, &problem.tasks, TaskSet::Training, data)
             .map_err(|error| error.to_string())?;
         let trainer = Trainer::new(problem.clone(), None, distributions, spec.tasks_per_generation());
-        Ok(Self { trainer: Arc::new(trainer), spec })
+        Ok(Self { trainer: Arc::new(trainer), gradient: spec.check_gradient(), spec })
     }
 
     /// The run's spec.
@@ -62,7 +66,26 @@ impl EpisodeRunner {
         key: &EpisodeKey,
         interrupt: &Interrupt,
     ) -> Option<Outcome> {
+        self.run_for(workspace, genome, key, Wants::default(), interrupt)
+    }
+
+    /// As [`EpisodeRunner::run`], with what is wanted beside the fitness: the gradient of the fitness with respect to the genome.
+    /// Rejected if the spec's episodes have none; an episode whose gradient leaves the finite numbers has diverged.
+    pub fn run_for(
+        &self,
+        workspace: &mut Workspace,
+        genome: &Genome,
+        key: &EpisodeKey,
+        wants: Wants,
+        interrupt: &Interrupt,
+    ) -> Option<Outcome> {
+        if let (true, Err(error)) = (wants.gradient, &self.gradient) {
+            return Some(Outcome::Rejected { reason: format!("no gradient can be had: {error}") });
+        }
         let outcome = match (key.purpose, &self.spec.validation) {
+            (EpisodePurpose::Search | EpisodePurpose::Remeasure, _) if wants.gradient => {
+                self.differentiate(workspace, genome, key, interrupt)
+            }
             (EpisodePurpose::Search | EpisodePurpose::Remeasure, _) => {
                 self.evaluate(workspace, genome, key, interrupt)
             }
@@ -78,7 +101,7 @@ impl EpisodeRunner {
             Ok(outcome) => Some(outcome),
             Err(Unfinished::Diverged) => Some(Outcome::Diverged),
             Err(Unfinished::Interrupted) => None,
-            Err(error @ (Unfinished::Genome { .. } | Unfinished::Task(_))) => {
+            Err(error @ (Unfinished::Genome { .. } | Unfinished::Task(_) | Unfinished::NoGradient)) => {
                 Some(Outcome::WorkerError { reason: error.to_string() })
             }
         }
@@ -99,19 +122,62 @@ impl EpisodeRunner {
         points.clear();
         let weight = |&done: &u32| weight_after(evaluation, done, updates);
         points.extend((1..=updates).filter(|done| weight(done) > 0.0));
-        let course = Course { updates, points: &points, quantity: Quantity::Objective(evaluation.objective) };
-        let task = (self.trainer.problem().tasks.family(key.task.0), key.task_seed(self.spec.seed));
-        let trained = self.trainer.train(bench, genome, task, course, interrupt);
+        let is_prequential = is_prequential(evaluation);
+        let quantity = Quantity::Objective(evaluation.objective);
+        let course = Course { updates, points: &points, is_prequential, quantity };
+        let trained = self.trainer.train(bench, genome, self.task(key), course, interrupt);
         let (mut total, mut weights) = (0.0, 0.0);
-        for (done, value) in points.iter().zip(&bench.curve.values) {
-            total += weight(done) * value;
-            weights += weight(done);
+        if is_prequential {
+            (total, weights) = (bench.curve.values.iter().sum(), bench.curve.values.len() as f64);
+        } else {
+            for (done, value) in points.iter().zip(&bench.curve.values) {
+                total += weight(done) * value;
+                weights += weight(done);
+            }
         }
         bench.points = points;
         trained?;
         // A sum of finite numbers can still leave them; such a genome is as good as diverged.
         let fitness = Fitness::new(total / weights).map_err(|_| Unfinished::Diverged)?;
         Ok(Outcome::Evaluated(Evaluation::of(fitness)))
+    }
+
+    /// An episode of [`EpisodeRunner::evaluate`] with the gradient of its fitness.
+    fn differentiate(
+        &self,
+        workspace: &mut Workspace,
+        genome: &Genome,
+        key: &EpisodeKey,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome, Unfinished> {
+        let evaluation = &self.spec.evaluation;
+        let updates = evaluation.updates(key.generation.0);
+        let is_prequential = is_prequential(evaluation);
+        let weights: f64 = if is_prequential {
+            f64::from(updates)
+        } else {
+            (1..=updates).map(|done| weight_after(evaluation, done, updates)).sum()
+        };
+        let losses = Losses {
+            updates,
+            objective: evaluation.objective,
+            of_support: &|update| if is_prequential && update > 0 { 1.0 / weights } else { 0.0 },
+            of_query: &|done| weight_after(evaluation, done, updates) / weights,
+        };
+        let mut gradient = vec![0.0; genome.0.len()];
+        let (bench, task) = (workspace.of(&self.trainer), self.task(key));
+        let loss = self.trainer.differentiate(bench, genome, task, losses, interrupt, &mut gradient)?;
+        // The fitness is the negative of the loss.
+        for value in &mut gradient {
+            *value = -*value;
+        }
+        let fitness = Fitness::new(-loss).map_err(|_| Unfinished::Diverged)?;
+        Ok(Outcome::Evaluated(Evaluation { gradient: Some(gradient), ..Evaluation::of(fitness) }))
+    }
+
+    /// Family and seed of an episode's task.
+    fn task(&self, key: &EpisodeKey) -> (TaskFamily, Seed) {
+        (self.trainer.problem().tasks.family(key.task.0), key.task_seed(self.spec.seed))
     }
 
     /// An episode that shows people what the genome is worth after the training unroll and long after it.
@@ -126,7 +192,8 @@ impl EpisodeRunner {
         let updates = self.spec.evaluation.updates(key.generation.0);
         let extended_updates = updates * validation.unroll_factor;
         let quantity = Quantity::Objective(Objective::Accuracy);
-        let course = Course { updates: extended_updates, points: &[updates, extended_updates], quantity };
+        let points = &[updates, extended_updates];
+        let course = Course { updates: extended_updates, points, is_prequential: false, quantity };
         let task = (validation.family(key.task.0), key.task_seed(self.spec.seed));
         let bench = workspace.of(&self.trainer);
         match self.trainer.train(bench, genome, task, course, interrupt) {
@@ -141,10 +208,16 @@ impl EpisodeRunner {
     }
 }
 
+/// Whether batches are measured before the network learns from them.
+fn is_prequential(evaluation: &EvaluationSpec) -> bool {
+    evaluation.measure == Measure::Curve(CurveWord::Prequential)
+}
+
 /// The weight of a measurement after `done` of `updates` updates; zero where nothing is measured.
 fn weight_after(evaluation: &EvaluationSpec, done: u32, updates: u32) -> f64 {
     match &evaluation.measure {
-        Measure::Curve(_) => 1.0,
+        Measure::Curve(CurveWord::Curve) => 1.0,
+        Measure::Curve(CurveWord::Prequential) => f64::from(u8::from(done == updates)),
         Measure::Points(points) => points
             .iter()
             .filter(|point| match point.update {

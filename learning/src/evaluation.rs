@@ -258,13 +258,13 @@ impl EvaluationRunner {
         let EvaluationRequest { genomes, points, .. } = &*self.request;
         let (family, seed) = self.request.task(task);
         let quantity = Score::of(family).quantity();
-        let course = Course { updates: self.request.updates(), points, quantity };
+        let course = Course { updates: self.request.updates(), points, is_prequential: false, quantity };
         let bench = workspace.of(&self.trainer);
         match self.trainer.train(bench, &genomes[genome as usize], (family, seed), course, interrupt) {
             Ok(()) | Err(Unfinished::Diverged) => {}
             Err(Unfinished::Interrupted) => return Err(EvaluationError::Interrupted),
             Err(Unfinished::Task(error)) => return Err(error.into()),
-            Err(error @ Unfinished::Genome { .. }) => {
+            Err(error @ (Unfinished::Genome { .. } | Unfinished::NoGradient)) => {
                 return Err(EvaluationError::Elsewhere(error.to_string()));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome, Wants};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
@@ -35,12 +35,14 @@ pub fn fingerprint() -> Digest {
                 // No fitness has these bits.
                 None => bytes.extend(f64::NAN.to_le_bytes()),
             }
+            let gradient = outcome.evaluation().and_then(|evaluation| evaluation.gradient.as_ref());
+            bytes.extend(gradient.into_iter().flatten().flat_map(|value| value.to_le_bytes()));
         }
     }
     Digest::of(&bytes)
 }
 
-/// The outcomes of the episodes of each canonical run.
+/// The outcomes of the episodes of each canonical run, and once more with their gradients where there are any.
 fn canonical_outcomes() -> Vec<Vec<Outcome>> {
     let mut workspace = Workspace::new();
     let interrupt = Interrupt::new();
@@ -49,8 +51,7 @@ fn canonical_outcomes() -> Vec<Vec<Outcome>> {
         let runner = EpisodeRunner::new(Arc::new(spec)).expect("canonical runs need nothing special");
         let seed = runner.spec().seed.derive(Purpose::Fingerprint, place as u64);
         let genome = genome(&runner.spec().layout(), seed);
-        let tasks = 0..runner.spec().tasks_per_generation();
-        let episode = |task| {
+        let mut episode = |task, wants| {
             let key = EpisodeKey {
                 run: RunId::new(0),
                 generation: GenerationIndex(0),
@@ -59,11 +60,16 @@ fn canonical_outcomes() -> Vec<Vec<Outcome>> {
                 candidate: CandidateIndex(0),
                 task: TaskIndex(task),
             };
-            runner.run(&mut workspace, &genome, &key, &interrupt).expect("nobody interrupts")
+            runner.run_for(&mut workspace, &genome, &key, wants, &interrupt).expect("nobody interrupts")
         };
-        tasks.map(episode).collect()
+        let has_gradient = runner.spec().check_gradient().is_ok();
+        let mut of_tasks = |gradient| -> Vec<Outcome> {
+            let tasks = 0..runner.spec().tasks_per_generation();
+            tasks.map(|task| episode(task, Wants { gradient })).collect()
+        };
+        [Some(of_tasks(false)), has_gradient.then(|| of_tasks(true))]
     };
-    specs().enumerate().map(of_spec).collect()
+    specs().enumerate().flat_map(of_spec).flatten().collect()
 }
 
 /// A genome near the start of a search: normal with standard deviation 0.3.
@@ -119,6 +125,15 @@ mod tests {
             "saturation",
             "squared-error",
             "logistic",
+            "gated",
+            "synapse_mixing",
+            "update_normalisation",
+            "update_schedule",
+            "initial_scale",
+            "readout",
+            "loss_temperature",
+            "fan_in",
+            "prequential",
             "gradient-descent",
             "momentum",
             "adam",

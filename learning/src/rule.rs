@@ -6,6 +6,7 @@
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::rule::RuleSpec;
 
 pub mod gradient_descent;
@@ -53,6 +54,37 @@ pub trait Rule: Send {
     fn is_finite(&self) -> bool;
 }
 
+/// A rule that knows the gradient of its genome through a training.
+pub trait Differentiable: Rule {
+    /// Records `updates` updates for their way back, from the next start on; none if that is 0.
+    fn record(&mut self, updates: u32);
+
+    /// Walks back through all that was recorded. Adds the gradient of the lesson's loss with respect to the genome to
+    /// `gradient`, and returns the loss; `None` if the lesson was interrupted.
+    fn walk_back(&mut self, lesson: &mut dyn Lesson, gradient: &mut [f64]) -> Option<f64>;
+}
+
+/// What a network was trained on, and what counts of it.
+pub trait Lesson {
+    /// The batch of an update, from 0.
+    fn support(&mut self, update: u32) -> Batch<'_>;
+
+    /// The query.
+    fn query(&mut self) -> Batch<'_>;
+
+    /// The weight of the loss of an update's batch, measured before the network learned from it.
+    fn support_weight(&self, update: u32) -> f64;
+
+    /// The weight of the loss of the query after so many updates.
+    fn query_weight(&self, updates: u32) -> f64;
+
+    /// The objective, of which the loss is the negative: one that has a gradient.
+    fn objective(&self) -> Objective;
+
+    /// Whether nobody wants the gradient any more.
+    fn is_interrupted(&self) -> bool;
+}
+
 /// What a family of rules adds to its options.
 pub trait RuleFamily {
     /// What can be taken from its rules to see what it is worth.
@@ -64,6 +96,12 @@ pub trait RuleFamily {
 
     /// A rule of these options for the problem's networks, without an ablation's part. It has no genome yet.
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule>;
+
+    /// A rule that knows its gradient; `None` if these options have none. Its losses are those of [`RuleFamily::compile`]'s rule
+    /// up to rounding.
+    fn differentiable(&self, _problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
+        None
+    }
 }
 
 /// The family of a rule.

@@ -6,14 +6,15 @@
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::task::TaskFamily;
 
 use crate::interrupt::Interrupt;
-use crate::rule::{self, Ablation, Rule, Shape};
+use crate::rule::{self, Ablation, Batch, Lesson, Rule, Shape};
 use crate::task::{Distributions, TaskError};
 use objective::Quantity;
 use prepared_task::PreparedTask;
-use workspace::Bench;
+use workspace::{Bench, KeptTasks};
 
 pub(crate) mod objective;
 mod prepared_task;
@@ -28,15 +29,18 @@ pub(crate) struct Course<'a> {
     pub(crate) updates: u32,
     /// Numbers of updates after which the quantity is measured: increasing, from 1 to `updates`.
     pub(crate) points: &'a [u32],
+    /// Whether the quantity is also measured of each batch but the first, before the network learns from it.
+    pub(crate) is_prequential: bool,
     /// What is measured.
     pub(crate) quantity: Quantity,
 }
 
-/// What was measured at the points of a course, as far as training came.
+/// What was measured in a course, in order, as far as training came.
 #[derive(Debug, Default)]
 pub(crate) struct Curve {
     pub(crate) values: Vec<f64>,
     prediction: Vec<f32>,
+    batch_prediction: Vec<f32>,
 }
 
 /// Why training ended before its last update.
@@ -48,6 +52,9 @@ pub enum Unfinished {
     /// Somebody asked to stop.
     #[error("the training was interrupted")]
     Interrupted,
+    /// The rule has no gradient.
+    #[error("the rule has no gradient")]
+    NoGradient,
     /// The genome does not belong to the rule.
     #[error("the genome has {found} values; a rule of this run has {expected}")]
     Genome {
@@ -73,28 +80,43 @@ fn train(
     curve.values.clear();
     rule.start(task.shape(), task.seed());
     let sizes = task.sizes();
-    curve.prediction.resize(sizes.query * sizes.outputs, 0.0);
+    let Curve { values, prediction, batch_prediction } = curve;
+    prediction.resize(sizes.query * sizes.outputs, 0.0);
+    batch_prediction.resize(sizes.support * sizes.outputs, 0.0);
     let mut points = course.points.iter().copied().peekable();
     for done in 1..=course.updates {
         if interrupt.is_raised() {
             return Err(Unfinished::Interrupted);
         }
-        rule.update(&task.support(done - 1));
+        let batch = task.support(done - 1);
+        if course.is_prequential && done > 1 {
+            values.push(measure(rule, &batch, course.quantity, batch_prediction)?);
+        }
+        rule.update(&batch);
         let mut value = None;
         if points.next_if_eq(&done).is_some() {
-            let query = task.query();
-            rule.predict(query.inputs, query.examples, &mut curve.prediction);
-            if !curve.prediction.iter().all(|value| value.is_finite()) {
-                return Err(Unfinished::Diverged);
-            }
-            value = Some(course.quantity.of(&curve.prediction, query.targets, sizes.outputs));
+            value = Some(measure(rule, &task.query(), course.quantity, prediction)?);
         }
         if !rule.is_finite() {
             return Err(Unfinished::Diverged);
         }
-        curve.values.extend(value);
+        values.extend(value);
     }
     Ok(())
+}
+
+/// What a network's answers to a batch are worth.
+fn measure(
+    rule: &mut dyn Rule,
+    batch: &Batch<'_>,
+    quantity: Quantity,
+    prediction: &mut [f32],
+) -> Result<f64, Unfinished> {
+    rule.predict(batch.inputs, batch.examples, prediction);
+    if !prediction.iter().all(|value| value.is_finite()) {
+        return Err(Unfinished::Diverged);
+    }
+    Ok(quantity.of(prediction, batch.targets, prediction.len() / batch.examples))
 }
 
 /// What all threads share that train the networks of one problem.
@@ -143,12 +165,101 @@ impl Trainer {
         if !rule.load(genome) {
             return Err(Unfinished::Genome { found: genome.0.len(), expected: self.dimension });
         }
-        let task = tasks.get(family, seed, || {
+        train(&mut **rule, self.task(tasks, family, seed)?, course, curve, interrupt)
+    }
+
+    /// Trains a network as [`Trainer::train`] does, and walks back: adds the gradient of the lesson's loss with respect to the
+    /// genome to `gradient`, and returns the loss.
+    pub(crate) fn differentiate(
+        &self,
+        bench: &mut Bench,
+        genome: &Genome,
+        (family, seed): (TaskFamily, Seed),
+        losses: Losses<'_>,
+        interrupt: &Interrupt,
+        gradient: &mut [f64],
+    ) -> Result<f64, Unfinished> {
+        let Bench { differentiable, curve, tasks, .. } = bench;
+        if differentiable.is_none() {
+            *differentiable = rule::family(&self.problem.rule).differentiable(&self.problem);
+        }
+        let rule = differentiable.as_deref_mut().ok_or(Unfinished::NoGradient)?;
+        curve.values.clear();
+        if !rule.load(genome) || gradient.len() != self.dimension {
+            return Err(Unfinished::Genome { found: genome.0.len(), expected: self.dimension });
+        }
+        let task = self.task(tasks, family, seed)?;
+        rule.record(losses.updates);
+        let quantity = Quantity::Objective(losses.objective);
+        let course = Course { updates: losses.updates, points: &[], is_prequential: false, quantity };
+        train(rule, task, course, curve, interrupt)?;
+        let mut lesson = OfTask { task, losses, interrupt };
+        let loss = rule.walk_back(&mut lesson, gradient).ok_or(Unfinished::Interrupted)?;
+        if loss.is_finite() && gradient.iter().all(|value| value.is_finite()) {
+            Ok(loss)
+        } else {
+            Err(Unfinished::Diverged)
+        }
+    }
+
+    /// The task of a seed, with the shape of its network.
+    fn task<'a>(
+        &self,
+        tasks: &'a mut KeptTasks,
+        family: TaskFamily,
+        seed: Seed,
+    ) -> Result<&'a mut PreparedTask, TaskError> {
+        tasks.get(family, seed, || {
             let task = self.distributions.of(family).sample(seed)?;
             let (sizes, network) = (task.sizes(), &self.problem.network);
             let layers = network.layer_sizes(network.shape(seed), sizes.inputs as u32, sizes.outputs as u32);
             Ok((task, Shape { layers, batch_max: sizes.support.max(sizes.query) }))
-        })?;
-        train(&mut **rule, task, course, curve, interrupt)
+        })
+    }
+}
+
+/// What counts of a training whose gradient is wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Losses<'a> {
+    /// Updates of the network.
+    pub(crate) updates: u32,
+    /// The objective, of which the loss is the negative.
+    pub(crate) objective: Objective,
+    /// The weight of an update's batch before the network learns from it.
+    pub(crate) of_support: &'a dyn Fn(u32) -> f64,
+    /// The weight of the query after so many updates.
+    pub(crate) of_query: &'a dyn Fn(u32) -> f64,
+}
+
+/// The lesson of a task.
+struct OfTask<'a> {
+    task: &'a mut PreparedTask,
+    losses: Losses<'a>,
+    interrupt: &'a Interrupt,
+}
+
+impl Lesson for OfTask<'_> {
+    fn support(&mut self, update: u32) -> Batch<'_> {
+        self.task.support(update)
+    }
+
+    fn query(&mut self) -> Batch<'_> {
+        self.task.query()
+    }
+
+    fn support_weight(&self, update: u32) -> f64 {
+        (self.losses.of_support)(update)
+    }
+
+    fn query_weight(&self, updates: u32) -> f64 {
+        (self.losses.of_query)(updates)
+    }
+
+    fn objective(&self) -> Objective {
+        self.losses.objective
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.is_raised()
     }
 }

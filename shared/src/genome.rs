@@ -77,6 +77,19 @@ impl Transform {
         }
     }
 
+    /// The derivative of the parameter by the search value at `x`.
+    pub fn slope(self, x: f64) -> f64 {
+        match self {
+            Self::Affine { scale, .. } => scale,
+            Self::Exp { scale, .. } => scale * self.apply(x),
+            Self::Decay { rate, shift } => -rate * libm::exp(x - shift) * self.apply(x),
+            Self::Bounded { low, high } => {
+                let share = 1.0 / (1.0 + libm::exp(-x));
+                (high - low) * share * (1.0 - share)
+            }
+        }
+    }
+
     /// The search value that stands for `parameter`, which is one that the transform gives.
     pub fn invert(self, parameter: f64) -> f64 {
         match self {
@@ -317,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transform_is_undone() {
+    fn a_transform_is_undone_and_has_its_slope() {
         for transform in [
             Transform::Affine { offset: 1.0, scale: 2.0 },
             Transform::Exp { factor: 0.1, scale: 0.5 },
@@ -326,6 +339,8 @@ mod tests {
         ] {
             for x in [-2.0, 0.0, 1.25] {
                 assert!((transform.invert(transform.apply(x)) - x).abs() < 1e-12, "{transform:?} of {x}");
+                let difference = (transform.apply(x + 1e-4) - transform.apply(x - 1e-4)) / 2e-4;
+                assert!((transform.slope(x) - difference).abs() < 1e-7, "{transform:?} at {x}");
             }
         }
     }

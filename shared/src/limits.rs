@@ -53,6 +53,8 @@ limits! {
     START_NUMBER_MAX: f64 = 1e100, "dimensionless";
     /// States of a neuron and a synapse.
     STATES_MAX: u8 = 16, "states";
+    /// Neurons that a layer of synapses comes from, in a rule's reference.
+    FAN_IN_MAX: u32 = 1_000_000, "neurons";
     /// Updates from one backward pass to the next.
     SUPERVISED_EVERY_MAX: u32 = 100_000, "updates";
     /// Hidden layers of a network.
@@ -65,6 +67,9 @@ limits! {
     SYNAPSES_MAX: f64 = 16e6, "synapses";
     /// Memory of a network with its batch: 1 GiB in 32 bits, for a moment twice that.
     NETWORK_NUMBERS_MAX: f64 = 268_435_456.0, "numbers";
+    /// What a gradient keeps of updates: 256 MiB in 32 bits. Parts of longer unrolls are computed twice, and the synapses at their
+    /// starts may take as much again.
+    GRADIENT_NUMBERS_MAX: usize = 64 << 20, "numbers";
     /// Data sets of a spec.
     DATA_SETS_MAX: usize = 16, "data sets";
     /// Name of a data set.

@@ -222,6 +222,12 @@ impl RunSpec {
         self.problem.validate_in(self)
     }
 
+    /// Refuses a spec whose episodes have no gradient of their fitness by the genome, naming the field.
+    pub fn check_gradient(&self) -> Result<(), SpecError> {
+        self.evaluation.check_gradient()?;
+        self.problem.check_gradient(self)
+    }
+
     /// Whether a run of this spec can be created: all that it depends on is in it.
     pub fn check_complete(&self) -> Result<(), SpecError> {
         for (place, data_set) in self.problem.data_sets().iter().enumerate() {

@@ -22,8 +22,8 @@ use serde_json::Value;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tensor {
-    shape: Vec<usize>,
-    data: Vec<f64>,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,7 +149,7 @@ pub enum Tolerance {
 }
 
 impl Tolerance {
-    fn check(self, what: &str, index: usize, found: f64, expected: f64) -> Result<(), String> {
+    pub(crate) fn check(self, what: &str, index: usize, found: f64, expected: f64) -> Result<(), String> {
         let allowed = match self {
             Self::Absolute(bound) => bound,
             Self::Relative(factor) => factor * (1.0 + expected.abs()),
@@ -257,11 +257,11 @@ impl Vector {
 }
 
 impl Tensor {
-    fn is(&self, shape: &[usize]) -> bool {
+    pub(crate) fn is(&self, shape: &[usize]) -> bool {
         self.shape == shape && self.data.len() == shape.iter().product::<usize>()
     }
 
-    fn to<T: Real>(&self) -> Vec<T> {
+    pub(crate) fn to<T: Real>(&self) -> Vec<T> {
         self.data.iter().map(|&value| T::from_f64(value)).collect()
     }
 }

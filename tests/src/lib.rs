@@ -2,6 +2,7 @@
 
 pub mod fuzz;
 pub mod golden;
+pub mod golden_gradients;
 pub mod memory_journal;
 pub mod reference;
 pub mod schedules;

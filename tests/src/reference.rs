@@ -275,6 +275,7 @@ impl Reference {
                             BackwardUpdate::MultiplicativeSecondState if l == 0 => *x * keep,
                             BackwardUpdate::MultiplicativeSecondState => *x * u * keep,
                             BackwardUpdate::None => u,
+                            BackwardUpdate::Gated => panic!("the reference has no extension"),
                         };
                         *x = activation(self.options.backward_activation.of_state(l), v);
                     }

@@ -9,7 +9,7 @@ use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule::multi_state::{Network, UpdateRule};
 use hebbian_learning::training::Workspace;
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Outcome, Wants};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::Seed;
@@ -121,6 +121,30 @@ fn of_second_episode(rule: RuleSpec) -> usize {
     allocations
 }
 
+/// Allocations of a second episode of a rule that knows its gradient, with or without it.
+fn of_second_gradient(gradient: bool) -> usize {
+    let spec = RunSpec::read(include_str!("../../examples/differentiable.toml")).unwrap();
+    let genome = Genome(vec![0.125; spec.layout().dimension()]);
+    let runner = EpisodeRunner::new(Arc::new(spec)).unwrap();
+    let (mut workspace, interrupt) = (Workspace::new(), Interrupt::new());
+    let mut allocations = 0;
+    for _ in 0..2 {
+        let key = EpisodeKey {
+            run: RunId::new(1),
+            generation: GenerationIndex(0),
+            purpose: EpisodePurpose::Search,
+            block: BlockIndex(0),
+            candidate: CandidateIndex(0),
+            task: TaskIndex(0),
+        };
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let outcome = runner.run_for(&mut workspace, &genome, &key, Wants { gradient }, &interrupt);
+        allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert!(matches!(outcome, Some(Outcome::Evaluated(_))), "{outcome:?}");
+    }
+    allocations
+}
+
 /// One test function: a second one would allocate beside the first.
 #[test]
 fn nothing_is_allocated_after_the_first_step() {
@@ -129,6 +153,8 @@ fn nothing_is_allocated_after_the_first_step() {
         assert_eq!(of_second_episode(rule), 0, "{name}");
     }
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the allocator is not counted");
+    assert_eq!(of_second_gradient(false), 0, "a differentiable rule");
+    assert_eq!(of_second_gradient(true), 1, "a gradient is what the episode gives away");
     for options in rules() {
         let name = format!("{options:?}");
         assert_eq!(check(&options, &[2, 20, 1], 64), 0, "thin layers: {name}");

@@ -1,9 +1,11 @@
-//! The network against golden vectors: every `*.json` of the folder named by `HEBBIAN_GOLDEN_DIR`, by default the
-//! fixtures. A file that cannot be run is a failure.
+//! Networks against golden vectors: every `*.json` of the folder named by `HEBBIAN_GOLDEN_DIR`, by default of the two folders
+//! of fixtures. A file that cannot be run is a failure. Vectors of differentiable rules have gradients as well.
 
 use std::path::{Path, PathBuf};
 
+use hebbian_learning::rule::multi_state::Real;
 use hebbian_tests::golden::{Coverage, Tolerance, run};
+use hebbian_tests::golden_gradients::{self, Tolerances};
 
 /// The folder's vectors in order of their names; an error if there is none.
 fn vectors(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -22,16 +24,35 @@ fn vectors(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-fn folder() -> PathBuf {
+fn folders() -> Vec<PathBuf> {
     match std::env::var_os("HEBBIAN_GOLDEN_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden"),
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => ["golden", "golden-gradients"].map(fixtures).to_vec(),
     }
+}
+
+fn fixtures(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// Runs a vector of either format.
+fn run_any<T: Real>(text: &str, coverage: Coverage, tolerance: Tolerance) -> Result<(), String> {
+    if !text.contains(golden_gradients::FORMAT) {
+        return run::<T>(text, coverage, tolerance);
+    }
+    golden_gradients::run::<T>(
+        text,
+        match tolerance {
+            Tolerance::Absolute(bound) => Tolerances { values: bound, gradients: bound },
+            Tolerance::Relative(bound) => Tolerances { values: bound, gradients: 2.0 * bound },
+        },
+    )
 }
 
 /// Runs all vectors and reports all that fail.
 fn check(run: impl Fn(&str) -> Result<(), String>) {
-    let files = vectors(&folder()).unwrap_or_else(|problem| panic!("{problem}"));
+    let of_folder = |folder: &PathBuf| vectors(folder).unwrap_or_else(|problem| panic!("{problem}"));
+    let files: Vec<PathBuf> = folders().iter().flat_map(of_folder).collect();
     let mut problems = Vec::new();
     for file in &files {
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
@@ -45,22 +66,22 @@ fn check(run: impl Fn(&str) -> Result<(), String>) {
 
 #[test]
 fn f64_with_everything_computed() {
-    check(|text| run::<f64>(text, Coverage::Full, Tolerance::Absolute(1e-10)));
+    check(|text| run_any::<f64>(text, Coverage::Full, Tolerance::Absolute(1e-10)));
 }
 
 #[test]
 fn f64_with_only_what_is_read() {
-    check(|text| run::<f64>(text, Coverage::Lean, Tolerance::Absolute(1e-10)));
+    check(|text| run_any::<f64>(text, Coverage::Lean, Tolerance::Absolute(1e-10)));
 }
 
 #[test]
 fn f32_with_everything_computed() {
-    check(|text| run::<f32>(text, Coverage::Full, Tolerance::Relative(1e-5)));
+    check(|text| run_any::<f32>(text, Coverage::Full, Tolerance::Relative(1e-5)));
 }
 
 #[test]
 fn f32_with_only_what_is_read() {
-    check(|text| run::<f32>(text, Coverage::Lean, Tolerance::Relative(1e-5)));
+    check(|text| run_any::<f32>(text, Coverage::Lean, Tolerance::Relative(1e-5)));
 }
 
 /// The first default vector with one piece of text replaced.

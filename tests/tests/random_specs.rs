@@ -15,8 +15,8 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::seed::{Purpose, fill_normal};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
 use hebbian_shared::spec::rule::multi_state::{
-    Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian, MultiStateSpec,
-    Normalisation, Oja, Saturation, StateActivations,
+    Activation, BackwardUpdate, FanIn, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian,
+    InitialScale, MultiStateSpec, Normalisation, Oja, Saturation, StateActivations,
 };
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
@@ -67,7 +67,57 @@ fn activations(states: u8) -> impl Strategy<Value = StateActivations> {
     ]
 }
 
+/// Rules that know their gradient, or nearly so.
+fn extended(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
+    mostly(2..=6_u8, any::<u8>()).prop_flat_map(move |states| {
+        let tied = mostly(
+            Just((0..states).map(|state| state / 2).collect::<Vec<u8>>()),
+            vec(any::<u8>(), usize::from(states)),
+        );
+        let reference = mostly(vec(1..40_u32, layers - 1), vec(any::<u32>(), 0..9));
+        let fan_in = (reference, mostly(-2.0..2.0, any::<f64>()))
+            .prop_map(|(reference, exponent)| FanIn { reference, exponent });
+        let updates = select(vec![BackwardUpdate::Gated, BackwardUpdate::Gated, BackwardUpdate::Additive]);
+        let options = (
+            [(); 2].map(|()| activations(states)),
+            updates,
+            any::<[bool; 9]>(),
+            option::weighted(0.3, tied),
+            option::weighted(0.3, fan_in),
+            mostly(Just(Feedback::SoftmaxDifference), Just(Feedback::Difference)),
+        );
+        options.prop_map(move |(activations, backward_update, flags, tied, fan_in, feedback)| {
+            let [forward_activation, backward_activation] = activations;
+            MultiStateSpec {
+                states,
+                gates: if flags[0] { Gates::PerState } else { Gates::Scalar },
+                hebbian: if flags[1] { Hebbian::Sum } else { Hebbian::Mean },
+                forward_activation,
+                backward_activation,
+                last_layer_activation: Activation::Identity.into(),
+                backward_update,
+                feedback,
+                symmetric_synapses: true,
+                genome: if flags[2] { GenomeScope::PerLayer } else { GenomeScope::Shared },
+                updatable: flags[3].then(|| vec![true; layers]),
+                synapse_mixing: flags[4],
+                update_normalisation: flags[5],
+                update_schedule: flags[6],
+                readout: flags[7],
+                loss_temperature: flags[8],
+                initial_scale: tied.map(|tied_draws| InitialScale { tied_draws }),
+                fan_in,
+                ..MultiStateSpec::default()
+            }
+        })
+    })
+}
+
 fn rule(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
+    prop_oneof![3 => of_any_network(layers), 1 => extended(layers)]
+}
+
+fn of_any_network(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
     mostly(1..=6_u8, any::<u8>()).prop_flat_map(move |states| {
         let sound = if states == 1 {
             vec![Feedback::ReplaceState0]
@@ -147,6 +197,7 @@ fn rule(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
                     supervised_every: every,
                     updatable,
                     evolve_initial_scale: flags[8],
+                    ..MultiStateSpec::default()
                 }
             },
         )
@@ -175,9 +226,12 @@ fn spec() -> impl Strategy<Value = RunSpec> {
                 |(rule, hidden, distribution, scale, families, batch_size, query_size, updates)| {
                     let mut spec = base();
                     let problem = spec.problem.rule_learning_mut().unwrap();
+                    // Those of an evolved scale are drawn in one way.
+                    if rule.initial_scale.is_none() {
+                        problem.network.initial_synapses = InitialSynapses { distribution, scale };
+                    }
                     problem.rule = rule.into();
                     problem.network.hidden = hidden;
-                    problem.network.initial_synapses = InitialSynapses { distribution, scale };
                     problem.tasks = TaskSpec { batch_size, query_size, ..TaskSpec::of(families) };
                     spec.evaluation.unroll[0].updates = updates;
                     spec

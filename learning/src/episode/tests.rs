@@ -1,3 +1,5 @@
+mod gradient;
+
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::RuleLearning;

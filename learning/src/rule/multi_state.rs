@@ -7,7 +7,7 @@
 //!
 //! Where to find what: `learner` the family of rules; `update_rule` the evolved numbers; `forward` and `backward` the passes;
 //! `contraction` the products and their kernels; `neuron` and `synapses` the states, `synapse` how they learn;
-//! `activation`, `feedback`, `initialise`, `normalisation`, `oja`, `saturation` one option each, `ablation` what can be
+//! `differentiable` the networks whose rules know their gradient; `activation`, `feedback`, `initialise`, `normalisation`, `oja`, `saturation` one option each, `ablation` what can be
 //! taken away; `plan` what need not be computed; `buffer`, `prefetch` and `transpose` where numbers lie and how they get
 //! there.
 
@@ -23,6 +23,7 @@ pub mod backpropagation;
 mod backward;
 mod buffer;
 mod contraction;
+pub mod differentiable;
 mod dispatch;
 mod feedback;
 mod forward;
@@ -147,10 +148,11 @@ impl<T: Real> Network<T> {
     /// A network that computes what `plan` says.
     ///
     /// # Panics
-    /// If `options` do not pass [`MultiStateSpec::validate`], there are fewer than two layers, one is empty, or the plan is
+    /// If `options` do not pass [`MultiStateSpec::validate`] or are extended, there are fewer than two layers, one is empty, or the plan is
     /// of another number of layers.
     pub fn with_plan(options: &MultiStateSpec, layer_sizes: &[usize], batch_max: usize, plan: Plan) -> Self {
         assert!(options.validate().is_ok(), "the options are validated where they enter");
+        assert!(!options.is_extended(), "the network of an extended rule is a `DifferentiableNetwork`");
         assert!(layer_sizes.len() >= 2 && layer_sizes.iter().all(|&neurons| neurons > 0), "{layer_sizes:?}");
         assert_eq!(plan.layers(), layer_sizes.len(), "a plan of another network");
         let states = usize::from(options.states);

@@ -7,7 +7,7 @@ use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::prepared_task::PreparedTask;
 use super::{Curve, Trainer};
-use crate::rule::{Rule, Shape};
+use crate::rule::{Differentiable, Rule, Shape};
 use crate::task::{Task, TaskError};
 
 /// Problems whose buffers a thread keeps.
@@ -50,6 +50,8 @@ impl Workspace {
 /// Buffers of one problem.
 pub(crate) struct Bench {
     pub(super) rule: Box<dyn Rule>,
+    /// The same rule with its gradient, once that was asked for.
+    pub(super) differentiable: Option<Box<dyn Differentiable>>,
     pub(super) tasks: KeptTasks,
     /// Of the last training.
     pub(crate) curve: Curve,
@@ -60,7 +62,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(super) fn new(rule: Box<dyn Rule>, tasks_max: usize) -> Self {
         let tasks = KeptTasks { tasks: Vec::new(), tasks_max, clock: 0 };
-        Self { rule, tasks, curve: Curve::default(), points: Vec::new() }
+        Self { rule, differentiable: None, tasks, curve: Curve::default(), points: Vec::new() }
     }
 }
 

@@ -53,20 +53,26 @@ impl Objective {
 
 /// When the objective is measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"curve\" or a list of { update = N or \"last\", weight = W }")]
+#[serde(
+    untagged,
+    expecting = "expected \"curve\", \"prequential\" or a list of { update = N or \"last\", weight = W }"
+)]
 pub enum Measure {
-    /// After every update, averaged.
+    /// All along the way, averaged.
     Curve(CurveWord),
     /// At some numbers of updates, with weights.
     Points(Vec<MeasurePoint>),
 }
 
-/// The word `curve`.
+/// What is measured all along the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CurveWord {
-    /// The whole learning curve.
+    /// The query after every update.
     Curve,
+    /// Each batch but the first before the network learns from it, and the query after the last update. It takes no further
+    /// examples, and where a gradient is wanted no further passes.
+    Prequential,
 }
 
 impl Default for Measure {
@@ -162,6 +168,17 @@ impl EvaluationSpec {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what has no derivative, naming the field.
+    pub(super) fn check_gradient(&self) -> Result<(), SpecError> {
+        match self.objective {
+            Objective::SquaredError | Objective::Logistic => Ok(()),
+            Objective::Accuracy => {
+                let problem = "accuracy has no gradient; use \"logistic\" or \"squared-error\"";
+                Err(SpecError::field("evaluation.objective", problem))
+            }
+        }
     }
 
     /// The unroll length of a generation.

@@ -11,7 +11,7 @@ use super::rule::RuleSpec;
 use super::task::{InputAugmentation, TaskFamily, TaskSpec};
 use super::{RunSpec, SpecError};
 use crate::genome::GenomeLayout;
-use crate::limits::{EPISODE_MULTIPLICATIONS_MAX, NETWORK_NUMBERS_MAX};
+use crate::limits::{EPISODE_MULTIPLICATIONS_MAX, GRADIENT_NUMBERS_MAX, NETWORK_NUMBERS_MAX};
 
 /// What genomes of a run stand for.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,13 @@ impl Problem {
     pub(super) fn validate(&self) -> Result<(), SpecError> {
         match self {
             Self::RuleLearning(problem) => problem.validate(),
+        }
+    }
+
+    /// Checks that episodes of the spec have a gradient, naming the field.
+    pub(super) fn check_gradient(&self, spec: &RunSpec) -> Result<(), SpecError> {
+        match self {
+            Self::RuleLearning(problem) => problem.check_gradient(spec),
         }
     }
 
@@ -151,6 +158,24 @@ impl RuleLearning {
                     ),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that episodes of the spec have a gradient, naming the field.
+    fn check_gradient(&self, spec: &RunSpec) -> Result<(), SpecError> {
+        self.rule.options().check_gradient(&self.tasks)?;
+        let (batch, updates) = (self.tasks.batch_size as usize, spec.evaluation.updates_max());
+        let numbers = |sizes: Vec<usize>| self.rule.options().gradient_numbers(&sizes, batch, updates)[1];
+        let most = self.layer_sizes().into_iter().map(numbers).fold(0.0, f64::max);
+        if most > GRADIENT_NUMBERS_MAX as f64 {
+            return Err(SpecError::field(
+                "evaluation.unroll",
+                format!(
+                    "the gradient of {updates} updates would keep {most:.1e} synapses; at most {GRADIENT_NUMBERS_MAX} are \
+                     allowed (fewer updates, states or neurons)"
+                ),
+            ));
         }
         Ok(())
     }

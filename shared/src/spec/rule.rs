@@ -18,6 +18,7 @@ use gradient_descent::GradientDescentSpec;
 use multi_state::MultiStateSpec;
 
 /// A rule: its family and the options that its genome's numbers do not hold.
+#[expect(clippy::large_enum_variant, reason = "a spec has one, of the large kind")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "family", rename_all = "kebab-case")]
 pub enum RuleSpec {
@@ -49,6 +50,18 @@ pub trait RuleOptions {
 
     /// Multiplications of an update for each of its examples, roughly.
     fn multiplications(&self, sizes: &[usize]) -> f64;
+
+    /// Refuses a rule whose genome has no gradient on these tasks, naming the field.
+    fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
+        let problem = format!("`{}` gives no gradient; use \"multi-state\"", self.family());
+        Err(SpecError::field("rule.family", problem))
+    }
+
+    /// The most numbers that the gradient of `updates` updates of such a network holds besides, and those of them that grow with
+    /// the number of updates.
+    fn gradient_numbers(&self, _sizes: &[usize], _batch: usize, _updates: u32) -> [f64; 2] {
+        [0.0; 2]
+    }
 
     /// The rule in a few words, for people.
     fn summary(&self) -> String;

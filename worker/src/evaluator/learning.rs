@@ -95,15 +95,7 @@ impl Episodes for OnThread {
         wants: Wants,
         interrupt: &Interrupt,
     ) -> Option<Outcome> {
-        if wants.gradient {
-            let rule = self.runner.spec().problem.rule_learning().map(|problem| problem.rule.options());
-            let reason = format!(
-                "rules of the family `{}` give no gradient of their fitness; choose a strategy that wants none",
-                rule.map_or("none", |rule| rule.family())
-            );
-            return Some(Outcome::Rejected { reason });
-        }
-        self.runner.run(&mut self.workspace, genome, key, interrupt)
+        self.runner.run_for(&mut self.workspace, genome, key, wants, interrupt)
     }
 }
 

@@ -31,9 +31,14 @@ impl Ablation {
 
     /// Leaves of a rule what is left.
     pub(super) fn apply(self, rule: &mut UpdateRule<f32>) {
-        if matches!(self, Self::NoBackwardTransform | Self::ReadoutOnly) {
+        if self.takes_backward_transform() {
             rule.backward_transform.fill(0.0);
         }
+    }
+
+    /// Whether the backward transform is zero.
+    pub(super) fn takes_backward_transform(self) -> bool {
+        matches!(self, Self::NoBackwardTransform | Self::ReadoutOnly)
     }
 
     /// Whether synapses below the last layer must not learn.

@@ -56,7 +56,7 @@ impl<T: Real> Network<T> {
                     BackwardUpdate::Multiplicative | BackwardUpdate::MultiplicativeSecondState => {
                         fold_gate(parameters.backward_transform, keep, &mut scratch.transform);
                     }
-                    BackwardUpdate::None => {
+                    BackwardUpdate::None | BackwardUpdate::Gated => {
                         scratch.transform.clear();
                         scratch.transform.extend_from_slice(parameters.backward_transform);
                     }
@@ -94,6 +94,7 @@ impl<T: Real> Network<T> {
                     BackwardUpdate::None => {
                         propagate(arch, weights, source, None, None, neurons, batch, product);
                     }
+                    BackwardUpdate::Gated => unreachable!("a network of an extended rule is another one"),
                     BackwardUpdate::MultiplicativeSecondState if state == 0 => {
                         for x in neurons.iter_mut() {
                             *x = *x * keep[0];

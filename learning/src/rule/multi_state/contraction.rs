@@ -98,7 +98,23 @@ pub(super) fn mix<T: Real>(
     out: &mut [T],
     length: usize,
 ) {
-    assert!(transform.len() == k * k && states.len() == k * length && out.len() <= states.len());
+    assert!(states.len() == k * length);
+    mix_into(arch, transform, orientation, k, states, None, out, length);
+}
+
+/// As [`mix`], from as many first states as there are in `states`, and added to `keep` times what stands in `out`.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn mix_into<T: Real>(
+    arch: Arch,
+    transform: &[T],
+    orientation: Orientation,
+    k: usize,
+    states: &[T],
+    keep: Option<T>,
+    out: &mut [T],
+    length: usize,
+) {
+    assert!(transform.len() == k * k && states.len() <= k * length && out.len() <= k * length);
     // The left side's rows are the states that leave, its columns those that enter.
     let left_strides = match orientation {
         Orientation::RowsEnter => (1, k),
@@ -110,7 +126,26 @@ pub(super) fn mix<T: Real>(
         right: states,
         right_stride: length,
         rows: out.len() / length,
-        depth: k,
+        depth: states.len() / length,
+        columns: length,
+        factor: T::ONE,
+        start: Start { keep, bias: None },
+        out_stride: length,
+    };
+    multiply(arch, product, out);
+}
+
+/// Combines rows: `out[r, e] = sum_d factors[r, d] rows[d, e]` where e runs over `length` numbers. `factors` is row-major.
+pub(super) fn combine_rows<T: Real>(arch: Arch, factors: &[T], rows: &[T], out: &mut [T], length: usize) {
+    let (count, depth) = (out.len() / length, rows.len() / length);
+    assert!(factors.len() == count * depth);
+    let product = Product {
+        left: factors,
+        left_strides: (depth, 1),
+        right: rows,
+        right_stride: length,
+        rows: count,
+        depth,
         columns: length,
         factor: T::ONE,
         start: Start { keep: None, bias: None },
@@ -205,6 +240,33 @@ pub(super) fn propagate<T: Real>(
     multiply_large(arch, product, out, scratch);
 }
 
+/// Propagates one state against the direction of its synapses: `out[i, b] = factor sum_j weights[i, j] source[j, b]`.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn propagate_back<T: Real>(
+    arch: Arch,
+    weights: Weights<'_, T>,
+    (source, factor): (&[T], T),
+    out: &mut [T],
+    batch: usize,
+    scratch: &mut ProductScratch<T>,
+) {
+    let Weights { values, stride, sources, destinations } = weights;
+    assert!(source.len() == destinations * batch && out.len() == sources * batch);
+    let product = Product {
+        left: values,
+        left_strides: (stride, 1),
+        right: source,
+        right_stride: batch,
+        rows: sources,
+        depth: destinations,
+        columns: batch,
+        factor,
+        start: Start { keep: None, bias: None },
+        out_stride: batch,
+    };
+    multiply_large(arch, product, out, scratch);
+}
+
 /// Correlates two layers in one state: `out[i, j] = keep out[i, j] + factor sum_b source[i, b] destination[j, b]`, rows
 /// of `out` being `stride` apart; `keep` none overwrites `out`.
 #[allow(clippy::too_many_arguments)]
@@ -287,6 +349,31 @@ pub(super) fn sum_over_batch<T: Real>(
     ) -> ());
 }
 
+/// Adds the inner products of the rows of two matrices, all rows being of `length` numbers, to `out`, `[rows of left, rows of
+/// right]`: parts of them in `T`, their sums in f64.
+pub(super) fn add_inner_products<T: Real>(
+    arch: Arch,
+    left: &[T],
+    right: &[T],
+    length: usize,
+    out: &mut [f64],
+) {
+    assert!(length > 0 && out.len() == (left.len() / length) * (right.len() / length));
+    dispatch!(arch, 'a, lanes::add_inner_products => (
+        left: &'a [T],
+        right: &'a [T],
+        length: usize,
+        out: &'a mut [f64],
+    ) -> ());
+}
+
+/// The inner product of two rows; see [`add_inner_products`].
+pub(super) fn inner_product<T: Real>(arch: Arch, left: &[T], right: &[T]) -> f64 {
+    let mut sum = [0.0];
+    add_inner_products(arch, left, right, left.len(), &mut sum);
+    sum[0]
+}
+
 #[cfg(test)]
 mod tests {
     use hebbian_shared::seed::{Seed, uniform_between};
@@ -330,6 +417,18 @@ mod tests {
                 assert!((found - expected).abs() <= tolerance * (1.0 + sources as f64), "{found} {expected}");
             }
         }
+        let mut back = vec![T::ZERO; sources * batch];
+        let upper = &before[..destinations * batch];
+        propagate_back(arch, view, (upper, half), &mut back, batch, &mut ProductScratch::default());
+        for i in 0..sources {
+            for b in 0..batch {
+                let sum: f64 = (0..destinations)
+                    .map(|j| 0.5 * weights[i * stride + j].to_f64() * upper[j * batch + b].to_f64())
+                    .sum();
+                let found = back[i * batch + b].to_f64();
+                assert!((found - sum).abs() <= tolerance * (1.0 + destinations as f64), "{found} {sum}");
+            }
+        }
         let old = matrix::<T>(5, sources * stride);
         let mut synapses = old.clone();
         let keep_synapses = keep.map(T::from_f64);
@@ -346,6 +445,29 @@ mod tests {
             }
             let gap = i * stride + destinations;
             assert_eq!(synapses[gap], old[gap], "the gap between rows was written");
+        }
+    }
+
+    #[test]
+    fn inner_products_are_added_and_have_the_same_bits_in_every_vector() {
+        for (rows, columns, length) in [(1, 1, 5), (4, 4, 64), (3, 9, 1030), (6, 5, 4099)] {
+            let (left, right) = (matrix::<f32>(1, rows * length), matrix::<f32>(2, columns * length));
+            let sums = |arch| {
+                let mut out = vec![0.25; rows * columns];
+                add_inner_products(arch, &left, &right, length, &mut out);
+                out
+            };
+            let found = sums(Arch::new());
+            assert_eq!(found, sums(Arch::Scalar));
+            for r in 0..rows {
+                for c in 0..columns {
+                    let exact: f64 = (0..length)
+                        .map(|e| f64::from(left[r * length + e]) * f64::from(right[c * length + e]))
+                        .sum();
+                    let found = found[r * columns + c] - 0.25;
+                    assert!((found - exact).abs() < 1e-7 * length as f64, "{found} {exact}");
+                }
+            }
         }
     }
 

@@ -56,6 +56,27 @@ pub(super) fn initialise<T: Real>(
     }
 }
 
+/// As [`initialise`], for the forward synapses of layer `layer` between so many inputs and outputs, if they are all that
+/// there is: no ties.
+pub(super) fn draw_forward<T: Real>(
+    arch: Arch,
+    values: &mut [T],
+    spec: &InitialSynapses,
+    seed: Seed,
+    layer: usize,
+    (inputs, outputs): (usize, usize),
+) {
+    let stream = seed.derive(Purpose::Synapses, 2 * layer as u64);
+    draw(arch, values, spec, inputs + outputs, stream, (inputs + 1) * outputs, false);
+}
+
+/// Fills the draws of synapses on evolved scales: those that states share are of the stream of the forward synapses of layer
+/// `layer`, those of each state of the stream of the backward synapses, which are no others.
+pub(super) fn draw_normal<T: Real>(values: &mut [T], seed: Seed, layer: usize, are_shared: bool) {
+    let stream = seed.derive(Purpose::Synapses, 2 * layer as u64 + u64::from(!are_shared));
+    fill_scaled_normal(stream, 1.0, values);
+}
+
 fn draw<T: Real>(
     arch: Arch,
     values: &mut [T],
@@ -78,20 +99,22 @@ fn draw<T: Real>(
             };
             fill_uniform(arch, seed, bound, first);
         }
-        SynapseDistribution::Normal => {
-            let mut rng = seed.rng();
-            // An even length, so that the chunks continue one sequence of pairs.
-            let mut normal = [0.0; 64];
-            for chunk in first.chunks_mut(normal.len()) {
-                let normal = &mut normal[..chunk.len()];
-                fill_normal(&mut rng, normal);
-                for (value, draw) in chunk.iter_mut().zip(normal) {
-                    *value = T::from_f64(spec.scale * *draw);
-                }
-            }
-        }
+        SynapseDistribution::Normal => fill_scaled_normal(seed, spec.scale, first),
     }
     rest.chunks_exact_mut(stride).for_each(|state| state.copy_from_slice(first));
+}
+
+fn fill_scaled_normal<T: Real>(seed: Seed, scale: f64, values: &mut [T]) {
+    let mut rng = seed.rng();
+    // An even length, so that the chunks continue one sequence of pairs.
+    let mut normal = [0.0; 64];
+    for chunk in values.chunks_mut(normal.len()) {
+        let normal = &mut normal[..chunk.len()];
+        fill_normal(&mut rng, normal);
+        for (value, draw) in chunk.iter_mut().zip(normal) {
+            *value = T::from_f64(scale * *draw);
+        }
+    }
 }
 
 /// Fills `values` with the centres of 2^24 equal parts of -bound .. bound, two from each word of the seed's stream: as

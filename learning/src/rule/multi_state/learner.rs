@@ -7,8 +7,9 @@ use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
 use super::ablation::{Ablation, FrozenSynapses};
+use super::differentiable::DifferentiableLearner;
 use super::{Network, UpdateRule};
-use crate::rule::{Batch, Networks, Rule, RuleFamily, Shape};
+use crate::rule::{Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for MultiStateSpec {
     fn ablations(&self) -> &'static [Ablation] {
@@ -24,10 +25,14 @@ impl RuleFamily for MultiStateSpec {
             include_str!("canonical/activations.toml"),
             include_str!("canonical/derivatives.toml"),
             include_str!("canonical/options.toml"),
+            include_str!("canonical/extended.toml"),
         ]
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        if self.is_extended() {
+            return Box::new(DifferentiableLearner::new(self, problem, ablation));
+        }
         Box::new(Learner {
             options: self.clone(),
             layout: problem.layout(),
@@ -37,6 +42,11 @@ impl RuleFamily for MultiStateSpec {
             networks: Networks::new(),
             frozen: FrozenSynapses::default(),
         })
+    }
+
+    fn differentiable(&self, problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
+        self.check_differentiable("a gradient").ok()?;
+        Some(Box::new(DifferentiableLearner::new(self, problem, None)))
     }
 }
 

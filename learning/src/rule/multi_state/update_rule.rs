@@ -89,18 +89,8 @@ impl<T: Real> UpdateRule<T> {
     /// genome has another dimension than the layout. Parameters that overflow become infinite; their networks then diverge.
     #[must_use]
     pub fn read(&mut self, layout: &GenomeLayout, genome: &Genome) -> Option<()> {
-        let (layers, states) = match layout.segment("forward_transform")?.shape[..] {
-            [rows, columns] if rows == columns && rows > 0 => (None, rows as usize),
-            [layers, rows, columns] if rows == columns && rows > 0 && layers > 0 => {
-                (Some(layers as usize), rows as usize)
-            }
-            _ => return None,
-        };
-        if genome.0.len() != layout.dimension() {
-            return None;
-        }
-        let reader = Reader { layout, genome, layers, states };
-        (self.states, self.layers) = (states, layers.unwrap_or(1));
+        let reader = Reader::new(layout, genome)?;
+        (self.states, self.layers) = (reader.states, reader.layers.unwrap_or(1));
         reader.matrix("forward_transform", &mut self.forward_transform)?;
         reader.matrix("backward_transform", &mut self.backward_transform)?;
         reader.gate("neuron_keep", &mut self.neuron_keep)?;
@@ -204,22 +194,34 @@ fn slice<T>(values: &[T], set: usize, length: usize) -> &[T] {
 
 /// Reads segments of a genome.
 #[derive(Clone, Copy)]
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     layout: &'a GenomeLayout,
     genome: &'a Genome,
     /// Sets of parameters in a genome per layer.
-    layers: Option<usize>,
-    states: usize,
+    pub(super) layers: Option<usize>,
+    pub(super) states: usize,
 }
 
 impl<'a> Reader<'a> {
+    /// Of a genome of a layout; `None` if the genome has another dimension or the layout is that of no update rule.
+    pub(super) fn new(layout: &'a GenomeLayout, genome: &'a Genome) -> Option<Self> {
+        let (layers, states) = match layout.segment("forward_transform")?.shape[..] {
+            [rows, columns] if rows == columns && rows > 0 => (None, rows as usize),
+            [layers, rows, columns] if rows == columns && rows > 0 && layers > 0 => {
+                (Some(layers as usize), rows as usize)
+            }
+            _ => return None,
+        };
+        (genome.0.len() == layout.dimension()).then_some(Self { layout, genome, layers, states })
+    }
+
     /// The parameters of a segment.
-    fn values(self, segment: &'a Segment) -> impl Iterator<Item = f64> + 'a {
+    pub(super) fn values(self, segment: &'a Segment) -> impl Iterator<Item = f64> + 'a {
         self.genome.0[segment.range()].iter().map(|&x| segment.transform.apply(x))
     }
 
     /// Reads a segment's parameters as `[layers, k, k]`.
-    fn matrix<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
+    pub(super) fn matrix<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
         let segment = self.layout.segment(name)?;
         into.clear();
         into.extend(self.values(segment).map(T::from_f64));
@@ -227,7 +229,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a segment's parameters as `[layers, k]`: given whole, one for each layer, one for each state or one for all.
-    fn gate<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
+    pub(super) fn gate<T: Real>(self, name: &str, into: &mut Vec<T>) -> Option<()> {
         let segment = self.layout.segment(name)?;
         let (states, layers) = (self.states, self.layers.unwrap_or(1));
         let repeat = match (&segment.shape[..], self.layers) {

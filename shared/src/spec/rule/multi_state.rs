@@ -9,6 +9,12 @@ use crate::spec::network::NetworkSpec;
 use crate::spec::task::TaskSpec;
 use crate::spec::{SpecError, check_range, is_default};
 
+mod activation;
+mod differentiable;
+
+pub use activation::{Activation, StateActivations};
+pub use differentiable::{FanIn, InitialScale};
+
 /// Options of the update rule, in the paper's terms.
 ///
 /// What came after the first version is written only where it differs from its default, which is what rules did before:
@@ -69,6 +75,32 @@ pub struct MultiStateSpec {
     /// Whether the genome scales the initial synapses.
     #[serde(skip_serializing_if = "is_default")]
     pub evolve_initial_scale: bool,
+    /// Synapses keep a mixture of their states (the segment `synapse_mixing`, k x k) instead of a share of each. Default:
+    /// false.
+    #[serde(skip_serializing_if = "is_default")]
+    pub synapse_mixing: bool,
+    /// The Hebbian sums of a layer and state are divided by a power of their root mean square; the exponent is evolved (the
+    /// segment `normalisation_exponent`; 1 makes steps that do not depend on the size of the sums). Default: false.
+    #[serde(skip_serializing_if = "is_default")]
+    pub update_normalisation: bool,
+    /// The weight of the Hebbian sums depends on the number t of updates before: times
+    /// `exp(schedule_early / (1 + t)) (1 + t)^schedule_power`, both evolved. Default: false.
+    #[serde(skip_serializing_if = "is_default")]
+    pub update_schedule: bool,
+    /// The genome scales normal draws of the initial synapses for each layer and state. Default: they are drawn as
+    /// `network.initial_synapses` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_scale: Option<InitialScale>,
+    /// The prediction is a weighted sum over the states of the last layer (the segment `readout`, k numbers) instead of its
+    /// state 0. Default: false.
+    #[serde(skip_serializing_if = "is_default")]
+    pub readout: bool,
+    /// Predictions are multiplied by an evolved number where they are measured, and only there. Default: false.
+    #[serde(skip_serializing_if = "is_default")]
+    pub loss_temperature: bool,
+    /// Steps are scaled by the number of neurons that a layer of synapses comes from. Default: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fan_in: Option<FanIn>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -100,6 +132,13 @@ impl Default for MultiStateSpec {
             supervised_every: 1,
             updatable: None,
             evolve_initial_scale: false,
+            synapse_mixing: false,
+            update_normalisation: false,
+            update_schedule: false,
+            initial_scale: None,
+            readout: false,
+            loss_temperature: false,
+            fan_in: None,
         }
     }
 }
@@ -167,10 +206,10 @@ impl RuleOptions for MultiStateSpec {
         if let Some(Saturation { epsilon }) = self.saturation {
             check_range("rule.saturation.epsilon", epsilon, 0.0, 1e6)?;
         }
-        Ok(())
+        self.validate_extension()
     }
 
-    fn validate_for(&self, network: &NetworkSpec, _: &TaskSpec) -> Result<(), SpecError> {
+    fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError> {
         let depth = network.synapse_layers();
         if self.genome == GenomeScope::PerLayer && depth.is_none() {
             return Err(SpecError::field(
@@ -196,7 +235,7 @@ impl RuleOptions for MultiStateSpec {
                 Some(_) => {}
             }
         }
-        Ok(())
+        self.validate_extension_for(network, tasks)
     }
 
     /// Always there are four k x k matrices and four gates (one number, or one per state): 4 k^2 + 4 numbers at least.
@@ -222,7 +261,11 @@ impl RuleOptions for MultiStateSpec {
         }
         layout.push("neuron_keep", &gate, Transform::Affine { offset: 1.0, scale: 1.0 });
         layout.push("neuron_update", &gate, Transform::Exp { factor: 1.0, scale: 0.5 });
-        layout.push("synapse_keep", &gate, SYNAPSE_KEEP);
+        if self.synapse_mixing {
+            layout.push("synapse_mixing", &matrix, Transform::IDENTITY);
+        } else {
+            layout.push("synapse_keep", &gate, SYNAPSE_KEEP);
+        }
         layout.push("synapse_update", &gate, SYNAPSE_UPDATE);
         let multiplier = self.oja.is_some_and(|oja| oja.multiplier);
         if multiplier {
@@ -249,10 +292,14 @@ impl RuleOptions for MultiStateSpec {
                 layout.push("forward_synapse_saturation", &gate, SATURATION);
             }
         }
+        self.push_extension(&mut layout, &gate, network);
         layout
     }
 
     fn network_numbers(&self, sizes: &[usize], batch: f64) -> f64 {
+        if self.is_extended() {
+            return self.differentiable_network_numbers(sizes, batch);
+        }
         let k = f64::from(self.states);
         let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
         let widest = sizes.iter().max().map_or(0.0, |&neurons| neurons as f64);
@@ -269,6 +316,15 @@ impl RuleOptions for MultiStateSpec {
         // Of four products over the batch, those within layers take two.
         let within = if self.needs_synapses_within_layers() { within(sizes) / 2.0 } else { 0.0 };
         4.0 * (NetworkSpec::synapses_of(sizes) + within) * f64::from(self.states)
+    }
+
+    fn check_gradient(&self, tasks: &TaskSpec) -> Result<(), SpecError> {
+        self.check_differentiable("a gradient")?;
+        self.check_classes("a gradient", tasks)
+    }
+
+    fn gradient_numbers(&self, sizes: &[usize], batch: usize, updates: u32) -> [f64; 2] {
+        self.differentiable_gradient_numbers(sizes, batch, updates)
     }
 
     fn summary(&self) -> String {
@@ -407,6 +463,8 @@ pub enum BackwardUpdate {
     Multiplicative,
     /// `u`: what arrives replaces the state, without gates.
     None,
+    /// `keep * x + gate * x * u + input * u`, with gates of its own (the segments `backward_gate` and `backward_input`).
+    Gated,
 }
 
 /// What is written into the last layer before the backward pass; y is its state 0, t the target.
@@ -424,58 +482,4 @@ pub enum Feedback {
     DifferenceTimesSecondState,
     /// State 1 becomes softmax(y) - t, the later ones 0.
     SoftmaxDifference,
-}
-
-/// An elementwise function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// x
-    #[default]
-    Identity,
-    /// tanh x
-    Tanh,
-    /// max(0, x)
-    Relu,
-    /// max(0, tanh x)
-    ReluTanh,
-    /// 1 / (1 + exp(-x))
-    Sigmoid,
-    /// 1
-    DIdentity,
-    /// 1 - tanh^2 x
-    DTanh,
-    /// 1 if x > 0, else 0
-    DRelu,
-    /// s (1 - s) with s = sigmoid x
-    DSigmoid,
-}
-
-/// One activation for all states, or one for each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected the name of an activation (identity, tanh, relu, relu_tanh, sigmoid, d_identity, d_tanh, d_relu, d_sigmoid) or a list of them, one per state"
-)]
-pub enum StateActivations {
-    /// The same for all states.
-    All(Activation),
-    /// State o has the o-th.
-    PerState(Vec<Activation>),
-}
-
-impl From<Activation> for StateActivations {
-    fn from(activation: Activation) -> Self {
-        Self::All(activation)
-    }
-}
-
-impl StateActivations {
-    /// The activation of a state, counted from 0.
-    pub fn of_state(&self, state: usize) -> Activation {
-        match self {
-            Self::All(activation) => *activation,
-            Self::PerState(activations) => activations[state],
-        }
-    }
 }

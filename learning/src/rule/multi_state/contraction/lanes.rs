@@ -67,7 +67,7 @@ fn rows<T: Real, S: Simd, const ROWS: usize>(
     let destinations = destination.len() / batch;
     let mut j = 0;
     while j + 4 <= destinations {
-        let sums = dots::<T, S, ROWS, 4>(simd, source, &destination[j * batch..], batch);
+        let sums = dots::<T, S, ROWS, 4>(simd, source, &destination[j * batch..], batch, batch);
         for r in 0..ROWS {
             for n in 0..4 {
                 write(&mut out[r * stride + j + n], factor, keep, sums[r][n]);
@@ -76,7 +76,7 @@ fn rows<T: Real, S: Simd, const ROWS: usize>(
         j += 4;
     }
     while j < destinations {
-        let sums = dots::<T, S, ROWS, 1>(simd, source, &destination[j * batch..], batch);
+        let sums = dots::<T, S, ROWS, 1>(simd, source, &destination[j * batch..], batch, batch);
         for r in 0..ROWS {
             write(&mut out[r * stride + j], factor, keep, sums[r][0]);
         }
@@ -93,13 +93,75 @@ fn write<T: Real>(place: &mut T, factor: T, keep: Option<T>, sum: T) {
     *place = kept + factor * sum;
 }
 
-/// The products of the first `ROWS` rows of `left` with the first `COLUMNS` rows of `right`, each summed over the batch:
-/// partial sum l takes the examples l, l + [`LANES`], ... in order.
+/// Adds the inner products of all rows of two matrices to `out`; see [`super::add_inner_products`].
+#[inline(always)]
+pub(super) fn add_inner_products<T: Real, S: Simd>(
+    simd: S,
+    left: &[T],
+    right: &[T],
+    length: usize,
+    out: &mut [f64],
+) {
+    /// Numbers of a row whose products are summed in `T`.
+    const PART: usize = 1024;
+    let (rows, columns) = (left.len() / length, right.len() / length);
+    let mut start = 0;
+    while start < length {
+        let part = PART.min(length - start);
+        let mut r = 0;
+        while r < rows {
+            let place = &mut out[r * columns..];
+            if r + 4 <= rows {
+                let left = &left[r * length + start..];
+                inner_rows::<T, S, 4>(simd, left, &right[start..], (length, part), columns, place);
+                r += 4;
+            } else {
+                let left = &left[r * length + start..];
+                inner_rows::<T, S, 1>(simd, left, &right[start..], (length, part), columns, place);
+                r += 1;
+            }
+        }
+        start += part;
+    }
+}
+
+/// `ROWS` rows with all `columns` rows of the right side.
+#[inline(always)]
+fn inner_rows<T: Real, S: Simd, const ROWS: usize>(
+    simd: S,
+    left: &[T],
+    right: &[T],
+    (stride, length): (usize, usize),
+    columns: usize,
+    out: &mut [f64],
+) {
+    let mut c = 0;
+    while c + 4 <= columns {
+        let sums = dots::<T, S, ROWS, 4>(simd, left, &right[c * stride..], stride, length);
+        for r in 0..ROWS {
+            for n in 0..4 {
+                out[r * columns + c + n] += sums[r][n].to_f64();
+            }
+        }
+        c += 4;
+    }
+    while c < columns {
+        let sums = dots::<T, S, ROWS, 1>(simd, left, &right[c * stride..], stride, length);
+        for r in 0..ROWS {
+            out[r * columns + c] += sums[r][0].to_f64();
+        }
+        c += 1;
+    }
+}
+
+/// The products of the first `ROWS` rows of `left` with the first `COLUMNS` rows of `right`, rows being `stride` apart, each
+/// summed over `batch` numbers: partial sum l takes the numbers l, l + [`LANES`], ... in order.
 #[inline(always)]
 fn dots<T: Real, S: Simd, const ROWS: usize, const COLUMNS: usize>(
     simd: S,
     left: &[T],
     right: &[T],
+    stride: usize,
     batch: usize,
 ) -> [[T; COLUMNS]; ROWS] {
     let lanes = T::lanes::<S>();
@@ -112,10 +174,10 @@ fn dots<T: Real, S: Simd, const ROWS: usize, const COLUMNS: usize>(
         while place < whole {
             let mut others = [T::splat(simd, T::ZERO); COLUMNS];
             for c in 0..COLUMNS {
-                others[c] = T::as_vectors::<S>(&right[c * batch + place..][..lanes]).0[0];
+                others[c] = T::as_vectors::<S>(&right[c * stride + place..][..lanes]).0[0];
             }
             for r in 0..ROWS {
-                let row = T::as_vectors::<S>(&left[r * batch + place..][..lanes]).0[0];
+                let row = T::as_vectors::<S>(&left[r * stride + place..][..lanes]).0[0];
                 for c in 0..COLUMNS {
                     totals[r][c] = T::multiply_add_vectors(simd, row, others[c], totals[r][c]);
                 }
@@ -133,7 +195,7 @@ fn dots<T: Real, S: Simd, const ROWS: usize, const COLUMNS: usize>(
         for c in 0..COLUMNS {
             for e in whole..batch {
                 let lane = &mut partial[r][c][e - whole];
-                *lane = T::multiply_add(left[r * batch + e], right[c * batch + e], *lane);
+                *lane = T::multiply_add(left[r * stride + e], right[c * stride + e], *lane);
             }
             sums[r][c] = sum_of_lanes(&partial[r][c]);
         }

@@ -1,0 +1,57 @@
+//! Elementwise functions of neurons and synapses, as they are written.
+
+use serde::{Deserialize, Serialize};
+
+/// An elementwise function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x
+    #[default]
+    Identity,
+    /// tanh x
+    Tanh,
+    /// max(0, x)
+    Relu,
+    /// max(0, tanh x)
+    ReluTanh,
+    /// 1 / (1 + exp(-x))
+    Sigmoid,
+    /// 1
+    DIdentity,
+    /// 1 - tanh^2 x
+    DTanh,
+    /// 1 if x > 0, else 0
+    DRelu,
+    /// s (1 - s) with s = sigmoid x
+    DSigmoid,
+}
+
+/// One activation for all states, or one for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected the name of an activation (identity, tanh, relu, relu_tanh, sigmoid, d_identity, d_tanh, d_relu, d_sigmoid) or a list of them, one per state"
+)]
+pub enum StateActivations {
+    /// The same for all states.
+    All(Activation),
+    /// State o has the o-th.
+    PerState(Vec<Activation>),
+}
+
+impl From<Activation> for StateActivations {
+    fn from(activation: Activation) -> Self {
+        Self::All(activation)
+    }
+}
+
+impl StateActivations {
+    /// The activation of a state, counted from 0.
+    pub fn of_state(&self, state: usize) -> Activation {
+        match self {
+            Self::All(activation) => *activation,
+            Self::PerState(activations) => activations[state],
+        }
+    }
+}
