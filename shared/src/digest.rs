@@ -1,7 +1,9 @@
 //! SHA-256 digests: how two processes find out that they hold the same thing.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -49,7 +51,7 @@ impl std::str::FromStr for Digest {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
             return Err(ParseDigestError);
         }
         let mut bytes = [0; 32];
@@ -65,6 +67,20 @@ impl TryFrom<&[u8]> for Digest {
 
     fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
         bytes.try_into().map(Self).map_err(|_| ParseDigestError)
+    }
+}
+
+impl JsonSchema for Digest {
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A SHA-256 digest.",
+            "type": "string",
+            "pattern": "^[0-9a-fA-F]{64}$",
+        })
     }
 }
 
@@ -90,6 +106,8 @@ mod tests {
         assert_eq!(digest.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!("ba78".parse::<Digest>().is_err());
-        assert!("z".repeat(64).parse::<Digest>().is_err());
+        for wrong in ["z", "+f", " 1"] {
+            assert!(wrong.repeat(64 / wrong.len()).parse::<Digest>().is_err(), "{wrong}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod normal;
 pub use normal::{fill_normal, normal_pair};
 use rand::{Rng as _, SeedableRng as _};
 pub use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a stream of random numbers is for. The numbers are part of every result and never change or get reused.
@@ -48,8 +49,9 @@ pub enum Purpose {
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
+#[schemars(extend("maximum" = Self::LIMIT - 1))]
 pub struct Seed(u64);
 
 /// A number that cannot be a seed.

@@ -12,13 +12,16 @@ pub mod data_set;
 pub mod evaluation;
 pub mod network;
 mod problem;
+pub mod range;
 pub mod rule;
+mod schema;
 pub mod stop;
 pub mod strategy;
 pub mod task;
 pub mod text;
 pub mod validation;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -30,6 +33,7 @@ use evaluation::EvaluationSpec;
 use network::NetworkSpec;
 pub use problem::{Problem, RuleLearning};
 use rule::RuleSpec;
+pub use schema::schema;
 use stop::StopSpec;
 use strategy::StrategySpec;
 use task::TaskSpec;
@@ -64,7 +68,7 @@ pub struct RunSpec {
 }
 
 /// Whether workers with other bits may join a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Numerics {
     /// Only workers with the fingerprint of the run's first worker: the result is exact.
@@ -74,27 +78,41 @@ pub enum Numerics {
     Any,
 }
 
-/// A spec as it is written: the sections of a TOML file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// All that determines the result of a run of hebbian, as TOML or JSON.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Run spec of hebbian")]
 struct WrittenSpec {
+    /// Version of the spec's meaning.
     #[serde(default = "current_version")]
+    #[schemars(extend("const" = SPEC_VERSION))]
     version: u32,
+    /// A name for people, of a-z, 0-9, `-`, `_` and `.`.
+    #[schemars(length(min = 1, max = RUN_NAME_MAX), extend("pattern" = "^[-a-z0-9_.]*$"))]
     name: String,
+    /// Root of all randomness: same spec, same bits.
     #[serde(default = "default_seed")]
     seed: Seed,
+    /// Whether all of the run's workers must agree on the bits of the canonical episodes.
     #[serde(default)]
     numerics: Numerics,
+    /// Which strategy searches, and its settings.
     strategy: StrategySpec,
+    /// The rule that is evolved: its family, and the options that its genome's numbers do not hold.
     #[serde(default)]
     rule: RuleSpec,
+    /// The networks that the rule trains.
     #[serde(default)]
     network: NetworkSpec,
+    /// The tasks that it trains them on.
     tasks: TaskSpec,
+    /// How an episode becomes a fitness.
     #[serde(default)]
     evaluation: EvaluationSpec,
+    /// How the mean is watched. Default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     validation: Option<ValidationSpec>,
+    /// When the search ends.
     stop: StopSpec,
 }
 
@@ -142,20 +160,6 @@ impl SpecError {
 /// Whether a field that came after version 0.1.0 is left out when a spec is written.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// Refuses a number outside of a range, naming the field.
-pub(crate) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
-    field: &str,
-    value: T,
-    low: T,
-    high: T,
-) -> Result<(), SpecError> {
-    if value >= low && value <= high {
-        Ok(())
-    } else {
-        Err(SpecError::field(field, format!("must be from {low} to {high}, not {value}")))
-    }
 }
 
 impl RunSpec {

@@ -30,7 +30,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::task::TaskFamily;
-use hebbian_shared::spec::{ResolvedSpec, RunSpec, text};
+use hebbian_shared::spec::{ResolvedSpec, RunSpec, schema, text};
 use hebbian_shared::time::Timestamp;
 use hebbian_tests::fuzz::fuzz;
 use hebbian_worker::data_store::DataStore;
@@ -344,11 +344,13 @@ fn a_spec_as_text() {
     let resolved =
         |text: &String| ResolvedSpec::from(RunSpec::read(text).unwrap()).json().as_bytes().to_vec();
     let json: Vec<Vec<u8>> = specs().iter().map(resolved).collect();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema()).unwrap()).unwrap();
     for (target, corpus) in [("spec as TOML", toml), ("spec as JSON", json)] {
         fuzz(target, &corpus, |bytes| {
             let Ok(spec) = RunSpec::read(&String::from_utf8_lossy(bytes)) else { return false };
             assert_eq!(RunSpec::read(&spec.to_toml()).as_ref(), Ok(&spec), "what is accepted can be kept");
             let resolved = ResolvedSpec::from(spec);
+            assert!(schema.is_valid(&serde_json::from_str(resolved.json()).unwrap()), "{}", resolved.json());
             assert_eq!(ResolvedSpec::from_json(resolved.json().to_owned()).as_ref(), Ok(&resolved));
             resolved.layout().dimension() > 0
         });

@@ -15,6 +15,7 @@ mod life;
 mod network;
 mod pycma;
 mod recovery;
+mod schema;
 mod sharing;
 mod simulation;
 mod storage;

@@ -19,7 +19,8 @@ use hebbian_shared::spec::rule::multi_state::{
     InitialScale, MultiStateSpec, Normalisation, Oja, Saturation, StateActivations,
 };
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
-use hebbian_shared::spec::{ResolvedSpec, RunSpec};
+use hebbian_shared::spec::{ResolvedSpec, RunSpec, schema};
+use jsonschema::Validator;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;
@@ -254,14 +255,16 @@ fn base() -> RunSpec {
 }
 
 /// Whether the spec was sound and its episode was run.
-fn check(spec: &RunSpec) -> Result<bool, TestCaseError> {
+fn check(spec: &RunSpec, schema: &Validator) -> Result<bool, TestCaseError> {
     if let Err(error) = spec.validate() {
         let text = error.to_string();
         prop_assert!(!text.contains('\n') && text.contains(": "), "{}", text);
         return Ok(false);
     }
     prop_assert_eq!(&RunSpec::read(&spec.to_toml()).unwrap(), spec);
-    prop_assert_eq!(&RunSpec::read(ResolvedSpec::from(spec.clone()).json()).unwrap(), spec);
+    let resolved = ResolvedSpec::from(spec.clone());
+    prop_assert_eq!(&RunSpec::read(resolved.json()).unwrap(), spec);
+    prop_assert!(schema.is_valid(&serde_json::from_str(resolved.json()).unwrap()), "{}", resolved.json());
     let problem = spec.problem.rule_learning().unwrap();
     let numbers = problem.network_numbers();
     let updates = f64::from(spec.evaluation.updates_max());
@@ -308,9 +311,10 @@ const FIXED_BYTES: f64 = 4e6;
 #[test]
 fn specs_are_refused_with_a_reason_or_run_within_their_memory() {
     let (refused, run) = (Cell::new(0), Cell::new(0));
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema()).unwrap()).unwrap();
     let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&spec(), |spec| {
-        let count = if check(&spec)? { &run } else { &refused };
+        let count = if check(&spec, &schema)? { &run } else { &refused };
         count.set(count.get() + 1);
         Ok(())
     });

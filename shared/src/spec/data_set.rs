@@ -1,11 +1,14 @@
 //! Data sets of labelled images that are not part of the program: which one, and what is made of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{SpecError, check_range};
+use super::SpecError;
+use super::range::Range;
 use crate::digest::Digest;
 use crate::limits::{DATA_SET_NAME_MAX, IMAGE_SIDE_MAX};
 
@@ -13,22 +16,26 @@ use crate::limits::{DATA_SET_NAME_MAX, IMAGE_SIDE_MAX};
 pub(super) const NAME_PREFIX: &str = "idx:";
 
 /// A labelled image set in the IDX format of MNIST, and how its images become inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSetSpec {
     /// Its name: that of its directory in a worker's data directory, and of its task family `idx:NAME`.
     pub name: DataSetName,
-    /// Images are scaled to `side` x `side` pixels, each the mean of the area that it covers; 2 to 64.
+    /// Images are scaled to `side` x `side` pixels, each the mean of the area that it covers.
     #[serde(default = "default_side")]
+    #[schemars(transform = SIDE.schema())]
     pub side: u32,
     /// The labels that are used, in the order of the output neurons; all if empty. Filled in when a run is created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub classes: Vec<u8>,
     /// Digest of the decoded content: of the four IDX files (training images and labels, test images and labels) one
     /// after the other, uncompressed. Filled in when a run is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
+
+const SIDE: Range<u32> = Range::new(2, IMAGE_SIDE_MAX);
 
 fn default_side() -> u32 {
     DataSetSpec::DEFAULT_SIDE
@@ -45,7 +52,7 @@ impl DataSetSpec {
 
     /// Refuses what is out of range, naming the field within `path`.
     pub(super) fn validate(&self, path: &str) -> Result<(), SpecError> {
-        check_range(&format!("{path}.side"), self.side, 2, IMAGE_SIDE_MAX)?;
+        SIDE.check(&format!("{path}.side"), self.side)?;
         let classes = &self.classes;
         if classes.len() == 1 {
             return Err(SpecError::field(
@@ -60,6 +67,9 @@ impl DataSetSpec {
         Ok(())
     }
 }
+
+/// A data set's name as a regular expression, but for its length.
+pub(super) const NAME_PATTERN: &str = "[a-z0-9][-a-z0-9_.]*";
 
 /// The name of a data set: 1 to 32 of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit. So it is also the name
 /// of a directory.
@@ -119,6 +129,22 @@ impl fmt::Display for DataSetName {
 impl fmt::Debug for DataSetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DataSetName({self})")
+    }
+}
+
+impl JsonSchema for DataSetName {
+    fn schema_name() -> Cow<'static, str> {
+        "DataSetName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The name of a data set, which is also that of a directory.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": DATA_SET_NAME_MAX,
+            "pattern": format!("^{NAME_PATTERN}$"),
+        })
     }
 }
 

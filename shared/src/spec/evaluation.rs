@@ -1,12 +1,14 @@
 //! How an episode becomes a fitness.
 
 use crate::limits::{PHASES_MAX, UPDATES_MAX};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SpecError, check_range};
+use super::SpecError;
+use super::range::Range;
 
 /// What is measured, when, and how long networks are trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationSpec {
     /// What is measured on the query.
@@ -14,6 +16,7 @@ pub struct EvaluationSpec {
     /// When it is measured.
     pub measure: Measure,
     /// Updates per episode (the unroll length) as a function of the generation; the last phase goes on for ever.
+    #[schemars(length(min = 1, max = PHASES_MAX))]
     pub unroll: Vec<UnrollPhase>,
 }
 
@@ -28,7 +31,7 @@ impl Default for EvaluationSpec {
 }
 
 /// A quantity of predictions and targets, oriented so that higher is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
     /// Share of query examples whose class is predicted.
@@ -52,7 +55,7 @@ impl Objective {
 }
 
 /// When the objective is measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected \"curve\", \"prequential\" or a list of { update = N or \"last\", weight = W }"
@@ -61,11 +64,11 @@ pub enum Measure {
     /// All along the way, averaged.
     Curve(CurveWord),
     /// At some numbers of updates, with weights.
-    Points(Vec<MeasurePoint>),
+    Points(#[schemars(length(min = 1, max = PHASES_MAX))] Vec<MeasurePoint>),
 }
 
 /// What is measured all along the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CurveWord {
     /// The query after every update.
@@ -86,27 +89,28 @@ impl Default for Measure {
 }
 
 /// One measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasurePoint {
     /// After which update.
     pub update: UpdatePoint,
     /// Its share; shares are divided by their sum.
+    #[schemars(transform = WEIGHT.schema())]
     pub weight: f64,
 }
 
 /// A number of updates, or the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number of updates or \"last\"")]
 pub enum UpdatePoint {
-    /// After that many updates.
-    At(u32),
+    /// After that many updates, at most those of the shortest phase.
+    At(#[schemars(transform = UPDATES.schema())] u32),
     /// After the last update of the episode.
     Last(LastWord),
 }
 
 /// The word `last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastWord {
     /// The last update of an episode.
@@ -114,14 +118,20 @@ pub enum LastWord {
 }
 
 /// Some generations with the same unroll length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnrollPhase {
     /// How many generations.
+    #[schemars(transform = GENERATIONS.schema())]
     pub generations: u32,
     /// Updates per episode.
+    #[schemars(transform = UPDATES.schema())]
     pub updates: u32,
 }
+
+const WEIGHT: Range<f64> = Range::above(0.0, 1e6);
+const GENERATIONS: Range<u32> = Range::new(1, u32::MAX);
+const UPDATES: Range<u32> = Range::new(1, UPDATES_MAX);
 
 impl EvaluationSpec {
     /// Refuses what is out of range or contradictory, naming the field.
@@ -130,8 +140,8 @@ impl EvaluationSpec {
             return Err(SpecError::field("evaluation.unroll", format!("must have 1 to {PHASES_MAX} phases")));
         }
         for (place, phase) in self.unroll.iter().enumerate() {
-            check_range(&format!("evaluation.unroll[{place}].generations"), phase.generations, 1, u32::MAX)?;
-            check_range(&format!("evaluation.unroll[{place}].updates"), phase.updates, 1, UPDATES_MAX)?;
+            GENERATIONS.check(&format!("evaluation.unroll[{place}].generations"), phase.generations)?;
+            UPDATES.check(&format!("evaluation.unroll[{place}].updates"), phase.updates)?;
         }
         let Measure::Points(points) = &self.measure else { return Ok(()) };
         if points.is_empty() || points.len() > PHASES_MAX {
@@ -142,12 +152,7 @@ impl EvaluationSpec {
         }
         let shortest = self.unroll.iter().map(|phase| phase.updates).min().unwrap_or(0);
         for (place, point) in points.iter().enumerate() {
-            if !(point.weight > 0.0 && point.weight <= 1e6) {
-                return Err(SpecError::field(
-                    format!("evaluation.measure[{place}].weight"),
-                    format!("must be above 0 and at most 1e6, not {:?}", point.weight),
-                ));
-            }
+            WEIGHT.check(&format!("evaluation.measure[{place}].weight"), point.weight)?;
             if let UpdatePoint::At(update) = point.update
                 && (update == 0 || update > shortest)
             {

@@ -1,13 +1,15 @@
 //! The networks that the rule trains.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SpecError, check_range};
+use super::SpecError;
+use super::range::Range;
 use crate::limits::{HIDDEN_LAYERS_MAX, HIDDEN_NEURONS_MAX, SHAPES_MAX, SYNAPSES_MAX};
 use crate::seed::{Purpose, Seed, index_below};
 
 /// Shapes and initial synapses of the networks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(from = "WrittenNetwork", into = "WrittenNetwork")]
 pub struct NetworkSpec {
     /// Neurons of each hidden layer, from the input on; inputs and outputs are the task's. Empty where `shapes` is not.
@@ -19,15 +21,29 @@ pub struct NetworkSpec {
 }
 
 /// The section as it is written: either `hidden` or `shapes`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WrittenNetwork {
+    /// Neurons of each hidden layer, from the input on; inputs and outputs are the task's. Default: one layer of 20.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Hidden>")]
     hidden: Option<Vec<u32>>,
+    /// In place of `hidden`: several shapes, of which every task draws one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Hidden>", length(max = SHAPES_MAX))]
     shapes: Vec<Vec<u32>>,
+    /// How synapses are drawn before the first update.
     initial_synapses: InitialSynapses,
 }
+
+/// Neurons of each hidden layer, from the input on.
+#[derive(JsonSchema)]
+#[schemars(inline, transform = NEURONS.of_items(), extend("maxItems" = HIDDEN_LAYERS_MAX))]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct Hidden(Vec<u32>);
+
+const NEURONS: Range<u32> = Range::new(1, HIDDEN_NEURONS_MAX);
+const SCALE: Range<f64> = Range::above(0.0, 100.0);
 
 impl From<WrittenNetwork> for NetworkSpec {
     fn from(written: WrittenNetwork) -> Self {
@@ -56,12 +72,13 @@ impl Default for NetworkSpec {
 }
 
 /// Distribution of initial synapses: every state, direction and bias independently.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InitialSynapses {
     /// The distribution's form.
     pub distribution: SynapseDistribution,
-    /// Its scale, in (0, 100].
+    /// Its scale.
+    #[schemars(transform = SCALE.schema())]
     pub scale: f64,
 }
 
@@ -72,7 +89,7 @@ impl Default for InitialSynapses {
 }
 
 /// Form of the initial distribution; `scale` is its parameter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SynapseDistribution {
     /// Uniform in -scale .. scale.
@@ -112,16 +129,10 @@ impl NetworkSpec {
                 ));
             }
             for (layer, &neurons) in shape.iter().enumerate() {
-                check_range(&format!("{field}[{layer}]"), neurons, 1, HIDDEN_NEURONS_MAX)?;
+                NEURONS.check(&format!("{field}[{layer}]"), neurons)?;
             }
         }
-        let scale = self.initial_synapses.scale;
-        if !(scale > 0.0 && scale <= 100.0) {
-            return Err(SpecError::field(
-                "network.initial_synapses.scale",
-                format!("must be above 0 and at most 100, not {scale:?}"),
-            ));
-        }
+        SCALE.check("network.initial_synapses.scale", self.initial_synapses.scale)?;
         let synapses =
             (0..self.all_shapes().len()).map(|shape| Self::synapses_of(&self.layer_sizes(shape, 1, 1)));
         if synapses.sum::<f64>() > SYNAPSES_MAX {

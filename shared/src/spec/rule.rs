@@ -6,6 +6,7 @@ pub mod multi_state;
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -19,8 +20,9 @@ use multi_state::MultiStateSpec;
 
 /// A rule: its family and the options that its genome's numbers do not hold.
 #[expect(clippy::large_enum_variant, reason = "a spec has one, of the large kind")]
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(tag = "family", rename_all = "kebab-case")]
+#[schemars(transform = first_family_is_default)]
 pub enum RuleSpec {
     /// The update rule of multi-state networks. The family of a rule that names none.
     MultiState(MultiStateSpec),
@@ -124,6 +126,13 @@ impl<'de> Deserialize<'de> for RuleSpec {
         };
         read(options).map_err(D::Error::custom)
     }
+}
+
+/// Says in the schema that a rule that names no family is of the first.
+fn first_family_is_default(schema: &mut Schema) {
+    let first = schema.pointer_mut("/oneOf/0").expect("there is a family");
+    first["properties"]["family"]["default"] = FAMILIES[0].0.into();
+    first.as_object_mut().expect("it is a schema").remove("required");
 }
 
 /// Reads the options of one family.

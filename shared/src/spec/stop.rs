@@ -1,26 +1,37 @@
 //! When a search ends, beside the strategy's own criteria.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SpecError, check_range};
+use super::SpecError;
+use super::range::Range;
 
 /// Limits; the first that is met ends the run. At least one of `generations`, `evaluations` and `time_limit_s` is needed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["generations"] }, { "required": ["evaluations"] }, { "required": ["time_limit_s"] }]))]
 pub struct StopSpec {
     /// Generations.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = GENERATIONS.schema())]
     pub generations: Option<u32>,
     /// Candidate evaluations; the generation that reaches it is finished.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = EVALUATIONS.schema())]
     pub evaluations: Option<u64>,
     /// A best fitness that is good enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_fitness: Option<f64>,
     /// Seconds of running, pauses excluded. The generation at which it is reached is journalled, and replay obeys.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = TIME_LIMIT_S.schema())]
     pub time_limit_s: Option<u64>,
 }
+
+const GENERATIONS: Range<u32> = Range::new(1, 100_000_000);
+const EVALUATIONS: Range<u64> = Range::new(1, 1 << 53);
+/// Ten years.
+const TIME_LIMIT_S: Range<u64> = Range::new(1, 10 * 365 * 86_400);
 
 impl std::fmt::Display for StopSpec {
     /// The limits in one line, as they are written in a spec.
@@ -77,13 +88,13 @@ impl StopSpec {
             ));
         }
         if let Some(generations) = self.generations {
-            check_range("stop.generations", generations, 1, 100_000_000)?;
+            GENERATIONS.check("stop.generations", generations)?;
         }
         if let Some(evaluations) = self.evaluations {
-            check_range("stop.evaluations", evaluations, 1, 1 << 53)?;
+            EVALUATIONS.check("stop.evaluations", evaluations)?;
         }
         if let Some(seconds) = self.time_limit_s {
-            check_range("stop.time_limit_s", seconds, 1, 10 * 365 * 86_400)?;
+            TIME_LIMIT_S.check("stop.time_limit_s", seconds)?;
         }
         match self.target_fitness {
             Some(target) if !target.is_finite() => {

@@ -3,11 +3,13 @@
 //! A strategy is a row of the table, its settings in the module that the row names here, and the module of the same name in
 //! `search`, which has the functions `start` and `resume`.
 
+use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{SpecError, check_range};
-use crate::limits::{POPULATION_SIZE_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN};
+use super::SpecError;
+use super::range::Range;
+use crate::limits::{POPULATION_SIZE_MAX, START_NUMBER_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN};
 
 pub mod cma_es;
 pub mod one_plus_lambda;
@@ -47,7 +49,7 @@ macro_rules! declare {
         $(pub use $module::$settings;)+
 
         /// Which strategy searches, and its settings.
-        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
         #[serde(tag = "kind")]
         pub enum StrategySpec {
             $($(#[$doc])* #[serde(rename = $name)] $variant($settings),)+
@@ -134,7 +136,7 @@ impl StrategySpec {
     pub fn validate(&self, dimension: usize) -> Result<(), SpecError> {
         self.settings().validate(dimension)?;
         let population_size = self.population_size();
-        if self.comes_in_pairs() && !population_size.is_multiple_of(2) {
+        if self.comes_in_pairs() && !population_size.is_multiple_of(PAIR) {
             let problem =
                 format!("must be even, not {population_size}: candidates of {} come in pairs", self.name());
             return Err(SpecError::field("strategy.population_size", problem));
@@ -178,20 +180,18 @@ fn default_step_size() -> f64 {
     DEFAULT_STEP_SIZE
 }
 
-/// Refuses a population smaller than `smallest`, or a step size with which nobody can compute.
-fn check_sizes(smallest: u32, population_size: u32, step_size: f64) -> Result<(), SpecError> {
-    check_range("strategy.population_size", population_size, smallest, POPULATION_SIZE_MAX)?;
-    check_size("strategy.step_size", step_size)
-}
+/// Candidates of a pair.
+const PAIR: u32 = 2;
 
-/// Refuses what is no size of a step.
-fn check_size(field: &str, size: f64) -> Result<(), SpecError> {
-    if (STEP_SIZE_MIN..=STEP_SIZE_MAX).contains(&size) {
-        Ok(())
-    } else {
-        let problem = format!("must be from {STEP_SIZE_MIN:e} to {STEP_SIZE_MAX:e}, not {size:?}");
-        Err(SpecError::field(field, problem))
-    }
+/// Step sizes, and learning rates of a mean.
+const STEP_SIZE: Range<f64> = Range::new(STEP_SIZE_MIN, STEP_SIZE_MAX);
+
+/// Numbers that a search starts from.
+const START_NUMBER: Range<f64> = Range::new(-START_NUMBER_MAX, START_NUMBER_MAX);
+
+/// A population of at least `smallest` candidates.
+const fn population_size_from(smallest: u32) -> Range<u32> {
+    Range::new(smallest, POPULATION_SIZE_MAX)
 }
 
 /// Settings of strategies with pairs of candidates and Adam, as they are written: what is left out depends on the kind.

@@ -1,32 +1,44 @@
 //! The tasks that networks are trained on.
 
+mod augmentation;
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::data_set::{DataSetName, DataSetSpec, NAME_PREFIX};
-use super::{SpecError, check_range};
+use super::SpecError;
+use super::data_set::{DataSetName, DataSetSpec, NAME_PATTERN, NAME_PREFIX};
+use super::range::Range;
 use crate::digest::Digest;
-use crate::limits::{BATCH_SIZE_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
+use crate::limits::{BATCH_SIZE_MAX, DATA_SET_NAME_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
+pub use augmentation::{ImageAugmentation, InputAugmentation};
 
 /// Which tasks, how many and how large.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSpec {
     /// Task families, taken in turn: task i is of family i modulo their number.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub families: Vec<TaskFamily>,
     /// Tasks in each generation, the same for all of its candidates. Each is one function and one draw of synapses.
     #[serde(default = "default_per_generation")]
+    #[schemars(transform = PER_GENERATION.schema())]
     pub per_generation: u32,
     /// Examples of each update's support batch.
     #[serde(default = "default_batch_size")]
+    #[schemars(transform = BATCH_SIZE.schema())]
     pub batch_size: u32,
     /// Examples that the fitness is measured on.
     #[serde(default = "default_query_size")]
+    #[schemars(transform = BATCH_SIZE.schema())]
     pub query_size: u32,
     /// How tasks over images are varied.
     #[serde(default)]
     pub images: ImageAugmentation,
     /// Data sets in the IDX format: those of the families `idx:NAME`, and others that the rule shall be judged on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = DATA_SETS_MAX))]
     pub data_sets: Vec<DataSetSpec>,
 }
 
@@ -41,6 +53,10 @@ fn default_batch_size() -> u32 {
 fn default_query_size() -> u32 {
     256
 }
+
+const PER_GENERATION: Range<u32> = Range::new(1, TASKS_PER_GENERATION_MAX);
+/// Of support and query; a family may have fewer examples for a query.
+const BATCH_SIZE: Range<u32> = Range::new(1, BATCH_SIZE_MAX);
 
 impl TaskSpec {
     /// Tasks of the given families with default sizes.
@@ -70,7 +86,7 @@ impl TaskSpec {
                 return Err(SpecError::field("tasks.families", format!("names `{family}` twice")));
             }
         }
-        check_range("tasks.per_generation", self.per_generation, 1, TASKS_PER_GENERATION_MAX)?;
+        PER_GENERATION.check("tasks.per_generation", self.per_generation)?;
         if (self.per_generation as usize) < self.families.len() {
             return Err(SpecError::field(
                 "tasks.per_generation",
@@ -81,9 +97,11 @@ impl TaskSpec {
                 ),
             ));
         }
-        check_range("tasks.batch_size", self.batch_size, 1, BATCH_SIZE_MAX)?;
+        BATCH_SIZE.check("tasks.batch_size", self.batch_size)?;
         let query_size_max = self.families.iter().map(|family| family.row().query_size_max).min();
-        check_range("tasks.query_size", self.query_size, 1, query_size_max.unwrap_or(BATCH_SIZE_MAX))?;
+        BATCH_SIZE
+            .up_to(query_size_max.unwrap_or(BATCH_SIZE_MAX))
+            .check("tasks.query_size", self.query_size)?;
         self.validate_data_sets()?;
         if self.images.inputs.is_empty() {
             return Err(SpecError::field(
@@ -291,6 +309,28 @@ families! {
     }
 }
 
+impl JsonSchema for TaskFamily {
+    fn schema_name() -> Cow<'static, str> {
+        "TaskFamily".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let FamilyRow { name, about, .. } = FamilyRow::DATA_SET;
+        let data_set = json_schema!({
+            "description": format!("{about}, {name}; its entry is in `tasks.data_sets`"),
+            "type": "string",
+            "pattern": format!("^{NAME_PREFIX}{NAME_PATTERN}$"),
+            "maxLength": NAME_PREFIX.len() + DATA_SET_NAME_MAX,
+        });
+        let families = Self::ALL.iter().map(|family| {
+            let FamilyRow { name, about, .. } = family.row();
+            json_schema!({ "description": about, "type": "string", "const": name })
+        });
+        let families: Vec<Schema> = families.chain([data_set]).collect();
+        json_schema!({ "description": "A family of tasks.", "oneOf": families })
+    }
+}
+
 impl Serialize for TaskFamily {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
@@ -382,34 +422,6 @@ impl TaskFamily {
             family => family.row().number,
         }
     }
-}
-
-/// How a task over images differs from the data set as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ImageAugmentation {
-    /// Whether each task permutes the classes.
-    pub permute_labels: bool,
-    /// What is done to the inputs; of several, each task draws one.
-    pub inputs: Vec<InputAugmentation>,
-}
-
-impl Default for ImageAugmentation {
-    fn default() -> Self {
-        Self { permute_labels: true, inputs: vec![InputAugmentation::Projected, InputAugmentation::Permuted] }
-    }
-}
-
-/// What a task does to the pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InputAugmentation {
-    /// Nothing.
-    Original,
-    /// A random permutation of the pixels.
-    Permuted,
-    /// A random linear projection that keeps their number and, on average, their variance.
-    Projected,
 }
 
 #[cfg(test)]

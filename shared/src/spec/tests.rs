@@ -381,7 +381,7 @@ fn where_a_search_starts_is_checked_against_the_genomes() {
     check("initial_covariance = [1.0]", "strategy.initial_covariance: must hold 2346 numbers, not 1");
     check("scales = [1.0, 2.0]", "strategy.scales: must hold 68 numbers, not 2");
     check("lower_bounds = [1.0, 2.0]", "strategy.lower_bounds: must hold 1 or 68 numbers, not 2");
-    check("lower_bounds = [nan]", "strategy.lower_bounds[0]: must be a number");
+    check("lower_bounds = [nan]", "strategy.lower_bounds[0]: must be from -1e100 to 1e100, not NaN");
     check("lower_bounds = [1.0]", "strategy.initial_mean: must be within the bounds: coordinate 0 is 0");
     check("lower_bounds = [1.0]\nupper_bounds = [-1.0]", "strategy.lower_bounds: must be below upper_bounds");
     check("fixed = [68]", "strategy.fixed[0]: must be a coordinate below 68, not 68");
@@ -390,7 +390,7 @@ fn where_a_search_starts_is_checked_against_the_genomes() {
     check(&format!("fixed = [{}]", all.join(", ")), "strategy.fixed: leaves no coordinate to search");
     check("noise = \"some\"", "unknown variant `some`, expected one of `auto`, `none`, `lra`");
     let zeros = ["0.0"; 68].join(", ");
-    check(&format!("scales = [{zeros}]"), "strategy.scales[0]: must be at least");
+    check(&format!("scales = [{zeros}]"), "strategy.scales[0]: must be from 1e-100 to 1e100, not 0");
     let random = |line: &str| format!("kind = \"random-search\"\n{line}");
     for (field, line) in [("noise", "noise = \"auto\""), ("scales", "scales = [1.0]")] {
         super::tests::check(

@@ -1,34 +1,41 @@
 //! How the mean of the search is watched while a run goes on.
 
 use crate::limits::TASKS_PER_GENERATION_MAX;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::range::Range;
 use super::task::{TaskFamily, TaskSpec};
-use super::{RuleLearning, SpecError, check_range, is_default};
+use super::{RuleLearning, SpecError, is_default};
 
 /// Validation: every so many generations the mean of the search distribution is measured on fresh tasks of its own, after
 /// the training unroll and after a much longer one. What it finds is told to people and never to the search.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationSpec {
     /// Families, taken in turn as those of training: also such as are not trained on, for example another data set.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub families: Vec<TaskFamily>,
     /// Generations from one validation to the next. The mean that a run ends with is validated in any case.
     #[serde(default = "default_every")]
+    #[schemars(transform = EVERY.schema())]
     pub every: u32,
     /// Tasks of each family in one validation.
     #[serde(default = "default_tasks_per_family")]
+    #[schemars(transform = TASKS_PER_FAMILY.schema())]
     pub tasks_per_family: u32,
     /// The longer unroll as a multiple of the training unroll of the same generation.
     #[serde(default = "default_unroll_factor")]
+    #[schemars(transform = UNROLL_FACTOR.schema())]
     pub unroll_factor: u32,
     /// What validation decides.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub select: Selection,
 }
 
 /// What validation decides about a run's result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Nothing.
@@ -50,6 +57,10 @@ fn default_tasks_per_family() -> u32 {
 fn default_unroll_factor() -> u32 {
     5
 }
+
+const EVERY: Range<u32> = Range::new(1, 1_000_000);
+const TASKS_PER_FAMILY: Range<u32> = Range::new(1, TASKS_PER_GENERATION_MAX);
+const UNROLL_FACTOR: Range<u32> = Range::new(2, 100);
 
 impl ValidationSpec {
     /// Validation on the given families with default settings.
@@ -98,9 +109,9 @@ impl ValidationSpec {
                 return Err(SpecError::field("validation.families", format!("names `{family}` twice")));
             }
         }
-        check_range("validation.every", self.every, 1, 1_000_000)?;
+        EVERY.check("validation.every", self.every)?;
         let most = TASKS_PER_GENERATION_MAX / self.families.len() as u32;
-        check_range("validation.tasks_per_family", self.tasks_per_family, 1, most)?;
-        check_range("validation.unroll_factor", self.unroll_factor, 2, 100)
+        TASKS_PER_FAMILY.up_to(most).check("validation.tasks_per_family", self.tasks_per_family)?;
+        UNROLL_FACTOR.check("validation.unroll_factor", self.unroll_factor)
     }
 }

@@ -1,5 +1,6 @@
 //! Gradient descent on an ordinary multilayer perceptron. Its genome is its hyperparameters.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleOptions;
@@ -9,7 +10,7 @@ use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::task::TaskSpec;
 
 /// Options of gradient descent. The last layer is linear.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradientDescentSpec {
     /// How a gradient becomes a step.
@@ -34,7 +35,7 @@ impl Default for GradientDescentSpec {
 }
 
 /// An optimiser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
     /// Stochastic gradient descent. Evolves `learning_rate`.
@@ -82,7 +83,7 @@ impl std::str::FromStr for Optimizer {
 }
 
 /// Distribution of a perceptron's weights before the first update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InitialWeights {
     /// Weights and biases uniform in +-0.5, as the default synapses of multi-state networks.
@@ -101,7 +102,7 @@ impl InitialWeights {
 }
 
 /// Activation of a perceptron's hidden layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HiddenActivation {
     /// tanh x
@@ -116,7 +117,7 @@ impl HiddenActivation {
 }
 
 /// What a perceptron descends; a mean over the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Half of the squared differences from the targets, summed over the outputs.

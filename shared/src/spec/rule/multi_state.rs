@@ -1,29 +1,34 @@
 //! Update rules of multi-state networks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleOptions;
 use crate::genome::{GenomeLayout, Transform};
 use crate::limits::{STATES_MAX, SUPERVISED_EVERY_MAX};
 use crate::spec::network::NetworkSpec;
+use crate::spec::range::Range;
 use crate::spec::task::TaskSpec;
-use crate::spec::{SpecError, check_range, is_default};
+use crate::spec::{SpecError, is_default};
 
 mod activation;
 mod differentiable;
+mod options;
 
 pub use activation::{Activation, StateActivations};
 pub use differentiable::{FanIn, InitialScale};
+pub use options::*;
 
 /// Options of the update rule, in the paper's terms.
 ///
 /// What came after the first version is written only where it differs from its default, which is what rules did before:
 /// so the digest of an older spec is the same for every version of the program.
 #[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiStateSpec {
-    /// States of each neuron and synapse (k), 1 to 16.
+    /// States of each neuron and synapse (k).
+    #[schemars(transform = STATES.schema())]
     pub states: u8,
     /// Whether the four gates are one number each or one per state.
     pub gates: Gates,
@@ -49,6 +54,7 @@ pub struct MultiStateSpec {
     pub zero_out_neurons: bool,
     /// Whether all layers share one genome or each layer of synapses has its own.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub genome: GenomeScope,
     /// Whether and where synapses are normalised. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,12 +67,15 @@ pub struct MultiStateSpec {
     pub saturation: Option<Saturation>,
     /// A synapse update after each forward pass, before any feedback.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub forward_synapse_update: ForwardSynapseUpdate,
     /// The lower neuron of a synapse enters the synapse update as the forward pass left it, not the backward pass.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub forward_activations_in_synapse_update: bool,
-    /// Every how many updates there is a backward pass, the first one included, 1 to 100000. Default: 1.
+    /// Every how many updates there is a backward pass, the first one included.
     #[serde(skip_serializing_if = "is_one")]
+    #[schemars(!skip_serializing_if, transform = SUPERVISED_EVERY.schema())]
     pub supervised_every: u32,
     /// Per layer of neurons, input and output included, whether the passes change its states. Default: all but the
     /// input.
@@ -74,29 +83,34 @@ pub struct MultiStateSpec {
     pub updatable: Option<Vec<bool>>,
     /// Whether the genome scales the initial synapses.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub evolve_initial_scale: bool,
-    /// Synapses keep a mixture of their states (the segment `synapse_mixing`, k x k) instead of a share of each. Default:
-    /// false.
+    /// Synapses keep a mixture of their states (the segment `synapse_mixing`, k x k) instead of a share of each.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub synapse_mixing: bool,
     /// The Hebbian sums of a layer and state are divided by a power of their root mean square; the exponent is evolved (the
-    /// segment `normalisation_exponent`; 1 makes steps that do not depend on the size of the sums). Default: false.
+    /// segment `normalisation_exponent`; 1 makes steps that do not depend on the size of the sums).
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub update_normalisation: bool,
     /// The weight of the Hebbian sums depends on the number t of updates before: times
-    /// `exp(schedule_early / (1 + t)) (1 + t)^schedule_power`, both evolved. Default: false.
+    /// `exp(schedule_early / (1 + t)) (1 + t)^schedule_power`, both evolved.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub update_schedule: bool,
     /// The genome scales normal draws of the initial synapses for each layer and state. Default: they are drawn as
     /// `network.initial_synapses` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_scale: Option<InitialScale>,
     /// The prediction is a weighted sum over the states of the last layer (the segment `readout`, k numbers) instead of its
-    /// state 0. Default: false.
+    /// state 0.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub readout: bool,
-    /// Predictions are multiplied by an evolved number where they are measured, and only there. Default: false.
+    /// Predictions are multiplied by an evolved number where they are measured, and only there.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub loss_temperature: bool,
     /// Steps are scaled by the number of neurons that a layer of synapses comes from. Default: they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +157,9 @@ impl Default for MultiStateSpec {
     }
 }
 
+const STATES: Range<u8> = Range::new(1, STATES_MAX);
+const SUPERVISED_EVERY: Range<u32> = Range::new(1, SUPERVISED_EVERY_MAX);
+
 /// What a synapse keeps: nearly all at 0.
 const SYNAPSE_KEEP: Transform = Transform::Decay { rate: 0.05, shift: 1.0 };
 /// The weight of the Hebbian sum: a tenth at 0.
@@ -158,7 +175,7 @@ impl RuleOptions for MultiStateSpec {
     }
 
     fn validate(&self) -> Result<(), SpecError> {
-        check_range("rule.states", self.states, 1, STATES_MAX)?;
+        STATES.check("rule.states", self.states)?;
         if self.states == 1 && self.feedback != Feedback::ReplaceState0 {
             return Err(SpecError::field(
                 "rule.feedback",
@@ -193,18 +210,18 @@ impl RuleOptions for MultiStateSpec {
                  set one of them",
             ));
         }
-        check_range("rule.supervised_every", self.supervised_every, 1, SUPERVISED_EVERY_MAX)?;
+        SUPERVISED_EVERY.check("rule.supervised_every", self.supervised_every)?;
         if let Some(Normalisation { stored: false, in_activations: false, .. }) = self.normalisation {
             return Err(SpecError::field(
                 "rule.normalisation",
                 "normalises nothing; set `stored`, `in_activations` or both, or leave it out",
             ));
         }
-        if let Some(Oja { scale, .. }) = self.oja {
-            check_range("rule.oja.scale", scale, -1e6, 1e6)?;
+        if let Some(oja) = self.oja {
+            oja.validate()?;
         }
-        if let Some(Saturation { epsilon }) = self.saturation {
-            check_range("rule.saturation.epsilon", epsilon, 0.0, 1e6)?;
+        if let Some(saturation) = self.saturation {
+            saturation.validate()?;
         }
         self.validate_extension()
     }
@@ -354,132 +371,4 @@ impl MultiStateSpec {
             None => (0..layers).map(|layer| layer > 0).collect(),
         }
     }
-}
-
-/// Which layers a genome's parameters are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GenomeScope {
-    /// All layers share one set of parameters.
-    #[default]
-    Shared,
-    /// Each layer of synapses, with the neurons on both of its sides, has its own.
-    PerLayer,
-}
-
-/// Normalisation of synapses: each neuron's arriving synapses, bias included, get the Euclidean norm 1, state by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Normalisation {
-    /// The synapses themselves are normalised, at the start of every update.
-    pub stored: bool,
-    /// Both passes use normalised synapses; what is stored stays as it is.
-    pub in_activations: bool,
-    /// The norm is evolved (the segment `rescale_to`) instead of 1.
-    pub rescale: bool,
-}
-
-/// Oja's term: a decay of synapses by what their destination does, `d -= m W c`, where c is the square of the
-/// destination's transformed state summed as the Hebbian sum is, or of its arriving synapses, and
-/// `m = scale sign(synapse update) |evolved multiplier|`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Oja {
-    /// A factor of the term, -1e6 to 1e6.
-    pub scale: f64,
-    /// The multiplier is evolved (the segment `oja_multiplier`) instead of 1.
-    pub multiplier: bool,
-    /// The squares are those of the arriving synapses. Then the synapses within a layer, which nothing else reads, are
-    /// computed as well.
-    pub synapse_weights: bool,
-}
-
-impl Default for Oja {
-    fn default() -> Self {
-        Self { scale: 1.0, multiplier: false, synapse_weights: false }
-    }
-}
-
-/// Saturation: a synapse W changes by its usual change times `exp(-|W| (epsilon + |saturation|))`, the latter evolved
-/// (the segment `saturation`).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Saturation {
-    /// The least rate, 0 to 1e6.
-    pub epsilon: f64,
-}
-
-impl Default for Saturation {
-    fn default() -> Self {
-        Self { epsilon: 1e-3 }
-    }
-}
-
-/// Whether synapses also learn from the forward pass alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ForwardSynapseUpdate {
-    /// They do not.
-    #[default]
-    Off,
-    /// By the parameters of the synapse update.
-    SharedGenome,
-    /// By parameters of its own (the segments `forward_synapse_...`).
-    OwnGenome,
-}
-
-/// Shape of a gate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gates {
-    /// One number for all states.
-    #[default]
-    Scalar,
-    /// One number per state.
-    PerState,
-}
-
-/// How the synapse update gathers the batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hebbian {
-    /// Divided by the batch size: a rule transfers between batch sizes.
-    #[default]
-    Mean,
-    /// Summed, as in the paper.
-    Sum,
-}
-
-/// How the backward pass combines a neuron's state with what arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BackwardUpdate {
-    /// `keep * x + update * u`
-    #[default]
-    Additive,
-    /// State 0 is kept (`keep * x`), the others become `keep * x * u`.
-    MultiplicativeSecondState,
-    /// `keep * x * u` in every state
-    Multiplicative,
-    /// `u`: what arrives replaces the state, without gates.
-    None,
-    /// `keep * x + gate * x * u + input * u`, with gates of its own (the segments `backward_gate` and `backward_input`).
-    Gated,
-}
-
-/// What is written into the last layer before the backward pass; y is its state 0, t the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Feedback {
-    /// State 1 becomes t, the later ones 0.
-    #[default]
-    ConcatGroundTruth,
-    /// State 0 becomes t.
-    ReplaceState0,
-    /// State 1 becomes y - t, the later ones 0.
-    Difference,
-    /// State 1 is multiplied by y - t, the later ones become 0.
-    DifferenceTimesSecondState,
-    /// State 1 becomes softmax(y) - t, the later ones 0.
-    SoftmaxDifference,
 }

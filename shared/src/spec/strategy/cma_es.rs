@@ -1,23 +1,28 @@
 //! CMA-ES with full covariance.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_STEP_SIZE, Settings, check_sizes, default_step_size};
-use crate::limits::{FULL_COVARIANCE_DIMENSION_MAX, START_NUMBER_MAX};
+use super::{DEFAULT_STEP_SIZE, START_NUMBER, STEP_SIZE, Settings, default_step_size, population_size_from};
+use crate::limits::{FULL_COVARIANCE_DIMENSION_MAX, START_NUMBER_MAX, STEP_SIZE_MIN};
 use crate::spec::SpecError;
+use crate::spec::range::Range;
 
 /// Settings of CMA-ES.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CmaEsSpec {
     /// Candidates per generation (lambda), at least 4; those that are asked again come on top.
+    #[schemars(transform = POPULATION_SIZE.schema())]
     pub population_size: u32,
-    /// Initial step size (sigma), from 1e-100 to 1e6.
+    /// Initial step size (sigma).
     #[serde(default = "default_step_size")]
+    #[schemars(transform = STEP_SIZE.schema())]
     pub step_size: f64,
     /// The largest standard deviation along any axis of the distribution, at least the initial step size; infinity: no
     /// limit. The scale of most rules is free, and without a limit step size and genome grow with each other.
     #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
+    #[schemars(extend("minimum" = STEP_SIZE_MIN))]
     pub step_size_max: f64,
     /// Whether the worst half shrinks the covariance (active update, negative weights).
     #[serde(default = "yes")]
@@ -33,22 +38,28 @@ pub struct CmaEsSpec {
     pub mirrored: bool,
     /// The initial mean, n numbers, for example the genome of another run. Empty: zeros.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = START_NUMBER.of_items())]
     pub initial_mean: Vec<f64>,
     /// The initial covariance matrix up to the step size: its lower triangle by columns, n (n + 1) / 2 numbers, for
     /// example of another search's distribution. Empty: the identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = START_NUMBER.of_items())]
     pub initial_covariance: Vec<f64>,
     /// Initial standard deviations relative to the step size, n positive numbers. Empty: all 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = SCALE.of_items())]
     pub scales: Vec<f64>,
     /// Coordinates, counted from 0, that keep the initial mean's value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub fixed: Vec<u32>,
     /// Lower bounds, one for all coordinates or n. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = START_NUMBER.of_items())]
     pub lower_bounds: Vec<f64>,
     /// Upper bounds, one for all coordinates or n. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = START_NUMBER.of_items())]
     pub upper_bounds: Vec<f64>,
 }
 
@@ -66,7 +77,7 @@ fn yes() -> bool {
 }
 
 /// What CMA-ES does about noise in the fitness.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoiseHandling {
     /// Noise is measured by asking a few candidates again; learning rates adapt while there is some.
@@ -79,7 +90,7 @@ pub enum NoiseHandling {
 }
 
 /// What follows when a search has stopped by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restarts {
     /// The end.
@@ -90,6 +101,9 @@ pub enum Restarts {
     /// A new search, alternately with twice the population and with a small one (Hansen 2009).
     Bipop,
 }
+
+const SCALE: Range<f64> = Range::new(1.0 / START_NUMBER_MAX, START_NUMBER_MAX);
+const POPULATION_SIZE: Range<u32> = population_size_from(4);
 
 impl CmaEsSpec {
     /// Default settings for a population size.
@@ -119,33 +133,21 @@ impl CmaEsSpec {
     /// Refuses lists of a wrong length or with numbers out of range.
     fn check_lists(&self, dimension: usize) -> Result<(), SpecError> {
         let triangle = dimension * (dimension + 1) / 2;
-        for (field, values, lengths) in [
-            ("initial_mean", &self.initial_mean, [dimension, dimension]),
-            ("initial_covariance", &self.initial_covariance, [triangle, triangle]),
-            ("scales", &self.scales, [dimension, dimension]),
-            ("lower_bounds", &self.lower_bounds, [1, dimension]),
-            ("upper_bounds", &self.upper_bounds, [1, dimension]),
+        for (field, values, lengths, range) in [
+            ("initial_mean", &self.initial_mean, [dimension, dimension], START_NUMBER),
+            ("initial_covariance", &self.initial_covariance, [triangle, triangle], START_NUMBER),
+            ("scales", &self.scales, [dimension, dimension], SCALE),
+            ("lower_bounds", &self.lower_bounds, [1, dimension], START_NUMBER),
+            ("upper_bounds", &self.upper_bounds, [1, dimension], START_NUMBER),
         ] {
             if !values.is_empty() && !lengths.contains(&values.len()) {
                 let [one, all] = lengths;
                 let right = if one == all { format!("{all}") } else { format!("{one} or {all}") };
                 return refuse(field, format!("must hold {right} numbers, not {}", values.len()));
             }
-            let wrong = values.iter().position(|value| value.is_nan() || value.abs() > START_NUMBER_MAX);
-            if let Some(place) = wrong {
-                return refuse(
-                    &format!("{field}[{place}]"),
-                    format!(
-                        "must be a number of at most {START_NUMBER_MAX:e} in size, not {}",
-                        values[place]
-                    ),
-                );
+            for (place, &value) in values.iter().enumerate() {
+                range.check(&format!("strategy.{field}[{place}]"), value)?;
             }
-        }
-        if let Some(place) = self.scales.iter().position(|scale| *scale < 1.0 / START_NUMBER_MAX) {
-            let problem =
-                format!("must be at least {:e}, not {}", 1.0 / START_NUMBER_MAX, self.scales[place]);
-            return refuse(&format!("scales[{place}]"), problem);
         }
         Ok(())
     }
@@ -222,7 +224,8 @@ impl Settings for CmaEsSpec {
         self.check_lists(dimension)?;
         self.check_fixed(dimension)?;
         self.check_bounds(dimension)?;
-        check_sizes(4, self.population_size, self.step_size)?;
+        POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
+        STEP_SIZE.check("strategy.step_size", self.step_size)?;
         if self.step_size_max.is_nan() || self.step_size_max < self.step_size {
             let problem = format!(
                 "must be at least step_size, which is {:?}, or inf, not {:?}",

@@ -1,20 +1,26 @@
 //! Sep-CMA-ES.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_STEP_SIZE, Settings, check_sizes, default_step_size};
+use super::{DEFAULT_STEP_SIZE, STEP_SIZE, Settings, default_step_size, population_size_from};
 use crate::spec::SpecError;
+use crate::spec::range::Range;
 
 /// Settings of sep-CMA-ES.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SepCmaEsSpec {
     /// Candidates per generation (lambda), at least 4.
+    #[schemars(transform = POPULATION_SIZE.schema())]
     pub population_size: u32,
-    /// Initial step size (sigma), from 1e-100 to 1e6.
+    /// Initial step size (sigma).
     #[serde(default = "default_step_size")]
+    #[schemars(transform = STEP_SIZE.schema())]
     pub step_size: f64,
 }
+
+const POPULATION_SIZE: Range<u32> = population_size_from(4);
 
 impl SepCmaEsSpec {
     /// Default settings for a population size.
@@ -29,6 +35,7 @@ impl Settings for SepCmaEsSpec {
     }
 
     fn validate(&self, _: usize) -> Result<(), SpecError> {
-        check_sizes(4, self.population_size, self.step_size)
+        POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
+        STEP_SIZE.check("strategy.step_size", self.step_size)
     }
 }

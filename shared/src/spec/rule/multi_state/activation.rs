@@ -1,9 +1,12 @@
 //! Elementwise functions of neurons and synapses, as they are written.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::STATES_MAX;
+
 /// An elementwise function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// x
@@ -28,7 +31,7 @@ pub enum Activation {
 }
 
 /// One activation for all states, or one for each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected the name of an activation (identity, tanh, relu, relu_tanh, sigmoid, d_identity, d_tanh, d_relu, d_sigmoid) or a list of them, one per state"
@@ -37,7 +40,7 @@ pub enum StateActivations {
     /// The same for all states.
     All(Activation),
     /// State o has the o-th.
-    PerState(Vec<Activation>),
+    PerState(#[schemars(length(min = 1, max = STATES_MAX))] Vec<Activation>),
 }
 
 impl From<Activation> for StateActivations {

@@ -4,18 +4,20 @@
 //! options serves evolution as well. Those that only a differentiable rule can have are its *extension*; a rule without any
 //! of them is the one that it was before.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Activation, BackwardUpdate, Feedback, ForwardSynapseUpdate, MultiStateSpec, StateActivations};
 use crate::genome::{GenomeLayout, Transform};
 use crate::limits::{FAN_IN_MAX, GRADIENT_NUMBERS_MAX};
+use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
+use crate::spec::range::Range;
 use crate::spec::task::TaskSpec;
-use crate::spec::{SpecError, check_range};
 
 /// Initial synapses on scales that are evolved: `scale * shared draw + own scale * own draw`, divided by the root of the number
 /// of neurons that a layer comes from; biases are 0. Draws are standard normal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitialScale {
     /// For each state the number of its shared draw, from 0 without gaps: states of one number start tied.
@@ -30,16 +32,21 @@ impl InitialScale {
 }
 
 /// A factor of the steps of each layer of synapses: `(reference / neurons that it comes from) ^ exponent`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FanIn {
     /// For each layer of synapses the number of neurons at which the factor is 1, usually that of the networks that the rule
-    /// was trained with, 1 to 1000000.
+    /// was trained with.
+    #[schemars(transform = REFERENCE.of_items())]
     pub reference: Vec<u32>,
-    /// The exponent, -4 to 4. Default: 1.
+    /// The exponent.
     #[serde(default = "one")]
+    #[schemars(transform = EXPONENT.schema())]
     pub exponent: f64,
 }
+
+const REFERENCE: Range<u32> = Range::new(1, FAN_IN_MAX);
+const EXPONENT: Range<f64> = Range::new(-4.0, 4.0);
 
 fn one() -> f64 {
     1.0
@@ -129,9 +136,9 @@ impl MultiStateSpec {
             }
         }
         if let Some(FanIn { reference, exponent }) = &self.fan_in {
-            check_range("rule.fan_in.exponent", *exponent, -4.0, 4.0)?;
+            EXPONENT.check("rule.fan_in.exponent", *exponent)?;
             for (place, &neurons) in reference.iter().enumerate() {
-                check_range(&format!("rule.fan_in.reference[{place}]"), neurons, 1, FAN_IN_MAX)?;
+                REFERENCE.check(&format!("rule.fan_in.reference[{place}]"), neurons)?;
             }
         }
         Ok(())
