@@ -43,6 +43,7 @@ use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
 use crate::run::record::{LoadedRun, UnreadableRun, Write};
+use crate::run::strategy::Strategies;
 use crate::run::{Advanced, Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
@@ -50,9 +51,11 @@ use evaluation::Evaluation;
 use outbox::Outbox;
 pub use retention::Retention;
 
-/// What steers the engine. Nothing here can change a result.
+/// What steers the engine. Nothing here can change a result, unless it has strategies of its own.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What searches.
+    pub strategies: Strategies,
     /// How often workers must be heard while they hold episodes.
     pub heartbeat_interval: Duration,
     /// How often while they hold none: a cluster that waits costs little.
@@ -72,6 +75,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            strategies: Strategies::default(),
             heartbeat_interval: HEARTBEAT_INTERVAL,
             idle_heartbeat_interval: IDLE_HEARTBEAT_INTERVAL,
             scheduler: scheduler::Settings::default(),
@@ -151,7 +155,7 @@ impl Engine {
         let mut writes = Vec::new();
         let recovered = loaded.and_then(|stored| {
             let (name, created_unix_ms) = (stored.created.spec.name.clone(), stored.created.created_unix_ms);
-            let recovered = Run::recover(now, stored, &mut writes);
+            let recovered = Run::recover(now, stored, self.settings.strategies, &mut writes);
             recovered.map_err(|RunError { run, problem }| UnreadableRun {
                 run,
                 name,

@@ -78,7 +78,7 @@ pub async fn start(
     let (advanced, searched) = mpsc::unbounded_channel();
     let searches = search_threads::spawn(&advanced).map_err(thread)?;
     let jobs = journal_thread::spawn(journal, said).map_err(thread)?;
-    let (handle, inbox) = Handle::new();
+    let (handle, inbox) = Handle::new(settings.engine.strategies);
     let driver = Driver {
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
         settings,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hebbian_control::command::Refusal;
 use hebbian_control::command::run::Create;
+use hebbian_control::run::strategy::Strategies;
 use hebbian_proto::v1;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
@@ -58,6 +59,7 @@ pub struct Handle {
     pub(crate) clients: mpsc::Sender<Request>,
     /// Also for the end: what workers said before is taken before.
     workers: mpsc::Sender<Request>,
+    strategies: Strategies,
 }
 
 /// What waits for the driver. What clients ask does not wait behind what a thousand workers say.
@@ -117,10 +119,10 @@ pub fn new_run_id() -> RunId {
 
 impl Handle {
     /// A handle and the inbox that the driver reads.
-    pub(crate) fn new() -> (Self, Inbox) {
+    pub(crate) fn new(strategies: Strategies) -> (Self, Inbox) {
         let (clients, from_clients) = mpsc::channel(INBOX_LENGTH_MAX);
         let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
-        (Self { clients, workers }, Inbox { clients: from_clients, workers: from_workers })
+        (Self { clients, workers, strategies }, Inbox { clients: from_clients, workers: from_workers })
     }
 
     /// Asks the driver something: any [`Command`](hebbian_control::command::Command), or what is read from the journal
@@ -131,7 +133,8 @@ impl Handle {
 
     /// Creates a run. What takes long about that is not done by the driver.
     pub async fn create(&self, create: Create) -> Result<v1::Run, Refusal> {
-        let prepared = tokio::task::spawn_blocking(|| create.prepare()).await;
+        let strategies = self.strategies;
+        let prepared = tokio::task::spawn_blocking(move || create.prepare(strategies)).await;
         self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
     }
 

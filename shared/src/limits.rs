@@ -35,6 +35,8 @@ limits! {
     TASKS_PER_GENERATION_MAX: u32 = 4096, "tasks";
     /// Episodes of a generation: all of them are in the coordinator's memory.
     EPISODES_PER_GENERATION_MAX: u64 = 4_000_000, "episodes";
+    /// Numbers of the gradients of a generation, where the strategy wants any: in memory until it closes, their sums in one record.
+    GENERATION_GRADIENTS_MAX: u64 = 16 << 20, "numbers";
     /// Arithmetic of an episode: minutes of one core.
     EPISODE_MULTIPLICATIONS_MAX: f64 = 1e13, "multiplications";
     /// Updates of a phase, and of a validation.
@@ -265,6 +267,8 @@ const _: () = assert!(8 * GENOME_VALUES_MAX <= BATCH_GENOME_BYTES_MAX);
 // One outcome, with a gradient as long as a genome and as many scores as points, is one message.
 const _: () =
     assert!(8 * (GENOME_VALUES_MAX + EVALUATION_POINTS_MAX) + 1024 <= COORDINATOR_MESSAGE_BYTES_MAX);
+// There may be an episode with a gradient, whatever the genome.
+const _: () = assert!(GENOME_VALUES_MAX as u64 <= GENERATION_GRADIENTS_MAX);
 // A report of nothing but the longest reasons, with 256 bytes around each, is one message; so is a spec.
 const _: () = assert!(REPORT_SIZE_MAX * (REASON_BYTES_MAX + 256) <= COORDINATOR_MESSAGE_BYTES_MAX);
 const _: () = assert!(SPEC_BYTES_MAX as usize <= COORDINATOR_MESSAGE_BYTES_MAX);

@@ -1,5 +1,6 @@
 //! Fixtures and helpers that several tests share.
 
+pub mod climber;
 pub mod fuzz;
 pub mod golden;
 pub mod golden_gradients;

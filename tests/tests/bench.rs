@@ -20,6 +20,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
+use hebbian_tests::climber;
 use hebbian_tests::memory_journal::MemoryJournal;
 
 pub(crate) fn run() -> RunId {
@@ -36,6 +37,11 @@ pub(crate) fn spec(stop: &str) -> RunSpec {
          [stop]\n{stop}\n"
     );
     RunSpec::read(&text).unwrap()
+}
+
+/// The usual ones; runs of the climber's name are searched by it.
+pub(crate) fn settings() -> Settings {
+    Settings { strategies: climber::STRATEGIES, ..Settings::default() }
 }
 
 fn fitness(genome: &Genome) -> Fitness {
@@ -91,7 +97,7 @@ impl Bench {
 
     /// Over a journal that holds `stored`, when the clock has just begun.
     pub(crate) fn recover(journal: MemoryJournal, stored: Vec<StoredRun>) -> Self {
-        Self::recover_with(Settings::default(), journal, stored, Timestamp::default())
+        Self::recover_with(settings(), journal, stored, Timestamp::default())
     }
 
     /// Without runs, with other settings.
@@ -131,7 +137,7 @@ impl Bench {
 
     /// Why a stored run cannot be taken up.
     pub(crate) fn refused(stored: StoredRun) -> String {
-        let (engine, _) = Engine::recover(Timestamp::default(), Settings::default(), 1, vec![Ok(stored)]);
+        let (engine, _) = Engine::recover(Timestamp::default(), settings(), 1, vec![Ok(stored)]);
         let (_, problem) = engine.unreadable().next().expect("it must not be taken up");
         problem.to_owned()
     }
@@ -263,7 +269,11 @@ fn answer(batch: &Batch, most: usize) -> FromWorker {
                 let accuracy = Fitness::new(accuracy(&genome.genome.0)).unwrap();
                 Evaluation { extended: Some(accuracy), ..Evaluation::of(accuracy) }
             }
-            EpisodePurpose::Search | EpisodePurpose::Remeasure => Evaluation::of(fitness(&genome.genome)),
+            EpisodePurpose::Search | EpisodePurpose::Remeasure => {
+                let slope = || genome.genome.0.iter().map(|x| -2.0 * (x - 0.3)).collect();
+                let gradient = batch.wants.gradient.then(slope);
+                Evaluation { gradient, ..Evaluation::of(fitness(&genome.genome)) }
+            }
         };
         Settlement {
             candidate: genome.candidate,

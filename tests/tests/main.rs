@@ -11,6 +11,7 @@ mod driver;
 mod engine;
 mod fuzz;
 mod golden;
+mod gradients;
 mod life;
 mod network;
 mod pycma;

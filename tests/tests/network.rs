@@ -17,7 +17,7 @@ use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
-use hebbian_tests::schedules;
+use hebbian_tests::{climber, schedules};
 use host::Shared;
 
 /// Schedules of the test command.
@@ -28,9 +28,11 @@ const TASKS: u32 = 3;
 /// What a simulated second may take at most of the machine's time is not limited; the simulated time is.
 const SIMULATED_MAX: Duration = Duration::from_secs(600);
 
+/// Of every third schedule a run that is searched with gradients.
 fn spec(seed: u64) -> RunSpec {
+    let name = if seed.is_multiple_of(3) { climber::NAME } else { "simulated" };
     let text = format!(
-        "name = \"simulated\"\nseed = {seed}\n[strategy]\nkind = \"cma-es\"\npopulation_size = 8\n\
+        "name = \"{name}\"\nseed = {seed}\n[strategy]\nkind = \"cma-es\"\npopulation_size = 8\n\
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
     );
@@ -39,7 +41,7 @@ fn spec(seed: u64) -> RunSpec {
 
 /// The mean that one thread finds, episode by episode.
 fn sequential(spec: &RunSpec) -> Genome {
-    let mut strategy = hebbian_control::run::strategy::build(spec);
+    let mut strategy = (climber::STRATEGIES.start)(spec);
     for generation in 0..GENERATIONS {
         let candidates = strategy.ask();
         let measure = |(index, candidate): (usize, &hebbian_search::Candidate)| {
@@ -52,7 +54,7 @@ fn sequential(spec: &RunSpec) -> Genome {
                     candidate: CandidateIndex(index as u32),
                     task: TaskIndex(task),
                 };
-                host::bowl(spec.seed, &candidate.genome, &key)
+                host::bowl(spec.seed, &candidate.genome, &key, strategy.wants())
             });
             Measured::of_outcomes(outcomes).expect("outcomes of the genome")
         };

@@ -14,6 +14,7 @@ use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
+use hebbian_tests::climber;
 use hebbian_tests::memory_journal::MemoryJournal;
 
 /// The fork's id.
@@ -54,6 +55,7 @@ fn random_spec(rng: &mut ChaCha8Rng, generations: u32) -> RunSpec {
         "kind = \"openai-es\"\npopulation_size = 6",
         "kind = \"random-search\"\npopulation_size = 4",
     ]);
+    let name = pick(&["random", "random", climber::NAME]);
     let tasks = pick(&["1", "3"]);
     let validation = pick(&[
         "",
@@ -61,7 +63,7 @@ fn random_spec(rng: &mut ChaCha8Rng, generations: u32) -> RunSpec {
         "[validation]\nfamilies = [\"circle\", \"xor\"]\nevery = 3\ntasks_per_family = 2",
     ]);
     let text = format!(
-        "name = \"random\"\n[strategy]\n{strategy}\n[rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
+        "name = \"{name}\"\n[strategy]\n{strategy}\n[rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = {tasks}\n{validation}\n[stop]\ngenerations = {generations}\n"
     );
     RunSpec::read(&text).unwrap()

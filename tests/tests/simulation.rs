@@ -9,19 +9,19 @@ mod world;
 use std::collections::BTreeMap;
 
 use disk::{Disk, EpisodePlace};
-use hebbian_control::run::record::Record;
+use hebbian_control::run::record::{Closed, Record};
 use hebbian_proto::v1;
 use hebbian_proto::v1::remeasurement::Measured;
 use hebbian_search::{Candidate, stop};
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{Purpose, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
-use hebbian_tests::schedules;
+use hebbian_tests::{climber, schedules};
 use world::World;
 use world::fault::{Fault, Faults};
 
@@ -29,8 +29,8 @@ use world::fault::{Fault, Faults};
 const SCHEDULES: u64 = 1500;
 
 /// What simulated workers compute instead of training networks: a noisy bowl with cliffs, a little different on each
-/// kind of arithmetic.
-fn objective(seed: Seed, fingerprint: Digest, genome: &Genome, key: EpisodeKey) -> Outcome {
+/// kind of arithmetic. Its gradient costs nothing, and is given only to those who want it.
+fn objective(seed: Seed, fingerprint: Digest, genome: &Genome, key: EpisodeKey, wants: Wants) -> Outcome {
     let kind = f64::from(fingerprint.0[0]);
     let mut rng = key.task_seed(seed).rng();
     let centre = uniform(&mut rng) - 0.5;
@@ -38,16 +38,20 @@ fn objective(seed: Seed, fingerprint: Digest, genome: &Genome, key: EpisodeKey) 
     if genome.0[0] - centre > 0.9 {
         return Outcome::Diverged;
     }
-    let fitness = Fitness::new(-square * (1.0 + kind * 1e-12)).unwrap();
+    let steepness = 1.0 + kind * 1e-12;
+    let fitness = Fitness::new(-square * steepness).unwrap();
+    let slope = |x: &f64| -2.0 * (x - centre) * steepness;
+    let gradient = wants.gradient.then(|| genome.0.iter().map(slope).collect());
     // Validation measures twice, and some networks do not live to see the second time.
     let extended = (key.purpose == EpisodePurpose::Validation && uniform(&mut rng) < 0.8)
         .then(|| Fitness::new(fitness.get() - uniform(&mut rng)).unwrap());
-    Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(fitness) })
+    Outcome::Evaluated(Evaluation { extended, gradient, ..Evaluation::of(fitness) })
 }
 
 fn spec(seed: u64) -> RunSpec {
     let mut rng = Seed::new(seed).unwrap().derive(Purpose::Split, 0).rng();
     let strategy = if uniform(&mut rng) < 0.85 { "cma-es" } else { "random-search" };
+    let name = if uniform(&mut rng) < 0.25 { climber::NAME } else { "simulated" };
     let validation = if uniform(&mut rng) < 0.7 {
         let (every, tasks) = (1 + index_below(&mut rng, 3), 1 + index_below(&mut rng, 3));
         format!(
@@ -57,7 +61,7 @@ fn spec(seed: u64) -> RunSpec {
         String::new()
     };
     let text = format!(
-        "name = \"simulated\"\nseed = {seed}\n{validation}\
+        "name = \"{name}\"\nseed = {seed}\n{validation}\
          [strategy]\nkind = \"{strategy}\"\npopulation_size = {}\n\
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = {}\n\
@@ -71,7 +75,7 @@ fn spec(seed: u64) -> RunSpec {
 
 /// One generation of the sequential loop.
 struct Generation {
-    verdicts: Vec<Verdict>,
+    measured: Vec<hebbian_search::Measured>,
     digest: Digest,
 }
 
@@ -84,9 +88,28 @@ struct Expected {
     best: Option<(Genome, Fitness)>,
 }
 
+/// What episodes of a purpose are asked for: the climber's for gradients, nobody else's.
+fn wants(spec: &RunSpec, purpose: EpisodePurpose) -> Wants {
+    Wants { gradient: climber::climbs(spec) && purpose == EpisodePurpose::Search }
+}
+
+/// What a candidate's episodes, in task order, say together.
+fn measured(episodes: &[Option<Evaluation>]) -> hebbian_search::Measured {
+    let fitnesses = episodes.iter().map(|episode| episode.as_ref().map(|episode| episode.fitness));
+    let gradients: Option<Vec<&Vec<f64>>> =
+        episodes.iter().map(|episode| episode.as_ref()?.gradient.as_ref()).collect();
+    let mean = |place: usize, of: &[&Vec<f64>]| {
+        let mut sum = of[0][place];
+        of[1..].iter().for_each(|gradient| sum += gradient[place]);
+        sum / of.len() as f64
+    };
+    let gradient = gradients.map(|of| (0..of[0].len()).map(|place| mean(place, &of)).collect());
+    hebbian_search::Measured { verdict: Verdict::of(fitnesses).unwrap(), gradient }
+}
+
 /// The whole search, one episode after the other, in a few lines: what the cluster is compared with.
 fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
-    let mut strategy = hebbian_control::run::strategy::build(spec);
+    let mut strategy = (climber::STRATEGIES.start)(spec);
     let (mut generations, mut evaluations, mut best) = (Vec::new(), 0, None::<(Genome, Fitness)>);
     let mut episodes = BTreeMap::new();
     let mut measure = |generation: usize, purpose, genomes: &[Candidate], tasks: u32| {
@@ -99,16 +122,21 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
                 candidate: CandidateIndex(candidate as u32),
                 task: TaskIndex(task),
             };
-            let evaluation = match objective(spec.seed, fingerprint, &genomes[candidate].genome, key) {
+            let evaluation = match objective(
+                spec.seed,
+                fingerprint,
+                &genomes[candidate].genome,
+                key,
+                wants(spec, purpose),
+            ) {
                 Outcome::Evaluated(evaluation) => Some(evaluation),
                 _ => None,
             };
-            let fitness = evaluation.as_ref().map(|evaluation| evaluation.fitness);
-            episodes.insert((key.generation, purpose, key.candidate, key.task), evaluation);
-            fitness
+            episodes.insert((key.generation, purpose, key.candidate, key.task), evaluation.clone());
+            evaluation
         };
-        let mut of = |candidate| Verdict::of((0..tasks).map(|task| outcome(candidate, task))).unwrap();
-        (0..genomes.len()).map(&mut of).collect::<Vec<Verdict>>()
+        let of = |candidate| measured(&(0..tasks).map(|task| outcome(candidate, task)).collect::<Vec<_>>());
+        (0..genomes.len()).map(of).collect::<Vec<_>>()
     };
     let alone = |genome| Candidate { genome, block: BlockIndex(0) };
     loop {
@@ -120,16 +148,16 @@ fn sequential(spec: &RunSpec, fingerprint: Digest) -> Expected {
             measure(generation, EpisodePurpose::Validation, &[alone(strategy.mean())], validation.tasks());
         }
         let candidates = strategy.ask();
-        let verdicts = measure(generation, EpisodePurpose::Search, &candidates, spec.tasks_per_generation());
-        strategy.tell(&hebbian_search::Measured::without_gradients(&verdicts)).unwrap();
+        let measured = measure(generation, EpisodePurpose::Search, &candidates, spec.tasks_per_generation());
+        strategy.tell(&measured).unwrap();
         evaluations += candidates.len() as u64;
-        for (candidate, verdict) in candidates.iter().zip(&verdicts) {
-            let fitness = verdict.fitness();
+        for (candidate, measured) in candidates.iter().zip(&measured) {
+            let fitness = measured.verdict.fitness();
             if fitness > best.as_ref().map(|(_, fitness)| *fitness) {
                 best = fitness.map(|fitness| (candidate.genome.clone(), fitness));
             }
         }
-        generations.push(Generation { verdicts, digest: strategy.state().digest() });
+        generations.push(Generation { measured, digest: strategy.state().digest() });
         let limit = stop::limit_reached(
             &spec.stop,
             generations.len() as u32,
@@ -168,20 +196,19 @@ fn check(schedule: u64) -> Faults {
         let fingerprint = run.fingerprint().expect("a run that computed took a fingerprint");
         let Expected { generations, episodes, mean, best } = sequential(spec, fingerprint);
         disk.check(id);
-        let closed: Vec<&v1::GenerationSummary> = disk
+        let closed: Vec<&Closed> = disk
             .records(id)
             .filter_map(|(_, record)| match record {
-                Record::GenerationClosed(closed) => Some(&closed.summary),
+                Record::GenerationClosed(closed) => Some(&**closed),
                 _ => None,
             })
             .collect();
         assert_eq!(closed.len(), generations.len());
-        for (summary, expected) in closed.iter().zip(&generations) {
+        for (Closed { summary, told, .. }, expected) in closed.into_iter().zip(&generations) {
             assert_eq!(summary.state_digest, expected.digest.0, "generation {}", summary.generation);
-            assert_eq!(
-                summary.best_fitness,
-                expected.verdicts.iter().max().unwrap().fitness().map(f64::from)
-            );
+            assert_eq!(*told, expected.measured);
+            let verdicts = expected.measured.iter().map(|measured| measured.verdict);
+            assert_eq!(summary.best_fitness, verdicts.max().unwrap().fitness().map(f64::from));
         }
         for (episode, expected) in &episodes {
             assert_eq!(disk.settled(id).get(episode), Some(expected), "{episode:?}");

@@ -6,6 +6,7 @@ use hebbian_shared::time::Timestamp;
 
 use super::record::{Closed, Record, Snapshot, StoredRun, Write};
 use super::search::Search;
+use super::strategy::Strategies;
 use super::{Run, RunError};
 
 impl Run {
@@ -13,21 +14,27 @@ impl Run {
     ///
     /// The snapshot only saves time: behind it, and without one from the beginning, each closed generation is computed again from
     /// what its record says was told.
-    pub fn recover(now: Timestamp, stored: StoredRun, out: &mut Vec<Write>) -> Result<Self, RunError> {
+    pub fn recover(
+        now: Timestamp,
+        stored: StoredRun,
+        strategies: Strategies,
+        out: &mut Vec<Write>,
+    ) -> Result<Self, RunError> {
         let StoredRun { run: id, created, snapshot, records, sequence } = stored;
         let refuse = |problem: String| RunError { run: id, problem };
         created.spec.validate().map_err(|error| refuse(error.to_string()))?;
         let mut run = Self::begin(now, id, created);
         run.sequence = sequence;
         if snapshot.is_none() {
-            let search = Search::begin(&run.spec, run.created.origin.as_deref());
+            let search = Search::begin(&run.spec, strategies, run.created.origin.as_deref());
             run.install(search.map_err(|error| refuse(error.to_string()))?);
         }
         let mut again = 0;
         for record in &records {
             let search = match record {
                 Record::GenerationClosed(closed) => {
-                    Some(run.search_after(closed, snapshot.as_ref(), &mut again).map_err(refuse)?)
+                    let after = run.search_after(closed, (strategies, snapshot.as_ref()), &mut again);
+                    Some(after.map_err(refuse)?)
                 }
                 _ => None,
             };
@@ -51,7 +58,7 @@ impl Run {
     fn search_after(
         &mut self,
         closed: &Closed,
-        snapshot: Option<&Snapshot>,
+        (strategies, snapshot): (Strategies, Option<&Snapshot>),
         again: &mut u32,
     ) -> Result<Search, String> {
         let generation = GenerationIndex(closed.summary.generation);
@@ -62,7 +69,7 @@ impl Run {
                     "its snapshot is not the state that generation {generation} was closed with"
                 ));
             };
-            return Search::restore(&self.spec, snapshot).map_err(|error| error.to_string());
+            return Search::restore(&self.spec, strategies, snapshot).map_err(|error| error.to_string());
         };
         if generation != self.generation {
             return Err(format!("generation {} is missing", self.generation));

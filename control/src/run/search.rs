@@ -16,7 +16,7 @@ use hebbian_shared::spec::RunSpec;
 
 use super::open::Measurement;
 use super::record::{Origin, Snapshot};
-use super::strategy;
+use super::strategy::Strategies;
 
 /// Where a search has come to: what it asks for next, and what it has found.
 #[derive(Debug, Default)]
@@ -50,16 +50,24 @@ pub struct Step {
 
 impl Search {
     /// The search of a validated spec at its beginning, or where the run that it was forked from had come to.
-    pub fn begin(spec: &RunSpec, origin: Option<&Origin>) -> Result<Self, StrategyError> {
+    pub fn begin(
+        spec: &RunSpec,
+        strategies: Strategies,
+        origin: Option<&Origin>,
+    ) -> Result<Self, StrategyError> {
         match origin {
-            Some(origin) => Self::restore(spec, &origin.snapshot),
-            None => Ok(Self::at(strategy::build(spec), None)),
+            Some(origin) => Self::restore(spec, strategies, &origin.snapshot),
+            None => Ok(Self::at((strategies.start)(spec), None)),
         }
     }
 
     /// The search of a validated spec as it was when the snapshot was taken.
-    pub fn restore(spec: &RunSpec, snapshot: &Snapshot) -> Result<Self, StrategyError> {
-        let strategy = strategy::restore(spec, &Envelope::from_bytes(&snapshot.strategy)?)?;
+    pub fn restore(
+        spec: &RunSpec,
+        strategies: Strategies,
+        snapshot: &Snapshot,
+    ) -> Result<Self, StrategyError> {
+        let strategy = (strategies.resume)(spec, &Envelope::from_bytes(&snapshot.strategy)?)?;
         let best = snapshot.best.as_ref().map(|(genome, fitness)| (Arc::new(genome.clone()), *fitness));
         Ok(Self::at(strategy, best))
     }

@@ -9,6 +9,25 @@ use hebbian_shared::spec::validation::Selection;
 /// Ended searches whose means are kept where validation chooses among them.
 const FINALISTS_MAX: usize = 15;
 
+/// Where an engine's searches come from. The default are the strategies that specs name; whoever tries one that no spec names yet
+/// has it here, and all that is around it stays as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Strategies {
+    /// The strategy of a validated spec at its first generation.
+    pub start: fn(&RunSpec) -> Box<dyn Strategy>,
+    /// The same as it was when it gave away its state; it continues bit for bit. A state that is not its own is refused.
+    pub resume: fn(&RunSpec, &Envelope) -> Resumed,
+}
+
+/// A strategy that goes on, or why the state is not one of its own.
+pub type Resumed = Result<Box<dyn Strategy>, StrategyError>;
+
+impl Default for Strategies {
+    fn default() -> Self {
+        Self { start: build, resume: restore }
+    }
+}
+
 /// The strategy of a validated spec at its first generation, at the layout's initial mean unless the spec has another.
 pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
     hebbian_search::start(&spec.strategy, spec.layout().initial_mean().0, spec.seed, &frame(spec))
@@ -17,7 +36,7 @@ pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
 /// The strategy of a validated spec as it was when it gave away its state; it continues bit for bit.
 ///
 /// A state of another strategy or dimension, or one whose numbers no search can reach, is refused.
-pub fn restore(spec: &RunSpec, state: &Envelope) -> Result<Box<dyn Strategy>, StrategyError> {
+pub fn restore(spec: &RunSpec, state: &Envelope) -> Resumed {
     hebbian_search::resume(&spec.strategy, &spec.layout().initial_mean().0, spec.seed, &frame(spec), state)
 }
 

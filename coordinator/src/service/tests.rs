@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
+use hebbian_control::run::strategy::Strategies;
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
@@ -140,7 +141,7 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) async fn new() -> Self {
-        let (handle, inbox) = Handle::new();
+        let (handle, inbox) = Handle::new(Strategies::default());
         let (worker_sender, workers) = mpsc::channel(4);
         let (said_sender, said) = mpsc::channel(64);
         let driver = driver().await;

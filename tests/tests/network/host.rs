@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hebbian_control::engine;
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
@@ -15,11 +16,12 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::{Seed, uniform};
 use hebbian_shared::spec::RunSpec;
+use hebbian_tests::climber;
 use hebbian_worker::evaluator::{Episodes, Evaluator, Runner};
 use hebbian_worker::session::{self, Coordinators, SessionSettings};
 use hyper_util::rt::TokioIo;
@@ -84,34 +86,37 @@ impl Shared {
     }
 }
 
-/// What workers compute: a bowl whose centre is drawn with the task.
-pub(crate) fn bowl(seed: Seed, genome: &Genome, key: &EpisodeKey) -> Outcome {
+/// What workers compute: a bowl whose centre is drawn with the task, and its gradient where it is wanted.
+pub(crate) fn bowl(seed: Seed, genome: &Genome, key: &EpisodeKey, wants: Wants) -> Outcome {
     let centre = uniform(&mut key.task_seed(seed).rng()) - 0.5;
     let square: f64 = genome.0.iter().map(|x| (x - centre) * (x - centre)).sum();
     if genome.0[0] - centre > 1.2 {
         return Outcome::Diverged;
     }
-    Outcome::Evaluated(Evaluation::of(Fitness::new(-square).unwrap()))
+    let gradient = wants.gradient.then(|| genome.0.iter().map(|x| -2.0 * (x - centre)).collect());
+    Outcome::Evaluated(Evaluation { gradient, ..Evaluation::of(Fitness::new(-square).unwrap()) })
 }
 
-struct Bowl(Seed);
+/// Bowls of a run's seed, and whether its search is to want their gradients.
+struct Bowl(Seed, bool);
 struct Bowls;
 
 impl Evaluator for Bowls {
     fn prepare(&self, spec: Arc<RunSpec>) -> Result<Arc<dyn Runner>, String> {
-        Ok(Arc::new(Bowl(spec.seed)))
+        Ok(Arc::new(Bowl(spec.seed, climber::climbs(&spec))))
     }
 }
 
 impl Runner for Bowl {
     fn on_thread(self: Arc<Self>) -> Box<dyn Episodes> {
-        Box::new(Bowl(self.0))
+        Box::new(Bowl(self.0, self.1))
     }
 }
 
 impl Episodes for Bowl {
-    fn run(&mut self, genome: &Genome, key: &EpisodeKey, _: Wants, _: &Interrupt) -> Option<Outcome> {
-        Some(bowl(self.0, genome, key))
+    fn run(&mut self, genome: &Genome, key: &EpisodeKey, wants: Wants, _: &Interrupt) -> Option<Outcome> {
+        assert_eq!(wants.gradient, self.1 && key.purpose == EpisodePurpose::Search);
+        Some(bowl(self.0, genome, key, wants))
     }
 }
 
@@ -127,7 +132,9 @@ pub(crate) async fn coordinator(shared: Arc<Shared>) -> turmoil::Result {
             Err(error) => return Err(error.into()),
         }
     };
-    let (handle, _driver) = driver::start(DriverSettings::default(), Box::new(journal)).await?;
+    let engine = engine::Settings { strategies: climber::STRATEGIES, ..engine::Settings::default() };
+    let settings = DriverSettings { engine, ..DriverSettings::default() };
+    let (handle, _driver) = driver::start(settings, Box::new(journal)).await?;
     let (dial, connections) = connection::memory();
     let settings = TransportSettings {
         keep_alive_interval: Duration::from_millis(500),

@@ -26,6 +26,7 @@ use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below, uniform};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
+use hebbian_tests::climber;
 
 use super::disk::Disk;
 use evaluations::Evaluator;
@@ -341,6 +342,7 @@ impl World {
     fn start_coordinator(&mut self) {
         self.life += 1;
         let settings = Settings {
+            strategies: climber::STRATEGIES,
             heartbeat_interval: Duration::from_millis(50),
             group_commit: Duration::from_millis(5),
             scheduler: scheduler::Settings {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use hebbian_proto::v1;
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::id::RunId;
-use hebbian_shared::limits::{GROUP_NAME_MAX, REQUEST_ID_BYTES_MAX};
+use hebbian_shared::limits::{GENERATION_GRADIENTS_MAX, GROUP_NAME_MAX, REQUEST_ID_BYTES_MAX};
 use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Refusal};
 use crate::engine::Engine;
 use crate::run::record::{Created, Origin};
+use crate::run::strategy::Strategies;
 use crate::run::{Run, Search};
 use hebbian_search::StrategyError;
 
@@ -51,10 +52,10 @@ impl Create {
 
     /// The same with the search that it begins with. That may take a while: who must not wait has it done elsewhere.
     #[must_use]
-    pub fn prepare(mut self) -> Self {
+    pub fn prepare(mut self, strategies: Strategies) -> Self {
         // A spec that will be refused is none to build from.
         if self.search.is_none() && self.check().is_ok() {
-            self.search = Some(Search::begin(&self.spec, self.origin.as_deref()));
+            self.search = Some(Search::begin(&self.spec, strategies, self.origin.as_deref()));
         }
         self
     }
@@ -85,7 +86,8 @@ impl Command for Create {
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         engine.check_journal()?;
         self.check()?;
-        let Self { id, spec, request_id, group, mut weight, origin, search } = self.prepare();
+        let Self { id, spec, request_id, group, mut weight, origin, search } =
+            self.prepare(engine.settings.strategies);
         if let Some(parent) = origin.as_deref().and_then(|origin| engine.run(origin.parent)) {
             weight = parent.created().weight;
         }
@@ -108,6 +110,7 @@ impl Command for Create {
         check_layout(engine, &created)?;
         let search =
             search.expect("the spec was checked").map_err(|error| refuse("strategy", error.to_string()))?;
+        check_gradients(&created.spec, &search)?;
         let mut writes = Vec::new();
         let run = Run::create(now, id, created, search, &mut writes);
         if run.created().origin.is_some()
@@ -128,6 +131,24 @@ impl Command for Create {
 
 fn refuse(field: &str, problem: impl Into<String>) -> Refusal {
     Refusal::Spec(SpecError::field(field, problem))
+}
+
+/// The gradients of a generation's episodes are in memory until it closes, and their sums are in one record.
+fn check_gradients(spec: &RunSpec, search: &Search) -> Result<(), Refusal> {
+    if !search.reached().wants.gradient {
+        return Ok(());
+    }
+    let candidates = u64::from(spec.strategy.candidates_max());
+    let numbers = candidates * u64::from(spec.tasks_per_generation()) * spec.layout().dimension() as u64;
+    if numbers > GENERATION_GRADIENTS_MAX {
+        let problem = format!(
+            "makes, with strategy.population_size and the genome's {} numbers, {numbers} numbers of gradients a generation; at \
+             most {GENERATION_GRADIENTS_MAX} are allowed",
+            spec.layout().dimension()
+        );
+        return Err(refuse("tasks.per_generation", problem));
+    }
+    Ok(())
 }
 
 /// A fork goes on with genomes of its parent.

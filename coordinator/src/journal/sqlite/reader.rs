@@ -15,6 +15,7 @@ use super::{BUSY_TIMEOUT, explain, schema};
 use crate::journal::JournalError;
 use hebbian_control::run::Run;
 use hebbian_control::run::record::{LoadedRun, Record, StoredRun, UnreadableRun, Write};
+use hebbian_control::run::strategy::Strategies;
 
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;
@@ -158,7 +159,7 @@ impl JournalReader {
             notes: Vec::new(),
         };
         let mut writes = Vec::new();
-        match Run::recover(Timestamp(Duration::ZERO), stored, &mut writes) {
+        match Run::recover(Timestamp(Duration::ZERO), stored, Strategies::default(), &mut writes) {
             // It may be what is known already, in other words.
             Err(error) if report.problems.is_empty() => report.problems.push(error.problem),
             Err(_) => {}

@@ -19,7 +19,7 @@ fn block(lanes: &Lanes) -> thread_mpsc::Sender<()> {
 
 #[tokio::test]
 async fn a_client_does_not_wait_behind_a_crowd_of_workers() {
-    let (handle, inbox) = Handle::new();
+    let (handle, inbox) = Handle::new(Strategies::default());
     let (workers, mut attached) = mpsc::channel(4);
     let (sender, mut said) = mpsc::channel(64);
     tokio::spawn(intercept(inbox, driver().await, workers, sender));

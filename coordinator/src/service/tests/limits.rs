@@ -36,7 +36,7 @@ async fn a_worker_is_drained_within_a_time() {
 /// Rates belong to addresses, so this goes over TCP.
 #[tokio::test]
 async fn who_asks_or_attaches_too_often_is_told_so_and_others_are_served() {
-    let (handle, inbox) = Handle::new();
+    let (handle, inbox) = Handle::new(Strategies::default());
     let (workers, mut attached) = mpsc::channel(64);
     let (said, _said) = mpsc::channel(64);
     tokio::spawn(intercept(inbox, driver().await, workers, said));

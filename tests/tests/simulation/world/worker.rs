@@ -8,7 +8,7 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::Engine;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Batch, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker};
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome};
+use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
@@ -18,7 +18,7 @@ use hebbian_shared::spec::ResolvedSpec;
 use super::evaluations::scores;
 use super::fault::Fault;
 use super::{Happening, Session, World, fingerprint};
-use crate::simulation::objective;
+use crate::simulation::{objective, wants};
 
 #[expect(clippy::struct_excessive_bools, reason = "what may be wrong with it is independent of the rest")]
 pub(super) struct SimWorker {
@@ -42,7 +42,7 @@ pub(super) struct SimWorker {
     /// Evaluations that were announced on this stream.
     pub(super) announced: BTreeSet<RunId>,
     /// Episodes to do, in order.
-    pub(super) queue: Vec<(EpisodeKey, Genome)>,
+    pub(super) queue: Vec<(EpisodeKey, Genome, Wants)>,
     pub(super) computing: bool,
     pub(super) sequence: u64,
     pub(super) unacknowledged: Vec<Report>,
@@ -150,6 +150,13 @@ impl World {
                 );
                 let known = worker.specs.contains_key(&batch.run) || worker.announced.contains(&batch.run);
                 assert!(known, "what batches are of comes before them");
+                if let Some(spec) = worker.specs.get(&batch.run) {
+                    assert_eq!(
+                        batch.wants,
+                        wants(spec, batch.purpose),
+                        "gradients are for those who want them"
+                    );
+                }
                 if worker.rejects {
                     let run = batch.run;
                     self.count(Fault::Rejection);
@@ -159,7 +166,7 @@ impl World {
                             .say(place, FromWorker::Reject { run, reason: "no such data set".into() });
                     }
                     let outcome = Outcome::Rejected { reason: "no such family".into() };
-                    let done = episodes(&batch).map(|(key, _)| (key, outcome.clone()));
+                    let done = episodes(&batch).map(|(key, ..)| (key, outcome.clone()));
                     let done: Vec<_> = done.collect();
                     return self.report(place, &done);
                 }
@@ -171,7 +178,7 @@ impl World {
             }
             ToWorker::Withdraw { run, up_to } => {
                 let up_to = up_to.unwrap_or(GenerationIndex(u32::MAX));
-                worker.queue.retain(|(key, _)| key.run != run || key.generation > up_to);
+                worker.queue.retain(|(key, ..)| key.run != run || key.generation > up_to);
             }
             ToWorker::Drain { .. } => {}
         }
@@ -180,7 +187,7 @@ impl World {
     /// A worker that leaves gives back what it has not begun, block by block.
     pub(super) fn give_back(&mut self, place: usize) {
         let mut given: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (key, _) in self.workers[place].queue.drain(..) {
+        for (key, ..) in self.workers[place].queue.drain(..) {
             let block = (key.run, key.generation, key.purpose, key.block);
             given.entry(block).or_default().push((key.candidate, key.task));
         }
@@ -213,12 +220,12 @@ impl World {
         let first = self.workers[place].queue[0].0;
         let block = |key: &EpisodeKey| (key.run, key.generation, key.purpose, key.block);
         let alike =
-            self.workers[place].queue.iter().take_while(|(key, _)| block(key) == block(&first)).count();
+            self.workers[place].queue.iter().take_while(|(key, ..)| block(key) == block(&first)).count();
         let count = 1 + index_below(&mut self.rng, alike as u32) as usize;
         let done: Vec<_> = self.workers[place].queue.drain(..count).collect();
         let done: Vec<_> = done
             .into_iter()
-            .map(|(key, genome)| {
+            .map(|(key, genome, wants)| {
                 if self.chance(self.rates.error) {
                     self.count(Fault::WorkerError);
                     (key, Outcome::WorkerError { reason: "out of memory".into() })
@@ -229,7 +236,7 @@ impl World {
                     (key, Outcome::Evaluated(Evaluation { scores, ..Evaluation::of(fitness) }))
                 } else {
                     let seed = self.seed_of(place, key.run);
-                    (key, objective(seed, self.workers[place].fingerprint, &genome, key))
+                    (key, objective(seed, self.workers[place].fingerprint, &genome, key, wants))
                 }
             })
             .collect();
@@ -295,7 +302,7 @@ impl SimWorker {
     }
 }
 
-fn episodes(batch: &Batch) -> impl Iterator<Item = (EpisodeKey, Genome)> {
+fn episodes(batch: &Batch) -> impl Iterator<Item = (EpisodeKey, Genome, Wants)> {
     let tasks: BTreeSet<_> = batch.assignments.iter().collect();
     assert_eq!(tasks.len(), batch.assignments.len(), "an episode is in a batch once");
     batch.assignments.iter().map(|assignment| {
@@ -308,6 +315,6 @@ fn episodes(batch: &Batch) -> impl Iterator<Item = (EpisodeKey, Genome)> {
             candidate: genome.candidate,
             task: assignment.task,
         };
-        (key, (*genome.genome).clone())
+        (key, (*genome.genome).clone(), batch.wants)
     })
 }
