@@ -21,8 +21,8 @@ use crate::tls::ClientTls;
 /// Which coordinator, and for how long to try.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientArguments {
-    /// The coordinator's address.
-    #[arg(long, value_name = "URL", env = "HEBBIAN_COORDINATOR", default_value = DEFAULT_COORDINATOR)]
+    /// The coordinator's address, or several that are tried in turn.
+    #[arg(long, value_name = "URL[,URL]", env = "HEBBIAN_COORDINATOR", default_value = DEFAULT_COORDINATOR)]
     pub(crate) coordinator: String,
     /// Give up when the coordinator has not answered for this long: `500ms`, `10s`, `2min`.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -47,35 +47,40 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
-        let ClientArguments { coordinator: url, timeout, tls } = arguments;
-        let refused = || {
-            let failure = Failure::bad_input(format_args!("--coordinator: `{url}` is not an address"));
-            match url.split_once(':') {
-                Some((_, port)) if port.parse::<u16>().is_ok() => {
-                    failure.hint(format_args!("write it as http://{url}"))
-                }
-                _ => failure.hint(format_args!("write it as {DEFAULT_COORDINATOR}")),
-            }
+        let ClientArguments { coordinator, timeout, tls } = arguments;
+        let addresses: Vec<String> = coordinator
+            .split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect();
+        // A blank variable is none.
+        let addresses = if addresses.is_empty() { vec![DEFAULT_COORDINATOR.to_owned()] } else { addresses };
+        let field = match std::env::var("HEBBIAN_COORDINATOR") {
+            Ok(value) if value == *coordinator => "HEBBIAN_COORDINATOR",
+            _ => "--coordinator",
         };
-        let secure = url.starts_with("https://");
-        if !secure && !url.starts_with("http://") {
-            return Err(refused());
+        let mut failed = None;
+        for endpoint in tls.endpoints(field, &addresses)? {
+            match Self::connect_to(endpoint, *timeout).await {
+                Ok(client) => return Ok(client),
+                // Of several, the first one is the one that should be there.
+                Err(failure) => drop(failed.get_or_insert(failure)),
+            }
         }
-        let mut endpoint = Endpoint::from_shared(url.clone()).map_err(|_| refused())?;
-        if secure {
-            endpoint = endpoint.tls_config(tls.config()?).map_err(|error| {
-                Failure::bad_input(format_args!("{url}: TLS cannot be set up: {}", root_cause(&error)))
-            })?;
-        }
+        Err(failed.unwrap_or_else(|| Failure::bad_input(format_args!("{field}: names no coordinator"))))
+    }
+
+    async fn connect_to(endpoint: Endpoint, timeout: Duration) -> Result<Self, Failure> {
+        let url = endpoint.uri().to_string().trim_end_matches('/').to_owned();
         let endpoint = endpoint
-            .connect_timeout(*timeout)
+            .connect_timeout(timeout)
             .http2_keep_alive_interval(Duration::from_secs(5))
-            .keep_alive_timeout(*timeout);
+            .keep_alive_timeout(timeout);
         let unreachable = |problem: &str| {
             Failure::unreachable(format_args!("{url}: no coordinator answers: {problem}"))
                 .hint("start one with `hebbian coordinator`, or name it with --coordinator URL or HEBBIAN_COORDINATOR")
         };
-        let channel = match tokio::time::timeout(*timeout, endpoint.connect()).await {
+        let channel = match tokio::time::timeout(timeout, endpoint.connect()).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => {
                 let problem = root_cause(&error);
@@ -93,7 +98,7 @@ impl Client {
                 });
             }
             Err(_) => {
-                return Err(unreachable(&format!("timeout after {}", humantime::format_duration(*timeout))));
+                return Err(unreachable(&format!("timeout after {}", humantime::format_duration(timeout))));
             }
         };
         Ok(Self {
@@ -101,8 +106,8 @@ impl Client {
             cluster: ClusterServiceClient::new(channel.clone())
                 .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX),
             channel,
-            url: url.clone(),
-            timeout: *timeout,
+            url,
+            timeout,
         })
     }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::process::configuration::Layers;
 use crate::process::logging::{self, LogSettings};
-use crate::process::shutdown;
+use crate::process::signals::{self, Notices};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, ClientArguments};
 use crate::configuration::Configuration;
-use crate::data::DataArguments;
+use crate::data::{DataArguments, MissingDirectory};
 use crate::failure::Failure;
 use crate::{files, render};
 
@@ -153,10 +153,19 @@ impl LogArguments {
 
     /// Logs from now on, for commands that have no other configuration than where data sets are.
     fn data_store(&self, data: &DataArguments) -> Result<Arc<DataStore>, Failure> {
+        self.data_store_or(data, MissingDirectory::Refused)
+    }
+
+    /// As [`LogArguments::data_store`], for a command that may do without the directory.
+    fn data_store_or(
+        &self,
+        data: &DataArguments,
+        missing: MissingDirectory,
+    ) -> Result<Arc<DataStore>, Failure> {
         let directory = data.directory.as_ref().map(|path| path.to_string_lossy().into_owned());
         let configuration = self.configuration(None, |layers| layers.flag("worker.data", directory))?;
         set_up_logging(&configuration.log, "warn")?;
-        Ok(crate::data::store(configuration.worker.data))
+        crate::data::store("worker.data", configuration.worker.data, missing)
     }
 
     /// Logs from now on, for commands that have no other configuration.
@@ -264,23 +273,28 @@ fn block_on_until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    block_on(until_signal(work))
+    block_on(until_signal(Notices::End, work))
 }
 
 /// As [`block_on_until_signal`], on this thread alone, so that messages save the way to another one: a worker has one stream
 /// and a few messages a second, a coordinator other threads for a crowd of workers.
-fn block_on_one_thread_until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
+fn block_on_one_thread_until_signal<F>(
+    notices: Notices,
+    work: impl FnOnce(CancellationToken) -> F,
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    block_on_runtime(&mut tokio::runtime::Builder::new_current_thread(), until_signal(work))
+    // Whoever serves others does not wait for whoever reads the log.
+    render::line_writer::write_aside();
+    block_on_runtime(&mut tokio::runtime::Builder::new_current_thread(), until_signal(notices, work))
 }
 
-async fn until_signal<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
+async fn until_signal<F>(notices: Notices, work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let shutdown = shutdown::on_signal()
+    let shutdown = signals::on_signal(notices)
         .map_err(|error| Failure::failed(format_args!("cannot listen for signals: {error}")))?;
     work(shutdown).await
 }
@@ -298,7 +312,7 @@ fn journal_failure(error: &JournalError) -> Failure {
 /// Reads a run spec (`-`: from standard input), with another seed if one is given.
 fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
     let text = files::read_text(path, SPEC_BYTES_MAX)?;
-    let name = if files::is_stdin(path) { PathBuf::from("standard input") } else { path.to_owned() };
+    let name = if files::is_standard(path) { PathBuf::from("standard input") } else { path.to_owned() };
     let mut spec = RunSpec::read(&text).map_err(|error| {
         Failure::bad_input(format_args!("{}: {error}", name.display()))
             .hint("`hebbian spec` prints a commented example")

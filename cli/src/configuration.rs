@@ -98,11 +98,13 @@ pub(crate) struct RetentionSettings {
     pub(crate) keep_runs: u32,
     /// Generations from one snapshot that is kept to the next, beside a run's last two; 0 for none.
     pub(crate) snapshots_every: u32,
+    /// Whether the clock is right although it is far from the moment at which the journal was last written.
+    pub(crate) clock_confirmed: bool,
 }
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { keep_days: 0, keep_runs: 0, snapshots_every: 100 }
+        Self { keep_days: 0, keep_runs: 0, snapshots_every: 100, clock_confirmed: false }
     }
 }
 

@@ -22,14 +22,48 @@ pub(crate) struct DataArguments {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// The data sets of a configured directory, or of the customary one.
-pub(crate) fn store(configured: Option<PathBuf>) -> Arc<DataStore> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+/// Where data sets are if nobody says it and there is no home: never in the working directory, which is another one next time.
+const HOMELESS: &str = "/var/lib/hebbian/data";
+
+/// What becomes of a directory of data sets that was named and is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingDirectory {
+    /// It must be a mistake: the command only reads.
+    Refused,
+    /// It may come, and that it is not there is said.
+    Told,
+    /// The command makes it.
+    Made,
+}
+
+/// The data sets of a configured directory, or of the customary one; `field` is the configuration's.
+pub(crate) fn store(
+    field: &str,
+    configured: Option<PathBuf>,
+    missing: MissingDirectory,
+) -> Result<Arc<DataStore>, Failure> {
     let customary = || {
-        let home = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
-        home.unwrap_or_default().join("hebbian/data")
+        let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
+        let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).and_then(absolute);
+        let home = || std::env::home_dir().and_then(absolute).map(|home| home.join(".local/share"));
+        data.or_else(home).map_or_else(|| PathBuf::from(HOMELESS), |data| data.join("hebbian/data"))
     };
-    Arc::new(DataStore::new(configured.unwrap_or_else(customary)))
+    let Some(named) = configured else { return Ok(Arc::new(DataStore::new(customary()))) };
+    let place = named.display();
+    match std::fs::metadata(&named) {
+        Ok(there) if !there.is_dir() => {
+            return Err(Failure::bad_input(format_args!("{field} (--data): {place} is not a directory")));
+        }
+        Err(_) if missing == MissingDirectory::Refused => {
+            return Err(Failure::not_found(format_args!("{field} (--data): there is no directory {place}"))
+                .hint("`hebbian data add` makes one"));
+        }
+        Err(_) if missing == MissingDirectory::Told => {
+            tracing::warn!("{field} (--data): there is no directory {place} yet");
+        }
+        _ => {}
+    }
+    Ok(Arc::new(DataStore::new(named)))
 }
 
 /// Fills in what a spec leaves open about its data sets: their digests and classes.

@@ -10,6 +10,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::failure::Failure;
 use crate::genome_file::GenomeFile;
+use crate::render;
 
 /// The name of the array with the search values, untransformed, in the order of the layout.
 const VALUES: &str = "values";
@@ -47,9 +48,7 @@ pub(crate) fn json(file: &GenomeFile) -> Vec<u8> {
         "network": file.problem().network,
         "provenance": file.provenance,
     });
-    let mut text = serde_json::to_string_pretty(&object).expect("parameters are plain data");
-    text.push('\n');
-    text.into_bytes()
+    render::json::pretty(&object).into_bytes()
 }
 
 /// A `.npy` file, version 1.0: magic and version, the length of the header, the header as a Python dict that is padded so that

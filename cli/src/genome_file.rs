@@ -27,8 +27,8 @@ use hebbian_shared::spec::{ResolvedSpec, RuleLearning, SpecError};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::files;
 use crate::render::json::Figures;
+use crate::{files, render};
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-genome-1";
@@ -114,9 +114,7 @@ impl GenomeFile {
 
     /// The file's text.
     pub(crate) fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a genome file is plain data");
-        text.push('\n');
-        text
+        render::json::pretty(self)
     }
 
     /// Reads and checks a file.

@@ -26,12 +26,32 @@ use std::process::ExitCode;
 /// The built-in run spec: what `hebbian run` runs and `hebbian spec` prints.
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
 
+/// What the process returns if it could not go on and has said why: as for work that failed.
+const PANICKED: u8 = 1;
+
 fn main() -> ExitCode {
-    match command::Program::parse_arguments().and_then(command::Program::execute) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    report_panics();
+    process::signals::outlive_the_limit_on_file_sizes();
+    let run = || command::Program::parse_arguments().and_then(command::Program::execute);
+    let code = match std::panic::catch_unwind(run) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
             render::failure(&failure);
             failure.exit_code()
         }
-    }
+        Err(_) => ExitCode::from(PANICKED),
+    };
+    render::line_writer::flush();
+    code
+}
+
+/// A panic is one line; with `RUST_BACKTRACE` all that there is to be said.
+fn report_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        render::panicked(panic);
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+            usual(panic);
+        }
+    }));
 }

@@ -2,4 +2,4 @@
 
 pub(crate) mod configuration;
 pub(crate) mod logging;
-pub(crate) mod shutdown;
+pub(crate) mod signals;

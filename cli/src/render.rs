@@ -4,9 +4,11 @@ pub(crate) mod ask_tell;
 pub(crate) mod comparison;
 pub(crate) mod cost;
 pub(crate) mod data;
+pub(crate) mod escape;
 pub(crate) mod genome;
 pub(crate) mod journal;
 pub(crate) mod json;
+pub(crate) mod line_writer;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
@@ -16,14 +18,10 @@ pub(crate) mod validation;
 pub(crate) mod worker;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Mutex, PoisonError};
-
-use indicatif::ProgressBar;
 
 use crate::failure::Failure;
-
-/// The progress line that is on the terminal at the moment; other lines are written above it.
-static LIVE_LINE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+use escape::STYLES;
+use line_writer::LineWriter;
 
 /// Whether colour is wanted at all; terminals are asked separately.
 fn colour_allowed() -> bool {
@@ -48,45 +46,51 @@ impl Paint {
         Self { enabled: colour_allowed() && io::stderr().is_terminal() }
     }
 
-    fn wrap(self, code: &str, text: &str) -> String {
-        if self.enabled { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    fn wrap(self, style: usize, text: &str) -> String {
+        let text = escape::lines(text);
+        if self.enabled { format!("{}{text}{}", STYLES[style].0, STYLES[0].0) } else { text.into_owned() }
     }
 
     /// Headings.
     pub(crate) fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
+        self.wrap(1, text)
     }
 
     /// What matters less.
     pub(crate) fn dim(self, text: &str) -> String {
-        self.wrap("2", text)
+        self.wrap(2, text)
     }
 
     /// Good news.
     pub(crate) fn good(self, text: &str) -> String {
-        self.wrap("32", text)
+        self.wrap(3, text)
     }
 
     /// What asks for attention.
     pub(crate) fn warning(self, text: &str) -> String {
-        self.wrap("33", text)
+        self.wrap(4, text)
     }
 
     /// Bad news.
     pub(crate) fn bad(self, text: &str) -> String {
-        self.wrap("1;31", text)
+        self.wrap(5, text)
     }
 
     /// What can be typed.
     pub(crate) fn command(self, text: &str) -> String {
-        self.wrap("36", text)
+        self.wrap(6, text)
     }
 }
 
 /// Prints to standard output. A reader that has gone (`hebbian list | head -1`) ends the program quietly.
 pub(crate) fn out(text: &str) -> Result<(), Failure> {
+    out_bytes(escape::printed(text).as_bytes())
+}
+
+/// As [`out`], for what need not be text.
+pub(crate) fn out_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::failed(format_args!("standard output cannot be written: {error}"))),
@@ -95,8 +99,8 @@ pub(crate) fn out(text: &str) -> Result<(), Failure> {
 
 /// Prints a line to standard error, above the progress line if there is one.
 pub(crate) fn note(line: &str) {
-    // Nobody is left to be told that standard error cannot be written.
-    let _ = writeln!(LogWriter, "{line}");
+    // It never fails.
+    let _ = LineWriter.write_all(format!("{}\n", escape::printed(line)).as_bytes());
 }
 
 /// Prints why a command failed.
@@ -108,43 +112,31 @@ pub(crate) fn failure(failure: &Failure) {
         }
         _ => ("error:", Paint::bad as fn(Paint, &str) -> String),
     };
-    note(&format!("hebbian: {} {}", painted(paint, label), failure.message()));
+    note(&format!("hebbian: {} {}", painted(paint, label), escape::line(failure.message())));
     if let Some(hint) = failure.advice() {
-        note(&format!("hebbian: {} {hint}", paint.dim("hint:")));
+        note(&format!("hebbian: {} {}", paint.dim("hint:"), escape::line(hint)));
     }
 }
 
-/// Makes the progress line give way to other lines, until it is taken away again.
-fn set_live_line(bar: Option<ProgressBar>) {
-    *LIVE_LINE.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+/// Prints that the program has met a case that it was not made for, or that the system refuses it something that it cannot
+/// do without.
+pub(crate) fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let problem = text.unwrap_or("for an unknown reason");
+    let paint = Paint::stderr();
+    // So say those who start threads for us.
+    if problem.contains("spawn") && problem.contains("thread") {
+        note(&format!("hebbian: {} a thread cannot be started: {problem}", paint.bad("error:")));
+        note(&format!("hebbian: {} is there a limit on processes (`ulimit -u`)?", paint.dim("hint:")));
+        return;
+    }
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    note(&format!("hebbian: {} internal error at {place}: {}", paint.bad("error:"), escape::line(problem)));
 }
 
 /// Where log lines go: standard error, above the progress line.
-pub(crate) fn log_writer() -> LogWriter {
-    LogWriter
-}
-
-/// Writes to standard error, above the progress line. Each write is one line.
-pub(crate) struct LogWriter;
-
-impl Write for LogWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let bar = LIVE_LINE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match bar {
-            Some(bar) => bar.suspend(|| io::stderr().write_all(bytes)),
-            None => io::stderr().write_all(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-
-    fn write_fmt(&mut self, arguments: std::fmt::Arguments<'_>) -> io::Result<()> {
-        self.write_all(arguments.to_string().as_bytes())
-    }
+pub(crate) fn log_writer() -> LineWriter {
+    LineWriter
 }

@@ -12,8 +12,8 @@ use hebbian_shared::spec::RunSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::files;
 use crate::render::json::Figures;
+use crate::{files, render};
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-report-1";
@@ -87,9 +87,7 @@ impl Report {
 
     /// The file's text.
     pub(crate) fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
-        text.push('\n');
-        text
+        render::json::pretty(self)
     }
 
     /// The report of an earlier, finished run of `spec`, if there is one.

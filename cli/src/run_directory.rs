@@ -38,6 +38,9 @@ impl RunDirectory {
             let path = dated(&spec.name);
             return Ok(Self { path, spec, is_new: true });
         };
+        if files::is_standard(&path) {
+            return Err(Failure::bad_input("--out: must be a directory, not standard output (`-`)"));
+        }
         match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let spec = spec.unwrap_or_else(default);
@@ -93,7 +96,7 @@ impl RunDirectory {
         }
         fs::create_dir_all(&self.path)
             .map_err(|error| Failure::writing(&self.path, "--out: cannot be created", &error))?;
-        files::write_atomically(&self.path.join("spec.toml"), &self.spec.to_toml())
+        files::write(&self.path.join("spec.toml"), self.spec.to_toml())
     }
 
     /// Where it is.

@@ -35,11 +35,14 @@ struct Header {
 
 /// Writes a search; whatever happens, the file holds either this one or what it held before.
 pub(crate) fn write(path: &Path, search: &AskTellSnapshot) -> Result<(), Failure> {
-    files::write_bytes_atomically(path, &to_bytes(search))
+    files::write(path, to_bytes(search))
 }
 
 /// Reads a search; `None` if there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<AskTellSnapshot>, Failure> {
+    if files::is_standard(path) {
+        return Err(Failure::bad_input("--snapshot: must be a file that can be read again, not `-`"));
+    }
     match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Ok(metadata) if !metadata.is_file() => {

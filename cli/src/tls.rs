@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hebbian_shared::limits::PEM_BYTES_MAX;
+use hebbian_worker::session::{Coordinators, SessionError};
 use serde::Deserialize;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+use crate::configuration::DEFAULT_COORDINATOR;
 use crate::failure::Failure;
 use crate::files;
 
@@ -31,9 +33,40 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
+    /// The addresses that `field` names, as clients and workers take them. Certificates beside an address that does without
+    /// would give a false sense of safety.
+    pub(crate) fn endpoints(&self, field: &str, addresses: &[String]) -> Result<Vec<Endpoint>, Failure> {
+        let refused = |error: SessionError| {
+            let failure = Failure::bad_input(format_args!("{field}: {error}"));
+            failure.hint(format_args!("write it as {DEFAULT_COORDINATOR}"))
+        };
+        let endpoints = match Coordinators::parse(addresses, &self.config()?).map_err(refused)? {
+            Coordinators::Addresses(endpoints) => endpoints,
+            Coordinators::Memory(_) => Vec::new(),
+        };
+        let plain = endpoints.iter().map(Endpoint::uri).find(|uri| uri.scheme_str() != Some("https"));
+        if let Some((plain, flag)) = plain.zip(self.first_flag()) {
+            let plain = plain.to_string();
+            let plain = plain.trim_end_matches('/');
+            return Err(Failure::bad_input(format_args!(
+                "{field}: {plain} is not encrypted, although {flag} is given"
+            ))
+            .hint("write https://, or leave the certificates out"));
+        }
+        Ok(endpoints)
+    }
+
+    /// The first of the flags that is given.
+    fn first_flag(&self) -> Option<&'static str> {
+        [(&self.ca, "--tls-ca"), (&self.certificate, "--tls-certificate"), (&self.key, "--tls-key")]
+            .into_iter()
+            .find_map(|(path, flag)| given(path.as_ref()).map(|_| flag))
+    }
+
     /// Reads the files.
-    pub(crate) fn config(&self) -> Result<ClientTlsConfig, Failure> {
-        let Self { ca, certificate, key } = self;
+    fn config(&self) -> Result<ClientTlsConfig, Failure> {
+        let (ca, certificate, key) =
+            (given(self.ca.as_ref()), given(self.certificate.as_ref()), given(self.key.as_ref()));
         let config = ClientTlsConfig::new();
         let config = match ca {
             Some(path) => config.ca_certificate(Certificate::from_pem(pem(path, "CERTIFICATE")?)),
@@ -49,6 +82,11 @@ impl ClientTls {
             (None, Some(_)) => Err(Failure::bad_input("--tls-certificate: must be given with --tls-key")),
         }
     }
+}
+
+/// A blank variable is none.
+fn given(path: Option<&PathBuf>) -> Option<&Path> {
+    path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// The text of a PEM file that holds a block of this kind.

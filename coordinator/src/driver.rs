@@ -37,11 +37,29 @@ pub struct DriverSettings {
     pub engine: engine::Settings,
     /// The most watchers of all runs together.
     pub watchers_max: usize,
+    /// Whether somebody says that the clock is right, however far it is from the journal's last change.
+    pub clock_confirmed: bool,
+}
+
+/// A coordinator that was off for longer, or whose clock is wrong by more, deletes no runs by their age until somebody says
+/// that the clock is right.
+const CLOCK_JUMP_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// What is wrong with a clock that says `now` where a journal was last written at `last`.
+fn implausible(now: SystemTime, last: SystemTime) -> Option<String> {
+    let days = |jump: Duration| jump.as_secs() / 86_400;
+    match now.duration_since(last) {
+        Ok(jump) if jump > CLOCK_JUMP_MAX => Some(format!("{} days after", days(jump))),
+        Err(error) if error.duration() > CLOCK_JUMP_MAX => {
+            Some(format!("{} days before", days(error.duration())))
+        }
+        _ => None,
+    }
 }
 
 impl Default for DriverSettings {
     fn default() -> Self {
-        Self { engine: engine::Settings::default(), watchers_max: WATCHERS_MAX }
+        Self { engine: engine::Settings::default(), watchers_max: WATCHERS_MAX, clock_confirmed: false }
     }
 }
 
@@ -59,16 +77,27 @@ pub enum StartError {
 /// Reads the journal, takes up its runs and starts the driver. The task ends after [`Handle::shut_down`], when the last
 /// handle is dropped, or when the journal can no longer be used (then with an error in the log).
 pub async fn start(
-    settings: DriverSettings,
+    mut settings: DriverSettings,
     mut journal: Box<dyn Journal>,
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
     let read = tokio::task::spawn_blocking(move || {
         let stored = journal.load();
         (journal, stored)
     });
-    let (journal, stored) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;
+    let (mut journal, stored) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;
     let epoch = journal.epoch();
-    let origin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now();
+    let origin = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let jump = journal.last_written().and_then(|last| implausible(now, last));
+    if let Some(jump) = jump.filter(|_| !settings.clock_confirmed) {
+        journal.distrust_clock();
+        settings.engine.retention.keep_for = None;
+        tracing::warn!(
+            journal = journal.store(),
+            "the clock shows a moment {jump} the journal's last change; no run is deleted by its age until somebody says that \
+             the clock is right (--clock-confirmed)"
+        );
+    }
     let (engine, effects) = Engine::recover(Timestamp(origin), settings.engine.clone(), epoch, stored?);
     for (run, problem) in engine.unreadable() {
         tracing::error!(journal = journal.store(), %run, problem, "a run cannot be taken up; it is shown as failed");

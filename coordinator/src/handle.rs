@@ -145,10 +145,12 @@ impl Handle {
         closed: Option<GenerationIndex>,
         spec: RunSpec,
         request_id: String,
+        by: String,
     ) -> Result<v1::Run, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
-        let forked = self.create(Create { request_id, origin, ..Create::new(new_run_id(), spec) }).await?;
+        let forked =
+            self.create(Create { request_id, origin, by, ..Create::new(new_run_id(), spec) }).await?;
         // An earlier fork of this name may have begun elsewhere.
         let begun = forked.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }

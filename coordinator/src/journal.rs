@@ -7,8 +7,11 @@
 //! **Epochs.** Opening a journal for writing raises its epoch. Every commit says its journal's epoch, and one below
 //! the stored epoch is refused: of two coordinators on one journal only the younger can write.
 
+mod address;
 pub mod codec;
 pub mod sqlite;
+
+use std::time::SystemTime;
 
 use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
@@ -16,14 +19,18 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
 
+use address::Address;
+
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// The address names no store that this program has.
-    #[error("storage.url: `{url}` names no journal: it must be `sqlite:PATH` or `memory:`")]
+    #[error("storage.url: `{url}` {problem}")]
     Url {
         /// The address.
         url: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
     },
     /// Another process has it open.
     #[error("{store}: another hebbian process is using this journal; stop it, or wait for its end")]
@@ -108,6 +115,14 @@ pub trait Journal: Send {
     /// The epoch of this opening, higher than any before.
     fn epoch(&self) -> u64;
 
+    /// When the store was last written before this opening, by its own clock; none if it is new or does not know.
+    fn last_written(&self) -> Option<SystemTime> {
+        None
+    }
+
+    /// The clock of this process is not to be remembered as the time of what is written.
+    fn distrust_clock(&mut self) {}
+
     /// All runs in order of creation. What is wrong with one of them keeps nobody from the others.
     fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError>;
 
@@ -147,11 +162,8 @@ pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
 
 /// As [`open`], for a journal that keeps more snapshots.
 pub fn open_keeping(url: &str, kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
-    match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => {
-            Ok(Box::new(sqlite::SqliteJournal::open(path.as_ref())?.keeping(kept)))
-        }
-        Some(("memory", "")) => Ok(Box::new(sqlite::SqliteJournal::in_memory()?.keeping(kept))),
-        _ => Err(JournalError::Url { url: url.into() }),
-    }
+    Ok(match address::parse(url)? {
+        Address::Sqlite(path) => Box::new(sqlite::SqliteJournal::open(path)?.keeping(kept)),
+        Address::Memory => Box::new(sqlite::SqliteJournal::in_memory()?.keeping(kept)),
+    })
 }

@@ -3,6 +3,7 @@
 //! The same services run over TCP and, for a coordinator and workers in one process, over memory: there are no ports
 //! then, but the same engine and the same wire.
 
+mod audit;
 mod cluster;
 pub mod connection;
 pub mod data;
@@ -189,7 +190,7 @@ fn serve_connection<IO>(
         .max_header_list_size(HEADERS_BYTES_MAX);
     let (peer, routes, asked) = (io.connect_info(), routes.clone(), Arc::clone(&place));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
+        audit::introduce::<IO>(&peer, request.extensions_mut());
         let moved = asked.decide(is_workers(request.uri().path()));
         let mut routes = routes.clone();
         async move {

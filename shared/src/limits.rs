@@ -231,6 +231,14 @@ limits! {
     /// What a worker keeps, in such outcomes, for a coordinator that it cannot reach; the oldest go, and what they say is computed again.
     KEPT_SIZE_MAX: usize = 1 << 18, "outcomes";
 
+    ["lines on standard error"]
+    /// Log lines of one place in the program at once, debugging aside; of further ones only their number.
+    LOG_LINES_AT_ONCE_MAX: u32 = 100, "lines";
+    /// Log lines of one place in the program, in the long run.
+    LOG_LINE_RATE_MAX: f64 = 2.0, "lines a second";
+    /// Lines of a coordinator or a worker that wait for whoever should read them; further ones are dropped and counted.
+    LINES_WAITING_MAX: usize = 4096, "lines";
+
     ["files and commands"]
     /// A configuration file.
     CONFIGURATION_BYTES_MAX: u64 = 1 << 20, "bytes";

@@ -49,7 +49,7 @@ pub const SPEC_VERSION: u32 = 1;
 pub struct RunSpec {
     /// Version of the spec's meaning: [`SPEC_VERSION`].
     pub version: u32,
-    /// A name for people: 1 to 64 of a-z, 0-9, `-`, `_` and `.`.
+    /// A name for people: 1 to 64 of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit.
     pub name: String,
     /// Root of all randomness.
     pub seed: Seed,
@@ -87,8 +87,8 @@ struct WrittenSpec {
     #[serde(default = "current_version")]
     #[schemars(extend("const" = SPEC_VERSION))]
     version: u32,
-    /// A name for people, of a-z, 0-9, `-`, `_` and `.`.
-    #[schemars(length(min = 1, max = RUN_NAME_MAX), extend("pattern" = "^[-a-z0-9_.]*$"))]
+    /// A name for people, of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit.
+    #[schemars(length(min = 1, max = RUN_NAME_MAX), extend("pattern" = "^[a-z0-9][-a-z0-9_.]*$"))]
     name: String,
     /// Root of all randomness: same spec, same bits.
     #[serde(default = "default_seed")]
@@ -184,9 +184,14 @@ impl RunSpec {
             let problem = format!("this program reads version {SPEC_VERSION}, not {}", self.version);
             return Err(SpecError::field("version", problem));
         }
-        let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.len() > RUN_NAME_MAX || !self.name.chars().all(of_name) {
-            let problem = format!("must be 1 to {RUN_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`");
+        // It becomes a part of paths and of command lines: `..` or `--json` would mean something else there.
+        let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let of_name = |c: char| first(c) || "-_.".contains(c);
+        if !self.name.starts_with(first) || self.name.len() > RUN_NAME_MAX || !self.name.chars().all(of_name)
+        {
+            let problem = format!(
+                "must be 1 to {RUN_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit"
+            );
             return Err(SpecError::field("name", problem));
         }
         self.problem.validate()?;

@@ -242,7 +242,7 @@ impl Bench {
     }
 
     pub(crate) fn act(&mut self, action: RunAction) {
-        self.request(Act { run: run(), action }).unwrap();
+        self.request(Act { run: run(), action, by: String::new() }).unwrap();
     }
 
     pub(crate) fn progress(&self) -> v1::Run {

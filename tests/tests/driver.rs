@@ -162,12 +162,54 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
         "nothing more will come"
     );
     assert!(handle.ask(Watch { run: id, after: last - 1 }).await.unwrap().recv().await.is_some());
-    let refused = handle.ask(Act { run: id, action: RunAction::Pause }).await.unwrap_err().to_string();
+    let act = |action| Act { run: id, action, by: String::new() };
+    let refused = handle.ask(act(RunAction::Pause)).await.unwrap_err().to_string();
     assert!(refused.ends_with("has finished"), "{refused}");
-    handle.ask(Act { run: id, action: RunAction::Delete }).await.unwrap();
+    handle.ask(act(RunAction::Delete)).await.unwrap();
     assert_eq!(handle.ask(Get { run: id }).await.unwrap_err(), Refusal::NoSuchRun(id));
     handle.shut_down().await.unwrap();
     assert_eq!(handle.ask(List::default()).await.unwrap_err(), Refusal::ShuttingDown);
+}
+
+/// A coordinator once deleted all runs that had ended because its clock was 400 days ahead.
+#[tokio::test]
+async fn a_clock_far_from_the_journals_last_change_deletes_nothing_until_it_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let open = async |clock_confirmed: bool| {
+        let mut settings = DriverSettings { clock_confirmed, ..DriverSettings::default() };
+        settings.engine.retention.keep_for = Some(Duration::ZERO);
+        driver::start(settings, Box::new(SqliteJournal::open(&path).unwrap())).await.unwrap().0
+    };
+    let handle = start(&format!("sqlite:{}", path.display())).await;
+    let created = handle.create(Create::new(new_run_id(), spec(5))).await.unwrap();
+    let run = created.run_id().unwrap();
+    handle.ask(Act { run, action: RunAction::Cancel, by: String::new() }).await.unwrap();
+    handle.shut_down().await.unwrap();
+    // As if it had been written long ago.
+    std::fs::remove_file(folder.path().join("journal.db.lock")).unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(400 * 86_400);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    // Nor does it help to start again, or to write something.
+    for _ in 0..2 {
+        let handle = open(false).await;
+        let other = handle.create(Create::new(new_run_id(), spec(5))).await.unwrap();
+        assert!(
+            handle.ask(List::default()).await.unwrap().items.iter().any(|listed| listed.run_id() == Ok(run))
+        );
+        handle
+            .ask(Act { run: other.run_id().unwrap(), action: RunAction::Pause, by: String::new() })
+            .await
+            .unwrap();
+        handle.shut_down().await.unwrap();
+    }
+    for confirmed in [true, false] {
+        let handle = open(confirmed).await;
+        let listed = handle.ask(List::default()).await.unwrap().items;
+        assert!(!listed.iter().any(|listed| listed.run_id() == Ok(run)), "it is deleted at once");
+        handle.create(Create::new(new_run_id(), spec(5))).await.unwrap();
+        handle.shut_down().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -365,8 +407,8 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
     until(&handle, extended, v1::Run::is_final).await;
     worker.abort();
     let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
-    handle.ask(Extend { run: extended, limits }).await.unwrap();
-    handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new()).await.unwrap();
+    handle.ask(Extend { run: extended, limits, by: String::new() }).await.unwrap();
+    handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new(), String::new()).await.unwrap();
     let of_group = Create { group: "seeds".to_owned(), ..Create::new(new_run_id(), spec(2)) };
     handle.ask(of_group).await.unwrap();
     // A part of a generation.

@@ -157,7 +157,7 @@ fn an_answer_that_was_not_asked_for_settles_nothing() {
 fn limits_are_raised_while_a_search_advances() {
     let mut bench = advancing();
     let limits = StopSpec { generations: Some(9), ..StopSpec::default() };
-    bench.request(Extend { run: run(), limits }).unwrap();
+    bench.request(Extend { run: run(), limits, by: String::new() }).unwrap();
     assert_eq!(bench.progress().generations_limit, Some(9));
     bench.release();
     assert_eq!(bench.mean(), undisturbed(spec("generations = 9")).mean());

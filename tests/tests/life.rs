@@ -48,7 +48,7 @@ fn validated(stop: &str) -> RunSpec {
 }
 
 fn extend(bench: &mut Bench, limits: StopSpec) -> Result<(), String> {
-    bench.request(Extend { run: run(), limits })
+    bench.request(Extend { run: run(), limits, by: String::new() })
 }
 
 /// The digests of all closed generations that a journal holds.
@@ -251,7 +251,7 @@ fn a_creation_is_known_again_after_its_run_was_extended() {
         creation(RunId::new(u64::from(generations)), spec, "once")
     };
     bench.request(create(7)).unwrap();
-    bench.request(Extend { run: RunId::new(7), limits: generations(12) }).unwrap();
+    bench.request(Extend { run: RunId::new(7), limits: generations(12), by: String::new() }).unwrap();
     bench.request(create(7)).unwrap();
     assert_eq!(bench.engine.list().len(), 2, "the creation was the same");
     let reused = bench.request(create(8)).unwrap_err();
@@ -439,7 +439,7 @@ fn the_runs_that_ended_last_are_kept_and_running_ones_always() {
     bench.request(creation(run, spec("generations = 2"), "")).unwrap();
     assert_eq!(runs(&mut bench), [3, 4, 9], "a run that has not ended does not count");
     bench.now = Timestamp(Duration::from_secs(50));
-    bench.request(Act { run, action: RunAction::Cancel }).unwrap();
+    bench.request(Act { run, action: RunAction::Cancel, by: String::new() }).unwrap();
     assert_eq!(runs(&mut bench), [4, 9]);
 }
 
@@ -460,7 +460,7 @@ fn watchers_of_an_extended_run_are_told_of_both_ends() {
     assert_eq!(states, ["running", "finished", "running", "finished"]);
     let extended = |record: &Record| matches!(record, Record::Extended { .. });
     assert_eq!(bench.stored().records.iter().filter(|record| extended(record)).count(), 1);
-    let refused = bench.request(Extend { run: RunId::new(77), limits: generations(9) });
+    let refused = bench.request(Extend { run: RunId::new(77), limits: generations(9), by: String::new() });
     assert_eq!(refused.unwrap_err(), Refusal::NoSuchRun(RunId::new(77)).to_string());
 }
 

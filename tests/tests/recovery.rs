@@ -79,7 +79,7 @@ fn restarting(generations: u32) -> RunSpec {
 
 fn extend(bench: &mut Bench, generations: u32) {
     let limits = StopSpec { generations: Some(generations), ..StopSpec::default() };
-    bench.request(Extend { run: run(), limits }).unwrap();
+    bench.request(Extend { run: run(), limits, by: String::new() }).unwrap();
 }
 
 fn fork(bench: &mut Bench, closed: GenerationIndex, spec: RunSpec) {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use hebbian_control::command::run::{Act, Create, GetResult, List, RunAction};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{
-    Closed, Contributions, Created, LoadedRun, Record, Settled, Snapshot, Write,
+    Closed, Contributions, Created, LoadedRun, Record, Settled, Snapshot, StoredRun, Write,
 };
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{self, Journal, JournalError};
 use hebbian_proto::convert::from_duration;
 use hebbian_proto::figures::RunState;
@@ -260,12 +260,272 @@ fn files_that_are_no_journals_are_refused_and_left_alone() {
         .unwrap();
     check_refused(&path, "is not a hebbian journal");
     check_refused(folder.path(), "is a directory");
+    let path = folder.path().join("empty");
+    fs::write(&path, "").unwrap();
+    check_refused(&path, "is an empty file, not a hebbian journal; remove it");
+    check_refused(Path::new("/dev/null"), "is a device or a pipe; a journal is a regular file");
+    let path = folder.path().join("dangling");
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    check_refused(&path, "is a link to a file that is not there");
+    assert!(!names(folder.path()).iter().any(|name| name.contains(".lock")), "nothing is left");
+    assert!(!Path::new("/dev/null.lock").exists());
     let path = folder.path().join("other.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE photographs (name TEXT)").unwrap();
     check_refused(&path, "not a hebbian journal");
     check_refused(&folder.path().join("missing").join("journal.db"), "missing does not exist; make it first");
     assert!(journal::open("postgres:there").err().unwrap().to_string().contains("sqlite:PATH"));
     assert!(journal::open("memory:").is_ok());
+}
+
+/// Code in a file is not run: a trigger once wrote as much as the disk held when the epoch was raised.
+#[test]
+fn a_journal_that_holds_more_or_other_than_its_tables_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let whole = fs::read(&path).unwrap();
+    for (sql, expected) in [
+        (
+            "CREATE TRIGGER t AFTER UPDATE ON meta BEGIN INSERT INTO runs VALUES (9, 'x', 'x', 'x', 'x', 'x', 1); END",
+            "it has a trigger `t`, which is not hebbian's",
+        ),
+        ("CREATE VIEW v AS SELECT * FROM runs", "it has a view `v`"),
+        ("CREATE TABLE mine (x)", "it has a table `mine`"),
+        ("CREATE INDEX i ON runs (name)", "it has a index `i`"),
+        ("DROP INDEX settled_by_generation", "it lacks `settled_by_generation`"),
+        (
+            "DROP TABLE meta; CREATE VIEW meta AS SELECT 'epoch' AS key, 1 AS value",
+            "its view `meta` is not as hebbian",
+        ),
+        ("ALTER TABLE runs ADD COLUMN more", "its table `runs` is not as hebbian makes it"),
+    ] {
+        fs::write(&path, &whole).unwrap();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        check_refused(&path, expected);
+        let read = JournalReader::open(&path).expect_err(expected);
+        check_message(&read.to_string(), &path, expected);
+    }
+    fs::write(&path, &whole).unwrap();
+    Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();
+    SqliteJournal::open(&path).unwrap();
+}
+
+/// All names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn reading_writes_nothing_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal ? %.db");
+    written(&path);
+    let before = names(folder.path());
+    let reader = JournalReader::open(&path).unwrap();
+    assert_eq!(names(folder.path()), before, "also while it reads");
+    assert_eq!(reader.verify().unwrap().len(), 1);
+    // A coordinator that begins meanwhile is noticed.
+    let journal = SqliteJournal::open(&path).unwrap();
+    assert!(reader.verify().unwrap_err().to_string().contains("a coordinator has begun to use it"));
+    let beside = JournalReader::open(&path).unwrap();
+    assert_eq!(beside.verify().unwrap().len(), 1);
+    let log = fs::read(folder.path().join("journal ? %.db-wal")).unwrap();
+    drop(beside);
+    let main = fs::read(&path).unwrap();
+    drop(journal);
+    // As if it had been killed and the machine restarted: the log is there, its index is not.
+    fs::write(&path, main).unwrap();
+    fs::write(folder.path().join("journal ? %.db-wal"), log).unwrap();
+    let before = names(folder.path());
+    assert_eq!(JournalReader::open(&path).unwrap().verify().unwrap().len(), 1);
+    assert_eq!(names(folder.path()), before);
+}
+
+#[test]
+fn nothing_is_acknowledged_that_is_written_to_a_file_without_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let away = folder.path().join("away");
+    let mut journal = SqliteJournal::open(&path).unwrap();
+    let mut writer = Writer { journal: &mut journal, sequence: 0 };
+    writer.write(Record::Created(created())).unwrap();
+    let note = |text: &str| Record::Note { text: text.to_owned() };
+    for name in ["journal.db", "journal.db-wal"] {
+        let named = folder.path().join(name);
+        let refused = |writer: &mut Writer<'_>, expected: &str| {
+            let error = writer.write(note("lost")).unwrap_err();
+            assert!(error.is_transient() && error.to_string().contains(expected), "{error}");
+        };
+        fs::rename(&named, &away).unwrap();
+        refused(&mut writer, "has been removed or moved while it is in use");
+        fs::copy(&away, &named).unwrap();
+        refused(&mut writer, "has been replaced while it is in use");
+        fs::rename(&away, &named).unwrap();
+        writer.write(note("it is back")).unwrap();
+    }
+    assert_eq!(journal.load().unwrap()[0].as_ref().unwrap().records.len(), 2);
+}
+
+/// A journal with some acknowledged commits, as it is on the disk while it is in use: most of it is in the log.
+fn in_use(folder: &Path) -> SqliteJournal {
+    let mut journal = SqliteJournal::open(&folder.join("journal.db")).unwrap();
+    let mut writer = Writer { journal: &mut journal, sequence: 0 };
+    writer.write(Record::Created(created())).unwrap();
+    for generation in 0..20 {
+        writer.write(settled(generation, 0)).unwrap();
+        writer.close(generation);
+    }
+    journal
+}
+
+/// SQLite takes a log that was lost, shortened or damaged for a shorter one, and says nothing.
+#[test]
+fn what_was_acknowledged_and_is_missing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let _journal = in_use(folder.path());
+    let log = fs::read(folder.path().join("journal.db-wal")).unwrap();
+    let crash = |change: &dyn Fn(&Path)| {
+        let elsewhere = tempfile::tempdir().unwrap();
+        for name in ["journal.db", "journal.db-wal", "journal.db.lock"] {
+            fs::copy(folder.path().join(name), elsewhere.path().join(name)).unwrap();
+        }
+        change(elsewhere.path());
+        elsewhere
+    };
+    let untouched = crash(&|_| {});
+    assert_eq!(SqliteJournal::open(&untouched.path().join("journal.db")).unwrap().load().unwrap().len(), 1);
+    let mut flipped = log.clone();
+    flipped[log.len() / 2] ^= 4;
+    let change = |what: &str, log_path: &Path| match what {
+        "removed" => fs::remove_file(log_path).unwrap(),
+        "shortened" => fs::write(log_path, &log[..log.len() / 2]).unwrap(),
+        _ => fs::write(log_path, &flipped).unwrap(),
+    };
+    for what in ["removed", "shortened", "flipped"] {
+        let place = crash(&|folder| change(what, &folder.join("journal.db-wal")));
+        let path = place.path().join("journal.db");
+        let verified =
+            JournalReader::open(&path).and_then(|reader| reader.verify()).expect_err(what).to_string();
+        let started = SqliteJournal::open(&path).expect_err(what).to_string();
+        assert_eq!(started, verified);
+        // 41 records and 20 snapshots, of which the snapshots were not waited for.
+        assert!(
+            started.contains("but commit 60 was acknowledged") && started.contains("are lost"),
+            "{started}"
+        );
+        // Whoever wants to go on from there says so.
+        fs::remove_file(place.path().join("journal.db.lock")).unwrap();
+        SqliteJournal::open(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_that_was_made_for_going_on_is_no_loss_and_an_older_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    drop(in_use(folder.path()));
+    let (older, copy) = (folder.path().join("older.db"), folder.path().join("copy.db"));
+    fs::copy(&path, &older).unwrap();
+    JournalReader::open(&path).unwrap().copy_to(&copy).unwrap();
+    let mut journal = SqliteJournal::open(&path).unwrap();
+    Writer { journal: &mut journal, sequence: 100 }.write(Record::Note { text: "later".into() }).unwrap();
+    drop(journal);
+    fs::copy(&older, &path).unwrap();
+    check_refused(&path, "an older copy was put in its place");
+    fs::copy(&copy, &path).unwrap();
+    SqliteJournal::open(&path).unwrap();
+}
+
+#[test]
+fn counters_that_are_missing_or_beyond_counting_are_refused_by_both_judges() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    for sql in [
+        "DELETE FROM meta",
+        "DELETE FROM meta WHERE key = 'epoch'",
+        "UPDATE meta SET value = 9223372036854775807 WHERE key = 'epoch'",
+        "UPDATE meta SET value = -1 WHERE key = 'commits'",
+        "UPDATE meta SET value = 'x' WHERE key = 'journal'",
+    ] {
+        written(&path);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        check_refused(&path, "its counter `");
+        let verified = JournalReader::open(&path).unwrap().verify().unwrap_err();
+        check_message(&verified.to_string(), &path, "its counter `");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Bytes are flipped and ends cut off: start and verification agree, nothing panics, and what is accepted is what was
+/// written. `HEBBIAN_FLIPS` says how often.
+#[test]
+fn whatever_is_damaged_both_judges_agree_and_nothing_changes_unnoticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    drop(in_use(folder.path()));
+    let whole = fs::read(&path).unwrap();
+    let load = || SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+    let original = load().unwrap().remove(0).unwrap();
+    let flips = std::env::var("HEBBIAN_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(300);
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize
+    };
+    let (mut refused, mut failed) = (0, 0);
+    for flip in 0..flips {
+        let mut damaged = whole.clone();
+        let place = next() % whole.len();
+        if flip % 10 == 0 {
+            damaged.truncate(place);
+        } else {
+            damaged[place] ^= 1 << (next() % 8);
+        }
+        fs::write(&path, &damaged).unwrap();
+        let verified = JournalReader::open(&path).and_then(|reader| reader.verify());
+        let started = load();
+        match (verified, started) {
+            (Err(_), Err(_)) => refused += 1,
+            (Ok(reports), Ok(runs)) => {
+                assert_eq!(reports.len(), runs.len(), "flip {flip} at {place}");
+                for (report, loaded) in reports.iter().zip(runs) {
+                    match loaded {
+                        Err(unreadable) => {
+                            assert_eq!(report.problems, [unreadable.problem], "flip {flip} at {place}");
+                            failed += 1;
+                        }
+                        Ok(stored) => {
+                            assert_eq!(stored.created, original.created, "flip {flip} at {place}");
+                            assert_eq!(stored.sequence, original.sequence, "flip {flip} at {place}");
+                            // A damaged snapshot is passed over for an older one.
+                            let last = |stored: &StoredRun| stored.records.last().cloned();
+                            assert_eq!(last(&stored), last(&original), "flip {flip} at {place}");
+                        }
+                    }
+                }
+            }
+            (verified, started) => panic!("flip {flip} at {place}: {verified:?} but {started:?}"),
+        }
+    }
+    assert!(refused > 0 && failed > 0, "{refused} refused, {failed} failed");
+}
+
+#[test]
+fn a_log_without_its_journal_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let log = folder.path().join("journal.db-wal");
+    fs::write(&log, "what was committed last").unwrap();
+    check_refused(&path, "is missing, but its log");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "what was committed last");
+    assert_eq!(names(folder.path()), ["journal.db-wal"]);
+    fs::write(&log, "").unwrap();
+    SqliteJournal::open(&path).unwrap();
 }
 
 #[test]
@@ -282,7 +542,10 @@ fn problem_after(path: &Path, sql: &str) -> String {
     assert!(Connection::open(path).unwrap().execute(sql, []).unwrap() > 0);
     let mut runs = SqliteJournal::open(path).unwrap().load().unwrap();
     let unreadable = runs.remove(0).unwrap_err();
-    assert_eq!((unreadable.run, unreadable.name.as_str()), (RunId::new(RUN), created().spec.name.as_str()));
+    assert_eq!(unreadable.run, RunId::new(RUN));
+    // Who reads says the same as who starts.
+    let reports = JournalReader::open(path).unwrap().verify().unwrap();
+    assert_eq!(reports[0].problems, std::slice::from_ref(&unreadable.problem));
     unreadable.problem
 }
 
@@ -290,9 +553,19 @@ fn problem_after(path: &Path, sql: &str) -> String {
 fn records_that_cannot_be_read_end_their_run_alone() {
     let folder = tempfile::tempdir().unwrap();
     for (sql, expected) in [
-        ("UPDATE generations SET record = x'fa0100'", "a record of a kind that this program does not know"),
-        ("UPDATE records SET record = x'ff' WHERE kind = 'created'", "decode"),
+        ("UPDATE generations SET record = x'fa0100'", "a row of `generations` is damaged"),
+        ("UPDATE generations SET generation = 300 WHERE generation = 3", "a row of `generations` is damaged"),
+        (
+            "UPDATE generations SET sequence = sequence + 1000 WHERE generation = 199",
+            "a row of `generations` is damaged",
+        ),
+        ("UPDATE records SET record = x'ff' WHERE kind = 'created'", "a row of `records` is damaged"),
+        ("UPDATE records SET sequence = 9 WHERE kind = 'created'", "a row of `records` is damaged"),
+        ("UPDATE runs SET name = '' || name || '', spec = '{}'", "a row of `runs` is damaged"),
+        ("DELETE FROM runs", "its row of `runs` is missing"),
         ("DELETE FROM records WHERE kind = 'created'", "does not begin with its creation"),
+        ("DELETE FROM generations WHERE generation = 100", "generation 100 is missing"),
+        ("DELETE FROM generations WHERE generation = 0", "generation 0 is missing"),
     ] {
         let path = folder.path().join("journal.db");
         written(&path);
@@ -365,9 +638,10 @@ async fn a_run_that_cannot_be_taken_up_ends_alone() {
     assert_eq!(other.state(), Some(&RunState::RUNNING));
     let refused = handle.ask(GetResult { run }).await.unwrap_err().to_string();
     assert!(refused.contains("cannot be taken up: generation 0"), "{refused}");
-    let refused = handle.ask(Act { run, action: RunAction::Resume }).await.unwrap_err().to_string();
+    let refused =
+        handle.ask(Act { run, action: RunAction::Resume, by: String::new() }).await.unwrap_err().to_string();
     assert!(refused.contains("cannot be taken up: generation 0"), "{refused}");
-    handle.ask(Act { run, action: RunAction::Delete }).await.unwrap();
+    handle.ask(Act { run, action: RunAction::Delete, by: String::new() }).await.unwrap();
     assert_eq!(handle.ask(List::default()).await.unwrap().items.len(), 1);
     handle.shut_down().await.unwrap();
 }
@@ -399,14 +673,41 @@ fn a_link_to_a_journal_in_use_is_refused() {
     SqliteJournal::open(&link).unwrap();
 }
 
+/// With a lock by name alone, the second coordinator wrote to another log of the same file.
+#[cfg(unix)]
+#[test]
+fn another_name_of_a_journal_in_use_is_refused_and_so_is_another_file_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let first = SqliteJournal::open(&path).unwrap();
+    fs::create_dir(folder.path().join("below")).unwrap();
+    for name in ["other.db", "below/journal.db"] {
+        let alias = folder.path().join(name);
+        fs::hard_link(&path, &alias).unwrap();
+        let error = SqliteJournal::open(&alias).unwrap_err();
+        assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+        fs::remove_file(&alias).unwrap();
+    }
+    // As if a copy had been put in its place.
+    fs::rename(&path, folder.path().join("away.db")).unwrap();
+    fs::copy(folder.path().join("away.db"), &path).unwrap();
+    let error = SqliteJournal::open(&path).unwrap_err();
+    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+    fs::rename(folder.path().join("away.db"), &path).unwrap();
+    drop(first);
+    SqliteJournal::open(&path).unwrap();
+}
+
 #[test]
 fn an_older_epoch_cannot_write() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let mut old = SqliteJournal::open(&path).unwrap();
-    // As if the lock were lost, for example on a network file system.
-    fs::remove_file(folder.path().join("journal.db.lock")).unwrap();
-    let _new = SqliteJournal::open(&path).unwrap();
+    // As if the locks were lost, for example on a network file system, and another coordinator had opened it.
+    Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'", [])
+        .unwrap();
     let error = Writer { journal: &mut old, sequence: 0 }.write(Record::Created(created())).unwrap_err();
     assert!(matches!(error, JournalError::Superseded { .. }), "{error}");
     assert!(!error.is_transient());

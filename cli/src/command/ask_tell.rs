@@ -269,6 +269,11 @@ fn parse_line(line: &[u8], candidates: usize) -> Result<Vec<Option<Fitness>>, St
     if line.len() as u64 > line_size_max(candidates) {
         return Err(format!("the line is longer than {} bytes", line_size_max(candidates)));
     }
+    // Some programs begin what they write with a mark of the order of its bytes.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    if line.trim_ascii_start().first() == Some(&b'[') {
+        return Err(format!("must be {{\"fitness\": [..]}} with {candidates} numbers or null, not a list"));
+    }
     let told: Told = serde_json::from_slice(line).map_err(|error| {
         let not_json = ["NaN", "Infinity"]
             .into_iter()

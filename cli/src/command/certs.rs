@@ -45,6 +45,11 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         return Err(Failure::bad_input(format_args!("--name: `{wrong}` is not a host's name or address"))
             .hint("write it without scheme and port, for example --name coordinator.lan"));
     }
+    if files::is_standard(out) {
+        return Err(Failure::bad_input(
+            "--out: must be a directory for six files, not standard output (`-`)",
+        ));
+    }
     let mut all = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     all.extend(names.iter().filter(|name| !all.contains(name)).cloned().collect::<Vec<_>>());
     // Before anything is written.
@@ -120,7 +125,7 @@ fn authority(directory: &Path) -> Result<(Issuer<'static, KeyPair>, bool), Failu
             validity(&mut parameters);
             let signed = parameters.self_signed(&private).map_err(|error| failed(&error))?;
             files::write_secret(&key, &private.serialize_pem())?;
-            files::write_atomically(&certificate, &signed.pem())?;
+            files::write(&certificate, signed.pem())?;
             Ok((Issuer::new(parameters, private), false))
         }
         (there, _) => {
@@ -145,5 +150,5 @@ fn issue(
     let key = KeyPair::generate().map_err(|error| failed(&error))?;
     let certificate = parameters.signed_by(&key, authority).map_err(|error| failed(&error))?;
     files::write_secret(&directory.join(format!("{name}-key.pem")), &key.serialize_pem())?;
-    files::write_atomically(&directory.join(format!("{name}.pem")), &certificate.pem())
+    files::write(&directory.join(format!("{name}.pem")), certificate.pem())
 }

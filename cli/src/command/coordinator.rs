@@ -22,9 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
-use crate::data;
+use crate::data::{self, MissingDirectory};
 use crate::failure::Failure;
 use crate::files;
+use crate::process::signals::Notices;
+
+/// How often it is looked whether a certificate ends soon.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 
 /// Start a coordinator: it keeps the runs, searches, and hands episodes to the workers that connect to it.
 ///
@@ -54,12 +58,16 @@ pub(super) struct Arguments {
     /// Listen on other addresses than loopback although there is no TLS: anybody who reaches the port can use it.
     #[arg(long)]
     insecure: bool,
-    /// Write the address that is listened on to a file, for scripts.
+    /// Write the URL that is listened on to a file, for scripts; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
     /// Where to keep the journal: sqlite:PATH, or memory: to forget [default: sqlite:hebbian.sqlite].
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
+    /// The clock is right, although it is far from the moment at which the journal was last written: delete by age what the
+    /// retention rules say.
+    #[arg(long)]
+    clock_confirmed: bool,
     /// The directory of data sets that workers may fetch [default: `hebbian/data` below `XDG_DATA_HOME` or
     /// `~/.local/share`].
     #[arg(long, value_name = "DIR")]
@@ -84,13 +92,14 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("server.insecure", insecure.then_some(true))
             .flag("server.address_file", text(address_file))
             .flag("storage.url", storage)
+            .flag("retention.clock_confirmed", arguments.clock_confirmed.then_some(true))
             .flag("storage.data", text(data))
             .flag("server.tls.certificate", text(arguments.tls_certificate))
             .flag("server.tls.key", text(arguments.tls_key))
             .flag("server.tls.client_ca", text(arguments.tls_client_ca))
     })?;
     set_up_logging(&configuration.log, "info")?;
-    block_on_one_thread_until_signal(|shutdown| serve(configuration, shutdown))
+    block_on_one_thread_until_signal(Notices::Nothing, |shutdown| serve(configuration, shutdown))
 }
 
 async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Result<(), Failure> {
@@ -99,6 +108,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     // Before the journal is touched: a port in use must leave nothing behind.
     let tls = tls(&server.tls)?;
     let wanted = address(server, tls.is_some())?;
+    let data = data::store("storage.data", configuration.storage.data.clone(), MissingDirectory::Told)?;
     let cannot_listen = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             Failure::failed(format_args!("server.listen: {wanted} is in use by another process"))
@@ -112,10 +122,11 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     }
     let listener = connection::bind(wanted).map_err(cannot_listen)?;
     let listening = listener.local_addr().map_err(cannot_listen)?;
-    let RetentionSettings { keep_days, keep_runs, snapshots_every } = configuration.retention;
+    let RetentionSettings { keep_days, keep_runs, snapshots_every, clock_confirmed } =
+        configuration.retention;
     let kept = KeptSnapshots { every: snapshots_every };
     let journal = journal::open_keeping(url, kept).map_err(|error| journal_failure(&error))?;
-    let mut settings = DriverSettings::default();
+    let mut settings = DriverSettings { clock_confirmed, ..DriverSettings::default() };
     settings.engine.retention = Retention {
         keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
         keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
@@ -138,9 +149,11 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         _ => {}
     }
     if let Some(path) = &server.address_file {
-        files::write_atomically(path, &format!("{scheme}://{listening}\n"))?;
+        tokio::select! {
+            written = write_address(path.clone(), format!("{scheme}://{listening}\n")) => written?,
+            () = shutdown.cancelled() => {}
+        }
     }
-    let data = data::store(configuration.storage.data.clone());
     let lanes = Lanes::for_a_crowd()
         .map_err(|error| Failure::failed(format_args!("the workers' threads cannot be started: {error}")))?;
     // Not a child of `shutdown`: the driver must close the streams before the server waits for them.
@@ -169,6 +182,17 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     closed.map_err(Failure::failed)?;
     tracing::info!("all is on disk; good-bye");
     Ok(())
+}
+
+/// Writes the address to a file. A pipe that nobody reads must not keep signals from being heard.
+async fn write_address(path: PathBuf, text: String) -> Result<(), Failure> {
+    let (written, answer) = tokio::sync::oneshot::channel();
+    let write = move || drop(written.send(files::write(&path, text)));
+    std::thread::Builder::new()
+        .name("address".to_owned())
+        .spawn(write)
+        .map_err(|error| Failure::failed(format_args!("a thread cannot be started: {error}")))?;
+    answer.await.unwrap_or(Ok(()))
 }
 
 /// The certificates, if there are any.
@@ -218,7 +242,15 @@ async fn reload_on_hangup(tls: Option<Arc<Tls>>) -> Infallible {
             return std::future::pending().await;
         }
     };
-    while hangup.recv().await.is_some() {
+    let mut look = tokio::time::interval(EXPIRY_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            _ = look.tick() => {
+                warn_of_expiry(tls.as_deref());
+                continue;
+            }
+        }
         match tls.as_deref().map(Tls::reload) {
             Some(Ok(())) => tracing::info!("SIGHUP: the certificates were read again"),
             Some(Err(error)) => {
@@ -227,7 +259,14 @@ async fn reload_on_hangup(tls: Option<Arc<Tls>>) -> Infallible {
             None => tracing::info!("SIGHUP: there are no certificates to read again"),
         }
     }
-    std::future::pending().await
+}
+
+/// Warns of a certificate that ends soon.
+fn warn_of_expiry(tls: Option<&Tls>) {
+    if let Some((path, days)) = tls.and_then(Tls::ends_soon) {
+        let path = path.display();
+        tracing::warn!("{path} expires in {days} days; replace it, and SIGHUP reads it without a restart");
+    }
 }
 
 /// The address to listen on, if that is allowed.

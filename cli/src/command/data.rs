@@ -7,7 +7,7 @@ use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_worker::data_store::{Added, DataStore};
 
 use super::LogArguments;
-use crate::data::{Content, DataArguments, Row, failure};
+use crate::data::{Content, DataArguments, MissingDirectory, Row, failure};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -69,7 +69,9 @@ struct VerifyArguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::Add(AddArguments { name, sources, data }) => add(name, &sources, &*log.data_store(&data)?),
+        Command::Add(AddArguments { name, sources, data }) => {
+            add(name, &sources, &*log.data_store_or(&data, MissingDirectory::Made)?)
+        }
         Command::List(ListArguments { data, json }) => list(&*log.data_store(&data)?, json),
         Command::Verify(VerifyArguments { names, data }) => verify(names, &*log.data_store(&data)?),
     }
@@ -103,8 +105,7 @@ fn list(store: &DataStore, json: bool) -> Result<(), Failure> {
         });
     }
     if json {
-        let line = |row: &Row| serde_json::to_string(row).expect("plain data") + "\n";
-        return render::out(&rows.iter().map(line).collect::<String>());
+        return render::out(&rows.iter().map(render::json::line).collect::<String>());
     }
     if rows.is_empty() {
         render::note(&format!(

@@ -157,13 +157,14 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         return render::out(&render::json::pretty(&comparison));
     }
     let from = &file.provenance;
-    render::note(&format!(
+    let whose = format!(
         "{}: `{}`, seed {}, after {} generations",
         arguments.genome.display(),
         from.spec,
         from.seed,
         from.generation
-    ));
+    );
+    render::note(&render::escape::line(&whose));
     let paint = Paint::stdout();
     render::out(
         &(render::comparison::table(&comparison, paint)

@@ -65,7 +65,7 @@ struct Export {
 struct Backup {
     /// The journal's file, or a directory of `hebbian run`.
     journal: PathBuf,
-    /// The copy; must not exist yet.
+    /// The copy, a file that must not exist yet; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -159,6 +159,7 @@ fn export(arguments: &Export) -> Result<(), Failure> {
             }
         }
     }
+    reader.check_still().map_err(read)?;
     let text = match arguments.format {
         Format::Csv => match arguments.what {
             Rows::Generations => render::journal::csv(&render::journal::generation_columns(), &rows),
@@ -166,21 +167,20 @@ fn export(arguments: &Export) -> Result<(), Failure> {
         },
         Format::JsonLines => rows.iter().map(render::json::line).collect(),
     };
-    match &arguments.out {
-        Some(out) if !files::is_stdin(out) => files::write_atomically(out, &text),
-        _ => render::out(&text),
-    }
+    files::write(arguments.out.as_deref().unwrap_or(Path::new("-")), text)
 }
 
 fn backup(arguments: &Backup) -> Result<(), Failure> {
     let Backup { journal, out } = arguments;
     let (path, reader) = open(journal)?;
-    files::create_atomically(out, |temporary| {
+    files::create(out, |temporary| {
         reader.copy_to(temporary).map_err(|error| Failure::failed(&error))?;
         // A copy that cannot be read is none.
         let copy = JournalReader::open(temporary).map_err(|error| Failure::failed(&error))?;
         copy.runs().map_err(|error| Failure::failed(&error)).map(|_| ())
     })?;
-    render::note(&format!("{} copied to {}", path.display(), out.display()));
+    if !files::is_standard(out) {
+        render::note(&format!("{} copied to {}", path.display(), out.display()));
+    }
     Ok(())
 }

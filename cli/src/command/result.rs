@@ -34,8 +34,11 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         if let Some(figures) = &result.remeasurement {
             render::note(&format!("fitness  {}", render::validation::figures(figures)));
         }
-        let Some(path) = out.filter(|path| !files::is_stdin(path)) else { return render::out(&text) };
-        files::write_atomically(&path, &text)?;
+        let path = out.unwrap_or_else(|| PathBuf::from("-"));
+        files::write(&path, text)?;
+        if files::is_standard(&path) {
+            return Ok(());
+        }
         let evaluate = Paint::stderr().command(&format!("hebbian evaluate {}", path.display()));
         render::note(&format!(
             "wrote {} after {} generations ({}); compare it with {evaluate}",

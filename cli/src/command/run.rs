@@ -12,7 +12,7 @@ use hebbian_control::command::run::{Act, Create, Get, GetResult, List, RunAction
 use hebbian_coordinator::driver::reading::{Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
-use hebbian_coordinator::journal;
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_learning::comparison::Comparison;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_proto::convert::ConvertError;
@@ -106,10 +106,9 @@ async fn evolve(
     data: &Arc<DataStore>,
     shutdown: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let url = format!("sqlite:{}", directory.journal().display());
-    let journal = journal::open(&url).map_err(|error| journal_failure(&error))?;
+    let journal = SqliteJournal::open(&directory.journal()).map_err(|error| journal_failure(&error))?;
     let (handle, driver) =
-        driver::start(DriverSettings::default(), journal).await.map_err(Failure::failed)?;
+        driver::start(DriverSettings::default(), Box::new(journal)).await.map_err(Failure::failed)?;
     let found = search(&handle, directory, threads, data, shutdown).await;
     let closed = handle.shut_down().await;
     // The driver has answered; what is left of it is its thread's end.
@@ -141,7 +140,7 @@ async fn evolve(
             _ => failure,
         })?;
     let report = Report::new(&run, reason, generations, validations, comparison)?;
-    files::write_atomically(&directory.report(), &report.to_json())?;
+    files::write(&directory.report(), report.to_json())?;
     Ok(report)
 }
 
@@ -185,7 +184,7 @@ async fn search(
         result => result.map_err(failed)?,
     };
     if result.generations > 0 {
-        files::write_atomically(&directory.genome(), &GenomeFile::of_result(&result)?.to_json())?;
+        files::write(&directory.genome(), GenomeFile::of_result(&result)?.to_json())?;
     }
     if interrupted {
         return Ok(Found::Interrupted { generations: result.generations });
@@ -229,7 +228,8 @@ async fn open_run(handle: &Handle, directory: &RunDirectory) -> Result<v1::Run, 
     match run.state() {
         // Whatever paused it may be gone by now; if not, it pauses again and says so.
         Some(RunState::Paused(_)) => {
-            handle.ask(Act { run: id, action: RunAction::Resume }).await.map_err(failed)
+            let resume = Act { run: id, action: RunAction::Resume, by: String::new() };
+            handle.ask(resume).await.map_err(failed)
         }
         _ => Ok(run.clone()),
     }

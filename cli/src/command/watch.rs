@@ -153,7 +153,7 @@ impl Watcher {
         };
         if !self.json && self.progress.is_none() {
             self.progress = match client.spec(self.name.clone()).await {
-                Ok(spec) => Some(Progress::new(Forecast::of(&spec))),
+                Ok(spec) => Some(Progress::new(Forecast::of(&spec)).into_result()),
                 Err(failure) => return lost_or_failed(failure),
             };
         }

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, all_cores, block_on_one_thread_until_signal, parse_threads, set_up_logging};
 use crate::configuration::Configuration;
-use crate::data::{self, DataArguments};
+use crate::data::{self, DataArguments, MissingDirectory};
 use crate::failure::Failure;
 use crate::local_cluster::{hello, session_failure};
+use crate::process::signals::Notices;
 use crate::render;
 use crate::tls::ClientTls;
 
@@ -58,7 +59,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
-            .flag("worker.coordinators", coordinator)
+            .flag("worker.coordinators", coordinator.filter(|text| !text.trim().is_empty()))
             .flag("worker.threads", threads)
             .flag("worker.name", name)
             .flag("worker.grace", grace)
@@ -68,7 +69,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("worker.tls.key", text(tls.key))
     })?;
     set_up_logging(&configuration.log, "info")?;
-    block_on_one_thread_until_signal(|shutdown| work(configuration, shutdown))
+    block_on_one_thread_until_signal(Notices::End, |shutdown| work(configuration, shutdown))
 }
 
 async fn work(configuration: Configuration, shutdown: CancellationToken) -> Result<(), Failure> {
@@ -89,8 +90,9 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.name: must be 1 to {NAME_BYTES_MAX} bytes without control characters, not {name:?}"
         )));
     }
-    let coordinators = Coordinators::parse(&worker.coordinators, &worker.tls.config()?)
-        .map_err(|error| session_failure(&error))?;
+    let coordinators = worker.tls.endpoints("worker.coordinators", &worker.coordinators)?;
+    let coordinators = Coordinators::Addresses(coordinators);
+    let data = data::store("worker.data", worker.data, MissingDirectory::Told)?;
     let hello = hello(name, threads);
     tracing::info!(
         "worker {} `{}` with {}, numerics {}, for {}",
@@ -102,7 +104,7 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
     );
     let mut settings = SessionSettings::new(coordinators, hello);
     settings.shutdown_grace = grace;
-    let evaluator = LearningEvaluator::new(data::store(worker.data));
+    let evaluator = LearningEvaluator::new(data);
     let end = session::run(settings, Arc::new(evaluator), shutdown)
         .await
         .map_err(|error| session_failure(&error))?;

@@ -76,7 +76,8 @@ impl Layers {
     ) -> Result<Self, ConfigurationError> {
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            if !name.starts_with(ENVIRONMENT_PREFIX) {
+            // A blank variable is none.
+            if !name.starts_with(ENVIRONMENT_PREFIX) || value.is_empty() {
                 continue;
             }
             let Ok(value) = value.into_string() else {
@@ -215,7 +216,8 @@ mod tests {
 
     #[test]
     fn other_variables_are_left_alone() {
-        let others = [("HEBBIAN_COORDINATOR", "http://127.0.0.1:1"), ("PATH", "/bin")];
+        let others =
+            [("HEBBIAN_COORDINATOR", "http://127.0.0.1:1"), ("PATH", "/bin"), ("HEBBIAN__SERVER__PORT", "")];
         assert_eq!(load(None, &others, None).unwrap(), Settings::default());
     }
 

@@ -1,10 +1,15 @@
 //! Log lines on standard error, as text for people or as JSON for collectors.
 
+mod log_lines;
+
 use std::io::IsTerminal as _;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::{MakeWriter, format};
+
+use log_lines::{LogLines, write_field};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +83,16 @@ where
     };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let set = match settings.format {
-        LogFormat::Text => subscriber.with_target(false).with_ansi(colour_on_stderr()).try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Text => subscriber
+            .with_target(false)
+            .with_ansi(colour_on_stderr())
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .map_event_format(|format| LogLines::new(format, false))
+            .try_init(),
+        LogFormat::Json => {
+            let subscriber = subscriber.json().flatten_event(true);
+            subscriber.map_event_format(|format| LogLines::new(format, true)).try_init()
+        }
     };
     set.map_err(|_| LogError::AlreadySet)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hebbian_shared::spec::data_set::DataSetName;
 
-use super::Paint;
+use super::{Paint, escape};
 use crate::data::{Content, Row};
 
 /// A line for each data set, its digest in full: that is what a spec needs.
@@ -18,10 +18,11 @@ pub(crate) fn table(rows: &[Row], paint: Paint) -> String {
                 classes.first().map_or_else(String::new, ToString::to_string),
                 classes.last().map_or_else(String::new, ToString::to_string),
             ),
-            Content::Broken { error } => paint.bad(error),
+            Content::Broken { error } => paint.bad(&escape::line(error)),
         };
         let _ = writeln!(text, "{}  {said}", paint.bold(&format!("{:<width$}", row.family)));
-        let _ = writeln!(text, "{}", paint.dim(&format!("  {}", row.directory.display())));
+        let directory = row.directory.display().to_string();
+        let _ = writeln!(text, "{}", paint.dim(&format!("  {}", escape::line(&directory))));
         text
     })
 }
@@ -30,6 +31,6 @@ pub(crate) fn table(rows: &[Row], paint: Paint) -> String {
 pub(crate) fn verdict(name: DataSetName, verdict: &Result<String, String>, paint: Paint) -> String {
     match verdict {
         Ok(good) => format!("{}  {name}  {good}\n", paint.good("good")),
-        Err(bad) => format!("{}   {name}  {bad}\n", paint.bad("bad")),
+        Err(bad) => format!("{}   {name}  {}\n", paint.bad("bad"), escape::line(bad)),
     }
 }

@@ -6,9 +6,9 @@ use hebbian_shared::episode::Outcome;
 use hebbian_shared::id::RunId;
 use serde_json::{Value, json};
 
-use super::Paint;
 use super::json::pretty;
 use super::text::plural;
+use super::{Paint, escape};
 
 /// The columns of a closed generation, as CSV.
 pub(crate) fn generation_columns() -> Vec<String> {
@@ -50,7 +50,7 @@ pub(crate) fn csv<C: AsRef<str>>(columns: &[C], rows: &[Value]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => escape::line(text).into_owned(),
         other => other.to_string(),
     };
     let line = |row| columns.iter().map(|column| cell(super::json::at(row, column.as_ref()))).collect();
@@ -72,14 +72,13 @@ pub(crate) fn verified(reports: &[RunReport], paint: Paint) -> String {
         lines.push(format!(
             "{}  {}  {}  {}\n",
             report.run,
-            report.name,
+            escape::line(&report.name),
             plural(u64::from(report.generations), "generation"),
             verdict
         ));
-        let problems =
-            report.problems.iter().map(|problem| format!("  {} {problem}\n", paint.bad("problem:")));
-        lines.extend(problems);
-        lines.extend(report.notes.iter().map(|note| format!("  {} {note}\n", paint.warning("note:"))));
+        let told = |label: String, text: &String| format!("  {label} {}\n", escape::line(text));
+        lines.extend(report.problems.iter().map(|problem| told(paint.bad("problem:"), problem)));
+        lines.extend(report.notes.iter().map(|note| told(paint.warning("note:"), note)));
     }
     if reports.is_empty() {
         lines.push("sound; it holds no runs\n".to_owned());

@@ -16,7 +16,7 @@ use prost_reflect::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use super::{Paint, out};
+use super::{Paint, escape, out};
 use crate::failure::Failure;
 
 static MESSAGES: LazyLock<DescriptorPool> =
@@ -24,16 +24,12 @@ static MESSAGES: LazyLock<DescriptorPool> =
 
 /// One line of JSON.
 pub(crate) fn line(value: &impl Serialize) -> String {
-    let mut text = serde_json::to_string(value).expect("plain data");
-    text.push('\n');
-    text
+    escape::json(serde_json::to_string(value).expect("plain data")) + "\n"
 }
 
 /// JSON over several lines.
 pub(crate) fn pretty(value: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).expect("plain data");
-    text.push('\n');
-    text
+    escape::json(serde_json::to_string_pretty(value).expect("plain data")) + "\n"
 }
 
 /// Prints a message as JSON, or as `text` says it.

@@ -10,7 +10,8 @@ use hebbian_proto::v1::run_event::Kind as Event;
 use hebbian_proto::v1::{GenerationSummary, RunEvent, ValidationSummary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Paint, colour_allowed, note, run, set_live_line, text, validation};
+use super::line_writer::set_live_line;
+use super::{Paint, colour_allowed, escape, note, out, run, text, validation};
 use crate::forecast::{Forecast, Pace};
 
 /// Where there is no terminal, a line is printed for every tenth of the run, and at least this often.
@@ -70,6 +71,8 @@ pub(crate) struct Progress {
     tenth: u32,
     printed: Option<Instant>,
     paused: bool,
+    /// Whether lines of generations are the result, and not the way to it.
+    is_result: bool,
     /// What held the run up when somebody last asked, and whether that was said.
     held_up: Option<String>,
     told: bool,
@@ -92,9 +95,16 @@ impl Progress {
             tenth: 0,
             printed: None,
             paused: false,
+            is_result: false,
             held_up: None,
             told: false,
         }
+    }
+
+    /// The same where there is no other result than these lines: without a terminal they go to standard output.
+    pub(crate) fn into_result(mut self) -> Self {
+        self.is_result = true;
+        self
     }
 
     /// Shows an event. Those of the past (`live` is false) only count for the pace.
@@ -108,7 +118,9 @@ impl Progress {
                 }
             }
             Some(Event::State(state)) if live => self.state(state.kind.as_ref()),
-            Some(Event::Note(text)) if live => note(&format!("{} {text}", Paint::stderr().warning("note:"))),
+            Some(Event::Note(text)) if live => {
+                note(&format!("{} {}", Paint::stderr().warning("note:"), escape::line(text)));
+            }
             Some(Event::Validation(summary)) => {
                 if live {
                     self.warn(summary);
@@ -198,7 +210,12 @@ impl Progress {
         if let Some(left) = self.pace.left().filter(|left| left.as_secs() > 0) {
             let _ = write!(line, "  {} left", text::duration(Duration::from_secs(left.as_secs())));
         }
-        note(&line);
+        if self.is_result {
+            // If it cannot be written, neither can the end of it, and that is told.
+            let _ = out(&(line + "\n"));
+        } else {
+            note(&line);
+        }
     }
 }
 

@@ -7,9 +7,7 @@ use hebbian_proto::v1;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::task::TaskFamily;
 
-use super::Paint;
-use super::text;
-use super::validation;
+use super::{Paint, escape, text, validation};
 
 /// The state of a newer coordinator.
 const UNKNOWN: &str = "unknown";
@@ -165,14 +163,15 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
         text.push_str(&validation::table(summary, paint));
     }
     for note in &run.notes {
-        let _ = writeln!(text, "{} {note}", paint.warning("note"));
+        let _ = writeln!(text, "{} {}", paint.warning("note"), escape::line(note));
     }
     text
 }
 
 /// A run after an operator's action, in one line.
 pub(crate) fn acted(run: &v1::Run, paint: Paint) -> String {
-    format!("{}  {}  {}\n", run.id(), run.display_name, state(run.state(), paint))
+    let line = format!("{}  {}  {}", run.id(), run.display_name, state(run.state(), paint));
+    format!("{}\n", escape::line(&line))
 }
 
 /// The coordinator as a whole.
@@ -249,7 +248,7 @@ pub(super) fn generation_figures(
 pub(crate) fn fields(lines: &[(&str, String)], paint: Paint) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     lines.iter().fold(String::new(), |mut text, (name, value)| {
-        let _ = writeln!(text, "{}  {value}", paint.dim(&format!("{name:<width$}")));
+        let _ = writeln!(text, "{}  {}", paint.dim(&format!("{name:<width$}")), escape::line(value));
         text
     })
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use hebbian_proto::v1;
 
+use super::escape;
+
 /// A duration with two significant units: `41 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub(crate) fn duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
@@ -98,7 +100,8 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(header.iter().map(|title| title.to_uppercase()));
-    table.add_rows(rows);
+    let cell = |cell: String| escape::line(&cell).into_owned();
+    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(cell).collect::<Vec<_>>()));
     let columns = header.len();
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if place + 1 == columns { 0 } else { 2 }));

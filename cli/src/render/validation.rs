@@ -7,16 +7,16 @@ use hebbian_proto::v1::validation_summary::{Family, SegmentNorm, Warning};
 use hebbian_proto::v1::{Remeasurement, ValidationSummary};
 
 use super::text::estimate;
-use super::{Paint, text};
+use super::{Paint, escape, text};
 
 /// A warning: the failure, its figure and what helps.
 pub(crate) fn warning(warning: &Warning, paint: Paint) -> String {
     format!(
         "{} {}: {}\n{}",
         paint.warning("warning:"),
-        paint.bold(&warning.failure),
-        warning.figure,
-        paint.dim(&format!("         {}", warning.remedy))
+        paint.bold(&escape::line(&warning.failure)),
+        escape::line(&warning.figure),
+        paint.dim(&format!("         {}", escape::line(&warning.remedy)))
     )
 }
 

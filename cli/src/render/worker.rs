@@ -6,7 +6,7 @@ use std::time::Duration;
 use hebbian_proto::figures::{duration, short};
 use hebbian_proto::v1::Worker;
 
-use super::{Paint, text};
+use super::{Paint, escape, text};
 
 /// One line per worker, then why some may not work on a run.
 pub(crate) fn list(workers: &[Worker], paint: Paint) -> String {
@@ -37,7 +37,8 @@ pub(crate) fn list(workers: &[Worker], paint: Paint) -> String {
         for refused in &worker.ineligible {
             let mark = paint.warning("ineligible");
             let run = refused.run.trim_start_matches("runs/");
-            let _ = writeln!(text, "{mark} {} for run {run}: {}", worker.display_name, refused.reason);
+            let line = format!("{} for run {run}: {}", worker.display_name, refused.reason);
+            let _ = writeln!(text, "{mark} {}", escape::line(&line));
         }
     }
     text
@@ -65,7 +66,7 @@ fn state(worker: &Worker) -> String {
 pub(crate) fn drained(workers: &[Worker], gone: bool, paint: Paint) -> String {
     let line = |worker: &Worker| {
         let state = if gone { paint.dim("has left") } else { paint.warning("draining") };
-        format!("{}  {}  {state}\n", worker.id, worker.display_name)
+        format!("{}  {}  {state}\n", worker.id, escape::line(&worker.display_name))
     };
     workers.iter().map(line).collect()
 }

@@ -196,7 +196,7 @@ fn many_coordinates_are_searched_separably() {
 fn the_end_of_the_input_ends_the_search() {
     let place = Place::new();
     let flags = ["ask-tell", "--dimension", "1", "--sigma", "2", "--population-size", "4", "--noise", "none"];
-    let output = place.output_of(&flags, "{\"fitness\": [null, null, null, null]}\n\n");
+    let output = place.output_of(&flags, "\u{feff}{\"fitness\": [null, null, null, null]}\n\n");
     assert!(output.status.success(), "{}", errors(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -302,6 +302,7 @@ fn lines_that_are_no_fitness() {
     );
     check("{\"fitnes\": [1, 2, 3, 4]}", "must be {\"fitness\": [..]} with 4 numbers or null: unknown field");
     check("[1, 2, 3, 4]", "must be {\"fitness\": [..]}");
+    check("[[1, 2, 3, 4]]", "must be {\"fitness\": [..]} with 4 numbers or null, not a list");
     check("{\"fitness\": [1, 2, 3", "must be {\"fitness\": [..]}");
     check("garbage", "must be {\"fitness\": [..]} with 4 numbers or null: expected value");
     check("\u{0}\u{1}\u{2}", "must be {\"fitness\": [..]}");

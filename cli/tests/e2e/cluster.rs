@@ -166,7 +166,10 @@ fn a_watch_says_what_it_waits_for() {
     let mut coordinator = Coordinator::start(&place);
     let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
     let url = coordinator.url.clone();
-    let mut watch = place.start(&["watch", &run, "--timeout", "60s", "--coordinator", &url], "watch.log");
+    let file = |name: &str| fs::File::create(place.path(name)).unwrap();
+    let mut command = place.command(&["watch", &run, "--timeout", "60s", "--coordinator", &url]);
+    let child = command.stdout(file("watch.out")).stderr(file("watch.log")).spawn();
+    let mut watch = crate::support::Process::from(child.unwrap());
     let says = |what: &str| {
         until(&format!("the watch says `{what}`"), || {
             fs::read_to_string(place.path("watch.log")).unwrap().contains(what)
@@ -179,6 +182,8 @@ fn a_watch_says_what_it_waits_for() {
     let _worker = coordinator.worker("one");
     says("going on");
     assert_eq!(watch.exit_code(), Some(0));
+    let output = fs::read_to_string(place.path("watch.out")).unwrap();
+    assert!(output.lines().any(|line| line.starts_with("generation 60/60")), "{output}");
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn a_data_set_is_added_listed_verified_and_learned() {
     assert!(errors(&refused).contains("--side: the rule was evolved"), "{}", errors(&refused));
 
     // Without the data, or with other data, nothing is computed, and it is said what to do.
+    fs::create_dir(place.path("elsewhere")).unwrap();
     let missing = place.output(&["run", "idx.toml", "--data", "elsewhere", "--out", "other"]);
     assert_eq!(missing.status.code(), Some(3));
     assert!(errors(&missing).contains("searched elsewhere/sides"), "{}", errors(&missing));

@@ -55,6 +55,32 @@ fn wrong_specs() {
 }
 
 #[test]
+fn names_that_would_mean_something_else() {
+    let place = Place::new();
+    for name in [".", "..", "-x", "--json", "_x"] {
+        let named = format!("name = \"{name}\"");
+        spec(&place, "name = \"tiny\"", &named, &["name: must be 1 to 64 characters", "the first a letter"]);
+    }
+    place.write("file", "no data sets");
+    for (directory, code, problem) in
+        [("file", 2, "file is not a directory"), ("gone", 3, "there is no directory gone")]
+    {
+        for arguments in
+            [&["run", "tiny.toml"][..], &["create", "tiny.toml"], &["data", "list"], &["check", "tiny.toml"]]
+        {
+            check(
+                &place,
+                &[arguments, &["--data", directory]].concat(),
+                code,
+                &["worker.data (--data)", problem],
+            );
+        }
+    }
+    check(&place, &["coordinator", "--data", "file"], 2, &["storage.data (--data): file is not a directory"]);
+    check(&place, &["worker", "--data", "file"], 2, &["worker.data (--data): file is not a directory"]);
+}
+
+#[test]
 fn wrong_arguments() {
     let place = Place::new();
     check(&place, &["run", "--wokers", "2"], 2, &["unexpected argument '--wokers'"]);
@@ -62,8 +88,46 @@ fn wrong_arguments() {
     check(&place, &["run", "--seed", "x"], 2, &["'--seed <S>'", "a seed is a whole number"]);
     check(&place, &["evolve"], 2, &["unrecognized subcommand 'evolve'"]);
     check(&place, &["status", "x", "--timeout", "soon"], 2, &["'--timeout <TIME>'"]);
-    check(&place, &["list", "--coordinator", "ftp://x"], 2, &["--coordinator: `ftp://x` is not an address"]);
+    check(
+        &place,
+        &["list", "--coordinator", "ftp://x"],
+        2,
+        &["--coordinator: `ftp://x` cannot be used: the scheme must be http or https"],
+    );
     check(&place, &["run", "--log", "hebbian=loud"], 2, &["log.filter: `hebbian=loud`"]);
+}
+
+/// Clients and workers read addresses with one function.
+#[test]
+fn addresses_are_the_same_for_clients_and_workers() {
+    let place = Place::new();
+    for (address, problem) in [
+        ("http://host", "it needs a port"),
+        ("host", "it needs a port"),
+        ("http://host:99999", "a port is a number from 1 to 65535, not `99999`"),
+        ("http://host:0", "a port is a number from 1 to 65535"),
+        ("http://http://host:7420", "a host and a port have no '/'"),
+        ("http://user@host:7420", "a host and a port have no '@'"),
+        ("http://host:7420/path", "a host and a port have no '/'"),
+        ("http://:7420", "it names no host"),
+        ("http://[::1]", "it needs a port"),
+    ] {
+        check(&place, &["list", "--coordinator", address], 2, &["--coordinator: ", address, problem]);
+        check(&place, &["worker", "--coordinator", address], 2, &["worker.coordinators: ", address, problem]);
+    }
+    // Certificates protect nothing beside an address without TLS.
+    place.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    for command in ["list", "worker"] {
+        let arguments = [command, "--coordinator", "http://host:7420", "--tls-ca", "ca.pem"];
+        check(&place, &arguments, 2, &["http://host:7420 is not encrypted, although --tls-ca is given"]);
+    }
+    let mut command = place.command(&["list"]);
+    let output = command.env("HEBBIAN_COORDINATOR", "http://host").output().unwrap();
+    assert!(
+        errors(&output).contains("HEBBIAN_COORDINATOR: `http://host` cannot be used"),
+        "{}",
+        errors(&output)
+    );
 }
 
 #[test]
@@ -121,6 +185,12 @@ fn wrong_journals() {
     check(&place, &with("sqlite:text.sqlite"), 2, &["text.sqlite"]);
     check(&place, &with("postgres://x"), 2, &["storage.url", "postgres://x"]);
     check(&place, &with("sqlite:no/such/journal.sqlite"), 1, &["no/such/journal.sqlite"]);
+    check(&place, &with("sqlite::memory:"), 2, &["storage.url", "write `memory:`"]);
+    check(&place, &with("sqlite://j.sqlite"), 2, &["storage.url", "write `sqlite:j.sqlite`"]);
+    check(&place, &with("sqlite:file:j.sqlite"), 2, &["storage.url", "write `sqlite:j.sqlite`"]);
+    place.write("empty.sqlite", "");
+    check(&place, &with("sqlite:empty.sqlite"), 2, &["empty.sqlite: is an empty file"]);
+    check(&place, &["journal", "verify", "empty.sqlite"], 2, &["empty.sqlite", "is empty"]);
     check(&place, &with("sqlite:."), 2, &[".: is a directory"]);
 }
 
@@ -189,6 +259,12 @@ fn a_port_in_use_and_a_coordinator_that_is_not_there() {
     let mute = ["list", "--coordinator", &url, "--timeout", "300ms"];
     check(&place, &mute, 4, &[&url]);
     drop(listener);
+    // Of several addresses the first one that answers is taken; none does here. Blank variables are none.
+    let both = format!("{url},http://127.0.0.1:9");
+    let mut command = place.command(&["list", "--timeout", "2s", "--coordinator", &both]);
+    let output = command.env("HEBBIAN_TLS_CA", "").env("HEBBIAN__LOG__FORMAT", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(errors(&output).contains(&format!("{url}: no coordinator answers")), "{}", errors(&output));
     for arguments in [
         &["list"][..],
         &["status", "x"],

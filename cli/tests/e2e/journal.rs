@@ -89,9 +89,13 @@ fn damage_is_found_and_named() {
     check("DELETE FROM generations WHERE generation = 1; DELETE FROM snapshots", "generation 1 is missing");
     check(
         "UPDATE records SET record = x'fa0100' WHERE kind = 'state_changed'",
-        "that this program does not know",
+        "a row of `records` is damaged",
     );
+    let names = || place.listing();
+    let before = names();
     place.ok(&["journal", "verify", "out"]);
+    place.ok(&["journal", "export", "out"]);
+    assert_eq!(names(), before, "reading leaves nothing behind");
     let output = place.output(&["journal", "verify", "missing"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(

@@ -133,6 +133,26 @@ fn ended_runs_beyond_the_rule_are_deleted() {
 }
 
 #[test]
+fn who_did_what_is_in_the_log_and_in_the_run() {
+    let place = place(2);
+    let coordinator = Coordinator::start(&place);
+    let run = coordinator.ok(&["create", "whole.toml"]).trim().to_owned();
+    let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
+    for action in ["pause", "resume", "extend", "cancel"] {
+        let limit: &[&str] = if action == "extend" { &["--generations", "30"] } else { &[] };
+        coordinator.ok(&[&[action, run.as_str()], limit].concat());
+    }
+    let notes = coordinator.json(&["status", &run])["notes"].to_string();
+    coordinator.ok(&["delete", &run]);
+    for done in ["created", "paused", "resumed", "extended", "cancelled", "deleted"] {
+        let line = format!("{done} run {run} (`tiny`) by=\"127.0.0.1:");
+        until("it is in the log", || log().contains(&line));
+        assert!(done == "deleted" || notes.contains(&format!("{done} by 127.0.0.1:")), "{done}: {notes}");
+    }
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+#[test]
 fn a_backup_of_a_running_coordinator_is_restored_to_the_same_genome() {
     let place = place(24);
     let coordinator = Coordinator::start(&place);
@@ -150,7 +170,10 @@ fn a_backup_of_a_running_coordinator_is_restored_to_the_same_genome() {
     fs::rename(place.path("copy.sqlite"), place.path("cluster.sqlite")).unwrap();
     let coordinator = Coordinator::start(&place);
     let restored = coordinator.json(&["status", &run]);
-    assert_eq!(restored["generation"], copied["generations"]);
+    // The copy may hold all episodes of the open generation; then that is closed at once.
+    let (restored, copied) =
+        (restored["generation"].as_u64().unwrap(), copied["generations"].as_u64().unwrap());
+    assert!(restored == copied || restored == copied + 1, "{restored} after {copied}");
     let _worker = coordinator.worker("two");
     coordinator.until_state(&run, "finished");
     coordinator.ok(&["result", &run, "--out", "restored.json"]);

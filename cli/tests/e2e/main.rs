@@ -3,11 +3,13 @@
 mod ask_tell;
 mod cluster;
 mod data;
+mod faults;
 mod genome;
 mod inputs;
 mod journal;
 mod life;
 mod local;
+mod outputs;
 mod support;
 mod tls;
 mod workers;

@@ -130,6 +130,12 @@ pub(crate) fn errors(output: &Output) -> String {
 /// A process that does not outlive its test.
 pub(crate) struct Process(Child);
 
+impl From<Child> for Process {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Process {
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {

@@ -70,6 +70,20 @@ fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_re
     until("the certificates are read again", || log().contains("the certificates were read again"));
     let renewed = output(with(&["health"], &[&TRUST, &IDENTITY]));
     assert!(renewed.status.success(), "{}", errors(&renewed));
+    // A certificate that lacks a name by which the coordinator may be reached would lock somebody out.
+    place.ok(&["certs"]);
+    coordinator.signal("HUP");
+    until("it is refused", || {
+        log().contains("is not for `coordinator.example`, as the certificate in use is")
+    });
+    assert!(output(with(&["health"], &[&TRUST, &IDENTITY])).status.success());
+
+    // Who did something is told by the certificate.
+    let created = output(with(&["create", "tiny.toml"], &[&TRUST, &IDENTITY]));
+    assert!(created.status.success(), "{}", errors(&created));
+    until("it is told who created the run", || {
+        log().lines().any(|line| line.contains("created run") && line.contains("(CN=hebbian client)"))
+    });
     assert_eq!(coordinator.stop(), Some(0));
 }
 

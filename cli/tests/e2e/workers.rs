@@ -83,6 +83,12 @@ fn a_run_has_a_weight() {
         assert_eq!(refused.status.code(), Some(2), "{weight}");
         assert!(errors(&refused).contains("--weight"), "{}", errors(&refused));
     }
+    for group in ["--group=..", "--group=-x", "--group=--json", "--group=a/b"] {
+        let arguments = ["create", "tiny.toml", "--seeds", "1..2", group];
+        let refused = place.output(&coordinator.arguments(&arguments));
+        assert_eq!(refused.status.code(), Some(2), "{group}");
+        assert!(errors(&refused).contains("group: must have at most 64"), "{}", errors(&refused));
+    }
     // The weight outlives the coordinator.
     let mut coordinator = coordinator;
     coordinator.kill_and_restart();

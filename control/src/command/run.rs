@@ -11,6 +11,7 @@ use hebbian_shared::time::Timestamp;
 use super::page::{Page, PageRequest};
 use super::{Command, Refusal};
 use crate::engine::Engine;
+use crate::run::record::Write;
 use crate::run::{ExtendError, Run};
 pub use create::Create;
 
@@ -76,12 +77,14 @@ impl Command for GetResult {
 }
 
 /// An operator's action on a run. The answer is the run afterwards; its last progress if it was deleted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Act {
     /// On which run.
     pub run: RunId,
     /// What.
     pub action: RunAction,
+    /// Who wants it, for the run's notes; empty for this process.
+    pub by: String,
 }
 
 /// What an operator does to a run.
@@ -97,12 +100,24 @@ pub enum RunAction {
     Delete,
 }
 
+impl RunAction {
+    /// What was done, for people.
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Cancel => "cancelled",
+            Self::Delete => "deleted",
+        }
+    }
+}
+
 impl Command for Act {
     type Answer = v1::Run;
     const PROMISE: bool = true;
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
-        let Self { run: id, action } = self;
+        let Self { run: id, action, by } = self;
         if engine.run(id).is_none() {
             // One that cannot be taken up can be deleted, and nothing else.
             let known = engine.progress(id).filter(|_| action == RunAction::Delete);
@@ -131,15 +146,18 @@ impl Command for Act {
             (_, RunState::Cancelled(_)) => return refuse("was cancelled"),
             (_, RunState::Failed(_)) => return refuse("has failed"),
             (RunAction::Pause, RunState::Running(_)) => {
+                note_by(run, now, action.done(), &by, &mut writes);
                 let paused = RunState::paused("by an operator; resume it to go on");
                 run.change_state(now, paused, &mut writes);
                 engine.scheduler.pause(id);
             }
             (RunAction::Resume, RunState::Paused(_)) => {
+                note_by(run, now, action.done(), &by, &mut writes);
                 run.change_state(now, RunState::RUNNING, &mut writes);
                 engine.scheduler.resume(id);
             }
             (RunAction::Cancel, _) => {
+                note_by(run, now, action.done(), &by, &mut writes);
                 run.change_state(now, RunState::CANCELLED, &mut writes);
                 engine.end(now, id);
             }
@@ -159,6 +177,8 @@ pub struct Extend {
     pub run: RunId,
     /// The limits to raise, to what they are then.
     pub limits: StopSpec,
+    /// Who wants it, for the run's notes; empty for this process.
+    pub by: String,
 }
 
 impl Command for Extend {
@@ -185,6 +205,7 @@ impl Command for Extend {
             ExtendError::Limits(error) => Refusal::Spec(error),
             error @ ExtendError::Ended(_) => refuse(error.to_string()),
         })?;
+        note_by(run, now, "extended", &self.by, &mut writes);
         engine.outbox.write(now, &mut writes);
         if had_finished {
             engine.open(now, id);
@@ -193,5 +214,12 @@ impl Command for Extend {
             engine.close_generation(now, id);
         }
         engine.progress(id).ok_or(Refusal::NoSuchRun(id))
+    }
+}
+
+/// Notes who did something to a run.
+fn note_by(run: &mut Run, now: Timestamp, what: &str, by: &str, writes: &mut Vec<Write>) {
+    if !by.is_empty() {
+        run.note(now, format!("{what} by {by}"), writes);
     }
 }

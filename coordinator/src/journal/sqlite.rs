@@ -1,26 +1,32 @@
 //! The journal as one SQLite file: embedded, transactional, and readable with the `sqlite3` tool while it is in use.
 //!
 //! Write-ahead logging; a plain commit reaches the operating system (it survives SIGKILL), a synced one the disk (it
-//! survives a power loss, and so do all before it). A lock on `FILE.lock` keeps a second live coordinator out, and
-//! the epoch in `meta` keeps out one that believes to be alive.
+//! survives a power loss, and so do all before it). Locks on the file and on its name keep a second live coordinator out,
+//! and the epoch in `meta` keeps out one that believes to be alive.
 
+mod lock;
 mod reader;
+mod rows;
 mod schema;
 mod tables;
+mod witness;
 
-use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::codec::{encode_record, encode_snapshot};
 use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Record, Snapshot, Write};
+use hebbian_control::run::record::{LoadedRun, Snapshot};
+use lock::{FileLock, Identity, NameLock};
 use tables::Tables;
+use witness::{Position, Witness};
 
 pub use reader::{JournalReader, RunReport, StoredEpisode};
 
@@ -36,43 +42,94 @@ pub struct SqliteJournal {
     /// Whether commits are synced at the moment.
     syncing: bool,
     kept: KeptSnapshots,
-    /// Held as long as the journal is open; nobody else can open one in memory.
-    _lock: Option<File>,
+    /// Where it is on the disk; none if it is forgotten with the process. Dropped after the connection.
+    place: Option<Place>,
+}
+
+/// Where a journal is on the disk.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// What its log is; see [`Place::check`].
+    log: Identity,
+    /// When something was acknowledged last, before this opening.
+    last_written: Option<SystemTime>,
+    /// Whether this clock is believed.
+    clock_trusted: bool,
+    /// Held as long as the journal is open.
+    file: FileLock,
+    name: NameLock,
 }
 
 impl SqliteJournal {
     /// Opens or creates the journal at `path`, for this process alone.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let store = path.display().to_string();
-        // One file, one lock, by whichever link it is reached. A file that is not there yet has no links.
+        let is_new = is_new(path, &store)?;
+        // One file, one name for its companions, by whichever link it is reached.
         let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let lock_path = lock_path(path);
-        let locked_before = lock_path.exists();
-        let lock = lock(path, &lock_path, &store)?;
-        let opened = Self::over(Connection::open(path), store, Some(lock));
-        if opened.as_ref().is_err_and(|error| !error.is_transient()) && !locked_before {
-            // What is no journal of ours is left as it was found; that it could not be tidied up helps nobody.
-            let _ = std::fs::remove_file(lock_path);
+        let name = NameLock::take(path, &store)?;
+        let witness = Witness::beside(path);
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        let last_written = match witness {
+            Some(witness) => Some(witness.moment()),
+            None => changed(path).max(changed(&beside(path, "-wal"))),
+        };
+        match Self::open_locked(path, &store, is_new, witness) {
+            Ok((connection, epoch, log, file)) => {
+                let path = path.clone();
+                let place = Place { path, log, last_written, clock_trusted: true, file, name };
+                Ok(Self::over(connection, epoch, store, Some(place)))
+            }
+            Err(error) => {
+                if !error.is_transient() {
+                    name.leave_no_trace();
+                }
+                Err(error)
+            }
         }
-        opened
     }
 
     /// A journal that is forgotten with the process.
     pub fn in_memory() -> Result<Self, JournalError> {
-        Self::over(Connection::open_in_memory(), "memory:".to_owned(), None)
+        let store = "memory:".to_owned();
+        let explain = |error: rusqlite::Error| explain(&store, &error);
+        let connection = Connection::open_in_memory().map_err(explain)?;
+        schema::create(&connection).map_err(explain)?;
+        let epoch = schema::raise_epoch(&connection).map_err(explain)?;
+        Ok(Self::over(connection, epoch, store, None))
     }
 
-    fn over(
-        opened: rusqlite::Result<Connection>,
-        store: String,
-        lock: Option<File>,
-    ) -> Result<Self, JournalError> {
-        let explain = |error: &rusqlite::Error| explain(&store, error);
-        let connection = opened.map_err(|error| explain(&error))?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| explain(&error))?;
-        schema::prepare(&connection, &store)?;
+    fn over(connection: Connection, epoch: u64, store: String, place: Option<Place>) -> Self {
+        Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, place }
+    }
+
+    fn open_locked(
+        path: &Path,
+        store: &str,
+        is_new: bool,
+        witness: Option<Witness>,
+    ) -> Result<(Connection, u64, Identity, FileLock), JournalError> {
+        let explain = |error: &rusqlite::Error| explain(store, error);
+        if is_new {
+            create(path, store)?;
+        }
+        let file = FileLock::take(path, store)?;
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| explain(&error))?;
+        schema::prepare(&connection, store)?;
+        schema::check_progress(&connection, witness, path, store)?;
         let epoch = schema::raise_epoch(&connection).map_err(|error| explain(&error))?;
-        Ok(Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, _lock: lock })
+        // The epoch is in it.
+        let log = Identity::of(&beside(path, "-wal")).map_err(|error| JournalError::Unavailable {
+            store: store.to_owned(),
+            problem: format!("its log cannot be found: {error}"),
+        })?;
+        Ok((connection, epoch, log, file))
+    }
+
+    /// Whether the names of journal and log still stand for what is written to.
+    fn check_place(&self) -> Result<(), String> {
+        self.place.as_ref().map_or(Ok(()), Place::check)
     }
 
     /// The same journal, which keeps more snapshots from now on.
@@ -97,37 +154,116 @@ impl SqliteJournal {
     }
 }
 
-/// `FILE.lock`
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+impl Place {
+    /// Whether the names of journal and log still stand for what is written to. What is written to a file that was removed
+    /// is gone with this process; so it is looked at with every commit.
+    fn check(&self) -> Result<(), String> {
+        for (path, expected) in [(&self.path, self.file.identity()), (&beside(&self.path, "-wal"), self.log)]
+        {
+            let problem = match Identity::of(path) {
+                Ok(found) if found == expected => continue,
+                Ok(_) => "has been replaced",
+                Err(error) if error.kind() == io::ErrorKind::NotFound => "has been removed or moved",
+                Err(error) => return Err(format!("{} cannot be looked at: {error}", path.display())),
+            };
+            return Err(format!("{} {problem} while it is in use; put it back", path.display()));
+        }
+        Ok(())
+    }
+
+    /// Notes that all up to `position` is on the disk. Without it nothing is lost but the knowledge, should it be lost later.
+    fn bear_witness(&self, position: Position) {
+        let now =
+            if self.clock_trusted { SystemTime::now() } else { self.last_written.unwrap_or(UNIX_EPOCH) };
+        let unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Err(error) = (Witness { position, unix_s }).write(self.name.file()) {
+            tracing::warn!(%error, journal = %self.path.display(), "the lock file cannot be written");
+        }
+    }
 }
 
-/// Locks `FILE.lock` for the life of the returned file. The journal itself cannot be locked so: closing any other
-/// handle on it would drop SQLite's own locks.
-fn lock(path: &Path, lock_path: &Path, store: &str) -> Result<File, JournalError> {
-    let unavailable = |error: std::io::Error, what: &str| JournalError::Unavailable {
+/// Whether there is no journal yet at a path. What cannot become or be one is refused.
+fn is_new(path: &Path, store: &str) -> Result<bool, JournalError> {
+    let store = || store.to_owned();
+    let corrupt = |problem: &str| Err(JournalError::Corrupt { store: store(), problem: problem.to_owned() });
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_dir() => corrupt("is a directory; a journal is a file"),
+        Ok(file) if !file.is_file() => corrupt("is a device or a pipe; a journal is a regular file"),
+        Ok(file) if file.len() == 0 => {
+            corrupt("is an empty file, not a hebbian journal; remove it, and a new journal begins there")
+        }
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if path.is_symlink() {
+                return corrupt("is a link to a file that is not there");
+            }
+            let log = beside(path, "-wal");
+            if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+                return corrupt(&format!(
+                    "is missing, but its log {} is there and may hold what was committed last; put the journal back, or move \
+                     the log away to begin a new one",
+                    log.display()
+                ));
+            }
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            match directory.filter(|directory| !directory.exists()) {
+                None => Ok(true),
+                Some(missing) => {
+                    let problem =
+                        format!("its directory {} does not exist; make it first", missing.display());
+                    Err(JournalError::Unavailable { store: store(), problem })
+                }
+            }
+        }
+        Err(error) => Err(JournalError::Unavailable {
+            store: store(),
+            problem: format!("it cannot be opened: {error}"),
+        }),
+    }
+}
+
+/// Makes a journal without runs: whatever happens, the name stands for all of it or for nothing.
+fn create(path: &Path, store: &str) -> Result<(), JournalError> {
+    let failed = |error: io::Error| JournalError::Unavailable {
         store: store.to_owned(),
-        problem: format!("{what}: {error}"),
+        problem: format!("it cannot be made: {error}"),
     };
-    if path.is_dir() {
-        let problem = "is a directory; a journal is a file".to_owned();
-        return Err(JournalError::Corrupt { store: store.to_owned(), problem });
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new()
+        .prefix(".hebbian-")
+        .suffix(".tmp")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(directory)
+        .map_err(failed)?;
+    let connection = connect(temporary.path(), OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let made = connection.and_then(|connection| schema::create(&connection));
+    made.map_err(|error| explain(store, &error))?;
+    temporary.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+}
+
+/// A connection to a file that is there. A path is a path, whatever it looks like, and nothing in the file is executed.
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // The schema is compared before the first of its tables is read; these hold even if it were not.
+    for (setting, value) in [
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    ] {
+        connection.set_db_config(setting, value)?;
     }
-    if let Some(directory) =
-        path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
-    {
-        let problem = format!("its directory {} does not exist; make it first", directory.display());
-        return Err(JournalError::Unavailable { store: store.to_owned(), problem });
-    }
-    let file = File::options().create(true).truncate(false).write(true).open(lock_path);
-    let file = file.map_err(|error| unavailable(error, "its lock file cannot be made"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { store: store.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(unavailable(error, "it cannot be locked")),
-    }
+    Ok(connection)
+}
+
+/// The name of a file that belongs to a journal's.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// What an error of SQLite means to whoever runs the coordinator.
@@ -156,98 +292,6 @@ fn explain(store: &str, error: &rusqlite::Error) -> JournalError {
     }
 }
 
-fn write(
-    transaction: &rusqlite::Transaction<'_>,
-    write: &Write,
-    kept: KeptSnapshots,
-) -> rusqlite::Result<()> {
-    match write {
-        Write::Record { run, sequence, record } => {
-            write_record(transaction, &run.to_string(), *sequence as i64, record)
-        }
-        Write::Snapshot { run, snapshot } => {
-            let run = run.to_string();
-            let before = snapshot.closed.0.saturating_sub(1);
-            transaction
-                .prepare_cached("INSERT INTO snapshots (run, closed, snapshot) VALUES (?1, ?2, ?3)")?
-                .execute(params![run, snapshot.closed.0, encode_snapshot(snapshot)])?;
-            transaction
-                .prepare_cached(
-                    "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0)",
-                )?
-                .execute(params![run, before, kept.every])?;
-            transaction
-                .prepare_cached(
-                    "DELETE FROM records WHERE run = ?1 AND kind = 'settled' AND generation < ?2",
-                )?
-                .execute(params![run, snapshot.closed.0])?;
-            Ok(())
-        }
-        Write::Delete { run } => {
-            for table in ["records", "generations", "snapshots", "runs"] {
-                transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.to_string()])?;
-            }
-            Ok(())
-        }
-    }
-}
-
-fn write_record(
-    transaction: &rusqlite::Transaction<'_>,
-    run: &str,
-    sequence: i64,
-    record: &Record,
-) -> rusqlite::Result<()> {
-    let bytes = encode_record(record);
-    if let Record::Created(created) = record {
-        transaction
-            .prepare_cached(
-                "INSERT INTO runs (run, name, state, spec, request_id, created_unix_ms) \
-                 VALUES (?1, ?2, 'running', ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                run,
-                created.spec.name,
-                created.spec.json(),
-                created.request_id,
-                created.created_unix_ms as i64
-            ])?;
-    }
-    if let Record::StateChanged { state, .. } = record {
-        transaction
-            .prepare_cached("UPDATE runs SET state = ?2 WHERE run = ?1")?
-            .execute(params![run, state.name()])?;
-    }
-    if let Record::GenerationClosed(closed) = record {
-        transaction
-            .prepare_cached(
-                "INSERT INTO generations (run, generation, sequence, record) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![run, closed.summary.generation, sequence, bytes])?;
-        return Ok(());
-    }
-    let (kind, generation) = match record {
-        Record::Created(_) => ("created", None),
-        Record::FingerprintTaken { .. } => ("fingerprint_taken", None),
-        Record::Settled(settled) => ("settled", Some(settled.generation.0)),
-        Record::GenerationClosed(_) => unreachable!("has a table of its own"),
-        Record::TimeLimit { generation } => ("time_limit", Some(generation.0)),
-        Record::StateChanged { .. } => ("state_changed", None),
-        Record::Note { .. } => ("note", None),
-        Record::Validated(summary) => ("validated", Some(summary.generation)),
-        Record::SearchEnded { .. } => ("search_ended", None),
-        Record::Remeasured(_) => ("remeasured", None),
-        Record::Selected { .. } => ("selected", None),
-        Record::Extended { .. } => ("extended", None),
-    };
-    transaction
-        .prepare_cached(
-            "INSERT INTO records (run, sequence, kind, generation, record) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![run, sequence, kind, generation, bytes])?;
-    Ok(())
-}
-
 impl Journal for SqliteJournal {
     fn store(&self) -> &str {
         &self.store
@@ -257,6 +301,10 @@ impl Journal for SqliteJournal {
         self.epoch
     }
 
+    fn last_written(&self) -> Option<SystemTime> {
+        self.place.as_ref()?.last_written
+    }
+
     fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
         self.tables().runs()
     }
@@ -264,6 +312,7 @@ impl Journal for SqliteJournal {
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
         let store = &self.store;
         let explain = |error| explain(store, &error);
+        self.check_place().map_err(|problem| JournalError::Unavailable { store: store.clone(), problem })?;
         if sync != self.syncing {
             let level = if sync { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level).map_err(explain)?;
@@ -276,9 +325,22 @@ impl Journal for SqliteJournal {
             return Err(JournalError::Superseded { store: store.clone(), ours: self.epoch, found });
         }
         for record in transactions.iter().flat_map(|transaction| &transaction.writes) {
-            write(&transaction, record, self.kept).map_err(explain)?;
+            rows::write(&transaction, record, self.kept).map_err(explain)?;
         }
-        transaction.commit().map_err(explain)
+        let position = schema::advance(&transaction).map_err(explain)?;
+        transaction.commit().map_err(explain)?;
+        // Written, and lost: nobody may be told that it is on the disk.
+        self.check_place().map_err(|problem| JournalError::Corrupt { store: self.store.clone(), problem })?;
+        if sync && let Some(place) = &self.place {
+            place.bear_witness(position);
+        }
+        Ok(())
+    }
+
+    fn distrust_clock(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.clock_trusted = false;
+        }
     }
 
     fn generations(

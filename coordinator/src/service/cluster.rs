@@ -11,6 +11,7 @@ use hebbian_proto::v1::cluster_service_server::ClusterService;
 use hebbian_shared::id::WorkerId;
 use tonic::{Request, Response, Status};
 
+use super::audit;
 use super::status::{ask, invalid};
 use crate::handle::Handle;
 
@@ -44,13 +45,15 @@ impl ClusterService for Cluster {
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        let who = audit::who(&request);
         let v1::DrainWorkerRequest { worker, within } = request.into_inner();
         let within = match within {
             None => DRAIN_DEFAULT,
             some => up_to_an_hour("within", some).map_err(|error| invalid(&error))?,
         };
-        let worker = Some(ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?);
-        Ok(Response::new(v1::DrainWorkerResponse { worker }))
+        let drained = ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?;
+        audit::done(&who, "drained", &format_args!("worker {worker} (`{}`)", drained.display_name));
+        Ok(Response::new(v1::DrainWorkerResponse { worker: Some(drained) }))
     }
 
     async fn get_coordinator_status(

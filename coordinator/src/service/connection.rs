@@ -22,8 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
+use super::audit::{PeerInfo, Subject};
 use super::lane::Lanes;
 use super::socket::Socket;
 use super::tls::Tls;
@@ -119,13 +120,13 @@ impl Acceptor {
                 accepted = self.listener.accept(), if self.opening.len() < self.limits.opening_max => match accepted {
                     Ok((stream, peer)) => self.open(stream, peer),
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        self.complaints.tell(None, &format!("it could not be accepted: {error}"));
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
                 Some(opened) = self.opening.join_next() => match opened {
                     Ok(Ok(connection)) => return connection,
-                    Ok(Err(Refused { peer, reason: Some(reason) })) => self.complaints.tell(peer, &reason),
+                    Ok(Err(Refused { peer, reason: Some(reason) })) => self.complaints.tell(Some(peer), &reason),
                     Ok(Err(Refused { peer, reason: None })) => tracing::debug!(%peer, "a peer left without a word"),
                     Err(error) => tracing::error!(%error, "opening a connection failed"),
                 },
@@ -137,7 +138,9 @@ impl Acceptor {
     fn open(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
             let most = self.limits.connections_max;
-            return self.complaints.tell(peer, &format!("{most} connections are open, which is the limit"));
+            return self
+                .complaints
+                .tell(Some(peer), &format!("{most} connections are open, which is the limit"));
         };
         // Without it small messages wait for others; a connection that refuses it still works.
         let _ = stream.set_nodelay(true);
@@ -218,7 +221,8 @@ struct Complaint {
 }
 
 impl Complaints {
-    fn tell(&mut self, peer: SocketAddr, reason: &str) {
+    fn tell(&mut self, peer: Option<SocketAddr>, reason: &str) {
+        let peer = peer.map(tracing::field::display);
         let mut others = 0;
         if let Some(before) = self.0.get_mut(reason) {
             if before.last.elapsed() < COMPLAINT_INTERVAL {
@@ -234,8 +238,8 @@ impl Complaints {
         }
         self.0.insert(reason.to_owned(), Complaint { last: Instant::now(), withheld: 0 });
         match others {
-            0 => tracing::warn!(%peer, reason, "connection refused"),
-            others => tracing::warn!(%peer, reason, others, "connection refused, as others before"),
+            0 => tracing::warn!(peer, reason, "connection refused"),
+            others => tracing::warn!(peer, reason, others, "connection refused, as others before"),
         }
     }
 }
@@ -254,12 +258,17 @@ enum Transport {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = PeerInfo;
 
-    fn connect_info(&self) -> TcpConnectInfo {
+    fn connect_info(&self) -> PeerInfo {
         match &self.transport {
-            Transport::Plain(stream) => stream.connect_info(),
-            Transport::Tls(stream) => stream.get_ref().0.connect_info(),
+            Transport::Plain(stream) => PeerInfo { tcp: stream.connect_info(), subject: None },
+            Transport::Tls(stream) => {
+                let (tcp, session) = stream.get_ref();
+                let shown = session.peer_certificates().and_then(|chain| chain.first());
+                let subject = shown.and_then(super::tls::subject).map(|subject| Subject(subject.into()));
+                PeerInfo { tcp: tcp.connect_info(), subject }
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::text;
 use tonic::{Request, Response, Status};
 
+use super::audit;
 use super::status::{ask, invalid, refused};
 use crate::driver::reading::{Events, Generations, Watch};
 use crate::handle::{Handle, new_run_id};
@@ -31,9 +32,11 @@ impl Runs {
         Self { handle }
     }
 
-    async fn act(&self, name: &str, action: RunAction) -> Result<v1::Run, Status> {
+    async fn act(&self, name: &str, action: RunAction, who: String) -> Result<v1::Run, Status> {
         let run = run_of("name", name)?;
-        ask(&self.handle, Act { run, action }).await
+        let done = ask(&self.handle, Act { run, action, by: who.clone() }).await?;
+        audit::done(&who, action.done(), &format_args!("run {run} (`{}`)", done.display_name));
+        Ok(done)
     }
 }
 
@@ -50,11 +53,14 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
+        let who = audit::who(&request);
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
-        let create = Create { request_id, group, weight, ..Create::new(new_run_id(), spec_of(&spec)?) };
-        let run = Some(self.handle.create(create).await.map_err(|error| refused(&error))?);
-        Ok(Response::new(v1::CreateRunResponse { run }))
+        let by = who.clone();
+        let create = Create { request_id, group, weight, by, ..Create::new(new_run_id(), spec_of(&spec)?) };
+        let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
+        audit::done(&who, "created", &format_args!("run {} (`{}`)", run.id(), run.display_name));
+        Ok(Response::new(v1::CreateRunResponse { run: Some(run) }))
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
@@ -70,41 +76,45 @@ impl RunService for Runs {
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
-        let run = Some(self.act(&request.get_ref().name, RunAction::Pause).await?);
+        let run = Some(self.act(&request.get_ref().name, RunAction::Pause, audit::who(&request)).await?);
         Ok(Response::new(v1::PauseRunResponse { run }))
     }
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
-        let run = Some(self.act(&request.get_ref().name, RunAction::Resume).await?);
+        let run = Some(self.act(&request.get_ref().name, RunAction::Resume, audit::who(&request)).await?);
         Ok(Response::new(v1::ResumeRunResponse { run }))
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
-        let run = Some(self.act(&request.get_ref().name, RunAction::Cancel).await?);
+        let run = Some(self.act(&request.get_ref().name, RunAction::Cancel, audit::who(&request)).await?);
         Ok(Response::new(v1::CancelRunResponse { run }))
     }
 
     async fn delete_run(&self, request: Request<v1::DeleteRunRequest>) -> Answer<v1::DeleteRunResponse> {
-        self.act(&request.get_ref().name, RunAction::Delete).await?;
+        self.act(&request.get_ref().name, RunAction::Delete, audit::who(&request)).await?;
         Ok(Response::new(v1::DeleteRunResponse {}))
     }
 
     async fn extend_run(&self, request: Request<v1::ExtendRunRequest>) -> Answer<v1::ExtendRunResponse> {
+        let who = audit::who(&request);
         let v1::ExtendRunRequest { name, limits } = request.into_inner();
         let run = run_of("name", &name)?;
         let limits: StopSpec =
             text::read(&limits).map_err(|error| invalid(&ConvertError::of_text("limits", &error)))?;
-        let run = Some(ask(&self.handle, Extend { run, limits }).await?);
-        Ok(Response::new(v1::ExtendRunResponse { run }))
+        let run = ask(&self.handle, Extend { run, limits, by: who.clone() }).await?;
+        audit::done(&who, "extended", &format_args!("run {} (`{}`)", run.id(), run.display_name));
+        Ok(Response::new(v1::ExtendRunResponse { run: Some(run) }))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
+        let who = audit::who(&request);
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
         let (run, spec) = (run_of("name", &name)?, spec_of(&spec)?);
         let closed = generations.map(GenerationIndex);
-        let forked = self.handle.fork(run, closed, spec, request_id).await;
-        let run = Some(forked.map_err(|error| refused(&error))?);
-        Ok(Response::new(v1::ForkRunResponse { run }))
+        let forked = self.handle.fork(run, closed, spec, request_id, who.clone()).await;
+        let fork = forked.map_err(|error| refused(&error))?;
+        audit::done(&who, "forked", &format_args!("run {run} as {} (`{}`)", fork.id(), fork.display_name));
+        Ok(Response::new(v1::ForkRunResponse { run: Some(fork) }))
     }
 
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;

@@ -1,7 +1,10 @@
 //! TLS of the coordinator's port: a certificate, and with a client authority only peers that have one too.
 
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
@@ -9,6 +12,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use x509_parser::extensions::GeneralName;
+
+/// For so long before its end a certificate is warned of.
+const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
 /// Where a coordinator's certificates are: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,21 +60,46 @@ impl TlsError {
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
-    config: Mutex<Arc<ServerConfig>>,
+    used: Mutex<Used>,
+}
+
+/// What new connections get.
+#[derive(Clone, Debug)]
+struct Used {
+    config: Arc<ServerConfig>,
+    /// What the coordinator's certificate says.
+    certificate: Facts,
+    /// When the first of all certificates ends.
+    first_end: (SystemTime, PathBuf),
 }
 
 impl Tls {
     /// Reads the files.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = Mutex::new(read(&files)?);
-        Ok(Self { files, config })
+        let used = Mutex::new(read(&files, SystemTime::now())?);
+        Ok(Self { files, used })
     }
 
-    /// Reads the files again. If that fails, the certificates in use stay in use.
+    /// Reads the files again. If that fails, the certificates in use stay in use. It also fails where the new certificate would
+    /// keep out those whom the present one lets in: where it lacks a name of it.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = read(&self.files)?;
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        let new = read(&self.files, SystemTime::now())?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lost) = used.certificate.names.difference(&new.certificate.names).next() {
+            let problem = format!(
+                "is not for `{lost}`, as the certificate in use is; start the coordinator anew if that is meant"
+            );
+            return Err(TlsError::new(&self.files.certificate, problem));
+        }
+        *used = new;
         Ok(())
+    }
+
+    /// The certificate that ends first, if that is soon: its file, and in how many days.
+    pub fn ends_soon(&self) -> Option<(PathBuf, u64)> {
+        let (end, path) = self.used.lock().unwrap_or_else(PoisonError::into_inner).first_end.clone();
+        let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+        (left < CERTIFICATE_WARNING).then_some((path, left.as_secs() / 86_400))
     }
 
     /// Whether peers must show a certificate.
@@ -77,13 +109,53 @@ impl Tls {
 
     /// The handshake with the certificates of this moment.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner)).into()
+        Arc::clone(&self.used.lock().unwrap_or_else(PoisonError::into_inner).config).into()
     }
 }
 
-fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+/// What a certificate says.
+#[derive(Clone, Debug)]
+struct Facts {
+    /// Names and addresses that it is for.
+    names: BTreeSet<String>,
+    end: SystemTime,
+}
+
+/// Reads what a certificate of a file says, and refuses one that is not valid at this moment.
+fn facts(path: &Path, certificate: &CertificateDer<'_>, now: SystemTime) -> Result<Facts, TlsError> {
+    let refused = |problem: String| TlsError::new(path, problem);
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|error| refused(format!("holds a certificate that cannot be read: {error}")))?;
+    let moment = |time: x509_parser::time::ASN1Time| {
+        UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
+    };
+    let validity = certificate.validity();
+    let (start, end) = (moment(validity.not_before), moment(validity.not_after));
+    if now < start {
+        return Err(refused(format!("is valid only from {} on", validity.not_before)));
+    }
+    if now >= end {
+        return Err(refused(format!("has expired: it was valid until {}", validity.not_after)));
+    }
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let general = alternative.iter().flat_map(|names| &names.value.general_names);
+    let names = general.map(|name| match name {
+        GeneralName::DNSName(name) => name.to_ascii_lowercase(),
+        GeneralName::IPAddress(bytes) => match **bytes {
+            [a, b, c, d] => Ipv4Addr::new(a, b, c, d).to_string(),
+            _ => <[u8; 16]>::try_from(*bytes)
+                .map_or_else(|_| name.to_string(), |bytes| Ipv6Addr::from(bytes).to_string()),
+        },
+        other => other.to_string(),
+    });
+    Ok(Facts { names: names.collect(), end })
+}
+
+fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let TlsFiles { certificate, key, client_ca } = files;
     let chain = certificates(certificate)?;
+    let own = facts(certificate, &chain[0], now)?;
+    let mut first_end = (own.end, certificate.clone());
     let private =
         PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::pem(key, "private key", &error))?;
     let provider = Arc::new(ring::default_provider());
@@ -95,6 +167,10 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             for authority in certificates(path)? {
+                let end = facts(path, &authority, now)?.end;
+                if end < first_end.0 {
+                    first_end = (end, path.clone());
+                }
                 roots.add(authority).map_err(|error| TlsError::new(path, error.to_string()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
@@ -107,7 +183,7 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config =
         builder.with_single_cert(chain, private).map_err(|error| TlsError::new(key, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Used { config: Arc::new(config), certificate: own, first_end })
 }
 
 /// All certificates of a file, at least one.
@@ -116,4 +192,75 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path).map_err(refused)?;
     let found = found.collect::<Result<Vec<_>, _>>().map_err(refused)?;
     if found.is_empty() { Err(refused(pem::Error::NoItemsFound)) } else { Ok(found) }
+}
+
+/// Whom a certificate names, for people.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(certificate.subject().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// Writes a certificate of its own authority for `names`, valid in these years.
+    fn write(files: &TlsFiles, names: &[&str], years: (i32, i32)) {
+        let mut parameters =
+            CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        (parameters.not_before, parameters.not_after) =
+            (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        fs::write(&files.certificate, parameters.self_signed(&key).unwrap().pem()).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_that_would_lock_everybody_out_is_refused_and_the_old_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let files = TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None };
+        let refused = |error: TlsError, expected: &str| {
+            assert!(error.problem.contains(expected), "{error}");
+            assert_eq!(error.path, files.certificate.display().to_string());
+        };
+        write(&files, &["a.lan", "10.0.0.1"], (2000, 2001));
+        refused(Tls::load(files.clone()).unwrap_err(), "has expired: it was valid until");
+        write(&files, &["a.lan", "10.0.0.1"], (2020, 2200));
+        let tls = Tls::load(files.clone()).unwrap();
+        assert_eq!(tls.ends_soon(), None);
+        let config = || Arc::clone(&tls.used.lock().unwrap().config);
+        let before = config();
+        for (names, years, expected) in [
+            (&["a.lan", "10.0.0.1"][..], (2000, 2001), "has expired"),
+            (&["a.lan", "10.0.0.1"], (2190, 2200), "is valid only from"),
+            (&["b.lan", "10.0.0.1"], (2020, 2200), "is not for `a.lan`"),
+            (&["A.LAN", "::1"], (2020, 2200), "is not for `10.0.0.1`"),
+        ] {
+            write(&files, names, years);
+            refused(tls.reload().unwrap_err(), expected);
+            assert!(Arc::ptr_eq(&config(), &before));
+        }
+        write(&files, &["b.lan", "a.lan", "10.0.0.1"], (2020, 2200));
+        tls.reload().unwrap();
+        assert!(!Arc::ptr_eq(&config(), &before));
+    }
+
+    #[test]
+    fn an_end_that_is_near_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let files = TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None };
+        write(&files, &["a.lan"], (2020, 2200));
+        let tls = Tls::load(files).unwrap();
+        let day = Duration::from_secs(86_400);
+        tls.used.lock().unwrap().first_end.0 = SystemTime::now() + 13 * day + day / 2;
+        assert_eq!(tls.ends_soon(), Some((path("c.pem"), 13)));
+        tls.used.lock().unwrap().first_end.0 = SystemTime::now() + 15 * day;
+        assert_eq!(tls.ends_soon(), None);
+    }
 }

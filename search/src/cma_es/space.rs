@@ -46,6 +46,11 @@ impl Bounds {
     /// Onto the interval.
     fn apply(self, x: f64) -> f64 {
         let (low, high) = self.margins();
+        // There is no arithmetic where there is nothing to do: beside a distant bound it would cost every digit.
+        if self.lower.is_none_or(|lower| x >= lower + low) && self.upper.is_none_or(|upper| x <= upper - high)
+        {
+            return x;
+        }
         let x = match (self.lower, self.upper) {
             (None, None) => return x,
             (Some(lower), None) => (lower - low) + (x - (lower - low)).abs(),

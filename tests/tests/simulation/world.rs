@@ -600,12 +600,12 @@ impl World {
                 self.engine.as_ref().and_then(|engine| engine.run(run)).is_some_and(Run::is_advancing);
             if self.clients.iter().any(|client| client.is_victim && client.run == Some(run)) {
                 if let Some(action) = self.victimise(&progress, advancing) {
-                    self.execute(Act { run, action });
+                    self.execute(Act { run, action, by: String::new() });
                 }
                 continue;
             }
             if let Some(limits) = self.raised(&progress, advancing) {
-                self.execute(Extend { run, limits });
+                self.execute(Extend { run, limits, by: String::new() });
                 continue;
             }
             if let Some(RunState::Paused(v1::run_state::Paused { reason })) = progress.state()
@@ -615,10 +615,10 @@ impl World {
                 if !reason.contains("operator") {
                     self.count(Fault::RunPausedItself);
                 }
-                self.execute(Act { run, action: RunAction::Resume });
+                self.execute(Act { run, action: RunAction::Resume, by: String::new() });
             } else if !paused(&progress) && self.chance(0.02) {
                 self.count(Fault::Paused);
-                self.execute(Act { run, action: RunAction::Pause });
+                self.execute(Act { run, action: RunAction::Pause, by: String::new() });
             }
         }
         self.after(40, Happening::Client);

@@ -48,7 +48,7 @@ pub enum Coordinators {
 
 impl Coordinators {
     /// Reads addresses such as `http://host:7420`; `host:7420` means the same. `tls` is for those that begin with
-    /// `https://`.
+    /// `https://`. Clients and workers take the same ones.
     pub fn parse<S: AsRef<str>>(addresses: &[S], tls: &ClientTlsConfig) -> Result<Self, SessionError> {
         if addresses.is_empty() {
             return Err(SessionError::NoCoordinator);
@@ -111,19 +111,35 @@ impl Coordinators {
     }
 }
 
+/// Reads an address: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT`, which is the first of them.
 fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionError> {
     let refused = |problem: String| SessionError::Address { address: address.to_owned(), problem };
     let address = address.trim();
-    let uri = match address.split_once("://") {
-        Some(("http" | "https", _)) => address.to_owned(),
+    let (scheme, place) = match address.split_once("://") {
+        Some((scheme @ ("http" | "https"), place)) => (scheme, place),
         Some((scheme, _)) => return Err(refused(format!("the scheme must be http or https, not {scheme}"))),
-        None => format!("http://{address}"),
+        None => ("http", address),
     };
-    let endpoint = Endpoint::from_shared(uri).map_err(|error| refused(chain(&error)))?;
-    if endpoint.uri().port().is_none() {
-        return Err(refused("it needs a port, for example http://localhost:7420".to_owned()));
+    let place = place.strip_suffix('/').unwrap_or(place);
+    if let Some(c) = place.chars().find(|c| "/?#@\\".contains(*c) || c.is_whitespace() || c.is_control()) {
+        return Err(refused(format!(
+            "a host and a port have no {c:?}; write for example http://localhost:7420"
+        )));
     }
-    if endpoint.uri().scheme_str() != Some("https") {
+    let (host, port) = match place.rsplit_once(':') {
+        // The last part of an IPv6 address is no port.
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => return Err(refused("it needs a port, for example http://localhost:7420".to_owned())),
+    };
+    if host.is_empty() {
+        return Err(refused("it names no host, for example http://localhost:7420".to_owned()));
+    }
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Err(refused(format!("a port is a number from 1 to 65535, not `{port}`")));
+    }
+    let endpoint =
+        Endpoint::from_shared(format!("{scheme}://{place}")).map_err(|error| refused(chain(&error)))?;
+    if scheme == "http" {
         return Ok(endpoint);
     }
     endpoint.tls_config(tls.clone()).map_err(|error| refused(chain(&error)))

@@ -80,11 +80,10 @@ fn parse_learning_rate(text: &str) -> Result<f64, String> {
 
 pub(super) fn execute(arguments: &Arguments) -> Result<(), Failure> {
     let file = genome_file(arguments)?;
-    let text = file.to_json();
-    if files::is_stdin(&arguments.out) {
-        return render::out(&text);
+    files::write(&arguments.out, file.to_json())?;
+    if files::is_standard(&arguments.out) {
+        return Ok(());
     }
-    files::write_atomically(&arguments.out, &text)?;
     let evaluate = Paint::stderr().command(&format!("hebbian evaluate {}", arguments.out.display()));
     render::note(&format!("wrote {}; compare it with {evaluate}", arguments.out.display()));
     Ok(())
@@ -144,7 +143,7 @@ mod tests {
         let file = file(&["--learning-rate", "0.05", "--activation", "relu", "--hidden", "8,4"]).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("genome.json");
-        files::write_atomically(&path, &file.to_json()).unwrap();
+        files::write(&path, file.to_json()).unwrap();
         assert_eq!(GenomeFile::read(&path).unwrap(), file);
         assert_eq!(file.problem().network.hidden, [8, 4]);
     }

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     // The id `format` is that of the log's, which every command has.
     #[arg(id = "export_format", long = "format", value_name = "FORMAT")]
     format: Format,
-    /// Where to write it.
+    /// Where to write it; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -45,8 +45,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Format::Npz => genome_export::npz(&file)?,
         Format::Safetensors => genome_export::safetensors(&file)?,
     };
-    files::write_bytes_atomically(&arguments.out, &bytes)?;
+    files::write(&arguments.out, &bytes)?;
     let count = file.layout().segments().len();
-    render::note(&format!("wrote {count} arrays to {}", arguments.out.display()));
+    if !files::is_standard(&arguments.out) {
+        render::note(&format!("wrote {count} arrays to {}", arguments.out.display()));
+    }
     Ok(())
 }

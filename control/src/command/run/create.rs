@@ -31,6 +31,8 @@ pub struct Create {
     pub weight: f64,
     /// Where the run begins, if it is a fork.
     pub origin: Option<Box<Origin>>,
+    /// Who wants it, for the run's notes; empty for this process.
+    pub by: String,
     /// The search that it begins with, if [`Create::prepare`] has made it.
     pub search: Option<Result<Search, StrategyError>>,
 }
@@ -38,7 +40,7 @@ pub struct Create {
 impl Create {
     /// A run of the usual weight that begins from nothing and has no name but its spec's.
     pub fn new(id: RunId, spec: RunSpec) -> Self {
-        let (request_id, group) = (String::new(), String::new());
+        let (request_id, group, by) = (String::new(), String::new(), String::new());
         Self {
             id,
             spec: Box::new(spec),
@@ -46,6 +48,7 @@ impl Create {
             group,
             weight: WEIGHT_DEFAULT,
             origin: None,
+            by,
             search: None,
         }
     }
@@ -69,9 +72,12 @@ impl Create {
         }
         if self.group.chars().count() > GROUP_NAME_MAX
             || self.group.chars().any(|c| c.is_control() || c == '/')
+            || self.group.starts_with(['-', '.', ' '])
         {
-            let problem =
-                format!("must have at most {GROUP_NAME_MAX} characters, without control characters and `/`");
+            let problem = format!(
+                "must have at most {GROUP_NAME_MAX} characters, without control characters and `/`, and not begin with `-`, \
+                 `.` or a blank"
+            );
             return Err(Refusal::field("group", problem));
         }
         self.spec.validate()?;
@@ -86,7 +92,7 @@ impl Command for Create {
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         engine.check_journal()?;
         self.check()?;
-        let Self { id, spec, request_id, group, mut weight, origin, search } =
+        let Self { id, spec, request_id, group, mut weight, origin, by, search } =
             self.prepare(engine.settings.strategies);
         if let Some(parent) = origin.as_deref().and_then(|origin| engine.run(origin.parent)) {
             weight = parent.created().weight;
@@ -112,7 +118,7 @@ impl Command for Create {
             search.expect("the spec was checked").map_err(|error| refuse("strategy", error.to_string()))?;
         check_gradients(&created.spec, &search)?;
         let mut writes = Vec::new();
-        let run = Run::create(now, id, created, search, &mut writes);
+        let mut run = Run::create(now, id, created, search, &mut writes);
         if run.created().origin.is_some()
             && let Some(met) = run.ends_at_once(now)
         {
@@ -122,6 +128,7 @@ impl Command for Create {
             );
             return Err(refuse("stop", problem));
         }
+        super::note_by(&mut run, now, "created", &by, &mut writes);
         engine.insert(run);
         engine.outbox.write(now, &mut writes);
         engine.open(now, id);

@@ -1,7 +1,10 @@
 //! A journal read from beside: without a lock, without an epoch, without writing, also while a coordinator uses it.
 
-use std::path::Path;
-use std::time::Duration;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::dispatch::Settlement;
@@ -11,7 +14,8 @@ use hebbian_shared::time::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::tables::Tables;
-use super::{BUSY_TIMEOUT, explain, schema};
+use super::witness::Witness;
+use super::{beside, connect, explain, lock, schema};
 use crate::journal::JournalError;
 use hebbian_control::run::Run;
 use hebbian_control::run::record::{LoadedRun, Record, StoredRun, UnreadableRun, Write};
@@ -24,7 +28,52 @@ const PAGE: u32 = 512;
 #[derive(Debug)]
 pub struct JournalReader {
     store: String,
+    path: PathBuf,
     connection: Connection,
+    /// What was acknowledged before the moment of its opening.
+    witness: Option<Witness>,
+    /// What the file was like, where nobody used it; see [`JournalReader::check_still`].
+    quiet: Option<Stamp>,
+    /// Dropped after the connection.
+    _tidy: Tidy,
+}
+
+/// Length and time of the last change.
+type Stamp = (u64, Option<SystemTime>);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().map(|file| (file.len(), file.modified().ok()))
+}
+
+/// Removes what SQLite has made to read a log that a coordinator has left.
+#[derive(Debug)]
+struct Tidy {
+    made: Option<(PathBuf, PathBuf)>,
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        if let Some((journal, made)) = &self.made
+            && lock::is_in_use(journal).is_ok_and(|in_use| !in_use)
+        {
+            // It does no harm where it is.
+            let _ = fs::remove_file(made);
+        }
+    }
+}
+
+/// A file that does not change, as SQLite is told so: it then needs nothing beside it.
+fn unchanging(path: &Path) -> PathBuf {
+    let mut address = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => address.push(byte.into()),
+            byte if byte.is_ascii_alphanumeric() => address.push(byte.into()),
+            // Memory can be written.
+            byte => drop(write!(address, "%{byte:02X}")),
+        }
+    }
+    PathBuf::from(address + "?immutable=1")
 }
 
 /// What a journal holds of a run, and what is wrong with it.
@@ -62,13 +111,36 @@ impl JournalReader {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let store = path.display().to_string();
         let explain = |error| explain(&store, &error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let has_log = fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0);
+        let in_use = lock::is_in_use(&path).unwrap_or(false);
+        let before = stamp(&path);
+        let witness = Witness::beside(&path);
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let (connection, quiet) = if has_log || in_use {
+            (connect(&path, read_only), None)
+        } else {
+            (connect(&unchanging(&path), read_only | OpenFlags::SQLITE_OPEN_URI), before)
+        };
+        let shared = beside(&path, "-shm");
+        let made = (has_log && !in_use && !shared.exists()).then(|| (path.clone(), shared));
+        let tidy = Tidy { made };
+        let connection = connection.map_err(explain)?;
         schema::recognise(&connection, &store)?;
         // From here on every query sees the file as it is now, whatever a coordinator appends.
         connection.execute_batch("BEGIN; SELECT count(*) FROM runs;").map_err(explain)?;
-        Ok(Self { store, connection })
+        Ok(Self { store, path, connection, witness, quiet, _tidy: tidy })
+    }
+
+    /// Refuses what was read if a coordinator has begun to use the file meanwhile: it may be of two moments.
+    pub fn check_still(&self) -> Result<(), JournalError> {
+        match self.quiet {
+            Some(before) if stamp(&self.path) != Some(before) || beside(&self.path, "-wal").exists() => {
+                let problem = "a coordinator has begun to use it; read it again".to_owned();
+                Err(JournalError::Unavailable { store: self.store.clone(), problem })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn tables(&self) -> Tables<'_> {
@@ -118,20 +190,14 @@ impl JournalReader {
     ///
     /// An error is damage to the file as a whole; what is wrong with one run is in its report.
     pub fn verify(&self) -> Result<Vec<RunReport>, JournalError> {
-        let sql = "PRAGMA integrity_check(1)";
-        let health: String = self
-            .connection
-            .query_row(sql, [], |row| row.get(0))
-            .map_err(|error| explain(&self.store, &error))?;
-        if health != "ok" {
-            let problem =
-                format!("the journal is damaged ({}); restore it from a copy", health.replace('\n', " "));
-            return Err(self.tables().corrupt(problem));
-        }
-        self.runs()?.into_iter().map(|loaded| self.verify_run(loaded)).collect()
+        schema::check_health(&self.connection, &self.store)?;
+        schema::check_progress(&self.connection, self.witness, &self.path, &self.store)?;
+        let reports = self.runs()?.into_iter().map(|loaded| self.verify_run(loaded)).collect();
+        self.check_still()?;
+        reports
     }
 
-    /// Takes a run up as a coordinator does, and looks for generations that it would not need.
+    /// Takes a run up as a coordinator does.
     fn verify_run(&self, loaded: LoadedRun) -> Result<RunReport, JournalError> {
         let stored = match loaded {
             Ok(stored) => stored,
@@ -140,29 +206,19 @@ impl JournalReader {
                 return Ok(RunReport { run, name, settled: 0, sequence: 0, generations: 0, problems, notes });
             }
         };
-        let (generations, mut problems) = match self.generations(stored.run) {
-            Ok(generations) => (generations, Vec::new()),
-            Err(JournalError::Corrupt { problem, .. }) => (Vec::new(), vec![problem]),
-            Err(error) => return Err(error),
-        };
-        // A fork's first generations are its parent's.
-        let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation + 1);
-        let gap = generations.iter().zip(first..).find(|(summary, index)| summary.generation != *index);
-        problems.extend(gap.map(|(_, missing)| format!("generation {missing} is missing")));
+        let generations = self.generations(stored.run)?;
         let mut report = RunReport {
             run: stored.run,
             name: stored.created.spec.name.clone(),
             settled: stored.records.iter().filter(|record| matches!(record, Record::Settled(_))).count(),
             sequence: stored.sequence,
             generations: generations.len() as u32,
-            problems,
+            problems: Vec::new(),
             notes: Vec::new(),
         };
         let mut writes = Vec::new();
         match Run::recover(Timestamp(Duration::ZERO), stored, Strategies::default(), &mut writes) {
-            // It may be what is known already, in other words.
-            Err(error) if report.problems.is_empty() => report.problems.push(error.problem),
-            Err(_) => {}
+            Err(error) => report.problems.push(error.problem),
             Ok(_) => report.notes.extend(writes.iter().filter_map(|write| match write {
                 Write::Record { record, .. } => record.note(),
                 _ => None,
@@ -182,6 +238,10 @@ impl JournalReader {
         self.connection.execute_batch("COMMIT").map_err(explain)?;
         let copied = self.connection.execute("VACUUM INTO ?1", [name]);
         self.connection.execute_batch("BEGIN").map_err(explain)?;
-        copied.map(|_| ()).map_err(explain)
+        copied.map_err(explain)?;
+        // What is acknowledged of the original says nothing of the copy.
+        let own = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|copy| schema::rename(&copy));
+        own.map_err(explain)?;
+        self.check_still()
     }
 }

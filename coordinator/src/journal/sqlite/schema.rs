@@ -1,8 +1,12 @@
 //! The tables, their version, and the epoch.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use rusqlite::Connection;
 
 use super::explain;
+use super::witness::{Position, Witness};
 use crate::journal::JournalError;
 
 /// Version of the tables, stored as SQLite's `user_version`. Raise it with every change and keep reading the old ones.
@@ -21,7 +25,8 @@ CREATE TABLE runs (
     state TEXT NOT NULL,
     spec TEXT NOT NULL, -- as JSON, as it was created; limits may have been raised since
     request_id TEXT NOT NULL,
-    created_unix_ms INTEGER NOT NULL
+    created_unix_ms INTEGER NOT NULL,
+    checksum INTEGER NOT NULL -- of all columns but the number, as in the other tables
 );
 CREATE TABLE records ( -- all but closed generations
     run TEXT NOT NULL,
@@ -29,6 +34,7 @@ CREATE TABLE records ( -- all but closed generations
     kind TEXT NOT NULL,
     generation INTEGER,
     record BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (run, sequence)
 ) WITHOUT ROWID;
 CREATE INDEX settled_by_generation ON records (run, generation) WHERE kind = 'settled';
@@ -37,6 +43,7 @@ CREATE TABLE generations (
     generation INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     record BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (run, generation)
 ) WITHOUT ROWID;
 CREATE INDEX generation_by_sequence ON generations (run, sequence);
@@ -44,9 +51,10 @@ CREATE TABLE snapshots (
     run TEXT NOT NULL,
     closed INTEGER NOT NULL,
     snapshot BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (run, closed)
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('epoch', 0);
+INSERT INTO meta VALUES ('epoch', 0), ('commits', 0), ('journal', abs(random()));
 ";
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
@@ -73,28 +81,75 @@ fn corrupt(store: &str, problem: &str) -> JournalError {
     JournalError::Corrupt { store: store.to_owned(), problem: problem.to_owned() }
 }
 
-/// Refuses what is no journal that this program can read.
+/// Refuses what is no journal that this program can read, or has more in it than a journal: triggers and views would run.
 pub(super) fn recognise(connection: &Connection, store: &str) -> Result<(), JournalError> {
-    if has_tables(connection, store)? {
-        Ok(())
-    } else {
-        Err(corrupt(store, "is empty, not a hebbian journal"))
+    if !has_tables(connection, store)? {
+        return Err(corrupt(store, "is empty, not a hebbian journal"));
+    }
+    let fail = |error: rusqlite::Error| explain(store, &error);
+    let found = objects(connection).map_err(fail)?;
+    let ours = Connection::open_in_memory().and_then(|memory| {
+        memory.execute_batch(TABLES)?;
+        objects(&memory)
+    });
+    let ours = ours.map_err(fail)?;
+    for (name, object) in &found {
+        let kind = &object.kind;
+        match ours.get(name) {
+            Some(expected) if expected == object => {}
+            Some(_) => {
+                return Err(corrupt(store, &format!("its {kind} `{name}` is not as hebbian makes it")));
+            }
+            None => return Err(corrupt(store, &format!("it has a {kind} `{name}`, which is not hebbian's"))),
+        }
+    }
+    match ours.keys().find(|name| !found.contains_key(*name)) {
+        Some(missing) => Err(corrupt(store, &format!("it lacks `{missing}`"))),
+        None => Ok(()),
     }
 }
 
-/// Makes the tables in an empty file; refuses a file of another program or of a newer version, before writing to it.
+/// Something in a schema.
+#[derive(PartialEq)]
+struct Object {
+    /// A table, an index, a trigger or a view.
+    kind: String,
+    table: String,
+    sql: Option<String>,
+}
+
+/// All that a schema has, by name; statistics that others may have gathered (`ANALYZE`) aside.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Object>> {
+    let sql = "SELECT name, type, tbl_name, sql FROM sqlite_master WHERE name NOT GLOB 'sqlite_stat[0-9]'";
+    let mut statement = connection.prepare(sql)?;
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok((row.get(0)?, Object { kind: row.get(1)?, table: row.get(2)?, sql: row.get(3)? }))
+    };
+    statement.query_map([], row)?.collect()
+}
+
+/// Makes the tables in an empty file.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT; PRAGMA journal_mode \
+         = WAL;"
+    ))
+}
+
+/// Prepares a journal for writing; refuses a file of another program or of a newer version, before writing to it.
 pub(super) fn prepare(connection: &Connection, store: &str) -> Result<(), JournalError> {
     let fail = |error: rusqlite::Error| explain(store, &error);
-    let is_new = !has_tables(connection, store)?;
+    recognise(connection, store)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
-    if is_new {
-        let create = format!(
-            "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
-        );
-        return connection.execute_batch(&create).map_err(fail);
-    }
-    let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail)?;
+    check_health(connection, store)
+}
+
+/// Refuses a file whose structure is damaged.
+pub(super) fn check_health(connection: &Connection, store: &str) -> Result<(), JournalError> {
+    let health: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(|error| explain(store, &error))?;
     if health == "ok" {
         Ok(())
     } else {
@@ -103,10 +158,50 @@ pub(super) fn prepare(connection: &Connection, store: &str) -> Result<(), Journa
     }
 }
 
+/// A number of `meta`.
+fn number(connection: &Connection, key: &str) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))
+}
+
+/// Refuses a journal whose counters are missing or beyond counting, or that lacks something that was acknowledged.
+pub(super) fn check_progress(
+    connection: &Connection,
+    witness: Option<Witness>,
+    path: &Path,
+    store: &str,
+) -> Result<(), JournalError> {
+    for key in ["epoch", "commits", "journal"] {
+        // What counts must be able to go on counting.
+        let most = if key == "journal" { i64::MAX } else { i64::MAX / 2 };
+        if !number(connection, key).is_ok_and(|number| (0..=most).contains(&number)) {
+            let problem =
+                format!("the journal is damaged: its counter `{key}` is wrong; restore it from a copy");
+            return Err(corrupt(store, &problem));
+        }
+    }
+    let found = position(connection).map_err(|error| explain(store, &error))?;
+    witness.map_or(Ok(()), |witness| witness.check(found, path, store))
+}
+
+/// Where a journal is.
+fn position(connection: &Connection) -> rusqlite::Result<Position> {
+    Ok(Position { journal: number(connection, "journal")?, commits: number(connection, "commits")? })
+}
+
+/// Counts a commit.
+pub(super) fn advance(connection: &Connection) -> rusqlite::Result<Position> {
+    connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'commits'")?.execute([])?;
+    position(connection)
+}
+
+/// Makes a copy a journal of its own.
+pub(super) fn rename(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE meta SET value = abs(random()) WHERE key = 'journal'", []).map(|_| ())
+}
+
 /// The epoch that is stored.
 pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT value FROM meta WHERE key = 'epoch'";
-    connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|epoch| epoch as u64)
+    number(connection, "epoch").map(|epoch| epoch as u64)
 }
 
 /// Takes the journal over: raises the epoch and returns it.

@@ -5,6 +5,7 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::explain;
+use super::rows::{NEEDED, snapshot_is_whole};
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
 use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, UnreadableRun};
@@ -27,27 +28,78 @@ impl Tables<'_> {
 
     /// All runs in order of creation.
     pub(super) fn runs(&self) -> Result<Vec<LoadedRun>, JournalError> {
-        let explain = |error| self.explain(&error);
-        let sql = "SELECT run, name, created_unix_ms FROM runs ORDER BY number";
-        let mut statement = self.connection.prepare(sql).map_err(explain)?;
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
-        };
-        let rows = statement.query_map([], row).map_err(explain)?;
         let mut runs = Vec::new();
-        for row in rows {
-            let (id, name, created_unix_ms) = row.map_err(explain)?;
-            let run: RunId = id.parse().map_err(|error| self.corrupt(error))?;
-            runs.push(match self.run(run) {
+        for (run, name, created_unix_ms) in self.listed()? {
+            runs.push(match self.whole_run(run) {
                 Ok(stored) => Ok(stored),
                 Err(JournalError::Corrupt { problem, .. }) => {
-                    let created_unix_ms = created_unix_ms.unsigned_abs();
                     Err(UnreadableRun { run, name, created_unix_ms, problem })
                 }
                 Err(error) => return Err(error),
             });
         }
         Ok(runs)
+    }
+
+    /// All runs of which there is anything, with their names and the times of their creation as far as they can be read.
+    fn listed(&self) -> Result<Vec<(RunId, String, u64)>, JournalError> {
+        // What has lost its row in `runs` comes last.
+        let sql = "SELECT run, name, created_unix_ms, number FROM runs UNION ALL \
+                   SELECT run, '', 0, 9223372036854775807 FROM \
+                   (SELECT run FROM records UNION SELECT run FROM generations EXCEPT SELECT run FROM runs) ORDER BY 4";
+        let explain = |error| self.explain(&error);
+        let mut statement = self.connection.prepare(sql).map_err(explain)?;
+        let mut rows = statement.query([]).map_err(explain)?;
+        let mut listed = Vec::new();
+        while let Some(row) = rows.next().map_err(explain)? {
+            let text = |place| row.get_ref(place).ok()?.as_str().ok().map(str::to_owned);
+            // Where the id itself is damaged, the run's records still have it.
+            let Some(run) = text(0).and_then(|id| id.parse().ok()) else { continue };
+            let created = row.get_ref(2).ok().and_then(|moment| moment.as_i64().ok()).unwrap_or(0);
+            listed.push((run, text(1).unwrap_or_default(), created.unsigned_abs()));
+        }
+        Ok(listed)
+    }
+
+    /// A run of which every byte is as it was written.
+    fn whole_run(&self, run: RunId) -> Result<StoredRun, JournalError> {
+        let explain = |error| self.explain(&error);
+        let name = run.to_string();
+        for table in NEEDED {
+            let mut statement = self.connection.prepare_cached(&table.of_run()).map_err(explain)?;
+            let mut rows = statement.query([&name]).map_err(explain)?;
+            let mut any = false;
+            while let Some(row) = rows.next().map_err(explain)? {
+                any = true;
+                if !table.is_whole(row).map_err(explain)? {
+                    return Err(self.corrupt(format!("a row of `{}` is damaged", table.name())));
+                }
+            }
+            if !any && table.name() == "runs" {
+                return Err(self.corrupt("its row of `runs` is missing"));
+            }
+        }
+        let stored = self.run(run)?;
+        // A fork's first generations are its parent's.
+        let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation + 1);
+        match self.missing(&name, first)? {
+            Some(missing) => Err(self.corrupt(format!("generation {missing} is missing"))),
+            None => Ok(stored),
+        }
+    }
+
+    /// The first generation from `first` on that a run lacks though it has later ones.
+    fn missing(&self, run: &str, first: u32) -> Result<Option<u32>, JournalError> {
+        let explain = |error| self.explain(&error);
+        let sql = "SELECT generation FROM generations WHERE run = ?1 ORDER BY generation";
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let found = statement.query_map([run], |row| row.get::<_, u32>(0)).map_err(explain)?;
+        for (generation, expected) in found.zip(first..) {
+            if generation.map_err(explain)? != expected {
+                return Ok(Some(expected));
+            }
+        }
+        Ok(None)
     }
 
     /// How a run was created, and the sequence number of its last record.
@@ -146,6 +198,12 @@ impl Tables<'_> {
         closed: GenerationIndex,
     ) -> Result<Option<Snapshot>, JournalError> {
         let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 AND closed = ?2";
+        let whole = snapshot_is_whole(self.connection, &run.to_string(), closed.0);
+        if whole.map_err(|error| self.explain(&error))? == Some(false) {
+            return Err(
+                self.corrupt(format!("run {run}: its snapshot after {closed} generations is damaged"))
+            );
+        }
         let found = self
             .connection
             .query_row(sql, params![run.to_string(), closed.0], |row| row.get::<_, Vec<u8>>(0))

@@ -53,7 +53,7 @@ async fn who_says_nothing_or_something_else_is_given_up_and_others_are_served() 
     let mut honest = TcpStream::connect(address).await.unwrap();
     honest.write_all(PREFACE).await.unwrap();
     let mut connection = opened.recv().await.unwrap();
-    assert_eq!(connection.connect_info().remote_addr(), Some(honest.local_addr().unwrap()));
+    assert_eq!(connection.connect_info().tcp.remote_addr(), Some(honest.local_addr().unwrap()));
     // Nothing was taken from the stream.
     let mut words = [0; PREFACE.len()];
     connection.read_exact(&mut words).await.unwrap();
@@ -89,7 +89,7 @@ async fn silent_peers_hold_up_newcomers_only_until_they_are_given_up() {
     let mut honest = TcpStream::connect(address).await.unwrap();
     honest.write_all(PREFACE).await.unwrap();
     let connection = opened.recv().await.unwrap();
-    assert_eq!(connection.connect_info().remote_addr(), Some(honest.local_addr().unwrap()));
+    assert_eq!(connection.connect_info().tcp.remote_addr(), Some(honest.local_addr().unwrap()));
 }
 
 /// An authority and what it signs, as files.

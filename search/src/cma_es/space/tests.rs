@@ -64,3 +64,21 @@ fn a_covariance_is_that_of_the_free_coordinates_in_their_scales() {
         [1.0, 6.0, 6.0, 24.0]
     );
 }
+
+#[test]
+fn inside_the_box_bounds_change_no_bit() {
+    let far = 1e15;
+    for (lower, upper) in [
+        (Some(-far), Some(far)),
+        (Some(-far), None),
+        (None, Some(far)),
+        (Some(-1e100), Some(1e100)),
+        (Some(-3.0), Some(1e17)),
+        (Some(-2.0), Some(2.0)),
+    ] {
+        let bounds = Bounds { lower, upper };
+        for x in [0.1 + 0.2, -1.0 / 3.0, 1e-300, -0.0, 1.7] {
+            assert_eq!(bounds.apply(x).to_bits(), x.to_bits(), "{x} in {bounds:?}");
+        }
+    }
+}

@@ -152,6 +152,41 @@ impl CmaEsSpec {
         Ok(())
     }
 
+    /// Refuses a covariance that is none: it must be positive definite (Cholesky's decomposition exists).
+    fn check_covariance(&self, dimension: usize) -> Result<(), SpecError> {
+        let triangle = &self.initial_covariance;
+        if triangle.is_empty() {
+            return Ok(());
+        }
+        if !self.scales.is_empty() {
+            let problem = "has no effect beside initial_covariance, which has its own; leave one of them out";
+            return refuse("scales", problem.to_owned());
+        }
+        // The lower triangle by columns.
+        let start = |column: usize| column * dimension - column * column.saturating_sub(1) / 2;
+        let mut factor = triangle.clone();
+        for column in 0..dimension {
+            let diagonal = factor[start(column)];
+            if diagonal.is_nan() || diagonal <= 0.0 {
+                let problem = format!(
+                    "must be positive definite, and is not from row {column} on; it is the lower triangle by columns"
+                );
+                return refuse("initial_covariance", problem);
+            }
+            let root = diagonal.sqrt();
+            for row in column..dimension {
+                factor[start(column) + row - column] /= root;
+            }
+            for next in column + 1..dimension {
+                let weight = factor[start(column) + next - column];
+                for row in next..dimension {
+                    factor[start(next) + row - next] -= weight * factor[start(column) + row - column];
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses coordinates that are not there or stand twice.
     fn check_fixed(&self, dimension: usize) -> Result<(), SpecError> {
         for (place, &fixed) in self.fixed.iter().enumerate() {
@@ -222,6 +257,7 @@ impl Settings for CmaEsSpec {
             );
         }
         self.check_lists(dimension)?;
+        self.check_covariance(dimension)?;
         self.check_fixed(dimension)?;
         self.check_bounds(dimension)?;
         POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
@@ -234,5 +270,35 @@ impl Settings for CmaEsSpec {
             return refuse("step_size_max", problem);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_covariance_is_positive_definite_and_has_no_scales_beside_it() {
+        let of = |initial_covariance: &[f64], scales: &[f64]| {
+            let dimension = if initial_covariance.len() == 3 { 2 } else { 3 };
+            let (initial_covariance, scales) = (initial_covariance.to_vec(), scales.to_vec());
+            CmaEsSpec { initial_covariance, scales, ..CmaEsSpec::of(8) }.validate(dimension)
+        };
+        let refused = |covariance: &[f64], scales: &[f64], expected: &str| {
+            let error = of(covariance, scales).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        assert_eq!(of(&[2.0, 1.0, 1.0], &[]), Ok(()));
+        assert_eq!(of(&[4.0, 2.0, 0.6, 3.0, 0.4, 1.0], &[]), Ok(()));
+        assert_eq!(of(&[1e-90, 0.0, 1e90], &[]), Ok(()));
+        refused(
+            &[1.0, 2.0, 1.0],
+            &[],
+            "strategy.initial_covariance: must be positive definite, and is not from row 1",
+        );
+        refused(&[0.0, 0.0, 1.0], &[], "is not from row 0");
+        refused(&[1.0, 1.0, 1.0], &[], "is not from row 1");
+        refused(&[4.0, 2.0, 0.6, 3.0, 0.4, -1.0], &[], "is not from row 2");
+        refused(&[2.0, 1.0, 1.0], &[1.0, 1.0], "strategy.scales: has no effect beside initial_covariance");
     }
 }

@@ -1,0 +1,51 @@
+//! Who did what: a log line for every command that changes something, with the peer and whom its certificate names.
+//!
+//! Its target is `hebbian::audit`, so that it can be kept apart (`RUST_LOG=warn,hebbian::audit=info`); the log adds the time.
+//! A run's own notes say it, too, as long as there is the run.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use hyper::http::Extensions;
+use tonic::Request;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// What is known of who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    pub(super) tcp: TcpConnectInfo,
+    /// Whom its certificate names, if it has shown one.
+    pub(super) subject: Option<Subject>,
+}
+
+/// Whom a certificate names.
+#[derive(Clone, Debug)]
+pub(super) struct Subject(pub(super) Arc<str>);
+
+/// Tells a request whose it is.
+pub(super) fn introduce<IO: Connected>(peer: &IO::ConnectInfo, extensions: &mut Extensions) {
+    match (peer as &dyn Any).downcast_ref::<PeerInfo>() {
+        None => drop(extensions.insert(peer.clone())),
+        Some(PeerInfo { tcp, subject }) => {
+            extensions.insert(tcp.clone());
+            if let Some(subject) = subject {
+                extensions.insert(subject.clone());
+            }
+        }
+    }
+}
+
+/// Who asks: an address, and whom the certificate names. Empty for this process.
+pub(super) fn who<T>(request: &Request<T>) -> String {
+    let Some(peer) = request.remote_addr() else { return String::new() };
+    match request.extensions().get::<Subject>() {
+        Some(Subject(subject)) => format!("{peer} ({subject})"),
+        None => peer.to_string(),
+    }
+}
+
+/// Notes what was done, and to what.
+pub(super) fn done(who: &str, what: &str, to: &dyn std::fmt::Display) {
+    let by = if who.is_empty() { "this process" } else { who };
+    tracing::info!(target: "hebbian::audit", by, "{what} {to}");
+}
