@@ -162,7 +162,10 @@ impl EpisodeRunner {
             updates,
             objective: evaluation.objective,
             of_support: &|update| if is_prequential && update > 0 { 1.0 / weights } else { 0.0 },
-            of_query: &|done| weight_after(evaluation, done, updates) / weights,
+            // Before the first update nothing is measured.
+            of_query: &|done| {
+                if done == 0 { 0.0 } else { weight_after(evaluation, done, updates) / weights }
+            },
         };
         let mut gradient = vec![0.0; genome.0.len()];
         let (bench, task) = (workspace.of(&self.trainer), self.task(key));

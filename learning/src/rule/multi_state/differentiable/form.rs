@@ -17,6 +17,9 @@ use crate::rule::multi_state::contraction::{
 /// Below the root of a mean square: a block of zeros has a step of zero.
 const EPSILON: f64 = 1e-10;
 
+/// So far below the largest `f32` that no rounding matters.
+const SAFE: f64 = 1e30;
+
 /// What a rule's options and a network's shape fix.
 #[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
 #[derive(Clone, Debug)]
@@ -351,7 +354,9 @@ impl Form {
                 };
                 // No sum is larger than the root of all squares together.
                 let change = libm::fabs(step) * libm::sqrt(stride as f64 * mean_square);
-                bound = bounds[layer].zip(bound).map(|(before, bound)| bound.max(kept * before + change));
+                let largest = bounds[layer].map(|before| kept * before + change);
+                // No comparison holds for what is not a number, and `max` would forget it.
+                bound = bound.zip(largest.filter(|&largest| largest < SAFE)).map(|(x, y)| x.max(y));
             }
             if self.mixes {
                 combine_rows(self.arch, &scratch.factors, block, after, stride);
@@ -369,10 +374,8 @@ impl Form {
 
     /// The largest magnitude of synapses, or a bound of it that is far below the largest number; none if they are not finite.
     fn bound<T: Real>(&self, estimate: Option<f64>, synapses: &[T]) -> Option<f64> {
-        /// So far below the largest `f32` that no rounding matters.
-        const SAFE: f64 = 1e30;
         match estimate {
-            Some(bound) if self.normalises && bound < SAFE => Some(1.01 * bound),
+            Some(bound) if self.normalises => Some(1.01 * bound),
             _ => crate::rule::multi_state::magnitude::largest(self.arch, synapses),
         }
     }
