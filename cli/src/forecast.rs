@@ -56,8 +56,7 @@ impl Forecast {
     fn done(&self, generations: u32, elapsed: Duration) -> Option<f64> {
         let by_work = self.generations.map(|all| self.updates(generations) / self.updates(all));
         let by_time = self.spec.stop.time_limit_s.map(|limit| elapsed.as_secs_f64() / limit as f64);
-        let done = [by_work, by_time].into_iter().flatten().fold(f64::NAN, f64::max);
-        (!done.is_nan()).then(|| done.clamp(0.0, 1.0))
+        [by_work, by_time].into_iter().flatten().reduce(f64::max).map(|done| done.clamp(0.0, 1.0))
     }
 }
 

@@ -255,7 +255,7 @@ impl Run {
 
     /// When it ended, in milliseconds since 1970 UTC; `None` while it has not.
     pub fn ended_unix_ms(&self) -> Option<u64> {
-        Some(self.changed_unix_ms).filter(|&moment| self.state.is_final() && moment > 0)
+        self.state.is_final().then_some(self.changed_unix_ms)
     }
 
     /// The state.

@@ -26,13 +26,11 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
         format!("{score} on fresh tasks, also of families that were trained on")
     };
     let shapes: Vec<String> = comparison.shapes.iter().map(|shape| super::text::layers(shape)).collect();
-    // Reports of earlier programs do not say.
-    let hidden =
-        if shapes.is_empty() { String::new() } else { format!("; hidden layers {}", shapes.join(" or ")) };
     let _ = writeln!(
         text,
-        "{} ({tasks} of each family{hidden}; networks start from scratch)",
-        paint.bold(&heading)
+        "{} ({tasks} of each family; hidden layers {}; networks start from scratch)",
+        paint.bold(&heading),
+        shapes.join(" or ")
     );
     let mut header = format!("{:<NAME_WIDTH$}", "after updates");
     for updates in &comparison.updates {

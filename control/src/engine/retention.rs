@@ -6,7 +6,6 @@ use hebbian_shared::id::RunId;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
-use crate::run::Run;
 
 /// How long deletions wait while the journal cannot be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,8 +34,11 @@ impl Engine {
             self.retire_at = Some(now + RETRY_INTERVAL);
             return;
         }
-        let ended = self.runs.values().filter(|run| run.state().is_final());
-        let mut ended: Vec<(Timestamp, RunId)> = ended.map(|run| (self.ended(run), run.id())).collect();
+        let mut ended: Vec<(Timestamp, RunId)> = self
+            .runs
+            .values()
+            .filter_map(|run| Some((Timestamp::from_millis(run.ended_unix_ms()?), run.id())))
+            .collect();
         // The last to end first.
         ended.sort_unstable_by(|a, b| b.cmp(a));
         let most = keep_runs.unwrap_or(usize::MAX);
@@ -48,10 +50,5 @@ impl Engine {
                 self.retire_at = Some(self.retire_at.map_or(until, |at| at.min(until)));
             }
         }
-    }
-
-    /// When a run ended. Where the journal does not say, this coordinator's start counts.
-    fn ended(&self, run: &Run) -> Timestamp {
-        run.ended_unix_ms().map_or(self.started, Timestamp::from_millis)
     }
 }

@@ -24,7 +24,6 @@ pub struct Comparison {
     /// Families on which the rule was evolved and the baselines were tuned.
     pub training_families: Vec<TaskFamily>,
     /// Hidden layers of the compared networks; of several shapes, each task draws one.
-    #[serde(default)]
     pub shapes: Vec<Vec<u32>>,
     /// Data sets of the families `idx:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,7 +96,6 @@ pub struct FamilyComparison {
     /// Which.
     pub family: TaskFamily,
     /// What is measured.
-    #[serde(default)]
     pub score: Score,
     /// Whether the rule was evolved, and the baselines were tuned, on it.
     pub trained_on: bool,
@@ -112,7 +110,6 @@ pub struct GroupComparison {
     /// family's name.
     pub name: String,
     /// What is measured.
-    #[serde(default)]
     pub score: Score,
     /// The group's families that were asked for.
     pub families: Vec<TaskFamily>,

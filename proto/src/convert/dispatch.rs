@@ -74,12 +74,14 @@ impl TryFrom<v1::Welcome> for Welcome {
     type Error = ConvertError;
 
     fn try_from(message: v1::Welcome) -> Result<Self, ConvertError> {
-        let heartbeat_interval = up_to_an_hour("heartbeat_interval", message.heartbeat_interval)?;
-        let idle_heartbeat_interval = match message.idle_heartbeat_interval {
-            None => heartbeat_interval,
-            some => up_to_an_hour("idle_heartbeat_interval", some)?,
-        };
-        Ok(Self { worker: WorkerId(message.worker), heartbeat_interval, idle_heartbeat_interval })
+        Ok(Self {
+            worker: WorkerId(message.worker),
+            heartbeat_interval: up_to_an_hour("heartbeat_interval", message.heartbeat_interval)?,
+            idle_heartbeat_interval: up_to_an_hour(
+                "idle_heartbeat_interval",
+                message.idle_heartbeat_interval,
+            )?,
+        })
     }
 }
 

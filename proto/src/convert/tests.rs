@@ -322,8 +322,8 @@ fn hellos_that_would_spoil_a_terminal_are_refused() {
     let endless = v1::Welcome { worker: 1, heartbeat_interval: zero, ..Default::default() };
     check_refused::<Welcome, _>(endless, "heartbeat_interval: must be above 0");
     let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-    let older = v1::Welcome { worker: 1, heartbeat_interval, ..Default::default() };
-    assert_eq!(Welcome::try_from(older).unwrap().idle_heartbeat_interval, Duration::from_secs(1));
+    let half = v1::Welcome { worker: 1, heartbeat_interval, ..Default::default() };
+    check_refused::<Welcome, _>(half, "idle_heartbeat_interval: must be set");
     let eternal = v1::Drain { within: Some(prost_types::Duration { seconds: 3601, nanos: 0 }) };
     let eternal = v1::AttachResponse { kind: Some(v1::attach_response::Kind::Drain(eternal)) };
     check_refused::<ToWorker, _>(eternal, "drain.within: must be above 0 and at most an hour");
