@@ -155,7 +155,7 @@ fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
         base["strategy"] = match kind.as_str() {
             Some("cma-es") => json!({
                 "kind": kind, "population_size": 64, "initial_mean": vec![0.0; 68], "initial_covariance": identity(68),
-                "scales": vec![1.0; 68], "fixed": [1], "lower_bounds": [-5.0], "upper_bounds": [5.0], "step_size_max": 9.0,
+                "fixed": [1], "lower_bounds": [-5.0], "upper_bounds": [5.0], "step_size_max": 9.0,
             }),
             _ => json!({ "kind": kind, "population_size": 64 }),
         };
@@ -170,6 +170,13 @@ fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
             }
             _ => json!({ "family": family }),
         };
+    }
+    // A covariance has scales of its own.
+    if path == [Step::Name("strategy".to_owned()), Step::Name("scales".to_owned())]
+        && let Some(strategy) = base["strategy"].as_object_mut()
+    {
+        strategy.remove("initial_covariance");
+        strategy.insert("scales".to_owned(), json!(vec![1.0; 68]));
     }
     if path == [Step::Name("network".to_owned()), Step::Name("shapes".to_owned())] {
         base["network"] = json!({ "shapes": [[20]] });

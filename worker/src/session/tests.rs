@@ -562,7 +562,10 @@ fn addresses_are_checked() {
     refused("ftp://localhost:1", "must be http or https, not ftp");
     refused("https://localhost", "needs a port");
     refused("localhost", "needs a port");
-    refused("local host:1", "invalid");
+    refused("local host:1", "a host and a port have no ' '");
+    refused("http://http://localhost:1", "a host and a port have no '/'");
+    refused("localhost:99999", "a port is a number from 1 to 65535, not `99999`");
+    refused("http://:1", "it names no host");
     let none: [&str; 0] = [];
     assert!(matches!(Coordinators::parse(&none, &ClientTlsConfig::new()), Err(SessionError::NoCoordinator)));
 }
