@@ -181,8 +181,9 @@ impl Engine {
 
     /// Executes a command. [`Engine::settle`] gives what follows from it; until that was done, nobody is answered.
     pub fn execute<C: Command>(&mut self, now: Timestamp, command: C) -> Held<C::Answer> {
+        let before = self.outbox.taken();
         let answer = command.execute(self, now);
-        let until = if C::PROMISE && answer.is_ok() { Some(self.outbox.hold_answer()) } else { None };
+        let until = (C::PROMISE && answer.is_ok()).then(|| self.outbox.hold_answer(before));
         Held { answer, until }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Outbox {
     pending: Vec<Write>,
     pending_since: Timestamp,
     pending_sync: bool,
+    /// Writes that were ever taken.
+    taken: u64,
     /// The size of the last settlements in it.
     settled_size: usize,
     /// Position of the last transaction handed to the journal.
@@ -66,6 +68,7 @@ impl Outbox {
             pending: Vec::new(),
             pending_since: Timestamp::default(),
             pending_sync: false,
+            taken: 0,
             settled_size: 0,
             position: 0,
             sync_position: 0,
@@ -83,6 +86,7 @@ impl Outbox {
     /// Takes writes for the pending transaction.
     pub(crate) fn write(&mut self, now: Timestamp, writes: &mut Vec<Write>) {
         for write in writes.drain(..) {
+            self.taken += 1;
             if self.pending.is_empty() {
                 self.pending_since = now;
             }
@@ -174,8 +178,15 @@ impl Outbox {
         }
     }
 
-    /// An answer is to be told when all that was written so far and has to survive a power loss does so.
-    pub(super) fn hold_answer(&mut self) -> Ticket {
+    /// How many writes were taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// An answer is to be told when all that was written so far and has to survive a power loss does so. What was taken after
+    /// `before` has to, for it is what is promised.
+    pub(super) fn hold_answer(&mut self, before: u64) -> Ticket {
+        self.pending_sync |= self.taken > before;
         self.answers += 1;
         let ticket = Ticket(self.answers);
         self.after_sync(Effect::Answer(ticket));
