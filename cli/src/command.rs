@@ -15,6 +15,7 @@ mod genome;
 mod health;
 mod journal;
 mod list;
+mod note;
 mod result;
 mod run;
 mod spec;
@@ -105,6 +106,7 @@ enum Command {
     /// End a run for ever. What it has found can still be read with `hebbian result`.
     Cancel(action::Arguments),
     Extend(extend::Arguments),
+    Note(note::Arguments),
     Fork(fork::Arguments),
     /// Remove a run that has finished or was cancelled, with all that it found.
     Delete(action::Arguments),
@@ -211,6 +213,7 @@ impl Program {
             Command::Resume(arguments) => action::execute(&arguments, action::Action::Resume, &log),
             Command::Cancel(arguments) => action::execute(&arguments, action::Action::Cancel, &log),
             Command::Extend(arguments) => extend::execute(arguments, &log),
+            Command::Note(arguments) => note::execute(arguments, &log),
             Command::Fork(arguments) => fork::execute(arguments, &log),
             Command::Delete(arguments) => action::execute(&arguments, action::Action::Delete, &log),
             Command::Result(arguments) => result::execute(arguments, &log),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bench::{self, Bench, FINGERPRINT, run, spec};
-use hebbian_control::command::run::{Extend, RunAction};
+use hebbian_control::command::run::{AddNote, Extend, RunAction};
 use hebbian_control::engine::effect::Event;
 use hebbian_control::run::Advanced;
 use hebbian_control::run::record::{Record, StoredRun};
@@ -14,7 +14,8 @@ use hebbian_proto::v1::run_event::Kind;
 use hebbian_shared::dispatch::{FromWorker, Report, Settlement};
 use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
-use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
@@ -403,4 +404,25 @@ fn nothing_is_handed_out_while_the_journal_cannot_be_written() {
     assert_eq!((bench.progress().leased_episodes, bench.progress().settled_episodes), (0, 0));
     bench.handle(Event::Journalled { committed: 0, synced: 0 });
     assert_eq!(criterion(&bench), "generations");
+}
+
+#[test]
+fn an_operators_words_are_among_the_notes_also_after_a_restart() {
+    let mut bench = undisturbed(spec("generations = 2"));
+    let note = |text: &str| AddNote { run: run(), text: text.to_owned() };
+    for _ in 0..2 {
+        bench.request(note(" rack 4 is new ")).unwrap();
+    }
+    for wrong in ["", " ", "two\nlines", &"x".repeat(REASON_BYTES_MAX + 1)] {
+        let refused = bench.request(note(wrong)).unwrap_err();
+        assert!(refused.starts_with("text: must be one line of 1 to 1024 bytes"), "{refused}");
+    }
+    let nobody = AddNote { run: RunId::new(99), text: "x".to_owned() };
+    assert!(bench.request(nobody).unwrap_err().starts_with("there is no run"));
+    let stored = bench.stored();
+    let again = Bench::recover(bench.journal.clone(), vec![stored]);
+    for bench in [bench, again] {
+        let notes = bench.progress().notes;
+        assert_eq!(notes.iter().filter(|note| *note == "operator: rack 4 is new").count(), 1, "{notes:?}");
+    }
 }

@@ -66,6 +66,15 @@ fn a_finished_run_is_extended_and_forked_to_the_genome_of_the_longer_one() {
         .map(|event| event["event"]["state"]["kind"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(states, ["running", "finished", "running", "finished"]);
+
+    // An operator's words, said twice, are one note.
+    for _ in 0..2 {
+        coordinator.ok(&["note", &run, "rack", "4 is new"]);
+    }
+    assert_eq!(coordinator.ok(&["status", &run]).matches("operator: rack 4 is new").count(), 1);
+    let refused = place.output(&coordinator.arguments(&["note", &run, "two\nlines"]));
+    assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
+    assert!(errors(&refused).contains("text: must be one line"), "{}", errors(&refused));
     assert_eq!(coordinator.stop(), Some(0));
     for line in place.ok(&["journal", "verify", "cluster.sqlite"]).lines().skip(1) {
         assert!(line.contains("sound"), "{line}");

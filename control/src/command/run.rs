@@ -5,6 +5,7 @@ mod create;
 use hebbian_proto::figures::{RunState, unix_ms};
 use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
 
@@ -221,5 +222,37 @@ impl Command for Extend {
 fn note_by(run: &mut Run, now: Timestamp, what: &str, by: &str, writes: &mut Vec<Write>) {
     if !by.is_empty() {
         run.note(now, format!("{what} by {by}"), writes);
+    }
+}
+
+/// Adds an operator's words to a run's notes, whether it has ended or not. The answer is the run afterwards.
+#[derive(Clone, Debug)]
+pub struct AddNote {
+    /// To which run.
+    pub run: RunId,
+    /// The words: one line.
+    pub text: String,
+}
+
+impl Command for AddNote {
+    type Answer = v1::Run;
+    const PROMISE: bool = true;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
+        let Self { run: id, text } = self;
+        engine.check_journal()?;
+        if text.trim().is_empty() || text.len() > REASON_BYTES_MAX || text.chars().any(char::is_control) {
+            let problem =
+                format!("must be one line of 1 to {REASON_BYTES_MAX} bytes without control characters");
+            return Err(Refusal::field("text", problem));
+        }
+        if engine.run(id).is_none() {
+            return Err(engine.missing(id));
+        }
+        let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
+        let mut writes = Vec::new();
+        run.note(now, format!("operator: {}", text.trim()), &mut writes);
+        engine.outbox.write(now, &mut writes);
+        engine.progress(id).ok_or(Refusal::NoSuchRun(id))
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use futures_util::{Stream, stream};
 use hebbian_control::command::page::PageRequest;
-use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, RunAction};
+use hebbian_control::command::run::{Act, AddNote, Create, Extend, Get, GetResult, List, RunAction};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
@@ -104,6 +104,15 @@ impl RunService for Runs {
         let run = ask(&self.handle, Extend { run, limits, by: who.clone() }).await?;
         audit::done(&who, "extended", &format_args!("run {} (`{}`)", run.id(), run.display_name));
         Ok(Response::new(v1::ExtendRunResponse { run: Some(run) }))
+    }
+
+    async fn add_run_note(&self, request: Request<v1::AddRunNoteRequest>) -> Answer<v1::AddRunNoteResponse> {
+        let who = audit::who(&request);
+        let v1::AddRunNoteRequest { name, text } = request.into_inner();
+        let run = run_of("name", &name)?;
+        let run = ask(&self.handle, AddNote { run, text }).await?;
+        audit::done(&who, "added a note to", &format_args!("run {} (`{}`)", run.id(), run.display_name));
+        Ok(Response::new(v1::AddRunNoteResponse { run: Some(run) }))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
