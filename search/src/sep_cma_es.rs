@@ -125,8 +125,10 @@ pub(crate) fn resume(
 }
 
 impl SepCmaEs {
-    /// A search that starts from `mean`, a finite point, with the settings of a validated spec.
+    /// A search that starts from `mean`, a finite point, or where the settings of a validated spec say.
     pub fn new(mean: Vec<f64>, settings: &SepCmaEsSpec, seed: Seed) -> Self {
+        let written = &settings.initial_mean;
+        let mean = if written.is_empty() { mean } else { written.clone() };
         Self::with_state(settings, seed, State::new(mean, settings.step_size))
     }
 
@@ -271,7 +273,7 @@ mod tests {
 
     /// Evaluations until a sample is below 1e-9.
     fn evaluations(dimension: usize, population_size: u32, seed: u64) -> usize {
-        let settings = SepCmaEsSpec { population_size, step_size: 1.0 };
+        let settings = SepCmaEsSpec { step_size: 1.0, ..SepCmaEsSpec::of(population_size) };
         let mut search = SepCmaEs::new(vec![1.0; dimension], &settings, Seed::new(seed).unwrap());
         for generation in 0.. {
             let values: Vec<f64> = search.ask().iter().map(|c| ellipsoid(&c.genome.0)).collect();
@@ -313,8 +315,16 @@ mod tests {
     }
 
     #[test]
+    fn a_search_starts_where_the_spec_says() {
+        let settings = SepCmaEsSpec { initial_mean: vec![7.0, -3.0], ..SepCmaEsSpec::of(8) };
+        let search = SepCmaEs::new(vec![0.0; 2], &settings, Seed::new(1).unwrap());
+        assert_eq!(search.mean().0, [7.0, -3.0]);
+        assert!(search.ask().iter().all(|candidate| (candidate.genome.0[0] - 7.0).abs() < 4.0));
+    }
+
+    #[test]
     fn a_search_that_leaves_the_numbers_stands_and_says_so() {
-        let settings = SepCmaEsSpec { population_size: 8, step_size: 1e6 };
+        let settings = SepCmaEsSpec { step_size: 1e6, ..SepCmaEsSpec::of(8) };
         let mut search = SepCmaEs::new(vec![0.0; 2], &settings, Seed::new(1).unwrap());
         for _ in 0..10_000 {
             if search.stop_reason().is_some() {

@@ -157,6 +157,9 @@ fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
                 "kind": kind, "population_size": 64, "initial_mean": vec![0.0; 68], "initial_covariance": identity(68),
                 "fixed": [1], "lower_bounds": [-5.0], "upper_bounds": [5.0], "step_size_max": 9.0,
             }),
+            Some("sep-cma-es") => {
+                json!({ "kind": kind, "population_size": 64, "initial_mean": vec![0.0; 68] })
+            }
             _ => json!({ "kind": kind, "population_size": 64 }),
         };
     }

@@ -313,10 +313,7 @@ fn a_strategy_that_names_no_sizes_has_those_of_its_kind() {
     );
     let openai_es = OpenAiEsSpec { population_size: 8, step_size: 0.2, learning_rate: 0.1 };
     assert_eq!(spec("kind = 'openai-es', population_size = 8"), StrategySpec::OpenAiEs(openai_es));
-    assert_eq!(
-        spec("kind = 'sep-cma-es', population_size = 8"),
-        StrategySpec::SepCmaEs(SepCmaEsSpec { population_size: 8, step_size: 0.5 })
-    );
+    assert_eq!(spec("kind = 'sep-cma-es', population_size = 8"), StrategySpec::SepCmaEs(SepCmaEsSpec::of(8)));
 }
 
 #[test]
@@ -384,6 +381,18 @@ fn where_a_search_starts_is_checked_against_the_genomes() {
     check("lower_bounds = [nan]", "strategy.lower_bounds[0]: must be from -1e100 to 1e100, not NaN");
     check("lower_bounds = [1.0]", "strategy.initial_mean: must be within the bounds: coordinate 0 is 0");
     check("lower_bounds = [1.0]\nupper_bounds = [-1.0]", "strategy.lower_bounds: must be below upper_bounds");
+    for kind in ["cma-es", "sep-cma-es"] {
+        let check = |written: &str, expected: &str| {
+            super::tests::check(
+                "kind = \"cma-es\"",
+                &format!("kind = \"{kind}\"\ninitial_mean = {written}"),
+                expected,
+            );
+        };
+        check("[1.0, 2.0]", "strategy.initial_mean: must hold 68 numbers, not 2");
+        let numbers = format!("[2e100, {}]", ["0.0"; 67].join(", "));
+        check(&numbers, "strategy.initial_mean[0]: must be from -1e100 to 1e100, not 2e100");
+    }
     check("fixed = [68]", "strategy.fixed[0]: must be a coordinate below 68, not 68");
     check("fixed = [3, 4, 3]", "strategy.fixed: names coordinate 3 twice");
     let all: Vec<String> = (0..68).map(|i| i.to_string()).collect();
