@@ -53,8 +53,6 @@ impl Client {
             .map(|part| part.trim().to_owned())
             .filter(|part| !part.is_empty())
             .collect();
-        // A blank variable is none.
-        let addresses = if addresses.is_empty() { vec![DEFAULT_COORDINATOR.to_owned()] } else { addresses };
         let field = match std::env::var("HEBBIAN_COORDINATOR") {
             Ok(value) if value == *coordinator => "HEBBIAN_COORDINATOR",
             _ => "--coordinator",

@@ -32,7 +32,7 @@ use crate::process::logging::{self, LogSettings};
 use crate::process::signals::{self, Notices};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::limits::{REQUEST_ID_BYTES_MAX, SPEC_BYTES_MAX, THREADS_MAX};
@@ -181,10 +181,23 @@ fn set_up_logging(settings: &LogSettings, default: &str) -> Result<(), Failure> 
     logging::set_up(settings, default, render::log_writer).map_err(Failure::bad_input)
 }
 
+/// The program's arguments, in which a blank variable is none.
+fn without_blank_variables(command: clap::Command) -> clap::Command {
+    let is_blank = |argument: &clap::Arg| {
+        argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|argument| if is_blank(&argument) { argument.env(None::<&'static str>) } else { argument })
+        .mut_subcommands(without_blank_variables)
+}
+
 impl Program {
     /// Reads the arguments; prints help and version where they are asked for.
     pub(crate) fn parse_arguments() -> Result<Self, Failure> {
-        Self::try_parse().map_err(|error| match error.kind() {
+        let parsed = without_blank_variables(Self::command())
+            .try_get_matches()
+            .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        parsed.map_err(|error| match error.kind() {
             // Somebody who wrote `hebbian` alone wants to know what there is.
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
             _ if error.use_stderr() => usage_failure(&error, std::env::args().nth(1).as_deref()),

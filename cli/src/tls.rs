@@ -60,13 +60,12 @@ impl ClientTls {
     fn first_flag(&self) -> Option<&'static str> {
         [(&self.ca, "--tls-ca"), (&self.certificate, "--tls-certificate"), (&self.key, "--tls-key")]
             .into_iter()
-            .find_map(|(path, flag)| given(path.as_ref()).map(|_| flag))
+            .find_map(|(path, flag)| path.as_ref().map(|_| flag))
     }
 
     /// Reads the files.
     fn config(&self) -> Result<ClientTlsConfig, Failure> {
-        let (ca, certificate, key) =
-            (given(self.ca.as_ref()), given(self.certificate.as_ref()), given(self.key.as_ref()));
+        let (ca, certificate, key) = (self.ca.as_deref(), self.certificate.as_deref(), self.key.as_deref());
         let config = ClientTlsConfig::new();
         let config = match ca {
             Some(path) => config.ca_certificate(Certificate::from_pem(pem(path, "CERTIFICATE")?)),
@@ -82,11 +81,6 @@ impl ClientTls {
             (None, Some(_)) => Err(Failure::bad_input("--tls-certificate: must be given with --tls-key")),
         }
     }
-}
-
-/// A blank variable is none.
-fn given(path: Option<&PathBuf>) -> Option<&Path> {
-    path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// The text of a PEM file that holds a block of this kind.

@@ -41,7 +41,7 @@ impl Settings {
         }
         if let Some(place) = self.mean.iter().position(|x| x.is_nan() || x.abs() > COORDINATE_MAX) {
             let problem =
-                format!("number {place} must be within +-{COORDINATE_MAX:e}, not {}", self.mean[place]);
+                format!("number {place} must be within +-{COORDINATE_MAX:e}, not {:?}", self.mean[place]);
             return Err(SpecError::field("mean", problem));
         }
         self.strategy.validate(dimension)?;
@@ -59,7 +59,7 @@ impl Settings {
     }
 }
 
-/// The population size of who names none: 4 + 3 ln n, rounded down (Hansen's tutorial, equation 48).
+/// The population size if none is named: 4 + 3 ln n, rounded down (Hansen's tutorial, equation 48).
 pub fn default_population_size(dimension: usize) -> u32 {
     4 + (3.0 * libm::log(dimension.max(1) as f64)) as u32
 }
@@ -289,7 +289,7 @@ mod tests {
         }
         check("mean: must hold", |s| s.mean.clear());
         check("mean: number 1 must be within +-1e100, not NaN", |s| s.mean[1] = f64::NAN);
-        check("mean: number 0 must be within +-1e100, not -1", |s| s.mean[0] = -1e101);
+        check("mean: number 0 must be within +-1e100, not -1e101", |s| s.mean[0] = -1e101);
         check("strategy.population_size: must be from 4", |s| {
             s.strategy = StrategySpec::CmaEs(CmaEsSpec::of(1));
         });

@@ -235,9 +235,9 @@ fn refused(place: &Place, flags: &str, input: &str, message: &str) {
 fn flags_that_no_search_can_start_from() {
     let place = Place::new();
     let check = |flags: &str, message: &str| refused(&place, flags, "", message);
-    check("--dimension 3 --sigma 0", "--sigma: must be from 1e-100 to 1e6, not 0.0");
+    check("--dimension 3 --sigma 0", "--sigma: must be from 1e-100 to 1e6, not 0");
     check("--dimension 3 --sigma NaN", "--sigma: must be from 1e-100 to 1e6, not NaN");
-    check("--dimension 3 --sigma -1", "--sigma: must be from 1e-100 to 1e6, not -1.0");
+    check("--dimension 3 --sigma -1", "--sigma: must be from 1e-100 to 1e6, not -1");
     check("--dimension 3 --sigma wide", "'--sigma <S>'");
     check("--dimension 3", "--sigma <S>");
     check("--sigma 1", "--mean <JSON-ARRAY>|--dimension <N>");

@@ -96,7 +96,7 @@ fn an_evolved_rule_is_evaluated() {
 fn the_printed_spec_is_valid_and_its_cost_is_estimated() {
     let place = Place::new();
     let spec = place.ok(&["spec"]);
-    assert!(spec.starts_with("# "), "{spec}");
+    assert!(spec.starts_with("#:schema "), "{spec}");
     let output = place.output_of(&["check", "-"], &spec);
     assert!(output.status.success(), "{}", errors(&output));
     let text = String::from_utf8(output.stdout).unwrap();
