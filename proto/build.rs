@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .codec_path("crate::codec::Codec")
-        // Messages need prost only; who opens or serves connections enables the feature.
+        // Messages need prost only; a crate that opens or serves connections enables the feature.
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .compile_fds_with_config(descriptors, config)?;

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 
 /// Evaluations that are asked for at a time: enough that no worker waits, few beside those of others.
 const AT_ONCE: usize = 4;
-/// How often somebody who wants to stop is noticed.
+/// How often a wish to stop is looked for.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(100);
 
 /// Computes evaluations on a coordinator's workers of this machine's numerics, with the same bits as here.

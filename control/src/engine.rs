@@ -199,7 +199,7 @@ impl Engine {
         match event {
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
             Event::Detach { worker } => {
-                // Who has said good-bye is not lost, if it has given back all that it held.
+                // A worker that has said good-bye is not lost, if it has given back all that it held.
                 match self.scheduler.load(worker) {
                     Some(load) if load.draining && load.leased > 0 => {
                         self.note_gone(now, worker, "left", "it had not finished all that it held");
@@ -224,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// Says whether events are waiting that were not taken yet: who seems silent may have spoken.
+    /// Says whether events are waiting that were not taken yet: a worker that seems silent may have spoken.
     pub fn set_behind(&mut self, behind: bool) {
         self.scheduler.set_behind(behind);
     }

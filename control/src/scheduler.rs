@@ -1,4 +1,4 @@
-//! Who computes which episode: workers, leases, attempts, hedges, credit, and fairness between runs.
+//! Which worker computes which episode: workers, leases, attempts, hedges, credit, and fairness between runs.
 //!
 //! A run's generation is a job, and so is an evaluation, which has one generation; here both are called runs.
 //!

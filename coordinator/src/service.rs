@@ -57,7 +57,7 @@ pub struct TransportSettings {
     pub keep_alive_interval: Duration,
     /// A connection that does not answer in this time is closed: it is what notices a silent partition.
     pub keep_alive_timeout: Duration,
-    /// How long a worker may take to say who it is.
+    /// How long a worker may take to name itself.
     pub hello_timeout: Duration,
     /// How long open streams may last after the shutdown.
     pub shutdown_grace: Duration,
@@ -145,7 +145,7 @@ pub async fn serve<IO>(
     let routes = routes(handle, &settings).await;
     let connections = TaskTracker::new();
     {
-        // It ends here, with its listener: who comes later is refused at once.
+        // It ends here, with its listener: a later connection is refused at once.
         let mut incoming = pin!(incoming);
         loop {
             let next = tokio::select! {

@@ -2,7 +2,7 @@
 //! same tasks with the same layer sizes and the same batches.
 //!
 //! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others. The
-//! result is a function of the arguments; who computes it changes only the time it takes.
+//! result is a function of the arguments; the computing party changes only the time it takes.
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::limits::{EVALUATION_TASKS_MAX, TASKS_PER_GENERATION_MAX};
@@ -201,7 +201,7 @@ fn compare_with(
     Ok(report::assemble(rule, settings, baselines, &trials))
 }
 
-/// Where evaluations are computed, who stops them and who is told how far they are.
+/// Where evaluations are computed, what stops them and what is told how far they are.
 struct Laboratory<'a> {
     evaluate: &'a dyn Evaluate,
     interrupt: &'a Interrupt,

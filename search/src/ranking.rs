@@ -1,4 +1,4 @@
-//! From verdicts to weights: who is selected, and how much it counts.
+//! From verdicts to weights: which candidates are selected, and how much each counts.
 
 use hebbian_shared::fitness::Verdict;
 

@@ -161,14 +161,14 @@ impl DataStore {
         files_of(&self.place(name), name).ok()
     }
 
-    /// The digest of a data set that has no record of it, if it can be read. It is not read again for everybody who asks,
+    /// The digest of a data set that has no record of it, if it can be read. It is not read again for each question,
     /// but when its files have changed.
     fn computed_digest(&self, name: DataSetName) -> Option<Digest> {
         let files = files_of(&self.place(name), name).ok()?;
         let stamp =
             |path: &PathBuf| fs::metadata(path).and_then(|data| Ok((data.len(), data.modified()?))).ok();
         let stamps = files.each_ref().map(stamp);
-        // Locked while it is read: who asks at the same time waits for the same answer.
+        // Locked while it is read: a question at the same time waits for the same answer.
         let mut computed = self.computed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, digest)) = computed.get(&name)
             && *before == stamps

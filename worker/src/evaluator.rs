@@ -1,4 +1,4 @@
-//! Who computes episodes: what the pool and the session know of networks and tasks.
+//! The computing of episodes, as the pool and the session know it.
 
 mod learning;
 

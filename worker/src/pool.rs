@@ -27,7 +27,7 @@ pub struct Job {
     pub ticket: u64,
     /// The episodes.
     pub batch: Batch,
-    /// Who runs them.
+    /// What runs them.
     pub runner: Arc<dyn Runner>,
     /// Raised when the job's episodes are no longer wanted: nothing finer than a batch is ever withdrawn.
     pub interrupt: Interrupt,

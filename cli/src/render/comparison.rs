@@ -139,7 +139,7 @@ fn block(group: &GroupComparison, paint: Paint) -> String {
     text
 }
 
-/// Who is ahead in a column.
+/// Which row is ahead in a column.
 enum Standing {
     Rule,
     Level,

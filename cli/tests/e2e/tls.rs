@@ -1,4 +1,4 @@
-//! TLS: certificates from the program's own hand, who is let in, and what those who are not are told.
+//! TLS: certificates from the program's own hand, which peers are let in, and what the others are told.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

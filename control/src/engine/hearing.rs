@@ -34,7 +34,7 @@ impl Engine {
             }
             FromWorker::Leaving => self.scheduler.drain(worker, None),
             FromWorker::GiveBack(given) => {
-                // Only who leaves gives back: another would be given the same again, without end.
+                // Only a leaving worker gives back: another would be given the same again, without end.
                 self.scheduler.drain(worker, None);
                 self.scheduler.give_back(now, worker, &given);
             }

@@ -98,7 +98,7 @@ impl Measurement {
 /// See the module.
 #[derive(Default)]
 pub(super) struct OpenGeneration {
-    /// What is complete may be shared with those who make something of it.
+    /// A complete portion may be shared with its readers.
     measurements: Vec<Arc<Measurement>>,
     contributions: Contributions,
 }
@@ -171,7 +171,7 @@ impl OpenGeneration {
         measurement.is_some_and(|m| m.place(candidate, task).is_some_and(|place| m.outcomes[place].is_some()))
     }
 
-    /// Who computed what has settled.
+    /// The workers that computed the settled episodes.
     pub(super) fn contributions(&self) -> &Contributions {
         &self.contributions
     }

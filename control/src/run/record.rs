@@ -128,7 +128,7 @@ pub struct Closed {
     pub summary: v1::GenerationSummary,
     /// What the search was told of its candidates.
     pub told: Vec<Measured>,
-    /// Who computed the episodes.
+    /// The workers that computed the episodes.
     pub contributions: Contributions,
 }
 
@@ -144,7 +144,7 @@ pub struct Settled {
     pub purpose: EpisodePurpose,
     /// The episodes with their outcomes, each of which settles its episode. Their block is the candidate's.
     pub settlements: Vec<Settlement>,
-    /// Who computed them.
+    /// The workers that computed them.
     pub contributions: Contributions,
 }
 

@@ -1,4 +1,4 @@
-//! Who is given what: batches of the run that has had least, and hedges of old leases.
+//! Which worker is given what: batches of the run that has had least, and hedges of old leases.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -123,7 +123,7 @@ impl Scheduler {
     ) {
         let entry = self.runs.get_mut(&run).expect("episodes are of a run");
         let work = entry.work.as_mut().expect("episodes are of a generation");
-        let worker = self.workers.get_mut(&id).expect("episodes are given to who is attached");
+        let worker = self.workers.get_mut(&id).expect("episodes are given to attached workers");
         let count = slots.len() as u32;
         entry.share.charge(estimate * count);
         if worker.held == 0 {

@@ -82,7 +82,11 @@ impl Scheduler {
     pub fn check_invariants(&self) {
         let mut held: BTreeMap<WorkerId, (u32, BTreeSet<(RunId, LeaseId)>)> = BTreeMap::new();
         for (&run, entry) in &self.runs {
-            assert_eq!(entry.eligible, self.count_eligible(run), "{run} counts who may work on it");
+            assert_eq!(
+                entry.eligible,
+                self.count_eligible(run),
+                "{run} counts the workers that may work on it"
+            );
             let Some(work) = &entry.work else { continue };
             work.check_invariants();
             for (&id, lease) in &work.leases {
@@ -92,7 +96,10 @@ impl Scheduler {
                 leases.insert((run, id));
             }
         }
-        assert!(self.resting.iter().all(|(_, id)| self.workers.contains_key(id)), "who rests is attached");
+        assert!(
+            self.resting.iter().all(|(_, id)| self.workers.contains_key(id)),
+            "a resting worker is attached"
+        );
         assert_eq!(self.threads, self.workers.values().map(|worker| worker.threads).sum::<u32>());
         for (id, worker) in &self.workers {
             let (count, leases) = held.remove(id).unwrap_or_default();

@@ -120,7 +120,7 @@ impl JournalThread {
         match self.journal.commit(&self.group, sync) {
             Ok(()) => {
                 if self.retry.take().is_some() {
-                    // As loud as the trouble was: who read of it waits for this line.
+                    // As loud as the trouble was: the reader of the first line waits for this one.
                     tracing::warn!("the journal can be written again; the runs go on");
                 }
                 self.group.clear();

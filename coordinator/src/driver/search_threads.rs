@@ -33,7 +33,7 @@ pub(super) fn spawn(advanced: &UnboundedSender<Box<Advanced>>) -> std::io::Resul
     Ok(sender)
 }
 
-/// The next one, in the order of sending. Who waits for it holds the lock, and the others wait for that.
+/// The next one, in the order of sending. The thread that waits for it holds the lock, and the others wait for the lock.
 fn next(waiting: &Mutex<Receiver<Box<Advance>>>) -> Option<Box<Advance>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }

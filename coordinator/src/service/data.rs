@@ -1,6 +1,6 @@
 //! Data sets, for workers that lack them: read from files here and sent in pieces.
 //!
-//! What is sent is not checked here but by its receiver, who knows the digest. A receiver that does not take the next piece
+//! A piece is not checked here but by its receiver, which knows the digest. A receiver that does not take the next piece
 //! in time is given up, so that it does not keep the place of another.
 
 use std::fmt::Debug;

@@ -106,7 +106,7 @@ impl Rates {
     }
 }
 
-/// Who a peer is: its IPv4 address, or the /64 that its IPv6 address belongs to.
+/// A peer's identity: its IPv4 address, or the /64 that its IPv6 address belongs to.
 fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -162,7 +162,7 @@ mod tests {
         // Put there by other means, it has no record of its digest.
         fs::remove_file(store.place("a".parse().unwrap()).join(DIGEST_FILE)).unwrap();
         assert_eq!(store.files(digest), Some(files.clone()));
-        // It is not read again for everybody who asks, unless a file has changed.
+        // It is not read again for each question, unless a file has changed.
         let other = small_files([6, 3], (2, 2), &[2, 1]);
         drop(set);
         let before = fs::metadata(&files[1]).unwrap().modified().unwrap();

@@ -152,7 +152,7 @@ pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
     let is = |causes: &[&str]| causes.iter().any(|cause| problem.contains(cause));
     let broken = is(&["frame with invalid size", "connection closed", "broken pipe", "connection reset"]);
     if is(&["certificaterequired"]) {
-        Some("it lets in only who shows a certificate: --tls-certificate FILE and --tls-key FILE")
+        Some("it lets in only workers with a certificate: --tls-certificate FILE and --tls-key FILE")
     } else if is(&["decrypterror", "unknownca", "badcertificate"]) {
         Some("it does not trust this certificate: it must be signed by the coordinator's --tls-client-ca")
     } else if is(&["invalidcontenttype"]) {
@@ -197,7 +197,7 @@ mod tests {
         };
         // As the libraries put it.
         let alert = "transport error: received fatal alert: ";
-        check(&format!("{alert}CertificateRequired"), true, Some("only who shows a certificate"));
+        check(&format!("{alert}CertificateRequired"), true, Some("only workers with a certificate"));
         check(&format!("{alert}DecryptError"), true, Some("signed by"));
         check("http2 error: connection error detected: frame with invalid size", false, Some("https://"));
         check("received corrupt message of type InvalidContentType", true, Some("http://"));

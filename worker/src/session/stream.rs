@@ -246,7 +246,7 @@ impl<'a> Stream<'a> {
         end
     }
 
-    /// Says so as often as the coordinator wants to hear it: it waits for who holds something.
+    /// Says so as often as the coordinator wants to hear it: it waits for workers that hold something.
     fn say_that_it_lives(&mut self) {
         let early = self.heartbeat.period() / 2;
         let due = self.held > 0 || self.said.elapsed() + early >= self.idle_heartbeat_interval;

@@ -53,7 +53,7 @@ impl Create {
         }
     }
 
-    /// The same with the search that it begins with. That may take a while: who must not wait has it done elsewhere.
+    /// The same with the search that it begins with. That may take a while: a thread that must not wait has it done elsewhere.
     #[must_use]
     pub fn prepare(mut self, strategies: Strategies) -> Self {
         // A spec that will be refused is none to build from.

@@ -82,7 +82,7 @@ fn a_run_that_nobody_may_work_on_neither_holds_up_others_nor_saves_up_arrears() 
         }
     }
     assert_eq!(bench.scheduler.leased(other), 0);
-    // When somebody comes who may, it shares from then on: it does not get all until it has had as much as the other.
+    // When a worker comes that may, the run shares from then on: it does not get all until it has had as much as the other.
     bench.scheduler.attach(ms(last), WorkerId(3), 1);
     assert_eq!(bench.scheduler.stranded(other), None);
     let mut given = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A crowd of workers and who asks meanwhile.
+//! A crowd of workers, and a client that asks meanwhile.
 
 use std::sync::mpsc as thread_mpsc;
 
@@ -67,7 +67,7 @@ async fn a_client_does_not_wait_behind_a_crowd_of_workers() {
     let told = tokio::time::timeout(PATIENCE, crowd.1.message()).await.expect("in time").unwrap();
     assert!(matches!(told.unwrap().kind, Some(ResponseKind::Drain(_))));
 
-    // Who leaves makes room: the next worker is beside the driver again.
+    // A leaving worker makes room: the next worker is beside the driver again.
     drop(beside);
     let heard = tokio::time::timeout(PATIENCE, said.recv()).await.expect("in time").unwrap();
     assert!(matches!(heard, Said::Gone(_)), "{heard:?}");

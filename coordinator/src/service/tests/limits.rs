@@ -83,7 +83,7 @@ async fn who_asks_or_attaches_too_often_is_told_so_and_others_are_served() {
     let refused = attach().await.err().unwrap();
     assert!(refused.message().starts_with("127.0.0.1 may attach 2 times at once"), "{}", refused.message());
     for (_, stream) in &mut streams {
-        assert!(stream.message().await.unwrap().is_some(), "who is attached stays so");
+        assert!(stream.message().await.unwrap().is_some(), "an attached worker stays attached");
         attached.recv().await.unwrap();
     }
 }
