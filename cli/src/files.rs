@@ -51,7 +51,7 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failur
     write_to(path, content.as_ref(), 0o666)
 }
 
-/// As [`write`], for the owner's eyes only.
+/// As [`write()`], for the owner's eyes only.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     write_to(path, text.as_bytes(), 0o600)
 }

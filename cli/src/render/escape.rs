@@ -1,7 +1,7 @@
 //! Text that others wrote, as it can be shown: what moves a cursor, hides or reorders other text becomes visible.
 //!
 //! Names, reasons, errors, files: whoever wrote them may have meant the terminal. [`lines`] is applied to all that is
-//! printed, [`line`] to what stands within a line, [`json`] to JSON, where the same characters have a spelling of their own.
+//! printed, [`line()`] to what stands within a line, [`json`] to JSON, where the same characters have a spelling of their own.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
