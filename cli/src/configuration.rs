@@ -30,6 +30,7 @@ pub(crate) struct Configuration {
     pub(crate) storage: StorageSettings,
     /// What the coordinator keeps for how long.
     pub(crate) retention: RetentionSettings,
+    pub(crate) cluster: ClusterSettings,
     /// The worker.
     pub(crate) worker: WorkerSettings,
 }
@@ -106,6 +107,14 @@ impl Default for RetentionSettings {
     fn default() -> Self {
         Self { keep_days: 0, keep_runs: 0, snapshots_every: 100, clock_confirmed: false }
     }
+}
+
+/// Section `cluster`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClusterSettings {
+    /// The share of episodes that a second worker computes, too, from 0 to 1.
+    pub(crate) recheck: f64,
 }
 
 /// Section `worker`.

@@ -22,6 +22,7 @@
 pub mod effect;
 mod eligibility;
 mod evaluation;
+mod exclusion;
 mod hearing;
 mod outbox;
 mod retention;
@@ -39,6 +40,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::limits::{
     BATCH_GENOME_BYTES_MAX, HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX,
 };
+use hebbian_shared::spec::Numerics;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
@@ -91,6 +93,8 @@ pub(crate) struct WorkerEntry {
     pub(crate) hello: Hello,
     /// Runs and evaluations that were announced to it.
     pub(crate) specs: BTreeSet<RunId>,
+    /// Whether it has lied: it gets nothing any more.
+    pub(crate) excluded: bool,
 }
 
 /// See the module.
@@ -283,13 +287,12 @@ impl Engine {
             return;
         }
         self.scheduler.open(id, run.created().weight, batch_max(run.dimension()));
+        let exact = run.spec().numerics == Numerics::Uniform && run.fingerprint().is_some();
+        self.scheduler.set_exact(id, exact);
         if matches!(run.state(), RunState::Paused(_)) {
             self.scheduler.pause(id);
         }
-        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for worker in workers {
-            self.admit(now, id, worker);
-        }
+        self.admit_all(now, id);
         self.begin_generation(now, id);
         self.close_generation(now, id);
     }
@@ -381,6 +384,11 @@ impl Engine {
             run.end_search(now, reason, &mut writes);
         }
         self.outbox.write(now, &mut writes);
+        self.submit(now, id);
+    }
+
+    /// Hands what is open of a run's generation to the scheduler.
+    pub(super) fn submit(&mut self, now: Timestamp, id: RunId) {
         let run = &self.runs[&id];
         let mut actions = Vec::new();
         let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
@@ -388,7 +396,7 @@ impl Engine {
         self.carry_out(now, actions);
     }
 
-    fn carry_out(&mut self, now: Timestamp, actions: Vec<Action>) {
+    pub(super) fn carry_out(&mut self, now: Timestamp, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Dispatch { worker, run, generation, purpose, block, episodes, .. } => {
@@ -402,15 +410,8 @@ impl Engine {
                     self.workers.remove(&worker);
                     self.outbox.now(Effect::Close { worker, reason: why });
                 }
-                Action::Overtaken { worker, run } => {
-                    let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
-                    let generation = self.runs.get(&run).map_or(0, |run| run.generation().0);
-                    let text = format!(
-                        "worker {name} does not answer in generation {generation}: others finished all that it held; it gets \
-                         less and less until it does"
-                    );
-                    self.note(now, run, text);
-                }
+                Action::Overtaken { worker, run, ever } => self.note_overtaken(now, worker, run, ever),
+                Action::Lied { worker, run } => self.exclude(now, worker, run),
                 Action::Exhausted { run, reason } if self.runs.contains_key(&run) => {
                     self.pause(now, run, reason);
                 }

@@ -6,6 +6,7 @@
 
 mod closing;
 mod limits;
+mod makers;
 mod open;
 pub mod record;
 mod recovery;
@@ -21,11 +22,12 @@ use std::time::Duration;
 use hebbian_proto::figures::{RunState, duration};
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodePurpose, Wants};
+use hebbian_shared::episode::{Asked, EpisodePurpose, Wants};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::limits::NOTES_MAX;
 use hebbian_shared::spec::ResolvedSpec;
+use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::time::Timestamp;
 
 use crate::scheduler::Portion;
@@ -75,6 +77,10 @@ pub struct Run {
     fingerprint: Option<Digest>,
     time_limit: Option<GenerationIndex>,
     notes: VecDeque<String>,
+    /// Where answers are checked: who settled something, and when first.
+    contributors: makers::Contributors,
+    /// From which generation on what a worker said is in the search though it lied, and its name.
+    doubted: Option<(GenerationIndex, String)>,
     sequence: u64,
     /// Running time up to the last record that says so, and since when the run has been running on.
     elapsed: Duration,
@@ -122,6 +128,8 @@ impl Run {
             fingerprint: None,
             time_limit: None,
             notes: VecDeque::new(),
+            contributors: makers::Contributors::new(),
+            doubted: None,
             sequence: 0,
             running_since: Some(now),
             changed_unix_ms: 0,
@@ -171,8 +179,25 @@ impl Run {
                 }
             }
             Record::FingerprintTaken { fingerprint, .. } => self.fingerprint = Some(*fingerprint),
+            Record::FingerprintReleased => {
+                self.fingerprint = None;
+                self.reopen();
+            }
             Record::TimeLimit { generation } => self.time_limit = Some(*generation),
             Record::Settled(settled) => self.settle(settled),
+            Record::Reopened { generation, episodes } => {
+                if *generation == self.generation {
+                    self.open.reopen(episodes);
+                }
+            }
+            Record::Contributor { worker, generation } => {
+                self.contributors.entry(worker.clone()).or_insert(*generation);
+            }
+            Record::Doubted { generation, worker } => {
+                if self.doubted.as_ref().is_none_or(|(first, _)| generation < first) {
+                    self.doubted = Some((*generation, worker.clone()));
+                }
+            }
             Record::StateChanged { state, elapsed, unix_ms } => {
                 self.state = state.clone();
                 self.changed_unix_ms = *unix_ms;
@@ -233,6 +258,11 @@ impl Run {
         }
     }
 
+    /// Whether no generation has closed since the run was created.
+    pub fn has_closed_none(&self) -> bool {
+        self.generation == self.began_with()
+    }
+
     /// Whether an episode of the open generation has an outcome.
     pub fn has_settled(&self, purpose: EpisodePurpose, candidate: CandidateIndex, task: TaskIndex) -> bool {
         self.open.has_settled(purpose, candidate, task)
@@ -289,6 +319,15 @@ impl Run {
             EpisodePurpose::Search => self.reached.wants,
             EpisodePurpose::Remeasure | EpisodePurpose::Validation => Wants::default(),
         }
+    }
+
+    /// What an episode's outcome has to look like.
+    pub fn asked(&self, purpose: EpisodePurpose) -> Asked {
+        let measures = match purpose {
+            EpisodePurpose::Search | EpisodePurpose::Remeasure => self.spec.evaluation.objective,
+            EpisodePurpose::Validation => Objective::Accuracy,
+        };
+        Asked { wants: self.wants(purpose), dimension: self.dimension(), scores: 0, range: measures.range() }
     }
 
     /// Numbers of a genome.

@@ -9,10 +9,12 @@
 
 mod dispatch;
 mod leaving;
+mod recheck;
 mod report;
 mod run_entry;
 mod settings;
 mod stall;
+mod trust;
 mod view;
 mod work;
 mod worker;
@@ -25,6 +27,8 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
 
+pub use recheck::Recheck;
+pub use report::Reported;
 use run_entry::RunEntry;
 pub use settings::Settings;
 pub use work::Portion;
@@ -85,6 +89,15 @@ pub enum Action {
         worker: WorkerId,
         /// Of which run the last time.
         run: RunId,
+        /// Whether it has ever settled an episode.
+        ever: bool,
+    },
+    /// Two other workers agree on how an episode ended, and a worker has said otherwise.
+    Lied {
+        /// Which.
+        worker: WorkerId,
+        /// Of which run the episode is.
+        run: RunId,
     },
     /// A worker may no longer work on a run.
     Barred {
@@ -116,6 +129,8 @@ pub struct WorkerLoad {
     pub heard: Timestamp,
     /// Times in a row that others finished first what it held, without an answer of its own.
     pub overtaken: u32,
+    /// Whether it has answered what it was given; see the module `trust`.
+    pub proven: bool,
     /// Whether it is leaving.
     pub draining: bool,
     /// Runs it may not work on, with the reason.
@@ -134,7 +149,11 @@ pub struct Scheduler {
     ready: BTreeSet<WorkerId>,
     /// Workers that get nothing for a while, by when that ends.
     resting: BTreeSet<(Timestamp, WorkerId)>,
+    /// Workers that let others finish all that they held, time and again.
+    unanswering: BTreeSet<WorkerId>,
     threads: u32,
+    /// Threads that are counted on: all of proven workers, few of newcomers, none of those that rest or leave.
+    believed: u32,
     next_expiry_check: Timestamp,
     next_hedge_check: Timestamp,
     settled: u64,
@@ -153,7 +172,9 @@ impl Scheduler {
             idle: BTreeSet::new(),
             ready: BTreeSet::new(),
             resting: BTreeSet::new(),
+            unanswering: BTreeSet::new(),
             threads: 0,
+            believed: 0,
             next_expiry_check: Timestamp::default(),
             next_hedge_check: Timestamp::default(),
             settled: 0,
@@ -188,6 +209,8 @@ impl Scheduler {
     pub fn detach(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
         let Some(gone) = self.workers.remove(&worker) else { return };
         self.threads -= gone.threads;
+        self.believed -= gone.counted;
+        self.unanswering.remove(&worker);
         if let Some(until) = gone.rests_until {
             self.resting.remove(&(until, worker));
         }
@@ -195,8 +218,8 @@ impl Scheduler {
             entry.eligible -= u32::from(gone.eligible(run));
         }
         self.refresh(worker);
-        for (run, lease) in gone.leases {
-            let why = (!gone.draining).then_some("its worker was lost");
+        for &(run, lease) in &gone.leases {
+            let why = (!gone.draining).then_some(("its worker was lost", gone.is_proven()));
             self.lose(run, lease, why, out);
         }
     }
@@ -352,27 +375,34 @@ impl Scheduler {
         for (run, lease, worker) in overdue {
             let holder = self.workers.get_mut(&worker).expect("a lease's worker is attached");
             holder.leases.remove(&(run, lease));
-            self.lose(run, lease, Some("it took far longer than others"), out);
+            let why = ("it took far longer than others", holder.is_proven());
             self.stalled(now, worker, run, out);
+            self.lose(run, lease, Some(why), out);
             self.refresh(worker);
         }
     }
 
-    /// Ends a lease and queues its open episodes again. Without a reason it counts as no loss.
-    fn lose(&mut self, run: RunId, lease: LeaseId, why: Option<&str>, out: &mut Vec<Action>) {
+    /// Ends a lease and queues its open episodes again. Without a reason it counts as no loss; with it comes whether its worker
+    /// was proven.
+    fn lose(&mut self, run: RunId, lease: LeaseId, why: Option<(&str, bool)>, out: &mut Vec<Action>) {
         let entry = self.runs.get_mut(&run).expect("a lease is of a run");
         let work = entry.work.as_mut().expect("a lease is of a generation");
         let held = &work.leases[&lease];
         let (worker, estimate) = (held.worker, held.estimate);
-        let (released, most_lost) = work.lose(lease, why.is_some());
+        let (released, most_lost) = work.lose(lease, why.map(|(_, proven)| proven));
         entry.share.refund(estimate * released);
         // One that is being detached is gone already.
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.hand_back(released, estimate);
         }
-        if let Some(why) = why.filter(|_| most_lost >= self.settings.losses_max) {
+        let work = self.runs[&run].work.as_ref();
+        let setbacks = work.zip(most_lost).and_then(|(work, slot)| work.setbacks.get(&slot));
+        if let Some((why, _)) = why
+            && let Some(setbacks) = setbacks.filter(|setbacks| self.is_exhausted(run, setbacks))
+        {
+            let lost = setbacks.lost;
             let reason =
-                format!("an episode was given out {most_lost} times and never answered; the last time {why}");
+                format!("an episode was given out {lost} times and never answered; the last time {why}");
             out.push(Action::Exhausted { run, reason });
         }
     }
@@ -391,8 +421,9 @@ impl Scheduler {
         for key in &held {
             barred.leases.remove(key);
         }
+        let why = ("its worker may no longer work on the run", barred.is_proven());
         for &(_, lease) in &held {
-            self.lose(run, lease, Some("its worker may no longer work on the run"), out);
+            self.lose(run, lease, Some(why), out);
         }
         if !held.is_empty() {
             out.push(Action::Withdraw { worker, run, up_to: None });
@@ -411,7 +442,8 @@ impl Scheduler {
     ) {
         let Some(entry) = self.runs.get_mut(&run) else { return };
         let Some(work) = entry.work.take() else { return };
-        let overtaken = stall::overtaken(now, &work, entry.hedge_age(&self.settings));
+        let is_proven = |worker| self.workers[&worker].is_proven();
+        let overtaken = stall::overtaken(now, &work, entry.hedge_age(&self.settings), is_proven);
         let mut holders = BTreeSet::new();
         for (id, lease) in work.leases {
             let worker = self.workers.get_mut(&lease.worker).expect("a lease's worker is attached");
@@ -428,8 +460,12 @@ impl Scheduler {
         }
     }
 
-    /// Brings `idle` and `ready` up to date with a worker.
+    /// Brings `idle`, `ready` and the believed threads up to date with a worker.
     fn refresh(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            let counts = worker.believed_threads();
+            self.believed = self.believed - std::mem::replace(&mut worker.counted, counts) + counts;
+        }
         let worker = self.workers.get(&id);
         for (set, belongs) in [
             (&mut self.idle, worker.is_some_and(|worker| worker.idle(&self.settings))),

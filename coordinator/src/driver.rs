@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+pub use crate::handle::secret;
 use crate::handle::{Handle, Inbox, Reply, Request};
 use crate::journal::{Journal, JournalError};
 use journal_thread::{Job, Said};

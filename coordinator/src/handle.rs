@@ -114,7 +114,12 @@ async fn send<T>(
 /// 40 bits that nobody can foresee, from the keys that the operating system gives to hash maps: where the engine begins to
 /// look for a new run's id.
 pub fn new_run_id() -> RunId {
-    RunId::new(RandomState::new().build_hasher().finish())
+    RunId::new(secret())
+}
+
+/// 64 bits of the same kind.
+pub fn secret() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Handle {

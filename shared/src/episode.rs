@@ -60,6 +60,32 @@ pub struct Wants {
     pub gradient: bool,
 }
 
+/// What an outcome has to look like, by what was asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Asked {
+    /// What was asked for beside the fitness.
+    pub wants: Wants,
+    /// Numbers of the genome.
+    pub dimension: usize,
+    /// Points of measurement.
+    pub scores: usize,
+    /// The least and the greatest value of what is measured: of the fitness, of the extended one, and of scores.
+    pub range: (f64, f64),
+}
+
+impl Asked {
+    /// Nothing but a fitness, whatever it measures.
+    pub const FITNESS: Self = Self {
+        wants: Wants { gradient: false },
+        dimension: 0,
+        scores: 0,
+        range: (f64::NEG_INFINITY, f64::INFINITY),
+    };
+}
+
+/// What rounding may add to a mean at an end of its range.
+const ROUNDING: f64 = 1e-6;
+
 /// What an evaluated episode is worth. It travels whole from the worker to the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -81,12 +107,20 @@ impl Evaluation {
         Self { fitness, extended: None, scores: Vec::new(), gradient: None }
     }
 
-    /// Says what is wrong with an answer to an episode with a genome of `dimension` values that was asked for these `wants`
-    /// and for this number of `scores`.
-    pub fn check(&self, wants: Wants, dimension: usize, scores: usize) -> Result<(), String> {
-        check_numbers("scores", &self.scores, scores)?;
+    /// Says what is wrong with it as an answer to what was asked.
+    pub fn check(&self, asked: &Asked) -> Result<(), String> {
+        check_numbers("scores", &self.scores, asked.scores)?;
         let values = self.gradient.as_deref().unwrap_or_default();
-        check_numbers("gradient", values, if wants.gradient { dimension } else { 0 })
+        check_numbers("gradient", values, if asked.wants.gradient { asked.dimension } else { 0 })?;
+        let measured = [("fitness", Some(self.fitness.get())), ("extended", self.extended.map(Fitness::get))];
+        let measured = measured.into_iter().filter_map(|(field, value)| Some((field, value?)));
+        let scores = self.scores.iter().map(|score| ("scores", *score));
+        let (least, most) = asked.range;
+        let within = least - ROUNDING..=most + ROUNDING;
+        match measured.chain(scores).find(|(_, value)| !within.contains(value)) {
+            Some((field, value)) => Err(format!("{field}: must be from {least} to {most}, not {value}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -139,8 +173,8 @@ impl Outcome {
     }
 
     /// Makes it a worker error if it is no answer to what was asked; see [`Evaluation::check`].
-    pub fn check(&mut self, wants: Wants, dimension: usize, scores: usize) {
-        if let Some(Err(problem)) = self.evaluation().map(|found| found.check(wants, dimension, scores)) {
+    pub fn check(&mut self, asked: &Asked) {
+        if let Some(Err(problem)) = self.evaluation().map(|found| found.check(asked)) {
             *self = Self::WorkerError { reason: format!("a wrong answer: {problem}") };
         }
     }
@@ -188,7 +222,7 @@ mod tests {
         };
         let wants = Wants { gradient: true };
         let checked = |mut outcome: Outcome, wants| {
-            outcome.check(wants, 3, 2);
+            outcome.check(&Asked { wants, dimension: 3, scores: 2, range: (-1.0, 1.0) });
             outcome
         };
         let right = with(&[0.5, 0.25], Some(&[1.0, -2.0, 0.0]));
@@ -205,5 +239,29 @@ mod tests {
         refused(with(scores, Some(&[0.0; 3])), Wants::default(), "gradient: must have 0 values, not 3");
         let infinite = [0.0, f64::NEG_INFINITY, 0.0];
         refused(with(scores, Some(&infinite)), wants, "gradient: value 1 must be finite, not -inf");
+        refused(with(&[0.5, 7.5], Some(&[0.0; 3])), wants, "scores: must be from -1 to 1, not 7.5");
+    }
+
+    #[test]
+    fn what_is_measured_lies_in_the_range_of_what_measures_it() {
+        use crate::spec::evaluation::Objective;
+        let check = |objective: Objective, fitness, extended: Option<f64>| {
+            let extended = extended.map(|extended| Fitness::new(extended).unwrap());
+            let mut outcome =
+                Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(Fitness::new(fitness).unwrap()) });
+            outcome.check(&Asked { range: objective.range(), ..Asked::FITNESS });
+            outcome.settles()
+        };
+        for right in [0.0, 0.5, 1.0, 1.0 + 1e-15] {
+            assert!(check(Objective::Accuracy, right, Some(right)));
+        }
+        for wrong in [1e308, 2.0, -5.0, 1.001, -0.001] {
+            assert!(!check(Objective::Accuracy, wrong, None));
+            assert!(!check(Objective::Accuracy, 0.5, Some(wrong)));
+        }
+        for loss in [Objective::SquaredError, Objective::Logistic] {
+            assert!(check(loss, -1e300, None) && check(loss, 0.0, None));
+            assert!(!check(loss, 0.5, None));
+        }
     }
 }

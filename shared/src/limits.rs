@@ -136,6 +136,8 @@ limits! {
     WATCH_LENGTH_MAX: usize = 256, "messages";
     /// Notes of a run; the oldest go.
     NOTES_MAX: usize = 32, "notes";
+    /// Workers of a run that are told apart where answers are checked, each with a snapshot from before its first one.
+    CONTRIBUTORS_MAX: usize = 64, "workers";
     /// Silence of a worker that holds episodes, until it is detached.
     LEASE: Duration = Duration::from_millis(2500), "s";
     /// Silence of a worker that holds none, until it is detached.
@@ -222,6 +224,8 @@ limits! {
     BATCH_GENOME_BYTES_MAX: usize = 32 << 20, "bytes";
     /// Episodes that a worker is given for each of its threads, however short they are.
     CREDIT_PER_THREAD_MAX: u32 = 2048, "episodes";
+    /// Episodes that a worker is given that has answered none: two for each of its threads, but not more.
+    NEWCOMER_EPISODES_MAX: u32 = 64, "episodes";
     /// Episodes that a worker is given in all.
     CREDIT_MAX: u32 = 1 << 17, "episodes";
     /// Episodes that a worker holds before it objects: its coordinator does not know what it does.

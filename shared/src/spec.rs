@@ -15,7 +15,6 @@ mod problem;
 pub mod range;
 pub mod rule;
 mod schema;
-pub mod start;
 pub mod stop;
 pub mod strategy;
 pub mod task;
@@ -26,7 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::genome::{Genome, GenomeLayout};
+use crate::genome::GenomeLayout;
 use crate::limits::{EPISODES_PER_GENERATION_MAX, RUN_NAME_MAX, TASKS_PER_GENERATION_MAX, UPDATES_MAX};
 use crate::seed::Seed;
 use data_set::DataSetSpec;
@@ -35,7 +34,6 @@ use network::NetworkSpec;
 pub use problem::{Problem, RuleLearning};
 use rule::RuleSpec;
 pub use schema::schema;
-use start::StartSpec;
 use stop::StopSpec;
 use strategy::StrategySpec;
 use task::TaskSpec;
@@ -57,8 +55,6 @@ pub struct RunSpec {
     pub seed: Seed,
     /// The search.
     pub strategy: StrategySpec,
-    /// Where it starts.
-    pub start: StartSpec,
     /// What is searched for.
     pub problem: Problem,
     /// How an episode becomes a fitness.
@@ -75,7 +71,7 @@ pub struct RunSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Numerics {
-    /// Only workers with the fingerprint of the run's first worker: the result is exact.
+    /// Only workers with the fingerprint of the worker that settled the run's first episode: the result is exact.
     #[default]
     Uniform,
     /// Any worker: the result may depend on who computed what.
@@ -102,10 +98,6 @@ struct WrittenSpec {
     numerics: Numerics,
     /// Which strategy searches, and its settings.
     strategy: StrategySpec,
-    /// Where the search starts.
-    #[serde(default, skip_serializing_if = "is_default")]
-    #[schemars(!skip_serializing_if)]
-    start: StartSpec,
     /// The rule that is evolved: its family, and the options that its genome's numbers do not hold.
     #[serde(default)]
     rule: RuleSpec,
@@ -216,8 +208,7 @@ impl RunSpec {
                 ));
             }
         }
-        self.start.validate(&self.problem)?;
-        self.strategy.validate(&self.initial_mean().0)?;
+        self.strategy.validate(self.layout().dimension())?;
         self.stop.validate()?;
         if self.validation.as_ref().is_some_and(|validation| validation.select == Selection::BestRestart)
             && !self.strategy.has_restarts()
@@ -237,8 +228,7 @@ impl RunSpec {
                 ),
             ));
         }
-        self.problem.validate_in(self)?;
-        if self.strategy.wants_gradient() { self.check_gradient() } else { Ok(()) }
+        self.problem.validate_in(self)
     }
 
     /// Refuses a spec whose episodes have no gradient of their fitness by the genome, naming the field.
@@ -249,7 +239,6 @@ impl RunSpec {
 
     /// Whether a run of this spec can be created: all that it depends on is in it.
     pub fn check_complete(&self) -> Result<(), SpecError> {
-        self.start.check_complete()?;
         for (place, data_set) in self.problem.data_sets().iter().enumerate() {
             let field = |name: &str| format!("tasks.data_sets[{place}].{name}");
             if data_set.digest.is_none() {
@@ -269,11 +258,6 @@ impl RunSpec {
     /// The layout of the run's genomes.
     pub fn layout(&self) -> GenomeLayout {
         self.problem.layout()
-    }
-
-    /// The mean that the search starts from. While the spec names a genome file it is that of zeros.
-    pub fn initial_mean(&self) -> Genome {
-        self.start.mean(&self.problem, self.seed)
     }
 
     /// Tasks in each block of a generation.
@@ -312,7 +296,6 @@ impl From<WrittenSpec> for RunSpec {
             seed,
             numerics,
             strategy,
-            start,
             rule,
             network,
             tasks,
@@ -321,14 +304,13 @@ impl From<WrittenSpec> for RunSpec {
             stop,
         } = written;
         let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
-        Self { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics }
+        Self { version, name, seed, strategy, problem, evaluation, validation, stop, numerics }
     }
 }
 
 impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
-        let RunSpec { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics } =
-            spec;
+        let RunSpec { version, name, seed, strategy, problem, evaluation, validation, stop, numerics } = spec;
         match problem {
             Problem::RuleLearning(RuleLearning { rule, network, tasks }) => Self {
                 version,
@@ -336,7 +318,6 @@ impl From<RunSpec> for WrittenSpec {
                 seed,
                 numerics,
                 strategy,
-                start,
                 rule,
                 network,
                 tasks,

@@ -70,9 +70,17 @@ impl MemoryJournal {
                 let Some(stored) = self.runs.get_mut(run) else { return };
                 stored.snapshots.push(snapshot.clone());
                 let kept = self.kept;
-                stored.snapshots.retain(|old| old.closed.next() >= snapshot.closed || kept.keeps(old.closed));
-                stored.records.retain(|_, record| {
-                    !matches!(record, Record::Settled(settled) if settled.generation < snapshot.closed)
+                let came = |closed| {
+                    let of = |record: &Record| matches!(record, Record::Contributor { generation, .. } if *generation == closed);
+                    stored.records.values().any(of)
+                };
+                stored.snapshots.retain(|old| {
+                    old.closed.next() >= snapshot.closed || kept.keeps(old.closed) || came(old.closed)
+                });
+                stored.records.retain(|_, record| match record {
+                    Record::Settled(settled) => settled.generation >= snapshot.closed,
+                    Record::Reopened { generation, .. } => *generation >= snapshot.closed,
+                    _ => true,
                 });
             }
             Write::Delete { run } => {

@@ -1,6 +1,6 @@
 //! An engine with a journal in memory that never fails and a worker that answers at once, one after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hebbian_control::command::Command;
@@ -33,7 +33,7 @@ pub(crate) const FINGERPRINT: &[u8] = b"ordinary";
 pub(crate) fn spec(stop: &str) -> RunSpec {
     let text = format!(
         "name = \"bowl\"\n[strategy]\nkind = \"cma-es\"\npopulation_size = 6\n\
-         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n\
          [stop]\n{stop}\n"
     );
     RunSpec::read(&text).unwrap()
@@ -77,6 +77,10 @@ pub(crate) struct Bench {
     pub(crate) effects: usize,
     /// If there is a place for them, searches are held here while they advance.
     pub(crate) advancing: Option<Vec<Advance>>,
+    /// What an episode takes: short ones go to one worker together.
+    pub(crate) took: Duration,
+    /// Workers that answer plausibly and wrongly.
+    pub(crate) lying: BTreeSet<WorkerId>,
     /// A second journal that is given the same.
     pub(crate) also: Option<Box<dyn Journal>>,
     next_worker: u64,
@@ -126,6 +130,8 @@ impl Bench {
             answers,
             effects: effects_left,
             advancing: None,
+            took: Duration::from_micros(10),
+            lying: BTreeSet::new(),
             also,
             next_worker,
         };
@@ -217,7 +223,7 @@ impl Bench {
                     Some(held) => held.push(*advance),
                 },
                 Effect::Send { worker, message: ToWorker::Batch(batch) } if self.answers > 0 => {
-                    let message = answer(&batch, self.answers);
+                    let message = answer(&batch, self.answers, self.took, self.lying.contains(&worker));
                     self.answers = self.answers.saturating_sub(batch.assignments.len());
                     self.now = self.now + self.pace;
                     events.push_back(Event::FromWorker { worker, message });
@@ -227,11 +233,16 @@ impl Bench {
         }
     }
 
+    /// A worker that is called as its fingerprint is.
     pub(crate) fn attach(&mut self, fingerprint: &[u8]) -> WorkerId {
+        self.attach_as(std::str::from_utf8(fingerprint).unwrap(), fingerprint)
+    }
+
+    pub(crate) fn attach_as(&mut self, name: &str, fingerprint: &[u8]) -> WorkerId {
         let worker = WorkerId(self.next_worker);
         self.next_worker += 1;
         let hello = Hello {
-            name: String::from_utf8(fingerprint.to_vec()).unwrap(),
+            name: name.to_owned(),
             threads: 1,
             episode_semantics: EPISODE_SEMANTICS,
             fingerprint: Digest::of(fingerprint),
@@ -261,7 +272,7 @@ impl Bench {
     }
 }
 
-fn answer(batch: &Batch, most: usize) -> FromWorker {
+fn answer(batch: &Batch, most: usize, compute_time: Duration, lies: bool) -> FromWorker {
     let settlements = batch.assignments.iter().take(most).map(|assignment| {
         let genome = &batch.genomes[assignment.genome as usize];
         let evaluation = match batch.purpose {
@@ -272,14 +283,16 @@ fn answer(batch: &Batch, most: usize) -> FromWorker {
             EpisodePurpose::Search | EpisodePurpose::Remeasure => {
                 let slope = || genome.genome.0.iter().map(|x| -2.0 * (x - 0.3)).collect();
                 let gradient = batch.wants.gradient.then(slope);
-                Evaluation { gradient, ..Evaluation::of(fitness(&genome.genome)) }
+                let honest = fitness(&genome.genome);
+                let told = if lies { Fitness::new(honest.get() / 2.0).unwrap() } else { honest };
+                Evaluation { gradient, ..Evaluation::of(told) }
             }
         };
         Settlement {
             candidate: genome.candidate,
             task: assignment.task,
             outcome: Outcome::Evaluated(evaluation),
-            compute_time: Duration::from_micros(10),
+            compute_time,
         }
     });
     FromWorker::Report(Report {

@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 fn spec(generations: u32) -> RunSpec {
     let text = format!(
         "name = \"bowl\"\n[strategy]\nkind = \"cma-es\"\npopulation_size = 8\n\
-         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 4\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 4\n\
          [stop]\ngenerations = {generations}\n"
     );
     RunSpec::read(&text).unwrap()

@@ -134,7 +134,7 @@ fn an_answer_that_was_not_asked_for_settles_nothing() {
     let worker = bench.attach(FINGERPRINT);
     let dimension = bench.engine.run(run()).unwrap().dimension();
     for (gradient, settled) in [(Some(vec![0.5; dimension]), 0), (None, 1)] {
-        let evaluation = Evaluation { gradient, ..Evaluation::of(Fitness::new(1.0).unwrap()) };
+        let evaluation = Evaluation { gradient, ..Evaluation::of(Fitness::new(-1.0).unwrap()) };
         let settlement = Settlement {
             candidate: CandidateIndex(0),
             task: TaskIndex(0),

@@ -351,7 +351,7 @@ fn a_fork_that_does_not_fit_is_refused_with_the_reason() {
         RunSpec::read(&text.replace(change.0, change.1)).unwrap()
     };
     check(spec(("states = 1", "states = 2")), "rule: must give the genome the layout that its parent's has");
-    let sep = "name = \"s\"\nstrategy = { kind = \"sep-cma-es\", population_size = 6 }\n[stop]\ngenerations = 14\n[tasks]\nfamilies = [\"xor\"]\n";
+    let sep = "name = \"s\"\nstrategy = { kind = \"sep-cma-es\", population_size = 6 }\n[stop]\ngenerations = 14\n[evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\n";
     let strategy = RunSpec::read(sep).unwrap().strategy;
     check(RunSpec { strategy, ..validated("generations = 14") }, "strategy: ");
 }

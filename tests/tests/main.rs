@@ -12,6 +12,7 @@ mod engine;
 mod fuzz;
 mod golden;
 mod gradients;
+mod lies;
 mod life;
 mod network;
 mod pycma;

@@ -64,7 +64,7 @@ fn random_spec(rng: &mut ChaCha8Rng, generations: u32) -> RunSpec {
     ]);
     let text = format!(
         "name = \"{name}\"\n[strategy]\n{strategy}\n[rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
-         [tasks]\nfamilies = [\"xor\"]\nper_generation = {tasks}\n{validation}\n[stop]\ngenerations = {generations}\n"
+         [evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = {tasks}\n{validation}\n[stop]\ngenerations = {generations}\n"
     );
     RunSpec::read(&text).unwrap()
 }

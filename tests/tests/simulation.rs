@@ -39,12 +39,18 @@ fn objective(seed: Seed, fingerprint: Digest, genome: &Genome, key: EpisodeKey, 
         return Outcome::Diverged;
     }
     let steepness = 1.0 + kind * 1e-12;
-    let fitness = Fitness::new(-square * steepness).unwrap();
+    // Validation measures accuracies.
+    let value = if key.purpose == EpisodePurpose::Validation {
+        (-square * steepness).exp()
+    } else {
+        -square * steepness
+    };
+    let fitness = Fitness::new(value).unwrap();
     let slope = |x: &f64| -2.0 * (x - centre) * steepness;
     let gradient = wants.gradient.then(|| genome.0.iter().map(slope).collect());
     // Validation measures twice, and some networks do not live to see the second time.
     let extended = (key.purpose == EpisodePurpose::Validation && uniform(&mut rng) < 0.8)
-        .then(|| Fitness::new(fitness.get() - uniform(&mut rng)).unwrap());
+        .then(|| Fitness::new(fitness.get() * uniform(&mut rng)).unwrap());
     Outcome::Evaluated(Evaluation { extended, gradient, ..Evaluation::of(fitness) })
 }
 
@@ -64,6 +70,7 @@ fn spec(seed: u64) -> RunSpec {
         "name = \"{name}\"\nseed = {seed}\n{validation}\
          [strategy]\nkind = \"{strategy}\"\npopulation_size = {}\n\
          [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
+         [evaluation]\nobjective = \"squared-error\"\n\
          [tasks]\nfamilies = [\"xor\"]\nper_generation = {}\n\
          [stop]\ngenerations = {}\n",
         4 + index_below(&mut rng, 5),

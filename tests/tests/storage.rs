@@ -8,7 +8,7 @@ use std::time::Duration;
 use hebbian_control::command::run::{Act, Create, GetResult, List, RunAction};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{
-    Closed, Contributions, Created, LoadedRun, Record, Settled, Snapshot, StoredRun, Write,
+    Closed, Contributions, Created, LoadedRun, Maker, Record, Settled, Snapshot, StoredRun, Write,
 };
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
@@ -51,7 +51,7 @@ fn settled(generation: u32, candidate: u32) -> Record {
         generation: GenerationIndex(generation),
         purpose: EpisodePurpose::Search,
         settlements: vec![settlement],
-        contributions: Contributions::from([("host".to_owned(), 1)]),
+        makers: vec![Maker { worker: "host".to_owned(), session: 0, episodes: 1 }],
     })
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use hebbian_shared::dispatch::{Assignment, Batch, Settlement};
-use hebbian_shared::episode::{EpisodeKey, Outcome};
+use hebbian_shared::episode::{Asked, EpisodeKey, Outcome};
 use tokio::sync::mpsc;
 
 use crate::evaluator::{Episodes, Runner};
@@ -236,7 +236,9 @@ impl Thread {
                     }),
                     None => None,
                     Some(mut outcome) => {
-                        outcome.check(job.batch.wants, genome.0.len(), job.runner.scores());
+                        let (wants, dimension, scores) =
+                            (job.batch.wants, genome.0.len(), job.runner.scores());
+                        outcome.check(&Asked { wants, dimension, scores, ..Asked::FITNESS });
                         Some(outcome)
                     }
                 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hebbian_control::engine::Retention;
+use hebbian_control::scheduler::Recheck;
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::{self, KeptSnapshots};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
@@ -46,10 +47,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
 HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
 ...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
-...__SNAPSHOTS_EVERY, HEBBIAN__LOG__FORMAT,
+...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
-    /// A TOML file with the sections `server`, `storage`, `retention` and `log`.
+    /// A TOML file with the sections `server`, `storage`, `retention`, `cluster` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one, which is logged [default: 127.0.0.1:7420].
@@ -127,6 +128,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let kept = KeptSnapshots { every: snapshots_every };
     let journal = journal::open_keeping(url, kept).map_err(|error| journal_failure(&error))?;
     let mut settings = DriverSettings { clock_confirmed, ..DriverSettings::default() };
+    settings.engine.scheduler.recheck = Recheck { share: recheck(&configuration)?, secret: driver::secret() };
     settings.engine.retention = Retention {
         keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
         keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
@@ -182,6 +184,16 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     closed.map_err(Failure::failed)?;
     tracing::info!("all is on disk; good-bye");
     Ok(())
+}
+
+/// The share of episodes that are computed twice.
+fn recheck(configuration: &Configuration) -> Result<f64, Failure> {
+    let share = configuration.cluster.recheck;
+    // A NaN is in no range.
+    if (0.0..=1.0).contains(&share) {
+        return Ok(share);
+    }
+    Err(Failure::bad_input(format_args!("cluster.recheck: must be from 0 to 1, not {share}")))
 }
 
 /// Writes the address to a file. A pipe that nobody reads must not keep signals from being heard.

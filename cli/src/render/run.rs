@@ -83,20 +83,6 @@ pub(crate) fn list(runs: &[v1::Run]) -> String {
     text::table(&header, &[3, 4, 5, 6, 7], rows)
 }
 
-/// What a strategy says of itself.
-fn of_search(search: &v1::SearchSummary) -> String {
-    let (step_size, mean_norm) = (text::significant(search.step_size), text::significant(search.mean_norm));
-    let Some(norm) = search.gradient_norm else {
-        let axis_ratio = text::significant(search.axis_ratio);
-        return format!("step size {step_size}, axis ratio {axis_ratio}, |mean| {mean_norm}");
-    };
-    format!(
-        "learning rate {step_size}, |gradient| {}, |mean| {mean_norm}, {} diverged",
-        text::significant(norm),
-        text::plural(search.diverged_tasks.unwrap_or(0), "task")
-    )
-}
-
 /// Everything about one run.
 pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
     let mut lines = vec![
@@ -104,6 +90,9 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
         ("state", state(run.state(), paint)),
         ("generation", generations(run)),
     ];
+    if let Some(doubt) = &run.doubt {
+        lines.push(("in doubt", doubtful(run, doubt)));
+    }
     if !run.is_final() {
         let workers = text::plural(u64::from(run.eligible_workers), "worker");
         lines.push((
@@ -113,6 +102,9 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
                 run.settled_episodes, run.generation_episodes, run.leased_episodes
             ),
         ));
+        if run.unanswering_workers > 0 {
+            lines.push(("silent", unanswering(run)));
+        }
         lines.push(("weight", format!("{} in the fair share of the cluster", run.weight)));
     }
     if let Some(last) = &run.last_generation {
@@ -126,7 +118,15 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
             ),
         ));
         let search = last.search.clone().unwrap_or_default();
-        lines.push(("search", of_search(&search)));
+        lines.push((
+            "search",
+            format!(
+                "step size {}, axis ratio {}, |mean| {}",
+                text::significant(search.step_size),
+                text::significant(search.axis_ratio),
+                text::significant(search.mean_norm)
+            ),
+        ));
         lines.push((
             "spent",
             format!(
@@ -172,6 +172,23 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
         let _ = writeln!(text, "{} {}", paint.warning("note"), escape::line(note));
     }
     text
+}
+
+/// From where on a run cannot be believed, and what helps.
+fn doubtful(run: &v1::Run, doubt: &v1::Doubt) -> String {
+    let remedy = match doubt.clean_generations {
+        Some(clean) => format!("`hebbian fork {} --generation {clean}` begins before that", run.id()),
+        None => "create it anew".to_owned(),
+    };
+    format!("from generation {} on: worker {} gave wrong answers; {remedy}", doubt.generation, doubt.worker)
+}
+
+/// Who is attached and does not answer.
+fn unanswering(run: &v1::Run) -> String {
+    let count = u64::from(run.unanswering_workers);
+    let (named, more) = (run.unanswering.join(", "), count - (run.unanswering.len() as u64).min(count));
+    let others = if more == 0 { String::new() } else { format!(" and {more} others") };
+    format!("{} let others finish what they held: {named}{others}", text::plural(count, "worker"))
 }
 
 /// A run after an operator's action, in one line.

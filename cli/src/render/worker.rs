@@ -34,6 +34,11 @@ pub(crate) fn list(workers: &[Worker], paint: Paint) -> String {
     ];
     let mut text = text::table(&header, &[0, 2, 3, 4, 5, 6, 7], workers.iter().map(row).collect());
     for worker in workers {
+        if !worker.excluded.is_empty() {
+            let line = format!("{}: {}", worker.display_name, worker.excluded);
+            let _ = writeln!(text, "{} {}", paint.bad("excluded"), escape::line(&line));
+            continue;
+        }
         for refused in &worker.ineligible {
             let mark = paint.warning("ineligible");
             let run = refused.run.trim_start_matches("runs/");
@@ -51,12 +56,16 @@ const OVERTAKEN: u32 = 3;
 
 fn state(worker: &Worker) -> String {
     let heard = duration(worker.heard);
-    if worker.draining {
+    if !worker.excluded.is_empty() {
+        "excluded".to_owned()
+    } else if worker.draining {
         "draining".to_owned()
     } else if worker.overtaken >= OVERTAKEN {
         format!("overtaken {} times, heard {} ago", worker.overtaken, text::duration(heard))
     } else if worker.leased_episodes > 0 && heard >= SILENCE {
         format!("silent for {}", text::duration(heard))
+    } else if !worker.proven {
+        "has not answered yet".to_owned()
     } else {
         "working".to_owned()
     }

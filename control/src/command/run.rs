@@ -93,7 +93,8 @@ pub struct Act {
 pub enum RunAction {
     /// Hand out nothing more until resumed.
     Pause,
-    /// Go on; forgets the attempts that exhausted an episode.
+    /// Go on; forgets the attempts that exhausted an episode, and numerics that nobody has any more if no generation has closed with
+    /// them.
     Resume,
     /// End for ever; the journal keeps what was found.
     Cancel,
@@ -130,7 +131,7 @@ impl Command for Act {
         let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
         engine.trouble.clone().map_or(Ok(()), |reason| Err(Refusal::Journal(reason)))?;
         let refuse = |problem: &str| Err(Refusal::WrongState { run: id, problem: problem.into() });
-        let mut writes = Vec::new();
+        let (mut writes, mut again) = (Vec::new(), false);
         match (action, run.state().clone()) {
             (RunAction::Delete, RunState::Running(_) | RunState::Paused(_)) => {
                 return refuse("has not ended; cancel it first");
@@ -142,7 +143,7 @@ impl Command for Act {
             }
             (RunAction::Cancel, RunState::Cancelled(_)) | (RunAction::Pause, RunState::Paused(_)) => {}
             // It may be stranded on quarantined workers.
-            (RunAction::Resume, RunState::Running(_)) => engine.scheduler.resume(id),
+            (RunAction::Resume, RunState::Running(_)) => again = true,
             (_, RunState::Finished(_)) => return refuse("has finished"),
             (_, RunState::Cancelled(_)) => return refuse("was cancelled"),
             (_, RunState::Failed(_)) => return refuse("has failed"),
@@ -155,7 +156,7 @@ impl Command for Act {
             (RunAction::Resume, RunState::Paused(_)) => {
                 note_by(run, now, action.done(), &by, &mut writes);
                 run.change_state(now, RunState::RUNNING, &mut writes);
-                engine.scheduler.resume(id);
+                again = true;
             }
             (RunAction::Cancel, _) => {
                 note_by(run, now, action.done(), &by, &mut writes);
@@ -164,7 +165,8 @@ impl Command for Act {
             }
         }
         engine.outbox.write(now, &mut writes);
-        if action == RunAction::Resume {
+        if again {
+            engine.ask_again(now, id);
             engine.close_generation(now, id);
         }
         engine.progress(id).ok_or(Refusal::NoSuchRun(id))

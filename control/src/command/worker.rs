@@ -79,7 +79,7 @@ impl Command for Attach {
         hello.version = hello.version.chars().filter(printable).take(NAME_BYTES_MAX).collect();
         hello.threads = hello.threads.clamp(1, THREADS_MAX);
         engine.scheduler.attach(now, worker, hello.threads);
-        engine.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new() });
+        engine.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new(), excluded: false });
         let active = engine.runs.values().filter(|run| !run.state().is_final());
         let jobs: Vec<RunId> = active.map(Run::id).chain(engine.evaluations.keys().copied()).collect();
         for job in jobs {

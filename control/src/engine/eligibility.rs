@@ -6,8 +6,10 @@ use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::Numerics;
 use hebbian_shared::time::Timestamp;
 
-use super::Engine;
+use super::exclusion::LIED;
+use super::{Engine, WorkerEntry};
 use crate::run::record::Record;
+use crate::scheduler::Action;
 
 fn other_numerics(its: Digest, whose: &str, taken: Digest) -> String {
     let (its, taken) = (its.short(), taken.short());
@@ -15,44 +17,84 @@ fn other_numerics(its: Digest, whose: &str, taken: Digest) -> String {
 }
 
 impl Engine {
-    /// Decides whether a worker may work on a run or an evaluation; the first one gives it its fingerprint.
+    /// Decides whether a worker may work on a run or an evaluation.
     pub(crate) fn admit(&mut self, now: Timestamp, id: RunId, worker: WorkerId) {
-        let Some(entry) = self.workers.get(&worker) else { return };
-        let hello = &entry.hello;
-        let mut writes = Vec::new();
-        let reason = if hello.episode_semantics != EPISODE_SEMANTICS {
+        let Some(reason) = self.unfit(id, worker) else { return };
+        let mut actions = Vec::new();
+        self.scheduler.rejected(id, worker, reason, &mut actions);
+        // Visible in the worker's status; a note for each attachment would drown the others.
+        actions.retain(|action| !matches!(action, Action::Barred { .. }));
+        self.carry_out(now, actions);
+        self.note_if_stranded(now, id);
+    }
+
+    /// Why a worker may not work on a run or an evaluation.
+    fn unfit(&self, id: RunId, worker: WorkerId) -> Option<String> {
+        let WorkerEntry { hello, excluded, .. } = self.workers.get(&worker)?;
+        if *excluded {
+            Some(LIED.to_owned())
+        } else if hello.episode_semantics != EPISODE_SEMANTICS {
             Some(format!(
                 "its episode semantics are {}, those of this coordinator are {EPISODE_SEMANTICS}: run the same \
                  version on both sides",
                 hello.episode_semantics
             ))
-        } else if let Some(evaluation) = self.evaluations.get_mut(&id) {
-            let taken = *evaluation.fingerprint.get_or_insert(hello.fingerprint);
-            (taken != hello.fingerprint).then(|| other_numerics(hello.fingerprint, "evaluation's", taken))
+        } else if let Some(evaluation) = self.evaluations.get(&id) {
+            let taken = evaluation.fingerprint.filter(|taken| *taken != hello.fingerprint)?;
+            Some(other_numerics(hello.fingerprint, "evaluation's", taken))
+        } else {
+            let run = self.runs.get(&id).filter(|run| run.spec().numerics == Numerics::Uniform)?;
+            let taken = run.fingerprint().filter(|taken| *taken != hello.fingerprint)?;
+            let waiver = " (the spec's `numerics = \"any\"` would waive it)";
+            Some(other_numerics(hello.fingerprint, "run's", taken) + waiver)
+        }
+    }
+
+    /// Takes the fingerprint of a run or an evaluation from the worker that is the first to settle something of it; the others may go on
+    /// if theirs is the same.
+    pub(super) fn take_fingerprint(&mut self, now: Timestamp, id: RunId, worker: WorkerId) {
+        let Some(hello) = self.workers.get(&worker).map(|entry| &entry.hello) else { return };
+        let fingerprint = hello.fingerprint;
+        if let Some(evaluation) = self.evaluations.get_mut(&id) {
+            if evaluation.fingerprint.replace(fingerprint).is_some() {
+                return;
+            }
         } else {
             let Some(run) = self.runs.get_mut(&id) else { return };
-            match run.fingerprint() {
-                _ if run.spec().numerics == Numerics::Any => None,
-                Some(taken) => (taken != hello.fingerprint).then(|| {
-                    let waiver = " (the spec's `numerics = \"any\"` would waive it)";
-                    other_numerics(hello.fingerprint, "run's", taken) + waiver
-                }),
-                None => {
-                    let record = Record::FingerprintTaken {
-                        fingerprint: hello.fingerprint,
-                        worker: hello.name.clone(),
-                    };
-                    run.commit(now, record, &mut writes);
-                    None
-                }
+            if run.fingerprint().is_some() || run.spec().numerics == Numerics::Any {
+                return;
             }
-        };
-        self.outbox.write(now, &mut writes);
-        if let Some(reason) = reason {
-            // Visible in the worker's status; a note for each attachment would drown the others.
-            self.scheduler.bar(id, worker, reason, &mut Vec::new());
-            self.note_if_stranded(now, id);
+            let mut writes = Vec::new();
+            let record = Record::FingerprintTaken { fingerprint, worker: hello.name.clone() };
+            run.commit(now, record, &mut writes);
+            self.outbox.write(now, &mut writes);
         }
+        self.scheduler.set_exact(id, true);
+        self.admit_all(now, id);
+    }
+
+    /// Decides anew which of the attached workers may work on a run or an evaluation.
+    pub(crate) fn admit_all(&mut self, now: Timestamp, id: RunId) {
+        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for worker in workers {
+            self.admit(now, id, worker);
+        }
+    }
+
+    /// Asks all workers again whether they can work on a run, as an operator wants it. If it has closed no generation and nobody has
+    /// the numerics that its first settlement gave it, it forgets them, and what has settled with it.
+    pub(crate) fn ask_again(&mut self, now: Timestamp, id: RunId) {
+        self.scheduler.resume(id);
+        let held = |taken| self.workers.values().any(|entry| entry.hello.fingerprint == taken);
+        let run = self.runs.get_mut(&id).filter(|run| run.fingerprint().is_some_and(|taken| !held(taken)));
+        if let Some(run) = run.filter(|run| run.has_closed_none() && !run.is_advancing()) {
+            let mut writes = Vec::new();
+            run.commit(now, Record::FingerprintReleased, &mut writes);
+            self.outbox.write(now, &mut writes);
+            self.scheduler.set_exact(id, false);
+            self.submit(now, id);
+        }
+        self.admit_all(now, id);
     }
 
     /// Why a run gets nowhere although workers are attached, for people.

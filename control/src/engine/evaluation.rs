@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Settlement, ToWorker};
-use hebbian_shared::episode::{EpisodePurpose, Outcome, Wants};
+use hebbian_shared::episode::{Asked, EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId, WorkerId};
+use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
 use hebbian_shared::limits::BATCH_LENGTH_MAX;
 use hebbian_shared::time::Timestamp;
 
@@ -23,7 +23,7 @@ pub(crate) struct Evaluation {
     /// As batches carry them: without values, which have travelled with the request.
     pub(super) genomes: Vec<Arc<Genome>>,
     points: usize,
-    /// The numerics of workers that may compute it; the first one's if nobody says.
+    /// The numerics of workers that may compute it; those of the first that settles something if nobody says.
     pub(super) fingerprint: Option<Digest>,
     unsettled: u32,
 }
@@ -40,7 +40,8 @@ impl Evaluation {
                 "a wrong answer: an evaluation's episode has scores, also where it diverges".to_owned();
             *outcome = Outcome::WorkerError { reason };
         }
-        outcome.check(Wants::default(), 0, self.points);
+        // Accuracy and explained variance are both of this range.
+        outcome.check(&Asked { scores: self.points, range: (0.0, 1.0), ..Asked::FITNESS });
     }
 }
 
@@ -60,10 +61,8 @@ impl Engine {
         self.evaluations.insert(id, evaluation);
         // Its genomes have travelled with the request.
         self.scheduler.open(id, weight, BATCH_LENGTH_MAX);
-        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for worker in workers {
-            self.admit(now, id, worker);
-        }
+        self.scheduler.set_exact(id, fingerprint.is_some());
+        self.admit_all(now, id);
         let blocks = vec![BlockIndex(0); genomes as usize];
         let portion = Portion { purpose: EpisodePurpose::Search, blocks: &blocks, tasks, length: 1 };
         let mut actions = Vec::new();

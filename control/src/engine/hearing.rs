@@ -6,7 +6,8 @@ use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
-use crate::run::record::{Contributions, Record, Settled};
+use crate::run::record::{Maker, Record, Settled};
+use crate::scheduler::Reported;
 
 impl Engine {
     /// Takes what a worker said.
@@ -42,31 +43,37 @@ impl Engine {
     }
 
     fn report(&mut self, now: Timestamp, worker: WorkerId, mut report: Report) {
-        let (id, sequence, purpose, generation) =
-            (report.run, report.sequence, report.purpose, report.generation);
+        let (id, sequence, generation) = (report.run, report.sequence, report.generation);
+        let (purpose, block) = (report.purpose, report.block);
         if let Some(run) = self.runs.get(&id) {
-            let (wants, dimension) = (run.wants(purpose), run.dimension());
-            for settlement in &mut report.settlements {
-                settlement.outcome.check(wants, dimension, 0);
-            }
+            let asked = run.asked(purpose);
+            report.settlements.iter_mut().for_each(|settlement| settlement.outcome.check(&asked));
         } else if let Some(evaluation) = self.evaluations.get(&id) {
             report.settlements.iter_mut().for_each(|settlement| evaluation.check(&mut settlement.outcome));
         }
         let mut actions = Vec::new();
-        let settlements = self.scheduler.report(now, worker, report, &mut actions);
+        let Reported { settled: settlements, again } =
+            self.scheduler.report(now, worker, report, &mut actions);
+        if !settlements.is_empty() {
+            self.take_fingerprint(now, id, worker);
+            self.remember(now, id, worker);
+        }
         if let Some(run) = self.runs.get_mut(&id)
             && !settlements.is_empty()
         {
             let mut writes = Vec::new();
+            let session = worker;
             let name = self.workers.get(&worker).map_or("", |entry| entry.hello.name.as_str());
-            let contributions = Contributions::from([(name.to_owned(), settlements.len() as u32)]);
-            let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
+            let (worker, episodes) = (name.to_owned(), settlements.len() as u32);
+            let makers = vec![Maker { worker, session: session.0, episodes }];
+            let settled = Record::Settled(Settled { generation, purpose, settlements, makers });
             run.commit(now, settled, &mut writes);
             self.outbox.write(now, &mut writes);
         } else {
             self.evaluated(now, id, settlements);
         }
         self.outbox.acknowledge(now, worker, sequence);
+        self.compare(now, id, worker, (purpose, block), again);
         self.carry_out(now, actions);
         self.close_generation(now, id);
     }

@@ -129,9 +129,7 @@ impl Outbox {
         {
             *last_sequence = sequence;
             last.settlements.append(&mut settled.settlements);
-            for (worker, episodes) in settled.contributions {
-                *last.contributions.entry(worker).or_default() += episodes;
-            }
+            last.made_by(settled.makers);
             self.settled_size += size;
             return None;
         }

@@ -26,6 +26,23 @@ impl Engine {
         self.note(now, id, text);
     }
 
+    /// Notes in a run that a worker does not answer. Of those that never did one note tells, however many there are.
+    pub(super) fn note_overtaken(&mut self, now: Timestamp, worker: WorkerId, run: RunId, ever: bool) {
+        let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
+        let generation = self.runs.get(&run).map_or(0, |run| run.generation().0);
+        let text = if ever {
+            format!(
+                "worker {name} does not answer in generation {generation}: others finished all that it held; it gets \
+                 less and less until it does"
+            )
+        } else {
+            "workers are attached that have never answered (`hebbian workers` names them); they get little, and less and less, \
+             until they do"
+                .to_owned()
+        };
+        self.note(now, run, text);
+    }
+
     /// Notes a lost worker in the runs that it worked on. To be called while it is known.
     pub(super) fn note_gone(&mut self, now: Timestamp, worker: WorkerId, how: &str, why: &str) {
         let Some(entry) = self.workers.get(&worker) else { return };

@@ -10,10 +10,14 @@ use hebbian_shared::dispatch::WEIGHT_DEFAULT;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
-use super::Engine;
+use super::exclusion::LIED;
+use super::{Engine, WorkerEntry};
 use crate::command::Refusal;
 use crate::run::Run;
 use crate::run::record::UnreadableRun;
+
+/// Workers that do not answer whose names a run's progress has.
+const UNANSWERING_NAMED: usize = 8;
 
 impl Engine {
     /// How a run stands at this moment. It may run ahead of the disk by what is still being written; what is told
@@ -24,6 +28,13 @@ impl Engine {
         progress.leased_episodes = self.scheduler.leased(id);
         progress.eligible_workers =
             if run.state().is_final() { 0 } else { self.scheduler.eligible_workers(id) };
+        if !run.state().is_final() {
+            let unanswering = self.scheduler.unanswering();
+            progress.unanswering_workers = unanswering.len() as u32;
+            let names =
+                unanswering.iter().filter_map(|worker| Some(self.workers.get(worker)?.hello.name.clone()));
+            progress.unanswering = names.take(UNANSWERING_NAMED).collect();
+        }
         if *run.state() == RunState::RUNNING {
             let trouble = self.trouble.as_ref().map(|trouble| {
                 format!("the journal cannot be written: {trouble}; the run goes on by itself when it can")
@@ -74,7 +85,7 @@ impl Engine {
 
     /// An attached worker.
     pub fn worker(&self, now: Timestamp, worker: WorkerId) -> Option<v1::Worker> {
-        let hello = &self.workers.get(&worker)?.hello;
+        let WorkerEntry { hello, excluded, .. } = self.workers.get(&worker)?;
         let load = self.scheduler.load(worker)?;
         let ineligible =
             load.barred.into_iter().map(|(run, reason)| Ineligibility { run: run_name(run), reason });
@@ -92,6 +103,8 @@ impl Engine {
             attached: Some(from_duration(now.since(load.attached))),
             heard: Some(from_duration(now.since(load.heard))),
             overtaken: load.overtaken,
+            proven: load.proven,
+            excluded: if *excluded { LIED.to_owned() } else { String::new() },
             draining: load.draining,
             ineligible: ineligible.collect(),
         })

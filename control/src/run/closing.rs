@@ -53,7 +53,7 @@ impl Run {
         let validated = self.validated(0, diverging.clone());
         let restart = step.summary.restart.clone();
         let summary = self.summarise(now, verdicts, step.summary, step.snapshot.digest);
-        let contributions = self.open.contributions().clone();
+        let contributions = self.open.contributions();
         let record = Record::GenerationClosed(Box::new(Closed { summary, told, contributions }));
         self.apply(now, &record, Some(search));
         self.write(record, out);

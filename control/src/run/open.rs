@@ -9,10 +9,10 @@ use std::time::Duration;
 use hebbian_search::Measured;
 use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::spec::RunSpec;
 
-use super::record::{Contributions, Settled};
+use super::record::{Contributions, Maker, Place, Settled};
 use super::search::Reached;
 use crate::scheduler::Portion;
 
@@ -26,6 +26,8 @@ pub(super) struct Measurement {
     length: u32,
     /// By candidate and task; `None` where an episode is open.
     outcomes: Vec<Option<Outcome>>,
+    /// Of each outcome, the place of its maker in the generation's.
+    made_by: Vec<u32>,
     settled: u32,
     compute_time: Duration,
 }
@@ -34,8 +36,8 @@ impl Measurement {
     fn new(purpose: EpisodePurpose, candidates: Vec<(Arc<Genome>, BlockIndex)>, tasks: u32) -> Self {
         let outcomes = vec![None; candidates.len() * tasks as usize];
         let (genomes, blocks) = candidates.into_iter().unzip();
-        let compute_time = Duration::ZERO;
-        Self { purpose, genomes, blocks, tasks, length: 1, outcomes, settled: 0, compute_time }
+        let (made_by, compute_time) = (vec![0; outcomes.len()], Duration::ZERO);
+        Self { purpose, genomes, blocks, tasks, length: 1, outcomes, made_by, settled: 0, compute_time }
     }
 
     /// Genomes that meet the same tasks.
@@ -100,13 +102,14 @@ impl Measurement {
 pub(super) struct OpenGeneration {
     /// A complete portion may be shared with its readers.
     measurements: Vec<Arc<Measurement>>,
-    contributions: Contributions,
+    /// The workers that settled something, each with how much of it still counts.
+    makers: Vec<Maker>,
 }
 
 impl OpenGeneration {
     fn of(measurements: impl IntoIterator<Item = Measurement>) -> Self {
         let measurements = measurements.into_iter().map(Arc::new).collect();
-        Self { measurements, contributions: Contributions::new() }
+        Self { measurements, makers: Vec::new() }
     }
 
     /// What the search asks for, and the validation of its mean if it is due.
@@ -146,18 +149,62 @@ impl OpenGeneration {
         let found = self.measurements.iter_mut().find(|measurement| measurement.purpose == settled.purpose);
         // What is complete is shared, and what settles it again is a duplicate.
         let Some(measurement) = found.and_then(Arc::get_mut) else { return };
-        for (worker, episodes) in &settled.contributions {
-            *self.contributions.entry(worker.clone()).or_default() += episodes;
-        }
-        for settlement in &settled.settlements {
+        let by = settled.makers.iter().flat_map(|maker| {
+            let place = maker_of(&mut self.makers, maker);
+            std::iter::repeat_n(place, maker.episodes as usize)
+        });
+        for (settlement, maker) in settled.settlements.iter().zip(by.collect::<Vec<_>>()) {
             let Some(place) = measurement.place(settlement.candidate, settlement.task) else { continue };
             let outcome = &mut measurement.outcomes[place];
             if outcome.is_none() {
                 *outcome = Some(settlement.outcome.clone());
+                measurement.made_by[place] = maker;
+                self.makers[maker as usize].episodes += 1;
                 measurement.settled += 1;
                 measurement.compute_time = measurement.compute_time.saturating_add(settlement.compute_time);
             }
         }
+    }
+
+    /// Forgets outcomes; what is open stays so.
+    pub(super) fn reopen(&mut self, episodes: &[Place]) {
+        for &(purpose, candidate, task) in episodes {
+            let found = self.measurements.iter_mut().find(|measurement| measurement.purpose == purpose);
+            let Some(measurement) = found.and_then(Arc::get_mut) else { continue };
+            let Some(place) = measurement.place(candidate, task) else { continue };
+            if measurement.outcomes[place].take().is_some() {
+                measurement.settled -= 1;
+                self.makers[measurement.made_by[place] as usize].episodes -= 1;
+            }
+        }
+    }
+
+    /// The episodes that a worker settled. By its name, too, where they are of another coordinator's time.
+    pub(super) fn settled_by(&self, worker: WorkerId, name: &str) -> impl Iterator<Item = Place> {
+        let its =
+            move |maker: &Maker| maker.session == worker.0 || maker.session == 0 && maker.worker == name;
+        self.measurements.iter().flat_map(move |measurement| {
+            let outcomes = measurement.outcomes.iter().zip(&measurement.made_by).enumerate();
+            let tasks = measurement.tasks as usize;
+            outcomes
+                .filter(move |(_, (outcome, maker))| outcome.is_some() && its(&self.makers[**maker as usize]))
+                .map(move |(place, _)| {
+                    let (candidate, task) = ((place / tasks) as u32, (place % tasks) as u32);
+                    (measurement.purpose, CandidateIndex(candidate), TaskIndex(task))
+                })
+        })
+    }
+
+    /// What settled an episode, and who.
+    pub(super) fn settled_with(&self, (purpose, candidate, task): Place) -> Option<(&Outcome, &Maker)> {
+        let measurement = self.measurement(purpose)?;
+        let place = measurement.place(candidate, task)?;
+        Some((measurement.outcomes[place].as_ref()?, &self.makers[measurement.made_by[place] as usize]))
+    }
+
+    /// The name of a worker that settled something.
+    pub(super) fn name_of(&self, worker: WorkerId) -> Option<String> {
+        self.makers.iter().find(|maker| maker.session == worker.0).map(|maker| maker.worker.clone())
     }
 
     /// Whether an episode has an outcome.
@@ -172,8 +219,12 @@ impl OpenGeneration {
     }
 
     /// The workers that computed the settled episodes.
-    pub(super) fn contributions(&self) -> &Contributions {
-        &self.contributions
+    pub(super) fn contributions(&self) -> Contributions {
+        let mut contributions = Contributions::new();
+        for maker in self.makers.iter().filter(|maker| maker.episodes > 0) {
+            *contributions.entry(maker.worker.clone()).or_default() += maker.episodes;
+        }
+        contributions
     }
 
     /// Episodes.
@@ -190,4 +241,14 @@ impl OpenGeneration {
     pub(super) fn is_complete(&self) -> bool {
         self.settled() == self.episodes()
     }
+}
+
+/// The place of a maker among others, where it gets one if it has none.
+fn maker_of(makers: &mut Vec<Maker>, of: &Maker) -> u32 {
+    let known = makers.iter().position(|maker| (maker.session, &maker.worker) == (of.session, &of.worker));
+    let place = known.unwrap_or_else(|| {
+        makers.push(Maker { episodes: 0, ..of.clone() });
+        makers.len() - 1
+    });
+    place as u32
 }

@@ -14,7 +14,7 @@ use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{GenerationIndex, RunId};
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
 
@@ -30,8 +30,31 @@ pub enum Record {
         /// The name of the worker it was taken from.
         worker: String,
     },
+    /// Workers of any numerics may work on the run again, and what has settled of the open generation, the first, is forgotten.
+    FingerprintReleased,
     /// Episodes of the open generation have outcomes.
     Settled(Settled),
+    /// Episodes of the open generation that had settled are open again: who settled them is not believed.
+    Reopened {
+        /// Which generation.
+        generation: GenerationIndex,
+        /// The episodes.
+        episodes: Vec<Place>,
+    },
+    /// A worker settled something of the run for the first time, where answers are checked.
+    Contributor {
+        /// The worker's name; empty for all of those that are too many to be told apart.
+        worker: String,
+        /// The generation that was open.
+        generation: GenerationIndex,
+    },
+    /// What a worker said that has lied is part of the search.
+    Doubted {
+        /// The first generation that it settled something of.
+        generation: GenerationIndex,
+        /// The worker's name.
+        worker: String,
+    },
     /// All episodes of the open generation have settled and the search was told.
     GenerationClosed(Box<Closed>),
     /// The time limit was reached: this is the last generation.
@@ -135,6 +158,20 @@ pub struct Closed {
 /// Episodes that workers computed, by the workers' names.
 pub type Contributions = BTreeMap<String, u32>;
 
+/// An episode of a generation. Its block is the candidate's.
+pub type Place = (EpisodePurpose, CandidateIndex, TaskIndex);
+
+/// A worker that settled episodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// Its name.
+    pub worker: String,
+    /// Its id; 0 if another coordinator gave it one.
+    pub session: u64,
+    /// How many.
+    pub episodes: u32,
+}
+
 /// Outcomes of episodes of one generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settled {
@@ -144,8 +181,24 @@ pub struct Settled {
     pub purpose: EpisodePurpose,
     /// The episodes with their outcomes, each of which settles its episode. Their block is the candidate's.
     pub settlements: Vec<Settlement>,
-    /// The workers that computed them.
-    pub contributions: Contributions,
+    /// The workers that computed them, in the order of the settlements.
+    pub makers: Vec<Maker>,
+}
+
+impl Settled {
+    /// Takes the makers of what is added.
+    pub fn made_by(&mut self, makers: Vec<Maker>) {
+        for maker in makers {
+            match self
+                .makers
+                .last_mut()
+                .filter(|last| (last.session, &last.worker) == (maker.session, &maker.worker))
+            {
+                Some(last) => last.episodes += maker.episodes,
+                None => self.makers.push(maker),
+            }
+        }
+    }
 }
 
 /// The search's whole state between two generations. A cache: the records give the same state.
@@ -193,6 +246,7 @@ impl StoredRun {
         match record {
             Record::Created(_) => false,
             Record::Settled(settled) => settled.generation >= closed,
+            Record::Reopened { generation, .. } => *generation >= closed,
             Record::GenerationClosed(of) => of.summary.generation + 1 >= closed.0,
             _ => true,
         }
@@ -248,7 +302,7 @@ impl Record {
             Self::GenerationClosed(closed) => Event::Generation(closed.summary.clone()),
             Self::StateChanged { state, .. } => Event::State(state.clone().into()),
             Self::Created(_) => Event::State(RunState::RUNNING.into()),
-            Self::Settled(_) => return None,
+            Self::Settled(_) | Self::Reopened { .. } | Self::Contributor { .. } => return None,
             Self::Validated(summary) => Event::Validation((**summary).clone()),
             Self::Remeasured(figures) => Event::Remeasurement(*figures),
             other => Event::Note(other.note()?),
@@ -261,6 +315,13 @@ impl Record {
             Self::FingerprintTaken { fingerprint, worker } => {
                 Some(format!("numerics fingerprint {} taken from worker {worker}", fingerprint.short()))
             }
+            Self::FingerprintReleased => Some(
+                "nobody has the numerics of its first settlement: it begins again, and takes them anew"
+                    .to_owned(),
+            ),
+            Self::Doubted { generation, worker } => Some(format!(
+                "in doubt from generation {generation} on: worker {worker}, which settled something of it, has lied"
+            )),
             Self::TimeLimit { generation } => Some(format!("time limit reached in generation {generation}")),
             Self::Note { text } => Some(text.clone()),
             Self::SearchEnded { reason } => Some(format!(
@@ -271,6 +332,8 @@ impl Record {
             Self::Extended { stop } => Some(format!("extended; the limits are now {stop}")),
             Self::Created(_)
             | Self::Settled(_)
+            | Self::Reopened { .. }
+            | Self::Contributor { .. }
             | Self::GenerationClosed(_)
             | Self::StateChanged { .. }
             | Self::Validated(_)

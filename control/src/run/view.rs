@@ -9,7 +9,7 @@ use super::Run;
 use super::record::Origin;
 
 impl Run {
-    /// How the run stands. `leased_episodes` and `eligible_workers` are the scheduler's to say and are 0 here.
+    /// How the run stands. What is the scheduler's to say of episodes and workers is 0 here.
     pub fn progress(&self) -> v1::Run {
         v1::Run {
             name: run_name(self.id),
@@ -36,6 +36,9 @@ impl Run {
             seed: self.spec.seed.get(),
             end_time: self.ended_unix_ms().map(moment),
             weight: self.created.weight,
+            unanswering_workers: 0,
+            unanswering: Vec::new(),
+            doubt: self.doubt(),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Which worker is given what: batches of the run that has had least, and hedges of old leases.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hebbian_shared::id::{RunId, WorkerId};
@@ -13,8 +12,13 @@ use super::{Action, Scheduler};
 const CONTENDED: u32 = 4;
 
 impl Scheduler {
-    /// Gives queued episodes to workers that have room for them.
+    /// Gives queued episodes to workers that have room for them, and to proven ones what newcomers hold.
     pub fn dispatch(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        self.hand_out(now, out);
+        self.hedge_newcomers(now, out);
+    }
+
+    fn hand_out(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         loop {
             let (queued, work) = self.runs.values().fold((0u64, Duration::ZERO), |(queued, work), entry| {
                 let each = entry.compute.median().unwrap_or(self.settings.batch_work);
@@ -25,8 +29,9 @@ impl Scheduler {
             }
             // Towards the end of the queue, work goes only where a thread is idle: whatever waits in a busy worker's
             // hands would keep an idle one waiting.
-            let ending = queued <= u64::from(self.threads)
-                || work <= self.settings.work_min.saturating_mul(self.threads);
+            let threads = self.believed.max(1);
+            let ending =
+                queued <= u64::from(threads) || work <= self.settings.work_min.saturating_mul(threads);
             let batch_work = self.batch_work(now);
             let ready =
                 |id: &&WorkerId| self.workers.get(id).is_some_and(|worker| !worker.is_full(batch_work));
@@ -35,8 +40,10 @@ impl Scheduler {
             } else {
                 self.ready.iter().filter(ready).copied().collect()
             };
+            let (proven, newcomers): (Vec<_>, Vec<_>) =
+                candidates.into_iter().partition(|worker| self.workers[worker].is_proven());
             let mut given = false;
-            for worker in candidates {
+            for worker in proven.into_iter().chain(newcomers) {
                 given |= self.dispatch_to(now, worker, batch_work, out);
                 if self.runs.values().all(|entry| entry.queued() == 0) {
                     return;
@@ -77,41 +84,51 @@ impl Scheduler {
             .iter()
             .filter(|(run, entry)| entry.is_active(now) && entry.queued() == 0 && worker.eligible(**run));
         let awaited = absent.map(|(_, entry)| entry.share.used).min();
-        let (settings, workers, threads) = (&self.settings, &self.workers, self.threads);
+        let threads = self.believed.max(1);
         for (used, run) in waiting {
             // Until then others only fill what would be idle, and with little: a short generation would wait for as long
             // as it takes itself, every time.
             let filling = awaited.is_some_and(|least| least < used);
+            let (settings, worker) = (&self.settings, &self.workers[&id]);
             if filling && !worker.idle(settings) {
                 continue;
             }
             let batch_work = if filling { settings.work_min } else { batch_work };
-            let entry = self.runs.get_mut(&run).expect("a run that waits is there");
+            let entry = &self.runs[&run];
             let pace = worker.standings.get(&run).and_then(|standing| standing.compute.median());
             let pace = pace.or(entry.compute.median());
             let queued = entry.queued();
-            let work = entry.work.as_mut().expect("what is queued is of a generation");
             let share = queued.div_ceil(2 * threads);
             let least = settings.episodes_in(settings.work_min, pace);
             let length =
                 settings.episodes_in(batch_work, pace).min(share.max(least)).min(worker.room(settings));
             let length = length.min(entry.batch_max);
-            let others = |failed_on: &BTreeSet<WorkerId>| {
-                workers.iter().any(|(other, worker)| worker.eligible(run) && !failed_on.contains(other))
-            };
-            let slots = work.take(id, length as usize, others);
-            if slots.is_empty() {
-                continue;
-            }
-            let estimate = pace.unwrap_or(settings.batch_work) * work.length(slots[0]);
+            let Some((slots, estimate)) = self.take(id, run, length as usize, pace) else { continue };
             self.give(now, id, run, slots, false, estimate, out);
             return true;
         }
         false
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a lease's parts, from two callers")]
-    fn give(
+    /// Takes queued episodes of a run for a worker, with the time that each of them should take.
+    fn take(
+        &mut self,
+        id: WorkerId,
+        run: RunId,
+        length: usize,
+        pace: Option<Duration>,
+    ) -> Option<(Vec<u32>, Duration)> {
+        // Taken out for a moment, so that the scheduler can be asked about it.
+        let mut work = self.runs.get_mut(&run)?.work.take()?;
+        let slots = work.take(length, |setbacks, check| self.may_take(run, id, setbacks, check));
+        let estimate =
+            slots.first().map(|&slot| pace.unwrap_or(self.settings.batch_work) * work.length(slot));
+        self.runs.get_mut(&run)?.work = Some(work);
+        Some((slots, estimate?))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a lease's parts, from several callers")]
+    pub(super) fn give(
         &mut self,
         now: Timestamp,
         id: WorkerId,
@@ -143,6 +160,10 @@ impl Scheduler {
             .collect();
         let generation = work.generation;
         let lease = work.lease(now, id, slots, hedge, estimate);
+        worker.given = Some((run, generation));
+        if !worker.is_proven() {
+            work.held_by_newcomers.push_back(lease);
+        }
         worker.leases.insert((run, lease));
         self.refresh(id);
         out.push(Action::Dispatch { worker: id, run, generation, purpose, block, episodes, hedge });
@@ -156,6 +177,12 @@ impl Scheduler {
             let (old, idle) = self.find_hedges(now, run);
             let mut next = 0;
             for (lease, holder) in old {
+                let proven = self.has_other_proven(run, holder);
+                let idle: Vec<WorkerId> = idle
+                    .iter()
+                    .copied()
+                    .filter(|worker| !proven || self.workers[worker].is_proven())
+                    .collect();
                 while let Some(place) = self.next_idle(&idle, next, holder) {
                     let Some((slots, estimate)) = self.hedge_slots(run, lease, idle[place]) else { break };
                     self.give(now, idle[place], run, slots, true, estimate, out);
@@ -182,19 +209,25 @@ impl Scheduler {
     }
 
     /// The place of the next worker that is still idle and not the holder.
-    fn next_idle(&self, idle: &[WorkerId], from: usize, holder: WorkerId) -> Option<usize> {
+    pub(super) fn next_idle(&self, idle: &[WorkerId], from: usize, holder: WorkerId) -> Option<usize> {
+        let from = from.min(idle.len());
         let places = (from..idle.len()).chain(0..from);
         places.into_iter().find(|&place| idle[place] != holder && self.idle.contains(&idle[place]))
     }
 
     /// What of a lease another worker is given, and how long an episode of it should take there.
-    fn hedge_slots(&self, run: RunId, lease: LeaseId, other: WorkerId) -> Option<(Vec<u32>, Duration)> {
+    pub(super) fn hedge_slots(
+        &self,
+        run: RunId,
+        lease: LeaseId,
+        other: WorkerId,
+    ) -> Option<(Vec<u32>, Duration)> {
         let entry = self.runs.get(&run)?;
         let (work, worker) = (entry.work.as_ref()?, self.workers.get(&other)?);
         let standing = worker.standings.get(&run);
         let pace = standing.and_then(|standing| standing.compute.median()).or(entry.compute.median());
         let length = self.settings.batch_length(pace).min(worker.room(&self.settings)).min(entry.batch_max);
-        let slots = work.unhedged(lease, length as usize);
+        let slots = work.unhedged(lease, length as usize, other);
         let estimate = pace.unwrap_or(self.settings.batch_work) * work.length(*slots.first()?);
         Some((slots, estimate))
     }

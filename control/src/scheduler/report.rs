@@ -1,38 +1,61 @@
 //! Reports: which of their outcomes settle an episode, and what else they say of a worker.
 
+use std::collections::BTreeSet;
+
 use hebbian_shared::dispatch::{Report, Settlement};
 use hebbian_shared::episode::Outcome;
-use hebbian_shared::id::WorkerId;
+use hebbian_shared::id::{CandidateIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::limits::COMPUTE_TIME_MAX;
 use hebbian_shared::time::Timestamp;
 
+use super::recheck::Weighed;
 use super::work::Settling;
 use super::worker::Bar;
 use super::{Action, Scheduler, shorten};
 
+/// Why a worker is quarantined.
+fn in_a_row(errors: u32, last: &str) -> String {
+    format!("{errors} errors in a row, the last: {}", shorten(last))
+}
+
+/// What of a report was news.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reported {
+    /// What settles an episode for the first time, in the report's order.
+    pub settled: Vec<Settlement>,
+    /// What says again how an episode ended, or contradicts it.
+    pub again: Vec<Settlement>,
+}
+
 impl Scheduler {
-    /// Takes a report. Returns what settles an episode for the first time, in the report's order; all else (late
-    /// duplicates, other generations, episodes that never were) is harmless.
+    /// Takes a report; all that settles nothing (late duplicates, other generations, episodes that never were) is harmless.
     pub fn report(
         &mut self,
         now: Timestamp,
         worker: WorkerId,
         report: Report,
         out: &mut Vec<Action>,
-    ) -> Vec<Settlement> {
+    ) -> Reported {
+        let who_checks = self.who_checks(&report);
+        let recheck = self.recheck(report.run);
         self.heard(now, worker);
         let Report { run, generation, purpose, block, settlements, .. } = report;
         let about = self.workers.get_mut(&worker).zip(self.runs.get_mut(&run));
         let open = about.filter(|(reporter, entry)| entry.is_at(generation) && !reporter.barred(run));
         let Some((reporter, entry)) = open else {
             self.late += 1;
-            return Vec::new();
+            if settlements.iter().any(|settlement| settlement.outcome.settles()) {
+                self.answered_late(worker, (run, generation));
+            }
+            return Reported::default();
         };
+        let proven = reporter.is_proven();
         let work = entry.work.as_mut().expect("the run is at a generation");
-        let mut accepted = Vec::with_capacity(settlements.len());
+        let mut reported = Reported { settled: Vec::with_capacity(settlements.len()), again: Vec::new() };
+        let mut lied = BTreeSet::new();
         let mut rejected = None;
         let mut quarantined = None;
-        let mut exhausted = None;
+        let mut failed = Vec::new();
         let mut answered = false;
         for settlement in settlements {
             let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
@@ -52,6 +75,7 @@ impl Scheduler {
                 Outcome::Evaluated(_) | Outcome::Diverged => {
                     standing.errors_in_row = 0;
                     if let Some(released) = released {
+                        reporter.answered += 1;
                         let took = settlement.compute_time.min(COMPUTE_TIME_MAX);
                         let pace = took / work.length(slot);
                         standing.compute.push(pace);
@@ -60,10 +84,21 @@ impl Scheduler {
                         entry.share.refund(released.estimate);
                         entry.share.charge(took);
                     }
+                    let picked = recheck.picks(run, generation, slot);
+                    let others = |answered: &BTreeSet<WorkerId>| !who_checks.is_subset(answered);
+                    match work.weigh(slot, worker, &settlement.outcome, picked, others) {
+                        Weighed::Waits => {
+                            work.requeue(slot);
+                            continue;
+                        }
+                        Weighed::Settles(by) => lied.extend(by),
+                    }
                     if work.settle(slot) == Settling::First {
                         reporter.settled += 1;
                         self.settled += 1;
-                        accepted.push(settlement);
+                        reported.settled.push(settlement);
+                    } else {
+                        reported.again.push(settlement);
                     }
                 }
                 Outcome::WorkerError { reason } => {
@@ -73,31 +108,16 @@ impl Scheduler {
                     }
                     reporter.errors += 1;
                     standing.errors_in_row += 1;
-                    if work.requeue_failed(slot, worker) >= self.settings.errors_max {
-                        exhausted.get_or_insert_with(|| {
-                            format!(
-                                "candidate {} on task {} of generation {generation} failed on {} workers, the last \
-                                 time with: {}",
-                                settlement.candidate,
-                                settlement.task,
-                                self.settings.errors_max,
-                                shorten(reason)
-                            )
-                        });
-                    }
+                    work.requeue_failed(slot, worker, proven);
+                    failed.push((slot, settlement.candidate, settlement.task, shorten(reason)));
                     if standing.errors_in_row >= self.settings.errors_in_row_max {
-                        quarantined.get_or_insert_with(|| {
-                            format!(
-                                "{} errors in a row, the last: {}",
-                                standing.errors_in_row,
-                                shorten(reason)
-                            )
-                        });
+                        let errors = standing.errors_in_row;
+                        quarantined.get_or_insert_with(|| in_a_row(errors, reason));
                     }
                 }
                 Outcome::Rejected { reason } => {
                     if released.is_some() {
-                        work.requeue_failed(slot, worker);
+                        work.requeue_failed(slot, worker, proven);
                     }
                     rejected.get_or_insert_with(|| shorten(reason));
                 }
@@ -107,7 +127,7 @@ impl Scheduler {
             self.answered(worker);
         }
         self.refresh(worker);
-        if let Some(reason) = exhausted {
+        if let Some(reason) = self.exhausted_by(run, &failed) {
             out.push(Action::Exhausted { run, reason });
         }
         if let Some(reason) = rejected {
@@ -115,6 +135,24 @@ impl Scheduler {
         } else if let Some(reason) = quarantined {
             self.bar_for(run, worker, reason, Bar::UntilResumed, out);
         }
-        accepted
+        out.extend(lied.into_iter().map(|worker| Action::Lied { run, worker }));
+        reported
+    }
+
+    /// Why a run cannot go on, if one of these episodes has failed too often.
+    fn exhausted_by(
+        &self,
+        run: RunId,
+        failed: &[(u32, CandidateIndex, TaskIndex, String)],
+    ) -> Option<String> {
+        let work = self.runs.get(&run)?.work.as_ref()?;
+        failed.iter().find_map(|(slot, candidate, task, reason)| {
+            let setbacks = work.setbacks.get(slot).filter(|setbacks| self.is_exhausted(run, setbacks))?;
+            Some(format!(
+                "candidate {candidate} on task {task} of generation {} failed on {} workers, the last time with: {reason}",
+                work.generation,
+                setbacks.failed_on.len()
+            ))
+        })
     }
 }

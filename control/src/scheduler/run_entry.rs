@@ -42,6 +42,8 @@ impl Share {
 pub(super) struct RunEntry {
     pub(super) work: Option<Work>,
     pub(super) paused: bool,
+    /// Whether honest workers answer the same.
+    pub(super) exact: bool,
     /// Since when its search advances, after which its next generation comes.
     pub(super) turning: Option<Timestamp>,
     pub(super) share: Share,
@@ -59,6 +61,7 @@ impl RunEntry {
         Self {
             work: None,
             paused: false,
+            exact: true,
             turning: None,
             share: Share { weight, used },
             batch_max,

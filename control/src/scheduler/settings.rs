@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::recheck::Recheck;
 use hebbian_shared::limits::{
     BATCH_LENGTH_MAX, CREDIT_PER_THREAD_MAX, IDLE_LEASE, LEASE, REST_MAX, REST_MIN,
 };
@@ -32,6 +33,8 @@ pub struct Settings {
     pub losses_max: u32,
     /// Errors in a row that quarantine a worker.
     pub errors_in_row_max: u32,
+    /// Which episodes are computed twice.
+    pub recheck: Recheck,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             errors_max: 3,
             losses_max: 10,
             errors_in_row_max: 5,
+            recheck: Recheck::default(),
         }
     }
 }

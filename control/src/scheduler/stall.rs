@@ -9,19 +9,25 @@ use std::time::Duration;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
-use super::work::Work;
+use super::work::{Lease, Work};
 use super::{Action, Scheduler};
 
 /// After so many times in a row it is told: before, the worker may just have been slow.
 const TOLD_AFTER: u32 = 3;
 
-/// The holders of leases of a complete generation that are old enough for a hedge and have brought no answer at all.
-pub(super) fn overtaken(now: Timestamp, work: &Work, hedge_age: Duration) -> BTreeSet<WorkerId> {
+/// The holders of leases of a complete generation that have brought no answer at all, and are old enough for a hedge or not proven.
+pub(super) fn overtaken(
+    now: Timestamp,
+    work: &Work,
+    hedge_age: Duration,
+    is_proven: impl Fn(WorkerId) -> bool,
+) -> BTreeSet<WorkerId> {
     if work.unsettled() > 0 {
         return BTreeSet::new();
     }
-    let old = work.leases.values().filter(|lease| now.since(lease.since) >= hedge_age);
-    old.filter(|lease| lease.is_unanswered()).map(|lease| lease.worker).collect()
+    let old = |lease: &&Lease| now.since(lease.since) >= hedge_age || !is_proven(lease.worker);
+    let unanswered = work.leases.values().filter(|lease| lease.is_unanswered());
+    unanswered.filter(old).map(|lease| lease.worker).collect()
 }
 
 impl Scheduler {
@@ -31,8 +37,10 @@ impl Scheduler {
         let (first, longest) = self.settings.rest;
         let until = now + first.saturating_mul(1 << worker.stalls.min(16)).min(longest);
         worker.stalls += 1;
+        worker.lapse();
         if worker.stalls == TOLD_AFTER {
-            out.push(Action::Overtaken { worker: id, run });
+            self.unanswering.insert(id);
+            out.push(Action::Overtaken { worker: id, run, ever: worker.settled > 0 });
         }
         if let Some(before) = worker.rests_until.replace(until) {
             self.resting.remove(&(before, id));
@@ -44,6 +52,7 @@ impl Scheduler {
     pub(super) fn answered(&mut self, id: WorkerId) {
         let worker = self.workers.get_mut(&id).expect("only a worker that is attached answers");
         worker.stalls = 0;
+        self.unanswering.remove(&id);
         if let Some(until) = worker.rests_until.take() {
             self.resting.remove(&(until, id));
         }

@@ -1,6 +1,8 @@
 mod leaving;
+mod recheck;
 mod share;
 mod stall;
+mod trust;
 
 use super::*;
 use hebbian_shared::dispatch::{GiveBack, Report, Settlement};
@@ -43,6 +45,12 @@ impl Bench {
             &mut Vec::new(),
         );
         Self { scheduler }
+    }
+
+    /// A worker has answered before.
+    fn prove(&mut self, worker: WorkerId) {
+        self.scheduler.workers.get_mut(&worker).unwrap().answered = 1;
+        self.scheduler.refresh(worker);
     }
 
     fn dispatch(&mut self, now: Timestamp) -> Vec<Given> {
@@ -92,7 +100,7 @@ impl Bench {
         let mut actions = Vec::new();
         let accepted = self.scheduler.report(now, worker, report, &mut actions);
         self.scheduler.check_invariants();
-        (accepted.len(), actions)
+        (accepted.settled.len(), actions)
     }
 }
 
@@ -163,6 +171,7 @@ fn a_silent_worker_expires() {
 #[test]
 fn the_oldest_lease_is_hedged_when_a_thread_is_idle() {
     let mut bench = Bench::new(2, 3, 1);
+    bench.prove(WorkerId(1));
     let given = bench.dispatch(ms(0));
     let slow: Vec<_> =
         given.iter().filter(|(worker, _)| worker.0 == 1).flat_map(|(_, e)| e.clone()).collect();
@@ -237,10 +246,14 @@ fn batches_are_task_major_and_grow_with_the_pace() {
     let mut bench = Bench::new(1, 1000, 4);
     let first = bench.dispatch(ms(0));
     assert!(first.iter().all(|(_, episodes)| episodes.len() == 1), "the pace is unknown");
-    let all: Vec<_> = first.iter().flat_map(|(_, e)| e.clone()).collect();
-    bench.report(ms(1), WorkerId(1), &all, &fit());
-    let later = bench.dispatch(ms(1));
-    let (_, episodes) = &later[0];
+    let mut given = first;
+    // What it may hold grows with its answers.
+    for now in 1..6 {
+        let all: Vec<_> = given.iter().flat_map(|(_, e)| e.clone()).collect();
+        bench.report(ms(now), WorkerId(1), &all, &fit());
+        given = bench.dispatch(ms(now));
+    }
+    let (_, episodes) = &given[0];
     assert_eq!(episodes.len(), 20, "20 ms of 1 ms episodes");
     assert!(episodes.windows(2).all(|pair| (pair[0].1, pair[0].0) < (pair[1].1, pair[1].0)));
 }

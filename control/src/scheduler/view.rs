@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hebbian_shared::id::{RunId, WorkerId};
 
 use super::work::{LeaseId, Work};
+use super::worker::Worker;
 use super::{Scheduler, WorkerLoad};
 
 impl Scheduler {
@@ -36,6 +37,11 @@ impl Scheduler {
             last = Some(reason.as_str());
         }
         last
+    }
+
+    /// The attached workers that let others finish all that they held, time and again.
+    pub fn unanswering(&self) -> &BTreeSet<WorkerId> {
+        &self.unanswering
     }
 
     /// Episodes settled since the start.
@@ -70,6 +76,7 @@ impl Scheduler {
             attached: worker.attached,
             heard: worker.heard,
             overtaken: worker.stalls,
+            proven: worker.is_proven(),
             draining: worker.draining,
             barred: barred.collect(),
         })
@@ -101,6 +108,8 @@ impl Scheduler {
             "a resting worker is attached"
         );
         assert_eq!(self.threads, self.workers.values().map(|worker| worker.threads).sum::<u32>());
+        assert_eq!(self.believed, self.workers.values().map(Worker::believed_threads).sum::<u32>());
+        assert!(self.unanswering.iter().all(|id| self.workers.contains_key(id)));
         for (id, worker) in &self.workers {
             let (count, leases) = held.remove(id).unwrap_or_default();
             assert_eq!((worker.held, &worker.leases), (count, &leases), "{id} holds what its leases say");

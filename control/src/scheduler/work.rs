@@ -3,6 +3,8 @@
 //! An episode's *slot* is its place in the order of dispatch: portion by portion, block by block, task by task, candidate
 //! by candidate, so that a batch meets few tasks and a worker prepares each of them once.
 
+mod invariants;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
@@ -10,6 +12,9 @@ use std::time::Duration;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::time::Timestamp;
+
+use super::recheck::Check;
+use super::trust::RESERVED_AFTER;
 
 /// Numbers a lease within its generation; 0 stands for none.
 pub(super) type LeaseId = u32;
@@ -47,8 +52,19 @@ impl EpisodeState {
 pub(super) struct Setbacks {
     /// Workers that answered with an error.
     pub(super) failed_on: BTreeSet<WorkerId>,
+    /// How many of them were proven.
+    pub(super) failed_on_proven: u32,
     /// Leases that ended without an answer.
     pub(super) lost: u32,
+    /// How many of them were those of proven workers.
+    pub(super) lost_by_proven: u32,
+}
+
+impl Setbacks {
+    /// How many there were.
+    pub(super) fn count(&self) -> u32 {
+        self.failed_on.len() as u32 + self.lost
+    }
 }
 
 /// Episodes that one worker was given together.
@@ -112,11 +128,15 @@ pub(super) struct Work {
     fresh: VecDeque<Range<u32>>,
     /// Given out before without an answer.
     retry: VecDeque<u32>,
-    /// Answered with an error: not for the workers that failed on them while there are others.
+    /// Answered with an error, or lost several times: not for everybody.
     failed: Vec<u32>,
     pub(super) setbacks: BTreeMap<u32, Setbacks>,
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     next_lease: LeaseId,
+    /// Leases of workers that were not proven, as they were given out; some may be over.
+    pub(super) held_by_newcomers: VecDeque<LeaseId>,
+    /// What is computed twice and was answered once.
+    pub(super) checks: BTreeMap<u32, Check>,
 }
 
 impl Work {
@@ -158,6 +178,8 @@ impl Work {
             setbacks: BTreeMap::new(),
             leases: BTreeMap::new(),
             next_lease: 1,
+            held_by_newcomers: VecDeque::new(),
+            checks: BTreeMap::new(),
         };
         for slot in 0..start {
             let (purpose, _, candidate, task) = work.episode(slot);
@@ -215,13 +237,12 @@ impl Work {
         (group.start, length.div_ceil(group.length.max(1) as usize))
     }
 
-    /// Takes queued episodes of one block for `worker`, as long together as up to `length` episodes of the search. An
-    /// episode that failed on this worker is left to others if `others` says that there are some.
+    /// Takes queued episodes of one block, as long together as up to `length` episodes of the search. Of those that failed, were
+    /// lost several times, or were answered by somebody, it takes what `may` says.
     pub(super) fn take(
         &mut self,
-        worker: WorkerId,
         mut length: usize,
-        others: impl Fn(&BTreeSet<WorkerId>) -> bool,
+        may: impl Fn(Option<&Setbacks>, Option<&Check>) -> bool,
     ) -> Vec<u32> {
         let mut taken: Vec<u32> = Vec::new();
         let mut block = None;
@@ -232,9 +253,7 @@ impl Work {
                 self.failed.swap_remove(place);
                 continue;
             }
-            let failed_on = self.setbacks.get(&slot).map(|setbacks| &setbacks.failed_on);
-            let for_others =
-                failed_on.is_some_and(|failed_on| failed_on.contains(&worker) && others(failed_on));
+            let for_others = !may(self.setbacks.get(&slot), self.checks.get(&slot));
             let (its_block, its_length) = self.kind(slot, length);
             if for_others || block.is_some_and(|block| block != its_block) {
                 place += 1;
@@ -336,6 +355,17 @@ impl Work {
         None
     }
 
+    /// Whether an episode has settled.
+    pub(super) fn has_settled(&self, slot: u32) -> bool {
+        self.episodes[slot as usize].settled
+    }
+
+    /// Opens an episode again that has settled.
+    pub(super) fn reopen(&mut self, slot: u32) {
+        self.unsettled += u32::from(std::mem::take(&mut self.episodes[slot as usize].settled));
+        self.requeue(slot);
+    }
+
     /// Marks an episode as settled.
     pub(super) fn settle(&mut self, slot: u32) -> Settling {
         let episode = &mut self.episodes[slot as usize];
@@ -362,27 +392,27 @@ impl Work {
         }
         self.episodes[slot as usize].queued = true;
         self.queued += 1;
-        if self.setbacks.get(&slot).is_none_or(|setbacks| setbacks.failed_on.is_empty()) {
+        let for_anybody =
+            |setbacks: &Setbacks| setbacks.failed_on.is_empty() && setbacks.lost < RESERVED_AFTER;
+        if self.setbacks.get(&slot).is_none_or(for_anybody) && !self.checks.contains_key(&slot) {
             self.retry.push_back(slot);
         } else {
             self.failed.push(slot);
         }
     }
 
-    /// Queues an episode again that its only worker failed on. Returns how many workers failed on it.
-    pub(super) fn requeue_failed(&mut self, slot: u32, worker: WorkerId) -> usize {
+    /// Queues an episode again that its only worker failed on.
+    pub(super) fn requeue_failed(&mut self, slot: u32, worker: WorkerId, proven: bool) {
         let setbacks = self.setbacks.entry(slot).or_default();
-        setbacks.failed_on.insert(worker);
-        let failures = setbacks.failed_on.len();
+        setbacks.failed_on_proven += u32::from(setbacks.failed_on.insert(worker) && proven);
         self.requeue(slot);
-        failures
     }
 
-    /// Ends a lease whose worker does not answer. Returns how many episodes it released and the most leases that any
-    /// of those that had to be queued again has lost.
-    pub(super) fn lose(&mut self, id: LeaseId, counts: bool) -> (u32, u32) {
+    /// Ends a lease whose worker does not answer; `counts` says whether that is a loss, and whether the worker was proven. Returns
+    /// how many episodes it released, and of those that had to be queued again the one that was lost most often.
+    pub(super) fn lose(&mut self, id: LeaseId, counts: Option<bool>) -> (u32, Option<u32>) {
         let lease = self.leases.remove(&id).expect("a lease is lost once");
-        let mut most = 0;
+        let mut most = None;
         for slot in lease.slots {
             let episode = &mut self.episodes[slot as usize];
             // Those that the worker has answered are its no more.
@@ -391,22 +421,27 @@ impl Work {
             if !self.abandoned(slot) {
                 continue;
             }
-            if counts {
+            if let Some(proven) = counts {
                 let setbacks = self.setbacks.entry(slot).or_default();
                 setbacks.lost += 1;
-                most = most.max(setbacks.lost);
+                setbacks.lost_by_proven += u32::from(proven);
+                most = most.max(Some((setbacks.lost_by_proven, setbacks.lost, slot)));
             }
             self.requeue(slot);
         }
-        (lease.held, most)
+        (lease.held, most.map(|(.., slot)| slot))
     }
 
-    /// Open episodes of a lease that nobody else holds, those that its worker would come to last first.
-    pub(super) fn unhedged(&self, id: LeaseId, length: usize) -> Vec<u32> {
+    /// Open episodes of a lease that nobody else holds and `other` has not answered, those that its worker would come to last first.
+    pub(super) fn unhedged(&self, id: LeaseId, length: usize, other: WorkerId) -> Vec<u32> {
         let lease = &self.leases[&id];
+        let has_answered =
+            |slot: &u32| self.checks.get(slot).is_some_and(|check| check.answered().contains(&other));
         let alone = |slot: &&u32| {
             let episode = self.episodes[**slot as usize];
-            !episode.settled && (episode.leases == [id, NO_LEASE] || episode.leases == [NO_LEASE, id])
+            !episode.settled
+                && !has_answered(slot)
+                && (episode.leases == [id, NO_LEASE] || episode.leases == [NO_LEASE, id])
         };
         let mut found: Vec<u32> = lease.slots.iter().rev().filter(alone).copied().collect();
         if let Some(&first) = found.first() {
@@ -434,41 +469,9 @@ impl Work {
     /// Forgets what went wrong so far.
     pub(super) fn forgive(&mut self) {
         self.setbacks.clear();
-        self.retry.extend(self.failed.drain(..));
-    }
-
-    /// Checks what must always hold.
-    ///
-    /// # Panics
-    /// If it does not.
-    pub(super) fn check_invariants(&self) {
-        let (mut queued, mut unsettled) = (0, 0);
-        let mut held: BTreeMap<LeaseId, u32> = BTreeMap::new();
-        let mut reachable = vec![false; self.episodes.len()];
-        let waiting = self.fresh.iter().cloned().flatten();
-        for slot in waiting.chain(self.retry.iter().copied()).chain(self.failed.iter().copied()) {
-            reachable[slot as usize] = true;
-        }
-        for (slot, episode) in self.episodes.iter().enumerate() {
-            queued += u32::from(episode.queued);
-            unsettled += u32::from(!episode.settled);
-            assert!(!(episode.settled && episode.queued), "slot {slot} has settled and is queued");
-            assert!(!(episode.queued && episode.leased()), "slot {slot} is queued and leased");
-            assert!(
-                episode.settled || episode.queued || episode.leased(),
-                "slot {slot} is open and neither queued nor leased"
-            );
-            assert!(!episode.queued || reachable[slot], "slot {slot} counts as queued but no queue holds it");
-            let mut workers = BTreeSet::new();
-            for id in episode.leases.into_iter().filter(|&id| id != NO_LEASE) {
-                *held.entry(id).or_default() += 1;
-                let lease = self.leases.get(&id).expect("an episode's lease exists");
-                assert!(workers.insert(lease.worker), "slot {slot} is leased twice to one worker");
-            }
-        }
-        assert_eq!((queued, unsettled), (self.queued, self.unsettled));
-        let counted: BTreeMap<LeaseId, u32> =
-            self.leases.iter().map(|(&id, lease)| (id, lease.held)).collect();
-        assert_eq!(held, counted, "leases hold what episodes say");
+        let (checked, failed) = self.failed.drain(..).partition(|slot| self.checks.contains_key(slot));
+        self.failed = checked;
+        let failed: Vec<u32> = failed;
+        self.retry.extend(failed);
     }
 }

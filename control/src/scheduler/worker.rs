@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hebbian_shared::id::RunId;
+use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::CREDIT_MAX;
 use hebbian_shared::time::Timestamp;
 
@@ -79,6 +79,14 @@ pub(super) struct Worker {
     pub(super) standings: BTreeMap<RunId, Standing>,
     pub(super) settled: u64,
     pub(super) errors: u64,
+    /// Episodes it was given and has answered since it last let others finish all that it held; see [`super::trust`].
+    pub(super) answered: u64,
+    /// Times that it was proven and let others finish all that it held.
+    pub(super) lapses: u32,
+    /// Of which run and generation it was given something last.
+    pub(super) given: Option<(RunId, GenerationIndex)>,
+    /// What it counts among the scheduler's believed threads.
+    pub(super) counted: u32,
     pub(super) compute: Recent,
 }
 
@@ -98,6 +106,10 @@ impl Worker {
             standings: BTreeMap::new(),
             settled: 0,
             errors: 0,
+            answered: 0,
+            lapses: 0,
+            given: None,
+            counted: 0,
             compute: Recent::default(),
         }
     }
@@ -129,7 +141,7 @@ impl Worker {
     /// Whether a thread has nothing to do, or will within a round trip.
     pub(super) fn idle(&self, settings: &Settings) -> bool {
         let busy = self.held >= self.threads && self.held_work >= settings.work_min * self.threads;
-        self.takes() && !busy && self.held < self.credit_max(settings)
+        self.takes() && !busy && self.held < self.allowance(settings)
     }
 
     /// Whether it holds two batches for each thread.
@@ -139,7 +151,7 @@ impl Worker {
 
     /// Whether it can take work in advance.
     pub(super) fn ready(&self, settings: &Settings) -> bool {
-        self.takes() && !self.is_full(settings.batch_work) && self.held < self.credit_max(settings)
+        self.takes() && !self.is_full(settings.batch_work) && self.held < self.allowance(settings)
     }
 
     /// The most episodes it may ever hold.
@@ -149,13 +161,13 @@ impl Worker {
 
     /// Episodes that it may still be given.
     pub(super) fn room(&self, settings: &Settings) -> u32 {
-        self.credit_max(settings).saturating_sub(self.held)
+        self.allowance(settings).saturating_sub(self.held)
     }
 
     /// Episodes it may hold at its present pace.
     pub(super) fn credit(&self, settings: &Settings) -> u32 {
         let length = settings.batch_length(self.compute.median());
-        (2 * self.threads).saturating_mul(length).min(self.credit_max(settings))
+        (2 * self.threads).saturating_mul(length).min(self.allowance(settings))
     }
 
     pub(super) fn hand_back(&mut self, episodes: u32, estimate: Duration) {

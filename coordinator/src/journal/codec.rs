@@ -12,14 +12,16 @@ use hebbian_shared::dispatch::{Settlement, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::GenerationIndex;
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::text;
 use prost::Message as _;
 use stored::record::Kind;
 
-use hebbian_control::run::record::{Closed, Contributions, Created, Origin, Record, Settled, Snapshot};
+use hebbian_control::run::record::{
+    Closed, Contributions, Created, Maker, Origin, Record, Settled, Snapshot,
+};
 
 /// Why stored bytes are not a record or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +61,20 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
                 worker: worker.clone(),
             })
         }
+        Record::FingerprintReleased => Kind::FingerprintReleased(stored::FingerprintReleased {}),
         Record::Settled(settled) => Kind::Settled(encode_settled(settled)),
+        Record::Reopened { generation, episodes } => Kind::Reopened(stored::Reopened {
+            generation: generation.0,
+            purpose: episodes.iter().map(|(purpose, ..)| purpose.to_wire()).collect(),
+            candidate: episodes.iter().map(|(_, candidate, _)| candidate.0).collect(),
+            task: episodes.iter().map(|(.., task)| task.0).collect(),
+        }),
+        Record::Contributor { worker, generation } => {
+            Kind::Contributor(stored::Contributor { worker: worker.clone(), generation: generation.0 })
+        }
+        Record::Doubted { generation, worker } => {
+            Kind::Doubted(stored::Doubted { generation: generation.0, worker: worker.clone() })
+        }
         Record::GenerationClosed(closed) => Kind::GenerationClosed(encode_closed(closed)),
         Record::TimeLimit { generation } => Kind::TimeLimit(stored::TimeLimit { generation: generation.0 }),
         Record::StateChanged { state, elapsed, unix_ms } => Kind::StateChanged(stored::StateChanged {
@@ -88,8 +103,25 @@ fn encode_settled(settled: &Settled) -> stored::Settled {
         generation: settled.generation.0,
         purpose: settled.purpose.to_wire(),
         settlements: settled.settlements.iter().map(Into::into).collect(),
-        contributions: encode_contributions(&settled.contributions),
+        contributions: settled.makers.iter().map(made).collect(),
     }
+}
+
+fn made(maker: &Maker) -> stored::Contribution {
+    stored::Contribution { worker: maker.worker.clone(), episodes: maker.episodes }
+}
+
+fn decode_reopened(reopened: stored::Reopened) -> Result<Record, DecodeError> {
+    let stored::Reopened { generation, purpose, candidate, task } = reopened;
+    if purpose.len() != candidate.len() || purpose.len() != task.len() {
+        return Err(wrong("episodes that were opened again in lists that do not fit"));
+    }
+    let places = purpose.into_iter().zip(candidate).zip(task).map(|((purpose, candidate), task)| {
+        let purpose = EpisodePurpose::from_wire("purpose", purpose).map_err(wrong)?;
+        Ok((purpose, CandidateIndex(candidate), TaskIndex(task)))
+    });
+    let episodes = places.collect::<Result<_, DecodeError>>()?;
+    Ok(Record::Reopened { generation: GenerationIndex(generation), episodes })
 }
 
 fn encode_contributions(contributions: &Contributions) -> Vec<stored::Contribution> {
@@ -149,7 +181,15 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::FingerprintTaken(taken) => {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
         }
+        Kind::FingerprintReleased(_) => Record::FingerprintReleased,
         Kind::Settled(settled) => Record::Settled(decode_settled(settled)?),
+        Kind::Reopened(reopened) => decode_reopened(reopened)?,
+        Kind::Contributor(stored::Contributor { worker, generation }) => {
+            Record::Contributor { worker, generation: GenerationIndex(generation) }
+        }
+        Kind::Doubted(stored::Doubted { generation, worker }) => {
+            Record::Doubted { generation: GenerationIndex(generation), worker }
+        }
         Kind::GenerationClosed(closed) => Record::GenerationClosed(Box::new(decode_closed(closed)?)),
         Kind::TimeLimit(limit) => Record::TimeLimit { generation: GenerationIndex(limit.generation) },
         Kind::StateChanged(stored::StateChanged { state, elapsed, unix_ms }) => {
@@ -199,8 +239,13 @@ fn decode_settled(settled: stored::Settled) -> Result<Settled, DecodeError> {
         generation: GenerationIndex(settled.generation),
         purpose: EpisodePurpose::from_wire("purpose", settled.purpose).map_err(wrong)?,
         settlements: settlements.collect::<Result<_, DecodeError>>()?,
-        contributions: decode_contributions(settled.contributions),
+        makers: settled.contributions.into_iter().map(maker).collect(),
     })
+}
+
+/// Ids of workers are those of one coordinator.
+fn maker(of: stored::Contribution) -> Maker {
+    Maker { worker: of.worker, session: 0, episodes: of.episodes }
 }
 
 /// What recovery takes from a generation's figures must be there.
@@ -248,7 +293,7 @@ mod tests {
     use super::*;
     use hebbian_proto::figures::RunState;
     use hebbian_shared::episode::{Evaluation, Outcome};
-    use hebbian_shared::id::{CandidateIndex, RunId, TaskIndex};
+    use hebbian_shared::id::RunId;
 
     fn check(record: &Record) {
         let decoded = decode_record(&encode_record(record)).unwrap();
@@ -263,6 +308,8 @@ mod tests {
         let elapsed = Duration::from_nanos(1_234_567_891);
         let fit = |value| Some(Fitness::new(value).unwrap());
         let contributions = Contributions::from([("host".to_owned(), 2), ("other".to_owned(), 1)]);
+        let of = |worker: &str, episodes| Maker { worker: worker.to_owned(), session: 0, episodes };
+        let makers = vec![of("host", 1), of("other", 1), of("host", 1)];
         let created = Created {
             spec: Arc::new(spec.into()),
             request_id: "id".into(),
@@ -273,6 +320,12 @@ mod tests {
         };
         check(&Record::Created(created.clone()));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });
+        check(&Record::FingerprintReleased);
+        let (purpose, candidate, task) = (EpisodePurpose::Validation, CandidateIndex(3), TaskIndex(5));
+        let (worker, generation) = ("host".to_owned(), GenerationIndex(7));
+        check(&Record::Reopened { generation, episodes: vec![(purpose, candidate, task); 2] });
+        check(&Record::Contributor { worker: worker.clone(), generation });
+        check(&Record::Doubted { generation, worker });
         let settlement = |task, outcome| Settlement {
             candidate: CandidateIndex(2),
             task: TaskIndex(task),
@@ -293,7 +346,7 @@ mod tests {
                 settlement(1, Outcome::Diverged),
                 settlement(2, Outcome::Evaluated(Evaluation::of(Fitness::new(0.5).unwrap()))),
             ],
-            contributions: contributions.clone(),
+            makers: makers.clone(),
         }));
         let reason = v1::StopReason { criterion: "target".into(), detail: "0.9".into() };
         check(&Record::SearchEnded { reason: reason.clone() });
@@ -349,8 +402,8 @@ mod tests {
             compute_time: Duration::ZERO,
         };
         let (generation, purpose) = (GenerationIndex(0), EpisodePurpose::Search);
-        let (settlements, contributions) = (vec![settlement], Contributions::new());
-        let settled = Record::Settled(Settled { generation, purpose, settlements, contributions });
+        let (settlements, makers) = (vec![settlement], Vec::new());
+        let settled = Record::Settled(Settled { generation, purpose, settlements, makers });
         let refused = decode_record(&encode_record(&settled)).unwrap_err();
         assert_eq!(refused.to_string(), "an outcome that settles nothing");
     }

@@ -19,6 +19,7 @@
 
 mod ablation;
 mod activation;
+pub mod backpropagation;
 mod backward;
 mod buffer;
 mod contraction;

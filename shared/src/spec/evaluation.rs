@@ -52,6 +52,14 @@ impl Objective {
             Self::Logistic => "logistic",
         }
     }
+
+    /// The least and the greatest value that it can have.
+    pub fn range(self) -> (f64, f64) {
+        match self {
+            Self::Accuracy => (0.0, 1.0),
+            Self::SquaredError | Self::Logistic => (f64::NEG_INFINITY, 0.0),
+        }
+    }
 }
 
 /// When the objective is measured.

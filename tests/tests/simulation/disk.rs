@@ -123,6 +123,8 @@ impl Disk {
                         );
                     }
                 }
+                // What has settled of the first generation is forgotten with its numerics.
+                Record::FingerprintReleased => seen.clear(),
                 Record::GenerationClosed(closed) => {
                     assert_eq!(closed.summary.generation, next, "generations close in order");
                     next += 1;

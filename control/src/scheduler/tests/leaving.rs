@@ -108,6 +108,7 @@ fn a_coordinator_that_is_behind_blames_nobody() {
 #[test]
 fn hedges_go_to_the_idle_in_turn() {
     let mut bench = Bench::new(5, 8, 1);
+    (1..=5).for_each(|worker| bench.prove(WorkerId(worker)));
     let given = bench.dispatch(ms(0));
     let slow = given[0].0;
     for (worker, episodes) in given.iter().filter(|(worker, _)| *worker != slow) {

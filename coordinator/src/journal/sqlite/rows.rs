@@ -97,12 +97,14 @@ pub(super) fn write(
             SNAPSHOTS.insert(transaction, values)?;
             transaction
                 .prepare_cached(
-                    "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0)",
+                    // Where a worker came that may turn out to be a liar, whoever forks begins before it.
+                    "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0) \
+                     AND closed NOT IN (SELECT generation FROM records WHERE run = ?1 AND kind = 'contributor')",
                 )?
                 .execute(params![run, before, kept.every])?;
             transaction
                 .prepare_cached(
-                    "DELETE FROM records WHERE run = ?1 AND kind = 'settled' AND generation < ?2",
+                    "DELETE FROM records WHERE run = ?1 AND kind IN ('settled', 'reopened') AND generation < ?2",
                 )?
                 .execute(params![run, snapshot.closed.0])?;
             Ok(())
@@ -145,6 +147,10 @@ fn write_record(
     let (kind, generation) = match record {
         Record::Created(_) => ("created", None),
         Record::FingerprintTaken { .. } => ("fingerprint_taken", None),
+        Record::FingerprintReleased => ("fingerprint_released", None),
+        Record::Reopened { generation, .. } => ("reopened", Some(generation.0)),
+        Record::Contributor { generation, .. } => ("contributor", Some(generation.0)),
+        Record::Doubted { generation, .. } => ("doubted", Some(generation.0)),
         Record::Settled(settled) => ("settled", Some(settled.generation.0)),
         Record::GenerationClosed(_) => unreachable!("has a table of its own"),
         Record::TimeLimit { generation } => ("time_limit", Some(generation.0)),

@@ -25,7 +25,8 @@ pub(super) struct Evaluator {
 /// What simulated workers score, a little different on each kind of arithmetic.
 pub(super) fn scores(fingerprint: Digest, genome: u32, task: u32, points: u32) -> Vec<f64> {
     let kind = f64::from(fingerprint.0[0]) * 1e-12;
-    (0..points).map(|point| kind + f64::from(1000 * genome + task) + f64::from(point) / 64.0).collect()
+    let score = |point| f64::from(1000 * genome + task) + f64::from(point) / 64.0;
+    (0..points).map(|point| kind + score(point) / 1e6).collect()
 }
 
 impl World {

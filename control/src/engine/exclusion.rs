@@ -1,0 +1,125 @@
+//! Workers whose answers are wrong: what follows when it is known who has lied.
+//!
+//! What such a worker settled of an open generation is computed again, as if it had never answered. What it settled of generations
+//! that are closed is part of its runs' searches: they are marked from its first settlement on, and go on. The snapshot before
+//! that is kept, and a fork that begins with it is the run as it would have been without the liar.
+
+use hebbian_shared::dispatch::Settlement;
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::id::{BlockIndex, RunId, WorkerId};
+use hebbian_shared::spec::Numerics;
+use hebbian_shared::time::Timestamp;
+
+use super::Engine;
+use crate::run::record::Record;
+
+/// Why a worker is excluded, for people.
+pub(super) const LIED: &str = "two others agree on an episode of which it said otherwise, so its machine is faulty or its \
+                    answers are made up";
+
+impl Engine {
+    /// Keeps a worker that has lied from everything, and forgets what it said as far as possible.
+    pub(super) fn exclude(&mut self, now: Timestamp, worker: WorkerId, run: RunId) {
+        let told = self.runs.values().find_map(|run| run.name_of(worker));
+        let name = match self.workers.get_mut(&worker) {
+            Some(entry) if entry.excluded => return,
+            Some(entry) => {
+                entry.excluded = true;
+                entry.hello.name.clone()
+            }
+            // It has gone, and what it said is still here.
+            None => told.unwrap_or_default(),
+        };
+        self.note(now, run, format!("worker {name} gave a wrong answer; {LIED}"));
+        let mut actions = Vec::new();
+        for job in self.runs.keys().chain(self.evaluations.keys()) {
+            self.scheduler.bar(*job, worker, LIED.to_owned(), &mut actions);
+        }
+        self.carry_out(now, actions);
+        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        for run in runs {
+            self.disown(now, run, worker, &name);
+        }
+    }
+
+    /// Forgets what a worker settled of a run's open generation, and marks the run if there is more.
+    fn disown(&mut self, now: Timestamp, id: RunId, worker: WorkerId, name: &str) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(first) = run.first_settled(worker, name) else { return };
+        let generation = run.generation();
+        let mut writes = Vec::new();
+        let episodes = if run.state().is_final() || run.is_advancing() {
+            Vec::new()
+        } else {
+            run.settled_by(worker, name)
+        };
+        let count = episodes.len();
+        if first < generation || run.state().is_final() || run.is_advancing() {
+            run.commit(now, Record::Doubted { generation: first, worker: name.to_owned() }, &mut writes);
+        }
+        if count > 0 {
+            run.commit(now, Record::Reopened { generation, episodes }, &mut writes);
+            let text = format!(
+                "{count} episodes of generation {generation} that worker {name} settled are computed again"
+            );
+            run.note(now, text, &mut writes);
+        }
+        self.outbox.write(now, &mut writes);
+        if count > 0 {
+            self.submit(now, id);
+        }
+    }
+
+    /// Compares what says again how episodes ended with what has settled them.
+    pub(super) fn compare(
+        &mut self,
+        now: Timestamp,
+        id: RunId,
+        worker: WorkerId,
+        (purpose, block): (EpisodePurpose, BlockIndex),
+        again: Vec<Settlement>,
+    ) {
+        for said in again {
+            let run = self.runs.get_mut(&id).filter(|run| run.spec().numerics == Numerics::Uniform);
+            let Some((run, name)) = run.zip(self.workers.get(&worker).map(|entry| &entry.hello.name)) else {
+                return;
+            };
+            let Some((outcome, maker, makers_name)) = run.contradicted_by(purpose, &said) else { continue };
+            let generation = run.generation();
+            let place = (purpose, said.candidate, said.task);
+            let judged = self.settings.scheduler.recheck.share > 0.0 && !run.is_advancing();
+            let text = format!(
+                "workers {makers_name} and {name} disagree on candidate {} and task {} of generation {generation}: {}",
+                said.candidate,
+                said.task,
+                if judged {
+                    "a third one is asked"
+                } else {
+                    "one of them is wrong, and `cluster.recheck` would show which"
+                }
+            );
+            let mut writes = Vec::new();
+            run.note(now, text, &mut writes);
+            if judged {
+                run.commit(now, Record::Reopened { generation, episodes: vec![place] }, &mut writes);
+                let answers = vec![(maker, outcome), (worker, said.outcome.clone())];
+                self.scheduler.dispute(id, &said, (purpose, block), answers);
+            }
+            self.outbox.write(now, &mut writes);
+        }
+    }
+
+    /// Remembers that a worker settled something of a run, and when it did so first, where its answers are checked.
+    pub(super) fn remember(&mut self, now: Timestamp, id: RunId, worker: WorkerId) {
+        if self.settings.scheduler.recheck.share <= 0.0 {
+            return;
+        }
+        let Some((run, entry)) = self.runs.get_mut(&id).zip(self.workers.get(&worker)) else { return };
+        if let Some(worker) = run.is_new(&entry.hello.name) {
+            let generation = run.generation();
+            let mut writes = Vec::new();
+            run.commit(now, Record::Contributor { worker, generation }, &mut writes);
+            self.outbox.write(now, &mut writes);
+        }
+    }
+}
