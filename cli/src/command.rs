@@ -45,6 +45,7 @@ use crate::client::{Client, ClientArguments};
 use crate::configuration::Configuration;
 use crate::data::{DataArguments, MissingDirectory};
 use crate::failure::Failure;
+use crate::genome_file::GenomeFile;
 use crate::{files, render};
 
 const STYLES: Styles = Styles::styled()
@@ -334,14 +335,35 @@ fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
             .hint("`hebbian spec` prints a commented example")
     })?;
     spec.seed = seed.unwrap_or(spec.seed);
+    GenomeFile::embed(&mut spec, path.parent().unwrap_or(Path::new("")))?;
     Ok(spec)
 }
 
-/// The built-in spec, with another seed if one is given.
-fn quickstart(seed: Option<Seed>) -> RunSpec {
-    let mut spec = RunSpec::read(crate::QUICKSTART).expect("the quickstart is tested to be valid");
-    spec.seed = seed.unwrap_or(spec.seed);
-    spec
+/// A built-in spec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// A rule for two-dimensional tasks, evolved from zeros.
+    #[default]
+    Quickstart,
+    /// A rule for images, by gradients from backpropagation.
+    Images,
+}
+
+impl Preset {
+    /// Its text, a commented TOML.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Quickstart => crate::QUICKSTART,
+            Self::Images => crate::IMAGES,
+        }
+    }
+
+    /// The spec, with another seed if one is given.
+    fn spec(self, seed: Option<Seed>) -> RunSpec {
+        let mut spec = RunSpec::read(self.text()).expect("the built-in specs are tested to be valid");
+        spec.seed = seed.unwrap_or(spec.seed);
+        spec
+    }
 }
 
 /// A seed as it is written in arguments.
@@ -454,7 +476,7 @@ mod tests {
             _ => line,
         };
         let shown = crate::QUICKSTART.lines().map(bare).collect::<Vec<_>>().join("\n");
-        assert_eq!(RunSpec::read(&shown), Ok(quickstart(None)), "a default is another");
+        assert_eq!(RunSpec::read(&shown), Ok(Preset::Quickstart.spec(None)), "a default is another");
         let keys = |text: &str| -> std::collections::BTreeSet<String> {
             let table: toml::Table = text.parse().unwrap();
             let of_section = |(name, value): (&String, &toml::Value)| match value.as_table() {
@@ -463,14 +485,17 @@ mod tests {
             };
             table.iter().flat_map(of_section).collect()
         };
-        let (shown, written) = (keys(&shown), keys(&quickstart(None).to_toml()));
+        let (shown, written) = (keys(&shown), keys(&Preset::Quickstart.spec(None).to_toml()));
         let missing: Vec<&String> = written.difference(&shown).collect();
         assert!(missing.is_empty(), "the quickstart lacks {missing:?}");
     }
 
     #[test]
-    fn the_quickstart_is_valid() {
-        assert_eq!(quickstart(None).name, "quickstart");
-        assert_eq!(quickstart(Some(Seed::new(7).unwrap())).seed.get(), 7);
+    fn the_built_in_specs_are_valid() {
+        for (preset, name) in [(Preset::Quickstart, "quickstart"), (Preset::Images, "images")] {
+            assert_eq!(preset.spec(None).name, name);
+            assert_eq!(preset.spec(Some(Seed::new(7).unwrap())).seed.get(), 7);
+            assert_eq!(preset.to_possible_value().unwrap().get_name(), name);
+        }
     }
 }

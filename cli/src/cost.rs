@@ -7,11 +7,12 @@ use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::task::data_set::DataSets;
 use hebbian_learning::training::Workspace;
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{self, Purpose};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::start::StartSpec;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -112,9 +113,12 @@ fn beside_the_search(spec: &RunSpec, phases: &[PhaseCost]) -> f64 {
     seconds + phases.last().map_or(0.0, |phase| last * phase.episode_s)
 }
 
-/// A genome near the start of the search: the start itself is too regular to be typical, one far away may diverge at once.
+/// A genome near the start of the search: zeros are too regular to be typical, a genome far away may diverge at once.
 fn typical_genome(spec: &RunSpec) -> Genome {
-    let mean = spec.layout().initial_mean();
+    let mean = spec.initial_mean();
+    if spec.start != StartSpec::default() {
+        return mean;
+    }
     let mut values = vec![0.0; mean.0.len()];
     seed::fill_normal(&mut spec.seed.derive(Purpose::Fingerprint, 0).rng(), &mut values);
     Genome(mean.0.into_iter().zip(values).map(|(mean, value)| mean + 0.1 * value).collect())
@@ -132,6 +136,7 @@ fn time_episodes(
     let families = spec.problem.families().len() as u32;
     let interrupt = Interrupt::new();
     let population = spec.strategy.population_size();
+    let wants = Wants { gradient: spec.strategy.wants_gradient() };
     let mut seconds = 0.0;
     for task in 0..families {
         let mut time = |candidate| {
@@ -144,7 +149,7 @@ fn time_episodes(
                 task: TaskIndex(task),
             };
             let start = Instant::now();
-            runner.run(workspace, genome, &key, &interrupt);
+            runner.run_for(workspace, genome, &key, wants, &interrupt);
             start.elapsed()
         };
         // The first candidate of a task pays for drawing it, on every thread.

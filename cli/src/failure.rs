@@ -98,6 +98,13 @@ impl Failure {
         self
     }
 
+    /// The same about a field of a spec.
+    #[must_use]
+    pub(crate) fn of(mut self, field: &str) -> Self {
+        self.message = format!("{field}: {}", self.message);
+        self
+    }
+
     /// The line that names the culprit.
     pub(crate) fn message(&self) -> &str {
         &self.message

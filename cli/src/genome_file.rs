@@ -22,8 +22,9 @@ use hebbian_shared::limits::GENOME_FILE_BYTES_MAX;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_shared::spec::start::StartGenome;
 use hebbian_shared::spec::task::TaskSpec;
-use hebbian_shared::spec::{ResolvedSpec, RuleLearning, SpecError};
+use hebbian_shared::spec::{ResolvedSpec, RuleLearning, RunSpec, SpecError};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -112,6 +113,25 @@ impl GenomeFile {
         RuleLearning { rule: self.rule.clone(), network: self.network.clone(), tasks: self.tasks.clone() }
     }
 
+    /// Puts the numbers of the genome file that a spec starts from into the spec. Its name is one beside the spec, in `directory`.
+    pub(crate) fn embed(spec: &mut RunSpec, directory: &Path) -> Result<(), Failure> {
+        let StartGenome::File(name) = &spec.start.genome else { return Ok(()) };
+        let path = directory.join(name.as_str());
+        let file = Self::read(&path).map_err(|failure| failure.of("start.genome"))?;
+        let (found, expected) = (file.layout.digest(), spec.layout().digest());
+        if found != expected {
+            return Err(Failure::bad_input(format_args!(
+                "start.genome: the layout of {} is {}, but the genome of `rule` has the layout {}",
+                path.display(),
+                found.short(),
+                expected.short()
+            ))
+            .hint("`hebbian genome show FILE` shows a genome's segments and the options of its rule"));
+        }
+        spec.start.genome = StartGenome::Values(file.values.0);
+        spec.validate().map_err(Failure::bad_input)
+    }
+
     /// The file's text.
     pub(crate) fn to_json(&self) -> String {
         render::json::pretty(self)
@@ -126,7 +146,8 @@ impl GenomeFile {
         })
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads and checks a file's text.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let json: serde_json::Value = serde_json::from_str(text).map_err(|error| {
             if text.trim().is_empty() {
                 "is empty".to_owned()

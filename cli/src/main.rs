@@ -25,6 +25,8 @@ use std::process::ExitCode;
 
 /// The built-in run spec: what `hebbian run` runs and `hebbian spec` prints.
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
+/// The built-in spec of a rule for images.
+const IMAGES: &str = include_str!("../../examples/images.toml");
 
 /// What the process returns if it could not go on and has said why: as for work that failed.
 const PANICKED: u8 = 1;

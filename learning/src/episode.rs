@@ -10,6 +10,7 @@ use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::evaluation::{CurveWord, EvaluationSpec, Measure, Objective, UpdatePoint};
+use hebbian_shared::spec::strategy::StrategySpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{RunSpec, SpecError};
@@ -69,7 +70,8 @@ impl EpisodeRunner {
         self.run_for(workspace, genome, key, Wants::default(), interrupt)
     }
 
-    /// As [`EpisodeRunner::run`], with what is wanted beside the fitness: the gradient of the fitness with respect to the genome.
+    /// As [`EpisodeRunner::run`], with what is wanted beside the fitness: the gradient of the fitness with respect to the genome,
+    /// shortened where the strategy says so.
     /// Rejected if the spec's episodes have none; an episode whose gradient leaves the finite numbers has diverged.
     pub fn run_for(
         &self,
@@ -170,9 +172,13 @@ impl EpisodeRunner {
         let mut gradient = vec![0.0; genome.0.len()];
         let (bench, task) = (workspace.of(&self.trainer), self.task(key));
         let loss = self.trainer.differentiate(bench, genome, task, losses, interrupt, &mut gradient)?;
+        let factor = match &self.spec.strategy {
+            StrategySpec::Gradient(settings) => shortening(&gradient, settings.task_gradient_max),
+            _ => 1.0,
+        };
         // The fitness is the negative of the loss.
         for value in &mut gradient {
-            *value = -*value;
+            *value *= -factor;
         }
         let fitness = Fitness::new(-loss).map_err(|_| Unfinished::Diverged)?;
         Ok(Outcome::Evaluated(Evaluation { gradient: Some(gradient), ..Evaluation::of(fitness) }))
@@ -209,6 +215,16 @@ impl EpisodeRunner {
         let extended = measured.next().flatten();
         Ok(Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(fitness) }))
     }
+}
+
+/// What a gradient must be multiplied by to be no longer than `limit`.
+fn shortening(gradient: &[f64], limit: f64) -> f64 {
+    let largest = gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    // Squares of its shares of the largest number stay within the numbers.
+    let relative: f64 = gradient.iter().map(|value| (value / largest) * (value / largest)).sum();
+    let length = largest * relative.sqrt();
+    // Of a gradient of zeros the length is no number.
+    if length > limit { limit / largest / relative.sqrt() } else { 1.0 }
 }
 
 /// Whether batches are measured before the network learns from them.

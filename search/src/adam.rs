@@ -5,10 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::StrategyError;
 use super::envelope::check_numbers;
 
-/// Decay of the first moment.
-const BETA_1: f64 = 0.9;
-/// Decay of the second moment.
-const BETA_2: f64 = 0.999;
+/// The customary decays of the first and the second moment.
+pub(super) const BETAS: [f64; 2] = [0.9, 0.999];
 /// Keeps a step finite where no gradient has been seen.
 const EPSILON: f64 = 1e-8;
 
@@ -39,15 +37,21 @@ impl Adam {
         Ok(())
     }
 
-    /// Moves `point` along the gradient of what is maximised.
-    pub(super) fn ascend(&mut self, point: &mut [f64], gradient: &[f64], learning_rate: f64) {
+    /// Moves `point` along the gradient of what is maximised; `betas` are the decays of the moments, below 1.
+    pub(super) fn ascend(
+        &mut self,
+        point: &mut [f64],
+        gradient: &[f64],
+        learning_rate: f64,
+        [beta_1, beta_2]: [f64; 2],
+    ) {
         self.steps = self.steps.saturating_add(1);
         let seen = |beta: f64| 1.0 - libm::pow(beta, f64::from(self.steps));
-        let (first_seen, second_seen) = (seen(BETA_1), seen(BETA_2));
+        let (first_seen, second_seen) = (seen(beta_1), seen(beta_2));
         let moments = self.first_moment.iter_mut().zip(&mut self.second_moment);
         for ((x, g), (m, v)) in point.iter_mut().zip(gradient).zip(moments) {
-            *m = BETA_1 * *m + (1.0 - BETA_1) * g;
-            *v = BETA_2 * *v + (1.0 - BETA_2) * g * g;
+            *m = beta_1 * *m + (1.0 - beta_1) * g;
+            *v = beta_2 * *v + (1.0 - beta_2) * g * g;
             *x += learning_rate * (*m / first_seen) / ((*v / second_seen).sqrt() + EPSILON);
         }
     }
@@ -61,12 +65,12 @@ mod tests {
     fn steps_are_those_of_the_paper() {
         let mut adam = Adam::new(3);
         let mut point = [1.0, 1.0, 1.0];
-        adam.ascend(&mut point, &[4.0, -1e-3, 0.0], 0.1);
+        adam.ascend(&mut point, &[4.0, -1e-3, 0.0], 0.1, BETAS);
         // The first step is the learning rate in the gradient's direction, however long the gradient.
         for (x, expected) in point.iter().zip([1.1, 0.9, 1.0]) {
             assert!((x - expected).abs() < 2e-6, "{point:?}");
         }
-        adam.ascend(&mut point, &[-2.0, -1e-3, 0.0], 0.1);
+        adam.ascend(&mut point, &[-2.0, -1e-3, 0.0], 0.1, BETAS);
         // m = .9 * .4 - .2 = .16, over 1 - .81; v = .999 * .016 + .004 = .019984, over 1 - .998001.
         let expected = 1.1 + 0.1 * (0.16 / 0.19) / (0.019_984f64 / 0.001_999).sqrt();
         assert!((point[0] - expected).abs() < 1e-6, "{} instead of {expected}", point[0]);

@@ -44,7 +44,12 @@ impl Settings {
                 format!("number {place} must be within +-{COORDINATE_MAX:e}, not {:?}", self.mean[place]);
             return Err(SpecError::field("mean", problem));
         }
-        self.strategy.validate(dimension)?;
+        self.strategy.validate(&self.mean)?;
+        if self.strategy.wants_gradient() {
+            let problem =
+                format!("must be a strategy to which fitnesses are told, not {}", self.strategy.name());
+            return Err(SpecError::field("strategy.kind", problem));
+        }
         let population_size = self.strategy.population_size() as usize;
         if dimension.saturating_mul(population_size) > POPULATION_NUMBERS_MAX {
             return Err(SpecError::field(

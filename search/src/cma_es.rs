@@ -87,12 +87,12 @@ pub struct CmaEs {
 }
 
 impl CmaEs {
-    /// A search that starts from `mean`, or from the settings' initial mean where they have one.
+    /// A search that starts from `mean`.
     ///
     /// # Panics
     /// If the mean is empty or not finite, or the settings would not pass the spec's validation.
     pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed) -> Self {
-        let space = Self::space(mean, settings);
+        let space = Space::new(mean, settings);
         let mut state = State::new(space.start(), settings.step_size);
         state.noise = (settings.noise == NoiseHandling::Auto).then(NoiseEstimate::new);
         assert!(!state.mean.is_empty() && state.is_sound(), "mean and step size must be finite numbers");
@@ -131,7 +131,7 @@ impl CmaEs {
         seed: Seed,
         state: State,
     ) -> Result<Self, StrategyError> {
-        let space = Self::space(mean, settings);
+        let space = Space::new(mean, settings);
         state.check(space.dimension())?;
         if state.injected.len() > settings.population_size as usize {
             let problem = format!("{} injected points exceed the population", state.injected.len());
@@ -144,11 +144,6 @@ impl CmaEs {
         let mut search = Self::with_state(space, settings, seed, state);
         search.draw();
         Ok(search)
-    }
-
-    fn space(mean: Vec<f64>, settings: &CmaEsSpec) -> Space {
-        let written = &settings.initial_mean;
-        Space::new(if written.is_empty() { mean } else { written.clone() }, settings)
     }
 
     fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State) -> Self {
@@ -347,7 +342,7 @@ impl Strategy for CmaEs {
             deviation_range: deviations.fold((f64::INFINITY, 0.0), range),
             mean_norm: linear_algebra::norm(&self.mean().0),
             noise: handles_noise.then_some(NoiseSummary { agreement, mean_rate, covariance_rate }),
-            restart: None,
+            ..SearchSummary::default()
         }
     }
 

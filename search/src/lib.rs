@@ -44,7 +44,7 @@ pub use envelope::{Envelope, Form};
 pub use hebbian_shared::episode::Wants;
 pub use measured::Measured;
 pub use restart::{Limits, RestartedCmaEs};
-pub use summary::{NoiseSummary, Restart, SearchSummary, StopReason};
+pub use summary::{GradientSummary, NoiseSummary, Restart, SearchSummary, StopReason};
 
 /// A point that a strategy wants measured.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,8 @@ use hebbian_shared::fitness::{Fitness, Verdict};
 pub struct Measured {
     /// The mean of its episodes' fitnesses, or how many of them diverged.
     pub verdict: Verdict,
-    /// The gradient of that mean with respect to the genome. Only a strategy that wants gradients is told any, and there is
-    /// none where a candidate diverged.
+    /// The mean gradient, with respect to the genome, of the episodes that did not diverge. Only a strategy that wants gradients is
+    /// told any, and there is none where all episodes diverged.
     pub gradient: Option<Vec<f64>>,
 }
 
@@ -20,7 +20,7 @@ impl Measured {
     /// one of them does not settle its episode. The means are taken in f64 and in the given order, so they have one value
     /// only.
     pub fn of_outcomes<O: Borrow<Outcome>>(outcomes: impl IntoIterator<Item = O>) -> Option<Self> {
-        let (mut fitnesses, mut sum) = (Vec::new(), None::<Vec<f64>>);
+        let (mut fitnesses, mut sum, mut gradients) = (Vec::new(), None::<Vec<f64>>, 0_u32);
         for outcome in outcomes {
             let outcome = outcome.borrow();
             if !outcome.settles() {
@@ -30,6 +30,7 @@ impl Measured {
             let Some(gradient) = outcome.evaluation().and_then(|found| found.gradient.as_deref()) else {
                 continue;
             };
+            gradients += 1;
             match &mut sum {
                 Some(sum) => sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value),
                 None => sum = Some(gradient.to_vec()),
@@ -37,11 +38,9 @@ impl Measured {
         }
         let count = fitnesses.len() as u32;
         let verdict = Verdict::of(fitnesses)?;
-        let Some(mut gradient) = sum.filter(|_| verdict.fitness().is_some()) else {
-            return Some(Self { verdict, gradient: None });
-        };
+        let Some(mut gradient) = sum else { return Some(Self { verdict, gradient: None }) };
         for value in &mut gradient {
-            *value /= f64::from(count);
+            *value /= f64::from(gradients);
         }
         // As with the fitness: a sum that leaves the finite numbers is as good as diverged.
         Some(if gradient.iter().all(|value| value.is_finite()) {
@@ -85,7 +84,8 @@ mod tests {
         check(&[evaluated(1.0, &[]), evaluated(2.0, &[])], Some((fit, None)));
         let [a, b] = [evaluated(1.0, &[1.0, -4.0]), evaluated(2.0, &[0.0, 2.0])];
         check(&[a.clone(), b], Some((fit, Some(&[0.5, -1.0]))));
-        check(&[a.clone(), Outcome::Diverged], Some((Verdict::Diverged { episodes: 1 }, None)));
+        check(&[a.clone(), Outcome::Diverged], Some((Verdict::Diverged { episodes: 1 }, Some(&[1.0, -4.0]))));
+        check(&[Outcome::Diverged], Some((Verdict::Diverged { episodes: 1 }, None)));
         let large = [evaluated(1.0, &[f64::MAX]), evaluated(1.0, &[f64::MAX])];
         check(&large, Some((Verdict::Diverged { episodes: 2 }, None)));
         check(&[a, Outcome::Rejected { reason: String::new() }], None);

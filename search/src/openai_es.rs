@@ -7,7 +7,7 @@ use hebbian_shared::spec::strategy::OpenAiEsSpec;
 
 use serde::{Deserialize, Serialize};
 
-use super::adam::Adam;
+use super::adam::{Adam, BETAS};
 use super::antithetic::{self, Pairs};
 use super::envelope::{Envelope, Form, check_numbers};
 use super::{
@@ -81,7 +81,7 @@ impl Strategy for OpenAiEs {
         let verdicts = verdicts_of(population_size, measured)?;
         if let Some(gradient) = antithetic::mean_gradient(&self.pairs, &antithetic::rank(&verdicts)) {
             let State { mean, adam, .. } = &mut self.state;
-            adam.ascend(mean, &gradient, self.settings.learning_rate);
+            adam.ascend(mean, &gradient, self.settings.learning_rate, BETAS);
         }
         let State { mean, generation, .. } = &mut self.state;
         *generation = generation.saturating_add(1);

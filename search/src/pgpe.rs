@@ -7,7 +7,7 @@ use hebbian_shared::spec::strategy::PgpeSpec;
 
 use serde::{Deserialize, Serialize};
 
-use super::adam::Adam;
+use super::adam::{Adam, BETAS};
 use super::antithetic::{self, Pairs, RankedPair};
 use super::envelope::{Envelope, Form, check_numbers};
 use super::stop::deviations_vanished;
@@ -113,7 +113,7 @@ impl Strategy for Pgpe {
         let ranked = antithetic::rank(&verdicts);
         if let Some(gradient) = antithetic::mean_gradient(&self.pairs, &ranked) {
             let State { mean, adam, .. } = &mut self.state;
-            adam.ascend(mean, &gradient, self.settings.learning_rate);
+            adam.ascend(mean, &gradient, self.settings.learning_rate, BETAS);
             self.adapt_deviations(&ranked);
         }
         let State { mean, generation, .. } = &mut self.state;

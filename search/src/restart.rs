@@ -108,7 +108,7 @@ impl State {
 }
 
 impl RestartedCmaEs {
-    /// A search that starts from `mean`, or from the settings' initial mean where they have one.
+    /// A search that starts from `mean`.
     pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed, frame: &Frame) -> Self {
         let present = Plan {
             number: 0,
@@ -143,8 +143,8 @@ impl RestartedCmaEs {
         let (state, search): (State, cma_es::State) = stored.open(FORM)?;
         let mut restored = Self::new(mean.to_vec(), settings, seed, frame);
         state.check(restored.mean().0.len(), settings, &frame.limits)?;
-        let (settings, search_seed) = restored.settings_of(&state.present);
-        restored.search = CmaEs::resume(mean.to_vec(), &settings, search_seed, search)?.in_frame(frame);
+        let (start, settings, search_seed) = restored.start_of(&state.present);
+        restored.search = CmaEs::resume(start, &settings, search_seed, search)?.in_frame(frame);
         restored.state = state;
         if frame.limits.finalists == 0 {
             // A fork may have no use for what its parent kept.
@@ -153,21 +153,21 @@ impl RestartedCmaEs {
         Ok(restored)
     }
 
-    /// Settings and seed of a search. All but the first start from a candidate of the first one's initial distribution.
-    fn settings_of(&self, plan: &Plan) -> (CmaEsSpec, Seed) {
+    /// Initial mean, settings and seed of a search. All but the first start from a candidate of the first one's initial
+    /// distribution.
+    fn start_of(&self, plan: &Plan) -> (Vec<f64>, CmaEsSpec, Seed) {
         if plan.number == 0 {
-            return (self.settings.clone(), self.seed);
+            return (self.mean.clone(), self.settings.clone(), self.seed);
         }
         let seed = self.seed.derive(Purpose::Restart, u64::from(plan.number));
         let first = CmaEs::new(self.mean.clone(), &self.settings, seed).ask().swap_remove(0);
-        let mut settings = CmaEsSpec {
+        let settings = CmaEsSpec {
             population_size: plan.population_size,
             step_size: plan.step_size,
             ..self.settings.clone()
         };
-        settings.initial_mean = first.genome.0;
         // Another stream than the draw of the mean.
-        (settings, seed.derive(Purpose::Restart, 0))
+        (first.genome.0, settings, seed.derive(Purpose::Restart, 0))
     }
 
     /// The search after the present one: large, or with half of what a large one has spent on average. `None` if its population would be too large.
@@ -222,8 +222,8 @@ impl RestartedCmaEs {
             self.state.ended = Some(reason("restarts", detail));
             return;
         };
-        let (settings, seed) = self.settings_of(&plan);
-        self.search = CmaEs::new(self.mean.clone(), &settings, seed).in_frame(&self.frame);
+        let (start, settings, seed) = self.start_of(&plan);
+        self.search = CmaEs::new(start, &settings, seed).in_frame(&self.frame);
         self.state.present = plan;
         self.state.spent = 0;
         self.state.median = None;

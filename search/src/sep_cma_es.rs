@@ -125,10 +125,8 @@ pub(crate) fn resume(
 }
 
 impl SepCmaEs {
-    /// A search that starts from `mean`, a finite point, or where the settings of a validated spec say.
+    /// A search that starts from `mean`, a finite point, with the settings of a validated spec.
     pub fn new(mean: Vec<f64>, settings: &SepCmaEsSpec, seed: Seed) -> Self {
-        let written = &settings.initial_mean;
-        let mean = if written.is_empty() { mean } else { written.clone() };
         Self::with_state(settings, seed, State::new(mean, settings.step_size))
     }
 
@@ -312,14 +310,6 @@ mod tests {
             let Parameters { c_1, c_mu, .. } = separable_parameters(dimension, population_size);
             assert!(c_1 > 0.0 && c_mu > 0.0 && c_1 + c_mu <= 1.0);
         }
-    }
-
-    #[test]
-    fn a_search_starts_where_the_spec_says() {
-        let settings = SepCmaEsSpec { initial_mean: vec![7.0, -3.0], ..SepCmaEsSpec::of(8) };
-        let search = SepCmaEs::new(vec![0.0; 2], &settings, Seed::new(1).unwrap());
-        assert_eq!(search.mean().0, [7.0, -3.0]);
-        assert!(search.ask().iter().all(|candidate| (candidate.genome.0[0] - 7.0).abs() < 4.0));
     }
 
     #[test]

@@ -24,8 +24,19 @@ pub struct SearchSummary {
     pub mean_norm: f64,
     /// What is known of noise in the fitness; `None` where nothing is done about it.
     pub noise: Option<NoiseSummary>,
+    /// What is known of gradients; `None` where none are wanted.
+    pub gradient: Option<GradientSummary>,
     /// The restart that the generation ended with.
     pub restart: Option<Box<Restart>>,
+}
+
+/// What a strategy has been told of gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GradientSummary {
+    /// The norm of the generation's gradient before it was shortened; 0 where every task diverged.
+    pub norm: f64,
+    /// Tasks of all generations that diverged and so had no gradient.
+    pub diverged: u64,
 }
 
 /// What a strategy knows of noise in the fitness, and how it learns in it.

@@ -29,6 +29,9 @@ impl Genome {
     }
 }
 
+/// A search value at which a decay vanishes.
+const KEEP_ALL: f64 = -50.0;
+
 /// How a segment's search values become parameters of the rule. Zero is a sane start under each.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -95,6 +98,8 @@ impl Transform {
         match self {
             Self::Affine { offset, scale } => (parameter - offset) / scale,
             Self::Exp { factor, scale } => libm::log(parameter / factor) / scale,
+            // All is kept in every precision from -36 on downwards.
+            Self::Decay { .. } if parameter == 1.0 => KEEP_ALL,
             Self::Decay { rate, shift } => shift + libm::log(-libm::log(parameter) / rate),
             Self::Bounded { low, high } => libm::log((parameter - low) / (high - parameter)),
         }

@@ -46,6 +46,8 @@ pub enum Purpose {
     Shape = 14,
     /// One search after another of a restarted strategy; the index is the search.
     Restart = 15,
+    /// The noise of the genome that a search starts from.
+    Start = 17,
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).

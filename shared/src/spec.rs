@@ -15,6 +15,7 @@ mod problem;
 pub mod range;
 pub mod rule;
 mod schema;
+pub mod start;
 pub mod stop;
 pub mod strategy;
 pub mod task;
@@ -25,7 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::genome::GenomeLayout;
+use crate::genome::{Genome, GenomeLayout};
 use crate::limits::{EPISODES_PER_GENERATION_MAX, RUN_NAME_MAX, TASKS_PER_GENERATION_MAX, UPDATES_MAX};
 use crate::seed::Seed;
 use data_set::DataSetSpec;
@@ -34,6 +35,7 @@ use network::NetworkSpec;
 pub use problem::{Problem, RuleLearning};
 use rule::RuleSpec;
 pub use schema::schema;
+use start::StartSpec;
 use stop::StopSpec;
 use strategy::StrategySpec;
 use task::TaskSpec;
@@ -55,6 +57,8 @@ pub struct RunSpec {
     pub seed: Seed,
     /// The search.
     pub strategy: StrategySpec,
+    /// Where it starts.
+    pub start: StartSpec,
     /// What is searched for.
     pub problem: Problem,
     /// How an episode becomes a fitness.
@@ -98,6 +102,10 @@ struct WrittenSpec {
     numerics: Numerics,
     /// Which strategy searches, and its settings.
     strategy: StrategySpec,
+    /// Where the search starts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
+    start: StartSpec,
     /// The rule that is evolved: its family, and the options that its genome's numbers do not hold.
     #[serde(default)]
     rule: RuleSpec,
@@ -208,7 +216,8 @@ impl RunSpec {
                 ));
             }
         }
-        self.strategy.validate(self.layout().dimension())?;
+        self.start.validate(&self.problem)?;
+        self.strategy.validate(&self.initial_mean().0)?;
         self.stop.validate()?;
         if self.validation.as_ref().is_some_and(|validation| validation.select == Selection::BestRestart)
             && !self.strategy.has_restarts()
@@ -228,7 +237,8 @@ impl RunSpec {
                 ),
             ));
         }
-        self.problem.validate_in(self)
+        self.problem.validate_in(self)?;
+        if self.strategy.wants_gradient() { self.check_gradient() } else { Ok(()) }
     }
 
     /// Refuses a spec whose episodes have no gradient of their fitness by the genome, naming the field.
@@ -239,6 +249,7 @@ impl RunSpec {
 
     /// Whether a run of this spec can be created: all that it depends on is in it.
     pub fn check_complete(&self) -> Result<(), SpecError> {
+        self.start.check_complete()?;
         for (place, data_set) in self.problem.data_sets().iter().enumerate() {
             let field = |name: &str| format!("tasks.data_sets[{place}].{name}");
             if data_set.digest.is_none() {
@@ -258,6 +269,11 @@ impl RunSpec {
     /// The layout of the run's genomes.
     pub fn layout(&self) -> GenomeLayout {
         self.problem.layout()
+    }
+
+    /// The mean that the search starts from. While the spec names a genome file it is that of zeros.
+    pub fn initial_mean(&self) -> Genome {
+        self.start.mean(&self.problem, self.seed)
     }
 
     /// Tasks in each block of a generation.
@@ -296,6 +312,7 @@ impl From<WrittenSpec> for RunSpec {
             seed,
             numerics,
             strategy,
+            start,
             rule,
             network,
             tasks,
@@ -304,13 +321,14 @@ impl From<WrittenSpec> for RunSpec {
             stop,
         } = written;
         let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
-        Self { version, name, seed, strategy, problem, evaluation, validation, stop, numerics }
+        Self { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics }
     }
 }
 
 impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
-        let RunSpec { version, name, seed, strategy, problem, evaluation, validation, stop, numerics } = spec;
+        let RunSpec { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics } =
+            spec;
         match problem {
             Problem::RuleLearning(RuleLearning { rule, network, tasks }) => Self {
                 version,
@@ -318,6 +336,7 @@ impl From<RunSpec> for WrittenSpec {
                 seed,
                 numerics,
                 strategy,
+                start,
                 rule,
                 network,
                 tasks,

@@ -1,4 +1,4 @@
-//! A strategy that wants gradients. No spec names one yet: runs of the name [`NAME`] are searched by this one, wherever an engine has
+//! A strategy that wants gradients of several candidates, as none that a spec names does. Runs of the name [`NAME`] are searched by this one, wherever an engine has
 //! [`STRATEGIES`], so that the gradient's path is proved from the worker's thread to the search and the journal.
 
 use hebbian_control::run::strategy::{self, Strategies};
@@ -71,21 +71,19 @@ impl Climber {
         Self { population_size: spec.strategy.population_size() as usize, seed: spec.seed, state }
     }
 
-    /// The mean of the candidates' gradients; of those that diverged there is none.
+    /// The mean of the candidates' gradients; of those that diverged on all tasks there is none.
     fn gradient(&self, measured: &[Measured]) -> Result<Vec<f64>, StrategyError> {
         let dimension = self.state.mean.len();
         let (mut sum, mut count) = (vec![0.0; dimension], 0.0);
         for (candidate, Measured { verdict, gradient }) in measured.iter().enumerate() {
             match (verdict.fitness(), gradient) {
-                (Some(_), Some(gradient)) if gradient.len() == dimension => {
+                (_, Some(gradient)) if gradient.len() == dimension => {
                     sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
                     count += 1.0;
                 }
                 (None, None) => {}
                 _ => {
-                    let problem = format!(
-                        "a candidate with a fitness has a gradient of {dimension} numbers, and no other has"
-                    );
+                    let problem = format!("a candidate with a fitness has a gradient of {dimension} numbers");
                     return Err(StrategyError::Sample { candidate, problem });
                 }
             }

@@ -15,6 +15,7 @@ use hebbian_shared::spec::rule::multi_state::{
     Activation, BackwardUpdate, FanIn, Feedback, Gates, GenomeScope, Hebbian, InitialScale, MultiStateSpec,
     StateActivations,
 };
+use hebbian_shared::spec::start::{PerLayer, StartSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -123,8 +124,7 @@ struct Ablated {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sgd {
-    #[serde(rename = "learning_rate")]
-    _learning_rate: f64,
+    learning_rate: f64,
     heads: Vec<usize>,
     steps: Vec<SgdStep>,
 }
@@ -156,6 +156,7 @@ pub fn run<T: Real>(text: &str, tolerances: Tolerances) -> Result<(), String> {
     let layout = options.layout(&network);
     let genome = Genome(vector.genome.clone());
     vector.check_layout(&layout, &genome)?;
+    vector.check_backpropagation(&options, &network)?;
     let mut rule = DifferentiableRule::default();
     rule.read(options.backward_update, &layout, &genome).ok_or("the genome is of another layout")?;
     let batch_max = vector.batch_size.max(vector.query_size);
@@ -352,6 +353,18 @@ impl Vector {
             }
         }
         Ok(())
+    }
+
+    /// The genome of a vector of descent is the one that this program writes.
+    fn check_backpropagation(&self, options: &MultiStateSpec, network: &NetworkSpec) -> Result<(), String> {
+        let Some(sgd) = &self.sgd else { return Ok(()) };
+        let learning_rate = Some(PerLayer::All(sgd.learning_rate));
+        let start = StartSpec { learning_rate, ..StartSpec::default() };
+        let genome = options.backpropagation_genome(network, &start).map_err(|error| error.to_string())?;
+        let mut pairs = genome.0.iter().zip(&self.genome).enumerate();
+        pairs.try_for_each(|(index, (&found, &value))| {
+            Tolerance::Relative(1e-12).check("the genome of backpropagation", index, found, value)
+        })
     }
 }
 

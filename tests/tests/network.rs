@@ -17,6 +17,7 @@ use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::start::StartGenome;
 use hebbian_tests::{climber, schedules};
 use host::Shared;
 
@@ -28,15 +29,25 @@ const TASKS: u32 = 3;
 /// What a simulated second may take at most of the machine's time is not limited; the simulated time is.
 const SIMULATED_MAX: Duration = Duration::from_secs(600);
 
-/// Of every third schedule a run that is searched with gradients.
+/// Of every third schedule a run that is searched with gradients of several candidates, and of every third one by gradients alone:
+/// from a place where some tasks diverge.
 fn spec(seed: u64) -> RunSpec {
-    let name = if seed.is_multiple_of(3) { climber::NAME } else { "simulated" };
+    let (name, strategy) = match seed % 3 {
+        0 => (climber::NAME, "kind = \"cma-es\"\npopulation_size = 8"),
+        1 => ("gradient", "kind = \"gradient\"\nlearning_rate = 0.05"),
+        _ => ("simulated", "kind = \"cma-es\"\npopulation_size = 8"),
+    };
     let text = format!(
-        "name = \"{name}\"\nseed = {seed}\n[strategy]\nkind = \"cma-es\"\npopulation_size = 8\n\
-         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n\
-         [evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
+        "name = \"{name}\"\nseed = {seed}\n[strategy]\n{strategy}\n\
+         [rule]\nstates = 2\nfeedback = \"softmax-difference\"\nsymmetric_synapses = true\nreadout = true\n\
+         last_layer_activation = \"identity\"\n[evaluation]\nobjective = \"logistic\"\n\
+         [tasks]\nfamilies = [\"xor\"]\nper_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
     );
-    RunSpec::read(&text).unwrap()
+    let mut spec = RunSpec::read(&text).unwrap();
+    if spec.strategy.wants_gradient() {
+        spec.start.genome = StartGenome::Values(vec![1.0; spec.layout().dimension()]);
+    }
+    spec
 }
 
 /// The mean that one thread finds, episode by episode.

@@ -154,23 +154,23 @@ fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
     {
         base["strategy"] = match kind.as_str() {
             Some("cma-es") => json!({
-                "kind": kind, "population_size": 64, "initial_mean": vec![0.0; 68], "initial_covariance": identity(68),
+                "kind": kind, "population_size": 64, "initial_covariance": identity(68),
                 "fixed": [1], "lower_bounds": [-5.0], "upper_bounds": [5.0], "step_size_max": 9.0,
             }),
-            Some("sep-cma-es") => {
-                json!({ "kind": kind, "population_size": 64, "initial_mean": vec![0.0; 68] })
-            }
+            Some("gradient") => json!({ "kind": kind }),
             _ => json!({ "kind": kind, "population_size": 64 }),
         };
+    }
+    if base["strategy"]["kind"] == "gradient" {
+        base["rule"] = differentiable();
+        base["evaluation"]["objective"] = json!("logistic");
     }
     if at("rule")
         && let Some(family) = constant("family")
     {
         base["rule"] = match family.as_str() {
             // With the options that few others go with.
-            Some("multi-state") => {
-                from_toml(include_str!("../../examples/differentiable.toml"))["rule"].clone()
-            }
+            Some("multi-state") => differentiable(),
             _ => json!({ "family": family }),
         };
     }
@@ -185,6 +185,11 @@ fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
         base["network"] = json!({ "shapes": [[20]] });
     }
     base
+}
+
+/// A rule that knows its gradient.
+fn differentiable() -> Value {
+    from_toml(include_str!("../../examples/differentiable.toml"))["rule"].clone()
 }
 
 /// Its lower triangle by columns.

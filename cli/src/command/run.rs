@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::evaluate::compare_finished;
 use super::{
-    LogArguments, all_cores, block_on_until_signal, journal_failure, parse_seed, parse_threads, quickstart,
+    LogArguments, Preset, all_cores, block_on_until_signal, journal_failure, parse_seed, parse_threads,
     read_spec,
 };
 use crate::client::pages;
@@ -55,6 +55,7 @@ const GENERATIONS_PAGE: u32 = 500;
 #[command(after_help = "Examples:
   hebbian run                              the quickstart, into a new directory below runs/
   hebbian run my.toml --out runs/mine      a spec of your own; the same command again resumes it
+  hebbian run --preset images              the built-in spec of a rule for images
   hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
   hebbian run --seed 2 --workers 1         another seed, on one core
 
@@ -62,6 +63,9 @@ The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule)
 pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input [default: the built-in quickstart].
     spec: Option<PathBuf>,
+    /// A built-in spec.
+    #[arg(long, value_name = "NAME", conflicts_with = "spec")]
+    preset: Option<Preset>,
     /// Compute threads; they change only the time it takes [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     workers: Option<u32>,
@@ -79,13 +83,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { spec, workers, seed, out, data, json } = arguments;
+    let Arguments { spec, preset, workers, seed, out, data, json } = arguments;
     let data = log.data_store(&data)?;
-    let mut spec = spec.map(|path| read_spec(&path, seed)).transpose()?;
+    let mut spec = match (spec, preset) {
+        (Some(path), _) => Some(read_spec(&path, seed)?),
+        (None, preset) => preset.map(|preset| preset.spec(seed)),
+    };
     if let Some(spec) = &mut spec {
         complete(spec, &data)?;
     }
-    let directory = RunDirectory::choose(out, spec, seed, || quickstart(seed))?;
+    let directory = RunDirectory::choose(out, spec, seed, || Preset::default().spec(seed))?;
     if let Some(report) = Report::read(&directory.report(), directory.spec())? {
         render::note(&format!("{} is finished; this is its report", directory.path().display()));
         return show_report(&report, &directory, json);

@@ -83,6 +83,20 @@ pub(crate) fn list(runs: &[v1::Run]) -> String {
     text::table(&header, &[3, 4, 5, 6, 7], rows)
 }
 
+/// What a strategy says of itself.
+fn of_search(search: &v1::SearchSummary) -> String {
+    let (step_size, mean_norm) = (text::significant(search.step_size), text::significant(search.mean_norm));
+    let Some(norm) = search.gradient_norm else {
+        let axis_ratio = text::significant(search.axis_ratio);
+        return format!("step size {step_size}, axis ratio {axis_ratio}, |mean| {mean_norm}");
+    };
+    format!(
+        "learning rate {step_size}, |gradient| {}, |mean| {mean_norm}, {} diverged",
+        text::significant(norm),
+        text::plural(search.diverged_tasks.unwrap_or(0), "task")
+    )
+}
+
 /// Everything about one run.
 pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
     let mut lines = vec![
@@ -118,15 +132,7 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
             ),
         ));
         let search = last.search.clone().unwrap_or_default();
-        lines.push((
-            "search",
-            format!(
-                "step size {}, axis ratio {}, |mean| {}",
-                text::significant(search.step_size),
-                text::significant(search.axis_ratio),
-                text::significant(search.mean_norm)
-            ),
-        ));
+        lines.push(("search", of_search(&search)));
         lines.push((
             "spent",
             format!(

@@ -4,18 +4,70 @@ use std::fs;
 
 use crate::support::{Coordinator, Place, SPEC, bits, errors, until};
 
-/// A place with `long.toml`: long enough to be killed in the middle on a fast machine.
+/// A search by gradients from a start with noise.
+const BY_GRADIENTS: &str = r#"
+name = "by-gradients"
+seed = 7
+strategy = { kind = "gradient", learning_rate = 0.01, warm_up = 10, cosine = 300 }
+start = { genome = "backpropagation", noise = 0.02 }
+
+[rule]
+states = 2
+gates = "per-state"
+genome = "per-layer"
+forward_activation = ["tanh", "d_tanh"]
+backward_activation = "tanh"
+last_layer_activation = "identity"
+backward_update = "gated"
+feedback = "softmax-difference"
+symmetric_synapses = true
+readout = true
+initial_scale = { tied_draws = [0, 0] }
+
+[network]
+hidden = [3]
+
+[tasks]
+families = ["xor", "half-plane"]
+per_generation = 6
+batch_size = 4
+query_size = 16
+
+[evaluation]
+objective = "logistic"
+measure = "prequential"
+unroll = [{ generations = 100, updates = 200 }, { generations = 1, updates = 400 }]
+
+[stop]
+generations = 300
+"#;
+
+/// Long enough to be killed in the middle on a fast machine.
+fn for_kills() -> String {
+    SPEC.replace("generations = 60", "generations = 300")
+}
+
 fn place_for_kills() -> Place {
     let place = Place::new();
-    place.write("long.toml", &SPEC.replace("generations = 60", "generations = 300"));
+    place.write("long.toml", &for_kills());
     place
 }
 
 #[test]
 fn kills_change_nothing_and_neither_do_workers() {
-    let place = place_for_kills();
+    check_kills(&for_kills(), &["1", "2"]);
+}
+
+#[test]
+fn nor_do_they_change_what_gradients_find() {
+    check_kills(BY_GRADIENTS, &["1", "2", "4"]);
+}
+
+fn check_kills(spec: &str, numbers_of_workers: &[&str]) {
+    let place = Place::new();
+    place.write("long.toml", spec);
     let mut results = Vec::new();
-    for workers in ["1", "2"] {
+    for workers in numbers_of_workers {
         let out = format!("run-{workers}");
         // The genome is written when the search has finished; the comparison after it is not of interest here.
         let mut process = place.start(&["run", "long.toml", "--workers", workers, "--out", &out], "run.log");
@@ -42,8 +94,7 @@ fn kills_change_nothing_and_neither_do_workers() {
     coordinator.ok(&["result", &run, "--out", "cluster.json"]);
     results.push(bits(&place.path("cluster.json")));
     assert!(!results[0].is_empty());
-    assert_eq!(results[0], results[1]);
-    assert_eq!(results[0], results[2]);
+    assert!(results.iter().all(|result| *result == results[0]));
 
     // SIGTERM is an orderly end for all of them.
     for worker in &mut workers[1..] {

@@ -5,6 +5,54 @@ use std::fs;
 use crate::support::{Place, errors};
 
 #[test]
+fn a_run_starts_from_a_genome_file() {
+    let place = Place::new();
+    let genome = [
+        "genome",
+        "backprop",
+        "--pairs",
+        "1",
+        "--hidden",
+        "6",
+        "--tasks",
+        "circle",
+        "--out",
+        "below/bp.json",
+    ];
+    fs::create_dir(place.path("below")).unwrap();
+    place.ok(&genome);
+    let spec = |genome: &str| {
+        format!(
+            "name = \"from-file\"\nstrategy = {{ kind = \"sep-cma-es\", population_size = 4, step_size = 1e-6 }}\n\
+             [start]\ngenome = \"{genome}\"\n[network]\nhidden = [6]\n\
+             [tasks]\nfamilies = [\"circle\"]\nper_generation = 2\n[stop]\ngenerations = 1\n\
+             [evaluation]\nobjective = \"logistic\"\n\
+             [rule]\nstates = 2\ngates = \"per-state\"\ngenome = \"per-layer\"\nforward_activation = [\"tanh\", \"d_tanh\"]\n\
+             backward_activation = \"identity\"\nlast_layer_activation = \"identity\"\nbackward_update = \"gated\"\n\
+             feedback = \"softmax-difference\"\nsymmetric_synapses = true\nreadout = true\n\
+             initial_scale = {{ tied_draws = [0, 0] }}\n"
+        )
+    };
+    fs::write(place.path("below/spec.toml"), spec("bp.json")).unwrap();
+    place.ok(&["run", "below/spec.toml", "--out", "found"]);
+    let written = fs::read_to_string(place.path("found/spec.toml")).unwrap();
+    assert!(
+        written.contains("[start]") && !written.contains("bp.json"),
+        "the numbers are in the spec: {written}"
+    );
+    let values = |path: &str| -> Vec<f64> {
+        let file: serde_json::Value = serde_json::from_slice(&fs::read(place.path(path)).unwrap()).unwrap();
+        file["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    let (start, found) = (values("below/bp.json"), values("found/genome.json"));
+    assert!(start.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-3), "{start:?} became {found:?}");
+    fs::write(place.path("spec.toml"), spec("none.json")).unwrap();
+    let failed = place.output(&["check", "spec.toml"]);
+    assert_eq!(failed.status.code(), Some(3));
+    assert!(errors(&failed).contains("start.genome: none.json"), "{}", errors(&failed));
+}
+
+#[test]
 fn the_backpropagation_genome_is_shown_exported_and_evaluated() {
     let place = Place::new();
     place.ok(&[

@@ -115,7 +115,7 @@ fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc
 
 /// A strategy's own account as a figure.
 fn summary(of: SearchSummary) -> v1::SearchSummary {
-    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, restart } = of;
+    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, gradient, restart } = of;
     v1::SearchSummary {
         step_size,
         axis_ratio,
@@ -125,6 +125,8 @@ fn summary(of: SearchSummary) -> v1::SearchSummary {
         agreement: noise.and_then(|noise| noise.agreement),
         mean_rate: noise.map(|noise| noise.mean_rate),
         covariance_rate: noise.map(|noise| noise.covariance_rate),
+        gradient_norm: gradient.map(|gradient| gradient.norm),
+        diverged_tasks: gradient.map(|gradient| gradient.diverged),
         restart: restart.map(|restart| v1::Restart {
             number: restart.number,
             population_size: restart.population_size,

@@ -28,16 +28,16 @@ impl Default for Strategies {
     }
 }
 
-/// The strategy of a validated spec at its first generation, at the layout's initial mean unless the spec has another.
+/// The strategy of a validated and complete spec at its first generation.
 pub fn build(spec: &RunSpec) -> Box<dyn Strategy> {
-    hebbian_search::start(&spec.strategy, spec.layout().initial_mean().0, spec.seed, &frame(spec))
+    hebbian_search::start(&spec.strategy, spec.initial_mean().0, spec.seed, &frame(spec))
 }
 
 /// The strategy of a validated spec as it was when it gave away its state; it continues bit for bit.
 ///
 /// A state of another strategy or dimension, or one whose numbers no search can reach, is refused.
 pub fn restore(spec: &RunSpec, state: &Envelope) -> Resumed {
-    hebbian_search::resume(&spec.strategy, &spec.layout().initial_mean().0, spec.seed, &frame(spec), state)
+    hebbian_search::resume(&spec.strategy, &spec.initial_mean().0, spec.seed, &frame(spec), state)
 }
 
 fn frame(spec: &RunSpec) -> Frame {

@@ -19,7 +19,6 @@
 
 mod ablation;
 mod activation;
-pub mod backpropagation;
 mod backward;
 mod buffer;
 mod contraction;

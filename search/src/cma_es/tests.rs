@@ -141,15 +141,13 @@ fn mirrored_candidates_come_in_pairs_and_converge_as_fast() {
 #[test]
 fn a_bounded_scaled_and_partly_fixed_search_finds_the_best_point_within() {
     let settings = CmaEsSpec {
-        initial_mean: vec![2.0, 3.0, 20.0, 0.5],
         scales: vec![1.0, 1.0, 10.0, 0.1],
         fixed: vec![1],
         lower_bounds: vec![1.0, 0.0, -100.0, 0.25],
         upper_bounds: vec![5.0, 9.0, 100.0, 1.0],
         ..settings(10, NoiseHandling::None)
     };
-    let mut search = CmaEs::new(vec![0.0; 4], &settings, seed());
-    assert_eq!(search.mean().0, [2.0, 3.0, 20.0, 0.5]);
+    let mut search = CmaEs::new(vec![2.0, 3.0, 20.0, 0.5], &settings, seed());
     for _ in 0..200 {
         for candidate in search.ask() {
             let x = candidate.genome.0;
@@ -175,23 +173,17 @@ fn a_search_starts_warm_from_the_distribution_of_another() {
     let distribution = first.distribution();
     let settings = CmaEsSpec {
         step_size: distribution.step_size,
-        initial_mean: distribution.mean.to_vec(),
         initial_covariance: distribution.covariance,
         ..settings(20, NoiseHandling::None)
     };
-    let second = CmaEs::new(vec![0.0; 5], &settings, seed());
+    let second = CmaEs::new(first.mean().0, &settings, seed());
     assert_eq!(second.mean(), first.mean());
     let (one, other) = (first.summary(), second.summary());
     assert_eq!(one.deviation_range, other.deviation_range);
     assert!(other.axis_ratio > 10.0);
     // What is no covariance matrix ends the search at once, with its reason.
     let broken = vec![-1.0; 15];
-    let settings = CmaEsSpec {
-        initial_mean: Vec::new(),
-        initial_covariance: broken,
-        noise: NoiseHandling::Auto,
-        ..settings
-    };
+    let settings = CmaEsSpec { initial_covariance: broken, noise: NoiseHandling::Auto, ..settings };
     let mut broken = CmaEs::new(vec![0.0; 5], &settings, seed());
     assert_eq!(broken.stop_reason().unwrap().criterion, "numerics");
     // Also where it is asked only after a generation, and after a restart.

@@ -8,9 +8,10 @@ use super::data_set::DataSetSpec;
 use super::evaluation::Objective;
 use super::network::NetworkSpec;
 use super::rule::RuleSpec;
+use super::start::StartSpec;
 use super::task::{InputAugmentation, TaskFamily, TaskSpec};
 use super::{RunSpec, SpecError};
-use crate::genome::GenomeLayout;
+use crate::genome::{Genome, GenomeLayout};
 use crate::limits::{EPISODE_MULTIPLICATIONS_MAX, GRADIENT_NUMBERS_MAX, NETWORK_NUMBERS_MAX};
 
 /// What genomes of a run stand for.
@@ -39,6 +40,13 @@ impl Problem {
     pub fn layout(&self) -> GenomeLayout {
         match self {
             Self::RuleLearning(problem) => problem.layout(),
+        }
+    }
+
+    /// The genome of backpropagation at the numbers of a start; refuses problems that have none, naming the field.
+    pub(super) fn backpropagation(&self, start: &StartSpec) -> Result<Genome, SpecError> {
+        match self {
+            Self::RuleLearning(problem) => problem.rule.options().backpropagation(&problem.network, start),
         }
     }
 

@@ -13,8 +13,9 @@ use toml::{Table, Value};
 
 use super::SpecError;
 use super::network::NetworkSpec;
+use super::start::StartSpec;
 use super::task::TaskSpec;
-use crate::genome::GenomeLayout;
+use crate::genome::{Genome, GenomeLayout};
 use gradient_descent::GradientDescentSpec;
 use multi_state::MultiStateSpec;
 
@@ -63,6 +64,12 @@ pub trait RuleOptions {
     /// the number of updates.
     fn gradient_numbers(&self, _sizes: &[usize], _batch: usize, _updates: u32) -> [f64; 2] {
         [0.0; 2]
+    }
+
+    /// The genome of backpropagation, at the numbers of `start`; refuses rules that have none, naming the field.
+    fn backpropagation(&self, _: &NetworkSpec, _: &StartSpec) -> Result<Genome, SpecError> {
+        let problem = format!("must be \"zeros\" for `{}`, whose zeros are customary descent", self.family());
+        Err(SpecError::field("start.genome", problem))
     }
 
     /// The rule in a few words, for people.

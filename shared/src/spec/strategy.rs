@@ -12,6 +12,7 @@ use super::range::Range;
 use crate::limits::{POPULATION_SIZE_MAX, START_NUMBER_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN};
 
 pub mod cma_es;
+pub mod gradient;
 pub mod one_plus_lambda;
 pub mod openai_es;
 pub mod pgpe;
@@ -40,6 +41,8 @@ macro_rules! for_each_strategy {
             openai_es: OpenAiEs(OpenAiEsSpec) = "openai-es",
             /// A parent and its children with a success rule (Rechenberg 1973).
             one_plus_lambda: OnePlusLambda(OnePlusLambdaSpec) = "one-plus-lambda",
+            /// Adam along the gradient of the genome through the training, for rules that know it.
+            gradient: Gradient(GradientSpec) = "gradient",
         }
     };
 }
@@ -107,8 +110,13 @@ trait Settings {
         false
     }
 
-    /// Refuses what is out of range or does not fit genomes of `dimension` numbers, naming the field.
-    fn validate(&self, dimension: usize) -> Result<(), SpecError>;
+    /// Whether it is told gradients beside fitnesses.
+    fn wants_gradient(&self) -> bool {
+        false
+    }
+
+    /// Refuses what is out of range or does not fit a search from `start`, naming the field.
+    fn validate(&self, start: &[f64]) -> Result<(), SpecError>;
 }
 
 impl StrategySpec {
@@ -132,9 +140,14 @@ impl StrategySpec {
         self.settings().has_restarts()
     }
 
-    /// Refuses what is out of range or does not fit genomes of `dimension` numbers, naming the field.
-    pub fn validate(&self, dimension: usize) -> Result<(), SpecError> {
-        self.settings().validate(dimension)?;
+    /// Whether it is told gradients beside fitnesses.
+    pub fn wants_gradient(&self) -> bool {
+        self.settings().wants_gradient()
+    }
+
+    /// Refuses what is out of range or does not fit a search from `start`, n numbers, naming the field.
+    pub fn validate(&self, start: &[f64]) -> Result<(), SpecError> {
+        self.settings().validate(start)?;
         let population_size = self.population_size();
         if self.comes_in_pairs() && !population_size.is_multiple_of(PAIR) {
             let problem =

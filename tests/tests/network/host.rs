@@ -103,7 +103,7 @@ struct Bowls;
 
 impl Evaluator for Bowls {
     fn prepare(&self, spec: Arc<RunSpec>) -> Result<Arc<dyn Runner>, String> {
-        Ok(Arc::new(Bowl(spec.seed, climber::climbs(&spec))))
+        Ok(Arc::new(Bowl(spec.seed, climber::climbs(&spec) || spec.strategy.wants_gradient())))
     }
 }
 

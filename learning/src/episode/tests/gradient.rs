@@ -1,5 +1,7 @@
 //! Episodes with the gradient of their fitness.
 
+use hebbian_shared::spec::strategy::GradientSpec;
+
 use super::*;
 
 const DIFFERENTIABLE: &str = include_str!("../../../../examples/differentiable.toml");
@@ -136,4 +138,21 @@ fn an_episode_whose_gradient_is_not_finite_has_diverged() {
     genome.0[update].fill(60.0);
     let runner = EpisodeRunner::new(spec).unwrap();
     assert_eq!(with_gradient(&runner, &mut Workspace::new(), &genome, 0), Outcome::Diverged);
+}
+
+#[test]
+fn the_gradient_of_a_task_is_shortened_to_what_the_strategy_allows() {
+    let of = |limit: f64| {
+        let settings = GradientSpec { task_gradient_max: limit, ..GradientSpec::default() };
+        let spec = spec(|spec| spec.strategy = StrategySpec::Gradient(settings));
+        let (genome, runner) = (genome(&spec), EpisodeRunner::new(spec).unwrap());
+        let outcome = with_gradient(&runner, &mut Workspace::new(), &genome, 0);
+        outcome.evaluation().unwrap().gradient.clone().unwrap()
+    };
+    let norm = |gradient: &[f64]| gradient.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let whole = of(1e100);
+    assert_eq!(of(2.0 * norm(&whole)), whole);
+    let short = of(1e-3);
+    assert!((norm(&short) / 1e-3 - 1.0).abs() < 1e-12, "{}", norm(&short));
+    assert!(short.iter().zip(&whole).all(|(a, b)| (a / 1e-3 - b / norm(&whole)).abs() < 1e-12));
 }

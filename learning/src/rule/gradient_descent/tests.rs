@@ -1,4 +1,4 @@
-use hebbian_shared::seed::uniform_between;
+use hebbian_shared::seed::{Purpose, uniform_between};
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleOptions;
 use hebbian_shared::spec::rule::gradient_descent::Optimizer;

@@ -4,14 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleOptions;
-use crate::genome::{GenomeLayout, Transform};
+use crate::genome::{Genome, GenomeLayout, Transform};
 use crate::limits::{STATES_MAX, SUPERVISED_EVERY_MAX};
 use crate::spec::network::NetworkSpec;
 use crate::spec::range::Range;
+use crate::spec::start::StartSpec;
 use crate::spec::task::TaskSpec;
 use crate::spec::{SpecError, is_default};
 
 mod activation;
+mod backpropagation;
 mod differentiable;
 mod options;
 
@@ -342,6 +344,10 @@ impl RuleOptions for MultiStateSpec {
 
     fn gradient_numbers(&self, sizes: &[usize], batch: usize, updates: u32) -> [f64; 2] {
         self.differentiable_gradient_numbers(sizes, batch, updates)
+    }
+
+    fn backpropagation(&self, network: &NetworkSpec, start: &StartSpec) -> Result<Genome, SpecError> {
+        self.backpropagation_genome(network, start)
     }
 
     fn summary(&self) -> String {

@@ -36,10 +36,6 @@ pub struct CmaEsSpec {
     /// Whether every second candidate is the mirror image, at the mean, of the one before.
     #[serde(default)]
     pub mirrored: bool,
-    /// The initial mean, n numbers, for example the genome of another run. Empty: zeros.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = START_NUMBER.of_items())]
-    pub initial_mean: Vec<f64>,
     /// The initial covariance matrix up to the step size: its lower triangle by columns, n (n + 1) / 2 numbers, for
     /// example of another search's distribution. Empty: the identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,7 +112,6 @@ impl CmaEsSpec {
             noise: NoiseHandling::default(),
             restarts: Restarts::default(),
             mirrored: false,
-            initial_mean: Vec::new(),
             initial_covariance: Vec::new(),
             scales: Vec::new(),
             fixed: Vec::new(),
@@ -134,7 +129,6 @@ impl CmaEsSpec {
     fn check_lists(&self, dimension: usize) -> Result<(), SpecError> {
         let triangle = dimension * (dimension + 1) / 2;
         for (field, values, lengths, range) in [
-            ("initial_mean", &self.initial_mean, [dimension, dimension], START_NUMBER),
             ("initial_covariance", &self.initial_covariance, [triangle, triangle], START_NUMBER),
             ("scales", &self.scales, [dimension, dimension], SCALE),
             ("lower_bounds", &self.lower_bounds, [1, dimension], START_NUMBER),
@@ -204,10 +198,10 @@ impl CmaEsSpec {
         Ok(())
     }
 
-    /// Refuses bounds that contradict each other or the initial mean.
-    fn check_bounds(&self, dimension: usize) -> Result<(), SpecError> {
+    /// Refuses bounds that contradict each other or the start.
+    fn check_bounds(&self, start: &[f64]) -> Result<(), SpecError> {
         let of = |values: &[f64], i: usize| values.get(i).or(values.first()).copied();
-        for i in 0..dimension {
+        for (i, &mean) in start.iter().enumerate() {
             let (lower, upper) = (of(&self.lower_bounds, i), of(&self.upper_bounds, i));
             if let (Some(lower), Some(upper)) = (lower, upper)
                 && lower >= upper
@@ -215,11 +209,12 @@ impl CmaEsSpec {
                 let problem = format!("must be below upper_bounds: coordinate {i} has {lower} and {upper}");
                 return refuse("lower_bounds", problem);
             }
-            let mean = self.initial_mean.get(i).copied().unwrap_or(0.0);
-            if lower.is_some_and(|lower| mean < lower) || upper.is_some_and(|upper| mean > upper) {
+            let too_low = lower.is_some_and(|lower| mean < lower);
+            if too_low || upper.is_some_and(|upper| mean > upper) {
+                let field = if too_low { "lower_bounds" } else { "upper_bounds" };
                 return refuse(
-                    "initial_mean",
-                    format!("must be within the bounds: coordinate {i} is {mean}"),
+                    field,
+                    format!("must leave room for the start, whose coordinate {i} is {mean}"),
                 );
             }
         }
@@ -245,7 +240,8 @@ impl Settings for CmaEsSpec {
         self.restarts != Restarts::None
     }
 
-    fn validate(&self, dimension: usize) -> Result<(), SpecError> {
+    fn validate(&self, start: &[f64]) -> Result<(), SpecError> {
+        let dimension = start.len();
         if dimension > FULL_COVARIANCE_DIMENSION_MAX {
             return refuse(
                 "kind",
@@ -259,7 +255,7 @@ impl Settings for CmaEsSpec {
         self.check_lists(dimension)?;
         self.check_covariance(dimension)?;
         self.check_fixed(dimension)?;
-        self.check_bounds(dimension)?;
+        self.check_bounds(start)?;
         POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
         STEP_SIZE.check("strategy.step_size", self.step_size)?;
         if self.step_size_max.is_nan() || self.step_size_max < self.step_size {
@@ -282,7 +278,7 @@ mod tests {
         let of = |initial_covariance: &[f64], scales: &[f64]| {
             let dimension = if initial_covariance.len() == 3 { 2 } else { 3 };
             let (initial_covariance, scales) = (initial_covariance.to_vec(), scales.to_vec());
-            CmaEsSpec { initial_covariance, scales, ..CmaEsSpec::of(8) }.validate(dimension)
+            CmaEsSpec { initial_covariance, scales, ..CmaEsSpec::of(8) }.validate(&vec![0.0; dimension])
         };
         let refused = |covariance: &[f64], scales: &[f64], expected: &str| {
             let error = of(covariance, scales).expect_err(expected).to_string();

@@ -55,7 +55,7 @@ impl Settings for OpenAiEsSpec {
         true
     }
 
-    fn validate(&self, _: usize) -> Result<(), SpecError> {
+    fn validate(&self, _: &[f64]) -> Result<(), SpecError> {
         POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
         STEP_SIZE.check("strategy.step_size", self.step_size)?;
         STEP_SIZE.check("strategy.learning_rate", self.learning_rate)

@@ -34,7 +34,7 @@ impl Settings for RandomSearchSpec {
         self.population_size
     }
 
-    fn validate(&self, _: usize) -> Result<(), SpecError> {
+    fn validate(&self, _: &[f64]) -> Result<(), SpecError> {
         POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
         STEP_SIZE.check("strategy.step_size", self.step_size)
     }

@@ -43,6 +43,19 @@ pub enum StateActivations {
     PerState(#[schemars(length(min = 1, max = STATES_MAX))] Vec<Activation>),
 }
 
+impl Activation {
+    /// The activation that is the derivative of this one, of those that have one here.
+    pub fn derivative(self) -> Option<Self> {
+        match self {
+            Self::Identity => Some(Self::DIdentity),
+            Self::Tanh => Some(Self::DTanh),
+            Self::Relu => Some(Self::DRelu),
+            Self::Sigmoid => Some(Self::DSigmoid),
+            _ => None,
+        }
+    }
+}
+
 impl From<Activation> for StateActivations {
     fn from(activation: Activation) -> Self {
         Self::All(activation)

@@ -55,6 +55,16 @@ fn one() -> f64 {
 /// Gates and scales that are 1 at 0.
 const ONE_AT_ZERO: Transform = Transform::Exp { factor: 1.0, scale: 1.0 };
 
+/// Refuses the first field that is not as it must be.
+fn check_needs(wanted: &str, needs: &[(bool, &str, &str)]) -> Result<(), SpecError> {
+    match needs.iter().find(|(holds, ..)| !holds) {
+        None => Ok(()),
+        Some((_, field, need)) => {
+            Err(SpecError::field(format!("rule.{field}"), format!("must {need} together with {wanted}")))
+        }
+    }
+}
+
 impl MultiStateSpec {
     /// The first option that only differentiable rules have, as it is written; `None` if no such option is on.
     fn extension(&self) -> Option<&'static str> {
@@ -78,19 +88,27 @@ impl MultiStateSpec {
 
     /// Refuses a rule whose genome has no gradient, naming the field. `wanted` is what asks for one.
     pub fn check_differentiable(&self, wanted: &str) -> Result<(), SpecError> {
+        self.check_plain(wanted)?;
+        let needs = [
+            (self.states >= 2, "states", "be at least 2"),
+            (!self.symmetric_states, "symmetric_states", "be false"),
+            (self.feedback == Feedback::SoftmaxDifference, "feedback", "be \"softmax-difference\""),
+        ];
+        check_needs(wanted, &needs)
+    }
+
+    /// Refuses a rule that does more than two plain passes and one update of the same synapses in both directions.
+    pub(super) fn check_plain(&self, wanted: &str) -> Result<(), SpecError> {
         let is_identity = |activations: &StateActivations| match activations {
             StateActivations::All(activation) => *activation == Activation::Identity,
             StateActivations::PerState(all) => all.iter().all(|&one| one == Activation::Identity),
         };
         let hidden = self.updatable.iter().flat_map(|flags| flags.iter().skip(1));
         let needs = [
-            (self.states >= 2, "states", "be at least 2"),
             (self.zero_out_neurons, "zero_out_neurons", "be true"),
             (self.symmetric_synapses, "symmetric_synapses", "be true"),
-            (!self.symmetric_states, "symmetric_states", "be false"),
             (is_identity(&self.last_layer_activation), "last_layer_activation", "be \"identity\""),
             (is_identity(&self.synapse_activation), "synapse_activation", "be \"identity\""),
-            (self.feedback == Feedback::SoftmaxDifference, "feedback", "be \"softmax-difference\""),
             (self.supervised_every == 1, "supervised_every", "be 1"),
             (self.normalisation.is_none(), "normalisation", "be left out"),
             (self.oja.is_none(), "oja", "be left out"),
@@ -108,12 +126,7 @@ impl MultiStateSpec {
             (!self.evolve_initial_scale, "evolve_initial_scale", "be false"),
             (hidden.copied().all(|flag| flag), "updatable", "be true for all layers but the input"),
         ];
-        match needs.into_iter().find(|(holds, ..)| !holds) {
-            None => Ok(()),
-            Some((_, field, need)) => {
-                Err(SpecError::field(format!("rule.{field}"), format!("must {need} together with {wanted}")))
-            }
-        }
+        check_needs(wanted, &needs)
     }
 
     pub(super) fn validate_extension(&self) -> Result<(), SpecError> {
