@@ -11,7 +11,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::task::TaskFamily;
 
-use crate::evaluation::{Evaluate, EvaluationError, EvaluationRequest, Scores, check_points};
+use crate::evaluation::{Evaluate, EvaluationError, EvaluationRequest, Scores, Stage, check_points};
 use crate::interrupt::Interrupt;
 use crate::rule;
 use crate::task::TaskError;
@@ -41,6 +41,8 @@ pub struct ComparisonSettings {
     pub baselines: Vec<Optimizer>,
     /// What the rule is also tried without, each once; may be empty.
     pub ablations: Vec<Ablation>,
+    /// Which tasks: [`Stage::Comparison`], or [`Stage::HeldBack`] where the rule's spec holds something back.
+    pub stage: Stage,
     /// Fresh tasks of each family, from 2 to [`EVALUATION_TASKS_MAX`].
     pub tasks_per_family: u32,
     /// Root of all draws of tasks, batches and initial weights.
@@ -89,13 +91,14 @@ impl From<EvaluationError> for ComparisonError {
 }
 
 impl ComparisonSettings {
-    /// The customary comparison: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against all baselines.
-    pub fn new(families: Vec<TaskFamily>, seed: Seed) -> Self {
+    /// The customary comparison of a rule: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against all baselines.
+    pub fn new(rule: &RuleLearning, families: Vec<TaskFamily>, seed: Seed) -> Self {
         Self {
             families,
             updates: vec![3, 5, 10, 20, 50],
             baselines: Optimizer::ALL.to_vec(),
             ablations: Vec::new(),
+            stage: Stage::judging(rule),
             tasks_per_family: 150,
             seed,
         }
@@ -138,6 +141,10 @@ pub fn check(
 fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), ComparisonError> {
     if let Err(error) = rule.validate() {
         return Err(ComparisonError::Setting { field: "rule", problem: error.to_string() });
+    }
+    if settings.stage == Stage::HeldBack && rule.tasks.images.held_back == 0.0 {
+        let problem = "the rule's spec holds nothing back: set tasks.images.held_back".to_owned();
+        return Err(ComparisonError::Setting { field: "part", problem });
     }
     let mut compared = rule.clone();
     compared.tasks.families.clone_from(&settings.families);

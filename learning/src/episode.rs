@@ -25,6 +25,8 @@ use crate::training::{Course, Losses, Trainer, Unfinished, Workspace};
 pub struct EpisodeRunner {
     spec: Arc<RunSpec>,
     trainer: Arc<Trainer>,
+    /// Trains the networks of validation: the same trainer where its tasks are no others.
+    validator: Arc<Trainer>,
     /// Why episodes have no gradient, if they have none.
     gradient: Result<(), SpecError>,
 }
@@ -40,13 +42,29 @@ impl EpisodeRunner {
         spec.validate().map_err(|error| error.to_string())?;
         let problem =
             spec.problem.rule_learning().ok_or("this worker trains networks and does nothing else")?;
-        // Validation, too, keeps to the training part of a data set: its test part is for the comparison with baselines.
-        let validated = spec.validation.iter().flat_map(|validation| &validation.families);
-        let families = problem.tasks.families.iter().chain(validated).copied();
-        let distributions = Distributions::new(families, &problem.tasks, TaskSet::Training, data)
-            .map_err(|error| error.to_string())?;
-        let trainer = Trainer::new(problem.clone(), None, distributions, spec.tasks_per_generation());
-        Ok(Self { trainer: Arc::new(trainer), gradient: spec.check_gradient(), spec })
+        let trainer = |families: &[TaskFamily], set| {
+            // Validation, too, keeps to the training part of a data set: its test part is for the comparison with baselines.
+            let distributions = Distributions::new(families.iter().copied(), &problem.tasks, set, data)
+                .map_err(|error| error.to_string())?;
+            Ok::<_, String>(Trainer::new(problem.clone(), None, distributions, spec.tasks_per_generation()))
+        };
+        let validated = spec.validation.iter().flat_map(|validation| &validation.families).copied();
+        let mut families = problem.tasks.distinct_families();
+        // What is judged is neither distorted nor trained on.
+        let images = &problem.tasks.images;
+        let differs = images.held_back > 0.0 || images.inputs.iter().any(|inputs| inputs.distorts());
+        let (trainer, validator) = if differs {
+            let validated: Vec<TaskFamily> = validated.collect();
+            (
+                Arc::new(trainer(&families, TaskSet::Training)?),
+                Arc::new(trainer(&validated, TaskSet::HeldBack)?),
+            )
+        } else {
+            families.extend(validated);
+            let trainer = Arc::new(trainer(&families, TaskSet::Training)?);
+            (Arc::clone(&trainer), trainer)
+        };
+        Ok(Self { trainer, validator, gradient: spec.check_gradient(), spec })
     }
 
     /// The run's spec.
@@ -204,8 +222,8 @@ impl EpisodeRunner {
         let points = &[updates, extended_updates];
         let course = Course { updates: extended_updates, points, is_prequential: false, quantity };
         let task = (validation.family(key.task.0), key.task_seed(self.spec.seed));
-        let bench = workspace.of(&self.trainer);
-        match self.trainer.train(bench, genome, task, course, interrupt) {
+        let bench = workspace.of(&self.validator);
+        match self.validator.train(bench, genome, task, course, interrupt) {
             // A network that left the finite numbers later was worth something before.
             Ok(()) | Err(Unfinished::Diverged) => {}
             Err(error) => return Err(error),

@@ -59,23 +59,34 @@ impl Score {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Those on which something is chosen: of data sets, the training part alone.
+    /// Those on which something is chosen: of data sets, the training part alone, without what the spec holds back.
     Tuning,
+    /// Those on which rules are judged while they are being made: queries of data sets come from what the spec holds back of the
+    /// training part.
+    HeldBack,
     /// Those on which what was chosen is compared: queries of data sets come from the test part.
     Comparison,
 }
 
 impl Stage {
+    /// That on which a rule is judged unless somebody says otherwise: as long as its spec holds something back, the test part is
+    /// left alone.
+    pub fn judging(problem: &RuleLearning) -> Self {
+        if problem.tasks.images.held_back > 0.0 { Self::HeldBack } else { Self::Comparison }
+    }
+
     fn purpose(self) -> Purpose {
         match self {
             Self::Tuning => Purpose::Tuning,
+            Self::HeldBack => Purpose::HeldBack,
             Self::Comparison => Purpose::Comparison,
         }
     }
 
     fn task_set(self) -> TaskSet {
         match self {
-            Self::Tuning => TaskSet::Training,
+            Self::Tuning => TaskSet::Tuning,
+            Self::HeldBack => TaskSet::HeldBack,
             Self::Comparison => TaskSet::Evaluation,
         }
     }
@@ -115,6 +126,9 @@ impl EvaluationRequest {
         problem.tasks.families.clone_from(&self.families);
         problem.tasks.per_generation = TASKS_PER_GENERATION_MAX;
         problem.validate()?;
+        if problem.tasks.distinct_families() != self.families {
+            return refuse("families", "must name each family once".to_owned());
+        }
         if let Some(ablation) = self.ablation
             && !rule::family(&problem.rule).ablations().contains(&ablation)
         {

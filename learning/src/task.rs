@@ -18,9 +18,11 @@ use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 pub mod data_set;
-mod digits;
+mod embedded;
 pub mod idx;
 mod images;
+mod linear;
+mod mixture;
 mod plane;
 mod scale;
 
@@ -39,12 +41,17 @@ pub struct TaskSizes {
     pub query: usize,
 }
 
-/// Which part of a finite data set a task may use. Families that draw from a formula do not distinguish them.
+/// What a task is for, and so which images of a data set it may use. Families that draw from a formula do not distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskSet {
-    /// Support and query from the training part, without overlap within a task.
+    /// Rules are learned: support and query from the training part without what is held back, without overlap within a task.
     Training,
-    /// Support from the training part, query from the test part, which no search has ever seen.
+    /// Something is chosen: the images of [`TaskSet::Training`], which no augmentation distorts.
+    Tuning,
+    /// Rules are judged while they are being made: as [`TaskSet::Tuning`], but the query is from what is held back, if anything is.
+    HeldBack,
+    /// Rules are judged: support from the whole training part, query from the test part, which no search has ever seen. Nothing
+    /// distorts.
     Evaluation,
 }
 
@@ -138,7 +145,9 @@ pub fn distribution(
     data: &dyn DataSets,
 ) -> Result<Box<dyn TaskDistribution>, TaskError> {
     let images = match family {
-        TaskFamily::Digits => digits::data_set()?,
+        TaskFamily::Digits => embedded::DIGITS.images()?,
+        TaskFamily::Fashion => embedded::FASHION.images()?,
+        TaskFamily::SyntheticMixture => return Ok(Box::new(mixture::MixtureDistribution::new(spec))),
         TaskFamily::Idx(name) => {
             let wanted = spec.data_set(name).cloned();
             let wanted = wanted.unwrap_or_else(|| DataSetSpec::of(name, DataSetSpec::DEFAULT_SIDE));

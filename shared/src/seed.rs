@@ -46,6 +46,8 @@ pub enum Purpose {
     Shape = 14,
     /// One search after another of a restarted strategy; the index is the search.
     Restart = 15,
+    /// As [`Purpose::Comparison`], while rules are being made: on what their specs hold back.
+    HeldBack = 16,
     /// The noise of the genome that a search starts from.
     Start = 17,
 }

@@ -353,7 +353,6 @@ fn what_another_kind_has_is_refused_by_schema_and_program() {
     check("version", json!(2));
     let families = |families: Value| check("tasks", json!({ "families": families }));
     families(json!([]));
-    families(json!(["xor", "xor"]));
     families(json!(["xorr"]));
     families(json!(["idx:A"]));
 }

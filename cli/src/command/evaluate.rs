@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings};
-use hebbian_learning::evaluation::{Evaluate, Threads};
+use hebbian_learning::evaluation::{Evaluate, Stage, Threads};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
@@ -45,7 +45,8 @@ Task families:
   half-plane, projected-xor, oriented-or, circle, angular-slice,
   two-moons, sine, square, quadric, stripes                           drawn at random
   regress-linear, regress-wave, regress-bumps, regress-quadric        values in place of classes
-  digits                                                              8x8 hand-written digits
+  digits, fashion                                                     8x8 digits, 8x8 pictures of clothes
+  synthetic-mixture                                                   Gaussian clusters in place of images
   idx:NAME                                                            a data set, see `hebbian data --help`")]
 pub(super) struct Arguments {
     /// The genome file that `hebbian run` or `hebbian result` wrote.
@@ -76,6 +77,9 @@ pub(super) struct Arguments {
         allow_negative_numbers = true
     )]
     tasks_per_family: u32,
+    /// Which images of data sets queries come from [default: `held-back` if the rule's spec holds something back, else `test`].
+    #[arg(long, value_name = "PART")]
+    part: Option<ImagePart>,
     /// Try the rule also without its backward transform, with hidden synapses frozen, and without both.
     #[arg(long)]
     ablate: bool,
@@ -111,6 +115,15 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// Images that rules are judged on.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ImagePart {
+    /// The end of the training part, which the rule's spec holds back: for judging while a spec is being made.
+    HeldBack,
+    /// The test part.
+    Test,
+}
+
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     let data = log.data_store(&arguments.data)?;
     let file = GenomeFile::read(&arguments.genome)?;
@@ -129,6 +142,11 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         updates: arguments.updates.clone(),
         baselines: arguments.baselines.clone(),
         ablations: if arguments.ablate { ablations(&problem)? } else { Vec::new() },
+        stage: match arguments.part {
+            None => Stage::judging(&problem),
+            Some(ImagePart::HeldBack) => Stage::HeldBack,
+            Some(ImagePart::Test) => Stage::Comparison,
+        },
         tasks_per_family: arguments.tasks_per_family,
         seed: arguments.seed,
     };
@@ -207,7 +225,7 @@ pub(super) fn unseen_families(problem: &RuleLearning) -> Vec<TaskFamily> {
     let data_sets = problem.tasks.data_sets.iter().map(|data_set| TaskFamily::Idx(data_set.name));
     let mut families: Vec<TaskFamily> = TaskFamily::unseen(trained).chain(data_sets).collect();
     if families.is_empty() {
-        families.clone_from(trained);
+        families = problem.tasks.distinct_families();
     }
     families
 }
@@ -269,7 +287,7 @@ pub(super) fn compare_finished(
     data: &DataStore,
     interrupt: &Interrupt,
 ) -> Result<Comparison, Failure> {
-    let settings = ComparisonSettings::new(unseen_families(problem), seed);
+    let settings = ComparisonSettings::new(problem, unseen_families(problem), seed);
     let activity = Activity::new("comparing the evolved rule with tuned SGD, momentum and Adam");
     let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
     let here = Threads { threads: threads as usize, data };
@@ -304,9 +322,15 @@ mod tests {
         let name = "fashion-mnist".parse().unwrap();
         problem.tasks.data_sets = vec![DataSetSpec::of(name, 8)];
         problem.tasks.families = vec![TaskFamily::Digits];
-        assert_eq!(unseen_families(&problem), [TaskFamily::Digits, TaskFamily::Idx(name)]);
+        assert_eq!(
+            unseen_families(&problem),
+            [TaskFamily::Digits, TaskFamily::Fashion, TaskFamily::Idx(name)]
+        );
         problem.tasks.families = vec![TaskFamily::Idx(name)];
-        assert_eq!(unseen_families(&problem), [TaskFamily::Digits, TaskFamily::Idx(name)]);
+        assert_eq!(
+            unseen_families(&problem),
+            [TaskFamily::Digits, TaskFamily::Fashion, TaskFamily::Idx(name)]
+        );
     }
 
     #[test]

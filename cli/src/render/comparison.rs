@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use hebbian_learning::comparison::{Column, Comparison, GroupComparison, Score};
+use hebbian_learning::evaluation::Stage;
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::Paint;
@@ -20,8 +21,8 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let score = if regression { "Explained variance" } else { "Accuracy" };
     let heading = if comparison.groups.iter().all(|group| !group.trained_on) {
         format!("{score} on tasks that were not trained on")
-    } else if comparison.groups.iter().all(is_images) {
-        format!("{score} on test images that were not trained on, in fresh tasks of a family that was")
+    } else if comparison.groups.iter().all(has_parts) {
+        format!("{score} on {} that were not trained on, in fresh tasks", part(comparison))
     } else {
         format!("{score} on fresh tasks, also of families that were trained on")
     };
@@ -38,7 +39,7 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     }
     let _ = writeln!(text, "\n{}", paint.dim(&header));
     for group in &comparison.groups {
-        text.push_str(&block(group, paint));
+        text.push_str(&block(group, part(comparison), paint));
     }
     if comparison.groups.iter().any(|group| group.columns.iter().any(|column| !column.ablations.is_empty())) {
         text.push_str(&paint.dim(
@@ -93,12 +94,20 @@ fn short_number(value: &serde_json::Value) -> String {
     value.as_f64().map_or_else(|| value.to_string(), super::text::significant)
 }
 
-/// On images, tasks of the trained family are still unseen: other images, other permutations.
-fn is_images(group: &GroupComparison) -> bool {
-    group.families.iter().all(|family| family.is_images())
+/// Whether tasks of the trained families are still unseen: other images, other permutations.
+fn has_parts(group: &GroupComparison) -> bool {
+    group.families.iter().all(|family| family.has_parts())
 }
 
-fn block(group: &GroupComparison, paint: Paint) -> String {
+/// The images that networks are asked for.
+fn part(comparison: &Comparison) -> &'static str {
+    match comparison.stage {
+        Stage::Comparison => "test images",
+        Stage::HeldBack | Stage::Tuning => "held-back training images",
+    }
+}
+
+fn block(group: &GroupComparison, part: &str, paint: Paint) -> String {
     let names: Vec<&str> = group.families.iter().map(TaskFamily::name).collect();
     let mut title = match group.name.as_str() {
         "random" => format!("unseen random families: {}", names.join(", ")),
@@ -107,7 +116,11 @@ fn block(group: &GroupComparison, paint: Paint) -> String {
     };
     if group.trained_on {
         title = title.replace("unseen random", "random");
-        title.push_str(if is_images(group) { " (test images)" } else { " (trained on)" });
+    }
+    if has_parts(group) {
+        let _ = write!(title, " ({part})");
+    } else if group.trained_on {
+        title.push_str(" (trained on)");
     }
     let mut text = format!("{}\n", paint.bold(&title));
     let columns = &group.columns;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trials::Trial;
 use super::{ComparisonSettings, Configuration};
-use crate::evaluation::Score;
+use crate::evaluation::{Score, Stage};
 use crate::rule::Ablation;
 
 /// Scores (accuracies, but for regression) of a rule and of baselines on the same tasks.
@@ -19,6 +19,9 @@ pub struct Comparison {
     pub updates: Vec<u32>,
     /// Tasks of each family.
     pub tasks_per_family: u32,
+    /// Which tasks: of data sets, queries come from the test part or from what the rule's spec holds back.
+    #[serde(default = "usual_stage")]
+    pub stage: Stage,
     /// Root of all draws.
     pub seed: Seed,
     /// Families on which the rule was evolved and the baselines were tuned.
@@ -34,6 +37,11 @@ pub struct Comparison {
     pub groups: Vec<GroupComparison>,
     /// Families, in the order in which they were asked for.
     pub families: Vec<FamilyComparison>,
+}
+
+/// The stage of reports that do not name it.
+fn usual_stage() -> Stage {
+    Stage::Comparison
 }
 
 /// A configuration that was the best of its kind on the training families.
@@ -127,7 +135,7 @@ pub(super) fn assemble(
     baselines: Vec<TunedBaseline>,
     trials: &[Trial],
 ) -> Comparison {
-    let training_families = &rule.tasks.families;
+    let training_families = &rule.tasks.distinct_families();
     let columns_of = |families: &[TaskFamily]| -> Vec<Column> {
         let trials: Vec<&Trial> = trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
@@ -155,6 +163,7 @@ pub(super) fn assemble(
     Comparison {
         updates: settings.updates.clone(),
         tasks_per_family: settings.tasks_per_family,
+        stage: settings.stage,
         seed: settings.seed,
         training_families: training_families.clone(),
         shapes: rule.network.all_shapes().to_vec(),

@@ -26,7 +26,7 @@ fn settings() -> ComparisonSettings {
     ComparisonSettings {
         updates: vec![5, 10, 30],
         tasks_per_family: 4,
-        ..ComparisonSettings::new(families, Seed::new(1).unwrap())
+        ..ComparisonSettings::new(&rule(), families, Seed::new(1).unwrap())
     }
 }
 

@@ -5,7 +5,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, baseline};
-use crate::evaluation::{EvaluationRequest, Stage};
+use crate::evaluation::EvaluationRequest;
 
 /// What one task of a family showed.
 pub(super) struct Trial {
@@ -39,7 +39,7 @@ pub(super) fn run(
         ablation,
         genomes: vec![genome],
         families: settings.families.clone(),
-        stage: Stage::Comparison,
+        stage: settings.stage,
         first_task: 0,
         tasks_per_family: settings.tasks_per_family,
         points: settings.updates.clone(),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
+use hebbian_shared::spec::task::TaskFamily;
 
 use super::{ComparisonError, ComparisonSettings, Configuration, Laboratory, TunedBaseline, baseline};
 use crate::evaluation::{EvaluationRequest, Scores, Stage};
@@ -35,7 +36,7 @@ impl Effort {
 
     /// Updates of all networks that are trained, at most.
     pub(super) fn work(self, rule: &RuleLearning, settings: &ComparisonSettings) -> u64 {
-        let families = rule.tasks.families.len() as u64;
+        let families = tuned_on(rule).len() as u64;
         let losses = losses(rule, settings);
         let rounds = self.tasks_per_family.iter().enumerate();
         rounds.map(|(round, &tasks)| families * u64::from(tasks) * round_work(round, settings, losses)).sum()
@@ -52,6 +53,13 @@ fn round_work(round: usize, settings: &ComparisonSettings, losses: &[Loss]) -> u
 /// Configurations of a kind that are left for a round and horizon.
 fn survivors(configurations: usize, round: usize) -> usize {
     (configurations / Effort::KEEP.pow(round as u32)).max(1)
+}
+
+/// The families that baselines are tuned on: those of the rule, but for such as only stand in for others that are there.
+fn tuned_on(rule: &RuleLearning) -> Vec<TaskFamily> {
+    let families = rule.tasks.distinct_families();
+    let others: Vec<TaskFamily> = families.iter().copied().filter(|family| !family.row().stands_in).collect();
+    if others.is_empty() { families } else { others }
 }
 
 /// The losses that baselines may descend: values are no classes, so the logistic loss is out where there are any.
@@ -96,7 +104,8 @@ pub(super) fn tune(
     // Per horizon, the configurations that are still in; per configuration and horizon, the sum of accuracies.
     let mut in_play: [Vec<usize>; 2] = [0, 1].map(|_| (0..configurations.len()).collect());
     let mut sums = vec![[0.0; HORIZONS.len()]; configurations.len()];
-    let families = rule.tasks.families.len();
+    let tuned_on = tuned_on(rule);
+    let families = tuned_on.len();
     let mut tasks_before = 0;
     for (round, &tasks) in effort.tasks_per_family.iter().enumerate() {
         let groups = groups(&configurations, in_play.iter().flatten().copied().collect());
@@ -108,7 +117,7 @@ pub(super) fn tune(
                     genomes: places.iter().map(|&place| configurations[place].genome(&problem)).collect(),
                     problem,
                     ablation: None,
-                    families: rule.tasks.families.clone(),
+                    families: tuned_on.clone(),
                     stage: Stage::Tuning,
                     first_task: tasks_before,
                     tasks_per_family: tasks,

@@ -1,14 +1,19 @@
 //! Tasks over a labelled image set: permuted classes, permuted or projected pixels.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hebbian_shared::limits::DATA_SET_INPUTS_MAX;
-use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, fill_normal, index_below, permutation};
-use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation, TaskFamily, TaskSpec};
+use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, permutation};
+use hebbian_shared::spec::task::{InputAugmentation, TaskFamily, TaskSpec};
+
+use inputs::Inputs;
 
 use super::data_set::{DataSet, Part};
+use super::linear;
 use super::scale::Scale;
 use super::{Task, TaskDistribution, TaskError, TaskSet, TaskSizes};
+
+mod inputs;
 
 /// A labelled image set in two parts, as networks see it.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(super) struct ImageSet {
     /// What trained networks are tested on.
     pub(super) test: LabelledImages,
     classes: usize,
+    /// The leading principal components of the training images, `[component, pixel]`, once somebody asks for them.
+    components: OnceLock<Vec<f32>>,
     /// Kept, so that another run finds it and shares this set.
     _source: Arc<DataSet>,
 }
@@ -89,11 +96,40 @@ impl ImageSet {
         }
         let [mut train, mut test] = [train, test].map(|part| LabelledImages::new(part, side, classes));
         standardise(&mut train.pixels, &mut test.pixels, side * side)?;
-        Ok(Self { train, test, classes: classes.len(), _source: source })
+        Ok(Self { train, test, classes: classes.len(), components: OnceLock::new(), _source: source })
     }
 
     pub(super) fn pixels(&self) -> usize {
         self.train.pixels_per_image
+    }
+
+    /// The leading principal components of the training images, the strongest first, `[component, pixel]`.
+    fn components(&self) -> &[f32] {
+        self.components.get_or_init(|| {
+            // So many images tell the leading components of any set well enough.
+            const IMAGES: usize = 2048;
+            let count = self.train.len().min(IMAGES);
+            let images: Vec<&[f32]> =
+                (0..count).map(|image| self.train.image(image * self.train.len() / count)).collect();
+            linear::principal_components(&images, inputs::COMPONENTS_MAX.min(self.pixels()))
+        })
+    }
+
+    /// The training images that may be trained on, and those that are held back: of each class its share, the last ones. Both in
+    /// the order of the images.
+    fn hold_back(&self, share: f64) -> (Vec<u32>, Vec<u32>) {
+        let mut of_class = vec![0_u32; self.classes];
+        for &label in &self.train.labels {
+            of_class[usize::from(label)] += 1;
+        }
+        let kept_of = |&count: &u32| count - (share * f64::from(count)) as u32;
+        let mut left: Vec<u32> = of_class.iter().map(kept_of).collect();
+        (0..self.train.len() as u32).partition(|&image| {
+            let left = &mut left[usize::from(self.train.label(image as usize))];
+            let is_kept = *left > 0;
+            *left = left.saturating_sub(1);
+            is_kept
+        })
     }
 }
 
@@ -126,38 +162,51 @@ fn standardise(train: &mut [f32], test: &mut [f32], pixels: usize) -> Result<(),
 /// Tasks over one image set.
 pub(super) struct ImageDistribution {
     data: Arc<ImageSet>,
-    augmentation: ImageAugmentation,
-    set: TaskSet,
+    permute_labels: bool,
+    inputs: Vec<InputAugmentation>,
+    /// Images of the training part that support comes from, and queries where `asked` is empty.
+    trained_on: Vec<u32>,
+    /// Images that queries come from.
+    asked: Vec<u32>,
+    asks_test_part: bool,
     sizes: TaskSizes,
 }
 
 impl ImageDistribution {
-    /// With [`TaskSet::Evaluation`] the query has as many examples as the test part if that has fewer than asked for.
+    /// Where queries come from other images than support, they have as many examples as there are if those are fewer than asked
+    /// for.
     pub(super) fn new(
         family: TaskFamily,
         data: Arc<ImageSet>,
         spec: &TaskSpec,
         set: TaskSet,
     ) -> Result<Self, TaskError> {
-        let query_size = spec.query_size as usize;
-        let query = match set {
-            TaskSet::Training if query_size >= data.train.len() => {
-                return Err(TaskError::TooFewExamples {
-                    family,
-                    examples: data.train.len(),
-                    query_size: spec.query_size,
-                });
+        let (trained_on, asked) = match set {
+            TaskSet::Evaluation => {
+                ((0..data.train.len() as u32).collect(), (0..data.test.len() as u32).collect())
             }
-            TaskSet::Training => query_size,
-            TaskSet::Evaluation => query_size.min(data.test.len()),
+            TaskSet::HeldBack => data.hold_back(spec.images.held_back),
+            TaskSet::Training | TaskSet::Tuning => (data.hold_back(spec.images.held_back).0, Vec::new()),
         };
+        let query_size = spec.query_size as usize;
+        let query = if asked.is_empty() { query_size } else { query_size.min(asked.len()) };
+        if asked.is_empty() && query_size >= trained_on.len() {
+            let (examples, query_size) = (trained_on.len(), spec.query_size);
+            return Err(TaskError::TooFewExamples { family, examples, query_size });
+        }
         let sizes = TaskSizes {
             inputs: data.pixels(),
             outputs: data.classes,
             support: spec.batch_size as usize,
             query,
         };
-        Ok(Self { data, augmentation: spec.images.clone(), set, sizes })
+        let inputs = match set {
+            TaskSet::Training => spec.images.inputs.clone(),
+            TaskSet::Tuning | TaskSet::HeldBack | TaskSet::Evaluation => spec.images.judged_inputs(),
+        };
+        let permute_labels = spec.images.permute_labels;
+        let asks_test_part = set == TaskSet::Evaluation;
+        Ok(Self { data, permute_labels, inputs, trained_on, asked, asks_test_part, sizes })
     }
 }
 
@@ -165,37 +214,26 @@ impl TaskDistribution for ImageDistribution {
     fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError> {
         let mut rng = seed.derive(Purpose::Task, 0).rng();
         let classes = self.data.classes as u32;
-        let class_of_label = if self.augmentation.permute_labels {
-            permutation(&mut rng, classes)
-        } else {
-            (0..classes).collect()
-        };
-        let choice = index_below(&mut rng, self.augmentation.inputs.len() as u32);
-        let pixels = self.data.pixels();
-        let inputs = match self.augmentation.inputs[choice as usize] {
-            InputAugmentation::Original => Inputs::Original,
-            InputAugmentation::Permuted => Inputs::Permuted(permutation(&mut rng, pixels as u32)),
-            InputAugmentation::Projected => {
-                let mut matrix = vec![0.0; pixels * pixels];
-                fill_normal(&mut rng, &mut matrix);
-                let scale = 1.0 / (pixels as f64).sqrt();
-                Inputs::Projected(matrix.iter().map(|&x| (scale * x) as f32).collect())
-            }
-        };
+        let class_of_label =
+            if self.permute_labels { permutation(&mut rng, classes) } else { (0..classes).collect() };
+        let choice = index_below(&mut rng, self.inputs.len() as u32);
+        let inputs = Inputs::draw(self.inputs[choice as usize], &self.data, &mut rng);
         let mut split = seed.derive(Purpose::Split, 0).rng();
-        let mut support = permutation(&mut split, self.data.train.len() as u32);
-        let query = match self.set {
-            TaskSet::Training => support.split_off(support.len() - self.sizes.query),
-            TaskSet::Evaluation => {
-                let mut order = permutation(&mut split, self.data.test.len() as u32);
-                order.truncate(self.sizes.query);
-                order
-            }
+        let mut shuffled = |images: &[u32]| -> Vec<u32> {
+            let order = permutation(&mut split, images.len() as u32);
+            order.into_iter().map(|place| images[place as usize]).collect()
         };
-        let data = Arc::clone(&self.data);
+        let mut support = shuffled(&self.trained_on);
+        let query = if self.asked.is_empty() {
+            support.split_off(support.len() - self.sizes.query)
+        } else {
+            let mut order = shuffled(&self.asked);
+            order.truncate(self.sizes.query);
+            order
+        };
         Ok(Box::new(ImageTask {
-            data,
-            set: self.set,
+            data: Arc::clone(&self.data),
+            asks_test_part: self.asks_test_part,
             sizes: self.sizes,
             seed,
             class_of_label,
@@ -206,18 +244,9 @@ impl TaskDistribution for ImageDistribution {
     }
 }
 
-/// What a task does to the pixels.
-enum Inputs {
-    Original,
-    /// Input i is pixel `[i]`.
-    Permuted(Vec<u32>),
-    /// Inputs are pixels times this matrix, `[pixel, input]`.
-    Projected(Vec<f32>),
-}
-
 struct ImageTask {
     data: Arc<ImageSet>,
-    set: TaskSet,
+    asks_test_part: bool,
     sizes: TaskSizes,
     seed: Seed,
     class_of_label: Vec<u32>,
@@ -231,23 +260,7 @@ struct ImageTask {
 impl ImageTask {
     fn write(&self, part: &LabelledImages, image: u32, inputs: &mut [f32], targets: &mut [f32]) {
         let image = image as usize;
-        let pixels = part.image(image);
-        match &self.inputs {
-            Inputs::Original => inputs.copy_from_slice(pixels),
-            Inputs::Permuted(order) => {
-                for (input, &pixel) in inputs.iter_mut().zip(order) {
-                    *input = pixels[pixel as usize];
-                }
-            }
-            Inputs::Projected(matrix) => {
-                inputs.fill(0.0);
-                for (&pixel, row) in pixels.iter().zip(matrix.chunks_exact(inputs.len())) {
-                    for (input, &weight) in inputs.iter_mut().zip(row) {
-                        *input += pixel * weight;
-                    }
-                }
-            }
-        }
+        self.inputs.write(part.image(image), inputs);
         targets.fill(-1.0);
         targets[self.class_of_label[usize::from(part.label(image))] as usize] = 1.0;
     }
@@ -275,10 +288,7 @@ impl Task for ImageTask {
     fn query(&self, inputs: &mut [f32], targets: &mut [f32]) {
         let TaskSizes { inputs: width, outputs, query, .. } = self.sizes;
         assert_eq!((inputs.len(), targets.len()), (width * query, outputs * query));
-        let part = match self.set {
-            TaskSet::Training => &self.data.train,
-            TaskSet::Evaluation => &self.data.test,
-        };
+        let part = if self.asks_test_part { &self.data.test } else { &self.data.train };
         let rows = inputs.chunks_exact_mut(width).zip(targets.chunks_exact_mut(outputs));
         for ((input, target), &image) in rows.zip(&self.query) {
             self.write(part, image, input, target);

@@ -116,10 +116,16 @@ const PINNED: &[(TaskFamily, &str)] = &[
     (TaskFamily::RegressBumps, "ae1370a2c46f"),
     (TaskFamily::RegressQuadric, "d033558db956"),
     (TaskFamily::Digits, "9f024c238beb"),
+    (TaskFamily::Fashion, "1ddd8662cea3"),
+    (TaskFamily::SyntheticMixture, "e0a4219cac21"),
 ];
 
 fn plain_digits(query_size: u32) -> TaskSpec {
-    let images = ImageAugmentation { permute_labels: false, inputs: vec![InputAugmentation::Original] };
+    let images = ImageAugmentation {
+        permute_labels: false,
+        inputs: vec![InputAugmentation::Original],
+        held_back: 0.0,
+    };
     TaskSpec { batch_size: 500, query_size, images, ..TaskSpec::of(vec![TaskFamily::Digits]) }
 }
 
@@ -142,7 +148,7 @@ fn no_image_is_in_support_and_query_of_one_task() {
 
 #[test]
 fn evaluation_asks_for_the_test_part_and_training_never_does() {
-    let digits = digits::data_set().unwrap();
+    let digits = embedded::DIGITS.images().unwrap();
     let test: BTreeSet<Vec<u32>> = (0..digits.test.len())
         .map(|image| digits.test.image(image).iter().map(|pixel| pixel.to_bits()).collect())
         .collect();
@@ -154,9 +160,61 @@ fn evaluation_asks_for_the_test_part_and_training_never_does() {
 }
 
 #[test]
+fn what_is_held_back_is_the_end_of_each_class_and_never_trained_on() {
+    let spec = |set, held_back| {
+        let mut spec = plain_digits(200);
+        spec.images.held_back = held_back;
+        let task = sample(&spec, set, TaskFamily::Digits, 2);
+        let supported: BTreeSet<_> = (0..20).flat_map(|update| images(&support(&*task, update))).collect();
+        (images(&query(&*task)), supported)
+    };
+    let digits = embedded::DIGITS.images().unwrap();
+    let mut seen = [0; 10];
+    let counts: Vec<usize> =
+        (0..10).map(|class| (0..1437).filter(|&image| digits.train.label(image) == class).count()).collect();
+    let mut held_back = BTreeSet::new();
+    for image in 0..1437 {
+        let class = usize::from(digits.train.label(image));
+        seen[class] += 1;
+        if seen[class] > counts[class] - counts[class] / 4 {
+            held_back
+                .insert(digits.train.image(image).iter().map(|pixel| pixel.to_bits()).collect::<Vec<_>>());
+        }
+    }
+    let (asked, supported) = spec(TaskSet::HeldBack, 0.25);
+    assert!(asked.len() == 200 && asked.is_subset(&held_back) && supported.is_disjoint(&held_back));
+    for set in [TaskSet::Training, TaskSet::Tuning] {
+        let (asked, supported) = spec(set, 0.25);
+        assert!(asked.is_disjoint(&held_back) && supported.is_disjoint(&held_back), "{set:?}");
+    }
+    assert_eq!(spec(TaskSet::HeldBack, 0.0), spec(TaskSet::Training, 0.0), "nothing is held back");
+    assert_eq!(spec(TaskSet::Evaluation, 0.25), spec(TaskSet::Evaluation, 0.0), "the test is the same test");
+    let mut small = plain_digits(1090);
+    small.images.held_back = 0.25;
+    let refused = distribution(TaskFamily::Digits, &small, TaskSet::Training, &NoDataSets).err().unwrap();
+    assert!(refused.to_string().starts_with("tasks.query_size: must be below the 108"), "{refused}");
+}
+
+#[test]
+fn only_training_is_distorted() {
+    let mut spec = plain_digits(100);
+    let asked = |spec: &TaskSpec, set| bits(&query(&*sample(spec, set, TaskFamily::Digits, 6)));
+    let plain = [TaskSet::Training, TaskSet::Tuning, TaskSet::Evaluation].map(|set| asked(&spec, set));
+    spec.images.inputs = vec![InputAugmentation::Original, InputAugmentation::Spectrum];
+    assert_eq!(asked(&spec, TaskSet::Tuning), plain[1]);
+    assert_eq!(asked(&spec, TaskSet::Evaluation), plain[2]);
+    spec.images.inputs = vec![InputAugmentation::Principal];
+    assert_ne!(asked(&spec, TaskSet::Training), plain[0]);
+    spec.images.inputs = ImageAugmentation::default().inputs;
+    let usual = asked(&spec, TaskSet::Evaluation);
+    spec.images.inputs = vec![InputAugmentation::Principal];
+    assert_eq!(asked(&spec, TaskSet::Evaluation), usual, "judged as specs are that say nothing");
+}
+
+#[test]
 fn augmentations_permute_or_mix_pixels_and_permute_classes() {
     let with = |permute_labels, inputs| {
-        let images = ImageAugmentation { permute_labels, inputs: vec![inputs] };
+        let images = ImageAugmentation { permute_labels, inputs: vec![inputs], held_back: 0.0 };
         let spec = TaskSpec { images, ..plain_digits(300) };
         query(&*sample(&spec, TaskSet::Evaluation, TaskFamily::Digits, 4))
     };
@@ -255,7 +313,7 @@ fn inputs_of_a_data_set_are_made_once_and_forgotten_when_nobody_needs_them() {
 /// standardising is all that happens to both.
 #[test]
 fn a_data_set_and_the_embedded_digits_are_made_inputs_alike() {
-    let digits = Only(digits::source().unwrap());
+    let digits = Only(embedded::DIGITS.source().unwrap());
     let name = "digits-again".parse().unwrap();
     let family = TaskFamily::Idx(name);
     let spec =

@@ -9,7 +9,7 @@ use super::evaluation::Objective;
 use super::network::NetworkSpec;
 use super::rule::RuleSpec;
 use super::start::StartSpec;
-use super::task::{InputAugmentation, TaskFamily, TaskSpec};
+use super::task::{TaskFamily, TaskSpec};
 use super::{RunSpec, SpecError};
 use crate::genome::{Genome, GenomeLayout};
 use crate::limits::{EPISODE_MULTIPLICATIONS_MAX, GRADIENT_NUMBERS_MAX, NETWORK_NUMBERS_MAX};
@@ -216,10 +216,11 @@ impl RuleLearning {
 fn episode_flops(problem: &RuleLearning, updates: f64) -> f64 {
     let tasks = &problem.tasks;
     let batch = f64::from(tasks.batch_size);
-    let projects = tasks.images.inputs.contains(&InputAugmentation::Projected);
+    let projects = tasks.images.inputs.iter().any(|inputs| inputs.projects());
     let examples = batch * updates + f64::from(tasks.query_size);
     let projection = |&family: &TaskFamily| {
         let inputs = f64::from(tasks.inputs(family));
+        let projects = projects || family.row().stands_in;
         if projects && family.is_images() { examples * inputs * inputs } else { 0.0 }
     };
     let training = |sizes: Vec<usize>| problem.rule.options().multiplications(&sizes) * batch * updates;
