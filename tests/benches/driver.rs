@@ -65,7 +65,7 @@ async fn work(handle: Handle) {
 fn spec() -> RunSpec {
     let text = format!(
         "name = \"bench\"\n[strategy]\nkind = \"random-search\"\npopulation_size = {POPULATION_SIZE}\n\
-         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\n\
+         [rule]\nstates = 1\nfeedback = \"replace-state0\"\n[evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\n\
          per_generation = {TASKS}\n[stop]\ngenerations = {GENERATIONS}\n"
     );
     RunSpec::read(&text).expect("a valid spec")
@@ -81,7 +81,7 @@ async fn measure(url: &str) {
     let run = handle.ask(Create::new(new_run_id(), spec())).await.expect("a run").run_id().expect("an id");
     let mut after = 0;
     while !handle.ask(Get { run }).await.expect("the run").is_final() {
-        let mut watch = handle.ask(Watch { run, after }).await.expect("the run");
+        let mut watch = handle.ask(Watch { run, after, owner: String::new() }).await.expect("the run");
         while let Some(event) = watch.recv().await {
             after = event.sequence;
             if event.event.as_ref().and_then(v1::RunEvent::state).is_some_and(RunState::is_final) {

@@ -62,7 +62,7 @@ fn stored() -> Vec<(StoredRun, v1::RunResult)> {
     let of = |kind: &&str| {
         let text = format!(
             "name = \"bowl\"\n[strategy]\n{kind}\npopulation_size = 6\n[rule]\nstates = 1\nfeedback = \
-             \"replace-state0\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n[stop]\ngenerations = 4\n\
+             \"replace-state0\"\n[evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 2\n[stop]\ngenerations = 4\n\
              [validation]\nfamilies = [\"xor\", \"circle\"]\nevery = 2\ntasks_per_family = 1\n"
         );
         let mut bench = Bench::keeping(KeptSnapshots::LAST, RunSpec::read(&text).unwrap());

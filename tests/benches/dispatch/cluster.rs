@@ -237,7 +237,7 @@ pub(crate) fn search(population: u32) -> RunSpec {
 fn spec(strategy: &str, population: u32, rule: &str) -> RunSpec {
     let text = format!(
         "name = \"bench\"\n[strategy]\n{strategy}\npopulation_size = {population}\n[rule]\n{rule}\n\
-         [tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 1000000\n"
+         [evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 1000000\n"
     );
     RunSpec::read(&text).expect("a valid spec")
 }
