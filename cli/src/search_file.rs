@@ -3,7 +3,7 @@
 //! The first line is JSON; all bytes after it are the strategy's state as the journal stores it too:
 //!
 //! ```json
-//! {"format":"hebbian-search-1","settings":{},"generation":7,"evaluations":70,"best":[[0.5],-0.25],"strategy_digest":".."}
+//! {"format":"hebbian-search-1","settings":{},"generation":7,"evaluations":70,"failed":0,"best":[[0.5],-0.25],"strategy_digest":".."}
 //! ```
 
 use std::path::Path;
@@ -29,6 +29,8 @@ struct Header {
     settings: Settings,
     generation: u32,
     evaluations: u64,
+    #[serde(default)]
+    failed: u32,
     best: Option<(Genome, Fitness)>,
     strategy_digest: Digest,
 }
@@ -63,13 +65,14 @@ pub(crate) fn read(path: &Path) -> Result<Option<AskTellSnapshot>, Failure> {
 }
 
 fn to_bytes(search: &AskTellSnapshot) -> Vec<u8> {
-    let AskTellSnapshot { settings, generation, evaluations, best, strategy } = search.clone();
+    let AskTellSnapshot { settings, generation, evaluations, failed, best, strategy } = search.clone();
     let state = strategy.to_bytes();
     let header = Header {
         format: FORMAT.to_owned(),
         settings,
         generation,
         evaluations,
+        failed,
         best,
         strategy_digest: Digest::of(&state),
     };
@@ -102,8 +105,8 @@ fn from_bytes(bytes: &[u8]) -> Result<AskTellSnapshot, String> {
         return Err("strategy_digest: the state that follows is another one; the file is damaged".to_owned());
     }
     let strategy = Envelope::from_bytes(state).map_err(|error| error.to_string())?;
-    let Header { settings, generation, evaluations, best, .. } = header;
-    Ok(AskTellSnapshot { settings, generation, evaluations, best, strategy })
+    let Header { settings, generation, evaluations, failed, best, .. } = header;
+    Ok(AskTellSnapshot { settings, generation, evaluations, failed, best, strategy })
 }
 
 #[cfg(test)]

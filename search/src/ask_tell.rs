@@ -78,6 +78,8 @@ pub struct AskTellSnapshot {
     pub generation: u32,
     /// Fitnesses told, failures included.
     pub evaluations: u64,
+    /// Generations in a row of which every candidate failed.
+    pub failed: u32,
     /// The best point told and its fitness; `None` before the first that did not fail.
     pub best: Option<(Genome, Fitness)>,
     /// The strategy's state.
@@ -91,6 +93,7 @@ pub struct AskTell {
     candidates: Vec<Candidate>,
     generation: u32,
     evaluations: u64,
+    failed: u32,
     best: Option<(Genome, Fitness)>,
 }
 
@@ -100,12 +103,12 @@ impl AskTell {
         settings.validate()?;
         let strategy = start(&settings.strategy, settings.mean.clone(), settings.seed, &Frame::default());
         let candidates = strategy.ask();
-        Ok(Self { settings, strategy, candidates, generation: 0, evaluations: 0, best: None })
+        Ok(Self { settings, strategy, candidates, generation: 0, evaluations: 0, failed: 0, best: None })
     }
 
     /// The search as it was when `snapshot` was taken; it continues bit for bit.
     pub fn restore(snapshot: AskTellSnapshot) -> Result<Self, StrategyError> {
-        let AskTellSnapshot { settings, generation, evaluations, best, strategy } = snapshot;
+        let AskTellSnapshot { settings, generation, evaluations, failed, best, strategy } = snapshot;
         settings.validate().map_err(|error| StrategyError::State(error.to_string()))?;
         if best.as_ref().is_some_and(|(point, _)| point.0.len() != settings.mean.len()) {
             let problem = format!("its best point must hold {} numbers", settings.mean.len());
@@ -114,7 +117,7 @@ impl AskTell {
         let strategy =
             resume(&settings.strategy, &settings.mean, settings.seed, &Frame::default(), &strategy)?;
         let candidates = strategy.ask();
-        Ok(Self { settings, strategy, candidates, generation, evaluations, best })
+        Ok(Self { settings, strategy, candidates, generation, evaluations, failed, best })
     }
 
     /// The whole state.
@@ -123,6 +126,7 @@ impl AskTell {
             settings: self.settings.clone(),
             generation: self.generation,
             evaluations: self.evaluations,
+            failed: self.failed,
             best: self.best.clone(),
             strategy: self.strategy.state(),
         }
@@ -162,6 +166,8 @@ impl AskTell {
         if let (Some(place), Some(fitness)) = (place, best) {
             self.best = Some((self.candidates[place].genome.clone(), fitness));
         }
+        let all_failed = fitnesses.iter().all(Option::is_none);
+        self.failed = if all_failed { self.failed.saturating_add(1) } else { 0 };
         self.generation += 1;
         self.evaluations += fitnesses.len() as u64;
         self.candidates = self.strategy.ask();
@@ -176,7 +182,15 @@ impl AskTell {
 
     /// Why the strategy itself would end the search.
     pub fn stop_reason(&self) -> Option<StopReason> {
-        self.strategy.stop_reason().filter(|_| self.generation > 0)
+        let own = self.strategy.stop_reason().filter(|_| self.generation > 0);
+        own.or_else(|| stop::all_fail(self.failed))
+    }
+
+    /// Puts foreign points into the open generation, in place of its last candidates. An error leaves the search as it was.
+    pub fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
+        self.strategy.inject(points)?;
+        self.candidates = self.strategy.ask();
+        Ok(())
     }
 
     /// The restart that the last generation ended with.
@@ -281,6 +295,58 @@ mod tests {
         assert_eq!(search.candidates().len(), 16);
         let restored = AskTell::restore(search.snapshot()).unwrap();
         assert_eq!(restored.candidates(), search.candidates());
+    }
+
+    #[test]
+    fn a_search_of_which_every_candidate_fails_ends_and_is_told_so_also_after_a_restart() {
+        for kind in ["cma-es", "sep-cma-es", "pgpe", "openai-es", "one-plus-lambda", "random-search"] {
+            let text = format!("{{\"kind\": \"{kind}\", \"population_size\": 8}}");
+            let strategy = serde_json::from_str(&text).unwrap();
+            let mut search = AskTell::new(Settings { strategy, ..settings(8) }).unwrap();
+            while search.stop_reason().is_none() {
+                let failed = vec![None; search.candidates().len()];
+                search.tell(&failed).unwrap();
+                search = AskTell::restore(search.snapshot()).unwrap();
+                assert!(search.generation() <= 20, "{kind}");
+            }
+            assert_eq!(search.stop_reason().unwrap().criterion, "failed", "{kind}");
+            // One that does not fail is a beginning.
+            let mut told = vec![None; search.candidates().len()];
+            told[0] = Fitness::new(0.5).ok();
+            search.tell(&told).unwrap();
+            assert_eq!(search.stop_reason(), None, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_linear_function_ends_every_search_that_adapts_its_deviations() {
+        for kind in ["cma-es", "sep-cma-es", "one-plus-lambda"] {
+            let text = format!("{{\"kind\": \"{kind}\", \"population_size\": 8}}");
+            let strategy = serde_json::from_str(&text).unwrap();
+            let mut search = AskTell::new(Settings { strategy, ..settings(8) }).unwrap();
+            while search.stop_reason().is_none() {
+                let linear = |c: &Candidate| Fitness::new(c.genome.0[0]).ok();
+                let fitnesses: Vec<_> = search.candidates().iter().map(linear).collect();
+                search.tell(&fitnesses).unwrap();
+                assert!(search.generation() < 2000, "{kind}");
+            }
+            assert_eq!(search.stop_reason().unwrap().criterion, "tolfacupx", "{kind}");
+            assert!(search.mean().0[0] < 1e8, "{kind}: {:?}", search.mean());
+        }
+    }
+
+    #[test]
+    fn foreign_points_are_asked_where_the_strategy_takes_them() {
+        let mut search = AskTell::new(settings(6)).unwrap();
+        let foreign = Genome(vec![1.1, 0.9, 1.0]);
+        search.inject(std::slice::from_ref(&foreign)).unwrap();
+        let last = &search.candidates()[5].genome.0;
+        assert!(last.iter().zip(&foreign.0).all(|(a, b)| (a - b).abs() < 1e-12), "{last:?}");
+        assert_eq!(AskTell::restore(search.snapshot()).unwrap().candidates(), search.candidates());
+        assert!(search.inject(&[Genome(vec![1.0])]).unwrap_err().to_string().contains("must hold 3 numbers"));
+        let strategy = StrategySpec::RandomSearch(RandomSearchSpec::of(6));
+        let mut other = AskTell::new(Settings { strategy, ..settings(6) }).unwrap();
+        assert!(other.inject(&[foreign]).unwrap_err().to_string().contains("and no other strategy"));
     }
 
     #[test]

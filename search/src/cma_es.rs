@@ -312,6 +312,10 @@ impl Strategy for CmaEs {
         Ok(())
     }
 
+    fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
+        Self::inject(self, points)
+    }
+
     fn stop_reason(&self) -> Option<StopReason> {
         termination::Search {
             state: &self.state,

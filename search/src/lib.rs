@@ -98,6 +98,12 @@ pub trait Strategy: Send {
     fn wants(&self) -> Wants {
         Wants::default()
     }
+    /// Puts foreign points into the open generation, in place of its last candidates. Refused by strategies that draw all
+    /// themselves.
+    fn inject(&mut self, _: &[Genome]) -> Result<(), StrategyError> {
+        let problem = "cma-es takes points from elsewhere, and no other strategy".to_owned();
+        Err(StrategyError::Sample { candidate: 0, problem })
+    }
     /// Why the strategy itself would end the search, with the figure that met the criterion.
     fn stop_reason(&self) -> Option<StopReason>;
     /// The result: the search distribution's mean (of random search, the best sample).

@@ -11,7 +11,7 @@ use hebbian_shared::spec::strategy::OnePlusLambdaSpec;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{Envelope, Form, check_numbers, unreachable};
-use super::stop::deviations_vanished;
+use super::stop::{deviations_grew, deviations_vanished, without_effect};
 use super::{
     Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
 };
@@ -132,7 +132,10 @@ impl Strategy for OnePlusLambda {
     }
 
     fn stop_reason(&self) -> Option<StopReason> {
-        deviations_vanished(self.state.step_size, self.settings.step_size)
+        let (step_size, initial) = (self.state.step_size, self.settings.step_size);
+        deviations_vanished(step_size, initial)
+            .or_else(|| deviations_grew(step_size / initial))
+            .or_else(|| without_effect(&self.state.parent, std::iter::repeat(step_size)))
     }
 
     /// The parent.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::{Adam, BETAS};
 use super::antithetic::{self, Pairs};
 use super::envelope::{Envelope, Form, check_numbers};
+use super::stop::without_effect;
 use super::{
     Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
 };
@@ -90,7 +91,8 @@ impl Strategy for OpenAiEs {
     }
 
     fn stop_reason(&self) -> Option<StopReason> {
-        None
+        // The deviation is what it was, so nothing but its loss beside the mean can be told.
+        without_effect(&self.state.mean, std::iter::repeat(self.settings.step_size))
     }
 
     fn mean(&self) -> Genome {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::{Adam, BETAS};
 use super::antithetic::{self, Pairs, RankedPair};
 use super::envelope::{Envelope, Form, check_numbers};
-use super::stop::deviations_vanished;
+use super::stop::{deviations_grew, deviations_vanished, without_effect};
 use super::{
     Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
 };
@@ -123,7 +123,10 @@ impl Strategy for Pgpe {
     }
 
     fn stop_reason(&self) -> Option<StopReason> {
-        deviations_vanished(self.deviation_range().1, self.settings.step_size)
+        let (largest, initial) = (self.deviation_range().1, self.settings.step_size);
+        deviations_vanished(largest, initial)
+            .or_else(|| deviations_grew(largest / initial))
+            .or_else(|| without_effect(&self.state.mean, self.state.deviations.iter().copied()))
     }
 
     fn mean(&self) -> Genome {

@@ -266,6 +266,10 @@ impl Strategy for RestartedCmaEs {
         Ok(())
     }
 
+    fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
+        self.search.inject(points)
+    }
+
     fn stop_reason(&self) -> Option<StopReason> {
         self.state.ended.clone()
     }

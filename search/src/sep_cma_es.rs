@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::cma_es::parameters::Parameters;
 use super::envelope::{Envelope, Form, check_numbers, unreachable};
 use super::ranking::{self, Selected};
-use super::stop::{deviations_vanished, numbers_ended};
+use super::stop::{deviations_grew, deviations_vanished, numbers_ended, without_effect};
 use super::{
     Candidate, Frame, Measured, SearchSummary, StopReason, Strategy, StrategyError, norm, verdicts_of,
 };
@@ -235,7 +235,12 @@ impl Strategy for SepCmaEs {
         }
         let reach = |longest: f64, p: &f64| longest.max(self.state.step_size * p.abs());
         let reach = self.state.covariance_path.iter().fold(self.state.deviation_range().1, reach);
+        let state = &self.state;
+        let gain = state.deviation_range().1 / self.initial_step_size;
+        let deviations = state.variances.iter().map(|variance| state.step_size * variance.sqrt());
         deviations_vanished(reach, self.initial_step_size)
+            .or_else(|| deviations_grew(gain))
+            .or_else(|| without_effect(&state.mean, deviations))
     }
 
     fn mean(&self) -> Genome {
@@ -317,7 +322,8 @@ mod tests {
         let settings = SepCmaEsSpec { step_size: 1e6, ..SepCmaEsSpec::of(8) };
         let mut search = SepCmaEs::new(vec![0.0; 2], &settings, Seed::new(1).unwrap());
         for _ in 0..10_000 {
-            if search.stop_reason().is_some() {
+            // It would have ended by `tolfacupx` long before.
+            if search.stop_reason().is_some_and(|reason| reason.criterion == "numerics") {
                 break;
             }
             let verdict = |c: &Candidate| Verdict::Fit(Fitness::new(c.genome.0[0]).unwrap());

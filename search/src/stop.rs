@@ -52,6 +52,40 @@ pub(super) fn deviations_vanished(reach: f64, initial_step_size: f64) -> Option<
         .then(|| reason("tolx", format!("all deviations at most {reach:e} (limit {reach_min:e})")))
 }
 
+/// How many times its initial value a deviation may become.
+const DEVIATION_GAIN_MAX: f64 = 1e3;
+
+/// `tolfacupx`; `gain` is the largest deviation in initial step sizes.
+pub(super) fn deviations_grew(gain: f64) -> Option<StopReason> {
+    (gain > DEVIATION_GAIN_MAX).then(|| {
+        let detail = format!(
+            "a deviation grew {gain:e} times (limit {DEVIATION_GAIN_MAX:e}): start with a larger step size"
+        );
+        reason("tolfacupx", detail)
+    })
+}
+
+/// `noeffectcoord`: a fifth of a coordinate's deviation is lost beside the mean.
+pub(super) fn without_effect(mean: &[f64], deviations: impl Iterator<Item = f64>) -> Option<StopReason> {
+    let coordinate = deviations.zip(mean).position(|(deviation, &m)| m + 0.2 * deviation == m)?;
+    let mean = mean[coordinate];
+    let detail = format!("a fifth of coordinate {coordinate}'s deviation does not change {mean}");
+    Some(reason("noeffectcoord", detail))
+}
+
+/// Generations in a row of which every candidate may fail.
+const FAILED_GENERATIONS_MAX: u32 = 20;
+
+/// `failed`: nothing is learnt while every candidate fails, and the next ones are drawn around the same place.
+pub(super) fn all_fail(generations: u32) -> Option<StopReason> {
+    (generations >= FAILED_GENERATIONS_MAX).then(|| {
+        let detail = format!(
+            "every candidate of the last {generations} generations failed (limit {FAILED_GENERATIONS_MAX})"
+        );
+        reason("failed", detail)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,14 @@ use clap::builder::PossibleValuesParser;
 use hebbian_search::StopReason;
 use hebbian_search::ask_tell::{self, AskTell, Settings};
 use hebbian_shared::fitness::Fitness;
+use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::StrategySpec;
 use serde::Deserialize;
 
+use super::fork::parse_setting;
 use super::{LogArguments, parse_seed};
 use crate::failure::Failure;
 use crate::{render, search_file};
@@ -25,7 +27,8 @@ const COVARIANCE_MATRICES: usize = 8;
 ///
 /// Out, one line a generation: `{"generation": 0, "candidates": [[0.5, -1.25], ..]}`.
 /// In, one line in answer: `{"fitness": [1.0, null, ..]}`, one per candidate in the same order; higher is better, null is
-/// a failed evaluation. Out, at the end: `{"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}`.
+/// a failed evaluation. Or `{"inject": [[..], ..]}`, which puts points of yours among the last candidates (cma-es); the generation is
+/// written again. Out, at the end: `{"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}`.
 /// The end of the input ends the search, too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -59,6 +62,10 @@ pub(super) struct Arguments {
     /// larger and a small one in turn (bipop) [default: none].
     #[arg(long, value_name = "HOW", value_parser = ["none", "ipop", "bipop"])]
     restarts: Option<String>,
+    /// Sets another setting of the strategy, written as in a run spec's section `[strategy]`; may be given several times. Of cma-es
+    /// for example `fixed=[0]`, `scales=[1, 100]`, `lower_bounds=[0, -5]`, `initial_covariance=[..]`, `active=false`.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, String)>,
     /// Root of all randomness: the same flags, seed and fitnesses give the same candidates, bit for bit.
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_hyphen_values = true)]
     seed: Seed,
@@ -133,7 +140,11 @@ impl Arguments {
         }
         let settings = Settings { strategy, mean, seed: self.seed };
         settings.validate().map_err(|SpecError { field, problem, .. }| {
-            Failure::bad_input(format_args!("{}: {problem}", flag(&field)))
+            let set = field
+                .strip_prefix("strategy.")
+                .filter(|key| self.set.iter().any(|(set, _)| key.starts_with(set)));
+            let flag = set.map_or_else(|| flag(&field).to_owned(), |key| format!("--set {key}"));
+            Failure::bad_input(format_args!("{flag}: {problem}"))
         })?;
         if matches!(settings.strategy, StrategySpec::CmaEs(_)) {
             check_memory(settings.mean.len())?;
@@ -159,6 +170,16 @@ impl Arguments {
                 let flag = flag(&format!("strategy.{field}"));
                 Failure::bad_input(format_args!("{flag}: is no setting of {}", self.strategy))
             })?;
+        }
+        for (field, text) in &self.set {
+            let refuse = |problem: &str| Failure::bad_input(format_args!("--set {field}: {problem}"));
+            if written.contains_key(field) || field == "initial_mean" {
+                return Err(refuse("has a flag of its own"));
+            }
+            let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"));
+            let value = parsed.ok().and_then(|mut table| table.remove("value"));
+            written.insert(field.clone(), value.unwrap_or_else(|| toml::Value::String(text.clone())));
+            StrategySpec::deserialize(written.clone()).map_err(|error| refuse(&error.to_string()))?;
         }
         StrategySpec::deserialize(written).map_err(Failure::bad_input)
     }
@@ -237,16 +258,25 @@ fn difference(stored: &Settings, asked: &Settings) -> Option<String> {
     differs(flag(&format!("strategy.{field}")), there, here)
 }
 
-/// One line of input.
+/// One line of input as it is written: one of the two.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Told {
-    fitness: Vec<Option<Fitness>>,
+struct Line {
+    fitness: Option<Vec<Option<Fitness>>>,
+    inject: Option<Vec<Genome>>,
+}
+
+/// What a line of input says.
+enum Told {
+    /// One per candidate.
+    Fitness(Vec<Option<Fitness>>),
+    /// Points that take the place of the last candidates.
+    Inject(Vec<Genome>),
 }
 
 /// The longest line that is read, in bytes: a number takes 25 at most, and some writers are generous.
-fn line_size_max(candidates: usize) -> u64 {
-    4096 + 256 * candidates as u64
+fn line_size_max(candidates: usize, dimension: usize) -> u64 {
+    4096 + candidates as u64 * (32 * dimension as u64).max(256)
 }
 
 /// Reads the next line that is not blank into `line`, all of it unless it is longer than `size_max` bytes; `false` at the
@@ -264,17 +294,17 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, size_max: u64) -> io:
     }
 }
 
-/// The fitnesses of a line: one per candidate.
-fn parse_line(line: &[u8], candidates: usize) -> Result<Vec<Option<Fitness>>, String> {
-    if line.len() as u64 > line_size_max(candidates) {
-        return Err(format!("the line is longer than {} bytes", line_size_max(candidates)));
+/// What a line says: fitnesses, one per candidate, or points.
+fn parse_line(line: &[u8], candidates: usize, size_max: u64) -> Result<Told, String> {
+    if line.len() as u64 > size_max {
+        return Err(format!("the line is longer than {size_max} bytes"));
     }
     // Some programs begin what they write with a mark of the order of its bytes.
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     if line.trim_ascii_start().first() == Some(&b'[') {
         return Err(format!("must be {{\"fitness\": [..]}} with {candidates} numbers or null, not a list"));
     }
-    let told: Told = serde_json::from_slice(line).map_err(|error| {
+    let line: Line = serde_json::from_slice(line).map_err(|error| {
         let not_json = ["NaN", "Infinity"]
             .into_iter()
             .find(|word| line.windows(word.len()).any(|w| w == word.as_bytes()));
@@ -283,10 +313,15 @@ fn parse_line(line: &[u8], candidates: usize) -> Result<Vec<Option<Fitness>>, St
             None => format!("must be {{\"fitness\": [..]}} with {candidates} numbers or null: {error}"),
         }
     })?;
-    if told.fitness.len() == candidates {
-        Ok(told.fitness)
-    } else {
-        Err(format!("fitness: must hold {candidates} numbers, one per candidate, not {}", told.fitness.len()))
+    match (line.fitness, line.inject) {
+        (Some(fitness), None) if fitness.len() == candidates => Ok(Told::Fitness(fitness)),
+        (Some(fitness), None) => {
+            Err(format!("fitness: must hold {candidates} numbers, one per candidate, not {}", fitness.len()))
+        }
+        (None, Some(points)) => Ok(Told::Inject(points)),
+        _ => Err(format!(
+            "must be {{\"fitness\": [..]}} with {candidates} numbers or null, or {{\"inject\": [..]}}"
+        )),
     }
 }
 
@@ -303,18 +338,24 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         }
         render::out(&render::ask_tell::generation(&search))?;
         let candidates = search.candidates().len();
-        let read = read_line(&mut input, &mut line, line_size_max(candidates))
+        let size_max = line_size_max(candidates, search.mean().0.len());
+        let read = read_line(&mut input, &mut line, size_max)
             .map_err(|error| Failure::failed(format_args!("standard input cannot be read: {error}")))?;
         if !read {
             let detail = format!("the input ended in generation {}", search.generation());
             let reason = StopReason { criterion: "end-of-input".to_owned(), detail };
             return render::out(&render::ask_tell::stop(&search, &reason));
         }
-        let fitness = parse_line(&line, candidates).map_err(|problem| {
-            let generation = search.generation();
+        let generation = search.generation();
+        let refuse = |problem: String| {
             Failure::bad_input(format_args!("standard input, generation {generation}: {problem}"))
-        })?;
-        search.tell(&fitness).map_err(Failure::failed)?;
+        };
+        match parse_line(&line, candidates, size_max).map_err(refuse)? {
+            Told::Fitness(fitness) => search.tell(&fitness).map_err(Failure::failed)?,
+            Told::Inject(points) => {
+                search.inject(&points).map_err(|error| refuse(format!("inject: {error}")))?;
+            }
+        }
         if let Some(path) = &arguments.snapshot {
             search_file::write(path, &search.snapshot())?;
         }

@@ -64,7 +64,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     })
 }
 
-fn parse_setting(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
         _ => Err("a setting is written KEY=VALUE, for example stop.generations=500".to_owned()),

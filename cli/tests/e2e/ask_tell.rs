@@ -308,3 +308,34 @@ fn lines_that_are_no_fitness() {
     check("\u{0}\u{1}\u{2}", "must be {\"fitness\": [..]}");
     check(&"1".repeat(6000), "the line is longer than 5120 bytes");
 }
+
+/// Settings of a run's strategy, points from elsewhere, and a search that learns nothing.
+#[test]
+fn what_a_runs_search_can_an_asked_one_can_too() {
+    let place = Place::new();
+    let flags = "--mean [0.5,7,1] --sigma 1 --population-size 6 --noise none --set fixed=[1] --set lower_bounds=[0,0,0] \
+                 --set upper_bounds=[1,9,9] --set scales=[0.1,1,1]";
+    let mut seen = Vec::new();
+    let stop = Search::start(&place, flags).run(|x| Some(-x[0] - x[2]), &mut seen);
+    let mean: Vec<f64> = serde_json::from_value(stop["mean"].clone()).unwrap();
+    assert_eq!(mean[1], 7.0, "what is fixed stays");
+    assert!(mean[0] <= 1.0 && mean[0] > 0.99 && mean[2] <= 9.0 && mean[2] > 8.9, "{mean:?}");
+    refused(
+        &place,
+        "--dimension 2 --sigma 1 --set step_size=2",
+        "",
+        "--set step_size: has a flag of its own",
+    );
+    refused(&place, "--dimension 2 --sigma 1 --set lower_bounds=[0,0,0]", "", "--set lower_bounds: ");
+    refused(&place, "--dimension 2 --sigma 1 --strategy pgpe --set fixed=[0]", "", "--set fixed: ");
+    // A point of ours is the last candidate of the generation, which is written again.
+    let flags = ["ask-tell", "--dimension", "2", "--sigma", "1", "--population-size", "4", "--noise", "none"];
+    let output = place.output_of(&flags, "{\"inject\": [[0.25, -0.5]]}\n");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1]["generation"]), (3, &json!(0)), "{text}");
+    assert_eq!(lines[1]["candidates"][3], json!([0.25, -0.5]));
+    let failed = "{\"fitness\": [null, null, null, null]}\n".repeat(100);
+    let output = place.output_of(&flags, &failed);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\"stop\":\"failed\""));
+}

@@ -6,7 +6,7 @@
 use hebbian_shared::fitness::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::super::stop::{deviations_vanished, numbers_ended, reason};
+use super::super::stop::{deviations_grew, deviations_vanished, numbers_ended, reason, without_effect};
 use super::state::State;
 use crate::StopReason;
 
@@ -14,8 +14,6 @@ use crate::StopReason;
 const CONDITION_MAX: f64 = 1e14;
 /// How much faster than the longest axis the step size may have grown (`tolupsigma`).
 const STEP_SIZE_GAIN_MAX: f64 = 1e20;
-/// How many times its initial value a deviation may become (`tolfacupx`).
-const DEVIATION_GAIN_MAX: f64 = 1e3;
 /// Below this range of fitnesses, in one generation and in the history of the best, nothing is left to gain (`tolfun`).
 const FITNESS_RANGE_MIN: f64 = 1e-11;
 /// The same of the history alone (`tolfunhist`).
@@ -168,11 +166,8 @@ impl Search<'_> {
         let Self { state, initial_step_size, .. } = *self;
         let n = state.mean.len();
         let gain = state.deviations().fold(0.0, f64::max) * self.mean_rate / initial_step_size;
-        if gain > DEVIATION_GAIN_MAX {
-            let detail = format!(
-                "a deviation grew {gain:e} times (limit {DEVIATION_GAIN_MAX:e}): start with a larger step size"
-            );
-            return Some(reason("tolfacupx", detail));
+        if let Some(grown) = deviations_grew(gain) {
+            return Some(grown);
         }
         let axis = state.generation as usize % n;
         let length = 0.1 * state.step_size * state.axis_lengths[axis];
@@ -181,11 +176,8 @@ impl Search<'_> {
             let detail = format!("a tenth of axis {axis}'s deviation, {length:e}, does not change the mean");
             return Some(reason("noeffectaxis", detail));
         }
-        let unmoved = state.deviations().zip(&state.mean).position(|(d, &m)| m + 0.2 * d == m);
-        if let Some(coordinate) = unmoved {
-            let mean = state.mean[coordinate];
-            let detail = format!("a fifth of coordinate {coordinate}'s deviation does not change {mean}");
-            return Some(reason("noeffectcoord", detail));
+        if let Some(lost) = without_effect(&state.mean, state.deviations()) {
+            return Some(lost);
         }
         let limit = 20 + state.generation / 10;
         if self.is_exact && self.history.still > limit {
