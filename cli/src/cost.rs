@@ -49,8 +49,41 @@ pub(crate) struct Cost {
     pub(crate) compute_s: Option<f64>,
     /// Threads of this machine.
     pub(crate) threads: u32,
-    /// Seconds on this machine: the compute time over its threads, or the spec's limit of time.
+    /// Seconds on this machine: the compute time over its threads with the search's time, or the spec's limit of time.
     pub(crate) elapsed_s: Option<f64>,
+    /// What the search costs the coordinator.
+    pub(crate) search: SearchCost,
+}
+
+/// What a search costs beside its episodes, roughly.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SearchCost {
+    /// Seconds from one generation to the next, on average; nothing is computed of the run meanwhile.
+    pub(crate) generation_s: f64,
+    /// Bytes of memory.
+    pub(crate) memory_bytes: f64,
+    /// Bytes by which the journal grows with each generation.
+    pub(crate) journal_generation_bytes: f64,
+    /// Bytes of a snapshot in the journal, which keeps the last two and those that forks may begin with.
+    pub(crate) snapshot_bytes: f64,
+}
+
+/// Multiplications a second of a search's thread: measured on matrices of some hundred rows, by a processor of 2021.
+const SEARCH_RATE: f64 = 2e9;
+/// Bytes of a closed generation in the journal, and of what its search was told of each candidate.
+const GENERATION_BYTES: (f64, f64) = (600.0, 13.0);
+
+impl SearchCost {
+    fn of(spec: &RunSpec) -> Self {
+        let cost = hebbian_search::cost::cost(&spec.strategy, spec.layout().dimension());
+        let (generation, candidate) = GENERATION_BYTES;
+        Self {
+            generation_s: cost.multiplications / SEARCH_RATE,
+            memory_bytes: cost.memory_bytes,
+            journal_generation_bytes: generation + candidate * f64::from(spec.strategy.candidates_max()),
+            snapshot_bytes: cost.state_bytes,
+        }
+    }
 }
 
 impl Cost {
@@ -81,7 +114,9 @@ impl Cost {
             .map(|phase| phase.generations.map(|n| f64::from(n) * episodes as f64 * phase.episode_s))
             .sum::<Option<f64>>()
             .map(|seconds| seconds + beside_the_search(spec, &phases));
-        let by_work = compute_s.map(|seconds| seconds / f64::from(threads));
+        let search = SearchCost::of(spec);
+        let searching = forecast.generations().map_or(0.0, |all| f64::from(all) * search.generation_s);
+        let by_work = compute_s.map(|seconds| seconds / f64::from(threads) + searching);
         let by_time = spec.stop.time_limit_s.map(|limit| limit as f64);
         Ok(Self {
             dimension: spec.layout().dimension(),
@@ -91,6 +126,7 @@ impl Cost {
             compute_s,
             threads,
             elapsed_s: [by_work, by_time].into_iter().flatten().reduce(f64::min),
+            search,
         })
     }
 }

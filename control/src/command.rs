@@ -16,6 +16,22 @@ use hebbian_shared::time::Timestamp;
 use crate::engine::Engine;
 use crate::engine::effect::Ticket;
 
+/// Refuses one thing more to somebody who has `own` of at most `most`, of which others have `others`: each may have half of what
+/// the others leave, so that there is room for who comes. Who has no name is this process, and may have all.
+pub fn check_share(
+    owner: &str,
+    (own, others, most): (usize, usize, usize),
+    what: &str,
+) -> Result<(), Refusal> {
+    let share = most.saturating_sub(others) / 2;
+    if owner.is_empty() || own < share {
+        return Ok(());
+    }
+    Err(Refusal::Limit(format!(
+        "{owner} has {own} {what}; one client may have half of what others leave of {most}, which is {share}"
+    )))
+}
+
 /// Something that is asked of the engine.
 pub trait Command: Send + 'static {
     /// What answers it.

@@ -111,6 +111,7 @@ pub async fn start(
     let (handle, inbox) = Handle::new(settings.engine.strategies);
     let driver = Driver {
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
+        watching: reading::Watching::default(),
         settings,
         engine,
         started: Instant::now(),
@@ -162,6 +163,7 @@ pub struct Driver {
     /// The durable sequence number of each run, as its watchers see it.
     published: BTreeMap<RunId, watch::Sender<u64>>,
     watchers: Arc<Semaphore>,
+    watching: reading::Watching,
     /// The clients of evaluations.
     evaluations: BTreeMap<RunId, mpsc::UnboundedSender<Result<Vec<Scored>, String>>>,
     next_worker: u64,

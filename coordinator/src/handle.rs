@@ -143,19 +143,19 @@ impl Handle {
         self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
     }
 
-    /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk).
+    /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk). Who wants it is
+    /// told for its notes and for the count.
     pub async fn fork(
         &self,
-        parent: RunId,
-        closed: Option<GenerationIndex>,
+        (parent, closed): (RunId, Option<GenerationIndex>),
         spec: RunSpec,
         request_id: String,
-        by: String,
+        (by, owner): (String, String),
     ) -> Result<v1::Run, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
         let forked =
-            self.create(Create { request_id, origin, by, ..Create::new(new_run_id(), spec) }).await?;
+            self.create(Create { request_id, origin, by, owner, ..Create::new(new_run_id(), spec) }).await?;
         // An earlier fork of this name may have begun elsewhere.
         let begun = forked.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }

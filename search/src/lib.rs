@@ -32,6 +32,7 @@ use hebbian_shared::spec::strategy::StrategySpec;
 mod adam;
 mod antithetic;
 pub mod ask_tell;
+pub mod cost;
 mod envelope;
 mod linear_algebra;
 mod measured;

@@ -47,6 +47,10 @@ limits! {
     BATCH_SIZE_MAX: u32 = 16_384, "examples";
     /// Dimension of a search that keeps a full covariance: its matrix has 800 MB.
     FULL_COVARIANCE_DIMENSION_MAX: usize = 10_000, "numbers";
+    /// Dimension of such a search of a run: a matrix has 50 MB, and the state that is stored after each generation 75 MB.
+    RUN_COVARIANCE_DIMENSION_MAX: usize = 2500, "numbers";
+    /// Numbers of a generation's candidates, all together: 128 MiB, of which there are a few copies for a moment.
+    SEARCH_NUMBERS_MAX: u64 = 16 << 20, "numbers";
     /// Smallest step size or learning rate: its square is still a number to compute with.
     STEP_SIZE_MIN: f64 = 1e-100, "dimensionless";
     /// Largest step size or learning rate.
@@ -105,7 +109,7 @@ limits! {
     /// Episodes of a batch, settlements of a report.
     BATCH_EPISODES_MAX: usize = 65_536, "episodes";
     /// Numbers of a genome in a message.
-    GENOME_VALUES_MAX: usize = 65_536, "numbers";
+    GENOME_VALUES_MAX: usize = 131_072, "numbers";
     /// A reason that a peer gives; senders cut theirs.
     REASON_BYTES_MAX: usize = 1024, "bytes";
     /// Name and version of a worker.
@@ -287,6 +291,21 @@ const _: () = assert!(SPEC_BYTES_MAX as usize <= COORDINATOR_MESSAGE_BYTES_MAX);
 // Every genome that a spec can describe to a full covariance fits a message, and every spec's genome a genome file (25 bytes a number).
 const _: () = assert!(FULL_COVARIANCE_DIMENSION_MAX <= GENOME_VALUES_MAX);
 const _: () = assert!(25 * GENOME_VALUES_MAX as u64 <= GENOME_FILE_BYTES_MAX);
+// The state of a search, with one and a half full matrices and as many injected points as a generation has candidates, is a value of SQLite
+// (1e9 bytes), and with what is computed of it below 2 GB.
+const _: () = assert!(
+    8 * (3 * (RUN_COVARIANCE_DIMENSION_MAX as u64).pow(2) / 2
+        + SEARCH_NUMBERS_MAX
+        + 8 * GENOME_VALUES_MAX as u64)
+        < 1_000_000_000
+);
+const _: () =
+    assert!(8 * (10 * (RUN_COVARIANCE_DIMENSION_MAX as u64).pow(2) + 6 * SEARCH_NUMBERS_MAX) < 2_000_000_000);
+// So much is promised.
+const _: () = assert!(RUN_COVARIANCE_DIMENSION_MAX >= 2500 && GENOME_VALUES_MAX >= 100_000);
+const _: () = assert!(64 * 100_000 <= SEARCH_NUMBERS_MAX);
+// The smallest population of the longest genome is one.
+const _: () = assert!(4 * GENOME_VALUES_MAX as u64 <= SEARCH_NUMBERS_MAX);
 // Every generation has at least one candidate with all of its tasks.
 const _: () = assert!(4 * TASKS_PER_GENERATION_MAX as u64 <= EPISODES_PER_GENERATION_MAX);
 const _: () = assert!(EVALUATION_UPDATES_MAX <= UPDATES_MAX);

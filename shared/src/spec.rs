@@ -218,6 +218,7 @@ impl RunSpec {
         }
         self.start.validate(&self.problem)?;
         self.strategy.validate(&self.initial_mean().0)?;
+        self.strategy.validate_of_run(self.layout().dimension())?;
         self.stop.validate()?;
         if self.validation.as_ref().is_some_and(|validation| validation.select == Selection::BestRestart)
             && !self.strategy.has_restarts()

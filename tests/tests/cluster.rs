@@ -122,7 +122,7 @@ async fn closed(handle: &Handle, run: RunId, generation: u32) {
     let mut after = 0;
     let watching = async {
         loop {
-            let mut watch = handle.ask(Watch { run, after }).await.expect("the run");
+            let mut watch = handle.ask(Watch { run, after, owner: String::new() }).await.expect("the run");
             while let Some(event) = watch.recv().await {
                 after = event.sequence;
                 match event.event.and_then(|event| event.kind) {

@@ -132,7 +132,7 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
     let reused = handle.ask(once(31)).await.unwrap_err();
     assert!(matches!(reused, Refusal::RequestIdReused(_)), "{reused}");
 
-    let mut watch = handle.ask(Watch { run: id, after: 0 }).await.unwrap();
+    let mut watch = handle.ask(Watch { run: id, after: 0, owner: String::new() }).await.unwrap();
     let (mut generations, mut last, mut state) = (0, 0, RunState::RUNNING);
     while let Some(event) = next(&mut watch).await {
         assert!(event.sequence > last);
@@ -158,10 +158,24 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
     assert_eq!(handle.ask(GetResult { run: id }).await.unwrap(), result);
     assert_eq!(all_generations(&handle, id, 7).await.len(), 30);
     assert!(
-        handle.ask(Watch { run: id, after: last }).await.unwrap().recv().await.is_none(),
+        handle
+            .ask(Watch { run: id, after: last, owner: String::new() })
+            .await
+            .unwrap()
+            .recv()
+            .await
+            .is_none(),
         "nothing more will come"
     );
-    assert!(handle.ask(Watch { run: id, after: last - 1 }).await.unwrap().recv().await.is_some());
+    assert!(
+        handle
+            .ask(Watch { run: id, after: last - 1, owner: String::new() })
+            .await
+            .unwrap()
+            .recv()
+            .await
+            .is_some()
+    );
     let act = |action| Act { run: id, action, by: String::new() };
     let refused = handle.ask(act(RunAction::Pause)).await.unwrap_err().to_string();
     assert!(refused.ends_with("has finished"), "{refused}");
@@ -375,7 +389,7 @@ async fn check_full_disk(restart: bool) {
         (result.generations, result.mean, result.best),
         (expected.generations, expected.mean, expected.best)
     );
-    let mut watch = handle.ask(Watch { run, after: 0 }).await.unwrap();
+    let mut watch = handle.ask(Watch { run, after: 0, owner: String::new() }).await.unwrap();
     let mut generations = 0;
     while let Some(event) = next(&mut watch).await {
         if let Some(Event::Generation(summary)) = event.event.and_then(|event| event.kind) {
@@ -408,7 +422,10 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
     worker.abort();
     let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
     handle.ask(Extend { run: extended, limits, by: String::new() }).await.unwrap();
-    handle.fork(extended, Some(GenerationIndex(2)), spec(6), String::new(), String::new()).await.unwrap();
+    handle
+        .fork((extended, Some(GenerationIndex(2))), spec(6), String::new(), (String::new(), String::new()))
+        .await
+        .unwrap();
     let of_group = Create { group: "seeds".to_owned(), ..Create::new(new_run_id(), spec(2)) };
     handle.ask(of_group).await.unwrap();
     // A part of a generation.

@@ -16,6 +16,7 @@ mod lies;
 mod life;
 mod network;
 mod pycma;
+mod quotas;
 mod recovery;
 mod schema;
 mod sharing;

@@ -37,6 +37,7 @@ fn created() -> Created {
         group: String::new(),
         origin: None,
         weight: 1.0,
+        owner: String::new(),
     }
 }
 

@@ -274,7 +274,8 @@ async fn follow(
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let mut events = handle.ask(Watch { run: id, after: sequence }).await.map_err(failed)?;
+        let mut events =
+            handle.ask(Watch { run: id, after: sequence, owner: String::new() }).await.map_err(failed)?;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat, Value};
@@ -58,13 +59,15 @@ impl Layers {
         let Some(path) = path else { return Ok(self) };
         let error = |problem: String| ConfigurationError::File { path: path.to_owned(), problem };
         let cannot_read = |io: std::io::Error| error(format!("cannot be read: {}", describe(&io)));
-        let size = std::fs::metadata(path).map_err(cannot_read)?.len();
-        if size > CONFIGURATION_BYTES_MAX {
+        // A device has no size, and no end.
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(cannot_read)?;
+        file.take(CONFIGURATION_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot_read)?;
+        if text.len() as u64 > CONFIGURATION_BYTES_MAX {
             return Err(error(format!(
-                "has {size} bytes; a configuration has at most {CONFIGURATION_BYTES_MAX}"
+                "has more than {CONFIGURATION_BYTES_MAX} bytes, which no configuration has"
             )));
         }
-        let text = std::fs::read_to_string(path).map_err(cannot_read)?;
         self.file = Some((path.to_owned(), text));
         Ok(self)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hebbian_shared::spec::RunSpec;
 
 use super::{Paint, run, text};
-use crate::cost::Cost;
+use crate::cost::{Cost, SearchCost};
 
 fn seconds(seconds: f64) -> String {
     Duration::try_from_secs_f64(seconds).map_or_else(|_| "for ever".to_owned(), text::duration)
@@ -35,6 +35,17 @@ pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
     if let Some(compute) = cost.compute_s {
         lines.push(("compute", format!("{} of one core", seconds(compute))));
     }
+    let SearchCost { generation_s, memory_bytes, journal_generation_bytes, snapshot_bytes } = cost.search;
+    lines.push((
+        "coordinator",
+        format!(
+            "{} a generation for the search, {} of memory, journal {} a generation and {} for each snapshot",
+            seconds(generation_s),
+            text::bytes(memory_bytes),
+            text::bytes(journal_generation_bytes),
+            text::bytes(snapshot_bytes)
+        ),
+    ));
     let estimate = match cost.elapsed_s {
         Some(elapsed) => format!(
             "about {} on this machine with {}",

@@ -48,6 +48,15 @@ pub(crate) fn count(number: f64) -> String {
     }
 }
 
+/// A number of bytes with three significant digits: `950 B`, `13.2 kB`, `4.07 MB`.
+pub(crate) fn bytes(number: f64) -> String {
+    let counted = count(number);
+    match counted.strip_suffix(['k', 'M', 'G']) {
+        Some(digits) => format!("{digits} {}B", &counted[digits.len()..]),
+        None => format!("{counted} B"),
+    }
+}
+
 /// A fitness, or a dash where there is none.
 pub(crate) fn fitness(fitness: Option<f64>) -> String {
     fitness.map_or_else(|| "-".to_owned(), |fitness| format!("{fitness:.3}"))

@@ -14,7 +14,7 @@ use hebbian_shared::limits::{
 };
 use hebbian_shared::time::Timestamp;
 
-use super::{Command, Refusal};
+use super::{Command, Refusal, check_share};
 use crate::engine::Engine;
 
 /// Has workers compute what genomes score on tasks. The answer is the evaluation's id; its scores follow as effects.
@@ -34,6 +34,8 @@ pub struct Evaluate {
     pub fingerprint: Option<Digest>,
     /// Share of the cluster beside that of others.
     pub weight: f64,
+    /// For whom it is counted: the subject of a certificate, or an address; empty for this process.
+    pub owner: String,
 }
 
 impl Evaluate {
@@ -60,6 +62,9 @@ impl Command for Evaluate {
             let problem = format!("{EVALUATIONS_MAX} evaluations are being computed, which is the limit");
             return Err(Refusal::Limit(problem));
         }
+        let own = engine.evaluations.values().filter(|evaluation| evaluation.owner == self.owner).count();
+        let count = (own, engine.evaluations.len() - own, EVALUATIONS_MAX);
+        check_share(&self.owner, count, "evaluations")?;
         Ok(engine.begin_evaluation(now, self))
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Evaluation {
     /// The numerics of workers that may compute it; those of the first that settles something if nobody says.
     pub(super) fingerprint: Option<Digest>,
     unsettled: u32,
+    /// For whom it is counted.
+    pub(crate) owner: String,
 }
 
 impl Evaluation {
@@ -48,7 +50,7 @@ impl Evaluation {
 impl Engine {
     /// Hands an evaluation to the scheduler.
     pub(crate) fn begin_evaluation(&mut self, now: Timestamp, command: Evaluate) -> RunId {
-        let Evaluate { id, request, genomes, tasks, points, fingerprint, weight } = command;
+        let Evaluate { id, request, genomes, tasks, points, fingerprint, weight, owner } = command;
         let id = self.free_id(id);
         let evaluation = Evaluation {
             digest: Digest::of(request.as_bytes()),
@@ -57,6 +59,7 @@ impl Engine {
             points: points as usize,
             fingerprint,
             unsettled: genomes * tasks,
+            owner,
         };
         self.evaluations.insert(id, evaluation);
         // Its genomes have travelled with the request.

@@ -2,7 +2,7 @@
 
 use hebbian_search::restart::Limits;
 use hebbian_search::{Envelope, Frame, Strategy, StrategyError};
-use hebbian_shared::limits::{EPISODES_PER_GENERATION_MAX, POPULATION_SIZE_MAX};
+use hebbian_shared::limits::{EPISODES_PER_GENERATION_MAX, POPULATION_SIZE_MAX, SEARCH_NUMBERS_MAX};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::validation::Selection;
 
@@ -41,8 +41,9 @@ pub fn restore(spec: &RunSpec, state: &Envelope) -> Resumed {
 }
 
 fn frame(spec: &RunSpec) -> Frame {
-    // All episodes of a generation must be in memory; those that are asked again come on top.
+    // All episodes and candidates of a generation must be in memory; those that are asked again come on top.
     let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
+    let candidates = candidates.min(SEARCH_NUMBERS_MAX / spec.layout().dimension().max(1) as u64 * 9 / 10);
     let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
     let chosen = spec.validation.as_ref().map(|validation| validation.select);
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };

@@ -1,10 +1,11 @@
 //! What the driver is asked that only the journal knows: closed generations, events, where a fork begins.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::mpsc as thread_mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use hebbian_control::command::Refusal;
 use hebbian_control::command::page::{Page, PageRequest};
+use hebbian_control::command::{Refusal, check_share};
 use hebbian_control::run::record::Origin;
 use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
@@ -95,12 +96,47 @@ fn origin(
 
 /// Committed events after a sequence number (0 for all), then live ones, without gaps. What cannot be committed is none: a
 /// pause while the journal cannot be written is seen with `Get` and `Status` only.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watch {
     /// Of which run.
     pub run: RunId,
     /// The last sequence number that the watcher has seen.
     pub after: u64,
+    /// For whom it is counted: the subject of a certificate, or an address; empty for this process.
+    pub owner: String,
+}
+
+/// Watches by those for whom they are counted.
+pub(super) type Watching = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// A watch that is counted until it ends.
+struct Counted {
+    owner: String,
+    watching: Watching,
+}
+
+impl Counted {
+    /// Counts a watch of an owner that may have one more.
+    fn new(owner: String, watching: &Watching, most: usize) -> Result<Self, Refusal> {
+        let mut counts = watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = counts.get(&owner).copied().unwrap_or(0);
+        let others = counts.values().sum::<usize>() - own;
+        check_share(&owner, (own, others, most), "watches")?;
+        *counts.entry(owner.clone()).or_default() += 1;
+        Ok(Self { owner, watching: Arc::clone(watching) })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.owner);
+            }
+        }
+    }
 }
 
 impl Ask for Watch {
@@ -113,7 +149,7 @@ impl Ask for Watch {
 
 impl Watch {
     fn begin(self, driver: &mut Driver) -> Result<Events, Refusal> {
-        let Self { run, after } = self;
+        let Self { run, after, owner } = self;
         let known = driver.engine.run(run).ok_or_else(|| driver.engine.missing(run))?;
         let (sender, receiver) = mpsc::channel(WATCH_LENGTH_MAX);
         if known.state().is_final() && after >= known.sequence() {
@@ -123,12 +159,13 @@ impl Watch {
             let most = driver.settings.watchers_max;
             Refusal::Limit(format!("{most} runs are being watched, which is the limit"))
         })?;
+        let counted = Counted::new(owner, &driver.watching, driver.settings.watchers_max)?;
         let published = driver.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
         let jobs = driver.jobs.clone();
         let (ended, least) = (known.state().is_final(), known.sequence());
         tokio::spawn(async move {
             follow(run, (after, least, ended), published, &jobs, &sender).await;
-            drop(permit);
+            drop((permit, counted));
         });
         Ok(receiver)
     }

@@ -54,6 +54,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
                 snapshot: Some(stored_snapshot(&origin.snapshot)),
             }),
             weight: created.weight,
+            owner: created.owner.clone(),
         }),
         Record::FingerprintTaken { fingerprint, worker } => {
             Kind::FingerprintTaken(stored::FingerprintTaken {
@@ -173,10 +174,10 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
             let spec = ResolvedSpec::from_json(created.spec)
                 .map_err(|error| wrong(format!("the stored spec cannot be read: {error}")))?;
             check_weight(created.weight).map_err(|problem| wrong(format!("the stored weight {problem}")))?;
-            let stored::Created { request_id, created_unix_ms, group, origin, weight, .. } = created;
+            let stored::Created { request_id, created_unix_ms, group, origin, weight, owner, .. } = created;
             let origin = origin.map(decode_origin).transpose()?;
             let spec = Arc::new(spec);
-            Record::Created(Created { spec, request_id, created_unix_ms, group, origin, weight })
+            Record::Created(Created { spec, request_id, created_unix_ms, group, origin, weight, owner })
         }
         Kind::FingerprintTaken(taken) => {
             Record::FingerprintTaken { fingerprint: digest(&taken.fingerprint)?, worker: taken.worker }
@@ -317,6 +318,7 @@ mod tests {
             group: "seeds".into(),
             origin: None,
             weight: 2.5,
+            owner: "CN=somebody".into(),
         };
         check(&Record::Created(created.clone()));
         check(&Record::FingerprintTaken { fingerprint: some, worker: "host".into() });

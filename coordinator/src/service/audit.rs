@@ -10,6 +10,8 @@ use hyper::http::Extensions;
 use tonic::Request;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::rate::peer;
+
 /// What is known of who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
@@ -41,6 +43,15 @@ pub(super) fn who<T>(request: &Request<T>) -> String {
     match request.extensions().get::<Subject>() {
         Some(Subject(subject)) => format!("{peer} ({subject})"),
         None => peer.to_string(),
+    }
+}
+
+/// For whom something is counted: whom the certificate names, else the address, of IPv6 its network. Empty for this process.
+pub(super) fn owner<T>(request: &Request<T>) -> String {
+    let Some(address) = request.remote_addr() else { return String::new() };
+    match request.extensions().get::<Subject>() {
+        Some(Subject(subject)) => subject.to_string(),
+        None => peer(address.ip()).to_string(),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::audit;
 use super::status::{ask, invalid};
 use crate::driver::evaluating::Begin;
 use crate::handle::{Handle, new_run_id};
@@ -38,6 +39,7 @@ impl EvaluationService for Evaluations {
         &self,
         request: Request<v1::EvaluateRequest>,
     ) -> Result<Response<Self::EvaluateStream>, Status> {
+        let owner = audit::owner(&request);
         let v1::EvaluateRequest { request, genomes, tasks, points, fingerprint, weight } =
             request.into_inner();
         let fingerprint = match &fingerprint[..] {
@@ -48,7 +50,8 @@ impl EvaluationService for Evaluations {
             })?),
         };
         let (id, weight) = (new_run_id(), weight.unwrap_or(WEIGHT_DEFAULT));
-        let command = Evaluate { id, request: request.into(), genomes, tasks, points, fingerprint, weight };
+        let request = request.into();
+        let command = Evaluate { id, request, genomes, tasks, points, fingerprint, weight, owner };
         let (evaluation, arriving) = ask(&self.handle, Begin(command)).await?;
         let (gone, handle) = (CancellationToken::new(), self.handle.clone());
         // Cancelled when the stream is dropped, at its end or because the client has gone.

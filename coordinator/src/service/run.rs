@@ -53,11 +53,12 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
-        let who = audit::who(&request);
+        let (who, owner) = (audit::who(&request), audit::owner(&request));
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
         let by = who.clone();
-        let create = Create { request_id, group, weight, by, ..Create::new(new_run_id(), spec_of(&spec)?) };
+        let create =
+            Create { request_id, group, weight, by, owner, ..Create::new(new_run_id(), spec_of(&spec)?) };
         let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
         audit::done(&who, "created", &format_args!("run {} (`{}`)", run.id(), run.display_name));
         Ok(Response::new(v1::CreateRunResponse { run: Some(run) }))
@@ -116,11 +117,11 @@ impl RunService for Runs {
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
-        let who = audit::who(&request);
+        let (who, owner) = (audit::who(&request), audit::owner(&request));
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
         let (run, spec) = (run_of("name", &name)?, spec_of(&spec)?);
         let closed = generations.map(GenerationIndex);
-        let forked = self.handle.fork(run, closed, spec, request_id, who.clone()).await;
+        let forked = self.handle.fork((run, closed), spec, request_id, (who.clone(), owner)).await;
         let fork = forked.map_err(|error| refused(&error))?;
         audit::done(&who, "forked", &format_args!("run {run} as {} (`{}`)", fork.id(), fork.display_name));
         Ok(Response::new(v1::ForkRunResponse { run: Some(fork) }))
@@ -129,9 +130,10 @@ impl RunService for Runs {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
+        let owner = audit::owner(&request);
         let v1::WatchRunRequest { name, after_sequence } = request.into_inner();
         let run = run_of("name", &name)?;
-        let watch = ask(&self.handle, Watch { run, after: after_sequence }).await?;
+        let watch = ask(&self.handle, Watch { run, after: after_sequence, owner }).await?;
         Ok(Response::new(Box::pin(events(self.handle.clone(), run, watch))))
     }
 

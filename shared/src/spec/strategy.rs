@@ -9,7 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::SpecError;
 use super::range::Range;
-use crate::limits::{POPULATION_SIZE_MAX, START_NUMBER_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN};
+use crate::limits::{
+    GENOME_VALUES_MAX, POPULATION_SIZE_MAX, RUN_COVARIANCE_DIMENSION_MAX, SEARCH_NUMBERS_MAX,
+    START_NUMBER_MAX, STEP_SIZE_MAX, STEP_SIZE_MIN,
+};
 
 pub mod cma_es;
 pub mod gradient;
@@ -152,6 +155,35 @@ impl StrategySpec {
         if self.comes_in_pairs() && !population_size.is_multiple_of(PAIR) {
             let problem =
                 format!("must be even, not {population_size}: candidates of {} come in pairs", self.name());
+            return Err(SpecError::field("strategy.population_size", problem));
+        }
+        Ok(())
+    }
+}
+
+impl StrategySpec {
+    /// Refuses what a coordinator has no room for, naming the field: products of what is allowed by itself.
+    pub fn validate_of_run(&self, dimension: usize) -> Result<(), SpecError> {
+        if dimension > GENOME_VALUES_MAX {
+            let problem = format!(
+                "would search {dimension} numbers, and a genome has at most {GENOME_VALUES_MAX} (fewer states, or a shared genome)"
+            );
+            return Err(SpecError::field("strategy.kind", problem));
+        }
+        if matches!(self, Self::CmaEs(_)) && dimension > RUN_COVARIANCE_DIMENSION_MAX {
+            let problem = format!(
+                "cma-es would keep full matrices of {dimension} x {dimension} numbers, and the coordinator stores them after each \
+                 generation; above {RUN_COVARIANCE_DIMENSION_MAX} dimensions use sep-cma-es"
+            );
+            return Err(SpecError::field("strategy.kind", problem));
+        }
+        let candidates = u64::from(self.candidates_max());
+        let most = SEARCH_NUMBERS_MAX / dimension.max(1) as u64;
+        if candidates > most {
+            let problem = format!(
+                "makes {candidates} candidates of {dimension} numbers a generation; at most {SEARCH_NUMBERS_MAX} numbers are \
+                 allowed, which is {most} candidates"
+            );
             return Err(SpecError::field("strategy.population_size", problem));
         }
         Ok(())

@@ -493,3 +493,25 @@ fn every_example_is_valid() {
     }
     assert!(count >= 3, "{count} examples");
 }
+
+#[test]
+fn products_of_what_is_allowed_by_itself_are_bounded() {
+    let check = |strategy: &str, states: u32, hidden: &str, expected: Option<&str>| {
+        let text = format!(
+            "name = \"large\"\n[strategy]\n{strategy}\n[rule]\nstates = {states}\ngenome = \"per-layer\"\n\
+             [network]\nhidden = {hidden}\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 1\n"
+        );
+        match (RunSpec::read(&text), expected) {
+            (Ok(spec), None) => assert!(spec.layout().dimension() > 1000, "{}", spec.layout().dimension()),
+            (Err(error), Some(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (found, _) => panic!("{strategy}: {:?}", found.map(|spec| spec.layout().dimension())),
+        }
+    };
+    // 3,084 numbers: three layers of 16 states.
+    let cma = "kind = \"cma-es\"\npopulation_size = 64";
+    check(cma, 16, "[20, 20]", Some("strategy.kind: cma-es would keep full matrices of 3084 x 3084 numbers"));
+    check(cma, 16, "[20]", None);
+    let wide = "kind = \"sep-cma-es\"\npopulation_size = 65536";
+    check(wide, 16, "[20, 20]", Some("strategy.population_size: makes 65536 candidates of 3084 numbers"));
+    check("kind = \"sep-cma-es\"\npopulation_size = 64", 16, "[20, 20]", None);
+}

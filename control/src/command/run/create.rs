@@ -9,7 +9,7 @@ use hebbian_shared::limits::{GENERATION_GRADIENTS_MAX, GROUP_NAME_MAX, REQUEST_I
 use hebbian_shared::spec::{RunSpec, SpecError};
 use hebbian_shared::time::Timestamp;
 
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Refusal, check_share};
 use crate::engine::Engine;
 use crate::run::record::{Created, Origin};
 use crate::run::strategy::Strategies;
@@ -33,6 +33,8 @@ pub struct Create {
     pub origin: Option<Box<Origin>>,
     /// Who wants it, for the run's notes; empty for this process.
     pub by: String,
+    /// For whom it is counted: the subject of a certificate, or an address; empty for this process.
+    pub owner: String,
     /// The search that it begins with, if [`Create::prepare`] has made it.
     pub search: Option<Result<Search, StrategyError>>,
 }
@@ -40,7 +42,7 @@ pub struct Create {
 impl Create {
     /// A run of the usual weight that begins from nothing and has no name but its spec's.
     pub fn new(id: RunId, spec: RunSpec) -> Self {
-        let (request_id, group, by) = (String::new(), String::new(), String::new());
+        let (request_id, group, by, owner) = (String::new(), String::new(), String::new(), String::new());
         Self {
             id,
             spec: Box::new(spec),
@@ -49,6 +51,7 @@ impl Create {
             weight: WEIGHT_DEFAULT,
             origin: None,
             by,
+            owner,
             search: None,
         }
     }
@@ -92,14 +95,21 @@ impl Command for Create {
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         engine.check_journal()?;
         self.check()?;
-        let Self { id, spec, request_id, group, mut weight, origin, by, search } =
+        let Self { id, spec, request_id, group, mut weight, origin, by, owner, search } =
             self.prepare(engine.settings.strategies);
         if let Some(parent) = origin.as_deref().and_then(|origin| engine.run(origin.parent)) {
             weight = parent.created().weight;
         }
         let created_unix_ms = now.0.as_millis() as u64;
-        let created =
-            Created { spec: Arc::new((*spec).into()), request_id, created_unix_ms, group, origin, weight };
+        let created = Created {
+            spec: Arc::new((*spec).into()),
+            request_id,
+            created_unix_ms,
+            group,
+            origin,
+            weight,
+            owner,
+        };
         if let Some(&existing) = engine.request_ids.get(&created.request_id) {
             // As it was created: its limits may have been raised since.
             let same = engine.run(existing).is_some_and(|run| run.created().is_as(&created));
@@ -112,6 +122,9 @@ impl Command for Create {
                 "there are {limit} runs, which is the limit: delete old ones"
             )));
         }
+        let own = engine.runs.values().filter(|run| run.created().owner == created.owner).count();
+        let count = (own, engine.order.len() - own, engine.settings.runs_max);
+        check_share(&created.owner, count, "runs (delete old ones)")?;
         let id = engine.free_id(id);
         check_layout(engine, &created)?;
         let search =

@@ -64,7 +64,16 @@ impl World {
                 self.next_run += 1;
                 let request = points.to_string().into();
                 let weight = 0.5 + uniform(&mut self.rng);
-                let command = Evaluate { id, request, genomes, tasks, points, fingerprint: None, weight };
+                let command = Evaluate {
+                    id,
+                    request,
+                    genomes,
+                    tasks,
+                    points,
+                    fingerprint: None,
+                    weight,
+                    owner: String::new(),
+                };
                 let held = self.begin(command);
                 self.evaluators[place].evaluation = held.and_then(|held| held.answer.ok());
                 self.settle();
