@@ -175,15 +175,18 @@ impl Scheduler {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         for run in runs {
             let (old, idle) = self.find_hedges(now, run);
+            if old.is_empty() || idle.is_empty() {
+                continue;
+            }
+            // Proven workers, where there is one beside the holder; two are enough to know.
+            let proven: Vec<WorkerId> = self.proven(run).take(2).collect();
+            let is_proven = |worker: &WorkerId| self.workers[worker].is_proven();
+            let idle_proven: Vec<WorkerId> = idle.iter().copied().filter(is_proven).collect();
             let mut next = 0;
             for (lease, holder) in old {
-                let proven = self.has_other_proven(run, holder);
-                let idle: Vec<WorkerId> = idle
-                    .iter()
-                    .copied()
-                    .filter(|worker| !proven || self.workers[worker].is_proven())
-                    .collect();
-                while let Some(place) = self.next_idle(&idle, next, holder) {
+                let beside = proven.iter().any(|worker| *worker != holder);
+                let idle = if beside { &idle_proven } else { &idle };
+                while let Some(place) = self.next_idle(idle, next, holder) {
                     let Some((slots, estimate)) = self.hedge_slots(run, lease, idle[place]) else { break };
                     self.give(now, idle[place], run, slots, true, estimate, out);
                     next = (place + 1) % idle.len();

@@ -80,17 +80,18 @@ impl Scheduler {
         let answered = check.map(Check::answered).unwrap_or_default();
         let failed_on = setbacks.map(|setbacks| setbacks.failed_on.clone()).unwrap_or_default();
         let known: BTreeSet<WorkerId> = answered.union(&failed_on).copied().collect();
-        let best = self.most_proven(run, &known);
-        if let Some(best) = best
-            && setbacks.is_some_and(|setbacks| setbacks.count() >= RESERVED_AFTER)
+        // It takes a look at every worker.
+        let best = || self.most_proven(run, &known);
+        if setbacks.is_some_and(|setbacks| setbacks.count() >= RESERVED_AFTER)
+            && let Some(best) = best()
         {
             return best == worker;
         }
         if answered.contains(&worker) {
             // There was somebody to ask, who has gone: its own word will do.
-            return answered.len() == 1 && best.is_none();
+            return answered.len() == 1 && best().is_none();
         }
-        if check.is_some() && best.is_some() && !self.workers[&worker].is_proven() {
+        if check.is_some() && !self.workers[&worker].is_proven() && best().is_some() {
             return false;
         }
         let others =
@@ -158,11 +159,6 @@ impl Scheduler {
         if let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut()) {
             work.held_by_newcomers.pop_front();
         }
-    }
-
-    /// Whether somebody other than `holder` that is proven may work on a run.
-    pub(super) fn has_other_proven(&self, run: RunId, holder: WorkerId) -> bool {
-        self.most_proven(run, &BTreeSet::from([holder])).is_some()
     }
 
     /// A worker answers what it was given last, though too late: it lives.
