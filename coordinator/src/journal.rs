@@ -7,7 +7,6 @@
 //! **Epochs.** Opening a journal for writing raises its epoch. Every commit says its journal's epoch, and one below
 //! the stored epoch is refused: of two coordinators on one journal only the younger can write.
 
-mod address;
 pub mod codec;
 pub mod sqlite;
 
@@ -18,8 +17,6 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
-
-use address::Address;
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +152,40 @@ pub trait Journal: Send {
     ) -> Result<Vec<StoredEvent>, JournalError>;
 }
 
+/// A kind of store, chosen by how an address begins.
+struct Store {
+    /// How its addresses look, in messages.
+    form: &'static str,
+    /// Opens the journal at an address for writing; none if the address is not of this kind.
+    open: fn(&Address<'_>, KeptSnapshots) -> Option<Result<Box<dyn Journal>, JournalError>>,
+}
+
+/// All stores.
+const STORES: [Store; 2] = [
+    Store { form: "`sqlite:PATH`", open: sqlite::open },
+    Store {
+        form: "`memory:`",
+        open: |address, kept| (address.url == "memory:").then(|| sqlite::in_memory(kept)),
+    },
+];
+
+/// Where a journal is.
+struct Address<'a> {
+    url: &'a str,
+}
+
+impl Address<'_> {
+    /// What stands behind `scheme:`; none if the address begins otherwise, or ends there.
+    fn behind(&self, scheme: &str) -> Option<&str> {
+        self.url.strip_prefix(scheme)?.strip_prefix(':').filter(|rest| !rest.is_empty())
+    }
+
+    /// What is wrong with it, and what would be right.
+    fn refused(&self, problem: String) -> JournalError {
+        JournalError::Url { url: self.url.to_owned(), problem }
+    }
+}
+
 /// Opens the journal at an address for writing: `sqlite:PATH` (created if it is not there) or `memory:`.
 pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
     open_keeping(url, KeptSnapshots::LAST)
@@ -162,8 +193,30 @@ pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
 
 /// As [`open`], for a journal that keeps more snapshots.
 pub fn open_keeping(url: &str, kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
-    Ok(match address::parse(url)? {
-        Address::Sqlite(path) => Box::new(sqlite::SqliteJournal::open(path)?.keeping(kept)),
-        Address::Memory => Box::new(sqlite::SqliteJournal::in_memory()?.keeping(kept)),
+    let address = Address { url };
+    STORES.iter().find_map(|store| (store.open)(&address, kept)).unwrap_or_else(|| {
+        let forms = STORES.map(|store| store.form).join(" or ");
+        Err(address.refused(format!("names no journal: it must be {forms}")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_store() {
+        for url in ["", "journal.sqlite", "sqlite", "sqlite:", "memory:x", "memory", "postgres:x"] {
+            let error = open(url).map(|_| ()).expect_err(url).to_string();
+            let expected =
+                format!("storage.url: `{url}` names no journal: it must be `sqlite:PATH` or `memory:`");
+            assert_eq!(error, expected);
+        }
+        let error = open("sqlite::memory:").map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "storage.url: `sqlite::memory:` would forget everything at its end; write `memory:` if that is meant"
+        );
+        assert_eq!(open("memory:").unwrap().store(), "memory:");
+    }
 }

@@ -4,6 +4,7 @@
 //! survives a power loss, and so do all before it). Locks on the file and on its name keep a second live coordinator out,
 //! and the epoch in `meta` keeps out one that believes to be alive.
 
+mod address;
 mod lock;
 mod reader;
 mod rows;
@@ -21,7 +22,7 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{Journal, JournalError, KeptSnapshots, StoredEvent};
+use super::{Address, Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
 use lock::{FileLock, Identity, NameLock};
@@ -32,6 +33,20 @@ pub use reader::{JournalReader, RunReport, StoredEpisode};
 
 /// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Opens the journal at `sqlite:PATH`.
+pub(super) fn open(
+    address: &Address<'_>,
+    kept: KeptSnapshots,
+) -> Option<Result<Box<dyn Journal>, JournalError>> {
+    let path = address::path(address.behind("sqlite")?).map_err(|problem| address.refused(problem));
+    Some(path.and_then(|path| Ok(Box::new(SqliteJournal::open(path)?.keeping(kept)) as Box<dyn Journal>)))
+}
+
+/// Opens the journal at `memory:`.
+pub(super) fn in_memory(kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
+    Ok(Box::new(SqliteJournal::in_memory()?.keeping(kept)))
+}
 
 /// See the module.
 #[derive(Debug)]
