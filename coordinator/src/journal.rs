@@ -8,6 +8,7 @@
 //! the stored epoch is refused: of two coordinators on one journal only the younger can write.
 
 pub mod codec;
+pub mod memory;
 pub mod sqlite;
 
 use std::time::SystemTime;
@@ -161,13 +162,8 @@ struct Store {
 }
 
 /// All stores.
-const STORES: [Store; 2] = [
-    Store { form: "`sqlite:PATH`", open: sqlite::open },
-    Store {
-        form: "`memory:`",
-        open: |address, kept| (address.url == "memory:").then(|| sqlite::in_memory(kept)),
-    },
-];
+const STORES: [Store; 2] =
+    [Store { form: "`sqlite:PATH`", open: sqlite::open }, Store { form: "`memory:`", open: memory::open }];
 
 /// Where a journal is.
 struct Address<'a> {

@@ -4,6 +4,5 @@ pub mod climber;
 pub mod fuzz;
 pub mod golden;
 pub mod golden_gradients;
-pub mod memory_journal;
 pub mod reference;
 pub mod schedules;

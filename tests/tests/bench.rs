@@ -10,6 +10,7 @@ use hebbian_control::engine::effect::{Effect, Event, Transaction};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::Advance;
 use hebbian_control::run::record::{Record, StoredRun, Write};
+use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
@@ -21,7 +22,6 @@ use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::time::Timestamp;
 use hebbian_tests::climber;
-use hebbian_tests::memory_journal::MemoryJournal;
 
 pub(crate) fn run() -> RunId {
     RunId::new(1)

@@ -9,6 +9,7 @@ use hebbian_control::command::run::{Act, Create, Extend, RunAction};
 use hebbian_control::engine::effect::Event;
 use hebbian_control::engine::{Engine, Retention, Settings};
 use hebbian_control::run::record::{Origin, Record};
+use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
 use hebbian_proto::convert::run_name;
@@ -19,7 +20,6 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::time::Timestamp;
-use hebbian_tests::memory_journal::MemoryJournal;
 
 /// The run of a spec, undisturbed.
 fn undisturbed(spec: RunSpec) -> Bench {

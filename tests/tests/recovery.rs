@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bench::{self, Bench, FINGERPRINT, creation, run, spec};
 use hebbian_control::command::run::{Create, Extend};
 use hebbian_control::run::record::{Origin, Record};
+use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
@@ -15,7 +16,6 @@ use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_tests::climber;
-use hebbian_tests::memory_journal::MemoryJournal;
 
 /// The fork's id.
 const FORK: u64 = 2;

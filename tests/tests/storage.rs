@@ -11,6 +11,7 @@ use hebbian_control::run::record::{
     Closed, Contributions, Created, LoadedRun, Maker, Record, Settled, Snapshot, StoredRun, Write,
 };
 use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
 use hebbian_coordinator::journal::{self, Journal, JournalError};
 use hebbian_proto::convert::from_duration;
@@ -23,7 +24,6 @@ use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
-use hebbian_tests::memory_journal::MemoryJournal;
 use rusqlite::Connection;
 
 const RUN: u64 = 77;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Record, Write};
 use hebbian_coordinator::journal::Journal as _;
+use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_shared::episode::{EpisodePurpose, Evaluation};
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
-use hebbian_tests::memory_journal::MemoryJournal;
 
 /// What names an episode within its run; its block is the candidate's.
 pub(crate) type EpisodePlace = (GenerationIndex, EpisodePurpose, CandidateIndex, TaskIndex);

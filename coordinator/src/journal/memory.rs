@@ -1,12 +1,23 @@
-//! A journal whose copy is a copy of the disk, so that a test can break off anywhere and look what is left.
+//! The journal in maps, forgotten with the process. A clone of it is what a copy of a disk would be, so a test can break off
+//! anywhere and look what is left.
 
 use std::collections::BTreeMap;
 
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, Write};
-use hebbian_coordinator::journal::{Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
+
+use super::{Address, Journal, JournalError, KeptSnapshots, StoredEvent};
+
+/// Opens the journal at `memory:`.
+pub(super) fn open(
+    address: &Address<'_>,
+    kept: KeptSnapshots,
+) -> Option<Result<Box<dyn Journal>, JournalError>> {
+    (address.url == "memory:")
+        .then(|| Ok(Box::new(MemoryJournal::default().keeping(kept)) as Box<dyn Journal>))
+}
 
 #[derive(Clone, Debug)]
 struct Stored {
@@ -29,7 +40,7 @@ pub struct MemoryJournal {
 
 impl Default for MemoryJournal {
     fn default() -> Self {
-        Self { epoch: 0, kept: KeptSnapshots::LAST, runs: BTreeMap::new(), order: Vec::new() }
+        Self { epoch: 1, kept: KeptSnapshots::LAST, runs: BTreeMap::new(), order: Vec::new() }
     }
 }
 
