@@ -43,11 +43,6 @@ pub(super) fn open(
     Some(path.and_then(|path| Ok(Box::new(SqliteJournal::open(path)?.keeping(kept)) as Box<dyn Journal>)))
 }
 
-/// Opens the journal at `memory:`.
-pub(super) fn in_memory(kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
-    Ok(Box::new(SqliteJournal::in_memory()?.keeping(kept)))
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct SqliteJournal {
@@ -57,8 +52,8 @@ pub struct SqliteJournal {
     /// Whether commits are synced at the moment.
     syncing: bool,
     kept: KeptSnapshots,
-    /// Where it is on the disk; none if it is forgotten with the process. Dropped after the connection.
-    place: Option<Place>,
+    /// Where it is on the disk. Dropped after the connection.
+    place: Place,
 }
 
 /// Where a journal is on the disk.
@@ -94,7 +89,7 @@ impl SqliteJournal {
             Ok((connection, epoch, log, file)) => {
                 let path = path.clone();
                 let place = Place { path, log, last_written, clock_trusted: true, file, name };
-                Ok(Self::over(connection, epoch, store, Some(place)))
+                Ok(Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, place })
             }
             Err(error) => {
                 if !error.is_transient() {
@@ -103,20 +98,6 @@ impl SqliteJournal {
                 Err(error)
             }
         }
-    }
-
-    /// A journal that is forgotten with the process.
-    pub fn in_memory() -> Result<Self, JournalError> {
-        let store = "memory:".to_owned();
-        let explain = |error: rusqlite::Error| explain(&store, &error);
-        let connection = Connection::open_in_memory().map_err(explain)?;
-        schema::create(&connection).map_err(explain)?;
-        let epoch = schema::raise_epoch(&connection).map_err(explain)?;
-        Ok(Self::over(connection, epoch, store, None))
-    }
-
-    fn over(connection: Connection, epoch: u64, store: String, place: Option<Place>) -> Self {
-        Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, place }
     }
 
     fn open_locked(
@@ -140,11 +121,6 @@ impl SqliteJournal {
             problem: format!("its log cannot be found: {error}"),
         })?;
         Ok((connection, epoch, log, file))
-    }
-
-    /// Whether the names of journal and log still stand for what is written to.
-    fn check_place(&self) -> Result<(), String> {
-        self.place.as_ref().map_or(Ok(()), Place::check)
     }
 
     /// The same journal, which keeps more snapshots from now on.
@@ -317,7 +293,7 @@ impl Journal for SqliteJournal {
     }
 
     fn last_written(&self) -> Option<SystemTime> {
-        self.place.as_ref()?.last_written
+        self.place.last_written
     }
 
     fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
@@ -327,7 +303,7 @@ impl Journal for SqliteJournal {
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
         let store = &self.store;
         let explain = |error| explain(store, &error);
-        self.check_place().map_err(|problem| JournalError::Unavailable { store: store.clone(), problem })?;
+        self.place.check().map_err(|problem| JournalError::Unavailable { store: store.clone(), problem })?;
         if sync != self.syncing {
             let level = if sync { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level).map_err(explain)?;
@@ -345,17 +321,15 @@ impl Journal for SqliteJournal {
         let position = schema::advance(&transaction).map_err(explain)?;
         transaction.commit().map_err(explain)?;
         // Written, and lost: nobody may be told that it is on the disk.
-        self.check_place().map_err(|problem| JournalError::Corrupt { store: self.store.clone(), problem })?;
-        if sync && let Some(place) = &self.place {
-            place.bear_witness(position);
+        self.place.check().map_err(|problem| JournalError::Corrupt { store: self.store.clone(), problem })?;
+        if sync {
+            self.place.bear_witness(position);
         }
         Ok(())
     }
 
     fn distrust_clock(&mut self) {
-        if let Some(place) = &mut self.place {
-            place.clock_trusted = false;
-        }
+        self.place.clock_trusted = false;
     }
 
     fn generations(

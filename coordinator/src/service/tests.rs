@@ -30,14 +30,14 @@ use super::connection::memory;
 use super::*;
 use crate::driver::DriverSettings;
 use crate::handle::{Inbox, Request};
-use crate::journal::sqlite::SqliteJournal;
+use crate::journal::memory::MemoryJournal;
 use crate::journal::{Journal, JournalError, StoredEvent};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A journal whose runs have five closed generations.
-struct FakeJournal(SqliteJournal);
+struct FakeJournal(MemoryJournal);
 
 impl Journal for FakeJournal {
     fn store(&self) -> &str {
@@ -86,7 +86,7 @@ impl Journal for FakeJournal {
 
 /// A driver with room for eight runs over such a journal.
 async fn driver() -> Handle {
-    let journal = FakeJournal(SqliteJournal::in_memory().unwrap());
+    let journal = FakeJournal(MemoryJournal::default());
     let mut settings = DriverSettings::default();
     settings.engine.runs_max = 8;
     crate::driver::start(settings, Box::new(journal)).await.unwrap().0
