@@ -153,12 +153,15 @@ pub trait Journal: Send {
     ) -> Result<Vec<StoredEvent>, JournalError>;
 }
 
+/// A journal, or why it cannot be used.
+type Opened = Result<Box<dyn Journal>, JournalError>;
+
 /// A kind of store, chosen by how an address begins.
 struct Store {
     /// How its addresses look, in messages.
     form: &'static str,
     /// Opens the journal at an address for writing; none if the address is not of this kind.
-    open: fn(&Address<'_>, KeptSnapshots) -> Option<Result<Box<dyn Journal>, JournalError>>,
+    open: fn(&Address<'_>, KeptSnapshots) -> Option<Opened>,
 }
 
 /// All stores.

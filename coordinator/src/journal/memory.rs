@@ -8,13 +8,10 @@ use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredR
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
-use super::{Address, Journal, JournalError, KeptSnapshots, StoredEvent};
+use super::{Address, Journal, JournalError, KeptSnapshots, Opened, StoredEvent};
 
 /// Opens the journal at `memory:`.
-pub(super) fn open(
-    address: &Address<'_>,
-    kept: KeptSnapshots,
-) -> Option<Result<Box<dyn Journal>, JournalError>> {
+pub(super) fn open(address: &Address<'_>, kept: KeptSnapshots) -> Option<Opened> {
     (address.url == "memory:")
         .then(|| Ok(Box::new(MemoryJournal::default().keeping(kept)) as Box<dyn Journal>))
 }

@@ -22,7 +22,7 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{Address, Journal, JournalError, KeptSnapshots, StoredEvent};
+use super::{Address, Journal, JournalError, KeptSnapshots, Opened, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
 use lock::{FileLock, Identity, NameLock};
@@ -35,10 +35,7 @@ pub use reader::{JournalReader, RunReport, StoredEpisode};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens the journal at `sqlite:PATH`.
-pub(super) fn open(
-    address: &Address<'_>,
-    kept: KeptSnapshots,
-) -> Option<Result<Box<dyn Journal>, JournalError>> {
+pub(super) fn open(address: &Address<'_>, kept: KeptSnapshots) -> Option<Opened> {
     let path = address::path(address.behind("sqlite")?).map_err(|problem| address.refused(problem));
     Some(path.and_then(|path| Ok(Box::new(SqliteJournal::open(path)?.keeping(kept)) as Box<dyn Journal>)))
 }
