@@ -9,6 +9,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::rule::RuleSpec;
 
+pub mod abcd;
 pub mod gradient_descent;
 pub mod multi_state;
 
@@ -109,6 +110,7 @@ pub fn family(rule: &RuleSpec) -> &dyn RuleFamily {
     match rule {
         RuleSpec::MultiState(options) => options,
         RuleSpec::GradientDescent(options) => options,
+        RuleSpec::Abcd(options) => options,
     }
 }
 

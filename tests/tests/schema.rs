@@ -37,6 +37,7 @@ fn sound_specs_suit_the_schema() {
         "tests/compose",
         "learning/src/rule/multi_state/canonical",
         "learning/src/rule/gradient_descent/canonical",
+        "learning/src/rule/abcd/canonical",
     ];
     for (path, text) in folders.iter().flat_map(|folder| specs_in(folder)) {
         let spec = RunSpec::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,6 +1,7 @@
 //! Families of rules. A family's options, their checks and the layout of its genomes are in a file of its own; here is
 //! the one place that lists the families.
 
+pub mod abcd;
 pub mod gradient_descent;
 pub mod multi_state;
 
@@ -16,6 +17,7 @@ use super::network::NetworkSpec;
 use super::start::StartSpec;
 use super::task::TaskSpec;
 use crate::genome::{Genome, GenomeLayout};
+use abcd::AbcdSpec;
 use gradient_descent::GradientDescentSpec;
 use multi_state::MultiStateSpec;
 
@@ -29,6 +31,8 @@ pub enum RuleSpec {
     MultiState(MultiStateSpec),
     /// Gradient descent on a multilayer perceptron.
     GradientDescent(GradientDescentSpec),
+    /// The ABCD rule, which has no backward pass.
+    Abcd(AbcdSpec),
 }
 
 /// What a family says of its rules.
@@ -80,9 +84,10 @@ pub trait RuleOptions {
 type Row = (&'static str, fn(Table) -> Result<RuleSpec, String>);
 
 /// The families. The first is that of a rule that names none.
-const FAMILIES: [Row; 2] = [
+const FAMILIES: [Row; 3] = [
     (MultiStateSpec::FAMILY, |options| read(options).map(RuleSpec::MultiState)),
     (GradientDescentSpec::FAMILY, |options| read(options).map(RuleSpec::GradientDescent)),
+    (AbcdSpec::FAMILY, |options| read(options).map(RuleSpec::Abcd)),
 ];
 
 impl RuleSpec {
@@ -91,6 +96,7 @@ impl RuleSpec {
         match self {
             Self::MultiState(options) => options,
             Self::GradientDescent(options) => options,
+            Self::Abcd(options) => options,
         }
     }
 
@@ -187,9 +193,12 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{ "family": "backprop" }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", not "backprop""#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", not "backprop""#,
             ),
-            (r#"{ "family": 3 }"#, r#"rule.family: must be one of "multi-state", "gradient-descent", not 3"#),
+            (
+                r#"{ "family": 3 }"#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", not 3"#,
+            ),
             (r#"{ "states": "two" }"#, r#"rule.states: invalid type: string "two""#),
             (r#"{ "oja": { "scale": true } }"#, "rule.oja.scale: invalid type: boolean"),
             (r#"{ "optimizer": "sgd" }"#, "unknown field `optimizer`, expected one of `states`"),
