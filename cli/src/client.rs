@@ -166,7 +166,7 @@ impl Client {
                 Failure::unreachable(format_args!("{}: {message}", self.url))
             }
             Code::Unimplemented => Failure::failed(format_args!(
-                "{}: what answers there is not a hebbian coordinator of this version ({message})",
+                "{}: the server there is no hebbian coordinator of this version ({message})",
                 self.url
             )),
             _ => Failure::failed(message),
@@ -175,7 +175,7 @@ impl Client {
 
     /// An answer of a newer coordinator that this program does not understand.
     pub(crate) fn misunderstood(&self, error: &ConvertError) -> Failure {
-        Failure::failed(format_args!("{}: the answer is not understood: {error}", self.url))
+        Failure::failed(format_args!("{}: the coordinator's answer cannot be read: {error}", self.url))
             .hint("is the coordinator newer than this program? `hebbian status` shows its version")
     }
 

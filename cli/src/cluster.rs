@@ -81,7 +81,7 @@ impl Cluster {
                 if let Some(problem) = problem.or((missing == 0).then(|| "more scores than asked for".into()))
                 {
                     return Err(Failure::failed(format_args!(
-                        "{url}: the answer is not understood: {problem}"
+                        "{url}: the coordinator's answer cannot be read: {problem}"
                     )));
                 }
                 missing -= 1;

@@ -30,7 +30,7 @@ pub(crate) fn read_bytes(path: &Path, size_max: u64) -> Result<Vec<u8>, Failure>
     read.map_err(|error| Failure::file(path, "cannot be read", &error))?;
     if bytes.len() as u64 > size_max {
         return Err(Failure::bad_input(format_args!(
-            "{}: is larger than {size_max} bytes; that cannot be meant",
+            "{}: is larger than the limit of {size_max} bytes; is it the right file?",
             path.display()
         )));
     }

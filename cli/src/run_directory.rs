@@ -84,7 +84,9 @@ impl RunDirectory {
                 "--out: {} belongs to another spec: {difference}",
                 path.display()
             ))
-            .hint("name another directory, or leave the spec and the seed out to go on with the one that is there"));
+            .hint(
+                "name another directory, or leave out the spec and the seed to continue the run of this one",
+            ));
         }
         Ok(Self { path, spec: stored, is_new: false })
     }

@@ -402,7 +402,7 @@ impl Scheduler {
         {
             let lost = setbacks.lost;
             let reason =
-                format!("an episode was given out {lost} times and never answered; the last time {why}");
+                format!("{lost} leases of an episode ended without an outcome; the last because {why}");
             out.push(Action::Exhausted { run, reason });
         }
     }

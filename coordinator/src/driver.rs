@@ -101,7 +101,7 @@ pub async fn start(
     }
     let (engine, effects) = Engine::recover(Timestamp(origin), settings.engine.clone(), epoch, stored?);
     for (run, problem) in engine.unreadable() {
-        tracing::error!(journal = journal.store(), %run, problem, "a run cannot be taken up; it is shown as failed");
+        tracing::error!(journal = journal.store(), %run, problem, "this run cannot be read; `status` shows it as failed");
     }
     let (said, journal_said) = mpsc::unbounded_channel();
     let thread = |error: std::io::Error| StartError::Thread(error.to_string());
@@ -261,7 +261,7 @@ impl Driver {
                 }
                 Effect::Deleted { run, retired } => {
                     if retired {
-                        tracing::info!(%run, "deleted, as the retention rules want it");
+                        tracing::info!(%run, "the retention rules deleted this run");
                     }
                     self.published.remove(&run);
                 }
@@ -285,8 +285,8 @@ impl Driver {
         let Some(outbox) = self.outboxes.get(&worker) else { return };
         if let Err(error) = outbox.try_send(Arc::new(message)) {
             let reason = match error {
-                mpsc::error::TrySendError::Full(_) => "it does not read what it is sent",
-                mpsc::error::TrySendError::Closed(_) => "its stream is closed",
+                mpsc::error::TrySendError::Full(_) => "the worker does not read its messages",
+                mpsc::error::TrySendError::Closed(_) => "the worker's stream is closed",
             };
             tracing::warn!(%worker, reason, "worker detached");
             self.outboxes.remove(&worker);

@@ -341,16 +341,13 @@ fn a_fork_that_does_not_fit_is_refused_with_the_reason() {
         assert_eq!(bench.engine.list().len(), 1, "nothing was created");
         assert_eq!(bench::load(&mut bench.journal).len(), 1, "nothing was written");
     };
-    check(
-        validated("generations = 6"),
-        "stop: must leave the fork something to do, but it would end at once",
-    );
+    check(validated("generations = 6"), "stop: must not end the fork at once, but");
     let spec = |change: (&str, &str)| {
         let text = validated("generations = 14").to_toml();
         assert!(text.contains(change.0), "{text}");
         RunSpec::read(&text.replace(change.0, change.1)).unwrap()
     };
-    check(spec(("states = 1", "states = 2")), "rule: must give the genome the layout that its parent's has");
+    check(spec(("states = 1", "states = 2")), "rule: must keep the layout of the parent's genome");
     let sep = "name = \"s\"\nstrategy = { kind = \"sep-cma-es\", population_size = 6 }\n[stop]\ngenerations = 14\n[evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\n";
     let strategy = RunSpec::read(sep).unwrap().strategy;
     check(RunSpec { strategy, ..validated("generations = 14") }, "strategy: ");
@@ -533,7 +530,7 @@ fn a_runs_notes_tell_of_lost_workers_and_of_restarts() {
     bench.handle(Event::Tick);
     let stored = bench.stored();
     let bench = Bench::recover(bench.journal.clone(), vec![stored]);
-    assert_eq!(told(&bench, "taken up by start 1 of the coordinator in generation"), 1);
+    assert_eq!(told(&bench, "start 1 of the coordinator took the run up in generation"), 1);
     assert_eq!(told(&bench, lost), 2, "what was told is still there");
 }
 

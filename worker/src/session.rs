@@ -155,7 +155,7 @@ impl Trouble {
             let remedy = remedy(&problem, tls).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
             tracing::warn!(
                 times = self.times,
-                "not attached to a coordinator: {problem}{remedy}; trying for ever"
+                "not attached to a coordinator: {problem}{remedy}; the worker keeps trying"
             );
         } else {
             tracing::debug!(times = self.times, "not attached to a coordinator: {problem}");

@@ -115,7 +115,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
             Failure::failed(format_args!("server.listen: {wanted} is in use by another process"))
                 .hint("stop that process, or name another port; `--listen 127.0.0.1:0` takes a free one")
         }
-        _ => Failure::failed(format_args!("server.listen: {wanted} cannot be listened on: {error}")),
+        _ => Failure::failed(format_args!("server.listen: cannot listen on {wanted}: {error}")),
     };
     // Each worker is a connection, and each connection a file.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -266,7 +266,7 @@ async fn reload_on_hangup(tls: Option<Arc<Tls>>) -> Infallible {
         match tls.as_deref().map(Tls::reload) {
             Some(Ok(())) => tracing::info!("SIGHUP: the certificates were read again"),
             Some(Err(error)) => {
-                tracing::error!(%error, "SIGHUP: the certificates cannot be used; those in use stay in use");
+                tracing::error!(%error, "SIGHUP: the new certificates are refused; the old ones stay in use");
             }
             None => tracing::info!("SIGHUP: there are no certificates to read again"),
         }
@@ -296,7 +296,7 @@ fn address(server: &ServerSettings, tls: bool) -> Result<SocketAddr, Failure> {
     Err(Failure::bad_input(format_args!(
         "server.listen: {listen} can be reached by other machines, and there is no TLS"
     ))
-    .hint("give it certificates (`hebbian certs` makes some); --insecure allows it without, on a private network"))
+    .hint("give --tls-certificate and --tls-key (`hebbian certs` makes both), or --insecure on a private network"))
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
     if let Some((place, twice)) =
         seeds.iter().enumerate().find(|(place, seed)| seeds[..*place].contains(seed))
     {
-        return Err(format!("seed {twice} stands there twice, the second time at place {}", place + 1));
+        return Err(format!("seed {twice} is listed twice, the second time at place {}", place + 1));
     }
     Ok(Seeds(seeds))
 }
@@ -188,7 +188,7 @@ mod tests {
         check("3, 1,9", Ok(&[3, 1, 9]));
         check("5..1", Err("5 is above 1"));
         check("1..2000", Err("at most 1000 seeds"));
-        check("1,2,1", Err("seed 1 stands there twice"));
+        check("1,2,1", Err("seed 1 is listed twice"));
         check("1..x", Err("a seed is a whole number"));
         check("", Err("a seed is a whole number"));
     }

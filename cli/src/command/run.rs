@@ -127,7 +127,9 @@ async fn evolve(
             let place = directory.path().display();
             let stopped = match closed {
                 Ok(()) => format!("stopped after {generations} generations; everything is saved in {place}"),
-                Err(error) => format!("stopped, but {error}; what {place} lacks will be computed again"),
+                Err(error) => {
+                    format!("stopped, but {error}; the next start computes again what {place} lacks")
+                }
             };
             return Err(Failure::interrupted(stopped).hint(format_args!("go on with `{resume}`")));
         }
@@ -135,7 +137,7 @@ async fn evolve(
     closed.map_err(failed)?;
     let Some(RunState::Finished(reason)) = run.state.clone().and_then(|state| state.kind) else {
         let name = render::run::state_name(run.state.as_ref());
-        return Err(Failure::failed(format_args!("the run was {name}")));
+        return Err(Failure::failed(format_args!("the run has no result: it was {name}")));
     };
     let comparison =
         compare(&run, threads, data, shutdown).await.map_err(|failure| match failure.kind() {

@@ -119,7 +119,7 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
         if run.unanswering_workers > 0 {
             lines.push(("silent", unanswering(run)));
         }
-        lines.push(("weight", format!("{} in the fair share of the cluster", run.weight)));
+        lines.push(("weight", format!("{} (share of the cluster beside other runs)", run.weight)));
     }
     if let Some(last) = &run.last_generation {
         lines.push((

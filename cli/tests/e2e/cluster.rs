@@ -245,7 +245,7 @@ fn a_worker_keeps_trying_and_says_so() {
     drop(listener);
     let mut worker = place.start(&["worker", "--coordinator", &url, "--threads", "1"], "worker.log");
     until("the worker says that it keeps trying", || {
-        fs::read_to_string(place.path("worker.log")).unwrap().contains("trying for ever")
+        fs::read_to_string(place.path("worker.log")).unwrap().contains("keeps trying")
     });
     assert!(!worker.has_ended());
     worker.signal("TERM");

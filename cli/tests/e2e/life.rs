@@ -34,7 +34,11 @@ fn a_finished_run_is_extended_and_forked_to_the_genome_of_the_longer_one() {
     assert!(errors(&refused).contains("it can be forked after 4, 8, 9, 10"), "{}", errors(&refused));
     let refused = place.output(&coordinator.arguments(&["fork", &run]));
     assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
-    assert!(errors(&refused).contains("it would end at once by generations"), "{}", errors(&refused));
+    assert!(
+        errors(&refused).contains("must not end the fork at once, but `generations` is met"),
+        "{}",
+        errors(&refused)
+    );
     let forked = coordinator.json(&["fork", &run, "--generation", "4", "--set", "stop.generations=24"]);
     assert_eq!(forked["parent"], serde_json::json!({ "run": format!("runs/{run}"), "generations": 4 }));
     let fork = forked["name"].as_str().unwrap();
@@ -138,7 +142,7 @@ fn ended_runs_beyond_the_rule_are_deleted() {
     until("the first run is deleted", || coordinator.json(&["list"]).as_array().unwrap().len() == 1);
     assert_eq!(coordinator.json(&["list"])[0]["name"], format!("runs/{second}"));
     let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
-    assert!(log.contains("as the retention rules want it") && log.contains(&first), "{log}");
+    assert!(log.contains("the retention rules deleted this run") && log.contains(&first), "{log}");
 }
 
 #[test]

@@ -36,11 +36,11 @@ fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_re
     assert!(known.status.success(), "{}", errors(&known));
     let unknown = output(with(&["health"], &[&TRUST]));
     assert_eq!(unknown.status.code(), Some(4), "{}", errors(&unknown));
-    until("the coordinator says why", || log().contains("it shows no certificate"));
+    until("the coordinator says why", || log().contains("the peer sent no certificate"));
     let plain = coordinator.url.replace("https", "http");
     until("it says why, too, where a client does not speak TLS", || {
         assert_eq!(place.output(&["health", "--coordinator", &plain]).status.code(), Some(4));
-        log().contains("it does not speak TLS")
+        log().contains("the peer does not speak TLS")
     });
     let distrustful = output(with(&["health"], &[&IDENTITY]));
     assert_eq!(distrustful.status.code(), Some(4));

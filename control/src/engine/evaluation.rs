@@ -116,7 +116,10 @@ impl Engine {
     pub(super) fn end_stranded_evaluations(&mut self, now: Timestamp) {
         let stranded = self.evaluations.keys().filter_map(|&id| {
             let reason = self.scheduler.stranded(id)?;
-            Some((id, format!("no attached worker can compute it, the last one because {reason}")))
+            Some((
+                id,
+                format!("no attached worker can compute the evaluation, the last one because {reason}"),
+            ))
         });
         for (id, reason) in stranded.collect::<Vec<_>>() {
             self.end_evaluation(now, id, Err(reason));

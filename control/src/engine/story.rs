@@ -20,7 +20,7 @@ impl Engine {
             return;
         }
         let text = format!(
-            "taken up by start {} of the coordinator in generation {}, with {} of {} episodes settled",
+            "start {} of the coordinator took the run up in generation {}, with {} of {} episodes settled",
             self.epoch, progress.generation, progress.settled_episodes, progress.generation_episodes
         );
         self.note(now, id, text);

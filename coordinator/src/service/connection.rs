@@ -120,14 +120,14 @@ impl Acceptor {
                 accepted = self.listener.accept(), if self.opening.len() < self.limits.opening_max => match accepted {
                     Ok((stream, peer)) => self.open(stream, peer),
                     Err(error) => {
-                        self.complaints.tell(None, &format!("it could not be accepted: {error}"));
+                        self.complaints.tell(None, &format!("the connection could not be accepted: {error}"));
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
                 Some(opened) = self.opening.join_next() => match opened {
                     Ok(Ok(connection)) => return connection,
                     Ok(Err(Refused { peer, reason: Some(reason) })) => self.complaints.tell(Some(peer), &reason),
-                    Ok(Err(Refused { peer, reason: None })) => tracing::debug!(%peer, "a peer left without a word"),
+                    Ok(Err(Refused { peer, reason: None })) => tracing::debug!(%peer, "a peer closed the connection before it sent anything"),
                     Err(error) => tracing::error!(%error, "opening a connection failed"),
                 },
             }
@@ -161,9 +161,12 @@ impl Acceptor {
                     Err(Refused { peer, reason: None })
                 }
                 Ok(Err(error)) => Err(Refused { peer, reason: Some(explain(&error)) }),
-                Err(_) => {
-                    Err(Refused { peer, reason: Some(format!("it said nothing useful within {timeout:?}")) })
-                }
+                Err(_) => Err(Refused {
+                    peer,
+                    reason: Some(format!(
+                        "the peer sent neither a TLS handshake nor HTTP/2 within {timeout:?}"
+                    )),
+                }),
             }
         };
         self.opening.spawn_on(opening, &handle);
@@ -175,13 +178,13 @@ fn explain(error: &io::Error) -> String {
     use tokio_rustls::rustls::{Error, InvalidMessage};
     match error.get_ref().and_then(|cause| cause.downcast_ref()) {
         Some(Error::NoCertificatesPresented) => {
-            "it shows no certificate, and nobody is let in without".to_owned()
+            "the peer sent no certificate, and this coordinator requires one (--tls-client-ca)".to_owned()
         }
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "it does not speak TLS, and this port has nothing else".to_owned()
+            "the peer does not speak TLS, and this port accepts nothing else".to_owned()
         }
         Some(Error::InvalidCertificate(problem)) => {
-            format!("its certificate is not one of the authority that is trusted here: {problem}")
+            format!("the authority of --tls-client-ca did not sign the peer's certificate: {problem}")
         }
         _ => error.to_string(),
     }
@@ -197,9 +200,9 @@ async fn first_words(stream: &TcpStream) -> io::Result<()> {
         }
         if words[..length] != PREFACE[..length] {
             let hint = if words[0] == 0x16 {
-                "it speaks TLS, and this port has none"
+                "the peer speaks TLS, and this port has none (--tls-certificate, --tls-key)"
             } else {
-                "it is no gRPC client"
+                "the peer does not speak gRPC"
             };
             return Err(io::Error::new(io::ErrorKind::InvalidData, hint));
         }
@@ -239,7 +242,9 @@ impl Complaints {
         self.0.insert(reason.to_owned(), Complaint { last: Instant::now(), withheld: 0 });
         match others {
             0 => tracing::warn!(peer, reason, "connection refused"),
-            others => tracing::warn!(peer, reason, others, "connection refused, as others before"),
+            others => {
+                tracing::warn!(peer, reason, others, "connection refused, and others since the last line");
+            }
         }
     }
 }

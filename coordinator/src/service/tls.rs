@@ -87,7 +87,7 @@ impl Tls {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lost) = used.certificate.names.difference(&new.certificate.names).next() {
             let problem = format!(
-                "is not for `{lost}`, as the certificate in use is; start the coordinator anew if that is meant"
+                "lacks the name `{lost}` of the certificate in use; restart the coordinator to drop that name"
             );
             return Err(TlsError::new(&self.files.certificate, problem));
         }

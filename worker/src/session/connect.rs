@@ -152,18 +152,24 @@ pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
     let is = |causes: &[&str]| causes.iter().any(|cause| problem.contains(cause));
     let broken = is(&["frame with invalid size", "connection closed", "broken pipe", "connection reset"]);
     if is(&["certificaterequired"]) {
-        Some("it lets in only workers with a certificate: --tls-certificate FILE and --tls-key FILE")
+        Some(
+            "the coordinator lets in only workers with a certificate: --tls-certificate FILE and --tls-key FILE",
+        )
     } else if is(&["decrypterror", "unknownca", "badcertificate"]) {
-        Some("it does not trust this certificate: it must be signed by the coordinator's --tls-client-ca")
+        Some(
+            "the coordinator does not trust this certificate: the authority of its --tls-client-ca must sign it",
+        )
     } else if is(&["invalidcontenttype"]) {
-        Some("it does not speak TLS: write http:// instead of https://")
+        Some("the coordinator does not speak TLS: write http:// instead of https://")
     } else if broken && tls {
         Some(
-            "if it wants a certificate, give one of its authority (--tls-certificate FILE and --tls-key FILE); if it has no \
-             TLS, write http://; its log says which",
+            "if the coordinator wants a certificate, give one of its authority (--tls-certificate FILE and --tls-key FILE); if it \
+             has no TLS, write http://; its log says which",
         )
     } else if broken {
-        Some("if it speaks TLS, write https:// and name its authority with --tls-ca FILE; its log says it")
+        Some(
+            "if the coordinator speaks TLS, write https:// and name its authority with --tls-ca FILE; its log says so",
+        )
     } else {
         None
     }

@@ -135,10 +135,8 @@ impl Command for Create {
         if run.created().origin.is_some()
             && let Some(met) = run.ends_at_once(now)
         {
-            let problem = format!(
-                "must leave the fork something to do, but it would end at once by {} ({})",
-                met.criterion, met.detail
-            );
+            let problem =
+                format!("must not end the fork at once, but `{}` is met ({})", met.criterion, met.detail);
             return Err(refuse("stop", problem));
         }
         super::note_by(&mut run, now, "created", &by, &mut writes);
@@ -175,7 +173,7 @@ fn check_gradients(spec: &RunSpec, search: &Search) -> Result<(), Refusal> {
 fn check_layout(engine: &Engine, created: &Created) -> Result<(), Refusal> {
     let parent = created.origin.as_ref().and_then(|origin| engine.run(origin.parent));
     if parent.is_some_and(|parent| parent.layout_digest() != created.spec.layout().digest()) {
-        return Err(refuse("rule", "must give the genome the layout that its parent's has"));
+        return Err(refuse("rule", "must keep the layout of the parent's genome"));
     }
     Ok(())
 }

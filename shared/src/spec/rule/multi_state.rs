@@ -181,7 +181,7 @@ impl RuleOptions for MultiStateSpec {
         if self.states == 1 && self.feedback != Feedback::ReplaceState0 {
             return Err(SpecError::field(
                 "rule.feedback",
-                "writes into state 1, which one state does not have; use `replace-state0` or rule.states >= 2",
+                "writes into state 1, but rule.states is 1; use `replace-state0` or rule.states >= 2",
             ));
         }
         for (field, activations) in [

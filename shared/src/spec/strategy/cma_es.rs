@@ -163,7 +163,7 @@ impl CmaEsSpec {
             let diagonal = factor[start(column)];
             if diagonal.is_nan() || diagonal <= 0.0 {
                 let problem = format!(
-                    "must be positive definite, and is not from row {column} on; it is the lower triangle by columns"
+                    "must be positive definite, but is not from row {column} on (it is the lower triangle, by columns)"
                 );
                 return refuse("initial_covariance", problem);
             }
@@ -290,7 +290,7 @@ mod tests {
         refused(
             &[1.0, 2.0, 1.0],
             &[],
-            "strategy.initial_covariance: must be positive definite, and is not from row 1",
+            "strategy.initial_covariance: must be positive definite, but is not from row 1",
         );
         refused(&[0.0, 0.0, 1.0], &[], "is not from row 0");
         refused(&[1.0, 1.0, 1.0], &[], "is not from row 1");
