@@ -41,7 +41,7 @@ limits! {
     EPISODE_MULTIPLICATIONS_MAX: f64 = 1e13, "multiplications";
     /// Updates of a phase, and of a validation.
     UPDATES_MAX: u32 = 100_000, "updates";
-    /// Phases of an unrolling, points of measurement.
+    /// Phases of the unroll, points of measurement.
     PHASES_MAX: usize = 64, "phases or points";
     /// Examples of a batch or of a query set.
     BATCH_SIZE_MAX: u32 = 16_384, "examples";
@@ -162,8 +162,8 @@ limits! {
     LEAVING_GRACE: Duration = Duration::from_secs(2), "s";
 
     ["connections"]
-    /// Open connections; further ones are closed at once.
-    CONNECTIONS_MAX: usize = 16_384, "connections";
+    /// Open connections, one of each worker and those of clients; further ones are closed at once.
+    CONNECTIONS_MAX: usize = WORKERS_MAX + 4096, "connections";
     /// Connections that have not spoken yet (a TLS handshake, or HTTP/2's first words); further ones wait in the listen backlog.
     OPENING_MAX: usize = 4096, "connections";
     /// Listen backlog.
