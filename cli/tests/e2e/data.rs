@@ -57,7 +57,7 @@ fn a_data_set_is_added_listed_verified_and_learned() {
     assert!(kept.contains(&digest) && kept.contains("classes = [1, 2]"), "{kept}");
     let families = report["comparison"]["families"].as_array().unwrap();
     let names: Vec<_> = families.iter().map(|family| family["family"].as_str().unwrap()).collect();
-    assert_eq!(names, ["digits", "idx:sides"]);
+    assert_eq!(names, ["digits", "fashion", "idx:sides"]);
     assert_eq!(report["comparison"]["data_sets"][0]["digest"], digest.as_str());
 
     let evaluate = [

@@ -74,7 +74,7 @@ fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_re
     place.ok(&["certs"]);
     coordinator.signal("HUP");
     until("it is refused", || {
-        log().contains("is not for `coordinator.example`, as the certificate in use is")
+        log().contains("lacks the name `coordinator.example` of the certificate in use")
     });
     assert!(output(with(&["health"], &[&TRUST, &IDENTITY])).status.success());
 

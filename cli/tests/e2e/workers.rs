@@ -75,7 +75,7 @@ fn a_run_has_a_weight() {
     let coordinator = Coordinator::start(&place);
     let run = coordinator.ok(&["create", "tiny.toml", "--weight", "2.5"]).trim().to_owned();
     assert_eq!(coordinator.json(&["status", &run])["weight"], 2.5);
-    assert!(coordinator.ok(&["status", &run]).contains("2.5 in the fair share"));
+    assert!(coordinator.ok(&["status", &run]).contains("2.5 (share of the cluster"));
     assert!(coordinator.ok(&["list"]).contains("2.5"));
     assert_eq!(coordinator.json(&["create", "tiny.toml"])["weight"], 1.0);
     for weight in ["0", "-1", "1001", "nan", "much"] {

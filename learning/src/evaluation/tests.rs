@@ -85,7 +85,7 @@ fn wrong_requests_are_named() {
     };
     check(&|wrong| wrong.problem.tasks.batch_size = 0, "tasks.batch_size: must be from 1");
     check(&|wrong| wrong.families.clear(), "tasks.families: must name at least one family");
-    check(&|wrong| wrong.families.push(TaskFamily::Xor), "tasks.families: names `xor` twice");
+    check(&|wrong| wrong.families.push(TaskFamily::Xor), "families: must name each family once");
     check(&|wrong| wrong.genomes.clear(), "genomes: must be 1 to 4096, not 0");
     check(&|wrong| wrong.genomes[1].0.truncate(9), "genomes: the genome has 9 values; a rule of these");
     check(&|wrong| wrong.tasks_per_family = 0, "tasks_per_family: must be from 1 to 100000");
