@@ -6,8 +6,8 @@ use hebbian_control::command::run::Create;
 use hebbian_control::engine::Settings;
 use hebbian_coordinator::driver::reading::Watch;
 use hebbian_coordinator::driver::{self, DriverSettings};
+use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_shared::id::RunId;
-use hebbian_tests::memory_journal::MemoryJournal;
 
 fn create(bench: &mut Bench, number: u64, owner: &str) -> Result<(), String> {
     let creation = creation(RunId::new(number), spec("generations = 3"), "");
