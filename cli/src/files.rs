@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let long = directory.path().join("long");
         fs::write(&long, "12345").unwrap();
-        assert!(read_text(&long, 4).unwrap_err().message().contains("is larger than 4 bytes"));
+        assert!(read_text(&long, 4).unwrap_err().message().contains("is larger than the limit of 4 bytes"));
         fs::write(&long, "\u{feff}ab").unwrap();
         assert_eq!(read_text(&long, 5).unwrap(), "ab");
         fs::write(&long, [0xff, 0xfe]).unwrap();
