@@ -238,8 +238,8 @@ mod tests {
         for (names, years, expected) in [
             (&["a.lan", "10.0.0.1"][..], (2000, 2001), "has expired"),
             (&["a.lan", "10.0.0.1"], (2190, 2200), "is valid only from"),
-            (&["b.lan", "10.0.0.1"], (2020, 2200), "is not for `a.lan`"),
-            (&["A.LAN", "::1"], (2020, 2200), "is not for `10.0.0.1`"),
+            (&["b.lan", "10.0.0.1"], (2020, 2200), "lacks the name `a.lan`"),
+            (&["A.LAN", "::1"], (2020, 2200), "lacks the name `10.0.0.1`"),
         ] {
             write(&files, names, years);
             refused(tls.reload().unwrap_err(), expected);

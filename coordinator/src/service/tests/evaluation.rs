@@ -17,7 +17,8 @@ fn request() -> v1::EvaluateRequest {
 fn report(batch: &Batch, sequence: u64) -> FromWorker {
     let settlements = batch.assignments.iter().map(|assignment| {
         let candidate = batch.genomes[assignment.genome as usize].candidate;
-        let scores = vec![f64::from(candidate.0), f64::from(assignment.task.0)];
+        // An accuracy is at most 1.
+        let scores = vec![f64::from(candidate.0) / 4.0, f64::from(assignment.task.0) / 4.0];
         let outcome = Outcome::Evaluated(Evaluation { scores, ..Evaluation::of(Fitness::new(0.5).unwrap()) });
         Settlement { candidate, task: assignment.task, outcome, compute_time: Duration::from_millis(1) }
     });
@@ -50,8 +51,9 @@ async fn an_evaluation_is_computed_by_workers_and_ends_with_its_client() {
     }
     found.sort_by_key(|(genome, task, _)| (*genome, *task));
     let cells = (0..2).flat_map(|genome| (0..3).map(move |task| (genome, task)));
-    let expected: Vec<_> =
-        cells.map(|(genome, task)| (genome, task, vec![f64::from(genome), f64::from(task)])).collect();
+    let expected: Vec<_> = cells
+        .map(|(genome, task)| (genome, task, vec![f64::from(genome) / 4.0, f64::from(task) / 4.0]))
+        .collect();
     assert_eq!(found, expected);
     assert!(stream.message().await.unwrap().is_none(), "it is complete");
 
@@ -90,5 +92,5 @@ async fn an_evaluation_that_nobody_can_compute_says_so() {
     let other = v1::EvaluateRequest { fingerprint: vec![1; 32], ..request() };
     let ended = client.evaluate(other).await.unwrap().into_inner().message().await.unwrap_err();
     assert_eq!(ended.code(), Code::FailedPrecondition);
-    assert!(ended.message().contains("no attached worker can compute it"), "{}", ended.message());
+    assert!(ended.message().contains("no attached worker can compute the evaluation"), "{}", ended.message());
 }
