@@ -109,7 +109,8 @@ fn the_longest_gradient_travels_and_a_longer_one_does_not() {
     let longest = message(vec![evaluated(GENOME_VALUES_MAX)]);
     assert!(FromWorker::try_from(longest).is_ok());
     let error = FromWorker::try_from(message(vec![evaluated(GENOME_VALUES_MAX + 1)])).unwrap_err();
-    assert!(error.to_string().contains("gradient: must have at most 65536"), "{error}");
+    let expected = format!("gradient: must have at most {GENOME_VALUES_MAX}");
+    assert!(error.to_string().contains(&expected), "{error}");
 }
 
 /// Workers fill their reports up to a size.
