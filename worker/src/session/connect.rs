@@ -204,7 +204,7 @@ mod tests {
         // As the libraries put it.
         let alert = "transport error: received fatal alert: ";
         check(&format!("{alert}CertificateRequired"), true, Some("only workers with a certificate"));
-        check(&format!("{alert}DecryptError"), true, Some("signed by"));
+        check(&format!("{alert}DecryptError"), true, Some("must sign it"));
         check("http2 error: connection error detected: frame with invalid size", false, Some("https://"));
         check("received corrupt message of type InvalidContentType", true, Some("http://"));
         check("operation was canceled: connection closed", true, Some("--tls-certificate FILE"));
