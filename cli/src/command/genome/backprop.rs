@@ -23,7 +23,7 @@ use crate::{files, genome_file};
 ///
 /// It descends half of the squared differences, averaged over the batch; networks have a linear output. With --pairs it descends
 /// the cross-entropy of as many networks whose outputs add up, and other options make it a rule near descent, from which searches
-/// start. The file holds the options that it needs, and is used as any other; a spec names it by [start] genome.
+/// start. The file holds the options that it needs, and is used as any other; a spec names it by `start.genome`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian genome backprop --out backprop.json && hebbian evaluate backprop.json
