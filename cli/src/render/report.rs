@@ -48,7 +48,8 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
 
 /// Where the files are, and the next command to try.
 pub(crate) fn files(directory: &RunDirectory, next: &str, paint: Paint) -> String {
-    let more = format!("{next} --tasks stripes,sine --updates 5,50,500");
+    // Without `--tasks`, the tasks are such as the rule has outputs for.
+    let more = format!("{next} --updates 5,50,500");
     let lines = [
         ("rule", directory.genome().display().to_string()),
         ("report", directory.report().display().to_string()),
