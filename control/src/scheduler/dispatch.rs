@@ -40,13 +40,17 @@ impl Scheduler {
             } else {
                 self.ready.iter().filter(ready).copied().collect()
             };
-            let (proven, newcomers): (Vec<_>, Vec<_>) =
-                candidates.into_iter().partition(|worker| self.workers[worker].is_proven());
             let mut given = false;
-            for worker in proven.into_iter().chain(newcomers) {
-                given |= self.dispatch_to(now, worker, batch_work, out);
-                if self.runs.values().all(|entry| entry.queued() == 0) {
-                    return;
+            // Proven workers first. The queue is often empty before anybody looks at the last of thousands.
+            for proven in [true, false] {
+                for &worker in &candidates {
+                    if self.workers[&worker].is_proven() != proven {
+                        continue;
+                    }
+                    given |= self.dispatch_to(now, worker, batch_work, out);
+                    if self.runs.values().all(|entry| entry.queued() == 0) {
+                        return;
+                    }
                 }
             }
             if !given {

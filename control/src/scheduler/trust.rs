@@ -77,6 +77,9 @@ impl Scheduler {
         setbacks: Option<&Setbacks>,
         check: Option<&Check>,
     ) -> bool {
+        if setbacks.is_none() && check.is_none() {
+            return true;
+        }
         let answered = check.map(Check::answered).unwrap_or_default();
         let failed_on = setbacks.map(|setbacks| setbacks.failed_on.clone()).unwrap_or_default();
         let known: BTreeSet<WorkerId> = answered.union(&failed_on).copied().collect();
