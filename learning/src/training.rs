@@ -27,7 +27,7 @@ pub use workspace::Workspace;
 pub(crate) struct Course<'a> {
     /// Updates of the network.
     pub(crate) updates: u32,
-    /// Numbers of updates after which the quantity is measured: increasing, from 1 to `updates`.
+    /// Numbers of updates after which the quantity is measured: increasing, from 0 to `updates`.
     pub(crate) points: &'a [u32],
     /// Whether the quantity is also measured of each batch but the first, before the network learns from it.
     pub(crate) is_prequential: bool,
@@ -84,6 +84,9 @@ fn train(
     prediction.resize(sizes.query * sizes.outputs, 0.0);
     batch_prediction.resize(sizes.support * sizes.outputs, 0.0);
     let mut points = course.points.iter().copied().peekable();
+    if points.next_if_eq(&0).is_some() {
+        values.push(measure(rule, &task.query(), course.quantity, prediction)?);
+    }
     for done in 1..=course.updates {
         if interrupt.is_raised() {
             return Err(Unfinished::Interrupted);
