@@ -219,7 +219,7 @@ impl EpisodeRunner {
         let updates = self.spec.evaluation.updates(key.generation.0);
         let extended_updates = updates * validation.unroll_factor;
         let quantity = Quantity::Objective(Objective::Accuracy);
-        let points = &[updates, extended_updates];
+        let points = &[0, updates, extended_updates];
         let course = Course { updates: extended_updates, points, is_prequential: false, quantity };
         let task = (validation.family(key.task.0), key.task_seed(self.spec.seed));
         let bench = workspace.of(&self.validator);
@@ -229,9 +229,10 @@ impl EpisodeRunner {
             Err(error) => return Err(error),
         }
         let mut measured = bench.curve.values.iter().map(|&value| Fitness::new(value).ok());
+        let unadapted = measured.next().flatten();
         let fitness = measured.next().flatten().ok_or(Unfinished::Diverged)?;
         let extended = measured.next().flatten();
-        Ok(Outcome::Evaluated(Evaluation { extended, ..Evaluation::of(fitness) }))
+        Ok(Outcome::Evaluated(Evaluation { extended, unadapted, ..Evaluation::of(fitness) }))
     }
 }
 

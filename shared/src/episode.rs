@@ -69,7 +69,7 @@ pub struct Asked {
     pub dimension: usize,
     /// Points of measurement.
     pub scores: usize,
-    /// The least and the greatest value of what is measured: of the fitness, of the extended one, and of scores.
+    /// The least and the greatest value of what is measured: of the fitness, of the other accuracies, and of scores.
     pub range: (f64, f64),
 }
 
@@ -95,6 +95,8 @@ pub struct Evaluation {
     /// In validation the accuracy after the extended unroll, `None` if the network left the finite numbers on the way
     /// there. `None` in every other episode.
     pub extended: Option<Fitness>,
+    /// In validation the accuracy before the first update, which nothing can have been learned for. `None` in every other episode.
+    pub unadapted: Option<Fitness>,
     /// The objective at each point of measurement, all finite, where each was asked for. Empty in a run's episodes.
     pub scores: Vec<f64>,
     /// The gradient of the fitness with respect to the genome, all finite, where it was asked for.
@@ -104,7 +106,7 @@ pub struct Evaluation {
 impl Evaluation {
     /// What an episode is worth of which nothing but its fitness was asked.
     pub fn of(fitness: Fitness) -> Self {
-        Self { fitness, extended: None, scores: Vec::new(), gradient: None }
+        Self { fitness, extended: None, unadapted: None, scores: Vec::new(), gradient: None }
     }
 
     /// Says what is wrong with it as an answer to what was asked.
@@ -112,8 +114,9 @@ impl Evaluation {
         check_numbers("scores", &self.scores, asked.scores)?;
         let values = self.gradient.as_deref().unwrap_or_default();
         check_numbers("gradient", values, if asked.wants.gradient { asked.dimension } else { 0 })?;
-        let measured = [("fitness", Some(self.fitness.get())), ("extended", self.extended.map(Fitness::get))];
-        let measured = measured.into_iter().filter_map(|(field, value)| Some((field, value?)));
+        let measured =
+            [("fitness", Some(self.fitness)), ("extended", self.extended), ("unadapted", self.unadapted)];
+        let measured = measured.into_iter().filter_map(|(field, value)| Some((field, value?.get())));
         let scores = self.scores.iter().map(|score| ("scores", *score));
         let (least, most) = asked.range;
         let within = least - ROUNDING..=most + ROUNDING;

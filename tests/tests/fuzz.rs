@@ -104,6 +104,7 @@ fn what_workers_say() {
             settlement(Outcome::Evaluated(Evaluation {
                 fitness,
                 extended: Some(fitness),
+                unadapted: Some(fitness),
                 scores: vec![0.5, 0.25],
                 gradient: Some(vec![1.0, -0.5, 0.0]),
             })),

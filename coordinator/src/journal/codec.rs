@@ -337,6 +337,7 @@ mod tests {
         let evaluation = Evaluation {
             fitness: Fitness::new(-1e-300).unwrap(),
             extended: fit(0.25),
+            unadapted: fit(0.125),
             scores: vec![0.5, -0.0],
             gradient: Some(vec![1e300, 0.1, -3.0]),
         };

@@ -237,8 +237,8 @@ fn validate(objective: Objective, updates: u32, unroll_factor: u32, genome: &Gen
 }
 
 #[test]
-fn validation_measures_accuracy_after_the_training_unroll_and_long_after_it() {
-    let mut changed = false;
+fn validation_measures_accuracy_before_the_first_update_after_the_training_unroll_and_long_after_it() {
+    let (mut changed, mut learned) = (false, false);
     for task in 0..14 {
         let evaluation =
             |objective, updates, factor| match validate(objective, updates, factor, &genome(3), task) {
@@ -251,8 +251,15 @@ fn validation_measures_accuracy_after_the_training_unroll_and_long_after_it() {
         assert_eq!(ten.extended, Some(evaluation(Objective::Accuracy, 50, 2).fitness));
         assert!((0.0..=1.0).contains(&ten.fitness.get()));
         changed |= ten.extended != Some(ten.fitness);
+        // How much a network learns does not change what it was worth before.
+        let mut eager = genome(3);
+        *eager.0.last_mut().unwrap() += 1.0;
+        let eager = validate(Objective::Accuracy, 5, 2, &eager, task);
+        assert_eq!(eager.evaluation().map(|evaluation| evaluation.unadapted), Some(ten.unadapted));
+        learned |= ten.unadapted != Some(ten.fitness);
     }
     assert!(changed, "forty updates make no difference to any task");
+    assert!(learned, "ten updates make no difference to any task");
 }
 
 #[test]

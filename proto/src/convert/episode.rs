@@ -19,10 +19,11 @@ impl From<&Settlement> for v1::Settlement {
             task: settlement.task.0,
             compute_time: Some(from_duration(settlement.compute_time)),
             outcome: Some(match &settlement.outcome {
-                Outcome::Evaluated(Evaluation { fitness, extended, scores, gradient }) => {
+                Outcome::Evaluated(Evaluation { fitness, extended, unadapted, scores, gradient }) => {
                     Wire::Evaluated(settlement::Evaluated {
                         fitness: fitness.get(),
                         extended: extended.map(f64::from),
+                        unadapted: unadapted.map(f64::from),
                         scores: scores.clone(),
                         gradient: gradient.clone().unwrap_or_default(),
                     })
@@ -45,11 +46,14 @@ impl TryFrom<v1::Settlement> for Settlement {
     fn try_from(message: v1::Settlement) -> Result<Self, ConvertError> {
         use v1::settlement::{self, Outcome as Wire};
         let outcome = match required("outcome", message.outcome)? {
-            Wire::Evaluated(settlement::Evaluated { fitness, extended, scores, gradient }) => {
+            Wire::Evaluated(settlement::Evaluated { fitness, extended, unadapted, scores, gradient }) => {
+                let accuracy =
+                    |field, value: Option<f64>| value.map(|value| to_fitness(field, value)).transpose();
                 let gradient = to_numbers("evaluated.gradient", gradient)?;
                 Outcome::Evaluated(Evaluation {
                     fitness: to_fitness("evaluated.fitness", fitness)?,
-                    extended: extended.map(|value| to_fitness("evaluated.extended", value)).transpose()?,
+                    extended: accuracy("evaluated.extended", extended)?,
+                    unadapted: accuracy("evaluated.unadapted", unadapted)?,
                     scores: to_numbers("evaluated.scores", scores)?,
                     gradient: Some(gradient).filter(|values| !values.is_empty()),
                 })

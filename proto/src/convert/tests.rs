@@ -94,9 +94,14 @@ fn batch() -> impl Strategy<Value = Batch> {
 
 fn report() -> impl Strategy<Value = Report> {
     let outcome = prop_oneof![
-        (fitness(), option::of(fitness()), vec(-1e300..1e300, 0..3), option::of(vec(-1e300..1e300, 1..5)))
-            .prop_map(|(fitness, extended, scores, gradient)| {
-                Outcome::Evaluated(Evaluation { fitness, extended, scores, gradient })
+        (
+            fitness(),
+            [option::of(fitness()), option::of(fitness())],
+            vec(-1e300..1e300, 0..3),
+            option::of(vec(-1e300..1e300, 1..5))
+        )
+            .prop_map(|(fitness, [extended, unadapted], scores, gradient)| {
+                Outcome::Evaluated(Evaluation { fitness, extended, unadapted, scores, gradient })
             }),
         Just(Outcome::Diverged),
         ".{0,40}".prop_map(|reason| Outcome::WorkerError { reason }),
