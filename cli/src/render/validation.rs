@@ -38,6 +38,7 @@ pub(crate) fn table(summary: &ValidationSummary, paint: Paint) -> String {
         "family",
         "trained on",
         "tasks",
+        "after 0",
         &format!("after {}", summary.updates),
         &format!("after {}", summary.extended_updates),
         "diverged",
@@ -47,12 +48,13 @@ pub(crate) fn table(summary: &ValidationSummary, paint: Paint) -> String {
             family.family.clone(),
             if family.trained { "yes" } else { "no" }.to_owned(),
             family.tasks.to_string(),
+            estimate(family.unadapted),
             estimate(family.accuracy),
             estimate(family.extended),
             family.diverged.to_string(),
         ]
     };
-    let mut table = text::table(&header, &[2, 3, 4, 5], summary.families.iter().map(row).collect());
+    let mut table = text::table(&header, &[2, 3, 4, 5, 6], summary.families.iter().map(row).collect());
     let norm = |norm: &SegmentNorm| format!("{} {}", norm.segment, text::significant(norm.norm));
     let norms: Vec<String> = summary.norms.iter().map(norm).collect();
     let _ = writeln!(table, "{} {}", paint.dim("norms:"), norms.join(", "));

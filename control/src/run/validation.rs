@@ -66,7 +66,8 @@ struct Task {
     family: TaskFamily,
     trained: bool,
     diverged: bool,
-    /// Accuracy after the training unroll and after the extended one.
+    /// Accuracy before the first update, after the training unroll and after the extended one.
+    unadapted: f64,
     accuracy: f64,
     extended: f64,
 }
@@ -102,10 +103,12 @@ pub(super) fn summarise(
         .map(|(task, outcome)| {
             let family = validation.family(task as u32);
             let extended = outcome.evaluation().and_then(|evaluation| evaluation.extended);
+            let unadapted = outcome.evaluation().and_then(|evaluation| evaluation.unadapted);
             Task {
                 family,
                 trained: spec.problem.families().contains(&family),
                 diverged: extended.is_none(),
+                unadapted: worth(unadapted),
                 accuracy: worth(outcome.fitness()),
                 extended: worth(extended),
             }
@@ -123,6 +126,7 @@ pub(super) fn summarise(
         updates,
         extended_updates,
         families: validation.families.iter().map(|&family| findings.family(family)).collect(),
+        unadapted: Some(findings.unadapted(|_| true).into()),
         accuracy: Some(findings.accuracy(|_| true).into()),
         extended: Some(findings.extended(|_| true).into()),
         drop: Some(findings.drop().into()),
@@ -159,6 +163,10 @@ impl Findings<'_> {
         self.estimate(of, |task| task.accuracy)
     }
 
+    fn unadapted(&self, of: impl Fn(&Task) -> bool) -> Estimate {
+        self.estimate(of, |task| task.unadapted)
+    }
+
     fn extended(&self, of: impl Fn(&Task) -> bool) -> Estimate {
         self.estimate(of, |task| task.extended)
     }
@@ -179,6 +187,7 @@ impl Findings<'_> {
             trained: self.has(|task| of(task) && task.trained),
             tasks: tasks.clone().count() as u32,
             diverged: tasks.filter(|task| task.diverged).count() as u32,
+            unadapted: Some(self.unadapted(of).into()),
             accuracy: Some(self.accuracy(of).into()),
             extended: Some(self.extended(of).into()),
         }

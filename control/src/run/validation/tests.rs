@@ -18,6 +18,7 @@ fn check(accuracies: &[(TaskFamily, f64, f64)], change: impl FnOnce(&mut Finding
             family,
             trained: matches!(family, TaskFamily::Xor | TaskFamily::Circle),
             diverged: false,
+            unadapted: 0.5,
             accuracy: accuracy + offset,
             extended: extended + offset,
         })
