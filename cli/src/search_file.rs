@@ -32,6 +32,8 @@ struct Header {
     #[serde(default)]
     failed: u32,
     best: Option<(Genome, Fitness)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    told: Vec<(u32, Option<Fitness>)>,
     strategy_digest: Digest,
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<AskTellSnapshot>, Failure> {
 }
 
 fn to_bytes(search: &AskTellSnapshot) -> Vec<u8> {
-    let AskTellSnapshot { settings, generation, evaluations, failed, best, strategy } = search.clone();
+    let AskTellSnapshot { settings, generation, evaluations, failed, best, told, strategy } = search.clone();
     let state = strategy.to_bytes();
     let header = Header {
         format: FORMAT.to_owned(),
@@ -74,6 +76,7 @@ fn to_bytes(search: &AskTellSnapshot) -> Vec<u8> {
         evaluations,
         failed,
         best,
+        told,
         strategy_digest: Digest::of(&state),
     };
     let mut bytes = serde_json::to_vec(&header).expect("plain data");
@@ -105,8 +108,8 @@ fn from_bytes(bytes: &[u8]) -> Result<AskTellSnapshot, String> {
         return Err("strategy_digest: the state that follows is another one; the file is damaged".to_owned());
     }
     let strategy = Envelope::from_bytes(state).map_err(|error| error.to_string())?;
-    let Header { settings, generation, evaluations, failed, best, .. } = header;
-    Ok(AskTellSnapshot { settings, generation, evaluations, failed, best, strategy })
+    let Header { settings, generation, evaluations, failed, best, told, .. } = header;
+    Ok(AskTellSnapshot { settings, generation, evaluations, failed, best, told, strategy })
 }
 
 #[cfg(test)]
@@ -125,6 +128,7 @@ mod tests {
         let mut search = AskTell::new(settings).unwrap();
         let fitness = |value: f64| Fitness::new(value).ok();
         search.tell(&[fitness(1.0), None, fitness(0.1 + 0.2), fitness(-1e-320)]).unwrap();
+        search.tell_some(&[(2, fitness(0.1)), (1, None)]).unwrap();
         search.snapshot()
     }
 
@@ -154,5 +158,13 @@ mod tests {
         assert!(problem.contains("`hebbian-search-9` is not `hebbian-search-1`"), "{problem}");
         let problem = from_bytes(b"precious text").unwrap_err();
         assert!(problem.contains("is not a search file"), "{problem}");
+    }
+
+    /// See `tests/tests/fuzz.rs`.
+    #[test]
+    fn bytes_that_nobody_wrote_are_read_or_refused() {
+        hebbian_tests::fuzz::fuzz("search file", &[to_bytes(&search())], |bytes| {
+            from_bytes(bytes).is_ok_and(|search| AskTell::restore(search).is_ok())
+        });
     }
 }

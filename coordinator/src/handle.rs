@@ -5,13 +5,15 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
 use hebbian_control::command::Refusal;
-use hebbian_control::command::run::Create;
+use hebbian_control::command::run::{Create, GetResult};
+use hebbian_control::run::Search;
 use hebbian_control::run::strategy::Strategies;
 use hebbian_proto::v1;
+use hebbian_search::WarmStart;
 use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::INBOX_LENGTH_MAX;
-use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::reading::ForkOrigin;
@@ -159,6 +161,32 @@ impl Handle {
         // An earlier fork of this name may have begun elsewhere.
         let begun = forked.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }
+    }
+
+    /// A spec that begins where `run` was after `closed` generations (`None`: the last one on the disk), and how many these were.
+    pub async fn warm_start(
+        &self,
+        (run, closed): (RunId, Option<GenerationIndex>),
+    ) -> Result<(RunSpec, GenerationIndex), Refusal> {
+        let origin = self.ask(ForkOrigin { run, closed }).await?;
+        let result = self.ask(GetResult { run }).await?;
+        let strategies = self.strategies;
+        let begun = tokio::task::spawn_blocking(move || {
+            let refuse = |problem: String| Refusal::WrongState { run, problem };
+            let spec = ResolvedSpec::from_json(result.spec)?;
+            let search = Search::restore(&spec, strategies, &origin.snapshot);
+            let search = search.map_err(|error| refuse(format!("cannot be taken up: {error}")))?;
+            let Some(WarmStart { mean, step_size, covariance }) = search.warm_start() else {
+                let kind = spec.strategy.name();
+                return Err(refuse(format!(
+                    "is searched by {kind}, which keeps no covariance to begin from"
+                )));
+            };
+            let begun = spec.started_from(mean, step_size, covariance);
+            let begun = begun.map_err(|error| refuse(format!("is no beginning for another one: {error}")))?;
+            Ok((begun, origin.snapshot.closed))
+        });
+        begun.await.map_err(|_| Refusal::ShuttingDown)?
     }
 
     /// Attaches a worker whose messages go to `outbox`.

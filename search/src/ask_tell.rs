@@ -3,6 +3,8 @@
 //! Where a run pairs candidates with tasks, here they are points of any space and a fitness is whatever the caller says.
 //! `hebbian ask-tell` carries it over a pipe.
 
+use std::collections::BTreeMap;
+
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
@@ -82,6 +84,8 @@ pub struct AskTellSnapshot {
     pub failed: u32,
     /// The best point told and its fitness; `None` before the first that did not fail.
     pub best: Option<(Genome, Fitness)>,
+    /// What was told of the open generation: candidates, ascending, with their fitnesses.
+    pub told: Vec<(u32, Option<Fitness>)>,
     /// The strategy's state.
     pub strategy: Envelope,
 }
@@ -95,6 +99,8 @@ pub struct AskTell {
     evaluations: u64,
     failed: u32,
     best: Option<(Genome, Fitness)>,
+    /// What was told of the open generation, by candidate.
+    told: BTreeMap<u32, Option<Fitness>>,
 }
 
 impl AskTell {
@@ -103,12 +109,21 @@ impl AskTell {
         settings.validate()?;
         let strategy = start(&settings.strategy, settings.mean.clone(), settings.seed, &Frame::default());
         let candidates = strategy.ask();
-        Ok(Self { settings, strategy, candidates, generation: 0, evaluations: 0, failed: 0, best: None })
+        Ok(Self {
+            settings,
+            strategy,
+            candidates,
+            generation: 0,
+            evaluations: 0,
+            failed: 0,
+            best: None,
+            told: BTreeMap::new(),
+        })
     }
 
     /// The search as it was when `snapshot` was taken; it continues bit for bit.
     pub fn restore(snapshot: AskTellSnapshot) -> Result<Self, StrategyError> {
-        let AskTellSnapshot { settings, generation, evaluations, failed, best, strategy } = snapshot;
+        let AskTellSnapshot { settings, generation, evaluations, failed, best, told, strategy } = snapshot;
         settings.validate().map_err(|error| StrategyError::State(error.to_string()))?;
         if best.as_ref().is_some_and(|(point, _)| point.0.len() != settings.mean.len()) {
             let problem = format!("its best point must hold {} numbers", settings.mean.len());
@@ -117,7 +132,16 @@ impl AskTell {
         let strategy =
             resume(&settings.strategy, &settings.mean, settings.seed, &Frame::default(), &strategy)?;
         let candidates = strategy.ask();
-        Ok(Self { settings, strategy, candidates, generation, evaluations, failed, best })
+        let count = told.len();
+        let told: BTreeMap<u32, Option<Fitness>> = told.into_iter().collect();
+        if told.len() != count
+            || count >= candidates.len()
+            || told.keys().any(|&c| c as usize >= candidates.len())
+        {
+            let problem = "what was told of its open generation does not fit its candidates".to_owned();
+            return Err(StrategyError::State(problem));
+        }
+        Ok(Self { settings, strategy, candidates, generation, evaluations, failed, best, told })
     }
 
     /// The whole state.
@@ -128,6 +152,7 @@ impl AskTell {
             evaluations: self.evaluations,
             failed: self.failed,
             best: self.best.clone(),
+            told: self.told.iter().map(|(&candidate, &fitness)| (candidate, fitness)).collect(),
             strategy: self.strategy.state(),
         }
     }
@@ -147,9 +172,49 @@ impl AskTell {
         &self.candidates
     }
 
+    /// The candidates of the open generation that nothing was told of, by their places.
+    pub fn open(&self) -> Vec<u32> {
+        (0..self.candidates.len() as u32).filter(|candidate| !self.told.contains_key(candidate)).collect()
+    }
+
+    /// Tells the fitnesses of some candidates, each by its place; with the last one the generation closes, as if all had been told
+    /// together. An error leaves the search as it was.
+    pub fn tell_some(&mut self, some: &[(u32, Option<Fitness>)]) -> Result<(), StrategyError> {
+        let mut told = self.told.clone();
+        for &(candidate, fitness) in some {
+            let problem = if candidate as usize >= self.candidates.len() {
+                format!("there are {} candidates, counted from 0", self.candidates.len())
+            } else if told.insert(candidate, fitness).is_some() {
+                "its fitness was told before".to_owned()
+            } else {
+                continue;
+            };
+            return Err(StrategyError::Sample { candidate: candidate as usize, problem });
+        }
+        if told.len() < self.candidates.len() {
+            self.told = told;
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.told);
+        let all: Vec<Option<Fitness>> = told.into_values().collect();
+        self.tell(&all).inspect_err(|_| self.told = before)
+    }
+
+    /// Refuses what is for a generation of which nothing was told yet.
+    fn check_untold(&self, what: &str) -> Result<(), StrategyError> {
+        match self.told.first_key_value() {
+            None => Ok(()),
+            Some((&candidate, _)) => {
+                let problem = format!("its fitness was told already, so {what}");
+                Err(StrategyError::Sample { candidate: candidate as usize, problem })
+            }
+        }
+    }
+
     /// Closes the open generation: one fitness per candidate, higher is better, `None` where the evaluation failed.
     /// An error leaves the search as it was.
     pub fn tell(&mut self, fitnesses: &[Option<Fitness>]) -> Result<(), StrategyError> {
+        self.check_untold("the others are told by their places, too")?;
         let verdict = |fitness: &Option<Fitness>| match *fitness {
             Some(fitness) => Verdict::Fit(fitness),
             None => Verdict::Diverged { episodes: 1 },
@@ -188,6 +253,7 @@ impl AskTell {
 
     /// Puts foreign points into the open generation, in place of its last candidates. An error leaves the search as it was.
     pub fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
+        self.check_untold("no candidate of this generation can be replaced any more")?;
         self.strategy.inject(points)?;
         self.candidates = self.strategy.ask();
         Ok(())
@@ -267,6 +333,45 @@ mod tests {
         }
         assert_eq!(search.tell(&[None; 5]), Err(StrategyError::VerdictCount { expected: 6, found: 5 }));
         assert_eq!(search.generation(), 20);
+    }
+
+    #[test]
+    fn what_is_told_in_parts_and_in_any_order_is_as_if_it_had_been_told_together() {
+        let (mut whole, mut parts) = (AskTell::new(settings(6)).unwrap(), AskTell::new(settings(6)).unwrap());
+        for generation in 0..12_u32 {
+            let mut fitnesses = sphere(&whole);
+            fitnesses[generation as usize % 6] = None;
+            whole.tell(&fitnesses).unwrap();
+            // From a place on, one by one and two together; a restart between them loses none.
+            let of = |candidate: u32| (candidate % 6, fitnesses[candidate as usize % 6]);
+            parts.tell_some(&[of(generation), of(generation + 1)]).unwrap();
+            assert_eq!(parts.open().len(), 4);
+            for candidate in 2..6 {
+                assert_eq!(parts.generation(), generation);
+                parts = AskTell::restore(parts.snapshot()).unwrap();
+                parts.tell_some(&[of(generation + candidate)]).unwrap();
+            }
+            assert_eq!(parts.snapshot(), whole.snapshot());
+        }
+        // What does not fit changes nothing.
+        let fitness = Fitness::new(0.5).ok();
+        parts.tell_some(&[(4, fitness)]).unwrap();
+        let before = parts.snapshot();
+        let refused = |problem: Result<(), StrategyError>, expected: &str| {
+            let problem = problem.unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        };
+        refused(parts.tell_some(&[(0, fitness), (4, None)]), "sample 4: its fitness was told before");
+        refused(parts.tell_some(&[(0, fitness), (0, fitness)]), "sample 0: its fitness was told before");
+        refused(parts.tell_some(&[(6, fitness)]), "sample 6: there are 6 candidates");
+        refused(parts.tell(&[fitness; 6]), "sample 4: its fitness was told already");
+        refused(parts.inject(&[Genome(vec![0.0; 3])]), "sample 4: its fitness was told already");
+        assert_eq!(parts.snapshot(), before);
+        for told in
+            [vec![(6, fitness)], vec![(1, fitness), (1, None)], (0..6).map(|c| (c, fitness)).collect()]
+        {
+            assert!(AskTell::restore(AskTellSnapshot { told, ..before.clone() }).is_err());
+        }
     }
 
     /// Candidates that stand twice are as many verdicts more.

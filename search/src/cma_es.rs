@@ -24,7 +24,7 @@ use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, Restarts};
 use super::envelope::{Envelope, Form};
 use super::restart::RestartedCmaEs;
 use super::{
-    Candidate, Frame, Measured, NoiseSummary, SearchSummary, StopReason, Strategy, StrategyError,
+    Candidate, Frame, Measured, NoiseSummary, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
     check_count, ranking, verdicts_of,
 };
 use crate::linear_algebra;
@@ -348,6 +348,11 @@ impl Strategy for CmaEs {
             noise: handles_noise.then_some(NoiseSummary { agreement, mean_rate, covariance_rate }),
             ..SearchSummary::default()
         }
+    }
+
+    fn warm_start(&self) -> Option<WarmStart> {
+        let covariance = self.space.triangle(&self.state.covariance);
+        Some(WarmStart { mean: self.mean(), step_size: self.state.step_size, covariance })
     }
 
     fn state(&self) -> Envelope {

@@ -56,6 +56,17 @@ pub struct Candidate {
     pub block: BlockIndex,
 }
 
+/// A search distribution from which another search may begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarmStart {
+    /// The mean, a genome.
+    pub mean: Genome,
+    /// The step size.
+    pub step_size: f64,
+    /// The covariance up to the step size, among all numbers of a genome: its lower triangle by columns, n (n + 1) / 2 numbers.
+    pub covariance: Vec<f64>,
+}
+
 /// A mean that may become a run's result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finalist {
@@ -113,6 +124,10 @@ pub trait Strategy: Send {
     /// the same whether a search has ended or goes on.
     fn finalists(&self) -> Vec<Finalist> {
         vec![Finalist { search: 0, mean: self.mean() }]
+    }
+    /// Where another search may begin to go on from what this one has learnt; `None` of strategies that keep no covariance.
+    fn warm_start(&self) -> Option<WarmStart> {
+        None
     }
     /// For people.
     fn summary(&self) -> SearchSummary;

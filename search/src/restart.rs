@@ -15,6 +15,7 @@ use super::envelope::{Envelope, Form, unreachable};
 use super::stop::reason;
 use super::{
     Candidate, Finalist, Frame, Measured, Restart, SearchSummary, StopReason, Strategy, StrategyError,
+    WarmStart,
 };
 
 const FORM: Form = Form { strategy: "cma-es with restarts", version: 1 };
@@ -268,6 +269,10 @@ impl Strategy for RestartedCmaEs {
 
     fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
         self.search.inject(points)
+    }
+
+    fn warm_start(&self) -> Option<WarmStart> {
+        self.search.warm_start()
     }
 
     fn stop_reason(&self) -> Option<StopReason> {

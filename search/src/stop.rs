@@ -76,8 +76,9 @@ pub(super) fn without_effect(mean: &[f64], deviations: impl Iterator<Item = f64>
 /// Generations in a row of which every candidate may fail.
 const FAILED_GENERATIONS_MAX: u32 = 20;
 
-/// `failed`: nothing is learnt while every candidate fails, and the next ones are drawn around the same place.
-pub(super) fn all_fail(generations: u32) -> Option<StopReason> {
+/// `failed`: nothing is learnt while every candidate fails, and the next ones are drawn around the same place. `generations` is how
+/// many did so in a row.
+pub fn all_fail(generations: u32) -> Option<StopReason> {
     (generations >= FAILED_GENERATIONS_MAX).then(|| {
         let detail = format!(
             "every candidate of the last {generations} generations failed (limit {FAILED_GENERATIONS_MAX})"

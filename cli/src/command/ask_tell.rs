@@ -1,5 +1,6 @@
 //! `hebbian ask-tell`
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
@@ -27,7 +28,8 @@ const COVARIANCE_MATRICES: usize = 8;
 ///
 /// Out, one line a generation: `{"generation": 0, "candidates": [[0.5, -1.25], ..]}`.
 /// In, one line in answer: `{"fitness": [1.0, null, ..]}`, one per candidate in the same order; higher is better, null is
-/// a failed evaluation. Or `{"inject": [[..], ..]}`, which puts points of yours among the last candidates (cma-es); the generation is
+/// a failed evaluation. Or `{"partial": {"3": 1.0, "0": null}}`: the fitnesses of some candidates by their places, counted from 0; what
+/// is still open is written, and with the last one the generation closes. Or `{"inject": [[..], ..]}`, which puts points of yours among the last candidates (cma-es); the generation is
 /// written again. Out, at the end: `{"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}`.
 /// The end of the input ends the search, too.
 #[derive(Debug, Args)]
@@ -258,11 +260,12 @@ fn difference(stored: &Settings, asked: &Settings) -> Option<String> {
     differs(flag(&format!("strategy.{field}")), there, here)
 }
 
-/// One line of input as it is written: one of the two.
+/// One line of input as it is written: one of the three.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
     fitness: Option<Vec<Option<Fitness>>>,
+    partial: Option<BTreeMap<u32, Option<Fitness>>>,
     inject: Option<Vec<Genome>>,
 }
 
@@ -270,6 +273,8 @@ struct Line {
 enum Told {
     /// One per candidate.
     Fitness(Vec<Option<Fitness>>),
+    /// Of some candidates, by their places.
+    Partial(Vec<(u32, Option<Fitness>)>),
     /// Points that take the place of the last candidates.
     Inject(Vec<Genome>),
 }
@@ -313,14 +318,15 @@ fn parse_line(line: &[u8], candidates: usize, size_max: u64) -> Result<Told, Str
             None => format!("must be {{\"fitness\": [..]}} with {candidates} numbers or null: {error}"),
         }
     })?;
-    match (line.fitness, line.inject) {
-        (Some(fitness), None) if fitness.len() == candidates => Ok(Told::Fitness(fitness)),
-        (Some(fitness), None) => {
+    match (line.fitness, line.partial, line.inject) {
+        (Some(fitness), None, None) if fitness.len() == candidates => Ok(Told::Fitness(fitness)),
+        (Some(fitness), None, None) => {
             Err(format!("fitness: must hold {candidates} numbers, one per candidate, not {}", fitness.len()))
         }
-        (None, Some(points)) => Ok(Told::Inject(points)),
+        (None, Some(some), None) => Ok(Told::Partial(some.into_iter().collect())),
+        (None, None, Some(points)) => Ok(Told::Inject(points)),
         _ => Err(format!(
-            "must be {{\"fitness\": [..]}} with {candidates} numbers or null, or {{\"inject\": [..]}}"
+            "must be {{\"fitness\": [..]}} with {candidates} numbers or null, {{\"partial\": {{\"0\": ..}}}} or {{\"inject\": [..]}}"
         )),
     }
 }
@@ -331,12 +337,13 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     let mut search = arguments.search()?;
     let mut input = io::stdin().lock();
     let mut line = Vec::new();
+    let mut next = render::ask_tell::generation(&search);
     loop {
         let own = || if arguments.no_stop { None } else { search.stop_reason() };
         if let Some(reason) = search.limit_reached(&limits).or_else(own) {
             return render::out(&render::ask_tell::stop(&search, &reason));
         }
-        render::out(&render::ask_tell::generation(&search))?;
+        render::out(&next)?;
         let candidates = search.candidates().len();
         let size_max = line_size_max(candidates, search.mean().0.len());
         let read = read_line(&mut input, &mut line, size_max)
@@ -350,8 +357,15 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         let refuse = |problem: String| {
             Failure::bad_input(format_args!("standard input, generation {generation}: {problem}"))
         };
-        match parse_line(&line, candidates, size_max).map_err(refuse)? {
-            Told::Fitness(fitness) => search.tell(&fitness).map_err(Failure::failed)?,
+        let told = parse_line(&line, candidates, size_max).map_err(refuse)?;
+        let in_parts = matches!(told, Told::Partial(_));
+        match told {
+            Told::Fitness(fitness) => {
+                search.tell(&fitness).map_err(|error| refuse(format!("fitness: {error}")))?
+            }
+            Told::Partial(some) => {
+                search.tell_some(&some).map_err(|error| refuse(format!("partial: {error}")))?;
+            }
             Told::Inject(points) => {
                 search.inject(&points).map_err(|error| refuse(format!("inject: {error}")))?;
             }
@@ -359,8 +373,14 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         if let Some(path) = &arguments.snapshot {
             search_file::write(path, &search.snapshot())?;
         }
-        if let Some(restart) = search.restart() {
+        let closed = search.generation() != generation;
+        if let Some(restart) = search.restart().filter(|_| closed) {
             render::note(&render::ask_tell::restart(&restart));
         }
+        let is_open = in_parts && !closed;
+        next = if is_open { render::ask_tell::open(&search) } else { render::ask_tell::generation(&search) };
     }
 }
+
+#[cfg(test)]
+mod tests;

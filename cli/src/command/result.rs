@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Client, ClientArguments};
 use crate::failure::Failure;
 use crate::files;
 use crate::genome_file::GenomeFile;
@@ -22,13 +23,23 @@ pub(super) struct Arguments {
     /// Where to write the genome file; without it, or with `-`, it goes to standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write a spec instead that begins from what the run's search has learnt: its mean (`start`), its step size and its covariance
+    /// (`strategy`). Of runs that are searched by cma-es.
+    #[arg(long)]
+    warm_start: bool,
+    /// With --warm-start: as it was after N generations, of which there must be a snapshot; default: the last one.
+    #[arg(long, value_name = "N", requires = "warm_start")]
+    generation: Option<u32>,
     #[command(flatten)]
     client: ClientArguments,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { run, out, client } = arguments;
+    let Arguments { run, out, warm_start, generation, client } = arguments;
     ask(log, &client, async |client| {
+        if warm_start {
+            return begin(&client, &run, generation, out).await;
+        }
         let result = client.result(client.find(&run).await?.name).await?;
         let text = GenomeFile::of_result(&result)?.to_json();
         if let Some(figures) = &result.remeasurement {
@@ -48,4 +59,27 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         ));
         Ok(())
     })
+}
+
+/// Writes a spec that begins where a run's search was.
+async fn begin(
+    client: &Client,
+    run: &str,
+    generations: Option<u32>,
+    out: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let name = client.find(run).await?.name;
+    let request = v1::GetWarmStartRequest { name, generations };
+    let v1::GetWarmStartResponse { spec, generations } =
+        client.answer(client.runs().get_warm_start(request)).await?;
+    let path = out.unwrap_or_else(|| PathBuf::from("-"));
+    files::write(&path, spec)?;
+    if !files::is_standard(&path) {
+        let create = Paint::stderr().command(&format!("hebbian create {}", path.display()));
+        let path = path.display();
+        render::note(&format!(
+            "wrote {path}, which begins after {generations} generations; start it with {create}"
+        ));
+    }
+    Ok(())
 }

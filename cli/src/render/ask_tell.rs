@@ -12,6 +12,14 @@ use super::json;
 struct GenerationLine<'a> {
     generation: u32,
     candidates: Vec<&'a Genome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<Vec<u32>>,
+}
+
+#[derive(Serialize)]
+struct OpenLine {
+    generation: u32,
+    open: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -23,10 +31,16 @@ struct StopLine<'a> {
     best_fitness: Option<Fitness>,
 }
 
-/// The candidates of the open generation.
+/// The candidates of the open generation, and where some of their fitnesses were told, which are open.
 pub(crate) fn generation(search: &AskTell) -> String {
     let candidates = search.candidates().iter().map(|candidate| &candidate.genome).collect();
-    json::line(&GenerationLine { generation: search.generation(), candidates })
+    let open = Some(search.open()).filter(|open| open.len() < search.candidates().len());
+    json::line(&GenerationLine { generation: search.generation(), candidates, open })
+}
+
+/// The candidates whose fitness was not told yet, by their places.
+pub(crate) fn open(search: &AskTell) -> String {
+    json::line(&OpenLine { generation: search.generation(), open: search.open() })
 }
 
 /// Why a search ended and what it found; `best` is null if every candidate failed.

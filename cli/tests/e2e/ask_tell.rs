@@ -339,3 +339,45 @@ fn what_a_runs_search_can_an_asked_one_can_too() {
     let output = place.output_of(&flags, &failed);
     assert!(String::from_utf8(output.stdout).unwrap().contains("\"stop\":\"failed\""));
 }
+
+/// Who evaluates in parallel tells as it comes, and may be killed in between.
+#[test]
+fn fitnesses_may_be_told_as_they_come() {
+    let place = Place::new();
+    let flags = "--dimension 3 --population-size 4 --sigma 0.5 --noise none --max-evaluations 12";
+    let value = |message: &Value, candidate: usize| answer(message, sphere)[candidate].clone();
+    let mut whole = Vec::new();
+    let expected = Search::start(&place, flags).run(sphere, &mut whole);
+    let kept = format!("{flags} --snapshot search.state");
+    let mut seen = Vec::new();
+    for generation in 0..3 {
+        let mut search = Search::start(&place, &kept);
+        let message = search.read();
+        let line = json!({ "partial": { "2": value(&message, 2), "0": value(&message, 0) } });
+        writeln!(search.input.as_ref().unwrap(), "{line}").unwrap();
+        assert_eq!(search.read(), json!({ "generation": generation, "open": [1, 3] }));
+        drop(search);
+        let mut search = Search::start(&place, &kept);
+        let mut again = search.read();
+        assert_eq!(again["open"], json!([1, 3]));
+        again.as_object_mut().unwrap().remove("open");
+        assert_eq!(again, message);
+        seen.push(message);
+        let line = json!({ "partial": { "1": value(&again, 1), "3": value(&again, 3) } });
+        writeln!(search.input.as_ref().unwrap(), "{line}").unwrap();
+        let next = search.read();
+        if generation == 2 {
+            assert_eq!(next, expected);
+        } else {
+            assert_eq!(next["generation"], generation + 1);
+        }
+    }
+    assert_eq!(seen, whole);
+    refused(
+        &place,
+        flags,
+        "{\"partial\": {\"4\": 1}}",
+        "partial: sample 4: there are 4 candidates, counted from 0",
+    );
+    refused(&place, flags, "{\"partial\": {\"x\": 1}}", "must be {\"fitness\": [..]} with 4 numbers or null");
+}

@@ -228,3 +228,47 @@ fn a_comparison_on_the_cluster_has_the_bits_of_the_local_one() {
     });
     assert_eq!(remote, local);
 }
+
+#[test]
+fn a_run_begins_from_what_another_one_has_learnt() {
+    let place = Place::new();
+    let short = SPEC.replace("generations = 60", "generations = 6").replace("updates = 400", "updates = 20");
+    place.write("short.toml", &short);
+    let other = "strategy = { kind = \"pgpe\", population_size = 8, learning_rate = 0.1 }";
+    let learnt = "strategy = { kind = \"cma-es\", population_size = 8 }";
+    place.write("other.toml", &short.replace(learnt, other));
+    let coordinator = Coordinator::start(&place);
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "short.toml"]).trim().to_owned();
+    coordinator.until_state(&run, "finished");
+    coordinator.ok(&["result", &run, "--out", "genome.json"]);
+    coordinator.ok(&["result", &run, "--warm-start", "--out", "warm.toml"]);
+    let warm: toml::Table = fs::read_to_string(place.path("warm.toml")).unwrap().parse().unwrap();
+    let start = warm["start"]["genome"].as_array().unwrap();
+    let start: Vec<u64> = start.iter().map(|value| value.as_float().unwrap().to_bits()).collect();
+    assert_eq!(start, bits(&place.path("genome.json")), "it begins at the mean");
+    let covariance = warm["strategy"]["initial_covariance"].as_array().unwrap().len();
+    assert_eq!(covariance, start.len() * (start.len() + 1) / 2);
+    let last = coordinator.json(&["status", &run])["last_generation"]["search"]["step_size"].as_f64();
+    assert_eq!(warm["strategy"]["step_size"].as_float(), last);
+    // It is a spec as any other, and a run of it goes on from there.
+    place.ok(&["check", "warm.toml"]);
+    let begun = coordinator.ok(&["create", "warm.toml"]).trim().to_owned();
+    coordinator.until_state(&begun, "finished");
+    // Also from an earlier generation of which there is a snapshot.
+    let earlier = coordinator.ok(&["result", &run, "--warm-start", "--generation", "5"]);
+    assert!(
+        earlier.contains("initial_covariance")
+            && !earlier.contains(&format!("step_size = {}\n", last.unwrap()))
+    );
+    let refused = |run: &str, generation: &[&str], expected: &str| {
+        let arguments = [&["result", run, "--warm-start"], generation].concat();
+        let output = place.output(&coordinator.arguments(&arguments));
+        assert!(!output.status.success() && errors(&output).contains(expected), "{}", errors(&output));
+    };
+    refused(&run, &["--generation", "2"], "has no snapshot after 2 generations");
+    let other = coordinator.ok(&["create", "other.toml"]).trim().to_owned();
+    coordinator.until_state(&other, "finished");
+    refused(&other, &[], "is searched by pgpe, which keeps no covariance");
+    assert_eq!(coordinator.stop(), Some(0));
+}

@@ -77,7 +77,7 @@ impl Place {
 
     /// The program in this directory, without the user's settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hebbian"));
+        let mut command = program();
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HEBBIAN") || name == "RUST_LOG" {
@@ -125,6 +125,20 @@ impl Place {
 /// What a process wrote to standard error.
 pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The program as it is started from a terminal: it hears SIGHUP also where whoever started the tests ignores it (`nohup`).
+fn program() -> Command {
+    let binary = env!("CARGO_BIN_EXE_hebbian");
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let hangup = ignored.is_some_and(|mask| mask.trim().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']));
+    if !hangup {
+        return Command::new(binary);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", binary]);
+    command
 }
 
 /// A process that does not outlive its test.

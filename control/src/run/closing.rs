@@ -84,6 +84,8 @@ impl Run {
     ) -> v1::GenerationSummary {
         let outcomes = self.open.measurement(EpisodePurpose::Search).expect("it was advanced with them");
         verdicts.sort_unstable();
+        let all_failed = verdicts.iter().all(|verdict| verdict.fitness().is_none());
+        let failed_before = self.last.as_ref().and_then(|last| last.failed_generations).unwrap_or(0);
         v1::GenerationSummary {
             generation: self.generation.0,
             updates: self.spec.evaluation.updates(self.generation.0),
@@ -97,6 +99,7 @@ impl Run {
             elapsed: Some(from_duration(self.elapsed_at(now))),
             search: Some(search),
             state_digest: digest.0.to_vec(),
+            failed_generations: all_failed.then(|| failed_before.saturating_add(1)),
         }
     }
 

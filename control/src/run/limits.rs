@@ -106,7 +106,8 @@ impl Run {
         let best = self.reached.best.as_ref().map(|(_, fitness)| *fitness);
         let own = self.reached.stop.clone().filter(|_| self.generation.0 > 0);
         let limit = stop::limit_reached(limits, self.generation.0, self.evaluations, best);
-        limit.map(stop_reason).or(own)
+        let failed = self.last.as_ref().and_then(|last| stop::all_fail(last.failed_generations?));
+        limit.map(stop_reason).or(own).or_else(|| failed.map(stop_reason))
     }
 
     /// Time for which the run has been running.

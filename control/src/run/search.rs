@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use hebbian_proto::v1;
-use hebbian_search::{Envelope, Finalist, Measured, SearchSummary, StopReason, Strategy, StrategyError};
+use hebbian_search::{
+    Envelope, Finalist, Measured, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
+};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::Wants;
 use hebbian_shared::fitness::Fitness;
@@ -75,6 +77,11 @@ impl Search {
     fn at(strategy: Box<dyn Strategy>, best: Option<(Arc<Genome>, Fitness)>) -> Self {
         let reached = reached(strategy.as_ref(), best);
         Self { strategy, reached }
+    }
+
+    /// Where another search may begin to go on from what this one has learnt; `None` of strategies that keep no covariance.
+    pub fn warm_start(&self) -> Option<WarmStart> {
+        self.strategy.warm_start()
     }
 
     /// Where it has come to.

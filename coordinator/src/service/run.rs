@@ -146,6 +146,17 @@ impl RunService for Runs {
         Ok(Response::new(v1::GetRunResultResponse { result }))
     }
 
+    async fn get_warm_start(
+        &self,
+        request: Request<v1::GetWarmStartRequest>,
+    ) -> Answer<v1::GetWarmStartResponse> {
+        let v1::GetWarmStartRequest { name, generations } = request.into_inner();
+        let run = run_of("name", &name)?;
+        let begun = self.handle.warm_start((run, generations.map(GenerationIndex))).await;
+        let (spec, GenerationIndex(generations)) = begun.map_err(|error| refused(&error))?;
+        Ok(Response::new(v1::GetWarmStartResponse { spec: spec.to_toml(), generations }))
+    }
+
     async fn list_generations(
         &self,
         request: Request<v1::ListGenerationsRequest>,

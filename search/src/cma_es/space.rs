@@ -90,12 +90,14 @@ impl Space {
         let of = |values: &[f64], i: usize| {
             values.get(i).or(values.first().filter(|_| values.len() == 1)).copied()
         };
+        // An infinite one is none.
+        let bound = |values: &[f64], i: usize| of(values, i).filter(|bound| bound.is_finite());
         let axis = |coordinate: usize| Axis {
             coordinate,
             scale: of(&settings.scales, coordinate).unwrap_or(1.0),
             bounds: Bounds {
-                lower: of(&settings.lower_bounds, coordinate),
-                upper: of(&settings.upper_bounds, coordinate),
+                lower: bound(&settings.lower_bounds, coordinate),
+                upper: bound(&settings.upper_bounds, coordinate),
             },
         };
         let free = (0..origin.len()).filter(|&i| !settings.fixed.contains(&(i as u32))).map(axis).collect();
@@ -156,6 +158,22 @@ impl Space {
             let (a, b) = (self.free[row.max(column)], self.free[row.min(column)]);
             triangle[place(a.coordinate, b.coordinate)] / (a.scale * b.scale)
         })
+    }
+
+    /// The lower triangle by columns of a covariance among all coordinates, in the genome's units, of one among the free ones in the
+    /// search's. A fixed coordinate has the variance 1 and varies with no other.
+    pub(super) fn triangle(&self, covariance: &Matrix) -> Vec<f64> {
+        let n = self.genome_length();
+        let mut place = vec![None; n];
+        self.free.iter().enumerate().for_each(|(place_of, axis)| place[axis.coordinate] = Some(place_of));
+        let number = |row: usize, column: usize| match (place[row], place[column]) {
+            (Some(a), Some(b)) => covariance[(a, b)] * self.free[a].scale * self.free[b].scale,
+            _ => f64::from(u8::from(row == column)),
+        };
+        (0..n)
+            .flat_map(|column| (column..n).map(move |row| (row, column)))
+            .map(|(r, c)| number(r, c))
+            .collect()
     }
 
     /// The scales of the free coordinates.

@@ -253,3 +253,29 @@ fn a_search_has_the_same_bits_in_any_vectors() {
         }
     }
 }
+
+/// Another search begins with the distribution that this one has come to.
+#[test]
+fn a_warm_start_is_the_distribution_as_it_is() {
+    let settings =
+        CmaEsSpec { noise: NoiseHandling::None, scales: vec![1.0, 2.0, 0.5, 1.0], ..CmaEsSpec::of(8) };
+    let mut search = CmaEs::new(vec![0.5, -1.0, 2.0, 0.0], &settings, Seed::new(3).unwrap());
+    for _ in 0..30 {
+        let value =
+            |c: &Candidate| -c.genome.0.iter().zip(1..).map(|(x, i)| f64::from(i) * x * x).sum::<f64>();
+        let verdicts: Vec<Verdict> =
+            search.ask().iter().map(|c| Verdict::Fit(Fitness::new(value(c)).unwrap())).collect();
+        search.tell(&Measured::without_gradients(&verdicts)).unwrap();
+    }
+    let WarmStart { mean, step_size, covariance } = search.warm_start().unwrap();
+    assert_eq!((mean.clone(), step_size), (search.mean(), search.distribution().step_size));
+    let settings =
+        CmaEsSpec { step_size, initial_covariance: covariance.clone(), scales: Vec::new(), ..settings };
+    let warm = CmaEs::new(mean.0.clone(), &settings, Seed::new(4).unwrap());
+    assert_eq!(warm.warm_start(), Some(WarmStart { mean, step_size, covariance: covariance.clone() }));
+    // In the units of genomes: the variances are those of its candidates.
+    let deviations = search.distribution().covariance[0].sqrt() * step_size;
+    assert!((covariance[0].sqrt() * step_size - deviations).abs() < 1e-12);
+    let second = search.distribution().covariance[4];
+    assert!((covariance[4] - 4.0 * second).abs() <= 1e-12 * covariance[4]);
+}

@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::Range;
-use super::{Problem, SpecError};
+use super::strategy::StrategySpec;
+use super::{Problem, RunSpec, SpecError};
 use crate::genome::Genome;
-use crate::limits::START_NUMBER_MAX;
+use crate::limits::{SPEC_BYTES_MAX, START_NUMBER_MAX};
 use crate::seed::{Purpose, Seed, fill_normal};
 
 /// Where a search starts: the mean of its first generation.
@@ -223,6 +224,37 @@ impl StartSpec {
             }
             StartGenome::Known(KnownGenome::Backpropagation) => problem.backpropagation(self),
         }
+    }
+}
+
+impl RunSpec {
+    /// The same search, but one that begins from another one's distribution: its mean, its step size, and its covariance up to the step
+    /// size (the lower triangle by columns, among all numbers of a genome). An error says why no spec can.
+    pub fn started_from(
+        &self,
+        mean: Genome,
+        step_size: f64,
+        covariance: Vec<f64>,
+    ) -> Result<Self, SpecError> {
+        let mut spec = self.clone();
+        let StrategySpec::CmaEs(settings) = &mut spec.strategy else {
+            let problem = "must be cma-es: no other strategy begins from a covariance";
+            return Err(SpecError::field("strategy.kind", problem));
+        };
+        settings.step_size = step_size.min(settings.step_size_max);
+        settings.initial_covariance = covariance;
+        // They are in the covariance.
+        settings.scales = Vec::new();
+        spec.start = StartSpec { genome: StartGenome::Values(mean.0), ..StartSpec::default() };
+        spec.validate()?;
+        let bytes = spec.to_toml().len() as u64;
+        if bytes > SPEC_BYTES_MAX {
+            let problem = format!(
+                "makes a spec of {bytes} bytes; at most {SPEC_BYTES_MAX} are allowed, so it cannot be one's beginning"
+            );
+            return Err(SpecError::field("strategy.initial_covariance", problem));
+        }
+        Ok(spec)
     }
 }
 

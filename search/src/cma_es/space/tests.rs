@@ -82,3 +82,29 @@ fn inside_the_box_bounds_change_no_bit() {
         }
     }
 }
+
+/// What another search begins from is in the genome's units, whatever this one's settings were.
+#[test]
+fn a_covariance_goes_out_as_it_comes_in() {
+    let triangle = [4.0, 2.0, 0.5, 3.0, 0.25, 1.0];
+    let whole = Space::new(vec![0.0; 3], &CmaEsSpec::of(4));
+    assert_eq!(whole.triangle(&whole.covariance(&triangle)), triangle);
+    let settings = CmaEsSpec { fixed: vec![1], scales: vec![2.0, 1.0, 4.0], ..CmaEsSpec::of(4) };
+    let space = Space::new(vec![0.0; 3], &settings);
+    assert_eq!(
+        space.covariance(&triangle),
+        Matrix::from_fn(2, 2, |r, c| [[1.0, 0.0625], [0.0625, 0.0625]][r][c])
+    );
+    // The fixed one varies with no other.
+    assert_eq!(space.triangle(&space.covariance(&triangle)), [4.0, 0.0, 0.5, 1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn an_infinite_bound_is_none() {
+    let bounded = Space::new(vec![1.0; 2], &start(&[f64::NEG_INFINITY, 0.0], &[f64::INFINITY; 2]));
+    let one_sided = Space::new(vec![1.0; 2], &start(&[-1e300, 0.0], &[]));
+    for x in [-1e9, -0.01, 0.03, 5.0] {
+        assert_eq!(bounded.to_genome(vec![x, x]), one_sided.to_genome(vec![x, x]), "{x}");
+        assert_eq!(bounded.to_genome(vec![x, x])[0].to_bits(), x.to_bits());
+    }
+}

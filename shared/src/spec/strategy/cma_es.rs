@@ -1,7 +1,8 @@
 //! CMA-ES with full covariance.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::{DEFAULT_STEP_SIZE, START_NUMBER, STEP_SIZE, Settings, default_step_size, population_size_from};
 use crate::limits::{FULL_COVARIANCE_DIMENSION_MAX, START_NUMBER_MAX, STEP_SIZE_MIN};
@@ -49,14 +50,33 @@ pub struct CmaEsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true))]
     pub fixed: Vec<u32>,
-    /// Lower bounds, one for all coordinates or n. Empty: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = START_NUMBER.of_items())]
+    /// Lower bounds, one for all coordinates or n; `-inf`, in JSON `null`, where there is none. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lower_bounds")]
+    #[schemars(transform = START_NUMBER.of_items(), transform = or_null)]
     pub lower_bounds: Vec<f64>,
-    /// Upper bounds, one for all coordinates or n. Empty: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = START_NUMBER.of_items())]
+    /// Upper bounds, one for all coordinates or n; `inf`, in JSON `null`, where there is none. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "upper_bounds")]
+    #[schemars(transform = START_NUMBER.of_items(), transform = or_null)]
     pub upper_bounds: Vec<f64>,
+}
+
+/// Lower bounds as they are written; JSON has no infinity.
+fn lower_bounds<'de, D: Deserializer<'de>>(written: D) -> Result<Vec<f64>, D::Error> {
+    let bounds = Vec::<Option<f64>>::deserialize(written)?;
+    Ok(bounds.into_iter().map(|bound| bound.unwrap_or(f64::NEG_INFINITY)).collect())
+}
+
+/// The same of upper bounds.
+fn upper_bounds<'de, D: Deserializer<'de>>(written: D) -> Result<Vec<f64>, D::Error> {
+    let bounds = Vec::<Option<f64>>::deserialize(written)?;
+    Ok(bounds.into_iter().map(|bound| bound.unwrap_or(f64::INFINITY)).collect())
+}
+
+/// The schema of a list whose items may be `null`.
+fn or_null(schema: &mut Schema) {
+    if let Some(Value::Object(items)) = schema.get_mut("items") {
+        items.insert("type".to_owned(), Value::from(vec!["number", "null"]));
+    }
 }
 
 fn no_limit() -> f64 {
@@ -139,7 +159,12 @@ impl CmaEsSpec {
                 let right = if one == all { format!("{all}") } else { format!("{one} or {all}") };
                 return refuse(field, format!("must hold {right} numbers, not {}", values.len()));
             }
-            for (place, &value) in values.iter().enumerate() {
+            let no_bound = match field {
+                "lower_bounds" => f64::NEG_INFINITY,
+                "upper_bounds" => f64::INFINITY,
+                _ => f64::NAN,
+            };
+            for (place, &value) in values.iter().enumerate().filter(|(_, value)| **value != no_bound) {
                 range.check(&format!("strategy.{field}[{place}]"), value)?;
             }
         }
@@ -272,6 +297,27 @@ impl Settings for CmaEsSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bound_may_be_none_in_both_ways_of_writing_it() {
+        let written = "population_size = 8\nlower_bounds = [-inf, 0.0]\nupper_bounds = [inf, 1.5]\n";
+        let spec: CmaEsSpec = toml::from_str(written).unwrap();
+        assert_eq!(spec.lower_bounds, [f64::NEG_INFINITY, 0.0]);
+        assert_eq!(spec.upper_bounds, [f64::INFINITY, 1.5]);
+        assert_eq!(spec.validate(&[7.0, 1.0]), Ok(()));
+        let json = serde_json::to_string(&spec).unwrap();
+        assert!(json.contains("\"lower_bounds\":[null,0.0],\"upper_bounds\":[null,1.5]"), "{json}");
+        assert_eq!(serde_json::from_str::<CmaEsSpec>(&json).unwrap(), spec);
+        assert_eq!(toml::from_str::<CmaEsSpec>(&toml::to_string(&spec).unwrap()).unwrap(), spec);
+        // Where nothing would be left, and where nothing was meant.
+        for (lower, upper, expected) in [
+            (f64::INFINITY, 2.0, "strategy.lower_bounds[0]: must be from -1e100 to 1e100, not inf"),
+            (0.0, f64::NEG_INFINITY, "strategy.upper_bounds[0]: must be from -1e100 to 1e100, not -inf"),
+        ] {
+            let spec = CmaEsSpec { lower_bounds: vec![lower], upper_bounds: vec![upper], ..CmaEsSpec::of(8) };
+            assert_eq!(spec.validate(&[1.0]).unwrap_err().to_string(), expected);
+        }
+    }
 
     #[test]
     fn a_covariance_is_positive_definite_and_has_no_scales_beside_it() {
