@@ -39,6 +39,12 @@ pub trait Command: Send + 'static {
     /// Whether the answer is a promise: it then waits until all that was decided before it survives a power loss.
     const PROMISE: bool = false;
 
+    /// The run that it needs whole, be it one that has ended: whoever drives the engine has it read before, if it rests
+    /// ([`Engine::is_resting`]).
+    fn needs(&self) -> Option<RunId> {
+        None
+    }
+
     /// Does what is asked.
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Self::Answer, Refusal>;
 }

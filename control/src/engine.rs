@@ -14,6 +14,10 @@
 //! pause, new limits or a fork's creation take effect at once, and the generation closes in that state. Of a run that was
 //! cancelled it is dropped, and the generation never closes.
 //!
+//! **Ended runs.** Once all of a run that has ended is on the disk, a summary of it rests here and no more
+//! ([`Engine::rest`]). A command that needs the whole run says so ([`Command::needs`]), and whoever drives the engine has it read first
+//! ([`Engine::wake`]).
+//!
 //! **Stranded runs.** While workers are attached but none of them may work on a run (other numerics, other semantics,
 //! rejected, quarantined), it shows itself paused with the reason. That pause is no record either but a fact about the
 //! workers of this moment, and ends when one comes that may: after a restart of a mixed cluster the wrong worker may
@@ -23,33 +27,34 @@ pub mod effect;
 mod eligibility;
 mod evaluation;
 mod exclusion;
+mod generation;
 mod hearing;
 mod outbox;
+mod resting;
 mod retention;
 mod story;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_proto::figures::RunState;
-use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, Hello, ToWorker};
-use hebbian_shared::episode::{EpisodePurpose, Wants};
-use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::limits::{
-    BATCH_GENOME_BYTES_MAX, HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX,
-};
+use hebbian_shared::dispatch::{Hello, ToWorker};
+use hebbian_shared::id::{RunId, WorkerId};
+use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX};
 use hebbian_shared::spec::Numerics;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
-use crate::run::record::{LoadedRun, UnreadableRun, Write};
+use crate::run::Run;
+use crate::run::ended::Ended;
+use crate::run::record::{LoadedRun, UnreadableRun};
+use crate::run::recovery::TakenUp;
 use crate::run::strategy::Strategies;
-use crate::run::{Advanced, Run, RunError};
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
 use evaluation::Evaluation;
+use generation::batch_max;
 use outbox::Outbox;
 pub use retention::Retention;
 
@@ -89,6 +94,14 @@ impl Default for Settings {
     }
 }
 
+/// Why the journal cannot be written.
+pub(crate) struct Trouble {
+    /// For people.
+    pub(crate) reason: String,
+    /// Whether it has no room.
+    pub(crate) is_full: bool,
+}
+
 pub(crate) struct WorkerEntry {
     pub(crate) hello: Hello,
     /// Runs and evaluations that were announced to it.
@@ -103,6 +116,8 @@ pub struct Engine {
     epoch: u64,
     started: Timestamp,
     pub(crate) runs: BTreeMap<RunId, Run>,
+    /// Runs that have ended and rest.
+    ended: BTreeMap<RunId, Ended>,
     /// Runs that the journal holds and nobody can go on with.
     unreadable: BTreeMap<RunId, UnreadableRun>,
     pub(crate) evaluations: BTreeMap<RunId, Evaluation>,
@@ -112,7 +127,7 @@ pub struct Engine {
     pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
     pub(crate) scheduler: Scheduler,
     pub(crate) outbox: Outbox,
-    pub(crate) trouble: Option<String>,
+    pub(crate) trouble: Option<Trouble>,
     /// When the retention rules are to be looked at again.
     retire_at: Option<Timestamp>,
     /// When each run's notes last told of a lost worker.
@@ -129,6 +144,13 @@ impl Engine {
         epoch: u64,
         loaded: Vec<LoadedRun>,
     ) -> (Self, Vec<Effect>) {
+        let strategies = settings.strategies;
+        let taken_up = loaded.into_iter().map(|loaded| TakenUp::whole(now, loaded, strategies)).collect();
+        Self::over(now, settings, epoch, taken_up)
+    }
+
+    /// The engine over runs that were taken up at the same moment, in order of creation.
+    pub fn over(now: Timestamp, settings: Settings, epoch: u64, runs: Vec<TakenUp>) -> (Self, Vec<Effect>) {
         let mut engine = Self {
             scheduler: Scheduler::new(settings.scheduler.clone()),
             outbox: Outbox::new(settings.group_commit),
@@ -136,6 +158,7 @@ impl Engine {
             epoch,
             started: now,
             runs: BTreeMap::new(),
+            ended: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             evaluations: BTreeMap::new(),
             order: Vec::new(),
@@ -146,8 +169,8 @@ impl Engine {
             lost_told: BTreeMap::new(),
             table: Vec::new(),
         };
-        for loaded in loaded {
-            engine.take_up(now, loaded);
+        for run in runs {
+            engine.take_up(now, run);
         }
         let mut effects = Vec::new();
         engine.finish(now, &mut effects);
@@ -155,28 +178,21 @@ impl Engine {
     }
 
     /// Goes on with a run, or shows it as failed if that is impossible.
-    fn take_up(&mut self, now: Timestamp, loaded: LoadedRun) {
-        let mut writes = Vec::new();
-        let recovered = loaded.and_then(|stored| {
-            let (name, created_unix_ms) = (stored.created.spec.name.clone(), stored.created.created_unix_ms);
-            let recovered = Run::recover(now, stored, self.settings.strategies, &mut writes);
-            recovered.map_err(|RunError { run, problem }| UnreadableRun {
-                run,
-                name,
-                created_unix_ms,
-                problem,
-            })
-        });
-        match recovered {
-            Ok(run) => {
+    fn take_up(&mut self, now: Timestamp, taken_up: TakenUp) {
+        match taken_up {
+            TakenUp::Whole(run, mut writes) => {
                 let id = run.id();
-                self.outbox.already_durable(id, run.sequence());
-                self.insert(run);
+                self.outbox.already_durable(id, run.sequence() - writes.len() as u64);
+                self.insert(*run);
                 self.outbox.write(now, &mut writes);
                 self.note_taken_up(now, id);
                 self.open(now, id);
             }
-            Err(unreadable) => {
+            TakenUp::Ended(ended) => {
+                self.outbox.already_durable(ended.id(), ended.sequence());
+                self.insert_ended(*ended);
+            }
+            TakenUp::Unreadable(unreadable) => {
                 self.order.push(unreadable.run);
                 self.unreadable.insert(unreadable.run, unreadable);
             }
@@ -223,7 +239,7 @@ impl Engine {
                 self.trouble = None;
                 self.outbox.journalled(now, committed, synced);
             }
-            Event::JournalFailed { reason } => self.trouble = Some(reason),
+            Event::JournalFailed { reason, is_full } => self.trouble = Some(Trouble { reason, is_full }),
             Event::Tick => {}
         }
     }
@@ -267,8 +283,18 @@ impl Engine {
         self.outbox.flush(now, effects);
     }
 
-    pub(crate) fn check_journal(&self) -> Result<(), Refusal> {
-        self.trouble.clone().map_or(Ok(()), |reason| Err(Refusal::Journal(reason)))
+    /// Refuses what cannot be written at the moment.
+    pub fn check_journal(&self) -> Result<(), Refusal> {
+        self.trouble.as_ref().map_or(Ok(()), |trouble| Err(Refusal::Journal(trouble.reason.clone())))
+    }
+
+    /// The same of what frees room, which a full disk takes all the same.
+    pub(crate) fn check_journal_for_room(&self) -> Result<(), Refusal> {
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.is_full) {
+            Ok(())
+        } else {
+            self.check_journal()
+        }
     }
 
     pub(crate) fn insert(&mut self, run: Run) {
@@ -303,97 +329,6 @@ impl Engine {
         let mut writes = Vec::new();
         run.note(now, text, &mut writes);
         self.outbox.write(now, &mut writes);
-    }
-
-    pub(crate) fn delete(&mut self, now: Timestamp, id: RunId, retired: bool) {
-        let run = self.runs.remove(&id);
-        if run.is_some() || self.unreadable.remove(&id).is_some() {
-            self.order.retain(|other| *other != id);
-            if let Some(run) = run {
-                self.request_ids.remove(&run.created().request_id);
-            }
-            self.lost_told.remove(&id);
-            self.outbox.write(now, &mut vec![Write::Delete { run: id }]);
-            self.outbox.after_sync(Effect::Deleted { run: id, retired });
-        }
-    }
-
-    /// Takes a run from the scheduler.
-    pub(crate) fn end(&mut self, now: Timestamp, id: RunId) {
-        self.close_job(now, id);
-        self.retire_at = Some(now);
-    }
-
-    fn close_job(&mut self, now: Timestamp, id: RunId) {
-        let mut actions = Vec::new();
-        self.scheduler.close(now, id, &mut actions);
-        self.carry_out(now, actions);
-        for worker in self.workers.values_mut() {
-            worker.specs.remove(&id);
-        }
-    }
-
-    /// Has the search advance if the open generation is complete; ends the run whose result is measured. Of what is no run
-    /// (any more), reports close nothing.
-    pub(crate) fn close_generation(&mut self, now: Timestamp, id: RunId) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
-        if !run.is_complete() || run.state().is_final() || run.is_advancing() {
-            return;
-        }
-        if run.search_ended().is_some() {
-            let mut writes = Vec::new();
-            run.finish(now, &mut writes);
-            self.outbox.write(now, &mut writes);
-            return self.end(now, id);
-        }
-        match run.advance() {
-            Some(advance) => {
-                self.outbox.now(Effect::Advance(Box::new(advance)));
-                let mut actions = Vec::new();
-                self.scheduler.withdraw(now, id, &mut actions);
-                self.carry_out(now, actions);
-            }
-            None => self.pause(now, id, "its search was lost; start the coordinator again".to_owned()),
-        }
-    }
-
-    /// Closes the generation with what its outcomes made of the search, and begins the next one. What comes to a run that was
-    /// ended or deleted meanwhile is dropped.
-    fn advanced(&mut self, now: Timestamp, advanced: Advanced) {
-        let (id, generation) = advanced.place();
-        let Some(run) = self.runs.get_mut(&id).filter(|run| run.awaits(&advanced)) else { return };
-        let mut writes = Vec::new();
-        let closed = run.close(now, advanced, &mut writes);
-        self.outbox.write(now, &mut writes);
-        match closed {
-            Ok(()) => self.begin_generation(now, id),
-            Err(problem) => {
-                self.pause(now, id, format!("generation {generation} could not be closed: {problem}"));
-            }
-        }
-    }
-
-    /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that
-    /// measure its result.
-    pub(crate) fn begin_generation(&mut self, now: Timestamp, id: RunId) {
-        let run = self.runs.get_mut(&id).expect("a generation is begun of a run that is there");
-        let mut writes = Vec::new();
-        if run.search_ended().is_none()
-            && let Some(reason) = run.stop_reason(now, &mut writes)
-        {
-            run.end_search(now, reason, &mut writes);
-        }
-        self.outbox.write(now, &mut writes);
-        self.submit(now, id);
-    }
-
-    /// Hands what is open of a run's generation to the scheduler.
-    pub(super) fn submit(&mut self, now: Timestamp, id: RunId) {
-        let run = &self.runs[&id];
-        let mut actions = Vec::new();
-        let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
-        self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
-        self.carry_out(now, actions);
     }
 
     pub(super) fn carry_out(&mut self, now: Timestamp, actions: Vec<Action>) {
@@ -436,44 +371,6 @@ impl Engine {
         }
     }
 
-    fn send_batch(
-        &mut self,
-        worker: WorkerId,
-        id: RunId,
-        generation: GenerationIndex,
-        (purpose, block): (EpisodePurpose, BlockIndex),
-        episodes: &[(CandidateIndex, TaskIndex)],
-    ) {
-        let entry = self.workers.get_mut(&worker).expect("work is given to who is attached");
-        let (layout, wants, candidates, announcement) = if let Some(run) = self.runs.get(&id) {
-            debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
-            let announcement = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
-            (run.layout_digest(), run.wants(purpose), run.genomes(purpose), announcement)
-        } else if let Some(evaluation) = self.evaluations.get(&id) {
-            (evaluation.digest, Wants::default(), &evaluation.genomes[..], evaluation.announcement(id))
-        } else {
-            unreachable!("work is of a run or of an evaluation");
-        };
-        if entry.specs.insert(id) {
-            self.outbox.now(Effect::Send { worker, message: announcement });
-        }
-        self.table.clear();
-        self.table.resize(candidates.len(), u32::MAX);
-        let mut genomes = Vec::new();
-        let mut assignments = Vec::with_capacity(episodes.len());
-        for &(candidate, task) in episodes {
-            let place = &mut self.table[candidate.as_usize()];
-            if *place == u32::MAX {
-                *place = genomes.len() as u32;
-                genomes
-                    .push(BatchGenome { candidate, genome: Arc::clone(&candidates[candidate.as_usize()]) });
-            }
-            assignments.push(Assignment { genome: *place, task });
-        }
-        let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
-        self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
-    }
-
     /// Checks what must hold after every event.
     ///
     /// # Panics
@@ -489,9 +386,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// The most episodes of a batch: their genomes, all of them different at worst, are one message.
-fn batch_max(dimension: usize) -> u32 {
-    (BATCH_GENOME_BYTES_MAX / (8 * dimension.max(1))).max(1) as u32
 }

@@ -5,17 +5,17 @@
 //! order and told in candidate order, so the order in which outcomes arrive cannot be seen in the result.
 
 mod closing;
+pub mod ended;
 mod limits;
 mod makers;
 mod open;
 pub mod record;
-mod recovery;
+pub mod recovery;
 mod search;
 pub mod strategy;
 mod validation;
 mod view;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ pub struct Run {
     last: Option<v1::GenerationSummary>,
     fingerprint: Option<Digest>,
     time_limit: Option<GenerationIndex>,
-    notes: VecDeque<String>,
+    notes: Vec<String>,
     /// Where answers are checked: who settled something, and when first.
     contributors: makers::Contributors,
     /// From which generation on what a worker said is in the search though it lied, and its name.
@@ -127,7 +127,7 @@ impl Run {
             created,
             fingerprint: None,
             time_limit: None,
-            notes: VecDeque::new(),
+            notes: Vec::new(),
             contributors: makers::Contributors::new(),
             doubted: None,
             sequence: 0,
@@ -221,12 +221,7 @@ impl Run {
             // The first is what a run begins from, see `begin`; the other is told below.
             Record::Created(_) | Record::Note { .. } => {}
         }
-        if let Some(note) = record.note() {
-            if self.notes.len() == NOTES_MAX {
-                self.notes.pop_front();
-            }
-            self.notes.push_back(note);
-        }
+        remember_note(&mut self.notes, record.note());
     }
 
     /// What does not fit (another generation, an episode that has settled) changes nothing.
@@ -348,5 +343,15 @@ impl Run {
     /// The sequence number of the last record.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+}
+
+/// Adds a note to those of a run; the oldest go.
+fn remember_note(notes: &mut Vec<String>, note: Option<String>) {
+    if let Some(note) = note {
+        if notes.len() == NOTES_MAX {
+            notes.remove(0);
+        }
+        notes.push(note);
     }
 }

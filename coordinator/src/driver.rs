@@ -8,6 +8,7 @@ pub mod evaluating;
 mod journal_thread;
 pub mod reading;
 mod search_threads;
+mod waking;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc as thread_mpsc};
@@ -17,6 +18,7 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::command::{Command, Held, Refusal};
 use hebbian_control::engine::effect::{Effect, Event, Scored, Ticket};
 use hebbian_control::engine::{self, Engine};
+use hebbian_control::run::recovery::TakenUp;
 use hebbian_control::run::{Advance, Advanced};
 use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
@@ -30,6 +32,7 @@ pub use crate::handle::secret;
 use crate::handle::{Handle, Inbox, Reply, Request};
 use crate::journal::{Journal, JournalError};
 use journal_thread::{Job, Said};
+use waking::Woken;
 
 /// What steers the driver. Nothing here can change a result.
 #[derive(Clone, Debug)]
@@ -81,14 +84,18 @@ pub async fn start(
     mut settings: DriverSettings,
     mut journal: Box<dyn Journal>,
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
-    let read = tokio::task::spawn_blocking(move || {
-        let stored = journal.load();
-        (journal, stored)
-    });
-    let (mut journal, stored) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;
-    let epoch = journal.epoch();
     let now = SystemTime::now();
     let origin = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let strategies = settings.engine.strategies;
+    let read = tokio::task::spawn_blocking(move || {
+        let mut runs = Vec::new();
+        // One after the other: what is read of a run that has ended is more than what is kept of it.
+        let read =
+            journal.load_each(&mut |loaded| runs.push(TakenUp::of(Timestamp(origin), loaded, strategies)));
+        (journal, read.map(|()| runs))
+    });
+    let (mut journal, runs) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;
+    let epoch = journal.epoch();
     let jump = journal.last_written().and_then(|last| implausible(now, last));
     if let Some(jump) = jump.filter(|_| !settings.clock_confirmed) {
         journal.distrust_clock();
@@ -99,13 +106,14 @@ pub async fn start(
              the clock is right (--clock-confirmed)"
         );
     }
-    let (engine, effects) = Engine::recover(Timestamp(origin), settings.engine.clone(), epoch, stored?);
+    let (engine, effects) = Engine::over(Timestamp(origin), settings.engine.clone(), epoch, runs?);
     for (run, problem) in engine.unreadable() {
         tracing::error!(journal = journal.store(), %run, problem, "this run cannot be read; `status` shows it as failed");
     }
     let (said, journal_said) = mpsc::unbounded_channel();
     let thread = |error: std::io::Error| StartError::Thread(error.to_string());
     let (advanced, searched) = mpsc::unbounded_channel();
+    let (woken, waking) = mpsc::unbounded_channel();
     let searches = search_threads::spawn(&advanced).map_err(thread)?;
     let jobs = journal_thread::spawn(journal, said).map_err(thread)?;
     let (handle, inbox) = Handle::new(settings.engine.strategies);
@@ -118,6 +126,7 @@ pub async fn start(
         origin,
         jobs,
         searches,
+        woken,
         outboxes: BTreeMap::new(),
         held: BTreeMap::new(),
         published: BTreeMap::new(),
@@ -125,7 +134,7 @@ pub async fn start(
         next_worker: 1,
         events: VecDeque::new(),
     };
-    Ok((handle, tokio::spawn(driver.run(inbox, journal_said, searched, effects))))
+    Ok((handle, tokio::spawn(driver.run(inbox, (journal_said, searched, waking), effects))))
 }
 
 /// Requests that are taken together before anything is handed out: those that wait already.
@@ -148,6 +157,10 @@ impl<C: Command> Ask for C {
     }
 }
 
+/// What the journal's thread says, searches that have advanced, and runs that were read again.
+type Heard =
+    (mpsc::UnboundedReceiver<Said>, mpsc::UnboundedReceiver<Box<Advanced>>, mpsc::UnboundedReceiver<Woken>);
+
 /// The driver: see the module.
 pub struct Driver {
     settings: DriverSettings,
@@ -157,6 +170,8 @@ pub struct Driver {
     origin: Duration,
     jobs: thread_mpsc::Sender<Job>,
     searches: thread_mpsc::Sender<Box<Advance>>,
+    /// What is to be done with runs that were read again.
+    woken: mpsc::UnboundedSender<Woken>,
     outboxes: BTreeMap<WorkerId, mpsc::Sender<Arc<ToWorker>>>,
     /// Answers that wait for the disk.
     held: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
@@ -175,8 +190,7 @@ impl Driver {
     async fn run(
         mut self,
         mut inbox: Inbox,
-        mut journal: mpsc::UnboundedReceiver<Said>,
-        mut searched: mpsc::UnboundedReceiver<Box<Advanced>>,
+        (mut journal, mut searched, mut waking): Heard,
         effects: Vec<Effect>,
     ) {
         self.carry_out(effects);
@@ -206,6 +220,10 @@ impl Driver {
                     }
                 },
                 Some(advanced) = searched.recv() => self.handle(Event::Advanced(advanced)),
+                Some(woken) = waking.recv() => {
+                    woken(&mut self);
+                    self.settle();
+                }
                 count = inbox.recv_many(&mut requests, REQUESTS_AT_ONCE) => {
                     if count == 0 {
                         return self.shut_down(None).await;
@@ -258,6 +276,7 @@ impl Driver {
                 Effect::Publish { run, sequence } => {
                     let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0));
                     published.send_replace(sequence);
+                    self.engine.rest(run, sequence);
                 }
                 Effect::Deleted { run, retired } => {
                     if retired {
@@ -324,8 +343,16 @@ impl Driver {
         }
     }
 
-    /// Executes a command; the answer goes when it may.
+    /// Executes a command, when what it needs is there.
     fn execute<C: Command>(&mut self, command: C, reply: Reply<C::Answer>) {
+        match command.needs().filter(|run| self.engine.is_resting(*run)) {
+            Some(run) => self.wake(run, command, reply),
+            None => self.execute_now(command, reply),
+        }
+    }
+
+    /// Executes a command; the answer goes when it may.
+    fn execute_now<C: Command>(&mut self, command: C, reply: Reply<C::Answer>) {
         let Held { answer, until } = self.engine.execute(self.now(), command);
         let tell = move || {
             // Whoever asked may have gone.

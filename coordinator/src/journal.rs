@@ -68,12 +68,18 @@ pub enum JournalError {
         /// What is wrong.
         problem: String,
     },
-    /// It cannot be written for now: no room, no permission, an error of the device. Worth trying again.
+    /// There is no room for more. Worth trying again, and what frees room may be tried at once.
+    #[error("{store}: no space left on the disk")]
+    Full {
+        /// The store.
+        store: String,
+    },
+    /// It cannot be written for now: no permission, an error of the device. Worth trying again.
     #[error("{store}: {problem}")]
     Unavailable {
         /// The store.
         store: String,
-        /// What is wrong, for example `no space left on the disk`.
+        /// What is wrong, for example `the file is read-only`.
         problem: String,
     },
 }
@@ -81,7 +87,7 @@ pub enum JournalError {
 impl JournalError {
     /// Whether it may be over later, without anybody touching the coordinator.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
     }
 }
 
@@ -121,8 +127,24 @@ pub trait Journal: Send {
     /// The clock of this process is not to be remembered as the time of what is written.
     fn distrust_clock(&mut self) {}
 
-    /// All runs in order of creation. What is wrong with one of them keeps nobody from the others.
-    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError>;
+    /// Reads all runs in order of creation, one after the other. What is wrong with one of them keeps nobody from the others.
+    fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError>;
+
+    /// Gives back the room that is kept for what frees room.
+    fn give_room(&mut self) {}
+
+    /// Keeps it again, if there is any.
+    fn keep_room(&mut self) {}
+
+    /// All runs in order of creation, together.
+    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
+        let mut runs = Vec::new();
+        self.load_each(&mut |run| runs.push(run))?;
+        Ok(runs)
+    }
+
+    /// One run; none if there is no such run.
+    fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError>;
 
     /// Writes transactions, all or nothing. Afterwards they survive the process; with `sync`, they and all before
     /// them survive a power loss. After an error that [`JournalError::is_transient`] nothing has been written, and

@@ -2,12 +2,20 @@
 //!
 //! Each target runs a few thousand mutations in the test command, the same ones each time, and as many as fit into
 //! `HEBBIAN_FUZZ_SECONDS` where that is set (then with another seed each time, which is printed; `HEBBIAN_FUZZ_SEED` repeats
-//! it). What a decoder accepts becomes material for further mutations, so that the search gets past its first checks.
+//! it). What a decoder accepts becomes material for further mutations, so that the search gets past its first checks; where the compiler
+//! counts what is reached ([`coverage`]), also what reaches something new. `HEBBIAN_FUZZ_CORPUS` names a directory in which that is kept,
+//! in a directory for each target, and from which it is taken the next time.
+
+mod coverage;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use coverage::Reached;
+use hebbian_shared::digest::Digest;
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, uniform};
 
 /// Mutations of a target in the test command.
@@ -35,7 +43,16 @@ pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
     for input in corpus {
         assert!(decode(input), "{target}: the decoder must accept what mutations begin with");
     }
+    let kept = std::env::var_os("HEBBIAN_FUZZ_CORPUS")
+        .map(|directory| PathBuf::from(directory).join(file_name(target)));
+    let mut reached = Reached::new();
     let mut material = corpus.to_vec();
+    for input in kept.iter().flat_map(|directory| inputs(directory)) {
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| decode(&input)));
+        reached.take();
+        material.push(input);
+    }
+    let own = material.len();
     let (mut done, mut accepted, mut slowest) = (0, 0, Duration::ZERO);
     while !over(done) {
         let input = mutate(&mut rng, &material);
@@ -50,9 +67,13 @@ pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
             });
             panic!("{target}: the decoder panicked (HEBBIAN_FUZZ_SEED={seed}) on {hex}");
         };
-        if took {
-            accepted += 1;
-            if material.len() < MATERIAL_MAX {
+        accepted += u64::from(took);
+        let is_new = reached.take();
+        if let Some(directory) = kept.as_ref().filter(|_| is_new) {
+            keep(directory, &input);
+        }
+        if is_new || took && !reached.is_counted() {
+            if material.len() < MATERIAL_MAX.max(own + 1) || reached.is_counted() {
                 material.push(input);
             } else {
                 let place = corpus.len() + below(&mut rng, MATERIAL_MAX - corpus.len());
@@ -61,10 +82,32 @@ pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
         }
     }
     println!("{target}: {done} mutations, {accepted} accepted, slowest {slowest:?}, seed {seed}");
+    if reached.is_counted() {
+        println!("{target}: {} inputs reach {} branches", material.len(), reached.branches());
+    }
     assert!(
         accepted > 0,
         "{target}: mutations that are all refused at once test nothing but the first check"
     );
+}
+
+/// A target as the name of a directory.
+fn file_name(target: &str) -> String {
+    target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// The inputs that are kept in a directory, in a fixed order.
+fn inputs(directory: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| fs::read(path).ok()).filter(|input| input.len() <= BYTES_MAX).collect()
+}
+
+fn keep(directory: &Path, input: &[u8]) {
+    let written = fs::create_dir_all(directory)
+        .and_then(|()| fs::write(directory.join(Digest::of(input).short()), input));
+    written.expect("the corpus can be written");
 }
 
 fn below(rng: &mut ChaCha8Rng, limit: usize) -> usize {

@@ -81,6 +81,8 @@ pub(crate) struct Bench {
     pub(crate) took: Duration,
     /// Workers that answer plausibly and wrongly.
     pub(crate) lying: BTreeSet<WorkerId>,
+    /// Whether every network diverges.
+    pub(crate) diverging: bool,
     /// A second journal that is given the same.
     pub(crate) also: Option<Box<dyn Journal>>,
     next_worker: u64,
@@ -132,6 +134,7 @@ impl Bench {
             advancing: None,
             took: Duration::from_micros(10),
             lying: BTreeSet::new(),
+            diverging: false,
             also,
             next_worker,
         };
@@ -223,7 +226,13 @@ impl Bench {
                     Some(held) => held.push(*advance),
                 },
                 Effect::Send { worker, message: ToWorker::Batch(batch) } if self.answers > 0 => {
-                    let message = answer(&batch, self.answers, self.took, self.lying.contains(&worker));
+                    let mut message = answer(&batch, self.answers, self.took, self.lying.contains(&worker));
+                    if let FromWorker::Report(report) = &mut message
+                        && self.diverging
+                    {
+                        let all = report.settlements.iter_mut();
+                        all.for_each(|settlement| settlement.outcome = Outcome::Diverged);
+                    }
                     self.answers = self.answers.saturating_sub(batch.assignments.len());
                     self.now = self.now + self.pace;
                     events.push_back(Event::FromWorker { worker, message });

@@ -259,8 +259,20 @@ impl Journal for Filling {
         self.file.epoch()
     }
 
-    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
-        self.file.load()
+    fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
+        self.file.load_each(take)
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        self.file.run(run)
+    }
+
+    fn give_room(&mut self) {
+        self.file.give_room();
+    }
+
+    fn keep_room(&mut self) {
+        self.file.keep_room();
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
@@ -399,6 +411,38 @@ async fn check_full_disk(restart: bool) {
     }
     assert_eq!(generations, result.generations);
     handle.shut_down().await.unwrap();
+}
+
+/// What frees room needs none; all else waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_runs_are_cancelled_and_deleted_and_others_go_on_in_their_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let handle = start_filling(&folder.path().join("journal.db"), &full).await;
+    let _worker = tokio::spawn(work_slowly(handle.clone(), Duration::from_millis(1)));
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        runs.push(handle.ask(Create::new(new_run_id(), spec(100_000))).await.unwrap().run_id().unwrap());
+    }
+    until(&handle, runs[0], |run| run.generation >= 20).await;
+    full.store(true, Ordering::SeqCst);
+    let is_paused = |run: &v1::Run| matches!(run.state(), Some(RunState::Paused(_)));
+    until(&handle, runs[0], is_paused).await;
+    let act = |run, action| handle.ask(Act { run, action, by: String::new() });
+    let refused = act(runs[0], RunAction::Pause).await.unwrap_err().to_string();
+    assert!(refused.contains("no space left on the disk"), "{refused}");
+    assert!(handle.ask(Create::new(new_run_id(), spec(2))).await.is_err());
+    // The cancellation may have to wait for the room that the deletion makes.
+    let (cancelled, deleted) = tokio::join!(act(runs[0], RunAction::Cancel), act(runs[0], RunAction::Delete));
+    assert!(matches!(cancelled.unwrap().state(), Some(RunState::Cancelled(_))));
+    deleted.unwrap();
+    let before = until(&handle, runs[1], |run| !is_paused(run)).await.generation;
+    until(&handle, runs[1], |run| run.generation > before).await;
+    full.store(false, Ordering::SeqCst);
+    handle.shut_down().await.unwrap();
+    let mut journal = SqliteJournal::open(&folder.path().join("journal.db")).unwrap();
+    let left: Vec<RunId> = journal.load().unwrap().into_iter().map(|run| run.unwrap().run).collect();
+    assert_eq!(left, [runs[1]]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -397,7 +397,7 @@ fn a_rejection_by_the_only_worker_is_shown_until_another_comes() {
 #[test]
 fn nothing_is_handed_out_while_the_journal_cannot_be_written() {
     let mut bench = Bench::new(spec("generations = 8"));
-    bench.handle(Event::JournalFailed { reason: "no space left on the disk".into() });
+    bench.handle(Event::JournalFailed { reason: "no space left on the disk".into(), is_full: true });
     bench.attach(FINGERPRINT);
     let reason = pause_reason(&bench);
     assert!(reason.contains("no space left on the disk") && reason.contains("goes on by itself"), "{reason}");

@@ -17,7 +17,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 const STOP: &str = "generations = 40";
 
 /// A run whose search waits after each generation, and three honest workers.
-fn watched(share: f64) -> Bench {
+pub(crate) fn watched(share: f64) -> Bench {
     let mut settings: Settings = settings();
     settings.scheduler.recheck = Recheck { share, secret: 11 };
     let mut bench = Bench::with_settings(settings);

@@ -57,6 +57,41 @@ fn digests(bench: &mut Bench, of: RunId) -> Vec<(u32, Vec<u8>)> {
     summaries.into_iter().map(|summary| (summary.generation, summary.state_digest)).collect()
 }
 
+// Runs that lead nowhere.
+
+#[test]
+fn a_run_of_which_every_candidate_diverges_ends_and_says_so_whenever_it_was_restarted() {
+    for restart_after in [None, Some(30), Some(150)] {
+        let mut bench = Bench::new(spec("generations = 400"));
+        bench.diverging = true;
+        bench.answers = restart_after.unwrap_or(usize::MAX);
+        bench.attach(FINGERPRINT);
+        if restart_after.is_some() {
+            assert!(!bench.progress().is_final());
+            let stored = bench.stored();
+            bench = Bench::recover(bench.journal.clone(), vec![stored]);
+            bench.diverging = true;
+            bench.attach(FINGERPRINT);
+        }
+        let progress = bench.progress();
+        assert_eq!(criterion(&bench), "failed");
+        assert_eq!(
+            (progress.generation, progress.last_generation.unwrap().failed_generations),
+            (20, Some(20))
+        );
+        let refused = extend(&mut bench, generations(500)).unwrap_err();
+        assert!(refused.contains("every candidate of the last 20 generations failed"), "{refused}");
+    }
+    // One candidate that does not diverge is a beginning.
+    let mut bench = Bench::new(spec("generations = 400"));
+    (bench.diverging, bench.answers) = (true, 180);
+    let worker = bench.attach(FINGERPRINT);
+    bench.handle(Event::Detach { worker });
+    (bench.diverging, bench.answers) = (false, usize::MAX);
+    bench.attach(FINGERPRINT);
+    assert_ne!(criterion(&bench), "failed");
+}
+
 // Extended runs.
 
 #[test]
@@ -539,13 +574,22 @@ fn a_runs_notes_tell_of_lost_workers_and_of_restarts() {
 fn a_deletion_waits_for_the_journal_without_keeping_the_engine_awake() {
     let mut bench = ended_at(Retention { keep_for: Some(Duration::from_secs(100)), keep_runs: None }, &[10]);
     bench.now = Timestamp(Duration::from_secs(60));
-    bench.handle(Event::JournalFailed { reason: "no space left on the disk".into() });
+    bench.handle(Event::JournalFailed { reason: "the file is read-only".into(), is_full: false });
     bench.now = Timestamp(Duration::from_secs(120));
     bench.handle(Event::Tick);
     assert_eq!(runs(&mut bench), [1]);
     assert_eq!(bench.engine.deadline(), Some(Timestamp(Duration::from_secs(121))));
     bench.handle(Event::Journalled { committed: 0, synced: 0 });
     bench.now = Timestamp(Duration::from_secs(121));
+    bench.handle(Event::Tick);
+    assert!(runs(&mut bench).is_empty());
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_from_deleting_what_is_due() {
+    let mut bench = ended_at(Retention { keep_for: Some(Duration::from_secs(100)), keep_runs: None }, &[10]);
+    bench.handle(Event::JournalFailed { reason: "no space left on the disk".into(), is_full: true });
+    bench.now = Timestamp(Duration::from_secs(120));
     bench.handle(Event::Tick);
     assert!(runs(&mut bench).is_empty());
 }

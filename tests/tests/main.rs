@@ -18,6 +18,7 @@ mod network;
 mod pycma;
 mod quotas;
 mod recovery;
+mod resting;
 mod schema;
 mod sharing;
 mod simulation;

@@ -1,7 +1,7 @@
 //! One conformance suite for every journal, and what is special about the file.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,8 +182,12 @@ impl Journal for Shared {
         self.1
     }
 
-    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
-        self.0.lock().unwrap().load()
+    fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
+        self.0.lock().unwrap().load_each(take)
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        self.0.lock().unwrap().run(run)
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
@@ -460,6 +464,88 @@ fn counters_that_are_missing_or_beyond_counting_are_refused_by_both_judges() {
     }
 }
 
+/// How often something is damaged.
+fn flips() -> usize {
+    std::env::var("HEBBIAN_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(300)
+}
+
+/// Numbers that are the same each time.
+fn numbers() -> impl FnMut() -> usize {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize
+    }
+}
+
+/// The same of a journal that was in use when its process was killed: most of it is in its log.
+#[test]
+fn whatever_is_damaged_of_a_log_both_judges_agree_and_nothing_is_lost_unnoticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let files: Vec<(PathBuf, Vec<u8>)> = {
+        let _journal = in_use(folder.path());
+        let names = ["journal.db", "journal.db-wal", "journal.db.lock"].map(|name| folder.path().join(name));
+        names.into_iter().map(|name| (name.clone(), fs::read(name).unwrap())).collect()
+    };
+    let restore = |damaged: Option<(usize, &[u8])>| {
+        // The log's index is gone with the process.
+        let _ = fs::remove_file(folder.path().join("journal.db-shm"));
+        for (place, (name, whole)) in files.iter().enumerate() {
+            let bytes = damaged.filter(|(of, _)| *of == place).map_or(&whole[..], |(_, bytes)| bytes);
+            fs::write(name, bytes).unwrap();
+        }
+    };
+    restore(None);
+    let load = || SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+    let original = load().unwrap().remove(0).unwrap();
+    let mut next = numbers();
+    let (mut refused, mut failed, mut accepted) = (0, 0, 0);
+    for flip in 0..flips() {
+        // The log for the most part, and what is not in it.
+        let of = usize::from(flip % 8 != 0);
+        let mut damaged = files[of].1.clone();
+        let place = next() % damaged.len();
+        if flip % 10 == 0 {
+            damaged.truncate(place);
+        } else {
+            damaged[place] ^= 1 << (next() % 8);
+        }
+        restore(Some((of, &damaged)));
+        let verified = JournalReader::open(&path).and_then(|reader| reader.verify());
+        restore(Some((of, &damaged)));
+        match (verified, load()) {
+            (Err(_), Err(_)) => refused += 1,
+            (Ok(reports), Ok(mut runs)) => {
+                assert_eq!((reports.len(), runs.len()), (1, 1), "flip {flip} of file {of} at {place}");
+                match runs.remove(0) {
+                    Err(unreadable) => {
+                        assert_eq!(
+                            reports[0].problems,
+                            [unreadable.problem],
+                            "flip {flip} of file {of} at {place}"
+                        );
+                        failed += 1;
+                    }
+                    Ok(stored) => {
+                        // A damaged snapshot is passed over for an older one; nothing else may be another.
+                        assert_eq!(stored.created, original.created, "flip {flip} of file {of} at {place}");
+                        assert_eq!(stored.sequence, original.sequence, "flip {flip} of file {of} at {place}");
+                        accepted += 1;
+                    }
+                }
+            }
+            (verified, started) => {
+                panic!("flip {flip} of file {of} at {place}: {verified:?} but {started:?}")
+            }
+        }
+    }
+    println!("{refused} refused, {failed} runs failed, {accepted} without an effect");
+    assert!(refused > 0 && accepted > 0, "{refused} refused, {failed} failed, {accepted} accepted");
+}
+
 /// Bytes are flipped and ends cut off: start and verification agree, nothing panics, and what is accepted is what was
 /// written. `HEBBIAN_FLIPS` says how often.
 #[test]
@@ -470,14 +556,8 @@ fn whatever_is_damaged_both_judges_agree_and_nothing_changes_unnoticed() {
     let whole = fs::read(&path).unwrap();
     let load = || SqliteJournal::open(&path).and_then(|mut journal| journal.load());
     let original = load().unwrap().remove(0).unwrap();
-    let flips = std::env::var("HEBBIAN_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(300);
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random as usize
-    };
+    let flips = flips();
+    let mut next = numbers();
     let (mut refused, mut failed) = (0, 0);
     for flip in 0..flips {
         let mut damaged = whole.clone();
@@ -574,6 +654,51 @@ fn records_that_cannot_be_read_end_their_run_alone() {
         assert!(problem.contains(expected), "{sql}: {problem}");
         fs::remove_file(&path).unwrap();
     }
+}
+
+/// A checksum says nothing of rows that are gone.
+#[test]
+fn rows_that_were_acknowledged_and_are_gone_are_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let make = || {
+        written(&path);
+        let mut journal = SqliteJournal::open(&path).unwrap();
+        let mut writer = Writer { journal: &mut journal, sequence: 1000 };
+        writer.write(Record::Note { text: "the power failed".into() }).unwrap();
+        for state in [RunState::paused("lunch"), RunState::RUNNING] {
+            let elapsed = Duration::from_secs(9);
+            writer.write(Record::StateChanged { state, elapsed, unix_ms: 7 }).unwrap();
+        }
+        drop(journal);
+        assert_eq!(SqliteJournal::open(&path).unwrap().load().unwrap()[0].as_ref().unwrap().sequence, 1003);
+    };
+    for which in ["kind = 'note'", "kind = 'state_changed'", "sequence = 1003"] {
+        make();
+        let problem = problem_after(&path, &format!("DELETE FROM records WHERE {which}"));
+        assert_eq!(problem, "rows of it that were acknowledged are missing", "{which}");
+        fs::remove_file(&path).unwrap();
+    }
+    // All of a run.
+    let tables = "DELETE FROM records; DELETE FROM generations; DELETE FROM snapshots; DELETE FROM runs;";
+    make();
+    Connection::open(&path).unwrap().execute_batch(tables).unwrap();
+    let lost = SqliteJournal::open(&path).unwrap().load().unwrap().remove(0).unwrap_err().problem;
+    assert_eq!(lost, "its row of `runs` is missing");
+    let sums = "DELETE FROM meta WHERE key GLOB 'rows *'";
+    Connection::open(&path).unwrap().execute_batch(sums).unwrap();
+    check_refused(&path, "1 runs are missing that were acknowledged");
+    let verified = JournalReader::open(&path).unwrap().verify().unwrap_err();
+    check_message(&verified.to_string(), &path, "1 runs are missing that were acknowledged");
+    // What an operator deletes is not missing.
+    fs::remove_file(&path).unwrap();
+    make();
+    let mut journal = SqliteJournal::open(&path).unwrap();
+    let writes = vec![Write::Delete { run: RunId::new(RUN) }];
+    journal.commit(&[Transaction { position: 1, writes, sync: true }], true).unwrap();
+    drop(journal);
+    assert_eq!(SqliteJournal::open(&path).unwrap().load().unwrap(), []);
+    assert_eq!(JournalReader::open(&path).unwrap().verify().unwrap(), []);
 }
 
 #[test]

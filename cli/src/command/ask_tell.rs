@@ -361,7 +361,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         let in_parts = matches!(told, Told::Partial(_));
         match told {
             Told::Fitness(fitness) => {
-                search.tell(&fitness).map_err(|error| refuse(format!("fitness: {error}")))?
+                search.tell(&fitness).map_err(|error| refuse(format!("fitness: {error}")))?;
             }
             Told::Partial(some) => {
                 search.tell_some(&some).map_err(|error| refuse(format!("partial: {error}")))?;

@@ -52,7 +52,7 @@ impl Command for List {
             let after = engine.order.iter().position(|run| *run == last).map(|place| place + 1);
             // The last run of the page before was deleted meanwhile; its neighbours by time are still there.
             let created_since =
-                |run: &RunId| engine.run(*run).is_some_and(|run| run.created().created_unix_ms >= created);
+                |run: &RunId| engine.created_unix_ms(*run).is_some_and(|moment| moment >= created);
             after.or_else(|| engine.order.iter().position(created_since)).unwrap_or(engine.order.len())
         });
         let rest = engine.order[start..].iter().filter_map(|&run| engine.progress(run));
@@ -70,6 +70,10 @@ pub struct GetResult {
 impl Command for GetResult {
     type Answer = v1::RunResult;
     const PROMISE: bool = true;
+
+    fn needs(&self) -> Option<RunId> {
+        Some(self.run)
+    }
 
     fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<v1::RunResult, Refusal> {
         engine.check_journal()?;
@@ -120,40 +124,42 @@ impl Command for Act {
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         let Self { run: id, action, by } = self;
-        if engine.run(id).is_none() {
+        let before = engine.progress(id).ok_or(Refusal::NoSuchRun(id))?;
+        if engine.standing(id).is_none() && action != RunAction::Delete {
             // One that cannot be taken up can be deleted, and nothing else.
-            let known = engine.progress(id).filter(|_| action == RunAction::Delete);
-            let progress = known.ok_or_else(|| engine.missing(id))?;
-            engine.check_journal()?;
-            engine.delete(now, id, false);
-            return Ok(progress);
+            return Err(engine.missing(id));
+        }
+        match action {
+            RunAction::Cancel | RunAction::Delete => engine.check_journal_for_room()?,
+            RunAction::Pause | RunAction::Resume => engine.check_journal()?,
+        }
+        let refuse = |problem: &str| Err(Refusal::WrongState { run: id, problem: problem.into() });
+        if before.is_final() {
+            return match (action, before.state()) {
+                (RunAction::Delete, _) => {
+                    engine.delete(now, id, false);
+                    Ok(before)
+                }
+                (RunAction::Cancel, Some(RunState::Cancelled(_))) => Ok(before),
+                (_, Some(RunState::Finished(_))) => refuse("has finished"),
+                (_, Some(RunState::Cancelled(_))) => refuse("was cancelled"),
+                _ => refuse("has failed"),
+            };
         }
         let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
-        engine.trouble.clone().map_or(Ok(()), |reason| Err(Refusal::Journal(reason)))?;
-        let refuse = |problem: &str| Err(Refusal::WrongState { run: id, problem: problem.into() });
         let (mut writes, mut again) = (Vec::new(), false);
         match (action, run.state().clone()) {
-            (RunAction::Delete, RunState::Running(_) | RunState::Paused(_)) => {
-                return refuse("has not ended; cancel it first");
-            }
-            (RunAction::Delete, _) => {
-                let progress = engine.progress(id).ok_or(Refusal::NoSuchRun(id))?;
-                engine.delete(now, id, false);
-                return Ok(progress);
-            }
-            (RunAction::Cancel, RunState::Cancelled(_)) | (RunAction::Pause, RunState::Paused(_)) => {}
+            (RunAction::Delete, _) => return refuse("has not ended; cancel it first"),
+            (RunAction::Pause, RunState::Paused(_)) => {}
             // It may be stranded on quarantined workers.
             (RunAction::Resume, RunState::Running(_)) => again = true,
-            (_, RunState::Finished(_)) => return refuse("has finished"),
-            (_, RunState::Cancelled(_)) => return refuse("was cancelled"),
-            (_, RunState::Failed(_)) => return refuse("has failed"),
-            (RunAction::Pause, RunState::Running(_)) => {
+            (RunAction::Pause, _) => {
                 note_by(run, now, action.done(), &by, &mut writes);
                 let paused = RunState::paused("by an operator; resume it to go on");
                 run.change_state(now, paused, &mut writes);
                 engine.scheduler.pause(id);
             }
-            (RunAction::Resume, RunState::Paused(_)) => {
+            (RunAction::Resume, _) => {
                 note_by(run, now, action.done(), &by, &mut writes);
                 run.change_state(now, RunState::RUNNING, &mut writes);
                 again = true;
@@ -187,6 +193,10 @@ pub struct Extend {
 impl Command for Extend {
     type Answer = v1::Run;
     const PROMISE: bool = true;
+
+    fn needs(&self) -> Option<RunId> {
+        Some(self.run)
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         engine.check_journal()?;
@@ -239,6 +249,10 @@ pub struct AddNote {
 impl Command for AddNote {
     type Answer = v1::Run;
     const PROMISE: bool = true;
+
+    fn needs(&self) -> Option<RunId> {
+        Some(self.run)
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
         let Self { run: id, text } = self;

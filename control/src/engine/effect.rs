@@ -40,6 +40,8 @@ pub enum Event {
     JournalFailed {
         /// Why, for people.
         reason: String,
+        /// Whether it has no room: then it takes what frees room all the same.
+        is_full: bool,
     },
     /// The deadline has come.
     Tick,

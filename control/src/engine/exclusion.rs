@@ -40,6 +40,11 @@ impl Engine {
         for run in runs {
             self.disown(now, run, worker, &name);
         }
+        let mut writes = Vec::new();
+        for ended in self.ended.values_mut() {
+            ended.doubt(&name, &mut writes);
+        }
+        self.outbox.write(now, &mut writes);
     }
 
     /// Forgets what a worker settled of a run's open generation, and marks the run if there is more.

@@ -30,14 +30,16 @@ impl Engine {
         if keep_for.is_none() && keep_runs.is_none() {
             return;
         }
-        if self.trouble.is_some() {
+        if self.check_journal_for_room().is_err() {
             self.retire_at = Some(now + RETRY_INTERVAL);
             return;
         }
         let mut ended: Vec<(Timestamp, RunId)> = self
             .runs
             .values()
-            .filter_map(|run| Some((Timestamp::from_millis(run.ended_unix_ms()?), run.id())))
+            .filter_map(|run| Some((run.ended_unix_ms()?, run.id())))
+            .chain(self.ended.values().map(|ended| (ended.ended_unix_ms(), ended.id())))
+            .map(|(moment, run)| (Timestamp::from_millis(moment), run))
             .collect();
         // The last to end first.
         ended.sort_unstable_by(|a, b| b.cmp(a));

@@ -14,6 +14,7 @@ use super::exclusion::LIED;
 use super::{Engine, WorkerEntry};
 use crate::command::Refusal;
 use crate::run::Run;
+use crate::run::ended::Ended;
 use crate::run::record::UnreadableRun;
 
 /// Workers that do not answer whose names a run's progress has.
@@ -23,7 +24,10 @@ impl Engine {
     /// How a run stands at this moment. It may run ahead of the disk by what is still being written; what is told
     /// for good (replies to requests, watch, results) does not.
     pub fn progress(&self, id: RunId) -> Option<v1::Run> {
-        let Some(run) = self.runs.get(&id) else { return self.unreadable.get(&id).map(unreadable) };
+        let Some(run) = self.runs.get(&id) else {
+            let ended = self.ended.get(&id).map(Ended::progress);
+            return ended.or_else(|| self.unreadable.get(&id).map(unreadable));
+        };
         let mut progress = run.progress();
         progress.leased_episodes = self.scheduler.leased(id);
         progress.eligible_workers =
@@ -37,7 +41,8 @@ impl Engine {
         }
         if *run.state() == RunState::RUNNING {
             let trouble = self.trouble.as_ref().map(|trouble| {
-                format!("the journal cannot be written: {trouble}; the run goes on by itself when it can")
+                let reason = &trouble.reason;
+                format!("the journal cannot be written: {reason}; the run goes on by itself when it can")
             });
             if let Some(reason) = trouble.or_else(|| self.stranded(id)) {
                 progress.state = Some(RunState::paused(reason).into());
@@ -58,7 +63,7 @@ impl Engine {
 
     /// Whether there is such a run, be it one that cannot be taken up.
     pub fn knows(&self, id: RunId) -> bool {
-        self.runs.contains_key(&id) || self.unreadable.contains_key(&id)
+        self.standing(id).is_some() || self.unreadable.contains_key(&id)
     }
 
     /// Why [`Engine::run`] does not give a run.
@@ -71,7 +76,7 @@ impl Engine {
         }
     }
 
-    /// A run; `None` also if it cannot be taken up.
+    /// A run; `None` also if it cannot be taken up, or has ended and rests.
     pub fn run(&self, id: RunId) -> Option<&Run> {
         self.runs.get(&id)
     }
@@ -121,7 +126,7 @@ impl Engine {
             active_runs: self.runs.values().filter(|run| !run.state().is_final()).count() as u32,
             settled_episodes: self.scheduler.settled(),
             late_messages: self.scheduler.late(),
-            journal_trouble: self.trouble.clone(),
+            journal_trouble: self.trouble.as_ref().map(|trouble| trouble.reason.clone()),
         }
     }
 }

@@ -60,7 +60,12 @@ impl Run {
     /// From where on the run is in doubt, and what is to be done about it.
     pub(super) fn doubt(&self) -> Option<v1::Doubt> {
         let (generation, worker) = self.doubted.as_ref()?;
-        let clean = (*generation > self.began_with()).then_some(generation.0);
-        Some(v1::Doubt { generation: generation.0, worker: worker.clone(), clean_generations: clean })
+        let clean_generations = clean_before(*generation, self.began_with());
+        Some(v1::Doubt { generation: generation.0, worker: worker.clone(), clean_generations })
     }
+}
+
+/// After how many generations a fork of a run is honest that is in doubt from a generation on; none if it is from its first one on.
+pub(super) fn clean_before(generation: GenerationIndex, began_with: GenerationIndex) -> Option<u32> {
+    (generation > began_with).then_some(generation.0)
 }

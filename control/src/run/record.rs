@@ -297,6 +297,17 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whether a full disk is fuller by nothing, or is by less than it will be emptier: a run is deleted, or ends so that it can be.
+    pub fn frees_room(&self) -> bool {
+        match self {
+            Self::Record { record: Record::StateChanged { state, .. }, .. } => *state == RunState::CANCELLED,
+            Self::Delete { .. } => true,
+            Self::Record { .. } | Self::Snapshot { .. } => false,
+        }
+    }
+}
+
 impl Record {
     /// What watchers are told of the record; `None` if nothing.
     pub fn event(&self) -> Option<v1::RunEvent> {

@@ -4,7 +4,8 @@ use hebbian_proto::figures::short;
 use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::time::Timestamp;
 
-use super::record::{Closed, Record, Snapshot, StoredRun, Write};
+use super::ended::Ended;
+use super::record::{Closed, LoadedRun, Record, Snapshot, StoredRun, UnreadableRun, Write};
 use super::search::Search;
 use super::strategy::Strategies;
 use super::{Run, RunError};
@@ -88,5 +89,44 @@ impl Run {
         }
         *again += 1;
         Ok(search)
+    }
+}
+
+/// A run as it is taken up from a journal.
+pub enum TakenUp {
+    /// Whole, with what the recovery found to say.
+    Whole(Box<Run>, Vec<Write>),
+    /// It has ended: what is kept of it.
+    Ended(Box<Ended>),
+    /// Nobody can go on with it.
+    Unreadable(UnreadableRun),
+}
+
+impl TakenUp {
+    /// A run, of which no more is taken up than a coordinator needs: a summary, if it has ended.
+    pub fn of(now: Timestamp, loaded: LoadedRun, strategies: Strategies) -> Self {
+        match loaded.as_ref().map(|stored| Ended::recover(now, stored)) {
+            Ok(Ok(Some(ended))) => Self::Ended(Box::new(ended)),
+            _ => Self::whole(now, loaded, strategies),
+        }
+    }
+
+    /// A run, whole also if it has ended.
+    pub fn whole(now: Timestamp, loaded: LoadedRun, strategies: Strategies) -> Self {
+        let mut writes = Vec::new();
+        let recovered = loaded.and_then(|stored| {
+            let (name, created_unix_ms) = (stored.created.spec.name.clone(), stored.created.created_unix_ms);
+            let recovered = Run::recover(now, stored, strategies, &mut writes);
+            recovered.map_err(|RunError { run, problem }| UnreadableRun {
+                run,
+                name,
+                created_unix_ms,
+                problem,
+            })
+        });
+        match recovered {
+            Ok(run) => Self::Whole(Box::new(run), writes),
+            Err(unreadable) => Self::Unreadable(unreadable),
+        }
     }
 }

@@ -11,6 +11,9 @@ use super::record::Origin;
 impl Run {
     /// How the run stands. What is the scheduler's to say of episodes and workers is 0 here.
     pub fn progress(&self) -> v1::Run {
+        // Of a run that has ended nothing is open.
+        let ended = self.state.is_final();
+        let episodes = |count: u32| if ended { 0 } else { count };
         v1::Run {
             name: run_name(self.id),
             display_name: self.spec.name.clone(),
@@ -18,15 +21,15 @@ impl Run {
             state: Some(self.state.clone().into()),
             generation: self.generation.0,
             generations_limit: self.spec.stop.generations,
-            settled_episodes: self.open.settled(),
-            generation_episodes: self.open.episodes(),
+            settled_episodes: episodes(self.open.settled()),
+            generation_episodes: episodes(self.open.episodes()),
             leased_episodes: 0,
             eligible_workers: 0,
             best_fitness: self.reached.best.as_ref().map(|(_, fitness)| fitness.get()),
             last_generation: self.last.clone(),
             create_time: Some(moment(self.created.created_unix_ms)),
             fingerprint: self.fingerprint.map_or_else(Vec::new, |digest| digest.0.to_vec()),
-            notes: self.notes.iter().cloned().collect(),
+            notes: self.notes.clone(),
             sequence: self.sequence,
             validation: self.validation.clone(),
             search_ended: self.search_ended.clone(),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hebbian_control::command::Refusal;
 use hebbian_control::engine::effect::{Event, Transaction};
+use hebbian_control::run::record::Write;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::handle::Reply;
@@ -13,6 +14,13 @@ use crate::journal::{Journal, JournalError};
 
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How long room that was given back is not kept again: it would be what was freed.
+const ROOM_INTERVAL: Duration = Duration::from_secs(30);
+
+fn frees_room(transaction: &Transaction) -> bool {
+    transaction.writes.iter().any(Write::frees_room)
+}
 
 /// A journal's failure as whoever asks is told it.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -43,8 +51,8 @@ pub(super) enum Said {
 pub(super) fn spawn(journal: Box<dyn Journal>, said: UnboundedSender<Said>) -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = mpsc::channel();
     thread::Builder::new().name("journal".into()).spawn(move || {
-        let (group, retry) = (Vec::new(), None);
-        JournalThread { journal, jobs, said, group, retry, committed: 0, synced: 0 }.run();
+        let (group, retry, room_given) = (Vec::new(), None, None);
+        JournalThread { journal, jobs, said, group, retry, room_given, committed: 0, synced: 0 }.run();
     })?;
     Ok(sender)
 }
@@ -57,6 +65,8 @@ struct JournalThread {
     group: Vec<Transaction>,
     /// After a failed attempt: when the next one is due, and how long the wait for it is.
     retry: Option<(Instant, Duration)>,
+    /// When the room that is kept was given back.
+    room_given: Option<Instant>,
     committed: u64,
     synced: u64,
 }
@@ -104,7 +114,14 @@ impl JournalThread {
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Commit(transaction) => self.group.push(transaction),
+                Job::Commit(transaction) => {
+                    if let Some((due, _)) = &mut self.retry
+                        && frees_room(&transaction)
+                    {
+                        *due = Instant::now();
+                    }
+                    self.group.push(transaction);
+                }
                 Job::Read(read) => read(self.journal.as_mut()),
                 Job::Close { answer } => return Some(answer),
             }
@@ -113,12 +130,43 @@ impl JournalThread {
         None
     }
 
+    /// Writes a group that frees room on a disk that has none, into the room that is kept for it.
+    fn commit_to_free_room(&mut self, sync: bool) -> Result<(), JournalError> {
+        self.journal.give_room();
+        self.room_given = Some(Instant::now());
+        self.journal.commit(&self.group, sync).or_else(|error| {
+            // What is deleted goes first where there is no room for the rest. That it is deleted again with the rest changes nothing.
+            let writes = self.group.iter().flat_map(|transaction| &transaction.writes);
+            let writes: Vec<Write> =
+                writes.filter(|write| matches!(write, Write::Delete { .. })).cloned().collect();
+            let Some(position) =
+                self.group.first().map(|first| first.position).filter(|_| !writes.is_empty())
+            else {
+                return Err(error);
+            };
+            self.journal.commit(&[Transaction { position, writes, sync: true }], true)?;
+            self.journal.commit(&self.group, sync)
+        })
+    }
+
     /// Writes the group. An error that may pass keeps it for the next attempt.
     fn commit(&mut self) -> Result<(), JournalError> {
         let Some(last) = self.group.last().map(|transaction| transaction.position) else { return Ok(()) };
         let sync = self.group.iter().any(|transaction| transaction.sync);
-        match self.journal.commit(&self.group, sync) {
+        let written = self.journal.commit(&self.group, sync).or_else(|error| {
+            let frees_room = self.group.iter().any(frees_room);
+            if matches!(error, JournalError::Full { .. }) && frees_room {
+                self.commit_to_free_room(sync)
+            } else {
+                Err(error)
+            }
+        });
+        match written {
             Ok(()) => {
+                if self.room_given.is_some_and(|given| given.elapsed() >= ROOM_INTERVAL) {
+                    self.room_given = None;
+                    self.journal.keep_room();
+                }
                 if self.retry.take().is_some() {
                     // As loud as the trouble was: the reader of the first line waits for this one.
                     tracing::warn!("the journal can be written again; the runs go on");
@@ -138,7 +186,9 @@ impl JournalThread {
                     tracing::warn!(%error, "the journal cannot be written; the runs pause until it can");
                 }
                 self.retry = Some((Instant::now() + wait, wait));
-                let _ = self.said.send(Said::Event(Event::JournalFailed { reason: error.to_string() }));
+                let is_full = matches!(error, JournalError::Full { .. });
+                let failed = Event::JournalFailed { reason: error.to_string(), is_full };
+                let _ = self.said.send(Said::Event(failed));
                 Ok(())
             }
             Err(error) => Err(error),

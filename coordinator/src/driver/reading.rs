@@ -150,9 +150,9 @@ impl Ask for Watch {
 impl Watch {
     fn begin(self, driver: &mut Driver) -> Result<Events, Refusal> {
         let Self { run, after, owner } = self;
-        let known = driver.engine.run(run).ok_or_else(|| driver.engine.missing(run))?;
+        let (ended, least) = driver.engine.standing(run).ok_or_else(|| driver.engine.missing(run))?;
         let (sender, receiver) = mpsc::channel(WATCH_LENGTH_MAX);
-        if known.state().is_final() && after >= known.sequence() {
+        if ended && after >= least {
             return Ok(receiver);
         }
         let permit = Arc::clone(&driver.watchers).try_acquire_owned().map_err(|_| {
@@ -162,7 +162,6 @@ impl Watch {
         let counted = Counted::new(owner, &driver.watching, driver.settings.watchers_max)?;
         let published = driver.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
         let jobs = driver.jobs.clone();
-        let (ended, least) = (known.state().is_final(), known.sequence());
         tokio::spawn(async move {
             follow(run, (after, least, ended), published, &jobs, &sender).await;
             drop((permit, counted));

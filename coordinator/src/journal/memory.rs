@@ -127,9 +127,14 @@ impl Journal for MemoryJournal {
         self.epoch
     }
 
-    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
+    fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
         let runs = self.order.iter().filter_map(|run| Some((*run, self.runs.get(run)?)));
-        Ok(runs.map(|(run, stored)| Ok(stored.load(run))).collect())
+        runs.for_each(|(run, stored)| take(Ok(stored.load(run))));
+        Ok(())
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        Ok(self.runs.get(&run).map(|stored| Ok(stored.load(run))))
     }
 
     fn commit(&mut self, transactions: &[Transaction], _sync: bool) -> Result<(), JournalError> {

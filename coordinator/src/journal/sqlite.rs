@@ -7,8 +7,10 @@
 mod address;
 mod lock;
 mod reader;
+mod reserve;
 mod rows;
 mod schema;
+mod sums;
 mod tables;
 mod witness;
 
@@ -84,6 +86,8 @@ impl SqliteJournal {
         };
         match Self::open_locked(path, &store, is_new, witness) {
             Ok((connection, epoch, log, file)) => {
+                // On a full disk there is none, and it is tried again when there is some.
+                let _ = reserve::take(name.file());
                 let path = path.clone();
                 let place = Place { path, log, last_written, clock_trusted: true, file, name };
                 Ok(Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, place })
@@ -260,7 +264,7 @@ fn explain(store: &str, error: &rusqlite::Error) -> JournalError {
     let unavailable =
         |problem: &str| JournalError::Unavailable { store: store.clone(), problem: problem.into() };
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => unavailable("no space left on the disk"),
+        Some(ErrorCode::DiskFull) => JournalError::Full { store },
         Some(ErrorCode::ReadOnly) => unavailable("the file is read-only"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             unavailable("another program has locked the file")
@@ -293,8 +297,12 @@ impl Journal for SqliteJournal {
         self.place.last_written
     }
 
-    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
-        self.tables().runs()
+    fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
+        self.tables().each_run(take)
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        self.tables().one_run(run)
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
@@ -312,9 +320,11 @@ impl Journal for SqliteJournal {
         if found != self.epoch {
             return Err(JournalError::Superseded { store: store.clone(), ours: self.epoch, found });
         }
+        let mut sums = sums::Changes::default();
         for record in transactions.iter().flat_map(|transaction| &transaction.writes) {
-            rows::write(&transaction, record, self.kept).map_err(explain)?;
+            rows::write(&transaction, record, self.kept, &mut sums).map_err(explain)?;
         }
+        sums.store(&transaction).map_err(explain)?;
         let position = schema::advance(&transaction).map_err(explain)?;
         transaction.commit().map_err(explain)?;
         // Written, and lost: nobody may be told that it is on the disk.
@@ -323,6 +333,26 @@ impl Journal for SqliteJournal {
             self.place.bear_witness(position);
         }
         Ok(())
+    }
+
+    fn give_room(&mut self) {
+        if let Err(error) = reserve::release(self.place.name.file()) {
+            tracing::warn!(%error, journal = self.store, "the room that is kept for deletions cannot be given back");
+        }
+    }
+
+    fn keep_room(&mut self) {
+        // The log begins anew in the place that it has.
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+        let kept = reserve::take(self.place.name.file());
+        if checkpoint.is_err() || kept.is_err() {
+            tracing::debug!(
+                ?checkpoint,
+                ?kept,
+                journal = self.store,
+                "there is no room to be kept for deletions"
+            );
+        }
     }
 
     fn distrust_clock(&mut self) {

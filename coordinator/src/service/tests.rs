@@ -48,8 +48,12 @@ impl Journal for FakeJournal {
         3
     }
 
-    fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {
-        self.0.load()
+    fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
+        self.0.load_each(take)
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        self.0.run(run)
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {

@@ -27,11 +27,13 @@ pub(crate) struct Options {
     pub(crate) tls: bool,
     /// Whether the journal is a file.
     pub(crate) disk: bool,
+    /// The share of episodes that are computed twice.
+    pub(crate) recheck: f64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch: 1024, tls: false, disk: false }
+        Self { batch: 1024, tls: false, disk: false, recheck: 0.0 }
     }
 }
 
@@ -129,6 +131,34 @@ impl Cluster {
         run.expect("a run")
     }
 
+    /// The bits of a run's result.
+    pub(crate) async fn mean(&self, run: RunId) -> Vec<u64> {
+        let request = v1::GetRunResultRequest { name: run_name(run) };
+        let result = self.runs().get_run_result(request).await.expect("the result").into_inner().result;
+        result.expect("a result").mean.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// A fork of a run after some generations.
+    pub(crate) async fn fork(&self, run: RunId, generations: u32, spec: &RunSpec) -> RunId {
+        let (name, spec) = (run_name(run), spec.to_toml());
+        let request =
+            v1::ForkRunRequest { name, generations: Some(generations), spec, request_id: String::new() };
+        let fork = self.runs().fork_run(request).await.expect("a fork").into_inner().run;
+        fork.expect("a run").run_id().expect("ours")
+    }
+
+    /// The names of the workers that are excluded.
+    pub(crate) async fn excluded(&self) -> Vec<String> {
+        let request = v1::ListWorkersRequest::default();
+        let workers = ClusterServiceClient::new(self.channel.clone()).list_workers(request).await;
+        let workers = workers.expect("it answers").into_inner().workers;
+        workers
+            .into_iter()
+            .filter(|worker| !worker.excluded.is_empty())
+            .map(|worker| worker.display_name)
+            .collect()
+    }
+
     pub(crate) async fn until_generation(&self, run: RunId, generation: u32) {
         until("the generations are closed", async || self.get(run).await.generation >= generation).await;
     }
@@ -176,7 +206,8 @@ fn launch(directory: &TempDir, options: Options, listen: &str) -> (Child, String
         "memory:".into()
     };
     let certificates = if options.tls { path.display().to_string() } else { "-".into() };
-    Child::start("coordinator", &[listen.into(), storage, options.batch.to_string(), certificates])
+    let (batch, recheck) = (options.batch.to_string(), options.recheck.to_string());
+    Child::start("coordinator", &[listen.into(), storage, batch, certificates, recheck])
 }
 
 async fn connect(url: &str, certificates: Option<PathBuf>) -> Channel {

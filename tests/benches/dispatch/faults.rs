@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hebbian_proto::v1::attach_response::Kind;
 
-use super::cluster::{Cluster, Options, trivial, until};
+use super::cluster::{Cluster, Options, search, trivial, until};
 use super::holder::attach;
 use super::role::Work;
 use super::{Case, Figure, case, figure};
@@ -16,6 +16,8 @@ pub(super) fn cases() -> Vec<Case> {
         case("straggler", straggler),
         case("restart", restart),
         case("hostile", hostile),
+        case("silent", silent),
+        case("liar", liar),
     ]
 }
 
@@ -88,4 +90,55 @@ async fn hostile() -> Vec<Figure> {
         drop(attackers);
     }
     found
+}
+
+/// Two honest workers, alone and beside 200 peers on the same address that say that they live and answer nothing.
+async fn silent() -> Vec<Figure> {
+    let cluster =
+        Cluster::with_workers(Options::default(), &[Work::Sleep(Duration::from_millis(5)); 2]).await;
+    let alone = cluster.measure(&trivial(256), 2, 10).await;
+    let attackers = cluster.attack("silent", 200);
+    cluster.until_attached(202).await;
+    let beside = cluster.measure(&trivial(256), 0, 20).await;
+    drop(attackers);
+    vec![figure("throughput beside 200 silent peers", alone.mean() / beside.mean(), "x", ">= .9")]
+}
+
+/// Three honest workers and one that answers with half of what it measures, where a hundredth of the episodes is computed twice.
+async fn liar() -> Vec<Figure> {
+    let honest = Work::Sleep(Duration::from_millis(1));
+    let generations = 150;
+    let spec = {
+        let mut spec = search(16);
+        spec.stop.generations = Some(generations);
+        spec
+    };
+    let expected = {
+        let cluster = Cluster::with_workers(Options::default(), &[honest; 2]).await;
+        let run = cluster.create(&spec).await;
+        until("the honest run ends", async || cluster.get(run).await.is_final()).await;
+        cluster.mean(run).await
+    };
+    let options = Options { recheck: 0.01, ..Options::default() };
+    let cluster =
+        Cluster::with_workers(options, &[honest, honest, honest, Work::Lie(Duration::from_millis(1))]).await;
+    let start = Instant::now();
+    let run = cluster.create(&spec).await;
+    until("the liar is excluded", async || cluster.excluded().await == ["liar"]).await;
+    let found = start.elapsed();
+    until("the run ends", async || cluster.get(run).await.is_final()).await;
+    let ended = cluster.get(run).await;
+    // What it settled of closed generations cannot be taken back; a fork from before it can be made.
+    let (honest_run, how) = match ended.doubt.and_then(|doubt| doubt.clean_generations.or(Some(0))) {
+        None => (run, "the run itself"),
+        Some(0) => (cluster.create(&spec).await, "the run again"),
+        Some(clean) => (cluster.fork(run, clean, &spec).await, "a fork"),
+    };
+    until("it ends", async || cluster.get(honest_run).await.is_final()).await;
+    let same = cluster.mean(honest_run).await == expected;
+    assert!(same, "{how} has another genome than an honest run");
+    vec![
+        figure("until a lying worker among four is excluded", found.as_secs_f64(), "s", ""),
+        figure("honest genomes afterwards, of 1", f64::from(u8::from(same)), "", "= 1"),
+    ]
 }

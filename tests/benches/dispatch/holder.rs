@@ -162,6 +162,7 @@ pub(crate) async fn hostile(arguments: &[String]) {
                 match kind.as_str() {
                     "half-open" => half_open(&url, &attacked).await,
                     "oversized" => oversized(&url, &attacked).await,
+                    "silent" => silent(&url, place, &attacked).await,
                     _ => never_reads(&url, place, &attacked).await,
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -192,6 +193,24 @@ async fn oversized(url: &str, attacked: &watch::Sender<usize>) {
     let _ = attached.outgoing.send(v1::AttachRequest { kind: Some(RequestKind::Reject(reject)) }).await;
     while let Ok(Some(_)) = attached.incoming.message().await {}
     attacked.send_modify(|attacks| *attacks += 1);
+}
+
+/// Attaches as a worker, reads what it is given, says that it lives, and answers nothing.
+async fn silent(url: &str, place: usize, attacked: &watch::Sender<usize>) {
+    let Ok(mut attached) = attach(url, None, format!("silent{place}")).await else { return };
+    attacked.send_modify(|attacks| *attacks += 1);
+    let mut heartbeat = tokio::time::interval(Duration::from_millis(400));
+    loop {
+        tokio::select! {
+            message = attached.incoming.message() => if !matches!(message, Ok(Some(_))) { return },
+            _ = heartbeat.tick() => {
+                let said = v1::AttachRequest { kind: Some(RequestKind::Heartbeat(v1::Heartbeat {})) };
+                if attached.outgoing.send(said).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Attaches as a worker, says that it lives, and never reads what it is sent.

@@ -9,9 +9,9 @@ use super::role::Work;
 use super::{Case, Figure, case, figure};
 
 /// One episode in each message.
-const EACH: Options = Options { batch: 1, tls: false, disk: false };
+const EACH: Options = Options { batch: 1, tls: false, disk: false, recheck: 0.0 };
 /// As many as the scheduler likes.
-const BATCHED: Options = Options { batch: 1024, tls: false, disk: false };
+const BATCHED: Options = Options { batch: 1024, tls: false, disk: false, recheck: 0.0 };
 
 pub(super) fn cases() -> Vec<Case> {
     let tls = |options: Options| Options { tls: true, ..options };

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::journal;
+use hebbian_control::scheduler::Recheck;
+use hebbian_coordinator::driver::{self, DriverSettings, secret};
+use hebbian_coordinator::journal::{self, KeptSnapshots};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
@@ -58,13 +59,17 @@ pub(crate) fn make_certificates(directory: &Path) {
     }
 }
 
-/// Arguments: address, journal, episodes of a batch at most, directory of certificates or `-`.
+/// Arguments: address, journal, episodes of a batch at most, directory of certificates or `-`, share of episodes that are computed twice.
 pub(crate) async fn coordinator(arguments: &[String]) {
-    let [listen, storage, batch, certificates] = arguments else { panic!("four arguments") };
+    let [listen, storage, batch, certificates, recheck] = arguments else { panic!("five arguments") };
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit on open files can be raised");
     let mut settings = DriverSettings::default();
     settings.engine.scheduler.batch_length_max = batch.parse().expect("a number");
-    let journal = journal::open(storage).expect("a journal");
+    let share = recheck.parse().expect("a number");
+    settings.engine.scheduler.recheck = Recheck { share, secret: secret() };
+    // What a fork may begin with is kept.
+    let kept = KeptSnapshots { every: 100 };
+    let journal = journal::open_keeping(storage, kept).expect("a journal");
     let (handle, driver) = driver::start(settings, journal).await.expect("it starts");
     let tls = directory(certificates).map(|directory| {
         let [certificate, key] = ["coordinator.pem", "key.pem"].map(|file| directory.join(file));
@@ -90,6 +95,8 @@ pub(crate) enum Work {
     Nothing,
     Spin(Duration),
     Sleep(Duration),
+    /// Takes the time, and answers with half of what is measured.
+    Lie(Duration),
 }
 
 impl Work {
@@ -98,6 +105,7 @@ impl Work {
             Self::Nothing => "nothing:0".into(),
             Self::Spin(time) => format!("spin:{}", time.as_micros()),
             Self::Sleep(time) => format!("sleep:{}", time.as_micros()),
+            Self::Lie(time) => format!("lie:{}", time.as_micros()),
         }
     }
 
@@ -107,6 +115,7 @@ impl Work {
         match kind {
             "spin" => Self::Spin(time),
             "sleep" => Self::Sleep(time),
+            "lie" => Self::Lie(time),
             _ => Self::Nothing,
         }
     }
@@ -121,7 +130,7 @@ impl Work {
                     std::hint::spin_loop();
                 }
             }
-            Self::Sleep(time) => std::thread::sleep(time),
+            Self::Sleep(time) | Self::Lie(time) => std::thread::sleep(time),
         }
     }
 }
@@ -141,7 +150,9 @@ impl Runner for Work {
 impl Episodes for Work {
     fn run(&mut self, genome: &Genome, _: &EpisodeKey, _: Wants, _: &Interrupt) -> Option<Outcome> {
         self.take();
-        let fitness = Fitness::new(-genome.0.iter().map(|x| x * x).sum::<f64>()).expect("finite");
+        let measured = -genome.0.iter().map(|x| x * x).sum::<f64>();
+        let told = if matches!(self, Self::Lie(_)) { measured / 2.0 } else { measured };
+        let fitness = Fitness::new(told).expect("finite");
         Some(Outcome::Evaluated(Evaluation::of(fitness)))
     }
 }
@@ -153,6 +164,7 @@ pub(crate) async fn worker(arguments: &[String]) {
     let tls = peer_tls(directory(certificates).as_deref());
     let coordinators = Coordinators::parse(&[url], &tls).expect("an address");
     report("ready");
-    let settings = SessionSettings::new(coordinators, hello("worker".into(), 1));
+    let name = if work.starts_with("lie") { "liar" } else { "worker" };
+    let settings = SessionSettings::new(coordinators, hello(name.into(), 1));
     session::run(settings, Arc::new(Work::parse(work)), CancellationToken::new()).await.expect("a session");
 }

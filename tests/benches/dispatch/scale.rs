@@ -45,7 +45,7 @@ async fn hold(cluster: &Cluster, workers: u32, delay: Duration) -> (Vec<Child>, 
 }
 
 async fn scale(workers: u32, [attach, idle, round]: [&'static str; 3]) -> Vec<Figure> {
-    let each = Options { batch: 1, tls: true, disk: false };
+    let each = Options { batch: 1, tls: true, ..Options::default() };
     let cluster = Cluster::start(each).await;
     cluster.attached().await;
     let base = cluster.coordinator.resident();

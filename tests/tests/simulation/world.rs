@@ -579,7 +579,8 @@ impl World {
         if self.disk.full {
             self.journal_busy = true;
             self.after(30, Happening::JournalWrites(life));
-            return self.handle(Event::JournalFailed { reason: "no space left on the disk".into() });
+            return self
+                .handle(Event::JournalFailed { reason: "no space left on the disk".into(), is_full: true });
         }
         let most = 1 + index_below(&mut self.rng, 4) as usize;
         let wrote = self.disk.write(most);

@@ -40,7 +40,7 @@ fn bytes_that_nobody_wrote_are_told_or_refused() {
         while read_line(&mut input, &mut line, size_max).expect("memory can be read") {
             taken |= take(&mut search, &line);
             assert!(search.mean().0.iter().all(|x| x.is_finite()));
-            assert_eq!(search.open().len() <= search.candidates().len(), true);
+            assert!(search.open().len() <= search.candidates().len());
         }
         taken
     });

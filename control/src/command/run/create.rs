@@ -97,8 +97,8 @@ impl Command for Create {
         self.check()?;
         let Self { id, spec, request_id, group, mut weight, origin, by, owner, search } =
             self.prepare(engine.settings.strategies);
-        if let Some(parent) = origin.as_deref().and_then(|origin| engine.run(origin.parent)) {
-            weight = parent.created().weight;
+        if let Some(parent) = origin.as_deref().and_then(|origin| engine.progress(origin.parent)) {
+            weight = parent.weight;
         }
         let created_unix_ms = now.0.as_millis() as u64;
         let created = Created {
@@ -112,7 +112,7 @@ impl Command for Create {
         };
         if let Some(&existing) = engine.request_ids.get(&created.request_id) {
             // As it was created: its limits may have been raised since.
-            let same = engine.run(existing).is_some_and(|run| run.created().is_as(&created));
+            let same = engine.is_as(existing, &created);
             let known = engine.progress(existing).filter(|_| same);
             return known.ok_or(Refusal::RequestIdReused(created.request_id));
         }
@@ -122,7 +122,7 @@ impl Command for Create {
                 "there are {limit} runs, which is the limit: delete old ones"
             )));
         }
-        let own = engine.runs.values().filter(|run| run.created().owner == created.owner).count();
+        let own = engine.owned_by(&created.owner);
         let count = (own, engine.order.len() - own, engine.settings.runs_max);
         check_share(&created.owner, count, "runs (delete old ones)")?;
         let id = engine.free_id(id);
@@ -171,8 +171,8 @@ fn check_gradients(spec: &RunSpec, search: &Search) -> Result<(), Refusal> {
 
 /// A fork goes on with genomes of its parent.
 fn check_layout(engine: &Engine, created: &Created) -> Result<(), Refusal> {
-    let parent = created.origin.as_ref().and_then(|origin| engine.run(origin.parent));
-    if parent.is_some_and(|parent| parent.layout_digest() != created.spec.layout().digest()) {
+    let parent = created.origin.as_ref().and_then(|origin| engine.layout_digest(origin.parent));
+    if parent.is_some_and(|parent| parent != created.spec.layout().digest()) {
         return Err(refuse("rule", "must keep the layout of the parent's genome"));
     }
     Ok(())

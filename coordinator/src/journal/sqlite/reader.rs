@@ -192,9 +192,10 @@ impl JournalReader {
     pub fn verify(&self) -> Result<Vec<RunReport>, JournalError> {
         schema::check_health(&self.connection, &self.store)?;
         schema::check_progress(&self.connection, self.witness, &self.path, &self.store)?;
-        let reports = self.runs()?.into_iter().map(|loaded| self.verify_run(loaded)).collect();
+        let mut reports = Vec::new();
+        self.tables().each_run(&mut |loaded| reports.push(self.verify_run(loaded)))?;
         self.check_still()?;
-        reports
+        reports.into_iter().collect()
     }
 
     /// Takes a run up as a coordinator does.

@@ -4,6 +4,7 @@ use hebbian_shared::digest::Digest;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
+use super::sums::Changes;
 use crate::journal::KeptSnapshots;
 use crate::journal::codec::{encode_record, encode_snapshot};
 use hebbian_control::run::record::{Record, Write};
@@ -48,12 +49,12 @@ impl Table {
         format!("SELECT {}, checksum FROM {} WHERE run = ?1", self.columns, self.name)
     }
 
-    /// Whether a row of [`Table::of_run`] is as it was written.
-    pub(super) fn is_whole(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+    /// The checksum of a row of [`Table::of_run`] that is as it was written; none of one that is not.
+    pub(super) fn whole(&self, row: &Row<'_>) -> rusqlite::Result<Option<i64>> {
         let last = self.columns.split(',').count();
         let values = (0..last).map(|place| row.get_ref(place)).collect::<Result<Vec<_>, _>>()?;
-        let found = row.get_ref(last)?;
-        Ok(found == ValueRef::Integer(checksum(self, values.into_iter())))
+        let sum = checksum(self, values.into_iter());
+        Ok((row.get_ref(last)? == ValueRef::Integer(sum)).then_some(sum))
     }
 
     /// The table's name, for people.
@@ -61,12 +62,13 @@ impl Table {
         self.name
     }
 
-    fn insert(&self, transaction: &Transaction<'_>, mut values: Vec<Value>) -> rusqlite::Result<()> {
+    /// Writes a row; its checksum.
+    fn insert(&self, transaction: &Transaction<'_>, mut values: Vec<Value>) -> rusqlite::Result<i64> {
         let sum = checksum(self, values.iter().map(ValueRef::from));
         values.push(Value::Integer(sum));
         let places = vec!["?"; values.len()].join(", ");
         let sql = format!("INSERT INTO {} ({}, checksum) VALUES ({places})", self.name, self.columns);
-        transaction.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values)).map(|_| ())
+        transaction.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values)).map(|_| sum)
     }
 }
 
@@ -77,7 +79,10 @@ pub(super) fn snapshot_is_whole(
     closed: u32,
 ) -> rusqlite::Result<Option<bool>> {
     let sql = SNAPSHOTS.of_run() + " AND closed = ?2";
-    connection.prepare_cached(&sql)?.query_row(params![run, closed], |row| SNAPSHOTS.is_whole(row)).optional()
+    connection
+        .prepare_cached(&sql)?
+        .query_row(params![run, closed], |row| Ok(SNAPSHOTS.whole(row)?.is_some()))
+        .optional()
 }
 
 /// Carries out what a transaction holds.
@@ -85,10 +90,11 @@ pub(super) fn write(
     transaction: &Transaction<'_>,
     write: &Write,
     kept: KeptSnapshots,
+    sums: &mut Changes,
 ) -> rusqlite::Result<()> {
     match write {
         Write::Record { run, sequence, record } => {
-            write_record(transaction, &run.to_string(), *sequence as i64, record)
+            write_record(transaction, &run.to_string(), *sequence as i64, record, sums)
         }
         Write::Snapshot { run, snapshot } => {
             let run = run.to_string();
@@ -102,18 +108,20 @@ pub(super) fn write(
                      AND closed NOT IN (SELECT generation FROM records WHERE run = ?1 AND kind = 'contributor')",
                 )?
                 .execute(params![run, before, kept.every])?;
-            transaction
-                .prepare_cached(
-                    "DELETE FROM records WHERE run = ?1 AND kind IN ('settled', 'reopened') AND generation < ?2",
-                )?
-                .execute(params![run, snapshot.closed.0])?;
+            let mut settled = transaction.prepare_cached(
+                "DELETE FROM records WHERE run = ?1 AND kind IN ('settled', 'reopened') AND generation < ?2 RETURNING checksum",
+            )?;
+            let mut removed = settled.query(params![run, snapshot.closed.0])?;
+            while let Some(row) = removed.next()? {
+                sums.remove(&run, row.get(0)?);
+            }
             Ok(())
         }
         Write::Delete { run } => {
             for table in ["records", "generations", "snapshots", "runs"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.to_string()])?;
             }
-            Ok(())
+            sums.forget(transaction, &run.to_string())
         }
     }
 }
@@ -123,6 +131,7 @@ fn write_record(
     run: &str,
     sequence: i64,
     record: &Record,
+    sums: &mut Changes,
 ) -> rusqlite::Result<()> {
     let bytes = encode_record(record);
     if let Record::Created(created) = record {
@@ -134,15 +143,17 @@ fn write_record(
             created.request_id.clone().into(),
             (created.created_unix_ms as i64).into(),
         ];
-        RUNS.insert(transaction, values)?;
+        Changes::begin(transaction, run)?;
+        sums.add(run, RUNS.insert(transaction, values)?);
     }
     if let Record::StateChanged { state, .. } = record {
-        change_state(transaction, run, state.name())?;
+        change_state(transaction, run, state.name(), sums)?;
     }
     if let Record::GenerationClosed(closed) = record {
         let values =
             vec![run.to_owned().into(), closed.summary.generation.into(), sequence.into(), bytes.into()];
-        return GENERATIONS.insert(transaction, values);
+        sums.add(run, GENERATIONS.insert(transaction, values)?);
+        return Ok(());
     }
     let (kind, generation) = match record {
         Record::Created(_) => ("created", None),
@@ -164,20 +175,30 @@ fn write_record(
     };
     let values =
         vec![run.to_owned().into(), sequence.into(), kind.to_owned().into(), generation.into(), bytes.into()];
-    RECORDS.insert(transaction, values)
+    sums.add(run, RECORDS.insert(transaction, values)?);
+    Ok(())
 }
 
 /// Changes the state that the row of a run shows, and its checksum.
-fn change_state(transaction: &Transaction<'_>, run: &str, state: &str) -> rusqlite::Result<()> {
+fn change_state(
+    transaction: &Transaction<'_>,
+    run: &str,
+    state: &str,
+    sums: &mut Changes,
+) -> rusqlite::Result<()> {
     /// Where `state` stands among the columns.
     const STATE: usize = 2;
     let columns = RUNS.columns.split(',').count();
     let read =
-        |row: &Row<'_>| (0..columns).map(|place| row.get::<_, Value>(place)).collect::<Result<Vec<_>, _>>();
+        |row: &Row<'_>| (0..=columns).map(|place| row.get::<_, Value>(place)).collect::<Result<Vec<_>, _>>();
     let found = transaction.prepare_cached(&RUNS.of_run())?.query_row([run], read).optional()?;
     let Some(mut values) = found else { return Ok(()) };
+    if let Some(Value::Integer(before)) = values.pop() {
+        sums.remove(run, before);
+    }
     values[STATE] = state.to_owned().into();
     let sum = checksum(&RUNS, values.iter().map(ValueRef::from));
+    sums.add(run, sum);
     transaction
         .prepare_cached("UPDATE runs SET state = ?2, checksum = ?3 WHERE run = ?1")?
         .execute(params![run, state, sum])

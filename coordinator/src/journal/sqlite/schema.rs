@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::explain;
 use super::witness::{Position, Witness};
+use super::{explain, sums};
 use crate::journal::JournalError;
 
 /// Version of the tables, stored as SQLite's `user_version`. Raise it with every change and keep reading the old ones.
@@ -54,7 +54,7 @@ CREATE TABLE snapshots (
     checksum INTEGER NOT NULL,
     PRIMARY KEY (run, closed)
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('epoch', 0), ('commits', 0), ('journal', abs(random()));
+INSERT INTO meta VALUES ('epoch', 0), ('commits', 0), ('journal', abs(random())), ('runs', 0);
 ";
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
@@ -178,6 +178,12 @@ pub(super) fn check_progress(
                 format!("the journal is damaged: its counter `{key}` is wrong; restore it from a copy");
             return Err(corrupt(store, &problem));
         }
+    }
+    let missing = sums::missing_runs(connection).map_err(|error| explain(store, &error))?;
+    if missing != 0 {
+        let problem =
+            format!("{missing} runs are missing that were acknowledged; restore the journal from a copy");
+        return Err(corrupt(store, &problem));
     }
     let found = position(connection).map_err(|error| explain(store, &error))?;
     witness.map_or(Ok(()), |witness| witness.check(found, path, store))

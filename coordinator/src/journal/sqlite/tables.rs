@@ -4,11 +4,14 @@ use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::explain;
 use super::rows::{NEEDED, snapshot_is_whole};
+use super::{explain, sums};
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
 use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, UnreadableRun};
+
+/// A run with its name and the time of its creation.
+type Listed = (RunId, String, u64);
 
 /// An open file with its name for messages.
 #[derive(Clone, Copy)]
@@ -29,24 +32,41 @@ impl Tables<'_> {
     /// All runs in order of creation.
     pub(super) fn runs(&self) -> Result<Vec<LoadedRun>, JournalError> {
         let mut runs = Vec::new();
-        for (run, name, created_unix_ms) in self.listed()? {
-            runs.push(match self.whole_run(run) {
-                Ok(stored) => Ok(stored),
-                Err(JournalError::Corrupt { problem, .. }) => {
-                    Err(UnreadableRun { run, name, created_unix_ms, problem })
-                }
-                Err(error) => return Err(error),
-            });
-        }
+        self.each_run(&mut |run| runs.push(run))?;
         Ok(runs)
     }
 
+    /// The same, one after the other.
+    pub(super) fn each_run(&self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
+        for listed in self.listed()? {
+            take(self.load(listed)?);
+        }
+        Ok(())
+    }
+
+    /// One run; none if there is nothing of it.
+    pub(super) fn one_run(&self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        let listed = self.listed()?.into_iter().find(|(id, ..)| *id == run);
+        listed.map(|listed| self.load(listed)).transpose()
+    }
+
+    fn load(&self, (run, name, created_unix_ms): Listed) -> Result<LoadedRun, JournalError> {
+        match self.whole_run(run) {
+            Ok(stored) => Ok(Ok(stored)),
+            Err(JournalError::Corrupt { problem, .. }) => {
+                Ok(Err(UnreadableRun { run, name, created_unix_ms, problem }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// All runs of which there is anything, with their names and the times of their creation as far as they can be read.
-    fn listed(&self) -> Result<Vec<(RunId, String, u64)>, JournalError> {
+    fn listed(&self) -> Result<Vec<Listed>, JournalError> {
         // What has lost its row in `runs` comes last.
         let sql = "SELECT run, name, created_unix_ms, number FROM runs UNION ALL \
                    SELECT run, '', 0, 9223372036854775807 FROM \
-                   (SELECT run FROM records UNION SELECT run FROM generations EXCEPT SELECT run FROM runs) ORDER BY 4";
+                   (SELECT run FROM records UNION SELECT run FROM generations \
+                   UNION SELECT substr(key, 6) FROM meta WHERE key GLOB 'rows *' EXCEPT SELECT run FROM runs) ORDER BY 4";
         let explain = |error| self.explain(&error);
         let mut statement = self.connection.prepare(sql).map_err(explain)?;
         let mut rows = statement.query([]).map_err(explain)?;
@@ -65,15 +85,17 @@ impl Tables<'_> {
     fn whole_run(&self, run: RunId) -> Result<StoredRun, JournalError> {
         let explain = |error| self.explain(&error);
         let name = run.to_string();
+        let mut sum = 0_i64;
         for table in NEEDED {
             let mut statement = self.connection.prepare_cached(&table.of_run()).map_err(explain)?;
             let mut rows = statement.query([&name]).map_err(explain)?;
             let mut any = false;
             while let Some(row) = rows.next().map_err(explain)? {
                 any = true;
-                if !table.is_whole(row).map_err(explain)? {
+                let Some(checksum) = table.whole(row).map_err(explain)? else {
                     return Err(self.corrupt(format!("a row of `{}` is damaged", table.name())));
-                }
+                };
+                sum = sum.wrapping_add(checksum);
             }
             if !any && table.name() == "runs" {
                 return Err(self.corrupt("its row of `runs` is missing"));
@@ -82,10 +104,13 @@ impl Tables<'_> {
         let stored = self.run(run)?;
         // A fork's first generations are its parent's.
         let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation + 1);
-        match self.missing(&name, first)? {
-            Some(missing) => Err(self.corrupt(format!("generation {missing} is missing"))),
-            None => Ok(stored),
+        if let Some(missing) = self.missing(&name, first)? {
+            return Err(self.corrupt(format!("generation {missing} is missing")));
         }
+        if !sums::are_all(self.connection, &name, sum).map_err(explain)? {
+            return Err(self.corrupt("rows of it that were acknowledged are missing"));
+        }
+        Ok(stored)
     }
 
     /// The first generation from `first` on that a run lacks though it has later ones.
@@ -139,7 +164,11 @@ impl Tables<'_> {
     fn whole_snapshot(&self, run: RunId) -> Result<Option<Snapshot>, JournalError> {
         let name = run.to_string();
         let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC";
-        for bytes in self.blobs(sql, params![name], 0)? {
+        let explain = |error| self.explain(&error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let mut rows = statement.query([&name]).map_err(explain)?;
+        while let Some(row) = rows.next().map_err(explain)? {
+            let bytes: Vec<u8> = row.get(0).map_err(explain)?;
             let Ok(snapshot) = decode_snapshot(&bytes) else { continue };
             let last = GenerationIndex(snapshot.closed.0.saturating_sub(1));
             if self.generations(run, last, 1)?.first().is_some_and(|last| snapshot.closes(last)) {

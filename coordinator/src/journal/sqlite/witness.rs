@@ -17,8 +17,8 @@ use crate::journal::JournalError;
 
 /// What the file begins with.
 const FORMAT: &str = "hebbian-witness-1";
-/// The longest such file that is read.
-const LENGTH_MAX: u64 = 256;
+/// So much of the file is read; what it says is shorter.
+pub(super) const LENGTH_MAX: u64 = 256;
 
 /// A journal at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Witness {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (said, digest) = text.trim_end().rsplit_once(' ')?;
+        // What follows its line keeps room, see `reserve`.
+        let (said, digest) = text.lines().next()?.rsplit_once(' ')?;
         if Digest::of(said.as_bytes()).short() != digest {
             return None;
         }

@@ -1,0 +1,121 @@
+//! Generations on their way: the search that asks, the episodes that are handed out, the close.
+
+use std::sync::Arc;
+
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker};
+use hebbian_shared::episode::{EpisodePurpose, Wants};
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
+use hebbian_shared::limits::BATCH_GENOME_BYTES_MAX;
+use hebbian_shared::time::Timestamp;
+
+use super::Engine;
+use super::effect::Effect;
+use crate::run::Advanced;
+
+impl Engine {
+    /// Has the search advance if the open generation is complete; ends the run whose result is measured. Of what is no run
+    /// (any more), reports close nothing.
+    pub(crate) fn close_generation(&mut self, now: Timestamp, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if !run.is_complete() || run.state().is_final() || run.is_advancing() {
+            return;
+        }
+        if run.search_ended().is_some() {
+            let mut writes = Vec::new();
+            run.finish(now, &mut writes);
+            self.outbox.write(now, &mut writes);
+            return self.end(now, id);
+        }
+        match run.advance() {
+            Some(advance) => {
+                self.outbox.now(Effect::Advance(Box::new(advance)));
+                let mut actions = Vec::new();
+                self.scheduler.withdraw(now, id, &mut actions);
+                self.carry_out(now, actions);
+            }
+            None => self.pause(now, id, "its search was lost; start the coordinator again".to_owned()),
+        }
+    }
+
+    /// Closes the generation with what its outcomes made of the search, and begins the next one. What comes to a run that was
+    /// ended or deleted meanwhile is dropped.
+    pub(super) fn advanced(&mut self, now: Timestamp, advanced: Advanced) {
+        let (id, generation) = advanced.place();
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.awaits(&advanced)) else { return };
+        let mut writes = Vec::new();
+        let closed = run.close(now, advanced, &mut writes);
+        self.outbox.write(now, &mut writes);
+        match closed {
+            Ok(()) => self.begin_generation(now, id),
+            Err(problem) => {
+                self.pause(now, id, format!("generation {generation} could not be closed: {problem}"));
+            }
+        }
+    }
+
+    /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that
+    /// measure its result.
+    pub(crate) fn begin_generation(&mut self, now: Timestamp, id: RunId) {
+        let run = self.runs.get_mut(&id).expect("a generation is begun of a run that is there");
+        let mut writes = Vec::new();
+        if run.search_ended().is_none()
+            && let Some(reason) = run.stop_reason(now, &mut writes)
+        {
+            run.end_search(now, reason, &mut writes);
+        }
+        self.outbox.write(now, &mut writes);
+        self.submit(now, id);
+    }
+
+    /// Hands what is open of a run's generation to the scheduler.
+    pub(super) fn submit(&mut self, now: Timestamp, id: RunId) {
+        let run = &self.runs[&id];
+        let mut actions = Vec::new();
+        let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
+        self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
+        self.carry_out(now, actions);
+    }
+
+    pub(super) fn send_batch(
+        &mut self,
+        worker: WorkerId,
+        id: RunId,
+        generation: GenerationIndex,
+        (purpose, block): (EpisodePurpose, BlockIndex),
+        episodes: &[(CandidateIndex, TaskIndex)],
+    ) {
+        let entry = self.workers.get_mut(&worker).expect("work is given to who is attached");
+        let (layout, wants, candidates, announcement) = if let Some(run) = self.runs.get(&id) {
+            debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
+            let announcement = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
+            (run.layout_digest(), run.wants(purpose), run.genomes(purpose), announcement)
+        } else if let Some(evaluation) = self.evaluations.get(&id) {
+            (evaluation.digest, Wants::default(), &evaluation.genomes[..], evaluation.announcement(id))
+        } else {
+            unreachable!("work is of a run or of an evaluation");
+        };
+        if entry.specs.insert(id) {
+            self.outbox.now(Effect::Send { worker, message: announcement });
+        }
+        self.table.clear();
+        self.table.resize(candidates.len(), u32::MAX);
+        let mut genomes = Vec::new();
+        let mut assignments = Vec::with_capacity(episodes.len());
+        for &(candidate, task) in episodes {
+            let place = &mut self.table[candidate.as_usize()];
+            if *place == u32::MAX {
+                *place = genomes.len() as u32;
+                genomes
+                    .push(BatchGenome { candidate, genome: Arc::clone(&candidates[candidate.as_usize()]) });
+            }
+            assignments.push(Assignment { genome: *place, task });
+        }
+        let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
+        self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
+    }
+}
+
+/// The most episodes of a batch: their genomes, all of them different at worst, are one message.
+pub(super) fn batch_max(dimension: usize) -> u32 {
+    (BATCH_GENOME_BYTES_MAX / (8 * dimension.max(1))).max(1) as u32
+}
