@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hebbian_learning::task::data_set::{DataSet, DataSetError, DataSets as _};
+use hebbian_learning::task::data_set::{DataSet, DataSetError, DataSets as _, Form};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
@@ -66,14 +66,14 @@ pub(crate) fn store(
     Ok(Arc::new(DataStore::new(named)))
 }
 
-/// Fills in what a spec leaves open about its data sets: their digests and classes.
+/// Fills in what a spec leaves open about its data sets: their digests, classes and features.
 pub(crate) fn complete(spec: &mut RunSpec, store: &DataStore) -> Result<(), Failure> {
     spec.problem.data_sets_mut().iter_mut().try_for_each(|data_set| complete_one(data_set, store))?;
-    // The number of classes is known only now.
+    // The numbers of classes and of features are known only now.
     spec.validate().map_err(Failure::bad_input)
 }
 
-/// Fills in a data set's digest and classes; where both are given, it need not be on this machine.
+/// Fills in a data set's digest, classes and features; where the first two are given, it need not be on this machine.
 pub(crate) fn complete_one(data_set: &mut DataSetSpec, store: &DataStore) -> Result<(), Failure> {
     if data_set.digest.is_none() || data_set.classes.is_empty() {
         store.find(data_set.name, data_set.digest).map_err(failure)?.complete(data_set);
@@ -107,8 +107,27 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Content {
-    /// What it holds: images of each part, their size, the labels.
-    Images { training: usize, test: usize, rows: usize, columns: usize, classes: Vec<u8>, digest: Digest },
+    /// Images: how many in each part, their size, the labels and what they are called.
+    Images {
+        training: usize,
+        test: usize,
+        rows: usize,
+        columns: usize,
+        classes: Vec<u8>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        class_names: Vec<String>,
+        digest: Digest,
+    },
+    /// A table: examples in each part, its features, the labels and what they are called.
+    Table {
+        training: usize,
+        test: usize,
+        features: usize,
+        classes: Vec<u8>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        class_names: Vec<String>,
+        digest: Digest,
+    },
     /// Why it cannot be used.
     Broken { error: String },
 }
@@ -116,9 +135,16 @@ pub(crate) enum Content {
 impl Row {
     /// Of a set that can be used.
     pub(crate) fn of(name: DataSetName, store: &DataStore, set: &DataSet) -> Self {
-        let ((training, test), (rows, columns)) = (set.counts(), set.image_size());
-        let (classes, digest) = (set.classes(), set.digest());
-        let content = Content::Images { training, test, rows, columns, classes, digest };
+        let ((training, test), classes, digest) = (set.counts(), set.classes(), set.digest());
+        let class_names = store.class_names(name);
+        let content = match set.form() {
+            Form::Image { rows, columns } => {
+                Content::Images { training, test, rows, columns, classes, class_names, digest }
+            }
+            Form::Line { features } => {
+                Content::Table { training, test, features, classes, class_names, digest }
+            }
+        };
         Self { name, family: format!("idx:{name}"), directory: store.place(name), content }
     }
 }

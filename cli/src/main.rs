@@ -14,6 +14,7 @@ mod forecast;
 mod genome_export;
 mod genome_file;
 mod local_cluster;
+mod own_data;
 mod process;
 mod render;
 mod report;

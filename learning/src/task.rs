@@ -151,7 +151,7 @@ pub fn distribution(
         TaskFamily::Idx(name) => {
             let wanted = spec.data_set(name).cloned();
             let wanted = wanted.unwrap_or_else(|| DataSetSpec::of(name, DataSetSpec::DEFAULT_SIDE));
-            data.find(name, wanted.digest)?.images(name.as_str(), wanted.side, &wanted.classes)?
+            data.find(name, wanted.digest)?.inputs(&wanted)?
         }
         _ => return Ok(Box::new(plane::PlaneDistribution::new(family, spec))),
     };

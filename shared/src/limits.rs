@@ -82,6 +82,8 @@ limits! {
     DATA_SET_NAME_MAX: usize = 32, "characters";
     /// Side of an image as networks meet it.
     IMAGE_SIDE_MAX: u32 = 64, "pixels";
+    /// Features of a table: as many inputs as the largest images have.
+    FEATURES_MAX: u32 = 4096, "features";
 
     ["evaluations and comparisons"]
     /// Updates after which a score is measured.
@@ -208,8 +210,22 @@ limits! {
     DATA_SET_TAKEN_TIMEOUT: Duration = Duration::from_secs(30), "s";
     /// Time that a worker waits for a piece, its turn included.
     DATA_SET_PIECE_TIMEOUT: Duration = Duration::from_secs(90), "s";
-    /// Elements of an IDX file.
-    IDX_ELEMENTS_MAX: u64 = 1 << 30, "elements";
+    /// Elements of an IDX file, all together.
+    IDX_BYTES_MAX: u64 = 1 << 30, "bytes";
+    /// Size of a number of a data set: its square is still a number of 32 bits.
+    DATA_SET_NUMBER_MAX: f64 = 1e18, "dimensionless";
+    /// How far an input that is no byte may be from its training mean, once standardised; what is further counts as so far.
+    STANDARDISED_MAX: f64 = 100.0, "deviations";
+    /// A table or an archive of arrays that is added as a data set.
+    TABLE_FILE_BYTES_MAX: u64 = 2 << 30, "bytes";
+    /// An array, or the numbers of a table, in memory while it is added.
+    TABLE_BYTES_MAX: usize = 512 << 20, "bytes";
+    /// Header of an array in an archive.
+    ARRAY_HEADER_BYTES_MAX: usize = 64 << 10, "bytes";
+    /// Classes of a data set: a label is one byte.
+    CLASSES_MAX: usize = 256, "classes";
+    /// Name of a class.
+    CLASS_NAME_MAX: usize = 64, "characters";
     /// Side of an image in a file.
     SOURCE_SIDE_MAX: usize = 1024, "pixels";
     /// Inputs of a data set in memory: 512 MiB in 32 bits.

@@ -3,6 +3,8 @@
 //! ```text
 //! DIRECTORY/fashion-mnist/train-images-idx3-ubyte.gz      and train-labels-idx1-ubyte.gz, t10k-..., plain or gzip
 //! DIRECTORY/fashion-mnist/digest                          what `add` found, for `verify`
+//! DIRECTORY/wine/train-inputs-idx, train-labels-idx, ...   a set that was made of a table or of arrays
+//! DIRECTORY/wine/classes                                   what its labels 0, 1, ... are called, one a line
 //! DIRECTORY/<64 hexadecimal digits>/...                   a set that is known by its digest alone
 //! ```
 //!
@@ -16,12 +18,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::limits::DIRECTORY_ENTRIES_MAX;
+use hebbian_shared::limits::{CLASS_NAME_MAX, CLASSES_MAX, DIRECTORY_ENTRIES_MAX};
 use hebbian_shared::spec::data_set::DataSetName;
 
+use hebbian_learning::task::data_set::make::Made;
 use hebbian_learning::task::data_set::{Arriving, DataSet, DataSetError, DataSets, SourceFile};
 
 mod arriving;
+mod files;
+
+use files::{files_of, four_of};
 
 /// What [`DataStore::add`] calls the files.
 const FILES: [&str; 4] = [
@@ -30,6 +36,10 @@ const FILES: [&str; 4] = [
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 ];
+/// What [`DataStore::add_made`] calls the files.
+const MADE_FILES: [&str; 4] = ["train-inputs-idx", "train-labels-idx", "test-inputs-idx", "test-labels-idx"];
+/// The file that holds what labels are called.
+const CLASSES_FILE: &str = "classes";
 /// The file that holds the digest that a set had when it was added.
 const DIGEST_FILE: &str = "digest";
 
@@ -117,8 +127,47 @@ impl DataStore {
             [directory] if directory.is_dir() => files_of(directory, name)?,
             files => four_of(files.to_vec(), name, "these files")?,
         };
-        let set = Arc::new(read(&files)?);
-        let place = self.place(name);
+        let set = read(&files)?;
+        self.settle(name, set, |temporary| copy_all(&files, temporary))
+    }
+
+    /// Puts a data set that has been made into the directory, all of it or nothing.
+    pub fn add_made(&self, name: DataSetName, made: &Made) -> Result<(Arc<DataSet>, Added), DataSetError> {
+        let mut sources = MADE_FILES.into_iter().zip(&made.files);
+        let sources = [(); 4].map(|()| sources.next().expect("there are four files"));
+        let set = DataSet::read(
+            sources.map(|(name, bytes)| SourceFile { name: name.to_owned(), bytes: &bytes[..] }),
+        )?;
+        self.settle(name, set, |temporary| {
+            for (file, bytes) in sources {
+                write(&temporary.join(file), bytes)?;
+            }
+            if made.class_names.is_empty() {
+                return Ok(());
+            }
+            write(&temporary.join(CLASSES_FILE), (made.class_names.join("\n") + "\n").as_bytes())
+        })
+    }
+
+    /// What the labels 0, 1, ... of a data set are called; none if it was not said.
+    pub fn class_names(&self, name: DataSetName) -> Vec<String> {
+        let mut text = String::new();
+        let length = 4 * (CLASSES_MAX * (CLASS_NAME_MAX + 1)) as u64;
+        let file = File::open(self.place(name).join(CLASSES_FILE));
+        match file.and_then(|file| file.take(length).read_to_string(&mut text)) {
+            Ok(_) => text.lines().take(CLASSES_MAX).map(str::to_owned).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Writes a data set beside its place, with its digest, and then moves it there; unless the same is there already.
+    fn settle(
+        &self,
+        name: DataSetName,
+        set: DataSet,
+        write_files: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(Arc<DataSet>, Added), DataSetError> {
+        let (set, place) = (Arc::new(set), self.place(name));
         if place.exists() {
             return match self.load_from(&place, name) {
                 Ok(there) if there.digest() == set.digest() => Ok((there, Added::Before)),
@@ -135,11 +184,13 @@ impl DataStore {
         }
         // Hidden, so that nobody takes it for a data set before it is whole.
         let temporary = self.directory.join(format!(".{name}.{}.tmp", std::process::id()));
-        let copied = copy_all(&files, &temporary, set.digest()).and_then(|()| {
+        let written = fs::create_dir_all(&temporary).and_then(|()| {
+            write_files(&temporary)?;
+            write(&temporary.join(DIGEST_FILE), format!("{}\n", set.digest()).as_bytes())?;
             fs::rename(&temporary, &place)?;
             File::open(&self.directory)?.sync_all()
         });
-        if let Err(error) = copied {
+        if let Err(error) = written {
             // There may be nothing to remove; the first error is the one that matters.
             let _ = fs::remove_dir_all(&temporary);
             return Err(refused(&place, &format!("cannot be written: {error}")));
@@ -229,74 +280,7 @@ fn read(files: &[PathBuf; 4]) -> Result<DataSet, DataSetError> {
     DataSet::read(opened)
 }
 
-/// The four files of a data set in a directory.
-fn files_of(directory: &Path, name: DataSetName) -> Result<[PathBuf; 4], DataSetError> {
-    let found = entries(directory).map_err(|error| unreadable(directory, &error))?;
-    four_of(found.into_iter().filter(|path| path.is_file()).collect(), name, &directory.display().to_string())
-}
-
-/// Training images, training labels, test images and test labels among some files.
-fn four_of(paths: Vec<PathBuf>, name: DataSetName, place: &str) -> Result<[PathBuf; 4], DataSetError> {
-    let mut of_role: [Vec<PathBuf>; 4] = Default::default();
-    for path in paths {
-        if let Some(role) = role(&file_name(&path)) {
-            of_role[role].push(path);
-        }
-    }
-    for (role, paths) in of_role.iter_mut().enumerate() {
-        if paths.len() > 1 {
-            let prefix = format!("{name}-");
-            if paths.iter().any(|path| file_name(path).starts_with(&prefix)) {
-                paths.retain(|path| file_name(path).starts_with(&prefix));
-            }
-        }
-        paths.sort();
-        // The same file, compressed beside it.
-        if let [plain, compressed] = &paths[..]
-            && file_name(compressed) == format!("{}.gz", file_name(plain))
-        {
-            paths.truncate(1);
-        }
-        let problem = match paths.len() {
-            1 => continue,
-            0 => format!("no {} (such as {}.gz)", WHAT[role], FILES[role]),
-            _ => {
-                let names: Vec<String> = paths.iter().map(|path| file_name(path)).collect();
-                format!("several files with {}: {}", WHAT[role], names.join(", "))
-            }
-        };
-        return Err(DataSetError::Unfit {
-            name: name.to_string(),
-            problem: format!("{place}: there are {problem}"),
-        });
-    }
-    Ok(of_role.map(|mut paths| paths.swap_remove(0)))
-}
-
-/// What the files hold.
-const WHAT: [&str; 4] = ["training images", "training labels", "test images", "test labels"];
-
-/// Which of the four files of a data set a name stands for.
-fn role(file_name: &str) -> Option<usize> {
-    let name = file_name.to_ascii_lowercase();
-    let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if !any(&["idx", "ubyte"]) || name.starts_with('.') {
-        return None;
-    }
-    let part = match (any(&["train"]), any(&["t10k", "test"])) {
-        (true, false) => 0,
-        (false, true) => 2,
-        _ => return None,
-    };
-    match (any(&["images", "idx3"]), any(&["labels", "idx1"])) {
-        (true, false) => Some(part),
-        (false, true) => Some(part + 1),
-        _ => None,
-    }
-}
-
-fn copy_all(files: &[PathBuf; 4], place: &Path, digest: Digest) -> io::Result<()> {
-    fs::create_dir_all(place)?;
+fn copy_all(files: &[PathBuf; 4], place: &Path) -> io::Result<()> {
     for (source, name) in files.iter().zip(FILES) {
         let mut from = File::open(source)?;
         let mut start = Vec::new();
@@ -307,8 +291,12 @@ fn copy_all(files: &[PathBuf; 4], place: &Path, digest: Digest) -> io::Result<()
         io::copy(&mut from, &mut to)?;
         to.sync_all()?;
     }
-    let mut file = File::create_new(place.join(DIGEST_FILE))?;
-    writeln!(file, "{digest}")?;
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
@@ -336,7 +324,9 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use hebbian_learning::task::data_set::{small, small_files};
+    use hebbian_learning::task::data_set::make::{Examples, Labels, Numbers};
+    use hebbian_learning::task::data_set::{Form, small, small_files};
+    use hebbian_shared::seed::Seed;
 
     fn name(text: &str) -> DataSetName {
         text.parse().unwrap()
@@ -427,6 +417,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_of_a_table_is_a_data_set_like_the_others() {
+        let (_directory, store) = store();
+        let mut labels = Labels::default();
+        for label in ["no", "yes", "no", "yes"] {
+            labels.push(label).unwrap();
+        }
+        let train = Numbers::Floats(vec![0.5, 1.5, 2.5, 3.5]);
+        let examples = Examples { shape: vec![1], train, test: None, labels };
+        let made = examples.make(Seed::new(1).unwrap()).unwrap();
+        let (set, added) = store.add_made(name("mine"), &made).unwrap();
+        assert_eq!((set.form(), set.counts(), added), (Form::Line { features: 1 }, (2, 2), Added::New));
+        assert_eq!(store.add_made(name("mine"), &made).unwrap().1, Added::Before);
+        let digest = set.digest();
+        drop(set);
+        assert_eq!(store.find(name("mine"), None).unwrap().digest(), digest);
+        assert_eq!(store.recorded_digest(name("mine")), Ok(Some(digest)));
+        assert_eq!(store.class_names(name("mine")), ["no", "yes"]);
+        assert!(store.files(digest).is_some(), "a coordinator can send it");
+        let other = examples.make(Seed::new(3).unwrap()).unwrap();
+        assert!(matches!(store.add_made(name("mine"), &other), Err(DataSetError::Other { .. })));
+        assert_eq!(fs::read_dir(store.directory()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
     fn damaged_files_are_named_and_nothing_is_added() {
         let (_directory, store) = store();
         let files = source(FILES, &[1, 2]);
@@ -449,7 +463,7 @@ mod tests {
         }
         let store = DataStore::new(installed.parent().unwrap().to_owned());
         let set = store.find(name("fashion-mnist"), None).unwrap();
-        assert_eq!((set.counts(), set.image_size()), ((60_000, 10_000), (28, 28)));
+        assert_eq!((set.counts(), set.form()), ((60_000, 10_000), Form::Image { rows: 28, columns: 28 }));
         assert_eq!(set.classes(), (0..10).collect::<Vec<u8>>());
         assert_eq!(set.digest().short(), "14410854cf7a");
     }

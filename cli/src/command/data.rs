@@ -3,23 +3,29 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::data_set::DataSetName;
 use hebbian_worker::data_store::{Added, DataStore};
 
-use super::LogArguments;
+use super::{LogArguments, parse_seed};
 use crate::data::{Content, DataArguments, MissingDirectory, Row, failure};
 use crate::failure::Failure;
+use crate::own_data;
 use crate::render::{self, Paint};
 
-/// Keep the data sets of this machine: labelled images in MNIST's IDX format, for the task families `idx:NAME`.
+/// Keep the data sets of this machine: labelled images and tables, for the task families `idx:NAME`.
 ///
-/// A data set is a directory with four files: training images, training labels, test images and test labels, plain or
-/// compressed with gzip. MNIST, Fashion-MNIST, KMNIST and EMNIST come like that.
+/// A data set comes from a directory with four files in MNIST's IDX format: training images, training labels, test images and
+/// test labels, plain or compressed with gzip. MNIST, Fashion-MNIST, KMNIST and EMNIST come like that. Or it is made of your own
+/// data: of a table or of arrays.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   apt install dataset-fashion-mnist
   hebbian data add fashion-mnist /usr/share/datasets/fashion-mnist
   hebbian data add emnist-letters gzip/          of several sets in a directory, that whose files begin so
+  hebbian data add wine wine.csv                 a header; numbers, and the label in the last column
+  hebbian data add wine train.csv test.csv       the same, without a split of 80 to 20 by --split-seed
+  hebbian data add mine mine.npz                 arrays x_train, y_train and, for the test part, x_test, y_test
   hebbian data list
   hebbian data verify")]
 pub(super) struct Arguments {
@@ -43,9 +49,12 @@ enum Command {
 struct AddArguments {
     /// Its name from now on: 1 to 32 of a-z, 0-9, `-`, `_` and `.`.
     name: DataSetName,
-    /// A directory with its files, or the four files.
+    /// A directory with its files, the four files, a table (FILE.csv; or one to train and one to test) or arrays (FILE.npz).
     #[arg(required = true, num_args = 1..=4, value_name = "PATH")]
     sources: Vec<PathBuf>,
+    /// Chooses, of data without a test part, one of five examples of each class for it.
+    #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_negative_numbers = true)]
+    split_seed: Seed,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -69,22 +78,26 @@ struct VerifyArguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::Add(AddArguments { name, sources, data }) => {
-            add(name, &sources, &*log.data_store_or(&data, MissingDirectory::Made)?)
+        Command::Add(AddArguments { name, sources, split_seed, data }) => {
+            add(name, &sources, split_seed, &*log.data_store_or(&data, MissingDirectory::Made)?)
         }
         Command::List(ListArguments { data, json }) => list(&*log.data_store(&data)?, json),
         Command::Verify(VerifyArguments { names, data }) => verify(names, &*log.data_store(&data)?),
     }
 }
 
-fn add(name: DataSetName, sources: &[PathBuf], store: &DataStore) -> Result<(), Failure> {
+fn add(name: DataSetName, sources: &[PathBuf], split_seed: Seed, store: &DataStore) -> Result<(), Failure> {
     if let Some(missing) = sources.iter().find(|source| !source.exists()) {
         return Err(Failure::not_found(format_args!(
             "{}: there is no such file or directory",
             missing.display()
         )));
     }
-    let (set, added) = store.add(name, sources).map_err(failure)?;
+    let (set, added) = match own_data::make(sources, split_seed) {
+        None => store.add(name, sources),
+        Some(made) => store.add_made(name, &made?),
+    }
+    .map_err(failure)?;
     let verb = match added {
         Added::New => "added",
         Added::Before => "was there already:",

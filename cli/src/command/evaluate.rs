@@ -238,7 +238,11 @@ fn describe_data_sets(
     side: Option<u32>,
     data: &DataStore,
 ) -> Result<(), Failure> {
-    let trained_on = problem.tasks.families.iter().find(|family| family.is_images());
+    let is_table = |family: &TaskFamily| {
+        let data_set = family.data_set().and_then(|name| problem.tasks.data_set(name));
+        data_set.is_some_and(|data_set| data_set.features.is_some())
+    };
+    let trained_on = problem.tasks.families.iter().find(|family| family.is_images() && !is_table(family));
     let usual = trained_on.map_or(DataSetSpec::DEFAULT_SIDE, |&family| problem.tasks.inputs(family).isqrt());
     for family in families {
         let Some(name) = family.data_set() else { continue };
@@ -258,6 +262,10 @@ fn describe_data_sets(
             data_set.side = side;
         }
         data::complete_one(data_set, data)?;
+        if data_set.features.is_some() {
+            // Nothing of a table is scaled.
+            data_set.side = DataSetSpec::DEFAULT_SIDE;
+        }
     }
     Ok(())
 }

@@ -178,3 +178,66 @@ fn a_worker_without_the_data_says_so_and_one_with_it_does_the_run() {
     let _with = worker("with", "data");
     coordinator.until_state(&run, "finished");
 }
+
+/// A table of 80 lines: the label is the sign of the first column's product with the second.
+fn table(place: &Place) {
+    let line = |line: i32| {
+        let (left, right) = (line * 37 % 80 - 40, 1000 * (line * 23 % 80 - 40));
+        let side = if (left >= 0) == (right >= 0) { "same" } else { "other" };
+        format!("{left},{right}.5,7,{side}\n")
+    };
+    let lines: Vec<String> = (0..80).map(line).collect();
+    place.write("mine.csv", &format!("left,right,constant,side\n{}", lines.concat()));
+}
+
+#[test]
+fn a_table_of_ones_own_is_added_learned_and_fetched_by_workers() {
+    let place = Place::new();
+    table(&place);
+    let added = place.ok(&with_data(&["data", "add", "mine", "mine.csv"]));
+    assert!(
+        added.contains("idx:mine  64 + 16 examples of 3 features, 2 classes (0 to 1: other, same)"),
+        "{added}"
+    );
+    let listed = place.json(&with_data(&["data", "list", "--json"]));
+    assert_eq!((&listed["features"], &listed["class_names"][1]), (&3.into(), &"same".into()));
+    let again = place.output(&with_data(&["data", "add", "mine", "mine.csv"]));
+    assert!(errors(&again).contains("was there already"), "{}", errors(&again));
+    let other = place.output(&with_data(&["data", "add", "mine", "mine.csv", "--split-seed", "2"]));
+    assert!(errors(&other).contains("has other content"), "{}", errors(&other));
+    place.write("wrong.csv", "left,side\n1,a\n2,b\n,a\n");
+    let wrong = place.output(&with_data(&["data", "add", "wrong", "wrong.csv"]));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(errors(&wrong).contains("wrong.csv: line 4: column `left`: is empty"), "{}", errors(&wrong));
+    assert!(place.ok(&with_data(&["data", "verify"])).contains("as when it was added"));
+
+    let families = "families = [\"idx:mine\"]\ndata_sets = [{ name = \"mine\" }]";
+    let spec = SPEC
+        .replace("families = [\"xor\", \"half-plane\"]", families)
+        .replace("generations = 60", "generations = 2")
+        .replace("updates = 400", "updates = 5");
+    place.write("mine.toml", &spec);
+    place.write("side.toml", &spec.replace("name = \"mine\" }", "name = \"mine\", side = 8 }"));
+    let side = place.output(&with_data(&["check", "side.toml"]));
+    assert!(
+        errors(&side).contains("tasks.data_sets[0].side: is of images, and `mine` is a table: leave it out"),
+        "{}",
+        errors(&side)
+    );
+    place.ok(&with_data(&["run", "mine.toml", "--out", "out"]));
+    let kept = fs::read_to_string(place.path("out/spec.toml")).unwrap();
+    assert!(kept.contains("features = 3") && kept.contains("classes = [0, 1]"), "{kept}");
+    let evaluate = ["evaluate", "out/genome.json", "--tasks", "idx:mine,digits", "--updates", "1,3"];
+    let few = ["--tasks-per-family", "2", "--baselines", "sgd", "--json"];
+    let comparison = place.json(&with_data(&[&evaluate[..], &few].concat()));
+    assert_eq!(comparison["data_sets"][0]["features"], 3);
+
+    // A worker that has nothing fetches it like any other set, and the bits are the same.
+    let coordinator = Coordinator::start_with(&place, &["--data", "data"]);
+    let run = coordinator.ok(&["create", "mine.toml", "--data", "data"]).trim().to_owned();
+    let arguments = ["worker", "--threads", "1", "--name", "bare", "--data", "kept"];
+    let _worker = place.start(&coordinator.arguments(&arguments), "bare.log");
+    coordinator.until_state(&run, "finished");
+    coordinator.ok(&["result", &run, "--out", "cluster.json"]);
+    assert_eq!(bits(&place.path("cluster.json")), bits(&place.path("out/genome.json")));
+}

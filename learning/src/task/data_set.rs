@@ -1,15 +1,20 @@
-//! Data sets of labelled images as their files hold them, and where a worker finds them.
+//! Data sets of labelled images, and labelled tables, as their files hold them, and where a worker finds them.
 
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::limits::SOURCE_SIDE_MAX;
 use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
 
-use super::idx::{self, ByteArray};
+use super::idx::{self, Array, Element};
 use super::images::ImageSet;
+
+pub mod make;
+mod part;
+
+pub use part::Form;
+pub(super) use part::Part;
 
 /// Where data sets come from. The tasks do not know whether that is a directory, the network or nothing.
 pub trait DataSets: Send + Sync {
@@ -102,7 +107,8 @@ fn how_to_get(name: &DataSetName) -> String {
     let known = SOURCES.iter().find(|(known, _)| name.as_str().starts_with(known));
     let source = known.map_or_else(String::new, |(_, source)| format!(" (from {source})"));
     format!(
-        "Get its four IDX files{source}, then `hebbian data add {name} DIRECTORY`, or name another directory with --data"
+        "Get its four IDX files{source}, then `hebbian data add {name} DIRECTORY` (or FILE.csv, or FILE.npz), or name another \
+         directory with --data"
     )
 }
 
@@ -114,7 +120,7 @@ pub struct SourceFile<R> {
     pub bytes: R,
 }
 
-/// A labelled image set in two parts, as its files hold it.
+/// A labelled image set or table in two parts, as its files hold it.
 #[derive(Debug)]
 pub struct DataSet {
     /// What networks are trained on.
@@ -124,16 +130,6 @@ pub struct DataSet {
     digest: Digest,
     /// The sets of inputs that were made of it and are still in use.
     made: Mutex<Vec<Made>>,
-}
-
-/// Images of equal size with their labels.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    /// `[image, row, column]`
-    pub(super) images: Vec<u8>,
-    pub(super) labels: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -153,8 +149,8 @@ impl DataSet {
             arrays.push(array);
             names.push(name);
         }
-        let headers: Vec<Vec<u8>> = arrays.iter().map(ByteArray::header).collect();
-        let contents = headers.iter().zip(&arrays).flat_map(|(header, array)| [&header[..], &array.elements]);
+        let headers: Vec<Vec<u8>> = arrays.iter().map(Array::header).collect();
+        let contents = headers.iter().zip(&arrays).flat_map(|(header, array)| [&header[..], &array.bytes]);
         let digest = Digest::of_parts(contents);
         let mut arrays = names.into_iter().zip(arrays);
         let mut part = || {
@@ -164,12 +160,9 @@ impl DataSet {
             Part::new(images, labels)
         };
         let (train, test) = (part()?, part()?);
-        if (train.rows, train.columns) != (test.rows, test.columns) {
-            let sizes = format!(
-                "test images of {} x {} where those of training have {} x {}",
-                test.rows, test.columns, train.rows, train.columns
-            );
-            return Err(damaged("the four files do not belong together", sizes));
+        if train.form != test.form {
+            let forms = format!("test {} where training has {}", test.form, train.form);
+            return Err(damaged("the four files do not belong together", forms));
         }
         Ok(Self { train, test, digest, made: Mutex::new(Vec::new()) })
     }
@@ -179,14 +172,22 @@ impl DataSet {
         self.digest
     }
 
-    /// Images of the training part and of the test part.
+    /// Examples of the training part and of the test part.
     pub fn counts(&self) -> (usize, usize) {
         (self.train.labels.len(), self.test.labels.len())
     }
 
-    /// Rows and columns of an image.
-    pub fn image_size(&self) -> (usize, usize) {
-        (self.train.rows, self.train.columns)
+    /// What an example is.
+    pub fn form(&self) -> Form {
+        self.train.form
+    }
+
+    /// Features of a table.
+    fn features(&self) -> Option<u32> {
+        match self.form() {
+            Form::Image { .. } => None,
+            Form::Line { features } => Some(features as u32),
+        }
     }
 
     /// The labels of the training part, increasing.
@@ -194,16 +195,31 @@ impl DataSet {
         self.train.labels.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Writes into a spec what it leaves open: digest and classes.
+    /// Writes into a spec what it leaves open: digest, classes and features.
     pub fn complete(&self, spec: &mut DataSetSpec) {
         spec.digest = Some(self.digest);
+        spec.features = self.features();
         if spec.classes.is_empty() {
             spec.classes = self.classes();
         }
     }
 
-    /// Inputs of `side` x `side` pixels of the images of some labels (all if empty), in the order of the labels; shared
-    /// among all that ask for the same.
+    /// The inputs that a spec asks for.
+    pub(super) fn inputs(self: &Arc<Self>, spec: &DataSetSpec) -> Result<Arc<ImageSet>, DataSetError> {
+        if spec.features != self.features() {
+            let problem = match self.features() {
+                Some(features) => {
+                    format!("is a table: its entry in tasks.data_sets needs `features = {features}`")
+                }
+                None => "has images: its entry in tasks.data_sets must not have `features`".to_owned(),
+            };
+            return Err(DataSetError::Unfit { name: spec.name.to_string(), problem });
+        }
+        self.images(spec.name.as_str(), spec.side, &spec.classes)
+    }
+
+    /// Inputs of `side` x `side` pixels of the images of some labels (all if empty), in the order of the labels, or those of a
+    /// table's lines; shared among all that ask for the same.
     pub(super) fn images(
         self: &Arc<Self>,
         name: &str,
@@ -218,39 +234,11 @@ impl DataSet {
         if let Some(set) = same.and_then(|made| made.set.upgrade()) {
             return Ok(set);
         }
-        let set = ImageSet::new(Arc::clone(self), (&self.train, &self.test), side as usize, classes)
+        let set = ImageSet::new(Arc::clone(self), [&self.train, &self.test], side as usize, classes)
             .map_err(|problem| DataSetError::Unfit { name: name.to_owned(), problem })?;
         let set = Arc::new(set);
         made.push(Made { side, classes: classes.to_vec(), set: Arc::downgrade(&set) });
         Ok(set)
-    }
-}
-
-impl Part {
-    fn new(
-        (images_file, images): (String, ByteArray),
-        (labels_file, labels): (String, ByteArray),
-    ) -> Result<Self, DataSetError> {
-        let [count, rows, columns] = images.shape[..] else {
-            let problem = format!("must have the shape [images, rows, columns], not {:?}", images.shape);
-            return Err(damaged(&images_file, problem));
-        };
-        let side = 1..=SOURCE_SIDE_MAX;
-        if count == 0 || !side.contains(&rows) || !side.contains(&columns) {
-            let problem = format!(
-                "must hold images of 1 to {SOURCE_SIDE_MAX} rows and columns, not {:?}",
-                images.shape
-            );
-            return Err(damaged(&images_file, problem));
-        }
-        if labels.shape != [count] {
-            let problem = format!(
-                "must have the shape [{count}], one label per image of {images_file}, not {:?}",
-                labels.shape
-            );
-            return Err(damaged(&labels_file, problem));
-        }
-        Ok(Self { rows, columns, images: images.elements, labels: labels.elements })
     }
 }
 
@@ -274,9 +262,9 @@ pub fn small_files(
     (rows, columns): (usize, usize),
     labels: &[u8],
 ) -> [(&'static str, Vec<u8>); 4] {
-    let file = |shape: Vec<usize>, elements: Vec<u8>| {
-        let array = ByteArray { shape, elements };
-        [array.header(), array.elements].concat()
+    let file = |shape: Vec<usize>, bytes: Vec<u8>| {
+        let array = Array { element: Element::Byte, shape, bytes };
+        [array.header(), array.bytes].concat()
     };
     let label = |image: usize| labels[image % labels.len()];
     let images = |count: usize| {
@@ -309,7 +297,10 @@ mod tests {
         let set = read(&files).unwrap();
         let bytes: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         assert_eq!(set.digest(), Digest::of(&bytes));
-        assert_eq!((set.counts(), set.image_size(), set.classes()), ((6, 3), (2, 2), vec![4, 9]));
+        assert_eq!(
+            (set.counts(), set.form().to_string(), set.classes()),
+            ((6, 3), "images of 2 x 2".to_owned(), vec![4, 9])
+        );
         let mut spec = DataSetSpec::of("a".parse().unwrap(), 2);
         set.complete(&mut spec);
         assert_eq!((spec.digest, &spec.classes[..]), (Some(set.digest()), &[4, 9][..]));
@@ -331,7 +322,7 @@ mod tests {
         };
         check(
             &|files| files.swap(0, 1),
-            "train-labels-idx1-ubyte: must have the shape [images, rows, columns], not [6]",
+            "train-labels-idx1-ubyte: must have the shape [images, rows, columns] or [examples, features], not [6]",
         );
         check(
             &|files| files.swap(1, 3),
@@ -362,6 +353,9 @@ mod tests {
         let error = NoDataSets.find(name("emnist-letters"), None).unwrap_err().to_string();
         assert!(error.contains("nist.gov"), "{error}");
         let error = NoDataSets.find(name("mine"), None).unwrap_err().to_string();
-        assert!(error.contains("Get its four IDX files, then `hebbian data add mine DIRECTORY`"), "{error}");
+        assert!(
+            error.contains("Get its four IDX files, then `hebbian data add mine DIRECTORY` (or FILE.csv"),
+            "{error}"
+        );
     }
 }

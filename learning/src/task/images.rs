@@ -1,21 +1,23 @@
-//! Tasks over a labelled image set: permuted classes, permuted or projected pixels.
+//! Tasks over a labelled image set or a table: permuted classes, permuted or projected pixels. A table's features are what pixels
+//! are.
 
 use std::sync::{Arc, OnceLock};
 
-use hebbian_shared::limits::DATA_SET_INPUTS_MAX;
+use hebbian_shared::limits::{DATA_SET_INPUTS_MAX, STANDARDISED_MAX};
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, permutation};
 use hebbian_shared::spec::task::{InputAugmentation, TaskFamily, TaskSpec};
 
 use inputs::Inputs;
 
-use super::data_set::{DataSet, Part};
+use super::data_set::{DataSet, Form, Part};
 use super::linear;
 use super::scale::Scale;
 use super::{Task, TaskDistribution, TaskError, TaskSet, TaskSizes};
 
 mod inputs;
+mod table;
 
-/// A labelled image set in two parts, as networks see it.
+/// A labelled image set or table in two parts, as networks see it.
 #[derive(Debug)]
 pub(super) struct ImageSet {
     /// What networks are trained on.
@@ -40,19 +42,9 @@ pub(super) struct LabelledImages {
 }
 
 impl LabelledImages {
-    /// The images of some labels, scaled, not yet standardised.
-    fn new(part: &Part, side: usize, classes: &[u8]) -> Self {
-        let class = |label: u8| classes.iter().position(|&class| class == label);
-        let chosen =
-            || part.labels.iter().enumerate().filter_map(|(image, &label)| Some((image, class(label)?)));
-        let labels: Vec<u8> = chosen().map(|(_, class)| class as u8).collect();
-        let mut pixels = Vec::with_capacity(labels.len() * side * side);
-        let scale = Scale::new((part.rows, part.columns), side);
-        let area = part.rows * part.columns;
-        for (image, _) in chosen() {
-            scale.apply(&part.images[image * area..][..area], &mut pixels);
-        }
-        Self { pixels, labels, pixels_per_image: side * side }
+    fn new(pixels: Vec<f32>, pixels_per_image: usize, part: &Part, classes: &[u8]) -> Self {
+        let labels = part.of_classes(classes).map(|(_, class)| class).collect();
+        Self { pixels, labels, pixels_per_image }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,31 +63,47 @@ impl LabelledImages {
 impl ImageSet {
     /// The images of `classes`, of which there are two or more, scaled to `side` x `side`. Every pixel's training mean
     /// is subtracted, and all are divided by one standard deviation, so that the pixels together have variance 1 and
-    /// those that are almost never set stay small. Or what is wrong.
+    /// those that are almost never set stay small. A table's features are standardised each by itself. Or what is wrong.
     pub(super) fn new(
         source: Arc<DataSet>,
-        (train, test): (&Part, &Part),
+        parts: [&Part; 2],
         side: usize,
         classes: &[u8],
     ) -> Result<Self, String> {
         if classes.len() < 2 {
             return Err("has fewer than two classes".to_owned());
         }
-        let images = train.labels.len() + test.labels.len();
-        if images.saturating_mul(side * side) > DATA_SET_INPUTS_MAX {
-            return Err(format!(
-                "its {images} images take more than 512 MiB at side {side}; take a smaller side"
-            ));
+        let [train, test] = parts;
+        let (inputs, remedy) = match train.form {
+            Form::Image { .. } => (side * side, format!("at side {side}; take a smaller side")),
+            Form::Line { features } => (features, format!("with {features} features; take fewer")),
+        };
+        let (images, noun) = (train.labels.len() + test.labels.len(), train.form.noun());
+        if images.saturating_mul(inputs) > DATA_SET_INPUTS_MAX {
+            return Err(format!("its {images} {noun} take more than 512 MiB {remedy}"));
         }
         for class in classes {
             for (part, what) in [(train, "training"), (test, "test")] {
                 if !part.labels.contains(class) {
-                    return Err(format!("has no {what} images of class {class}"));
+                    return Err(format!("has no {what} {noun} of class {class}"));
                 }
             }
         }
-        let [mut train, mut test] = [train, test].map(|part| LabelledImages::new(part, side, classes));
-        standardise(&mut train.pixels, &mut test.pixels, side * side)?;
+        let (of_train, of_test) = match train.form {
+            Form::Line { .. } => table::standardised(train, test, classes)?,
+            Form::Image { rows, columns } => {
+                let scale = Scale::new((rows, columns), side);
+                let [mut of_train, mut of_test] = parts.map(|part| scaled(&scale, inputs, part, classes));
+                standardise(&mut of_train, &mut of_test, inputs)?;
+                if !parts.iter().all(|part| part.has_bytes()) {
+                    let limit = |x: &mut f32| *x = x.clamp(-STANDARDISED_MAX as f32, STANDARDISED_MAX as f32);
+                    of_train.iter_mut().chain(&mut of_test).for_each(limit);
+                }
+                (of_train, of_test)
+            }
+        };
+        let train = LabelledImages::new(of_train, inputs, train, classes);
+        let test = LabelledImages::new(of_test, inputs, test, classes);
         Ok(Self { train, test, classes: classes.len(), components: OnceLock::new(), _source: source })
     }
 
@@ -131,6 +139,18 @@ impl ImageSet {
             is_kept
         })
     }
+}
+
+/// The images of some labels, scaled, not yet standardised, `[image, pixel]`.
+fn scaled(scale: &Scale, inputs: usize, part: &Part, classes: &[u8]) -> Vec<f32> {
+    let mut pixels = Vec::with_capacity(part.of_classes(classes).count() * inputs);
+    let mut image = Vec::with_capacity(part.form.numbers());
+    for (place, _) in part.of_classes(classes) {
+        image.clear();
+        image.extend(part.example(place));
+        scale.apply(&image, &mut pixels);
+    }
+    pixels
 }
 
 /// Subtracts the training mean of every pixel and divides by the standard deviation of all training pixels.

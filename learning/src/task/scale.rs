@@ -10,7 +10,7 @@ pub(super) struct Scale {
 struct Axis {
     source: usize,
     /// Of each new pixel, the first source pixel that it covers and how many units of each from there on.
-    covers: Vec<(usize, Vec<u64>)>,
+    covers: Vec<(usize, Vec<f64>)>,
 }
 
 impl Axis {
@@ -20,7 +20,7 @@ impl Axis {
             let first = start / side;
             let units = (first..end.div_ceil(side)).map(|old| {
                 let units = end.min((old + 1) * side) - start.max(old * side);
-                units as u64
+                units as f64
             });
             (first, units.collect())
         };
@@ -33,20 +33,19 @@ impl Scale {
         Self { rows: Axis::new(rows, side), columns: Axis::new(columns, side) }
     }
 
-    /// Appends the pixels of the scaled `image`, `[row, column]`, to `out`. Sums are of integers, so the only rounding
-    /// is that of the result, and an image of the same size stays what it is.
-    pub(super) fn apply(&self, image: &[u8], out: &mut Vec<f32>) {
+    /// Appends the pixels of the scaled `image`, `[row, column]`, to `out`. Of bytes all sums are whole numbers far below 2^53, so
+    /// that the only rounding is that of the result, and an image of the same size stays what it is.
+    pub(super) fn apply(&self, image: &[f64], out: &mut Vec<f32>) {
         let area = (self.rows.source * self.columns.source) as f64;
         for (row, row_units) in &self.rows.covers {
             for (column, column_units) in &self.columns.covers {
-                let mut sum = 0;
+                let mut sum = 0.0;
                 for (below, units) in row_units.iter().enumerate() {
                     let pixels = &image[(row + below) * self.columns.source + column..];
-                    let products =
-                        column_units.iter().zip(pixels).map(|(units, &pixel)| units * u64::from(pixel));
-                    sum += units * products.sum::<u64>();
+                    let products = column_units.iter().zip(pixels).map(|(units, pixel)| units * pixel);
+                    sum += units * products.sum::<f64>();
                 }
-                out.push((sum as f64 / area) as f32);
+                out.push((sum / area) as f32);
             }
         }
     }
@@ -57,8 +56,9 @@ mod tests {
     use super::*;
 
     fn scaled(size: (usize, usize), side: usize, image: &[u8]) -> Vec<f32> {
+        let image: Vec<f64> = image.iter().map(|&pixel| f64::from(pixel)).collect();
         let mut out = Vec::new();
-        Scale::new(size, side).apply(image, &mut out);
+        Scale::new(size, side).apply(&image, &mut out);
         out
     }
 

@@ -10,21 +10,25 @@ use serde::{Deserialize, Serialize};
 use super::SpecError;
 use super::range::Range;
 use crate::digest::Digest;
-use crate::limits::{DATA_SET_NAME_MAX, IMAGE_SIDE_MAX};
+use crate::limits::{DATA_SET_NAME_MAX, FEATURES_MAX, IMAGE_SIDE_MAX};
 
 /// What stands before a data set's name in the name of its task family.
 pub(super) const NAME_PREFIX: &str = "idx:";
 
-/// A labelled image set in the IDX format of MNIST, and how its images become inputs.
+/// A labelled data set, of images or a table, in the IDX format of MNIST, and how its examples become inputs.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSetSpec {
     /// Its name: that of its directory in a worker's data directory, and of its task family `idx:NAME`.
     pub name: DataSetName,
-    /// Images are scaled to `side` x `side` pixels, each the mean of the area that it covers.
+    /// Images are scaled to `side` x `side` pixels, each the mean of the area that it covers. Says nothing of a table.
     #[serde(default = "default_side")]
     #[schemars(transform = SIDE.schema())]
     pub side: u32,
+    /// Columns of a table, its label aside: so many inputs networks have. Filled in when a run is created; absent, the set has images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = FEATURES.schema())]
+    pub features: Option<u32>,
     /// The labels that are used, in the order of the output neurons; all if empty. Filled in when a run is created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true))]
@@ -36,6 +40,7 @@ pub struct DataSetSpec {
 }
 
 const SIDE: Range<u32> = Range::new(2, IMAGE_SIDE_MAX);
+const FEATURES: Range<u32> = Range::new(1, FEATURES_MAX);
 
 fn default_side() -> u32 {
     DataSetSpec::DEFAULT_SIDE
@@ -47,12 +52,24 @@ impl DataSetSpec {
 
     /// The whole of a data set, scaled to a side.
     pub fn of(name: DataSetName, side: u32) -> Self {
-        Self { name, side, classes: Vec::new(), digest: None }
+        Self { name, side, features: None, classes: Vec::new(), digest: None }
+    }
+
+    /// Inputs of its networks.
+    pub fn inputs(&self) -> u32 {
+        self.features.unwrap_or(self.side * self.side)
     }
 
     /// Refuses what is out of range, naming the field within `path`.
     pub(super) fn validate(&self, path: &str) -> Result<(), SpecError> {
         SIDE.check(&format!("{path}.side"), self.side)?;
+        if let Some(features) = self.features {
+            FEATURES.check(&format!("{path}.features"), features)?;
+            if self.side != Self::DEFAULT_SIDE {
+                let problem = format!("is of images, and `{}` is a table: leave it out", self.name);
+                return Err(SpecError::field(format!("{path}.side"), problem));
+            }
+        }
         let classes = &self.classes;
         if classes.len() == 1 {
             return Err(SpecError::field(

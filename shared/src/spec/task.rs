@@ -36,7 +36,7 @@ pub struct TaskSpec {
     /// How tasks over images are varied.
     #[serde(default)]
     pub images: ImageAugmentation,
-    /// Data sets in the IDX format: those of the families `idx:NAME`, and others that the rule shall be judged on.
+    /// Data sets that `hebbian data add` keeps: those of the families `idx:NAME`, and others that the rule shall be judged on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = DATA_SETS_MAX))]
     pub data_sets: Vec<DataSetSpec>,
@@ -148,8 +148,7 @@ impl TaskSpec {
     /// Input neurons of a family's networks.
     pub fn inputs(&self, family: TaskFamily) -> u32 {
         let Some(name) = family.data_set() else { return family.row().inputs };
-        let side = self.data_set(name).map_or(DataSetSpec::DEFAULT_SIDE, |data_set| data_set.side);
-        side * side
+        self.data_set(name).map_or(DataSetSpec::DEFAULT_SIDE.pow(2), DataSetSpec::inputs)
     }
 
     /// Output neurons of a family's networks: one of labels +-1 or of values, or one per class. A data set whose

@@ -16,7 +16,7 @@ pub enum TaskKind {
     Labels,
     /// Points of the plane with a value: regression.
     Values,
-    /// Images in classes.
+    /// Images in classes, and tables, which are treated as images of one row.
     Images,
 }
 
@@ -85,7 +85,7 @@ impl FamilyRow {
         kind: TaskKind::Images,
         variation: Variation::Drawn,
         outputs: 10,
-        about: "images of a data set in the IDX format",
+        about: "images or a table of a data set",
         ..Self::PLANE
     };
 }
@@ -97,7 +97,7 @@ macro_rules! families {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum TaskFamily {
             $(#[doc = $about] $variant,)+
-            /// Images of a data set in the IDX format, `idx:NAME`; its settings are in [`super::TaskSpec::data_sets`].
+            /// Images or a table of a data set, `idx:NAME`; its settings are in [`super::TaskSpec::data_sets`].
             Idx(DataSetName),
         }
 
