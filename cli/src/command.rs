@@ -17,6 +17,7 @@ mod journal;
 mod list;
 mod note;
 mod result;
+mod rules;
 mod run;
 mod spec;
 mod status;
@@ -62,6 +63,7 @@ Start here:
   hebbian run my.toml --out runs/mine      run it; Ctrl-C and the same command again resume it
   hebbian evaluate runs/mine/genome.json   compare the evolved rule with SGD, momentum and Adam
   hebbian genome show runs/mine/genome.json   its matrices and gates by name
+  hebbian evaluate rule:images --tasks fashion   a rule that is part of the program; `hebbian rules list`
 
 On a cluster:
   hebbian coordinator                                          once
@@ -89,6 +91,7 @@ enum Command {
     Run(run::Arguments),
     Evaluate(evaluate::Arguments),
     Genome(genome::Arguments),
+    Rules(rules::Arguments),
     AskTell(ask_tell::Arguments),
     Spec(spec::Arguments),
     Check(check::Arguments),
@@ -213,6 +216,7 @@ impl Program {
             Command::Run(arguments) => run::execute(arguments, &log),
             Command::Evaluate(arguments) => evaluate::execute(&arguments, &log),
             Command::Genome(arguments) => genome::execute(&arguments, &log),
+            Command::Rules(arguments) => rules::execute(&arguments, &log),
             Command::AskTell(arguments) => ask_tell::execute(&arguments, &log),
             Command::Spec(arguments) => spec::execute(&arguments),
             Command::Check(arguments) => check::execute(&arguments, &log),

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::render::json::Figures;
+use crate::shipped::ShippedRule;
 use crate::{files, render};
 
 /// What the key `format` must say.
@@ -113,10 +114,13 @@ impl GenomeFile {
         RuleLearning { rule: self.rule.clone(), network: self.network.clone(), tasks: self.tasks.clone() }
     }
 
-    /// Puts the numbers of the genome file that a spec starts from into the spec. Its name is one beside the spec, in `directory`.
+    /// Puts the numbers of the genome that a spec starts from into the spec: those of a rule of the program, or of a file whose name is
+    /// one beside the spec, in `directory`.
     pub(crate) fn embed(spec: &mut RunSpec, directory: &Path) -> Result<(), Failure> {
         let StartGenome::File(name) = &spec.start.genome else { return Ok(()) };
-        let path = directory.join(name.as_str());
+        let named = Path::new(name.as_str());
+        let path =
+            if ShippedRule::of_path(named).is_some() { named.to_owned() } else { directory.join(named) };
         let file = Self::read(&path).map_err(|failure| failure.of("start.genome"))?;
         let (found, expected) = (file.layout.digest(), spec.layout().digest());
         if found != expected {
@@ -137,8 +141,11 @@ impl GenomeFile {
         render::json::pretty(self)
     }
 
-    /// Reads and checks a file.
+    /// Reads and checks a file, or the rule of the program that `rule:NAME` names.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        if let Some(shipped) = ShippedRule::of_path(path) {
+            return Ok(shipped?.genome());
+        }
         let text = files::read_text(path, GENOME_FILE_BYTES_MAX)?;
         Self::parse(&text).map_err(|problem| {
             Failure::bad_input(format_args!("{}: {problem}", path.display()))

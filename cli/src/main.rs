@@ -20,6 +20,7 @@ mod render;
 mod report;
 mod run_directory;
 mod search_file;
+mod shipped;
 mod tls;
 
 use std::process::ExitCode;

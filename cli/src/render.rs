@@ -12,6 +12,7 @@ pub(crate) mod line_writer;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod shipped;
 pub(crate) mod sweep;
 pub(crate) mod text;
 pub(crate) mod validation;

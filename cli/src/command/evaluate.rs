@@ -38,6 +38,7 @@ use crate::tls::ClientTls;
   hebbian evaluate genome.json --ablate                       does the rule use its backward pass and hidden layers?
   hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
   hebbian evaluate genome.json --tasks digits,idx:fashion-mnist
+  hebbian evaluate rule:images --tasks idx:mine               a rule of the program on your own data
   hebbian evaluate genome.json --tasks-per-family 5000 --coordinator http://HOST:7420   on a cluster's workers
 
 Task families:
@@ -49,7 +50,7 @@ Task families:
   synthetic-mixture                                                   Gaussian clusters in place of images
   idx:NAME                                                            a data set, see `hebbian data --help`")]
 pub(super) struct Arguments {
-    /// The genome file that `hebbian run` or `hebbian result` wrote.
+    /// The genome file that `hebbian run` or `hebbian result` wrote, or `rule:NAME` for a rule of `hebbian rules list`.
     #[arg(value_name = "GENOME")]
     genome: PathBuf,
     /// Task families to compare on [default: families that the rule was not evolved on].

@@ -10,6 +10,7 @@ mod journal;
 mod life;
 mod local;
 mod outputs;
+mod rules;
 mod support;
 mod tls;
 mod workers;

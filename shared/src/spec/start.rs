@@ -44,12 +44,13 @@ pub struct StartSpec {
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected \"zeros\", \"backpropagation\", the name of a genome file that ends in .json, or its numbers"
+    expecting = "expected \"zeros\", \"backpropagation\", the name of a genome file that ends in .json, \"rule:NAME\" for one of the \
+                 program's rules, or numbers"
 )]
 pub enum StartGenome {
     /// One that is known.
     Known(KnownGenome),
-    /// That of a file, whose numbers take the place of its name before the run is created.
+    /// That of a file, or of a rule that is part of the program: its numbers take the place of its name before the run is created.
     File(GenomePath),
     /// Its numbers, in the space of the search.
     Values(#[schemars(transform = VALUE.of_items())] Vec<f64>),
@@ -71,10 +72,10 @@ impl Default for StartGenome {
     }
 }
 
-/// The name of a genome file.
+/// The name of a genome file, or of a rule that is part of the program.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = "\\.json$"))]
+#[schemars(extend("pattern" = "\\.json$|^rule:"))]
 pub struct GenomePath(String);
 
 impl GenomePath {
@@ -88,7 +89,8 @@ impl TryFrom<String> for GenomePath {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
-        if name.strip_suffix(".json").is_some() { Ok(Self(name)) } else { Err("must end in .json") }
+        let known = name.strip_suffix(".json").is_some() || name.starts_with("rule:");
+        if known { Ok(Self(name)) } else { Err("must end in .json, or be rule:NAME") }
     }
 }
 

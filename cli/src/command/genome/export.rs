@@ -16,7 +16,7 @@ use crate::{files, genome_export, render};
   hebbian genome export genome.json --format npz --out genome.npz
   python -c \"import numpy; print(dict(numpy.load('genome.npz')))\"")]
 pub(super) struct Arguments {
-    /// The genome file; `-` for standard input.
+    /// The genome file, or `rule:NAME`; `-` for standard input.
     #[arg(value_name = "GENOME")]
     genome: PathBuf,
     /// How to write it.

@@ -14,7 +14,7 @@ use crate::render::{self, Paint};
   hebbian genome show runs/mine/genome.json
   hebbian genome export runs/mine/genome.json --format npz --out genome.npz")]
 pub(super) struct Arguments {
-    /// The genome file that `hebbian run`, `hebbian result` or `hebbian genome backprop` wrote; `-` for standard input.
+    /// The genome file that `hebbian run`, `hebbian result` or `hebbian genome backprop` wrote, or `rule:NAME`; `-` for standard input.
     #[arg(value_name = "GENOME")]
     genome: PathBuf,
 }
