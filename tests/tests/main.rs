@@ -16,6 +16,7 @@ mod lies;
 mod life;
 mod network;
 mod pycma;
+mod python;
 mod quotas;
 mod recovery;
 mod resting;
