@@ -1,8 +1,8 @@
 //! The honest evaluation: fresh networks trained by a rule, and perceptrons trained by tuned gradient descent, on the
 //! same tasks with the same layer sizes and the same batches.
 //!
-//! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others. The
-//! result is a function of the arguments; the computing party changes only the time it takes.
+//! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others; beside them may
+//! stand such as are favoured ([`Rival`]). The result is a function of the arguments; the computing party changes only the time it takes.
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::limits::{EVALUATION_TASKS_MAX, TASKS_PER_GENERATION_MAX};
@@ -18,16 +18,22 @@ use crate::task::TaskError;
 use progress::Progress;
 
 mod baseline;
+mod ceiling;
+mod contenders;
 mod progress;
 mod report;
+mod table;
 mod trials;
 mod tuning;
 
 pub use crate::evaluation::Score;
 pub use crate::rule::Ablation;
 pub use baseline::Configuration;
+pub use ceiling::Ceiling;
+pub use contenders::{Rival, TunedBy, TunedSet, UnknownRivalError};
 pub use report::{
-    AblationEstimate, BaselineEstimate, Column, Comparison, FamilyComparison, GroupComparison, TunedBaseline,
+    AblationEstimate, BaselineEstimate, Column, Comparison, FamilyComparison, GroupComparison,
+    RivalBaselines, RivalEstimate, TunedBaseline,
 };
 
 /// What is compared, and how closely.
@@ -37,8 +43,12 @@ pub struct ComparisonSettings {
     pub families: Vec<TaskFamily>,
     /// Numbers of updates after which accuracy is measured, increasing, from 1 to `EVALUATION_UPDATES_MAX`.
     pub updates: Vec<u32>,
-    /// Baselines, each once.
-    pub baselines: Vec<Optimizer>,
+    /// Baselines, each once. Default: all where the program has their settings or `tunes_thoroughly`, otherwise the customary ones.
+    pub baselines: Option<Vec<Optimizer>>,
+    /// Whether baselines are tuned over all settings, also where the program has the best: minutes.
+    pub tunes_thoroughly: bool,
+    /// What is printed beside the baselines, each once. Default: that of which the program has the settings.
+    pub rivals: Option<Vec<Rival>>,
     /// What the rule is also tried without, each once; may be empty.
     pub ablations: Vec<Ablation>,
     /// Which tasks: [`Stage::Comparison`], or [`Stage::HeldBack`] where the rule's spec holds something back.
@@ -91,12 +101,14 @@ impl From<EvaluationError> for ComparisonError {
 }
 
 impl ComparisonSettings {
-    /// The customary comparison of a rule: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against all baselines.
+    /// The customary comparison of a rule: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against the usual baselines.
     pub fn new(rule: &RuleLearning, families: Vec<TaskFamily>, seed: Seed) -> Self {
         Self {
             families,
             updates: vec![3, 5, 10, 20, 50],
-            baselines: Optimizer::ALL.to_vec(),
+            baselines: None,
+            tunes_thoroughly: false,
+            rivals: None,
             ablations: Vec::new(),
             stage: Stage::judging(rule),
             tasks_per_family: 150,
@@ -110,8 +122,11 @@ impl ComparisonSettings {
         if let Some(family) = missing_or_twice(&self.families) {
             return refuse("families", family);
         }
-        if let Some(baseline) = missing_or_twice(&self.baselines) {
+        if let Some(baseline) = self.baselines.as_deref().and_then(missing_or_twice) {
             return refuse("baselines", baseline);
+        }
+        if let Some(rival) = self.rivals.as_deref().and_then(twice) {
+            return refuse("rivals", rival);
         }
         if let Some(ablation) = twice(&self.ablations) {
             return refuse("ablations", ablation);
@@ -188,24 +203,30 @@ pub fn compare(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
-    compare_with(rule, genome, settings, tuning::Effort::FULL, evaluate, progress, interrupt)
+    let effort = settings.tunes_thoroughly.then_some(tuning::Effort::THOROUGH);
+    compare_with(rule, genome, settings, effort, evaluate, progress, interrupt)
 }
 
 fn compare_with(
     rule: &RuleLearning,
     genome: &Genome,
     settings: &ComparisonSettings,
-    effort: tuning::Effort,
+    effort: Option<tuning::Effort>,
     evaluate: &dyn Evaluate,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
     check(rule, genome, settings)?;
-    let total = effort.work(rule, settings) + trials::work(settings);
+    let plans = contenders::plan(rule, settings, effort)?;
+    let trials_work = trials::work(&plans, settings);
+    let tuning_work: u64 = plans.iter().map(|plan| plan.work(settings)).sum();
+    let total = tuning_work + trials_work + ceiling::work(settings);
     let laboratory = Laboratory { evaluate, interrupt, progress: Progress::new(progress, total) };
-    let baselines = tuning::tune(rule, settings, effort, &laboratory)?;
-    let trials = trials::run(rule, genome, &baselines, settings, &laboratory)?;
-    Ok(report::assemble(rule, settings, baselines, &trials))
+    let contenders = plans.into_iter().map(|plan| plan.tune(settings, &laboratory));
+    let contenders = contenders.collect::<Result<Vec<_>, _>>()?;
+    let trials = trials::run(rule, genome, &contenders, settings, trials_work, &laboratory)?;
+    let ceilings = ceiling::ceilings(rule, settings, &laboratory)?;
+    Ok(Comparison { ceilings, ..report::assemble(rule, settings, contenders, &trials) })
 }
 
 /// Where evaluations are computed, what stops them and what is told how far they are.

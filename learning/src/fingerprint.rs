@@ -135,7 +135,10 @@ mod tests {
             "fan_in",
             "prequential",
             "gradient-descent",
+            "kernel-ridge",
             "momentum",
+            "nesterov",
+            "half-xavier",
             "adam",
             "\"squared\"",
         ] {

@@ -11,6 +11,7 @@ use hebbian_shared::spec::rule::RuleSpec;
 
 pub mod abcd;
 pub mod gradient_descent;
+pub mod kernel_ridge;
 pub mod multi_state;
 
 pub use multi_state::Ablation;
@@ -91,6 +92,11 @@ pub trait RuleFamily {
     /// What can be taken from its rules to see what it is worth.
     fn ablations(&self) -> &'static [Ablation];
 
+    /// Features of an ordinary neuron that a hidden neuron of its networks has, at least 1.
+    fn features(&self) -> u32 {
+        1
+    }
+
     /// Specs of small runs whose episodes take every way through the family's arithmetic: all machines must agree on their
     /// bits. To change one is to change every worker's fingerprint.
     fn canonical(&self) -> &'static [&'static str];
@@ -111,6 +117,7 @@ pub fn family(rule: &RuleSpec) -> &dyn RuleFamily {
         RuleSpec::MultiState(options) => options,
         RuleSpec::GradientDescent(options) => options,
         RuleSpec::Abcd(options) => options,
+        RuleSpec::KernelRidge(options) => options,
     }
 }
 

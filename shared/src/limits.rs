@@ -86,6 +86,8 @@ limits! {
     FEATURES_MAX: u32 = 4096, "features";
 
     ["evaluations and comparisons"]
+    /// Examples that kernel ridge regression learns from; what comes after them is not learned.
+    KERNEL_EXAMPLES_MAX: usize = 4096, "examples";
     /// Updates after which a score is measured.
     EVALUATION_UPDATES_MAX: u32 = 2000, "updates";
     /// Numbers of updates at which one evaluation measures.

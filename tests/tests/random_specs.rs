@@ -14,6 +14,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::seed::{Purpose, fill_normal};
 use hebbian_shared::spec::network::{InitialSynapses, SynapseDistribution};
+use hebbian_shared::spec::rule::ablation::Ablation;
 use hebbian_shared::spec::rule::multi_state::{
     Activation, BackwardUpdate, FanIn, Feedback, ForwardSynapseUpdate, Gates, GenomeScope, Hebbian,
     InitialScale, MultiStateSpec, Normalisation, Oja, Saturation, StateActivations,
@@ -86,8 +87,9 @@ fn extended(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
             option::weighted(0.3, tied),
             option::weighted(0.3, fan_in),
             mostly(Just(Feedback::SoftmaxDifference), Just(Feedback::Difference)),
+            option::weighted(0.3, select(Ablation::ALL)),
         );
-        options.prop_map(move |(activations, backward_update, flags, tied, fan_in, feedback)| {
+        options.prop_map(move |(activations, backward_update, flags, tied, fan_in, feedback, ablation)| {
             let [forward_activation, backward_activation] = activations;
             MultiStateSpec {
                 states,
@@ -108,6 +110,7 @@ fn extended(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
                 loss_temperature: flags[8],
                 initial_scale: tied.map(|tied_draws| InitialScale { tied_draws }),
                 fan_in,
+                ablation,
                 ..MultiStateSpec::default()
             }
         })

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use hebbian_learning::comparison::{Column, Comparison, GroupComparison, Score};
+use hebbian_learning::comparison::{
+    Column, Comparison, GroupComparison, Rival, RivalBaselines, Score, TunedBaseline, TunedBy,
+};
 use hebbian_learning::evaluation::Stage;
 use hebbian_shared::spec::task::TaskFamily;
 
@@ -39,7 +41,7 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     }
     let _ = writeln!(text, "\n{}", paint.dim(&header));
     for group in &comparison.groups {
-        text.push_str(&block(group, part(comparison), paint));
+        text.push_str(&block(group, comparison, paint));
     }
     if comparison.groups.iter().any(|group| group.columns.iter().any(|column| !column.ablations.is_empty())) {
         text.push_str(&paint.dim(
@@ -47,6 +49,7 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
              not learn; readout only: both; with what that loses against the whole rule\n",
         ));
     }
+    text.push_str(&paint.dim(&legend_of_rivals(comparison)));
     if comparison.groups.iter().any(|group| group.score == Score::ExplainedVariance) {
         text.push_str(&paint.dim(
             "explained variance: 1 - mean squared error / variance of the targets, or 0 if that is negative\n",
@@ -63,20 +66,70 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     text
 }
 
+/// What the rows below a group's mean.
+fn legend_of_rivals(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let columns = || comparison.groups.iter().flat_map(|group| &group.columns);
+    let has = |rival| columns().any(|column| column.rivals.iter().any(|of| of.rival == rival));
+    if has(Rival::ConstantRates) {
+        text.push_str("constant rates: the best baseline whose learning rate does not fall\n");
+    }
+    if has(Rival::TunedThere) {
+        text.push_str(
+            "tuned there: the best baseline if all are tuned on the family itself, which favours them\n",
+        );
+    }
+    if let Some(RivalBaselines { set, .. }) =
+        comparison.rivals.iter().find(|rival| rival.rival == Rival::Wider)
+    {
+        let shapes: Vec<String> = set.shapes.iter().map(|shape| super::text::layers(shape)).collect();
+        let _ = writeln!(
+            text,
+            "wider: the best baseline with hidden layers {}, as many neurons as the rule has features",
+            shapes.join(" or ")
+        );
+    }
+    if !comparison.ceilings.is_empty() {
+        text.push_str("ceiling: kernel ridge regression on all examples seen, tuned on the family itself\n");
+    }
+    text
+}
+
 /// A baseline's settings in one line each.
 pub(crate) fn baselines(comparison: &Comparison, paint: Paint) -> String {
     let mut text = format!("{}\n", paint.bold("Baselines, tuned on the training families"));
-    for baseline in &comparison.baselines {
+    if comparison.tuned_by == TunedBy::Table {
+        text = format!(
+            "{}\n",
+            paint.bold("Baselines, tuned on the training families before (--tune does it again)")
+        );
+    }
+    settings(&mut text, &comparison.baselines, paint);
+    for RivalBaselines { rival, set } in &comparison.rivals {
+        let families: Vec<&str> = set.tuned_on.iter().map(TaskFamily::name).collect();
+        let _ =
+            writeln!(text, "{}", paint.bold(&format!("{}, tuned on {}", words(*rival), families.join(", "))));
+        settings(&mut text, &set.baselines, paint);
+    }
+    text
+}
+
+fn settings(text: &mut String, baselines: &[TunedBaseline], paint: Paint) {
+    for baseline in baselines {
         let tuned: Vec<String> = baseline.tuned_for.iter().map(ToString::to_string).collect();
         let _ = writeln!(
             text,
-            "  {:<14}{} {}",
+            "  {:<18}{} {}",
             baseline.name,
             describe(&baseline.configuration),
             paint.dim(&format!("(best at {} updates)", tuned.join(" and ")))
         );
     }
-    text
+}
+
+/// A rival's name in the table.
+fn words(rival: Rival) -> String {
+    rival.name().replace('-', " ")
 }
 
 /// A configuration's values in their written form, without the kind, which the name says.
@@ -107,7 +160,8 @@ fn part(comparison: &Comparison) -> &'static str {
     }
 }
 
-fn block(group: &GroupComparison, part: &str, paint: Paint) -> String {
+fn block(group: &GroupComparison, comparison: &Comparison, paint: Paint) -> String {
+    let part = part(comparison);
     let names: Vec<&str> = group.families.iter().map(TaskFamily::name).collect();
     let mut title = match group.name.as_str() {
         "random" => format!("unseen random families: {}", names.join(", ")),
@@ -133,7 +187,14 @@ fn block(group: &GroupComparison, part: &str, paint: Paint) -> String {
         });
     }
     row(&mut text, "  best baseline", columns, |column| accuracy(column.best.mean));
-    row(&mut text, "", columns, |column| column.best_baseline.clone());
+    // The name in one row, whether its rate falls in another.
+    let parts = |column: &Column, part: usize| {
+        column.best_baseline.split(' ').nth(part).map_or_else(String::new, str::to_owned)
+    };
+    row(&mut text, "", columns, |column| parts(column, 0));
+    if columns.iter().any(|column| !parts(column, 1).is_empty()) {
+        row(&mut text, "", columns, |column| parts(column, 1));
+    }
     row(&mut text, "  difference", columns, |column| signed(column.difference.mean));
     row(&mut text, "", columns, |column| format!("+-{}", accuracy(column.difference.standard_error)));
     row_painted(&mut text, "  ahead", columns, |column| {
@@ -144,6 +205,21 @@ fn block(group: &GroupComparison, part: &str, paint: Paint) -> String {
         };
         painted(paint, &format!("{word:>COLUMN_WIDTH$}"))
     });
+    for (place, of) in columns.first().map_or(&[][..], |column| &column.rivals[..]).iter().enumerate() {
+        row(&mut text, &format!("  {}", words(of.rival)), columns, |column| {
+            let of = &column.rivals[place];
+            format!("{} {}", accuracy(of.accuracy.mean), signed(of.difference.mean))
+        });
+        row(&mut text, "", columns, |column| {
+            format!("+-{}", accuracy(column.rivals[place].difference.standard_error))
+        });
+    }
+    let ceiling = comparison.ceilings.iter().find(|ceiling| group.families == [ceiling.family]);
+    if let Some(ceiling) = ceiling {
+        row(&mut text, "  ceiling", columns, |column| {
+            ceiling.after(column.updates).map_or_else(String::new, |found| accuracy(found.mean))
+        });
+    }
     let _ = match group.overtaken_from {
         Some(updates) => writeln!(text, "  the baselines overtake the rule from {updates} updates on"),
         None => writeln!(text, "  the baselines do not overtake the rule within these numbers of updates"),

@@ -7,6 +7,8 @@ use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
+use super::ceiling::Ceiling;
+use super::contenders::{Contenders, Rival, TunedBy, TunedSet};
 use super::trials::Trial;
 use super::{ComparisonSettings, Configuration};
 use crate::evaluation::{Score, Stage};
@@ -31,8 +33,17 @@ pub struct Comparison {
     /// Data sets of the families `idx:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_sets: Vec<DataSetSpec>,
-    /// The baselines as they were tuned, up to two of each kind.
+    /// How the baselines were tuned.
+    #[serde(default)]
+    pub tuned_by: TunedBy,
+    /// The baselines as they were tuned on the training families, several of each kind.
     pub baselines: Vec<TunedBaseline>,
+    /// Other baselines that are printed beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<RivalBaselines>,
+    /// What kernel ridge regression knows of families after as many examples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceilings: Vec<Ceiling>,
     /// Groups of families, in the order of their first family.
     pub groups: Vec<GroupComparison>,
     /// Families, in the order in which they were asked for.
@@ -44,10 +55,20 @@ fn usual_stage() -> Stage {
     Stage::Comparison
 }
 
-/// A configuration that was the best of its kind on the training families.
+/// Baselines that are printed beside those that the rule must beat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RivalBaselines {
+    /// What they are.
+    pub rival: Rival,
+    /// Themselves.
+    #[serde(flatten)]
+    pub set: TunedSet,
+}
+
+/// A configuration that was the best of its kind on the families of the tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TunedBaseline {
-    /// The kind, with the number of updates it was tuned for (`adam@5`) if another won at the other number.
+    /// The kind, with the first number of updates that it won at if others won at others (`adam@5`), and `decay` if its rate falls.
     pub name: String,
     /// What won.
     pub configuration: Configuration,
@@ -64,6 +85,19 @@ pub struct BaselineEstimate {
     pub name: String,
     /// Its accuracy.
     pub accuracy: Estimate,
+}
+
+/// The best of some baselines that are printed beside the others, in one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RivalEstimate {
+    /// What they are.
+    pub rival: Rival,
+    /// Name of the one with the highest mean of this column.
+    pub name: String,
+    /// Its accuracy.
+    pub accuracy: Estimate,
+    /// The rule's accuracy minus that; the standard error is of the difference on the same task.
+    pub difference: Estimate,
 }
 
 /// A rule that lacks something, in one column.
@@ -96,6 +130,9 @@ pub struct Column {
     pub best: Estimate,
     /// The rule's accuracy minus that of the best baseline; the standard error is of the difference on the same task.
     pub difference: Estimate,
+    /// What is printed beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<RivalEstimate>,
 }
 
 /// One family.
@@ -132,7 +169,7 @@ pub struct GroupComparison {
 pub(super) fn assemble(
     rule: &RuleLearning,
     settings: &ComparisonSettings,
-    baselines: Vec<TunedBaseline>,
+    contenders: Vec<Contenders>,
     trials: &[Trial],
 ) -> Comparison {
     let training_families = &rule.tasks.distinct_families();
@@ -140,7 +177,7 @@ pub(super) fn assemble(
         let trials: Vec<&Trial> = trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
         columns
-            .map(|(place, &updates)| column(updates, place, &baselines, &settings.ablations, &trials))
+            .map(|(place, &updates)| column(updates, place, &contenders, &settings.ablations, &trials))
             .collect()
     };
     let families = settings.families.iter().map(|&family| FamilyComparison {
@@ -160,6 +197,14 @@ pub(super) fn assemble(
             columns,
         }
     });
+    let (groups, families) = (groups.collect(), families.collect());
+    let (mut tuned_by, mut baselines, mut rivals) = (TunedBy::default(), Vec::new(), Vec::new());
+    for Contenders { rival, set, .. } in contenders {
+        match rival {
+            None => (tuned_by, baselines) = (set.tuned_by, set.baselines),
+            Some(rival) => rivals.push(RivalBaselines { rival, set }),
+        }
+    }
     Comparison {
         updates: settings.updates.clone(),
         tasks_per_family: settings.tasks_per_family,
@@ -168,14 +213,17 @@ pub(super) fn assemble(
         training_families: training_families.clone(),
         shapes: rule.network.all_shapes().to_vec(),
         data_sets: rule.tasks.data_sets.clone(),
-        groups: groups.collect(),
-        families: families.collect(),
+        groups,
+        families,
+        tuned_by,
         baselines,
+        rivals,
+        ceilings: Vec::new(),
     }
 }
 
 /// The groups of families in the order of their first family, each with those of its families that are asked for.
-fn groups_of(families: &[TaskFamily]) -> Vec<(String, Vec<TaskFamily>)> {
+pub(super) fn groups_of(families: &[TaskFamily]) -> Vec<(String, Vec<TaskFamily>)> {
     let mut groups: Vec<(String, Vec<TaskFamily>)> = Vec::new();
     for &family in families {
         let name = family.row().comparison.unwrap_or(family.name());
@@ -190,38 +238,83 @@ fn groups_of(families: &[TaskFamily]) -> Vec<(String, Vec<TaskFamily>)> {
 fn column(
     updates: u32,
     place: usize,
-    baselines: &[TunedBaseline],
+    contenders: &[Contenders],
     ablations: &[Ablation],
     trials: &[&Trial],
 ) -> Column {
-    let of_baseline = |baseline: usize| trials.iter().map(move |trial| trial.baselines[baseline][place]);
-    let estimates: Vec<BaselineEstimate> = baselines
-        .iter()
-        .enumerate()
-        .map(|(number, baseline)| BaselineEstimate {
-            name: baseline.name.clone(),
-            accuracy: Estimate::of(of_baseline(number)),
-        })
-        .collect();
-    let mut best = 0;
-    for (number, estimate) in estimates.iter().enumerate() {
-        if estimate.accuracy.mean > estimates[best].accuracy.mean {
-            best = number;
-        }
-    }
     let of_ablation = |(number, &ablation): (usize, &Ablation)| AblationEstimate {
         ablation,
         accuracy: Estimate::of(trials.iter().map(|trial| trial.ablations[number][place])),
         loss: Estimate::of(trials.iter().map(|trial| trial.rule[place] - trial.ablations[number][place])),
     };
+    let standing = |number: usize, is_meant: &dyn Fn(&TunedBaseline) -> bool| {
+        Standing::of(&contenders[number].set.baselines, is_meant, number, place, trials)
+    };
+    let of_rival = |rival, Standing { best, difference, .. }: Standing| RivalEstimate {
+        rival,
+        name: best.name,
+        accuracy: best.accuracy,
+        difference,
+    };
+    let mut rivals = Vec::new();
+    let stays = |baseline: &TunedBaseline| baseline.configuration.schedule_power.is_none();
+    if !contenders[0].set.baselines.iter().all(stays) {
+        rivals.extend(standing(0, &stays).map(|standing| of_rival(Rival::ConstantRates, standing)));
+    }
+    for (number, Contenders { rival, tried_on, .. }) in contenders.iter().enumerate() {
+        // All families of a group are tried, or none.
+        if let Some(rival) = *rival
+            && trials.iter().all(|trial| tried_on.contains(&trial.family))
+        {
+            rivals.extend(standing(number, &|_| true).map(|standing| of_rival(rival, standing)));
+        }
+    }
+    let Standing { estimates, best, difference } =
+        standing(0, &|_| true).expect("a comparison has at least one baseline");
     Column {
         updates,
         rule: Estimate::of(trials.iter().map(|trial| trial.rule[place])),
         ablations: ablations.iter().enumerate().map(of_ablation).collect(),
-        best_baseline: estimates[best].name.clone(),
-        best: estimates[best].accuracy,
-        difference: Estimate::of(trials.iter().map(|trial| trial.rule[place] - trial.baselines[best][place])),
         baselines: estimates,
+        best_baseline: best.name,
+        best: best.accuracy,
+        difference,
+        rivals,
+    }
+}
+
+/// How some baselines stand in a column.
+struct Standing {
+    estimates: Vec<BaselineEstimate>,
+    /// The first of those with the highest mean.
+    best: BaselineEstimate,
+    /// The rule's accuracy minus its.
+    difference: Estimate,
+}
+
+impl Standing {
+    /// Those of the contenders of a number that are meant; `None` if there are none.
+    fn of(
+        baselines: &[TunedBaseline],
+        is_meant: &dyn Fn(&TunedBaseline) -> bool,
+        contenders: usize,
+        place: usize,
+        trials: &[&Trial],
+    ) -> Option<Self> {
+        let mut estimates: Vec<BaselineEstimate> = Vec::new();
+        let mut best: Option<(usize, BaselineEstimate)> = None;
+        for (number, baseline) in baselines.iter().enumerate().filter(|(_, baseline)| is_meant(baseline)) {
+            let accuracy =
+                Estimate::of(trials.iter().map(|trial| trial.contenders[contenders][number][place]));
+            let estimate = BaselineEstimate { name: baseline.name.clone(), accuracy };
+            if best.as_ref().is_none_or(|(_, best)| accuracy.mean > best.accuracy.mean) {
+                best = Some((number, estimate.clone()));
+            }
+            estimates.push(estimate);
+        }
+        let (number, best) = best?;
+        let of_trial = |trial: &&Trial| trial.rule[place] - trial.contenders[contenders][number][place];
+        Some(Self { estimates, best, difference: Estimate::of(trials.iter().map(of_trial)) })
     }
 }
 
@@ -249,24 +342,44 @@ mod tests {
 
     #[test]
     fn the_best_baseline_is_that_of_the_column_and_overtakes_for_good() {
-        let configuration = Configuration {
+        let configuration = |schedule_power| Configuration {
             kind: Optimizer::Sgd,
             learning_rate: 1.0,
+            momentum: None,
+            schedule_power,
             initial_weights: InitialWeights::He,
             activation: HiddenActivation::Relu,
             loss: Loss::Squared,
         };
-        let tuned = ["a", "b"].map(|name| TunedBaseline {
+        let tuned = |name: &str, schedule_power| TunedBaseline {
             name: name.to_owned(),
-            configuration,
+            configuration: configuration(schedule_power),
             tuned_for: vec![5],
             tuning_accuracy: vec![0.5],
-        });
+        };
+        let spec = hebbian_shared::spec::RunSpec::read(include_str!("../../../examples/quickstart.toml"));
+        let problem = spec.unwrap().problem.rule_learning().unwrap().clone();
+        let contenders = |rival, tried_on: TaskFamily, baselines| Contenders {
+            rival,
+            problem: problem.clone(),
+            tried_on: vec![tried_on],
+            set: TunedSet {
+                tuned_on: vec![TaskFamily::Xor],
+                tuned_by: TunedBy::Customary,
+                shapes: vec![vec![20]],
+                baselines,
+            },
+        };
+        let contenders = [
+            contenders(None, TaskFamily::And, vec![tuned("a", None), tuned("b decay", Some(-0.5))]),
+            contenders(Some(Rival::TunedThere), TaskFamily::Or, vec![tuned("c", None)]),
+            contenders(Some(Rival::Wider), TaskFamily::And, vec![tuned("d", None)]),
+        ];
         let trial = |rule: [f64; 4], a: [f64; 4], b: [f64; 4]| Trial {
             family: TaskFamily::And,
             rule: rule.to_vec(),
             ablations: vec![a.to_vec()],
-            baselines: vec![a.to_vec(), b.to_vec()],
+            contenders: vec![vec![a.to_vec(), b.to_vec()], Vec::new(), vec![b.to_vec()]],
         };
         let trials = [
             trial([0.4, 0.8, 0.6, 0.7], [0.5, 0.6, 0.6, 0.8], [0.4, 0.5, 0.9, 0.7]),
@@ -275,14 +388,18 @@ mod tests {
         let trials: Vec<&Trial> = trials.iter().collect();
         let ablations = [Ablation::NoBackwardTransform];
         let columns: Vec<Column> =
-            (0..4).map(|place| column(10, place, &tuned, &ablations, &trials)).collect();
+            (0..4).map(|place| column(10, place, &contenders, &ablations, &trials)).collect();
         let ablated = &columns[1].ablations[0];
         assert!((ablated.accuracy.mean - 0.6).abs() < 1e-12 && (ablated.loss.mean - 0.2).abs() < 1e-12);
         let best: Vec<&str> = columns.iter().map(|column| column.best_baseline.as_str()).collect();
-        assert_eq!(best, ["a", "a", "b", "a"]);
+        assert_eq!(best, ["a", "a", "b decay", "a"]);
         assert!((columns[2].difference.mean + 0.1).abs() < 1e-12);
         assert!((columns[2].difference.standard_error - 0.2).abs() < 1e-12);
         assert!(columns[0].difference.standard_error < 1e-12, "paired: the same difference on both tasks");
+        let rivals: Vec<_> =
+            columns[2].rivals.iter().map(|of| (of.rival, of.name.as_str(), of.accuracy.mean)).collect();
+        assert_eq!(rivals, [(Rival::ConstantRates, "a", 0.6), (Rival::Wider, "d", 0.8)]);
+        assert!((columns[2].rivals[0].difference.mean - 0.1).abs() < 1e-12);
         let named = |place: usize, updates| Column { updates, ..columns[place].clone() };
         assert_eq!(overtaken_from(&[named(0, 3), named(1, 5), named(2, 10), named(3, 20)]), Some(10));
         assert_eq!(overtaken_from(&[named(0, 3), named(1, 5)]), None);

@@ -42,7 +42,7 @@ fn run_rule(
     settings: &ComparisonSettings,
     evaluate: &dyn Evaluate,
 ) -> Result<Comparison, ComparisonError> {
-    let effort = tuning::Effort::LEAST;
+    let effort = Some(tuning::Effort::LEAST);
     compare_with(rule, genome, settings, effort, evaluate, &|_, _| (), &Interrupt::new())
 }
 
@@ -84,8 +84,7 @@ fn baselines_learn_and_the_report_says_what_was_trained_on() {
     assert_eq!(trained, expected);
     let groups: Vec<_> = comparison.groups.iter().map(|group| group.name.as_str()).collect();
     assert_eq!(groups, ["boolean", "xor", "random", "digits"]);
-    let kinds = Optimizer::ALL;
-    for kind in kinds {
+    for kind in Optimizer::CUSTOMARY {
         let tuned: Vec<_> =
             comparison.baselines.iter().filter(|one| one.configuration.kind == *kind).collect();
         assert_eq!(tuned.iter().map(|one| one.tuned_for.len()).sum::<usize>(), 2, "{tuned:?}");
@@ -112,7 +111,7 @@ fn progress_grows_to_its_total() {
         assert!(most.fetch_max(done, Ordering::Relaxed) <= of);
         total.store(of, Ordering::Relaxed);
     };
-    let effort = tuning::Effort::LEAST;
+    let effort = Some(tuning::Effort::LEAST);
     compare_with(&rule(), &genome(68), &settings(), effort, &ALONE, &progress, &Interrupt::new()).unwrap();
     assert!(total.load(Ordering::Relaxed) > 0);
     assert_eq!(most.into_inner(), total.into_inner());
@@ -135,8 +134,8 @@ fn an_interrupt_ends_a_comparison() {
 fn wrong_settings_are_named() {
     check(|settings| settings.families.clear(), "families: must name at least one");
     check(|settings| settings.families.push(TaskFamily::And), "families: names `and` twice");
-    check(|settings| settings.baselines.clear(), "baselines: must name at least one");
-    check(|settings| settings.baselines.push(Optimizer::Adam), "baselines: names `adam` twice");
+    check(|settings| settings.baselines = Some(Vec::new()), "baselines: must name at least one");
+    check(|settings| settings.baselines = Some(vec![Optimizer::Adam; 2]), "baselines: names `adam` twice");
     check(
         |settings| settings.ablations = vec![Ablation::ReadoutOnly; 2],
         "ablations: names `readout only` twice",
@@ -180,7 +179,7 @@ impl DataSets for Only {
 fn ablations_take_from_the_rule_what_they_say() {
     let settings = ComparisonSettings {
         families: vec![TaskFamily::Xor, TaskFamily::Sine],
-        baselines: vec![Optimizer::Sgd],
+        baselines: Some(vec![Optimizer::Sgd]),
         ablations: Ablation::ALL.to_vec(),
         ..settings()
     };
@@ -248,6 +247,78 @@ fn rules_are_compared_on_data_sets_and_in_mixed_shapes() {
     assert_eq!(comparison.families[0].family, TaskFamily::Idx(name));
     let error = compare(&NoDataSets).unwrap_err().to_string();
     assert!(error.starts_with("data set `small` is missing"), "{error}");
+}
+
+#[test]
+fn rivals_are_tuned_and_tried_beside_the_baselines() {
+    let families = vec![TaskFamily::Sine, TaskFamily::Xor];
+    let rivals = Some(vec![Rival::TunedThere, Rival::Wider]);
+    let settings = ComparisonSettings { families, rivals, updates: vec![2, 10], ..settings() };
+    let with = run(&settings).unwrap();
+    let without = run(&ComparisonSettings { rivals: None, ..settings.clone() }).unwrap();
+    assert_eq!(with.baselines, without.baselines);
+    let sets: Vec<_> =
+        with.rivals.iter().map(|of| (of.rival, &of.set.tuned_on[..], &of.set.shapes[0][..])).collect();
+    let trained = &rule().tasks.families[..];
+    let there = |family| (Rival::TunedThere, family, &[20][..]);
+    let expected =
+        [there(&[TaskFamily::Sine][..]), there(&[TaskFamily::Xor]), (Rival::Wider, trained, &[40])];
+    assert_eq!(sets, expected);
+    for (with, without) in with.families.iter().zip(&without.families) {
+        for (with, without) in with.columns.iter().zip(&without.columns) {
+            assert_eq!((with.rule, &with.baselines), (without.rule, &without.baselines));
+            let rivals: Vec<_> = with.rivals.iter().map(|of| of.rival).collect();
+            assert_eq!(rivals, [Rival::TunedThere, Rival::Wider]);
+            for of in &with.rivals {
+                assert!((of.difference.mean - (with.rule.mean - of.accuracy.mean)).abs() < 1e-12);
+            }
+        }
+    }
+    // Baselines of a rule have no more features than baselines.
+    let descent = RuleLearning { rule: RuleSpec::of_each_family().nth(1).unwrap(), ..rule() };
+    let error = run_rule(&descent, &genome(3), &settings, &ALONE).unwrap_err().to_string();
+    assert!(error.starts_with("rivals: `wider`: the rule has one feature a neuron"), "{error}");
+}
+
+#[test]
+fn the_ceiling_is_measured_where_it_is_asked_for() {
+    let rivals = Some(vec![Rival::Ceiling]);
+    let families = vec![TaskFamily::Circle];
+    let settings = ComparisonSettings { families, rivals, updates: vec![1, 4], ..settings() };
+    // Twenty updates of few examples are solved fast.
+    let mut rule = rule();
+    rule.tasks.batch_size = 8;
+    let run = |settings: &ComparisonSettings| run_rule(&rule, &genome(68), settings, &ALONE);
+    let with = run(&settings).unwrap();
+    let [ceiling] = &with.ceilings[..] else { panic!("{:?}", with.ceilings) };
+    assert_eq!((ceiling.family, ceiling.tasks, ceiling.after(2)), (TaskFamily::Circle, 4, None));
+    let [first, last] = [1, 4].map(|updates| ceiling.after(updates).unwrap().mean);
+    assert!(first > 0.5 && last > first && last <= 1.0, "{first} {last}");
+    let without = run(&ComparisonSettings { rivals: None, ..settings }).unwrap();
+    assert_eq!(without, Comparison { ceilings: Vec::new(), ..with });
+}
+
+#[test]
+fn the_settings_of_the_images_are_known() {
+    let spec = RunSpec::read(include_str!("../../../examples/images.toml")).unwrap();
+    let rule = spec.problem.rule_learning().unwrap();
+    let genome = Genome(vec![0.0; rule.layout().dimension()]);
+    let families = vec![TaskFamily::Digits, TaskFamily::Fashion];
+    let settings = ComparisonSettings {
+        updates: vec![2, 10],
+        tasks_per_family: 2,
+        ..ComparisonSettings::new(rule, families, Seed::new(1).unwrap())
+    };
+    let compared = compare(rule, &genome, &settings, &ALONE, &|_, _| (), &Interrupt::new()).unwrap();
+    assert_eq!(compared.tuned_by, TunedBy::Table);
+    let columns = |family: usize| -> Vec<Rival> {
+        compared.families[family].columns[0].rivals.iter().map(|of| of.rival).collect()
+    };
+    assert_eq!(columns(0), [Rival::ConstantRates]);
+    assert_eq!(columns(1), [Rival::ConstantRates]);
+    let only = ComparisonSettings { baselines: Some(vec![Optimizer::Nesterov]), ..settings };
+    let compared = compare(rule, &genome, &only, &ALONE, &|_, _| (), &Interrupt::new()).unwrap();
+    assert!(compared.baselines.iter().all(|one| one.configuration.kind == Optimizer::Nesterov));
 }
 
 /// Gradient descent is a rule like any other: with a baseline's hyperparameters it has the baseline's scores.

@@ -4,6 +4,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
 
+use super::contenders::{Contenders, Plan};
 use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, baseline};
 use crate::evaluation::EvaluationRequest;
 
@@ -14,55 +15,78 @@ pub(super) struct Trial {
     pub(super) rule: Vec<f64>,
     /// `[ablation][number of updates]`
     pub(super) ablations: Vec<Vec<f64>>,
-    /// `[baseline][number of updates]`
-    pub(super) baselines: Vec<Vec<f64>>,
+    /// `[contenders][baseline][number of updates]`; no baselines of contenders that are not tried on the family.
+    pub(super) contenders: Vec<Vec<Vec<f64>>>,
 }
 
 /// Updates of all networks that [`run`] trains, at most.
-pub(super) fn work(settings: &ComparisonSettings) -> u64 {
+pub(super) fn work(plans: &[Plan], settings: &ComparisonSettings) -> u64 {
     let updates = settings.updates.last().copied().unwrap_or(0);
-    let networks = 1 + settings.ablations.len() + 2 * settings.baselines.len();
-    let tasks = settings.families.len() as u64 * u64::from(settings.tasks_per_family);
-    tasks * networks as u64 * u64::from(updates)
+    let own = (1 + settings.ablations.len() as u64) * settings.families.len() as u64;
+    let of_plan = |plan: &Plan| {
+        let (networks, families) = plan.networks(settings);
+        networks * families
+    };
+    let networks = own + plans.iter().map(of_plan).sum::<u64>();
+    networks * u64::from(settings.tasks_per_family) * u64::from(updates)
 }
 
 /// Tries all on fresh tasks of every family, in the order of families and tasks.
 pub(super) fn run(
     rule: &RuleLearning,
     genome: &Genome,
-    baselines: &[TunedBaseline],
+    contenders: &[Contenders],
     settings: &ComparisonSettings,
+    work: u64,
     laboratory: &Laboratory<'_>,
 ) -> Result<Vec<Trial>, ComparisonError> {
-    let request = |problem: RuleLearning, ablation, genome: Genome| EvaluationRequest {
-        problem,
-        ablation,
-        genomes: vec![genome],
-        families: settings.families.clone(),
-        stage: settings.stage,
-        first_task: 0,
-        tasks_per_family: settings.tasks_per_family,
-        points: settings.updates.clone(),
-        seed: settings.seed,
-    };
-    let mut requests = vec![request(rule.clone(), None, genome.clone())];
+    let request =
+        |problem: RuleLearning, ablation, genome: Genome, families: &[TaskFamily]| EvaluationRequest {
+            problem,
+            ablation,
+            genomes: vec![genome],
+            families: families.to_vec(),
+            stage: settings.stage,
+            first_task: 0,
+            tasks_per_family: settings.tasks_per_family,
+            points: settings.updates.clone(),
+            seed: settings.seed,
+        };
+    let mut requests = vec![request(rule.clone(), None, genome.clone(), &settings.families)];
     for &ablation in &settings.ablations {
-        requests.push(request(rule.clone(), Some(ablation), genome.clone()));
+        requests.push(request(rule.clone(), Some(ablation), genome.clone(), &settings.families));
     }
-    for TunedBaseline { configuration, .. } in baselines {
-        let problem = baseline::problem(rule, configuration.options());
-        let genome = configuration.genome(&problem);
-        requests.push(request(problem, None, genome));
+    for Contenders { problem, tried_on, set, .. } in contenders {
+        for TunedBaseline { configuration, .. } in &set.baselines {
+            let problem = baseline::problem(problem, configuration.options());
+            let genome = configuration.genome(&problem);
+            requests.push(request(problem, None, genome, tried_on));
+        }
     }
-    let scores = laboratory.scores(&requests, work(settings))?;
-    let (of_rule, of_baselines) = scores.split_at(1 + settings.ablations.len());
-    let of_task = |(task, family): (usize, TaskFamily)| Trial {
-        family,
-        rule: of_rule[0].of(0, task).to_vec(),
-        ablations: of_rule[1..].iter().map(|scores| scores.of(0, task).to_vec()).collect(),
-        baselines: of_baselines.iter().map(|scores| scores.of(0, task).to_vec()).collect(),
-    };
+    let scores = laboratory.scores(&requests, work)?;
+    let (of_rule, mut of_others) = scores.split_at(1 + settings.ablations.len());
+    let mut of_contenders = Vec::with_capacity(contenders.len());
+    for Contenders { set, .. } in contenders {
+        let (own, others) = of_others.split_at(set.baselines.len());
+        of_contenders.push(own);
+        of_others = others;
+    }
     let tasks = settings.tasks_per_family as usize;
+    let of_task = |(task, family): (usize, TaskFamily)| {
+        let tried = contenders.iter().zip(&of_contenders).map(|(contenders, scores)| {
+            let Some(place) = contenders.tried_on.iter().position(|&tried| tried == family) else {
+                return Vec::new();
+            };
+            let task = place * tasks + task % tasks;
+            scores.iter().map(|of| of.of(0, task).to_vec()).collect()
+        });
+        Trial {
+            family,
+            rule: of_rule[0].of(0, task).to_vec(),
+            ablations: of_rule[1..].iter().map(|scores| scores.of(0, task).to_vec()).collect(),
+            contenders: tried.collect(),
+        }
+    };
     let families = settings.families.iter().flat_map(|&family| std::iter::repeat_n(family, tasks));
     Ok(families.enumerate().map(of_task).collect())
 }

@@ -27,6 +27,7 @@ impl RuleFamily for GradientDescentSpec {
         &[
             include_str!("gradient_descent/canonical/descent.toml"),
             include_str!("gradient_descent/canonical/classes.toml"),
+            include_str!("gradient_descent/canonical/schedule.toml"),
         ]
     }
 

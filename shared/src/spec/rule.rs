@@ -2,7 +2,9 @@
 //! the one place that lists the families.
 
 pub mod abcd;
+pub mod ablation;
 pub mod gradient_descent;
+pub mod kernel_ridge;
 pub mod multi_state;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use super::task::TaskSpec;
 use crate::genome::{Genome, GenomeLayout};
 use abcd::AbcdSpec;
 use gradient_descent::GradientDescentSpec;
+use kernel_ridge::KernelRidgeSpec;
 use multi_state::MultiStateSpec;
 
 /// A rule: its family and the options that its genome's numbers do not hold.
@@ -33,6 +36,8 @@ pub enum RuleSpec {
     GradientDescent(GradientDescentSpec),
     /// The ABCD rule, which has no backward pass.
     Abcd(AbcdSpec),
+    /// Kernel ridge regression on all examples that were seen, which trains no network.
+    KernelRidge(KernelRidgeSpec),
 }
 
 /// What a family says of its rules.
@@ -84,10 +89,11 @@ pub trait RuleOptions {
 type Row = (&'static str, fn(Table) -> Result<RuleSpec, String>);
 
 /// The families. The first is that of a rule that names none.
-const FAMILIES: [Row; 3] = [
+const FAMILIES: [Row; 4] = [
     (MultiStateSpec::FAMILY, |options| read(options).map(RuleSpec::MultiState)),
     (GradientDescentSpec::FAMILY, |options| read(options).map(RuleSpec::GradientDescent)),
     (AbcdSpec::FAMILY, |options| read(options).map(RuleSpec::Abcd)),
+    (KernelRidgeSpec::FAMILY, |options| read(options).map(RuleSpec::KernelRidge)),
 ];
 
 impl RuleSpec {
@@ -97,6 +103,7 @@ impl RuleSpec {
             Self::MultiState(options) => options,
             Self::GradientDescent(options) => options,
             Self::Abcd(options) => options,
+            Self::KernelRidge(options) => options,
         }
     }
 
@@ -193,11 +200,11 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{ "family": "backprop" }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", not "backprop""#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", not "backprop""#,
             ),
             (
                 r#"{ "family": 3 }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", not 3"#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", not 3"#,
             ),
             (r#"{ "states": "two" }"#, r#"rule.states: invalid type: string "two""#),
             (r#"{ "oja": { "scale": true } }"#, "rule.oja.scale: invalid type: boolean"),

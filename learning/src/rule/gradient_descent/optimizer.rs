@@ -14,6 +14,8 @@ pub(super) struct Hyperparameters {
     pub(super) mean_keep: f32,
     /// What is kept of the mean of the squared gradient: Adam's second beta.
     pub(super) square_keep: f32,
+    /// The learning rate of update t, from 0 on, is `learning_rate (1 + t)^schedule_power`.
+    pub(super) schedule_power: Option<f64>,
 }
 
 impl Hyperparameters {
@@ -23,10 +25,17 @@ impl Hyperparameters {
         let learning_rate = parameter("learning_rate")?;
         let (mean_keep, square_keep) = match optimizer {
             Optimizer::Sgd => (0.0, 0.0),
-            Optimizer::Momentum => (parameter("momentum")?, 0.0),
+            Optimizer::Momentum | Optimizer::Nesterov => (parameter("momentum")?, 0.0),
             Optimizer::Adam => (parameter("beta_1")?, parameter("beta_2")?),
         };
-        Some(Self { learning_rate, mean_keep, square_keep })
+        let schedule_power = layout.parameter("schedule_power", genome);
+        Some(Self { learning_rate, mean_keep, square_keep, schedule_power })
+    }
+
+    /// The learning rate of an update, from 0 on.
+    fn rate(&self, update: u32) -> f32 {
+        let Some(power) = self.schedule_power else { return self.learning_rate };
+        (f64::from(self.learning_rate) * libm::pow(1.0 + f64::from(update), power)) as f32
     }
 }
 
@@ -40,6 +49,8 @@ pub(super) struct Descent {
     /// Powers of Adam's betas, which correct the bias of young means.
     mean_power: f32,
     square_power: f32,
+    /// Steps since the reset.
+    steps: u32,
 }
 
 impl Descent {
@@ -51,6 +62,7 @@ impl Descent {
             second: memory(optimizer == Optimizer::Adam),
             mean_power: 1.0,
             square_power: 1.0,
+            steps: 0,
         }
     }
 
@@ -59,11 +71,14 @@ impl Descent {
         self.second.fill(0.0);
         self.mean_power = 1.0;
         self.square_power = 1.0;
+        self.steps = 0;
     }
 
     #[inline(always)]
     pub(super) fn step(&mut self, of: &Hyperparameters, parameters: &mut [f32], gradient: &[f32]) {
-        let &Hyperparameters { learning_rate: rate, mean_keep, square_keep } = of;
+        let &Hyperparameters { mean_keep, square_keep, .. } = of;
+        let rate = of.rate(self.steps);
+        self.steps = self.steps.saturating_add(1);
         match self.optimizer {
             Optimizer::Sgd => {
                 for (parameter, slope) in parameters.iter_mut().zip(gradient) {
@@ -75,6 +90,13 @@ impl Descent {
                 {
                     *velocity = mean_keep * *velocity + slope;
                     *parameter -= rate * *velocity;
+                }
+            }
+            Optimizer::Nesterov => {
+                for ((parameter, velocity), slope) in parameters.iter_mut().zip(&mut self.first).zip(gradient)
+                {
+                    *velocity = mean_keep * *velocity + slope;
+                    *parameter -= rate * (slope + mean_keep * *velocity);
                 }
             }
             Optimizer::Adam => {

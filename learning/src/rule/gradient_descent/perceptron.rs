@@ -84,6 +84,7 @@ impl Perceptron {
         let mut rng = seed.derive(Purpose::Synapses, 0).rng();
         for layer in &self.layers {
             let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+            let xavier = (6.0 / (fan_in + fan_out)).sqrt();
             let parameters = &mut self.parameters[layer.parameters()];
             for neuron in parameters.chunks_exact_mut(layer.inputs + 1) {
                 for (input, parameter) in neuron.iter_mut().enumerate() {
@@ -91,11 +92,9 @@ impl Perceptron {
                     let drawn = match distribution {
                         InitialWeights::UniformHalf => uniform_between(&mut rng, -0.5, 0.5),
                         InitialWeights::UniformOne => uniform_between(&mut rng, -1.0, 1.0),
-                        InitialWeights::Xavier | InitialWeights::He if is_bias => 0.0,
-                        InitialWeights::Xavier => {
-                            let limit = (6.0 / (fan_in + fan_out)).sqrt();
-                            uniform_between(&mut rng, -limit, limit)
-                        }
+                        _ if is_bias => 0.0,
+                        InitialWeights::Xavier => uniform_between(&mut rng, -xavier, xavier),
+                        InitialWeights::HalfXavier => uniform_between(&mut rng, -0.5 * xavier, 0.5 * xavier),
                         InitialWeights::He => (2.0 / fan_in).sqrt() * normal_pair(&mut rng).0,
                     };
                     *parameter = drawn as f32;

@@ -123,8 +123,8 @@ fn tanh_is_the_library_function() {
 #[test]
 fn optimisers_make_the_textbook_steps() {
     // Two steps along the gradients 1 and -0.5.
-    let after_two = |optimizer| {
-        let options = GradientDescentSpec { optimizer, ..GradientDescentSpec::default() };
+    let after_two = |optimizer, update_schedule| {
+        let options = GradientDescentSpec { optimizer, update_schedule, ..GradientDescentSpec::default() };
         let hyperparameters = learner(options, 0.1).hyperparameters;
         let mut descent = Descent::new(optimizer, 1);
         let mut run = || {
@@ -138,17 +138,21 @@ fn optimisers_make_the_textbook_steps() {
         assert_eq!(first.to_bits(), run().to_bits(), "{optimizer}: a reset forgets everything");
         f64::from(first)
     };
-    assert!((after_two(Optimizer::Sgd) + 0.05).abs() < 1e-7);
-    assert!((after_two(Optimizer::Momentum) + 0.1 * (1.0 + 0.9 - 0.5)).abs() < 1e-7);
+    assert!((after_two(Optimizer::Sgd, false) + 0.05).abs() < 1e-7);
+    // The second step has 2^-0.5 of the rate.
+    assert!((after_two(Optimizer::Sgd, true) + 0.1 - 0.05 * 0.5_f64.sqrt()).abs() < 1e-7);
+    assert!((after_two(Optimizer::Momentum, false) + 0.1 * (1.0 + 0.9 - 0.5)).abs() < 1e-7);
+    // Velocities 1 and 0.4; each step is the gradient plus 0.9 of the velocity.
+    assert!((after_two(Optimizer::Nesterov, false) + 0.1 * (1.9 - 0.5 + 0.36)).abs() < 1e-7);
     let mean = (0.9 * 0.1 - 0.1 * 0.5) / (1.0 - 0.81);
     let square: f64 = (0.999 * 0.001 + 0.001 * 0.25) / (1.0 - 0.999 * 0.999);
     let expected = -0.1 - 0.1 * mean / square.sqrt();
-    assert!((after_two(Optimizer::Adam) - expected).abs() < 1e-5);
+    assert!((after_two(Optimizer::Adam, false) - expected).abs() < 1e-5);
 }
 
 #[test]
 fn every_optimiser_learns_and_is_reproducible() {
-    for (&optimizer, rate) in Optimizer::ALL.iter().zip([0.3, 0.1, 0.05]) {
+    for (&optimizer, rate) in Optimizer::ALL.iter().zip([0.3, 0.1, 0.1, 0.05]) {
         for &loss in Loss::ALL {
             for outputs in [1, 3] {
                 let options = GradientDescentSpec { optimizer, loss, ..GradientDescentSpec::default() };

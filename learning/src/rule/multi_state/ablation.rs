@@ -1,55 +1,13 @@
 //! What is left of a rule without some of its parts: whether it learns more than a readout of random neurons.
 
-use serde::{Deserialize, Serialize};
+pub use hebbian_shared::spec::rule::ablation::Ablation;
 
 use super::{Network, UpdateRule};
 
-/// What is taken from a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ablation {
-    /// The backward transform (mu) is zero: nothing runs back from the last layer to the hidden ones.
-    NoBackwardTransform,
-    /// The synapses below the last layer, of both directions, stay as they were initialised.
-    HiddenSynapsesFrozen,
-    /// Both: only the synapses of the last layer learn, from random neurons and their own feedback.
-    ReadoutOnly,
-}
-
-impl Ablation {
-    /// All of them.
-    pub const ALL: &[Self] = &[Self::NoBackwardTransform, Self::HiddenSynapsesFrozen, Self::ReadoutOnly];
-
-    /// In words.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NoBackwardTransform => "no backward",
-            Self::HiddenSynapsesFrozen => "hidden frozen",
-            Self::ReadoutOnly => "readout only",
-        }
-    }
-
-    /// Leaves of a rule what is left.
-    pub(super) fn apply(self, rule: &mut UpdateRule<f32>) {
-        if self.takes_backward_transform() {
-            rule.backward_transform.fill(0.0);
-        }
-    }
-
-    /// Whether the backward transform is zero.
-    pub(super) fn takes_backward_transform(self) -> bool {
-        matches!(self, Self::NoBackwardTransform | Self::ReadoutOnly)
-    }
-
-    /// Whether synapses below the last layer must not learn.
-    pub(super) fn freezes(self) -> bool {
-        matches!(self, Self::HiddenSynapsesFrozen | Self::ReadoutOnly)
-    }
-}
-
-impl std::fmt::Display for Ablation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
+/// Leaves of a rule what is left.
+pub(super) fn apply(ablation: Ablation, rule: &mut UpdateRule<f32>) {
+    if ablation.takes_backward_transform() {
+        rule.backward_transform.fill(0.0);
     }
 }
 
@@ -108,7 +66,7 @@ mod tests {
         let mut network = Network::new(&MultiStateSpec::default(), &[2, 3, 3, 1], 4);
         network.initialise_synapses(&InitialSynapses::default(), Seed::new(1).unwrap());
         let mut rule = rule();
-        ablation.apply(&mut rule);
+        apply(ablation, &mut rule);
         let mut frozen = FrozenSynapses::default();
         frozen.take(&mut network);
         let synapses = |network: &Network<f32>| -> Vec<Vec<f32>> {
@@ -143,7 +101,7 @@ mod tests {
         let whole = rule();
         for ablation in Ablation::ALL {
             let mut left = rule();
-            ablation.apply(&mut left);
+            apply(*ablation, &mut left);
             if *ablation != Ablation::HiddenSynapsesFrozen {
                 assert!(left.backward_transform.iter().all(|&factor| factor == 0.0));
                 left.backward_transform.clone_from(&whole.backward_transform);

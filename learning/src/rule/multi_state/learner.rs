@@ -6,7 +6,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
-use super::ablation::{Ablation, FrozenSynapses};
+use super::ablation::{self, Ablation, FrozenSynapses};
 use super::differentiable::DifferentiableLearner;
 use super::{Network, UpdateRule};
 use crate::rule::{Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
@@ -14,6 +14,10 @@ use crate::rule::{Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
 impl RuleFamily for MultiStateSpec {
     fn ablations(&self) -> &'static [Ablation] {
         Ablation::ALL
+    }
+
+    fn features(&self) -> u32 {
+        (u32::from(self.states) / 2).max(1)
     }
 
     fn canonical(&self) -> &'static [&'static str] {
@@ -30,6 +34,11 @@ impl RuleFamily for MultiStateSpec {
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        // What the rule lacks by its options, it lacks in any case.
+        let ablation = match (self.ablation, ablation) {
+            (Some(always), Some(now)) => Some(always.and(now)),
+            (always, now) => always.or(now),
+        };
         if self.is_extended() {
             return Box::new(DifferentiableLearner::new(self, problem, ablation));
         }
@@ -46,7 +55,7 @@ impl RuleFamily for MultiStateSpec {
 
     fn differentiable(&self, problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
         self.check_differentiable("a gradient").ok()?;
-        Some(Box::new(DifferentiableLearner::new(self, problem, None)))
+        Some(Box::new(DifferentiableLearner::new(self, problem, self.ablation)))
     }
 }
 
@@ -66,7 +75,7 @@ impl Rule for Learner {
     fn load(&mut self, genome: &Genome) -> bool {
         let read = self.rule.read(&self.layout, genome).is_some();
         if let Some(ablation) = self.ablation {
-            ablation.apply(&mut self.rule);
+            ablation::apply(ablation, &mut self.rule);
         }
         read
     }

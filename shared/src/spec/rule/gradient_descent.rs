@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::RuleOptions;
 use crate::genome::{GenomeLayout, Transform};
-use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::task::TaskSpec;
+use crate::spec::{SpecError, is_default};
 
 /// Options of gradient descent. The last layer is linear.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub struct GradientDescentSpec {
     pub initial_weights: InitialWeights,
     /// What is descended.
     pub loss: Loss,
+    /// Whether the learning rate depends on the number t of updates before: times `(1 + t)^schedule_power`, which is evolved.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub update_schedule: bool,
 }
 
 impl Default for GradientDescentSpec {
@@ -30,6 +34,7 @@ impl Default for GradientDescentSpec {
             hidden_activation: HiddenActivation::Tanh,
             initial_weights: InitialWeights::Xavier,
             loss: Loss::Squared,
+            update_schedule: false,
         }
     }
 }
@@ -42,19 +47,26 @@ pub enum Optimizer {
     Sgd,
     /// Gradient descent with heavy-ball momentum. Evolves `learning_rate` and `momentum`.
     Momentum,
+    /// Nesterov's momentum (Sutskever et al. 2013, in the form that all frameworks have): the step is along the gradient plus
+    /// `momentum` times the new velocity. Evolves `learning_rate` and `momentum`.
+    Nesterov,
     /// Adam (Kingma and Ba 2015) with epsilon 1e-8. Evolves `learning_rate`, `beta_1` and `beta_2`.
     Adam,
 }
 
 impl Optimizer {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Sgd, Self::Momentum, Self::Adam];
+    pub const ALL: &[Self] = &[Self::Sgd, Self::Momentum, Self::Nesterov, Self::Adam];
+
+    /// Those that comparisons tune where nobody asks for more.
+    pub const CUSTOMARY: &[Self] = &[Self::Sgd, Self::Momentum, Self::Adam];
 
     /// The name as it is written.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sgd => "sgd",
             Self::Momentum => "momentum",
+            Self::Nesterov => "nesterov",
             Self::Adam => "adam",
         }
     }
@@ -68,7 +80,7 @@ impl std::fmt::Display for Optimizer {
 
 /// A text that names no optimiser.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is not a baseline; there are sgd, momentum, adam")]
+#[error("`{name}` is not a baseline; there are sgd, momentum, nesterov, adam")]
 pub struct UnknownOptimizerError {
     name: String,
 }
@@ -92,13 +104,15 @@ pub enum InitialWeights {
     UniformOne,
     /// Weights uniform in +-sqrt(6 / (inputs + outputs)), biases 0 (Glorot and Bengio 2010).
     Xavier,
+    /// Half of Xavier's: weights uniform in +-sqrt(6 / (inputs + outputs)) / 2, biases 0.
+    HalfXavier,
     /// Weights normal with variance 2 / inputs, biases 0 (He et al. 2015).
     He,
 }
 
 impl InitialWeights {
     /// All distributions.
-    pub const ALL: &[Self] = &[Self::UniformHalf, Self::UniformOne, Self::Xavier, Self::He];
+    pub const ALL: &[Self] = &[Self::UniformHalf, Self::UniformOne, Self::Xavier, Self::HalfXavier, Self::He];
 }
 
 /// Activation of a perceptron's hidden layers.
@@ -145,7 +159,9 @@ impl GradientDescentSpec {
     fn segments(self) -> &'static [(&'static str, Transform, f64)] {
         match self.optimizer {
             Optimizer::Sgd => &[("learning_rate", LEARNING_RATE, 0.3)],
-            Optimizer::Momentum => &[("learning_rate", LEARNING_RATE, 0.1), ("momentum", SHARE, 0.9)],
+            Optimizer::Momentum | Optimizer::Nesterov => {
+                &[("learning_rate", LEARNING_RATE, 0.1), ("momentum", SHARE, 0.9)]
+            }
             Optimizer::Adam => {
                 &[("learning_rate", LEARNING_RATE, 0.03), ("beta_1", SHARE, 0.9), ("beta_2", SHARE, 0.999)]
             }
@@ -184,6 +200,10 @@ impl RuleOptions for GradientDescentSpec {
             layout.push(name, &[], transform);
             layout.start_at(transform.invert(start));
         }
+        if self.update_schedule {
+            layout.push("schedule_power", &[], Transform::IDENTITY);
+            layout.start_at(-0.5);
+        }
         layout
     }
 
@@ -221,7 +241,11 @@ mod tests {
         };
         check(Optimizer::Sgd, &[("learning_rate", 0.3)]);
         check(Optimizer::Momentum, &[("learning_rate", 0.1), ("momentum", 0.9)]);
+        check(Optimizer::Nesterov, &[("learning_rate", 0.1), ("momentum", 0.9)]);
         check(Optimizer::Adam, &[("learning_rate", 0.03), ("beta_1", 0.9), ("beta_2", 0.999)]);
+        let scheduled = GradientDescentSpec { update_schedule: true, ..GradientDescentSpec::default() };
+        let layout = scheduled.layout(&NetworkSpec::default());
+        assert_eq!(layout.parameter("schedule_power", &layout.initial_mean()), Some(-0.5));
     }
 
     #[test]
@@ -230,7 +254,7 @@ mod tests {
             assert_eq!(optimizer.name().parse(), Ok(optimizer));
         }
         let error = "adamw".parse::<Optimizer>().unwrap_err().to_string();
-        assert_eq!(error, "`adamw` is not a baseline; there are sgd, momentum, adam");
+        assert_eq!(error, "`adamw` is not a baseline; there are sgd, momentum, nesterov, adam");
     }
 
     #[test]

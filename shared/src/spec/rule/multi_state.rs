@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleOptions;
+use super::ablation::Ablation;
 use crate::genome::{Genome, GenomeLayout, Transform};
 use crate::limits::{STATES_MAX, SUPERVISED_EVERY_MAX};
 use crate::spec::network::NetworkSpec;
@@ -117,6 +118,9 @@ pub struct MultiStateSpec {
     /// Steps are scaled by the number of neurons that a layer of synapses comes from. Default: they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fan_in: Option<FanIn>,
+    /// What the rule must do without, also while it is searched for: so it shows what can be learned without it. Default: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ablation: Option<Ablation>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -155,6 +159,7 @@ impl Default for MultiStateSpec {
             readout: false,
             loss_temperature: false,
             fan_in: None,
+            ablation: None,
         }
     }
 }

@@ -38,6 +38,7 @@ fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learn
         hidden_activation: activation,
         initial_weights: InitialWeights::Xavier,
         loss: Loss::Squared,
+        update_schedule: false,
     };
     let mut learner = learner(descent, learning_rate);
     learner.start(&shape, seed);

@@ -83,6 +83,11 @@ impl Form {
         let set = parameters.set(layer);
         let Adjoint { synapses: [after, before], sums: by_sums, gradient, .. } = adjoint;
         let (after, before) = (&after[layer][..], &mut before[layer][..]);
+        if self.freezes_hidden && layer + 1 < self.layers() {
+            before[..k * stride].copy_from_slice(&after[..k * stride]);
+            by_sums.take(k * stride).fill(T::ZERO);
+            return;
+        }
         let (synapses, sums) = record.blocks[layer].split_at(k * stride);
         if self.mixes {
             let mixing = &rule.of_layer(layer).mixing;

@@ -317,6 +317,8 @@ pub struct DifferentiableRule<T> {
     pub(super) parameters: Parameters,
     sets: Vec<Rule<T>>,
     pub(super) readout: Vec<T>,
+    /// Whether the backward transform is zero whatever the genome says, so that its numbers have no part in anything.
+    pub(super) lacks_backward_transform: bool,
 }
 
 impl<T: Real> DifferentiableRule<T> {
@@ -325,6 +327,7 @@ impl<T: Real> DifferentiableRule<T> {
     #[must_use]
     pub fn read(&mut self, form: BackwardUpdate, layout: &GenomeLayout, genome: &Genome) -> Option<()> {
         self.parameters.read(form, layout, genome)?;
+        self.lacks_backward_transform = false;
         self.fold();
         Some(())
     }
@@ -332,6 +335,7 @@ impl<T: Real> DifferentiableRule<T> {
     /// Takes the backward transform away: nothing arrives at a neuron on the way back.
     pub fn without_backward_transform(&mut self) {
         self.parameters.backward_transform.fill(0.0);
+        self.lacks_backward_transform = true;
         self.fold();
     }
 

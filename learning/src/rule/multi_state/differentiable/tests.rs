@@ -3,6 +3,7 @@
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{fill_normal, uniform_between};
 use hebbian_shared::spec::network::NetworkSpec;
+use hebbian_shared::spec::rule::ablation::Ablation;
 use hebbian_shared::spec::rule::multi_state::{
     Activation, BackwardUpdate, FanIn, Feedback, Gates, GenomeScope, Hebbian, InitialScale, StateActivations,
 };
@@ -28,8 +29,9 @@ fn options(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
             || vec(select(vec![Identity, Tanh, Sigmoid, DIdentity, DTanh, DSigmoid]), usize::from(states));
         let fan_in = vec(1..9_u32, layers).prop_map(|reference| FanIn { reference, exponent: 0.5 });
         let flags = any::<[bool; 10]>();
-        (words(), words(), forms.clone(), flags, proptest::option::of(fan_in)).prop_map(
-            move |(forward, backward, backward_update, flags, fan_in)| MultiStateSpec {
+        let ablation = proptest::option::weighted(0.3, select(Ablation::ALL));
+        (words(), words(), forms.clone(), flags, proptest::option::of(fan_in), ablation).prop_map(
+            move |(forward, backward, backward_update, flags, fan_in, ablation)| MultiStateSpec {
                 states,
                 gates: if flags[0] { Gates::PerState } else { Gates::Scalar },
                 hebbian: if flags[1] { Hebbian::Sum } else { Hebbian::Mean },
@@ -49,6 +51,7 @@ fn options(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
                 readout: flags[8],
                 loss_temperature: flags[9],
                 fan_in,
+                ablation,
                 ..MultiStateSpec::default()
             },
         )
@@ -109,12 +112,16 @@ impl Trial {
     fn rule(&self, genome: &Genome) -> DifferentiableRule<f64> {
         let mut rule = DifferentiableRule::default();
         rule.read(self.options.backward_update, &self.layout, genome).unwrap();
+        if self.options.ablation.is_some_and(Ablation::takes_backward_transform) {
+            rule.without_backward_transform();
+        }
         rule
     }
 
     fn start(&mut self, rule: &DifferentiableRule<f64>) {
         let initial = InitialSynapses { scale: 0.7, ..InitialSynapses::default() };
         let recorded = (self.updates, self.numbers_max);
+        self.network.freeze_hidden(self.options.ablation.is_some_and(Ablation::freezes));
         self.network.start(rule, &initial, Seed::new(3).unwrap(), recorded);
     }
 

@@ -150,6 +150,9 @@ impl<T: Real> DifferentiableNetwork<T> {
                 gradient.initial_own_scale[layer * k + state] += inner_product(form.arch, rows, own) / root;
             }
         }
+        if rule.lacks_backward_transform {
+            gradient.backward_transform.fill(0.0);
+        }
         gradient.pull_back(backward, &rule.parameters, (layout, genome), out);
     }
 

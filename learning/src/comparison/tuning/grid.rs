@@ -1,0 +1,128 @@
+//! Which settings of baselines are tried.
+
+use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
+
+use crate::comparison::Configuration;
+
+/// Learning rates of a grid, in equal ratios.
+const RATES: i32 = 18;
+
+/// A set of configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::comparison) enum Grid {
+    /// The optimisers with their customary constants, at constant rates.
+    Customary,
+    /// Besides: momenta and Adam's beta 1 of one half, weights of half of Xavier's size, rates that fall with a power of the updates.
+    Thorough,
+}
+
+/// Configurations that are ranked among themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    pub(super) kind: Optimizer,
+    /// Whether the rates fall.
+    pub(super) decays: bool,
+}
+
+impl Class {
+    /// What tables call its best; with the number of updates that it was tuned for where it is not the best at all.
+    pub(super) fn name(self, updates: Option<u32>) -> String {
+        let Self { kind, decays } = self;
+        let tuned_for = updates.map_or_else(String::new, |updates| format!("@{updates}"));
+        format!("{kind}{tuned_for}{}", if decays { " decay" } else { "" })
+    }
+}
+
+impl Grid {
+    /// The classes of some optimisers.
+    pub(super) fn classes(self, optimizers: &[Optimizer]) -> Vec<Class> {
+        let schedules: &[bool] = match self {
+            Self::Customary => &[false],
+            Self::Thorough => &[false, true],
+        };
+        let of_schedule = |&decays: &bool| optimizers.iter().map(move |&kind| Class { kind, decays });
+        schedules.iter().flat_map(of_schedule).collect()
+    }
+
+    /// All configurations of a class.
+    pub(super) fn of(self, class: Class, losses: &[Loss]) -> Vec<Configuration> {
+        let Class { kind, decays } = class;
+        // Wide enough that the best rate is inside, whatever the other choices (checked by a test).
+        let (lowest, highest) = match kind {
+            Optimizer::Sgd => (0.02, 40.0),
+            Optimizer::Momentum | Optimizer::Nesterov => (0.01, 20.0),
+            Optimizer::Adam => (0.004, 1.0),
+        };
+        let powers: &[Option<f32>] = if decays { &[Some(-0.25), Some(-0.5), Some(-0.75)] } else { &[None] };
+        let ratio = libm::log(highest / lowest) / f64::from(RATES - 1);
+        let mut grid = Vec::new();
+        for step in 0..RATES {
+            let learning_rate = (lowest * libm::exp(ratio * f64::from(step))) as f32;
+            for &schedule_power in powers {
+                for &momentum in self.momenta(kind) {
+                    for &initial_weights in self.weights() {
+                        for &activation in HiddenActivation::ALL {
+                            grid.extend(losses.iter().map(|&loss| Configuration {
+                                kind,
+                                learning_rate,
+                                momentum,
+                                schedule_power,
+                                initial_weights,
+                                activation,
+                                loss,
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+        grid
+    }
+
+    fn momenta(self, kind: Optimizer) -> &'static [Option<f32>] {
+        match (self, kind) {
+            (Self::Customary, _) | (_, Optimizer::Sgd | Optimizer::Nesterov) => &[None],
+            (Self::Thorough, Optimizer::Momentum | Optimizer::Adam) => &[None, Some(0.5)],
+        }
+    }
+
+    fn weights(self) -> &'static [InitialWeights] {
+        use InitialWeights::{He, UniformHalf, UniformOne, Xavier};
+        match self {
+            Self::Customary => &[UniformHalf, UniformOne, Xavier, He],
+            Self::Thorough => InitialWeights::ALL,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_grids_are_as_fine_as_promised() {
+        for (grid, weights, classes) in [(Grid::Customary, 4, 4), (Grid::Thorough, 5, 8)] {
+            let all = grid.classes(Optimizer::ALL);
+            assert_eq!(all.len(), classes);
+            for class in all {
+                let of_class = grid.of(class, Loss::ALL);
+                let distinct = |of: &dyn Fn(&Configuration) -> u64| {
+                    of_class.iter().map(of).collect::<BTreeSet<_>>().len()
+                };
+                let number = |value: Option<f32>| value.map_or(0, |value| u64::from(value.to_bits()));
+                assert_eq!(distinct(&|one| u64::from(one.learning_rate.to_bits())), 18);
+                assert_eq!(distinct(&|one| one.initial_weights as u64), weights);
+                assert_eq!(distinct(&|one| one.activation as u64), 2);
+                assert_eq!(distinct(&|one| one.loss as u64), 2);
+                let has_momenta = matches!(class.kind, Optimizer::Momentum | Optimizer::Adam);
+                let momenta = if grid == Grid::Thorough && has_momenta { 2 } else { 1 };
+                assert_eq!(distinct(&|one| number(one.momentum)), momenta);
+                assert_eq!(distinct(&|one| number(one.schedule_power)), if class.decays { 3 } else { 1 });
+                let powers = if class.decays { 3 } else { 1 };
+                assert_eq!(of_class.len(), 18 * weights * 2 * 2 * momenta * powers);
+            }
+        }
+    }
+}
