@@ -29,8 +29,8 @@ use crate::render::{self, Paint};
 use crate::tls::ClientTls;
 
 /// Compare an evolved rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
-/// the same batches. Baselines are tuned on the families that the rule was evolved on; for digits the best of thousands of
-/// settings are known.
+/// the same batches. Baselines are tuned on the families that the rule was evolved on; for the images of the program the best
+/// of thousands of settings are known.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian evaluate genome.json

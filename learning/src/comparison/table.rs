@@ -57,7 +57,7 @@ mod tests {
     fn the_table_has_the_settings_for_the_images_of_the_program() {
         let spec = RunSpec::read(include_str!("../../../examples/images.toml")).unwrap();
         let problem = spec.problem.rule_learning().unwrap();
-        for family in [TaskFamily::Digits] {
+        for family in [TaskFamily::Digits, TaskFamily::Fashion] {
             let entry = find(problem, &[family]).unwrap();
             let won = |updates| entry.baselines.iter().filter(move |one| one.tuned_for.contains(&updates));
             for updates in [3, 5, 10, 20, 50] {
