@@ -133,8 +133,10 @@ pub trait Journal: Send {
     /// Gives back the room that is kept for what frees room.
     fn give_room(&mut self) {}
 
-    /// Keeps it again, if there is any.
-    fn keep_room(&mut self) {}
+    /// Keeps it again; whether there was any.
+    fn keep_room(&mut self) -> bool {
+        true
+    }
 
     /// All runs in order of creation, together.
     fn load(&mut self) -> Result<Vec<LoadedRun>, JournalError> {

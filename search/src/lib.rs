@@ -95,6 +95,12 @@ pub enum StrategyError {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// There is not as much memory as the search takes.
+    #[error("no memory for its search, which takes {:.0} MB", *bytes as f64 / 1e6)]
+    Memory {
+        /// What it takes.
+        bytes: u64,
+    },
     /// A state of another strategy, dimension or version, or one that no search can reach.
     #[error("the state does not fit: {0}")]
     State(String),

@@ -4,5 +4,6 @@ pub mod climber;
 pub mod fuzz;
 pub mod golden;
 pub mod golden_gradients;
+pub mod liar;
 pub mod reference;
 pub mod schedules;

@@ -271,8 +271,8 @@ impl Journal for Filling {
         self.file.give_room();
     }
 
-    fn keep_room(&mut self) {
-        self.file.keep_room();
+    fn keep_room(&mut self) -> bool {
+        self.file.keep_room()
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {

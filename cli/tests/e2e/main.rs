@@ -3,10 +3,12 @@
 mod ask_tell;
 mod cluster;
 mod data;
+mod disk;
 mod faults;
 mod genome;
 mod inputs;
 mod journal;
+mod lies;
 mod life;
 mod local;
 mod outputs;

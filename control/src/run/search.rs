@@ -3,9 +3,11 @@
 //! While a run lives, [`Advance::compute`] is called on another thread than the engine's, so that nobody waits for it; recovery calls
 //! [`Search::advance`] in place. In both the record of the closed generation installs what it gives, and nothing else changes a search.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hebbian_proto::v1;
+use hebbian_search::cost::cost;
 use hebbian_search::{
     Envelope, Finalist, Measured, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
 };
@@ -38,6 +40,8 @@ pub struct Reached {
 /// See the module.
 pub struct Search {
     strategy: Box<dyn Strategy>,
+    /// Bytes of memory that it takes to advance.
+    memory: usize,
     reached: Arc<Reached>,
 }
 
@@ -57,10 +61,12 @@ impl Search {
         strategies: Strategies,
         origin: Option<&Origin>,
     ) -> Result<Self, StrategyError> {
-        match origin {
-            Some(origin) => Self::restore(spec, strategies, &origin.snapshot),
-            None => Ok(Self::at((strategies.start)(spec), None)),
+        if let Some(origin) = origin {
+            return Self::restore(spec, strategies, &origin.snapshot);
         }
+        let memory = memory(spec);
+        check_memory(memory)?;
+        Ok(Self::at((strategies.start)(spec), None, memory))
     }
 
     /// The search of a validated spec as it was when the snapshot was taken.
@@ -69,14 +75,16 @@ impl Search {
         strategies: Strategies,
         snapshot: &Snapshot,
     ) -> Result<Self, StrategyError> {
+        let memory = memory(spec);
+        check_memory(memory)?;
         let strategy = (strategies.resume)(spec, &Envelope::from_bytes(&snapshot.strategy)?)?;
         let best = snapshot.best.as_ref().map(|(genome, fitness)| (Arc::new(genome.clone()), *fitness));
-        Ok(Self::at(strategy, best))
+        Ok(Self::at(strategy, best, memory))
     }
 
-    fn at(strategy: Box<dyn Strategy>, best: Option<(Arc<Genome>, Fitness)>) -> Self {
+    fn at(strategy: Box<dyn Strategy>, best: Option<(Arc<Genome>, Fitness)>, memory: usize) -> Self {
         let reached = reached(strategy.as_ref(), best);
-        Self { strategy, reached }
+        Self { strategy, memory, reached }
     }
 
     /// Where another search may begin to go on from what this one has learnt; `None` of strategies that keep no covariance.
@@ -91,6 +99,7 @@ impl Search {
 
     /// Tells the search what its candidates measured in `generation`, and asks for the next ones. An error leaves it as it was.
     pub fn advance(&mut self, generation: GenerationIndex, told: &[Measured]) -> Result<Step, StrategyError> {
+        check_memory(self.memory)?;
         self.strategy.tell(told)?;
         let mut best = self.reached.best.clone();
         for ((genome, _), measured) in self.reached.candidates.iter().zip(told) {
@@ -111,6 +120,21 @@ impl Search {
         let best = self.reached.best.as_ref().map(|(genome, fitness)| ((**genome).clone(), *fitness));
         Snapshot { closed, digest: Digest::of(&strategy), strategy, best }
     }
+}
+
+/// Bytes of memory that a search takes while a generation closes.
+fn memory(spec: &RunSpec) -> usize {
+    cost(&spec.strategy, spec.layout().dimension()).memory_bytes as usize
+}
+
+/// Refuses a search before it asks for memory that there is not: who asks for it in vain is ended, and all other runs with it. It may
+/// still be taken by somebody else in between.
+fn check_memory(bytes: usize) -> Result<(), StrategyError> {
+    let mut probe = Vec::<u8>::new();
+    let found = probe.try_reserve_exact(bytes);
+    // It is asked for although nobody uses it.
+    black_box(&probe);
+    found.map_err(|_| StrategyError::Memory { bytes: bytes as u64 })
 }
 
 fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc<Reached> {

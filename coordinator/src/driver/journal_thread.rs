@@ -15,7 +15,7 @@ use crate::journal::{Journal, JournalError};
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How long room that was given back is not kept again: it would be what was freed.
+/// How long after there was no room to be kept it is tried again.
 const ROOM_INTERVAL: Duration = Duration::from_secs(30);
 
 fn frees_room(transaction: &Transaction) -> bool {
@@ -139,14 +139,19 @@ impl JournalThread {
             let writes = self.group.iter().flat_map(|transaction| &transaction.writes);
             let writes: Vec<Write> =
                 writes.filter(|write| matches!(write, Write::Delete { .. })).cloned().collect();
-            let Some(position) =
-                self.group.first().map(|first| first.position).filter(|_| !writes.is_empty())
-            else {
+            if writes.is_empty() {
                 return Err(error);
-            };
-            self.journal.commit(&[Transaction { position, writes, sync: true }], true)?;
+            }
+            self.journal.commit(&[Transaction { position: 0, writes, sync: true }], true)?;
             self.journal.commit(&self.group, sync)
-        })
+        })?;
+        self.keep_room();
+        Ok(())
+    }
+
+    /// Keeps room for the next time; tries again later if there is none.
+    fn keep_room(&mut self) {
+        self.room_given = if self.journal.keep_room() { None } else { Some(Instant::now()) };
     }
 
     /// Writes the group. An error that may pass keeps it for the next attempt.
@@ -164,8 +169,7 @@ impl JournalThread {
         match written {
             Ok(()) => {
                 if self.room_given.is_some_and(|given| given.elapsed() >= ROOM_INTERVAL) {
-                    self.room_given = None;
-                    self.journal.keep_room();
+                    self.keep_room();
                 }
                 if self.retry.take().is_some() {
                     // As loud as the trouble was: the reader of the first line waits for this one.

@@ -51,6 +51,8 @@ pub struct SqliteJournal {
     /// Whether commits are synced at the moment.
     syncing: bool,
     kept: KeptSnapshots,
+    /// The last transaction that was written to files whose names had gone by then; nobody was told of it.
+    out_of_sight: Option<u64>,
     /// Where it is on the disk. Dropped after the connection.
     place: Place,
 }
@@ -90,7 +92,15 @@ impl SqliteJournal {
                 let _ = reserve::take(name.file());
                 let path = path.clone();
                 let place = Place { path, log, last_written, clock_trusted: true, file, name };
-                Ok(Self { store, connection, epoch, syncing: true, kept: KeptSnapshots::LAST, place })
+                Ok(Self {
+                    store,
+                    connection,
+                    epoch,
+                    syncing: true,
+                    kept: KeptSnapshots::LAST,
+                    out_of_sight: None,
+                    place,
+                })
             }
             Err(error) => {
                 if !error.is_transient() {
@@ -139,6 +149,11 @@ impl SqliteJournal {
         self.connection
             .pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))
             .map_err(explain)
+    }
+
+    /// Moves what the log holds into the file.
+    fn checkpoint(&self, how: &str) -> rusqlite::Result<()> {
+        self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
     }
 
     fn tables(&self) -> Tables<'_> {
@@ -309,6 +324,7 @@ impl Journal for SqliteJournal {
         let store = &self.store;
         let explain = |error| explain(store, &error);
         self.place.check().map_err(|problem| JournalError::Unavailable { store: store.clone(), problem })?;
+        let out_of_sight = self.out_of_sight;
         if sync != self.syncing {
             let level = if sync { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level).map_err(explain)?;
@@ -321,14 +337,20 @@ impl Journal for SqliteJournal {
             return Err(JournalError::Superseded { store: store.clone(), ours: self.epoch, found });
         }
         let mut sums = sums::Changes::default();
-        for record in transactions.iter().flat_map(|transaction| &transaction.writes) {
+        let is_new =
+            |transaction: &&Transaction| out_of_sight.is_none_or(|written| transaction.position > written);
+        for record in transactions.iter().filter(is_new).flat_map(|transaction| &transaction.writes) {
             rows::write(&transaction, record, self.kept, &mut sums).map_err(explain)?;
         }
         sums.store(&transaction).map_err(explain)?;
         let position = schema::advance(&transaction).map_err(explain)?;
         transaction.commit().map_err(explain)?;
-        // Written, and lost: nobody may be told that it is on the disk.
-        self.place.check().map_err(|problem| JournalError::Corrupt { store: self.store.clone(), problem })?;
+        if let Err(problem) = self.place.check() {
+            // Written, and perhaps lost: nobody may be told that it is on the disk. If the files come back, it is there.
+            self.out_of_sight = transactions.last().map(|last| last.position).max(out_of_sight);
+            return Err(JournalError::Unavailable { store: self.store.clone(), problem });
+        }
+        self.out_of_sight = None;
         if sync {
             self.place.bear_witness(position);
         }
@@ -339,11 +361,13 @@ impl Journal for SqliteJournal {
         if let Err(error) = reserve::release(self.place.name.file()) {
             tracing::warn!(%error, journal = self.store, "the room that is kept for deletions cannot be given back");
         }
+        // What the log holds may fit into the file, in the place of what was deleted, and the log's own is free then.
+        let _ = self.checkpoint("TRUNCATE");
     }
 
-    fn keep_room(&mut self) {
-        // The log begins anew in the place that it has.
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    fn keep_room(&mut self) -> bool {
+        // First, for it needs room itself and leaves more.
+        let checkpoint = self.checkpoint("TRUNCATE");
         let kept = reserve::take(self.place.name.file());
         if checkpoint.is_err() || kept.is_err() {
             tracing::debug!(
@@ -353,6 +377,7 @@ impl Journal for SqliteJournal {
                 "there is no room to be kept for deletions"
             );
         }
+        kept.is_ok()
     }
 
     fn distrust_clock(&mut self) {

@@ -1,0 +1,353 @@
+//! What happens to a coordinator's journal, memory and clock from outside: full and read-only disks, files that go away, limits, wrong
+//! clocks. Where the system does not permit what a test needs, it says so and passes.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Coordinator, Place, Process, SPEC, errors, until};
+
+/// A run that does not end by itself.
+fn endless() -> String {
+    SPEC.replace("generations = 60", "generations = 1000000").replace("updates = 400", "updates = 5")
+}
+
+/// A coordinator whose journal is on a file system of its own, as `disk`, which nobody else sees; `None` where that is not permitted.
+/// It is made by `options` of `mount`.
+fn on_disk_of_its_own<'a>(place: &'a Place, options: &str) -> Option<Disk<'a>> {
+    fs::create_dir_all(place.path("disk")).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o {options} tmpfs disk || exit 77; touch mounted; exec \"$0\" coordinator --listen 127.0.0.1:0 --storage \
+         sqlite:disk/j.sqlite --address-file address"
+    );
+    let _ = fs::remove_file(place.path("mounted"));
+    let _ = fs::remove_file(place.path("address"));
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_hebbian")]).current_dir(place.path(""));
+    let log = File::create(place.path("disk.log")).unwrap();
+    let mut process = Process::from(command.stdout(Stdio::null()).stderr(log).spawn().ok()?);
+    until("it is mounted", || place.path("mounted").exists() || process.has_ended());
+    if !place.path("mounted").exists() {
+        eprintln!(
+            "skipped: this system permits no mounts: {}",
+            fs::read_to_string(place.path("disk.log")).unwrap()
+        );
+        return None;
+    }
+    until("it listens", || {
+        fs::read_to_string(place.path("address")).is_ok_and(|url| url.ends_with('\n')) || process.has_ended()
+    });
+    let url = fs::read_to_string(place.path("address")).unwrap_or_default().trim().to_owned();
+    Some(Disk { place, process, url })
+}
+
+struct Disk<'a> {
+    place: &'a Place,
+    process: Process,
+    url: String,
+}
+
+impl Disk<'_> {
+    fn output(&self, arguments: &[&str]) -> std::process::Output {
+        self.place.output(&[arguments, &["--coordinator", &self.url]].concat())
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn status(&self, run: &str) -> Value {
+        serde_json::from_str(&self.ok(&["status", run, "--json"])).unwrap()
+    }
+
+    /// Has the coordinator's own mounts looked at or changed.
+    fn inside(&self, script: &str) -> String {
+        let id = self.process.id().to_string();
+        let directory = self.place.path("disk").display().to_string();
+        let mut command = Command::new("nsenter");
+        let output = command.args(["-m", "-t", &id, "sh", "-c", script, &directory]).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn worker(&self) -> Process {
+        self.place.start(&["worker", "--coordinator", &self.url, "--threads", "1"], "worker.log")
+    }
+}
+
+fn reason(status: &Value) -> &str {
+    status["state"]["paused"]["reason"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn on_a_full_disk_runs_pause_and_what_frees_room_works() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    let Some(mut disk) = on_disk_of_its_own(&place, "size=4m") else { return };
+    let _worker = disk.worker();
+    let runs = [0, 1].map(|_| disk.ok(&["create", "endless.toml"]).trim().to_owned());
+    until("the disk is full", || reason(&disk.status(&runs[0])).contains("no space left on the disk"));
+    // What takes room is refused with that reason, and what frees it is done.
+    let refused = disk.output(&["create", "endless.toml"]);
+    assert!(!refused.status.success() && errors(&refused).contains("no space left"), "{}", errors(&refused));
+    disk.ok(&["cancel", &runs[0]]);
+    disk.ok(&["delete", &runs[0]]);
+    assert!(!disk.output(&["status", &runs[0]]).status.success());
+    let before = disk.status(&runs[1])["generation"].as_u64().unwrap();
+    until("the other one goes on in its room", || {
+        disk.status(&runs[1])["generation"].as_u64().unwrap() > before
+    });
+    // What it is told it does also if it is full again.
+    disk.ok(&["cancel", &runs[1]]);
+    disk.process.signal("TERM");
+    let _ = disk.process.exit_code();
+}
+
+#[test]
+fn a_read_only_disk_is_told_and_changes_nothing() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    let Some(mut disk) = on_disk_of_its_own(&place, "size=64m") else { return };
+    let worker = disk.worker();
+    let run = disk.ok(&["create", "endless.toml"]).trim().to_owned();
+    until("it gets on", || disk.status(&run)["generation"].as_u64().unwrap() >= 3);
+    drop(worker);
+    until("nobody works on it", || disk.status(&run)["eligible_workers"] == 0);
+    disk.ok(&["pause", &run]);
+    // It is copied out of the mount, which ends with the process, as a kill leaves it.
+    disk.inside("cp -a \"$0\" \"$0/../left\"");
+    disk.process.kill();
+    let on_read_only = |command: &str| {
+        let script =
+            format!("mount --bind left left && mount -o remount,bind,ro left && exec \"$0\" {command}");
+        let mut unshared = Command::new("unshare");
+        unshared.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_hebbian")]).current_dir(place.path(""));
+        unshared.stdin(Stdio::null()).output().unwrap()
+    };
+    let before = listing(&place.path("left"));
+    let started = on_read_only("coordinator --listen 127.0.0.1:0 --storage sqlite:left/j.sqlite");
+    let told = errors(&started);
+    assert_eq!(started.status.code(), Some(1), "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("hebbian: error: ")).count(), 1, "{told}");
+    assert!(told.to_lowercase().contains("read-only"), "{told}");
+    assert_eq!(listing(&place.path("left")), before);
+    // Where it can be written again it goes on.
+    let mut process = place.start(
+        &[
+            "coordinator",
+            "--listen",
+            "127.0.0.1:0",
+            "--storage",
+            "sqlite:left/j.sqlite",
+            "--address-file",
+            "again",
+        ],
+        "again.log",
+    );
+    until("it listens", || place.path("again").exists() || process.has_ended());
+    let url = fs::read_to_string(place.path("again")).unwrap().trim().to_owned();
+    let status = place.json(&["status", &run, "--json", "--coordinator", &url]);
+    assert!(status["generation"].as_u64().unwrap() >= 3, "{status}");
+    process.signal("TERM");
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+fn listing(directory: &Path) -> Vec<(String, u64)> {
+    let entry = |entry: fs::DirEntry| {
+        (entry.file_name().to_string_lossy().into_owned(), entry.metadata().unwrap().len())
+    };
+    let mut found: Vec<_> = fs::read_dir(directory).unwrap().map(|found| entry(found.unwrap())).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_journal_that_is_moved_away_acknowledges_nothing_until_it_is_back() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    let mut coordinator = Coordinator::start(&place);
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+    until("it gets on", || coordinator.generation(&run) >= 3);
+    fs::rename(place.path("cluster.sqlite"), place.path("elsewhere.sqlite")).unwrap();
+    let status = || coordinator.json(&["status", &run]);
+    until("it says so", || {
+        reason(&status()).contains("has been removed or moved while it is in use; put it back")
+    });
+    let refused = place.output(&coordinator.arguments(&["create", "endless.toml"]));
+    assert!(!refused.status.success(), "nothing is acknowledged that would be gone");
+    // Deleting needs the file, too.
+    assert!(!place.output(&coordinator.arguments(&["cancel", &run])).status.success());
+    let before = coordinator.generation(&run);
+    fs::rename(place.path("elsewhere.sqlite"), place.path("cluster.sqlite")).unwrap();
+    until("it goes on", || coordinator.generation(&run) > before + 1);
+    coordinator.kill_and_restart();
+    assert!(coordinator.generation(&run) > before);
+    coordinator.ok(&["cancel", &run]);
+    assert_eq!(coordinator.stop(), Some(0));
+    place.ok(&["journal", "verify", "cluster.sqlite"]);
+}
+
+#[test]
+fn a_log_that_is_lost_is_missed() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    let coordinator = Coordinator::start(&place);
+    let worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+    until("it gets on", || coordinator.generation(&run) >= 3);
+    drop(worker);
+    coordinator.signal("KILL");
+    drop(coordinator);
+    fs::rename(place.path("cluster.sqlite-wal"), place.path("log")).unwrap();
+    let start = ["coordinator", "--listen", "127.0.0.1:0", "--storage", "sqlite:cluster.sqlite"];
+    let verified = place.output(&["journal", "verify", "cluster.sqlite"]);
+    let started = place.output(&start);
+    for output in [&started, &verified] {
+        assert!(!output.status.success());
+        assert!(errors(output).contains("was acknowledged: the last "), "{}", errors(output));
+    }
+    fs::rename(place.path("log"), place.path("cluster.sqlite-wal")).unwrap();
+    place.ok(&["journal", "verify", "cluster.sqlite"]);
+    let coordinator = Coordinator::start(&place);
+    assert!(coordinator.generation(&run) >= 3);
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+/// Changes a limit of a running process; whether the system has the tool for it.
+fn limit(process: u32, limit: &str) -> bool {
+    let status = Command::new("prlimit").args(["--pid", &process.to_string(), limit]).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_journal_that_may_not_grow_pauses_its_runs() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    let coordinator = Coordinator::start(&place);
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+    until("it gets on", || coordinator.generation(&run) >= 3);
+    let length = fs::metadata(place.path("cluster.sqlite-wal")).unwrap().len();
+    if !limit(coordinator.id(), &format!("--fsize={length}:unlimited")) {
+        eprintln!("skipped: there is no prlimit here");
+        return;
+    }
+    let status = || coordinator.json(&["status", &run]);
+    until("it pauses", || reason(&status()).contains("the journal cannot be written"));
+    assert!(limit(coordinator.id(), "--fsize=unlimited:unlimited"));
+    let before = coordinator.generation(&run);
+    until("it goes on", || coordinator.generation(&run) > before);
+    coordinator.ok(&["cancel", &run]);
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+/// A search for which there is no memory is no run, and one whose memory goes away pauses; others go on.
+#[test]
+fn a_search_without_memory_is_refused_and_others_go_on() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    // Some thousand numbers: each matrix has 8 MB.
+    let large = endless().replace("rule = { states = 2 }", "rule = { states = 16 }");
+    place.write("large.toml", &large);
+    let coordinator = Coordinator::start(&place);
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+    until("it gets on", || coordinator.generation(&run) >= 3);
+    let status = fs::read_to_string(format!("/proc/{}/status", coordinator.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
+    let bytes = (kilobytes + 40_000) * 1024;
+    if !limit(coordinator.id(), &format!("--as={bytes}:unlimited")) {
+        eprintln!("skipped: there is no prlimit here");
+        return;
+    }
+    let refused = place.output(&coordinator.arguments(&["create", "large.toml"]));
+    assert!(!refused.status.success() && errors(&refused).contains("no memory for"), "{}", errors(&refused));
+    let before = coordinator.generation(&run);
+    until("the other one goes on", || coordinator.generation(&run) > before);
+    assert!(limit(coordinator.id(), "--as=unlimited:unlimited"));
+    let created = coordinator.ok(&["create", "large.toml"]).trim().to_owned();
+    for run in [&run, &created] {
+        coordinator.ok(&["cancel", run]);
+    }
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+/// A library that moves the clock of the programs that load it by `CLOCK_OFFSET` seconds; `None` without a C compiler.
+fn moved_clock(place: &Place) -> Option<String> {
+    let source = "#define _GNU_SOURCE\n#include <stdlib.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n\
+                  int clock_gettime(clockid_t id, struct timespec *t) {\n\
+                  int failed = syscall(SYS_clock_gettime, id, t);\n\
+                  const char *offset = getenv(\"CLOCK_OFFSET\");\n\
+                  if (!failed && id == CLOCK_REALTIME && offset) t->tv_sec += atol(offset);\n\
+                  return failed;\n}\n";
+    place.write("clock.c", source);
+    let library = place.path("clock.so").display().to_string();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o", &library]).arg(place.path("clock.c"));
+    if compiler.status().is_ok_and(|status| status.success()) {
+        return Some(library);
+    }
+    eprintln!("skipped: there is no C compiler here");
+    None
+}
+
+#[test]
+fn a_clock_that_is_wrong_in_either_direction_deletes_nothing_until_it_is_confirmed() {
+    let place = Place::new();
+    let Some(library) = moved_clock(&place) else { return };
+    place.write("short.toml", &SPEC.replace("generations = 60", "generations = 2"));
+    place.write("coordinator.toml", "[retention]\nkeep_days = 20\n");
+    let further = ["--config", "coordinator.toml"];
+    let coordinator = Coordinator::start_with(&place, &further);
+    let worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "short.toml"]).trim().to_owned();
+    coordinator.until_state(&run, "finished");
+    drop(worker);
+    assert_eq!(coordinator.stop(), Some(0));
+    // How many runs a coordinator has whose clock is wrong by so many days, and what it says.
+    let runs = |days: i64, further: &[&str]| {
+        let _ = fs::remove_file(place.path("address"));
+        let arguments = [
+            "coordinator",
+            "--listen",
+            "127.0.0.1:0",
+            "--storage",
+            "sqlite:cluster.sqlite",
+            "--address-file",
+            "address",
+            "--config",
+            "coordinator.toml",
+        ];
+        let mut command = place.command(&[&arguments, further].concat());
+        command.env("LD_PRELOAD", &library).env("CLOCK_OFFSET", (days * 86_400).to_string());
+        let log = File::create(place.path("clock.log")).unwrap();
+        let mut process = Process::from(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        until("it listens", || place.path("address").exists() || process.has_ended());
+        let url = fs::read_to_string(place.path("address")).unwrap().trim().to_owned();
+        let count = place.json(&["list", "--json", "--coordinator", &url]).as_array().unwrap().len();
+        process.signal("TERM");
+        assert_eq!(process.exit_code(), Some(0));
+        (count, fs::read_to_string(place.path("clock.log")).unwrap())
+    };
+    for days in [-400, 400, 400] {
+        // Starting again confirms nothing.
+        let (count, log) = runs(days, &[]);
+        assert_eq!(count, 1, "{days}: {log}");
+        let expected = if days > 0 {
+            "days after the journal's last change"
+        } else {
+            "days before the journal's last change"
+        };
+        assert!(log.contains(expected), "{days}: {log}");
+    }
+    // A day is no jump, and what a clock says that is right is done.
+    assert!(!runs(1, &[]).1.contains("the journal's last change"));
+    let (count, log) = runs(400, &["--clock-confirmed"]);
+    assert_eq!(count, 0, "{log}");
+}
