@@ -261,6 +261,7 @@ impl Driver {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        let mut short = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Commit(transaction) => self.job(Job::Commit(transaction)),
@@ -269,6 +270,7 @@ impl Driver {
                     tracing::warn!(%worker, reason, "worker detached");
                     self.outboxes.remove(&worker);
                 }
+                Effect::Advance(advance) if advance.is_short() => short.push(advance),
                 Effect::Advance(advance) => {
                     // The threads live as long as this sender.
                     let _ = self.searches.send(advance);
@@ -293,6 +295,8 @@ impl Driver {
                 }
             }
         }
+        // When everything else is on its way.
+        self.events.extend(short.into_iter().map(search_threads::compute).map(Event::Advanced));
     }
 
     fn job(&self, job: Job) {

@@ -327,6 +327,25 @@ async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&v1::Run) -> bool) -
     }
 }
 
+/// Runs whose candidates have so many numbers that their searches advance in the driver, and on another thread.
+#[tokio::test]
+async fn short_searches_advance_in_place_and_others_beside_the_driver() {
+    for (states, population_size) in [(1, 8), (8, 64)] {
+        let text = format!(
+            "name = \"bowl\"\n[strategy]\nkind = \"random-search\"\npopulation_size = {population_size}\n[rule]\nstates = {states}\n\
+             [evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 3\n"
+        );
+        let handle = start("memory:").await;
+        tokio::spawn(work(handle.clone()));
+        let spec = RunSpec::read(&text).unwrap();
+        let run = handle.ask(Create::new(new_run_id(), spec)).await.unwrap().run_id().unwrap();
+        let ended = until(&handle, run, v1::Run::is_final).await;
+        assert_eq!(ended.generation, 3, "{ended:?}");
+        let last = ended.last_generation.unwrap();
+        assert_eq!(last.evaluations, 3 * population_size, "{last:?}");
+    }
+}
+
 /// The next event; the test fails if the watch hangs.
 async fn next(watch: &mut Events) -> Option<v1::WatchRunResponse> {
     tokio::time::timeout(Duration::from_secs(60), watch.recv()).await.expect("in time")

@@ -1,6 +1,7 @@
 //! A run's search between two generations, and the one function that advances it.
 //!
-//! While a run lives, [`Advance::compute`] is called on another thread than the engine's, so that nobody waits for it; recovery calls
+//! While a run lives, [`Advance::compute`] is called on another thread than the engine's, so that nobody waits for it, unless it is
+//! [short](Advance::is_short); recovery calls
 //! [`Search::advance`] in place. In both the record of the closed generation installs what it gives, and nothing else changes a search.
 
 use std::hint::black_box;
@@ -197,6 +198,18 @@ pub(super) struct Failure {
 }
 
 impl Advance {
+    /// Numbers of all candidates and of a square of the dimension, up to which it takes less than a millisecond, the decomposition of a
+    /// covariance included.
+    const SHORT_MAX: usize = 10_000;
+
+    /// Whether another thread would cost more than it saves: waking it, and being woken by it, is a third of a small generation. The
+    /// shape of the search says so, and no clock.
+    pub fn is_short(&self) -> bool {
+        let candidates = &self.search.reached().candidates;
+        let dimension = candidates.first().map_or(0, |(genome, _)| genome.0.len());
+        dimension.saturating_mul(dimension + candidates.len()) <= Self::SHORT_MAX
+    }
+
     /// Of which run and generation.
     pub fn place(&self) -> (RunId, GenerationIndex) {
         (self.run, self.generation)

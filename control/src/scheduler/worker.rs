@@ -13,31 +13,41 @@ use super::work::LeaseId;
 /// The last durations of something, with their median.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
-    /// In order of their coming, as a ring.
-    durations: Vec<Duration>,
+    /// Nanoseconds in order of their coming, as a ring.
+    durations: Vec<u64>,
     next: usize,
     /// The same ones by length: one goes and one comes at a time, which is far less work than to find the median anew.
-    sorted: Vec<Duration>,
+    sorted: Vec<u64>,
 }
 
 impl Recent {
     const LENGTH: usize = 33;
 
     pub(super) fn push(&mut self, duration: Duration) {
-        let place = |sorted: &[Duration], duration| sorted.partition_point(|other| *other < duration);
+        let duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let place = |sorted: &[u64], duration| sorted.partition_point(|other| *other < duration);
+        let to = place(&self.sorted, duration);
         if self.durations.len() < Self::LENGTH {
             self.durations.push(duration);
+            self.sorted.insert(to, duration);
         } else {
             let oldest = std::mem::replace(&mut self.durations[self.next], duration);
-            self.sorted.remove(place(&self.sorted, oldest));
+            let from = place(&self.sorted, oldest);
+            // Only those between the two places move.
+            if to > from {
+                self.sorted.copy_within(from + 1..to, from);
+                self.sorted[to - 1] = duration;
+            } else {
+                self.sorted.copy_within(to..from, to + 1);
+                self.sorted[to] = duration;
+            }
         }
         self.next = (self.next + 1) % Self::LENGTH;
-        self.sorted.insert(place(&self.sorted, duration), duration);
     }
 
     /// The upper one of the two in the middle, where their number is even.
     pub(super) fn median(&self) -> Option<Duration> {
-        self.sorted.get(self.sorted.len() / 2).copied()
+        self.sorted.get(self.sorted.len() / 2).copied().map(Duration::from_nanos)
     }
 }
 

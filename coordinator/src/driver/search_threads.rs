@@ -1,4 +1,5 @@
-//! The threads on which searches advance: the driver answers meanwhile, and a large search does not hold up the others.
+//! Where searches advance: short ones where they are, all others on threads, so that the driver answers meanwhile and a large search does not
+//! hold up the others.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -20,17 +21,20 @@ pub(super) fn spawn(advanced: &UnboundedSender<Box<Advanced>>) -> std::io::Resul
         let (waiting, advanced) = (Arc::clone(&waiting), advanced.clone());
         thread::Builder::new().name(format!("search-{number}")).spawn(move || {
             while let Some(advance) = next(&waiting) {
-                let place = advance.place();
-                // A search that panics ends neither the others nor the coordinator.
-                let computed = panic::catch_unwind(AssertUnwindSafe(|| advance.compute()));
-                let computed = computed.unwrap_or_else(|_| Advanced::broken_off(place));
-                if advanced.send(Box::new(computed)).is_err() {
+                if advanced.send(compute(advance)).is_err() {
                     return;
                 }
             }
         })?;
     }
     Ok(sender)
+}
+
+/// Computes it here. A search that panics ends neither the others nor the coordinator.
+pub(super) fn compute(advance: Box<Advance>) -> Box<Advanced> {
+    let place = advance.place();
+    let computed = panic::catch_unwind(AssertUnwindSafe(|| advance.compute()));
+    Box::new(computed.unwrap_or_else(|_| Advanced::broken_off(place)))
 }
 
 /// The next one, in the order of sending. The thread that waits for it holds the lock, and the others wait for the lock.
