@@ -15,6 +15,7 @@ use hebbian_shared::spec::task::TaskFamily;
 use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{RunSpec, SpecError};
 
+use crate::evaluation::Score;
 use crate::interrupt::Interrupt;
 use crate::task::data_set::{DataSets, NoDataSets};
 use crate::task::{Distributions, TaskSet};
@@ -218,10 +219,14 @@ impl EpisodeRunner {
     ) -> Result<Outcome, Unfinished> {
         let updates = self.spec.evaluation.updates(key.generation.0);
         let extended_updates = updates * validation.unroll_factor;
-        let quantity = Quantity::Objective(Objective::Accuracy);
+        let family = validation.family(key.task.0);
+        let quantity = match Score::of(family) {
+            Score::Recall => Score::Recall.quantity(),
+            _ => Quantity::Objective(Objective::Accuracy),
+        };
         let points = &[0, updates, extended_updates];
         let course = Course { updates: extended_updates, points, is_prequential: false, quantity };
-        let task = (validation.family(key.task.0), key.task_seed(self.spec.seed));
+        let task = (family, key.task_seed(self.spec.seed));
         let bench = workspace.of(&self.validator);
         match self.validator.train(bench, genome, task, course, interrupt) {
             // A network that left the finite numbers later was worth something before.

@@ -13,7 +13,7 @@ use hebbian_shared::limits::{
 };
 use hebbian_shared::seed::{Purpose, Seed};
 use hebbian_shared::spec::evaluation::Objective;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{TaskFamily, TaskKind};
 use hebbian_shared::spec::{RuleLearning, SpecError};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,8 @@ pub enum Score {
     /// Of classes: the share of examples whose class is predicted.
     #[default]
     Accuracy,
+    /// Of bits that are remembered: the share that is recalled, by the sign of the prediction; 0 counts half.
+    Recall,
     /// Of values: 1 minus the mean squared error over the variance of the targets, or 0 if that is negative.
     ExplainedVariance,
 }
@@ -44,12 +46,17 @@ pub enum Score {
 impl Score {
     /// What is measured on a family.
     pub fn of(family: TaskFamily) -> Self {
-        if family.is_regression() { Self::ExplainedVariance } else { Self::Accuracy }
+        match family.row().kind {
+            TaskKind::Labels | TaskKind::Images => Self::Accuracy,
+            TaskKind::Values => Self::ExplainedVariance,
+            TaskKind::Snippets => Self::Recall,
+        }
     }
 
-    fn quantity(self) -> Quantity {
+    pub(crate) fn quantity(self) -> Quantity {
         match self {
             Self::Accuracy => Quantity::Objective(Objective::Accuracy),
+            Self::Recall => Quantity::Recall,
             Self::ExplainedVariance => Quantity::ExplainedVariance,
         }
     }

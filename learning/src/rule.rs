@@ -12,9 +12,14 @@ use hebbian_shared::spec::rule::RuleSpec;
 pub mod abcd;
 pub mod gradient_descent;
 pub mod kernel_ridge;
+pub mod loss;
 pub mod multi_state;
+pub mod number;
+pub mod sample_weights;
+pub mod update_networks;
+pub mod warped_descent;
 
-pub use multi_state::Ablation;
+pub use hebbian_shared::spec::rule::ablation::Ablation;
 
 /// Examples that a network learns from together.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +76,8 @@ pub trait Lesson {
     /// The batch of an update, from 0.
     fn support(&mut self, update: u32) -> Batch<'_>;
 
-    /// The query.
-    fn query(&mut self) -> Batch<'_>;
+    /// What is asked of the query after so many updates.
+    fn query(&mut self, updates: u32) -> Batch<'_>;
 
     /// The weight of the loss of an update's batch, measured before the network learned from it.
     fn support_weight(&self, update: u32) -> f64;
@@ -118,6 +123,9 @@ pub fn family(rule: &RuleSpec) -> &dyn RuleFamily {
         RuleSpec::GradientDescent(options) => options,
         RuleSpec::Abcd(options) => options,
         RuleSpec::KernelRidge(options) => options,
+        RuleSpec::UpdateNetworks(options) => options,
+        RuleSpec::WarpedDescent(options) => options,
+        RuleSpec::SampleWeights(options) => options,
     }
 }
 

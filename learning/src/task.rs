@@ -15,16 +15,20 @@ use std::sync::Arc;
 
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::data_set::DataSetSpec;
-use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
+use hebbian_shared::spec::task::{SupportDraw, TaskFamily, TaskSpec};
 
 pub mod data_set;
 mod embedded;
+mod fixed_support;
 pub mod idx;
 mod images;
+pub mod label_noise;
 mod linear;
 mod mixture;
 mod plane;
+mod remember;
 mod scale;
+mod sinusoid;
 
 use data_set::{DataSetError, DataSets};
 
@@ -79,6 +83,12 @@ pub trait Task: Send + Sync {
     /// # Panics
     /// If a buffer has another length than [`Task::sizes`] says.
     fn query(&self, inputs: &mut [f32], targets: &mut [f32]);
+
+    /// How many of the query's examples, from the first on, are asked for after so many updates: all of them, unless they are to be
+    /// remembered and have not been shown yet. Before the first update it is as after it.
+    fn asked_after(&self, _updates: u32) -> usize {
+        self.sizes().query
+    }
 }
 
 /// Why a task cannot be had.
@@ -144,9 +154,36 @@ pub fn distribution(
     set: TaskSet,
     data: &dyn DataSets,
 ) -> Result<Box<dyn TaskDistribution>, TaskError> {
+    let fresh = fresh_distribution(family, spec, set, data)?;
+    let fresh = match &spec.label_noise {
+        None => fresh,
+        Some(noise) => Box::new(label_noise::NoisyDistribution { clean: fresh, noise: noise.clone() }),
+    };
+    Ok(match spec.support {
+        SupportDraw::Fresh => fresh,
+        SupportDraw::Fixed => Box::new(fixed_support::FixedSupport(fresh)),
+    })
+}
+
+/// The same with examples of their own for all updates.
+fn fresh_distribution(
+    family: TaskFamily,
+    spec: &TaskSpec,
+    set: TaskSet,
+    data: &dyn DataSets,
+) -> Result<Box<dyn TaskDistribution>, TaskError> {
     let images = match family {
         TaskFamily::Digits => embedded::DIGITS.images()?,
         TaskFamily::Fashion => embedded::FASHION.images()?,
+        TaskFamily::RememberBits => {
+            let source = remember::Source::Bits;
+            return Ok(Box::new(remember::RememberDistribution::new(family, source, spec, set)));
+        }
+        TaskFamily::RememberImages | TaskFamily::RememberLabels => {
+            let source = remember::Source::of(family, embedded::DIGITS.images()?);
+            return Ok(Box::new(remember::RememberDistribution::new(family, source, spec, set)));
+        }
+        TaskFamily::Sinusoid => return Ok(Box::new(sinusoid::SinusoidDistribution::new(spec))),
         TaskFamily::SyntheticMixture => return Ok(Box::new(mixture::MixtureDistribution::new(spec))),
         TaskFamily::Idx(name) => {
             let wanted = spec.data_set(name).cloned();

@@ -85,7 +85,7 @@ fn train(
     batch_prediction.resize(sizes.support * sizes.outputs, 0.0);
     let mut points = course.points.iter().copied().peekable();
     if points.next_if_eq(&0).is_some() {
-        values.push(measure(rule, &task.query(), course.quantity, prediction)?);
+        values.push(measure(rule, &task.query(0), course.quantity, prediction)?);
     }
     for done in 1..=course.updates {
         if interrupt.is_raised() {
@@ -98,7 +98,7 @@ fn train(
         rule.update(&batch);
         let mut value = None;
         if points.next_if_eq(&done).is_some() {
-            value = Some(measure(rule, &task.query(), course.quantity, prediction)?);
+            value = Some(measure(rule, &task.query(done), course.quantity, prediction)?);
         }
         if !rule.is_finite() {
             return Err(Unfinished::Diverged);
@@ -115,6 +115,7 @@ fn measure(
     quantity: Quantity,
     prediction: &mut [f32],
 ) -> Result<f64, Unfinished> {
+    let prediction = &mut prediction[..batch.targets.len()];
     rule.predict(batch.inputs, batch.examples, prediction);
     if !prediction.iter().all(|value| value.is_finite()) {
         return Err(Unfinished::Diverged);
@@ -246,8 +247,8 @@ impl Lesson for OfTask<'_> {
         self.task.support(update)
     }
 
-    fn query(&mut self) -> Batch<'_> {
-        self.task.query()
+    fn query(&mut self, updates: u32) -> Batch<'_> {
+        self.task.query(updates)
     }
 
     fn support_weight(&self, update: u32) -> f64 {

@@ -50,6 +50,10 @@ pub enum Purpose {
     HeldBack = 16,
     /// The noise of the genome that a search starts from.
     Start = 17,
+    /// Which training labels of a task are wrong; the index is the sample.
+    LabelNoise = 18,
+    /// The order in which an ablation gives out what examples count for; the index is the update.
+    Shuffle = 19,
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).
@@ -70,6 +74,11 @@ impl Seed {
     /// Takes a number below 2^63.
     pub fn new(value: u64) -> Result<Self, SeedRangeError> {
         if value < Self::LIMIT { Ok(Self(value)) } else { Err(SeedRangeError(value)) }
+    }
+
+    /// Takes a number that is always below the limit.
+    pub const fn from_small(value: u32) -> Self {
+        Self(value as u64)
     }
 
     /// The number.

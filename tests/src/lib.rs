@@ -3,6 +3,7 @@
 pub mod climber;
 pub mod fuzz;
 pub mod golden;
+pub mod golden_families;
 pub mod golden_gradients;
 pub mod liar;
 pub mod reference;

@@ -1,10 +1,13 @@
-//! Networks against golden vectors: every `*.json` of the folder named by `HEBBIAN_GOLDEN_DIR`, by default of the two folders
-//! of fixtures. A file that cannot be run is a failure. Vectors of differentiable rules have gradients as well.
+//! Networks against golden vectors: every `*.json` of the folder named by `HEBBIAN_GOLDEN_DIR`, by default of the three
+//! folders of fixtures. A file that cannot be run is a failure. Vectors of differentiable rules have gradients as well; those of the
+//! families of the literature have bounds of their own.
 
 use std::path::{Path, PathBuf};
 
 use hebbian_learning::rule::multi_state::Real;
+use hebbian_learning::rule::number::Number;
 use hebbian_tests::golden::{Coverage, Tolerance, run};
+use hebbian_tests::golden_families;
 use hebbian_tests::golden_gradients::{self, Tolerances};
 
 /// The folder's vectors in order of their names; an error if there is none.
@@ -27,7 +30,7 @@ fn vectors(folder: &Path) -> Result<Vec<PathBuf>, String> {
 fn folders() -> Vec<PathBuf> {
     match std::env::var_os("HEBBIAN_GOLDEN_DIR") {
         Some(folder) => vec![PathBuf::from(folder)],
-        None => ["golden", "golden-gradients"].map(fixtures).to_vec(),
+        None => ["golden", "golden-gradients", "golden-families"].map(fixtures).to_vec(),
     }
 }
 
@@ -35,8 +38,11 @@ fn fixtures(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// Runs a vector of either format.
-fn run_any<T: Real>(text: &str, coverage: Coverage, tolerance: Tolerance) -> Result<(), String> {
+/// Runs a vector of any format.
+fn run_any<T: Real + Number>(text: &str, coverage: Coverage, tolerance: Tolerance) -> Result<(), String> {
+    if let Some(outcome) = golden_families::run::<T>(text) {
+        return outcome;
+    }
     if !text.contains(golden_gradients::FORMAT) {
         return run::<T>(text, coverage, tolerance);
     }

@@ -87,7 +87,7 @@ fn extended(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
             option::weighted(0.3, tied),
             option::weighted(0.3, fan_in),
             mostly(Just(Feedback::SoftmaxDifference), Just(Feedback::Difference)),
-            option::weighted(0.3, select(Ablation::ALL)),
+            option::weighted(0.3, select(Ablation::OF_MULTI_STATE)),
         );
         options.prop_map(move |(activations, backward_update, flags, tied, fan_in, feedback, ablation)| {
             let [forward_activation, backward_activation] = activations;

@@ -38,6 +38,9 @@ fn sound_specs_suit_the_schema() {
         "learning/src/rule/multi_state/canonical",
         "learning/src/rule/gradient_descent/canonical",
         "learning/src/rule/abcd/canonical",
+        "learning/src/rule/update_networks/canonical",
+        "learning/src/rule/warped_descent/canonical",
+        "learning/src/rule/sample_weights/canonical",
     ];
     for (path, text) in folders.iter().flat_map(|folder| specs_in(folder)) {
         let spec = RunSpec::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

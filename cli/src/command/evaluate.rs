@@ -50,6 +50,8 @@ Task families:
   regress-linear, regress-wave, regress-bumps, regress-quadric        values in place of classes
   digits, fashion                                                     8x8 digits, 8x8 pictures of clothes
   synthetic-mixture                                                   Gaussian clusters in place of images
+  sinusoid                                                            values over a line
+  remember-bits, remember-images, remember-labels                     pairs that are seen once
   idx:NAME                                                            a data set, see `hebbian data --help`")]
 pub(super) struct Arguments {
     /// The genome file that `hebbian run` or `hebbian result` wrote, or `rule:NAME` for a rule of `hebbian rules list`.

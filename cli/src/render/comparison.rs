@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use hebbian_learning::comparison::{
-    Column, Comparison, GroupComparison, Rival, RivalBaselines, Score, TunedBaseline, TunedBy,
+    AblationEstimate, Column, Comparison, GroupComparison, Rival, RivalBaselines, Score, TunedBaseline,
+    TunedBy,
 };
 use hebbian_learning::evaluation::Stage;
 use hebbian_shared::spec::task::TaskFamily;
@@ -20,7 +21,12 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let mut text = String::new();
     let tasks = comparison.tasks_per_family;
     let regression = comparison.groups.iter().all(|group| group.score == Score::ExplainedVariance);
-    let score = if regression { "Explained variance" } else { "Accuracy" };
+    let recall = comparison.groups.iter().all(|group| group.score == Score::Recall);
+    let score = match (regression, recall) {
+        (true, _) => "Explained variance",
+        (_, true) => "Share of bits recalled",
+        _ => "Accuracy",
+    };
     let heading = if comparison.groups.iter().all(|group| !group.trained_on) {
         format!("{score} on tasks that were not trained on")
     } else if comparison.groups.iter().all(has_parts) {
@@ -43,11 +49,12 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     for group in &comparison.groups {
         text.push_str(&block(group, comparison, paint));
     }
-    if comparison.groups.iter().any(|group| group.columns.iter().any(|column| !column.ablations.is_empty())) {
-        text.push_str(&paint.dim(
-            "no backward: the rule with its backward transform zero; hidden frozen: synapses below the last layer do\n\
-             not learn; readout only: both; with what that loses against the whole rule\n",
-        ));
+    let ablations = comparison.groups.iter().filter_map(|group| group.columns.first());
+    if let Some(first) = ablations.map(|column| &column.ablations).find(|ablations| !ablations.is_empty()) {
+        for AblationEstimate { ablation, .. } in first {
+            text.push_str(&paint.dim(&format!("{ablation}: {}\n", ablation.meaning())));
+        }
+        text.push_str(&paint.dim("each with what it loses against the whole rule\n"));
     }
     text.push_str(&paint.dim(&legend_of_rivals(comparison)));
     if comparison.groups.iter().any(|group| group.score == Score::ExplainedVariance) {

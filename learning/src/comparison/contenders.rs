@@ -171,7 +171,7 @@ impl Plan {
         let mut learned = tuned_on.iter().chain(&tried_on);
         // Values are no classes, so the logistic loss is out where there are any.
         let losses =
-            if learned.any(|family| family.is_regression()) { &[Loss::Squared][..] } else { Loss::ALL };
+            if learned.any(|family| !family.has_classes()) { &[Loss::Squared][..] } else { Loss::ALL };
         let source = match (effort, table::find(problem, &tuned_on)) {
             (Some(effort), _) => Source::Tuning(effort),
             (None, Some(entry)) => Source::Table(entry),

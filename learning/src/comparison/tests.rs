@@ -146,7 +146,7 @@ fn wrong_settings_are_named() {
     check(|settings| settings.updates = vec![5, 5], "updates: must increase, but 5 follows 5");
     check(|settings| settings.tasks_per_family = 1, "tasks_per_family: must be from 2 to 100000, not 1");
     let wrong = |rule: &RuleLearning, genome: &Genome, expected: &str| {
-        let settings = ComparisonSettings { ablations: Ablation::ALL.to_vec(), ..settings() };
+        let settings = ComparisonSettings { ablations: Ablation::OF_MULTI_STATE.to_vec(), ..settings() };
         let error = run_rule(rule, genome, &settings, &ALONE).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
     };
@@ -180,7 +180,7 @@ fn ablations_take_from_the_rule_what_they_say() {
     let settings = ComparisonSettings {
         families: vec![TaskFamily::Xor, TaskFamily::Sine],
         baselines: Some(vec![Optimizer::Sgd]),
-        ablations: Ablation::ALL.to_vec(),
+        ablations: Ablation::OF_MULTI_STATE.to_vec(),
         ..settings()
     };
     let ablated = run(&settings).unwrap();
@@ -193,16 +193,20 @@ fn ablations_take_from_the_rule_what_they_say() {
                 "nothing else changes"
             );
             let names: Vec<Ablation> = with.ablations.iter().map(|ablated| ablated.ablation).collect();
-            assert_eq!(names, Ablation::ALL);
+            assert_eq!(names, Ablation::OF_MULTI_STATE);
             for ablated in &with.ablations {
                 let loss = with.rule.mean - ablated.accuracy.mean;
                 assert!((ablated.loss.mean - loss).abs() < 1e-12);
             }
         }
     }
-    for place in 0..Ablation::ALL.len() {
+    for place in 0..Ablation::OF_MULTI_STATE.len() {
         let mut columns = ablated.families.iter().flat_map(|family| &family.columns);
-        assert!(columns.any(|column| column.ablations[place].loss.mean != 0.0), "{:?}", Ablation::ALL[place]);
+        assert!(
+            columns.any(|column| column.ablations[place].loss.mean != 0.0),
+            "{:?}",
+            Ablation::OF_MULTI_STATE[place]
+        );
     }
     // A network without hidden layers is nothing but its readout.
     let mut rule = rule();

@@ -57,7 +57,6 @@ use neuron::Layer;
 use synapse::SynapseScratch;
 use synapses::Synapses;
 
-pub use ablation::Ablation;
 pub use plan::{BackwardBlock, Plan, WithinBlocks};
 pub use real::Real;
 pub use update_rule::{SynapseRule, UpdateRule};

@@ -7,6 +7,8 @@ use hebbian_shared::spec::evaluation::Objective;
 pub(crate) enum Quantity {
     /// What a search asks for.
     Objective(Objective),
+    /// Of bits, from 0 to 1.
+    Recall,
     /// Of values, from 0 to 1.
     ExplainedVariance,
 }
@@ -16,6 +18,7 @@ impl Quantity {
     pub(super) fn of(self, prediction: &[f32], target: &[f32], outputs: usize) -> f64 {
         match self {
             Self::Objective(objective) => value(objective, prediction, target, outputs),
+            Self::Recall => recall(prediction, target),
             Self::ExplainedVariance => explained_variance(prediction, target),
         }
     }
@@ -56,6 +59,16 @@ pub(crate) fn accuracy(prediction: &[f32], target: &[f32], outputs: usize) -> f6
         examples.filter(|(prediction, target)| class(prediction) == class(target)).count()
     };
     correct as f64 * outputs as f64 / target.len() as f64
+}
+
+/// The share of bits +-1 whose sign is predicted; a prediction of 0 counts half.
+pub(crate) fn recall(prediction: &[f32], target: &[f32]) -> f64 {
+    let right = prediction.iter().zip(target).map(|(y, t)| match y * t {
+        0.0 => 0.5,
+        product if product > 0.0 => 1.0,
+        _ => 0.0,
+    });
+    right.sum::<f64>() / target.len() as f64
 }
 
 /// The share of the targets' variance that predictions explain: 1 minus their mean squared error over the variance of
@@ -111,6 +124,11 @@ mod tests {
         let logistic = |margin: f64| (1.0 + (-margin).exp()).ln();
         let expected = -(2.0 * logistic(0.5) + logistic(-0.5) + logistic(0.0)) / 4.0;
         check(Objective::Logistic, &prediction, &target, 1, expected);
+    }
+
+    #[test]
+    fn recall_counts_signs() {
+        assert_eq!(recall(&[0.5, -2.0, 0.1, 0.0], &[1.0, -1.0, -1.0, 1.0]), 0.625);
     }
 
     #[test]

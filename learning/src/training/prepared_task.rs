@@ -94,10 +94,13 @@ impl PreparedTask {
         &self.shape
     }
 
-    /// The query.
-    pub(super) fn query(&self) -> Batch<'_> {
-        let examples = self.task.sizes().query;
-        Batch { inputs: &self.query_inputs, targets: &self.query_targets, examples }
+    /// What is asked of the query after so many updates.
+    pub(super) fn query(&self, updates: u32) -> Batch<'_> {
+        let TaskSizes { inputs, outputs, .. } = self.task.sizes();
+        let examples = self.task.asked_after(updates);
+        let (inputs, targets) =
+            (&self.query_inputs[..examples * inputs], &self.query_targets[..examples * outputs]);
+        Batch { inputs, targets, examples }
     }
 
     /// The support batch of an update.
@@ -164,7 +167,7 @@ mod tests {
             }
             let (mut inputs, mut targets) = ([0.0; 16], [0.0; 8]);
             task.query(&mut inputs, &mut targets);
-            let batch = prepared.query();
+            let batch = prepared.query(1);
             assert_eq!((batch.inputs, batch.targets, batch.examples), (&inputs[..], &targets[..], 8));
             assert_eq!(prepared.kept, 3);
         }

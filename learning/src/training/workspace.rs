@@ -112,7 +112,8 @@ pub(super) fn tasks_max(spec: &TaskSpec, families: impl Iterator<Item = TaskFami
     let of_family = |family: TaskFamily| {
         let [inputs, outputs, query] =
             [spec.inputs(family), spec.outputs(family), spec.query_size].map(|number| number as usize);
-        query * (inputs + outputs) + if family.is_images() { inputs * inputs } else { 0 }
+        let samples = spec.label_noise.as_ref().map_or(0, |noise| noise.samples as usize);
+        (query + samples) * (inputs + outputs) + if family.is_images() { inputs * inputs } else { 0 }
     };
     let numbers = families.map(of_family).max().unwrap_or(1);
     (tasks as usize).min(TASK_NUMBERS_MAX / numbers).clamp(1, TASKS_MAX)

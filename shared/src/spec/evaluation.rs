@@ -86,6 +86,13 @@ pub enum CurveWord {
     Prequential,
 }
 
+impl Measure {
+    /// At the last update alone.
+    pub fn last() -> Self {
+        Self::Points(vec![MeasurePoint { update: UpdatePoint::Last(LastWord::Last), weight: 1.0 }])
+    }
+}
+
 impl Default for Measure {
     /// Half at update 10 and half at the last (science: the most useful single choice).
     fn default() -> Self {

@@ -138,8 +138,8 @@ impl RuleLearning {
             validation.problem(self).validate()?;
         }
         let validated = spec.validation.iter().flat_map(|validation| &validation.families);
-        let regression = self.tasks.families.iter().chain(validated).find(|family| family.is_regression());
-        if let Some(family) = regression
+        let other = self.tasks.families.iter().chain(validated).find(|family| !family.has_classes());
+        if let Some(family) = other
             && spec.evaluation.objective != Objective::SquaredError
         {
             return Err(SpecError::field(
@@ -190,7 +190,7 @@ impl RuleLearning {
 
     /// The layout of the rule's genomes.
     pub fn layout(&self) -> GenomeLayout {
-        GenomeLayout::of_rule(self.rule.options(), &self.network)
+        self.rule.options().layout_for(&self.network, &self.tasks)
     }
 
     /// Neurons of every layer, of each different network: those of a thread, which keeps one of every shape for every

@@ -6,6 +6,9 @@ pub mod ablation;
 pub mod gradient_descent;
 pub mod kernel_ridge;
 pub mod multi_state;
+pub mod sample_weights;
+pub mod update_networks;
+pub mod warped_descent;
 
 use std::collections::BTreeMap;
 
@@ -23,9 +26,11 @@ use abcd::AbcdSpec;
 use gradient_descent::GradientDescentSpec;
 use kernel_ridge::KernelRidgeSpec;
 use multi_state::MultiStateSpec;
+use sample_weights::SampleWeightsSpec;
+use update_networks::UpdateNetworksSpec;
+use warped_descent::WarpedDescentSpec;
 
 /// A rule: its family and the options that its genome's numbers do not hold.
-#[expect(clippy::large_enum_variant, reason = "a spec has one, of the large kind")]
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(tag = "family", rename_all = "kebab-case")]
 #[schemars(transform = first_family_is_default)]
@@ -38,6 +43,12 @@ pub enum RuleSpec {
     Abcd(AbcdSpec),
     /// Kernel ridge regression on all examples that were seen, which trains no network.
     KernelRidge(KernelRidgeSpec),
+    /// Bodies and synapses that two shared functions change, tick by tick (after Gregor 2020).
+    UpdateNetworks(UpdateNetworksSpec),
+    /// Gradient descent through layers that the genome holds (Flennerhag et al. 2020).
+    WarpedDescent(WarpedDescentSpec),
+    /// Gradient descent in which a function of an example's loss says how much it counts (Shu et al. 2019, Xu et al. 2021).
+    SampleWeights(SampleWeightsSpec),
 }
 
 /// What a family says of its rules.
@@ -57,6 +68,15 @@ pub trait RuleOptions {
     /// If the rule does not suit the networks, which [`RuleOptions::validate_for`] refuses.
     fn layout(&self, network: &NetworkSpec) -> GenomeLayout;
 
+    /// The layout of the rule's genomes for these networks and tasks; another than [`RuleOptions::layout`] only where a genome knows
+    /// inputs and outputs by their numbers.
+    ///
+    /// # Panics
+    /// If the rule does not suit the networks or tasks, which [`RuleOptions::validate_for`] refuses.
+    fn layout_for(&self, network: &NetworkSpec, _: &TaskSpec) -> GenomeLayout {
+        self.layout(network)
+    }
+
     /// The most numbers that a network with layers of these sizes holds with its memory for batches of `batch` examples.
     fn network_numbers(&self, sizes: &[usize], batch: f64) -> f64;
 
@@ -65,7 +85,8 @@ pub trait RuleOptions {
 
     /// Refuses a rule whose genome has no gradient on these tasks, naming the field.
     fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
-        let problem = format!("`{}` gives no gradient; use \"multi-state\"", self.family());
+        let problem =
+            format!("`{}` gives no gradient; use \"multi-state\" or \"warped-descent\"", self.family());
         Err(SpecError::field("rule.family", problem))
     }
 
@@ -89,11 +110,14 @@ pub trait RuleOptions {
 type Row = (&'static str, fn(Table) -> Result<RuleSpec, String>);
 
 /// The families. The first is that of a rule that names none.
-const FAMILIES: [Row; 4] = [
+const FAMILIES: [Row; 7] = [
     (MultiStateSpec::FAMILY, |options| read(options).map(RuleSpec::MultiState)),
     (GradientDescentSpec::FAMILY, |options| read(options).map(RuleSpec::GradientDescent)),
     (AbcdSpec::FAMILY, |options| read(options).map(RuleSpec::Abcd)),
     (KernelRidgeSpec::FAMILY, |options| read(options).map(RuleSpec::KernelRidge)),
+    (UpdateNetworksSpec::FAMILY, |options| read(options).map(RuleSpec::UpdateNetworks)),
+    (WarpedDescentSpec::FAMILY, |options| read(options).map(RuleSpec::WarpedDescent)),
+    (SampleWeightsSpec::FAMILY, |options| read(options).map(RuleSpec::SampleWeights)),
 ];
 
 impl RuleSpec {
@@ -104,6 +128,9 @@ impl RuleSpec {
             Self::GradientDescent(options) => options,
             Self::Abcd(options) => options,
             Self::KernelRidge(options) => options,
+            Self::UpdateNetworks(options) => options,
+            Self::WarpedDescent(options) => options,
+            Self::SampleWeights(options) => options,
         }
     }
 
@@ -200,11 +227,11 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{ "family": "backprop" }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", not "backprop""#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", "update-networks", "warped-descent", "sample-weights", not "backprop""#,
             ),
             (
                 r#"{ "family": 3 }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", not 3"#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", "update-networks", "warped-descent", "sample-weights", not 3"#,
             ),
             (r#"{ "states": "two" }"#, r#"rule.states: invalid type: string "two""#),
             (r#"{ "oja": { "scale": true } }"#, "rule.oja.scale: invalid type: boolean"),

@@ -2,6 +2,8 @@
 
 mod augmentation;
 mod family;
+mod label_noise;
+mod remember;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use super::range::Range;
 use crate::limits::{BATCH_SIZE_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
 pub use augmentation::{ImageAugmentation, InputAugmentation};
 pub use family::{FamilyRow, TaskFamily, TaskKind, UnknownFamilyError, Variation};
+pub use label_noise::{LabelNoiseSpec, NoiseKind};
+pub use remember::RememberSpec;
 
 /// Which tasks, how many and how large.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -33,13 +37,35 @@ pub struct TaskSpec {
     #[serde(default = "default_query_size")]
     #[schemars(transform = BATCH_SIZE.schema())]
     pub query_size: u32,
+    /// Whether every update of a task has fresh examples.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub support: SupportDraw,
     /// How tasks over images are varied.
     #[serde(default)]
     pub images: ImageAugmentation,
+    /// Wrong labels among a finite number of training examples; only of families with classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_noise: Option<LabelNoiseSpec>,
+    /// What the families `remember-*` ask to be remembered.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub remember: RememberSpec,
     /// Data sets that `hebbian data add` keeps: those of the families `idx:NAME`, and others that the rule shall be judged on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = DATA_SETS_MAX))]
     pub data_sets: Vec<DataSetSpec>,
+}
+
+/// What the updates of a task learn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SupportDraw {
+    /// Examples of their own.
+    #[default]
+    Fresh,
+    /// All from the same few.
+    Fixed,
 }
 
 fn default_per_generation() -> u32 {
@@ -66,7 +92,10 @@ impl TaskSpec {
             per_generation: default_per_generation(),
             batch_size: default_batch_size(),
             query_size: default_query_size(),
+            support: SupportDraw::default(),
             images: ImageAugmentation::default(),
+            label_noise: None,
+            remember: RememberSpec::default(),
             data_sets: Vec::new(),
         }
     }
@@ -109,6 +138,14 @@ impl TaskSpec {
             .up_to(query_size_max.unwrap_or(BATCH_SIZE_MAX))
             .check("tasks.query_size", self.query_size)?;
         self.validate_data_sets()?;
+        self.remember.validate()?;
+        if let Some(noise) = &self.label_noise {
+            noise.validate()?;
+            if let Some(family) = self.families.iter().find(|family| !family.has_classes()) {
+                let problem = format!("is of families with classes; `{family}` has values");
+                return Err(SpecError::field("tasks.label_noise", problem));
+            }
+        }
         self.images.validate()
     }
 
@@ -147,6 +184,9 @@ impl TaskSpec {
 
     /// Input neurons of a family's networks.
     pub fn inputs(&self, family: TaskFamily) -> u32 {
+        if family == TaskFamily::RememberBits {
+            return self.remember.cue;
+        }
         let Some(name) = family.data_set() else { return family.row().inputs };
         self.data_set(name).map_or(DataSetSpec::DEFAULT_SIDE.pow(2), DataSetSpec::inputs)
     }
@@ -154,6 +194,9 @@ impl TaskSpec {
     /// Output neurons of a family's networks: one of labels +-1 or of values, or one per class. A data set whose
     /// classes are not known yet counts ten.
     pub fn outputs(&self, family: TaskFamily) -> u32 {
+        if family == TaskFamily::RememberBits {
+            return self.remember.target;
+        }
         let named = family.data_set().and_then(|name| self.data_set(name));
         named
             .map(|data_set| data_set.classes.len() as u32)

@@ -1,6 +1,6 @@
 //! What is left of a rule without some of its parts: whether it learns more than a readout of random neurons.
 
-pub use hebbian_shared::spec::rule::ablation::Ablation;
+pub(super) use hebbian_shared::spec::rule::ablation::Ablation;
 
 use super::{Network, UpdateRule};
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn only_the_backward_transform_is_taken_away() {
         let whole = rule();
-        for ablation in Ablation::ALL {
+        for ablation in Ablation::OF_MULTI_STATE {
             let mut left = rule();
             apply(*ablation, &mut left);
             if *ablation != Ablation::HiddenSynapsesFrozen {

@@ -13,7 +13,7 @@ use crate::rule::{Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for MultiStateSpec {
     fn ablations(&self) -> &'static [Ablation] {
-        Ablation::ALL
+        Ablation::OF_MULTI_STATE
     }
 
     fn features(&self) -> u32 {

@@ -146,7 +146,9 @@ mod tests {
     #[test]
     fn values_fill_their_range_and_tasks_differ() {
         let mut rng = Seed::new(4).unwrap().rng();
-        let families = TaskFamily::ALL.iter().filter(|family| family.is_regression());
+        let families = TaskFamily::ALL
+            .iter()
+            .filter(|family| family.is_regression() && **family != TaskFamily::Sinusoid);
         assert_eq!(families.clone().count(), 4);
         for &family in families {
             let mut functions = Vec::new();

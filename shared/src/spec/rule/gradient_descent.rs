@@ -185,7 +185,7 @@ impl RuleOptions for GradientDescentSpec {
                 "belongs to multi-state rules; leave it out, and set rule.initial_weights",
             ));
         }
-        match tasks.families.iter().find(|family| family.is_regression()) {
+        match tasks.families.iter().find(|family| !family.has_classes()) {
             Some(family) if self.loss == Loss::Logistic => Err(SpecError::field(
                 "rule.loss",
                 format!("must be squared, not logistic: `{family}` has values and no classes"),

@@ -183,6 +183,11 @@ impl RuleOptions for MultiStateSpec {
 
     fn validate(&self) -> Result<(), SpecError> {
         STATES.check("rule.states", self.states)?;
+        if let Some(ablation) = self.ablation.filter(|ablation| !Ablation::OF_MULTI_STATE.contains(ablation))
+        {
+            let problem = format!("`{ablation}` cannot be taken from a multi-state rule");
+            return Err(SpecError::field("rule.ablation", problem));
+        }
         if self.states == 1 && self.feedback != Feedback::ReplaceState0 {
             return Err(SpecError::field(
                 "rule.feedback",

@@ -18,6 +18,8 @@ pub enum TaskKind {
     Values,
     /// Images in classes, and tables, which are treated as images of one row.
     Images,
+    /// Pairs of cue and target, both of bits, that are seen once.
+    Snippets,
 }
 
 /// How the tasks of a family differ from each other.
@@ -59,6 +61,12 @@ pub struct FamilyRow {
 }
 
 impl FamilyRow {
+    /// Whether a rule that was evolved on this family is judged on another: on one of the same kind, and where nothing brings inputs
+    /// to one number, of as many.
+    fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && (self.kind == TaskKind::Images || self.inputs == other.inputs)
+    }
+
     const PLANE: Self = Self {
         name: "",
         number: 0,
@@ -77,6 +85,13 @@ impl FamilyRow {
         kind: TaskKind::Values,
         variation: Variation::Drawn,
         comparison: Some("regression"),
+        ..Self::PLANE
+    };
+    const SNIPPETS: Self = Self {
+        kind: TaskKind::Snippets,
+        variation: Variation::Drawn,
+        inputs: 16,
+        outputs: 16,
         ..Self::PLANE
     };
     /// The row of all families `idx:NAME`.
@@ -150,6 +165,10 @@ families! {
     RegressWave = 17, "regress-wave", "a sine wave in a random direction", VALUES {}
     RegressBumps = 18, "regress-bumps", "the sum of three bumps, up or down", VALUES {}
     RegressQuadric = 19, "regress-quadric", "a random quadratic polynomial", VALUES {}
+    Sinusoid = 26, "sinusoid", "a sine wave over a line, of random amplitude and phase", VALUES {
+        inputs: 1,
+        comparison: None,
+    }
     Digits = 15, "digits", "8x8 hand-written digits in ten classes", DATA_SET {
         comparison: Some("digits"),
         inputs: 64,
@@ -166,6 +185,12 @@ families! {
         stands_in: true,
         inputs: 64,
     }
+    RememberBits = 23, "remember-bits", "random bits that recall random bits", SNIPPETS {}
+    RememberImages = 24, "remember-images", "upper halves of digits that recall the lower ones", SNIPPETS {
+        inputs: 32,
+        outputs: 32,
+    }
+    RememberLabels = 25, "remember-labels", "digits that recall their class", SNIPPETS { inputs: 64, outputs: 10, }
 }
 
 impl JsonSchema for TaskFamily {
@@ -258,6 +283,11 @@ impl TaskFamily {
         self.is_images() && !self.row().stands_in
     }
 
+    /// Whether examples belong to classes.
+    pub fn has_classes(self) -> bool {
+        matches!(self.row().kind, TaskKind::Labels | TaskKind::Images)
+    }
+
     /// Whether targets are values and not classes.
     pub fn is_regression(self) -> bool {
         self.row().kind == TaskKind::Values
@@ -270,7 +300,7 @@ impl TaskFamily {
         Self::ALL.iter().copied().filter(|family| {
             let row = family.row();
             row.comparison.is_some()
-                && trained.iter().any(|trained| trained.row().kind == row.kind)
+                && trained.iter().any(|trained| trained.row().is_like(row))
                 && (row.kind == TaskKind::Images || !trained.contains(family))
         })
     }

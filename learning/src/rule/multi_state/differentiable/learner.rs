@@ -12,7 +12,7 @@ use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
 use super::{DifferentiableNetwork, DifferentiableRule, Loss};
-use crate::rule::multi_state::Ablation;
+use crate::rule::Ablation;
 use crate::rule::{Batch, Differentiable, Lesson, Networks, Rule, Shape};
 
 /// A rule with its networks.
@@ -156,7 +156,7 @@ impl Differentiable for DifferentiableLearner {
             }
             let weight = lesson.query_weight(updates);
             if weight > 0.0 {
-                let query = lesson.query();
+                let query = lesson.query(updates);
                 let targets = shares(query.targets, is_pair, &mut self.shares);
                 let network = self.networks.current_mut();
                 let examples = (query.inputs, targets);

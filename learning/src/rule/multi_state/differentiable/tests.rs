@@ -29,7 +29,7 @@ fn options(layers: usize) -> impl Strategy<Value = MultiStateSpec> {
             || vec(select(vec![Identity, Tanh, Sigmoid, DIdentity, DTanh, DSigmoid]), usize::from(states));
         let fan_in = vec(1..9_u32, layers).prop_map(|reference| FanIn { reference, exponent: 0.5 });
         let flags = any::<[bool; 10]>();
-        let ablation = proptest::option::weighted(0.3, select(Ablation::ALL));
+        let ablation = proptest::option::weighted(0.3, select(Ablation::OF_MULTI_STATE));
         (words(), words(), forms.clone(), flags, proptest::option::of(fan_in), ablation).prop_map(
             move |(forward, backward, backward_update, flags, fan_in, ablation)| MultiStateSpec {
                 states,

@@ -189,7 +189,7 @@ impl MultiStateSpec {
     /// Refuses tasks that a differentiable rule's feedback is not made for.
     pub(super) fn check_classes(&self, option: &str, tasks: &TaskSpec) -> Result<(), SpecError> {
         let refuse = |problem| Err(SpecError::field("tasks.families", problem));
-        if let Some(family) = tasks.families.iter().find(|family| family.is_regression()) {
+        if let Some(family) = tasks.families.iter().find(|family| !family.has_classes()) {
             return refuse(format!("must be classes together with {option}; `{family}` has values"));
         }
         // Only an extended rule tells two classes apart by two neurons.

@@ -1,0 +1,164 @@
+//! Sample weights (Shu et al. 2019, Xu et al. 2021): a perceptron descends the logistic loss, and a small
+//! function says of each example, by its loss and how far training is, how much it counts. The bits do not depend on the kind of CPU.
+#![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::seed::{Purpose, Seed, permutation};
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::gradient_descent::Loss;
+use hebbian_shared::spec::rule::sample_weights::{SampleWeightsSpec, WeightInputs};
+use hebbian_shared::spec::rule::warped_descent::{Warp, WarpedDescentSpec, WeightStart};
+
+use super::loss::Descended;
+use super::warped_descent::{Form, Network, start};
+use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+pub use weight::{WeightFunction, normalise, normalised_slopes};
+
+pub mod meta;
+mod weight;
+
+impl RuleFamily for SampleWeightsSpec {
+    fn ablations(&self) -> &'static [Ablation] {
+        &[Ablation::ConstantWeights, Ablation::ShuffledWeights, Ablation::NoProgress, Ablation::NoLoss]
+    }
+
+    fn canonical(&self) -> &'static [&'static str] {
+        &[
+            include_str!("sample_weights/canonical/noise.toml"),
+            include_str!("sample_weights/canonical/mean.toml"),
+        ]
+    }
+
+    fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        Box::new(Learner {
+            options: *self,
+            ablation,
+            layout: problem.layout(),
+            function: WeightFunction::default(),
+            learning_rate: 0.0,
+            networks: Networks::new(),
+        })
+    }
+}
+
+/// The form of the perceptron: that of warped descent without warps.
+pub fn form(options: &SampleWeightsSpec, layers: &[usize]) -> Form {
+    let options = WarpedDescentSpec {
+        hidden_activation: options.hidden_activation,
+        loss: Loss::Logistic,
+        warp: Warp::None,
+        start: WeightStart::Drawn,
+        ..WarpedDescentSpec::default()
+    };
+    Form { options, layers: layers.to_vec() }
+}
+
+/// A weight function with the networks that learn by it.
+struct Learner {
+    options: SampleWeightsSpec,
+    ablation: Option<Ablation>,
+    layout: GenomeLayout,
+    function: WeightFunction<f32>,
+    learning_rate: f32,
+    networks: Networks<Learned>,
+}
+
+/// A network with its weights, and how many updates it has made.
+struct Learned {
+    network: Network<f32>,
+    weights: Vec<f32>,
+    gradient: Vec<f32>,
+    losses: Vec<f32>,
+    /// How much each example counts.
+    shares: Vec<f32>,
+    updates: u32,
+    seed: Seed,
+}
+
+impl Rule for Learner {
+    fn load(&mut self, genome: &Genome) -> bool {
+        let rate = self.layout.parameters("learning_rate", genome).and_then(|rate| rate.first().copied());
+        self.learning_rate = rate.unwrap_or(self.options.learning_rate) as f32;
+        self.function.read(&self.layout, genome)
+    }
+
+    fn start(&mut self, shape: &Shape, seed: Seed) {
+        let options = self.options;
+        let learned = self.networks.select(shape, || {
+            let form = form(&options, &shape.layers);
+            Learned {
+                gradient: vec![0.0; form.weight_count()],
+                network: Network::new(form),
+                weights: Vec::new(),
+                losses: Vec::new(),
+                shares: Vec::new(),
+                updates: 0,
+                seed,
+            }
+        });
+        start(learned.network.form(), &[], seed, &mut learned.weights);
+        (learned.updates, learned.seed) = (0, seed);
+    }
+
+    fn update(&mut self, batch: &Batch<'_>) {
+        let (function, options, ablation) = (&self.function, &self.options, self.ablation);
+        let Learned { network, weights, gradient, losses, shares, updates, seed } =
+            self.networks.current_mut();
+        let progress = match options.inputs {
+            WeightInputs::Loss => None,
+            WeightInputs::LossAndProgress if ablation == Some(Ablation::NoProgress) => Some(0.5),
+            WeightInputs::LossAndProgress => Some((*updates as f32 / options.horizon as f32).min(1.0)),
+        };
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                network.forward(weights, &[], batch.inputs);
+                network.measure_each(Descended::Logistic, batch.targets, losses);
+                if ablation == Some(Ablation::NoLoss) {
+                    let mean = losses.iter().sum::<f32>() / losses.len() as f32;
+                    losses.fill(mean);
+                }
+                shares.clear();
+                shares.extend(losses.iter().map(|&loss| function.weight(loss, progress)));
+                if ablation == Some(Ablation::ConstantWeights) {
+                    shares.fill(1.0);
+                }
+                normalise(options.normalise, shares);
+            },
+        );
+        if ablation == Some(Ablation::ShuffledWeights) {
+            let mut rng = seed.derive(Purpose::Shuffle, u64::from(*updates)).rng();
+            let order = permutation(&mut rng, shares.len() as u32);
+            let shuffled: Vec<f32> = order.iter().map(|&place| shares[place as usize]).collect();
+            shares.copy_from_slice(&shuffled);
+        }
+        *updates += 1;
+        let rate = self.learning_rate;
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                network.weigh(shares);
+                network.backward(weights, &[], gradient, None);
+                for (weight, slope) in weights.iter_mut().zip(gradient.iter()) {
+                    *weight -= rate * slope;
+                }
+            },
+        );
+    }
+
+    fn predict(&mut self, inputs: &[f32], _: usize, predictions: &mut [f32]) {
+        let Learned { network, weights, .. } = self.networks.current_mut();
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || network.forward(weights, &[], inputs),
+        );
+        predictions.copy_from_slice(network.outputs());
+    }
+
+    fn is_finite(&self) -> bool {
+        self.networks.current().weights.iter().all(|weight| weight.is_finite())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The weight function, and what it is worth by its parameters.
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::spec::rule::sample_weights::Normalise;
+
+use crate::rule::number::Number;
+
+/// `V = sigmoid(offset + sum_h output_h relu(input_h . phi + bias_h))`, where phi is the loss and, maybe, the progress.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WeightFunction<T> {
+    /// `[H, F]`
+    pub input: Vec<T>,
+    /// `[H]`
+    pub bias: Vec<T>,
+    /// `[H]`
+    pub output: Vec<T>,
+    /// One number.
+    pub offset: T,
+}
+
+impl<T: Number> WeightFunction<T> {
+    /// Reads a genome. Whether it has the layout's dimension.
+    #[must_use]
+    pub fn read(&mut self, layout: &GenomeLayout, genome: &Genome) -> bool {
+        let read = |name: &str, into: &mut Vec<T>| {
+            let values = layout.parameters(name, genome);
+            into.clear();
+            into.extend(values.iter().flatten().map(|&value| T::of(value)));
+            values.is_some()
+        };
+        let mut offset = Vec::new();
+        let is_read = read("input", &mut self.input)
+            && read("bias", &mut self.bias)
+            && read("output", &mut self.output)
+            && read("offset", &mut offset);
+        self.offset = offset.first().copied().unwrap_or_default();
+        is_read
+    }
+
+    /// What a hidden unit is given.
+    #[inline(always)]
+    fn sum(&self, unit: usize, loss: T, progress: Option<T>) -> T {
+        match progress {
+            None => self.input[unit] * loss + self.bias[unit],
+            Some(progress) => {
+                self.input[2 * unit] * loss + self.input[2 * unit + 1] * progress + self.bias[unit]
+            }
+        }
+    }
+
+    /// How much an example of this loss counts, from 0 to 1.
+    #[inline(always)]
+    pub fn weight(&self, loss: T, progress: Option<T>) -> T {
+        let mut total = self.offset;
+        for (unit, &output) in self.output.iter().enumerate() {
+            let sum = self.sum(unit, loss, progress);
+            if sum.value() > 0.0 {
+                total += output * sum;
+            }
+        }
+        total.sigmoid()
+    }
+
+    /// The slopes of the weight by input, bias, output and offset, of a function that is given the loss alone. The loss is a
+    /// constant.
+    pub fn slopes(&self, loss: T) -> Vec<T> {
+        let weight = self.weight(loss, None);
+        let slope = weight * (T::of(1.0) - weight);
+        let units = self.output.len();
+        let mut slopes = vec![T::of(0.0); 3 * units + 1];
+        for (unit, &output) in self.output.iter().enumerate() {
+            let sum = self.sum(unit, loss, None);
+            if sum.value() > 0.0 {
+                slopes[unit] = slope * output * loss;
+                slopes[units + unit] = slope * output;
+                slopes[2 * units + unit] = slope * sum;
+            }
+        }
+        slopes[3 * units] = slope;
+        slopes
+    }
+}
+
+/// Divides weights by their sum, unless it is 0, or by their number.
+#[inline(always)]
+pub fn normalise<T: Number>(how: Normalise, weights: &mut [T]) {
+    let divisor = match how {
+        Normalise::Sum => weights.iter().fold(T::of(0.0), |sum, &weight| sum + weight),
+        Normalise::Mean => T::of(weights.len() as f64),
+    };
+    if divisor.value() != 0.0 {
+        for weight in weights {
+            *weight = *weight / divisor;
+        }
+    }
+}
+
+/// From the slopes of weights, `[example, parameter]`, to those of the normalised weights.
+pub fn normalised_slopes<T: Number>(how: Normalise, weights: &[T], slopes: &[T]) -> Vec<T> {
+    let width = slopes.len() / weights.len();
+    let sum = weights.iter().fold(T::of(0.0), |sum, &weight| sum + weight);
+    let count = T::of(weights.len() as f64);
+    let column = |place: usize| slopes.iter().skip(place).step_by(width).fold(T::of(0.0), |sum, &x| sum + x);
+    let totals: Vec<T> = (0..width).map(column).collect();
+    let of_example = |(&weight, row): (&T, &[T])| -> Vec<T> {
+        let of_parameter = |(&slope, &total): (&T, &T)| match how {
+            Normalise::Mean => slope / count,
+            Normalise::Sum if sum.value() == 0.0 => slope,
+            Normalise::Sum => slope / sum - weight * total / (sum * sum),
+        };
+        row.iter().zip(&totals).map(of_parameter).collect()
+    };
+    weights.iter().zip(slopes.chunks_exact(width)).flat_map(of_example).collect()
+}

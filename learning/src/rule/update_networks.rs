@@ -1,0 +1,123 @@
+//! Update networks: what they remember is in vectors that two shared functions change, tick by tick (after Gregor 2020).
+//!
+//! An update presents the examples of its batch one after the other, each once; a prediction is what the network recalls when it
+//! is shown the inputs alone. The bits do not depend on the kind of CPU.
+#![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::seed::{Purpose, Seed, uniform_between};
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::update_networks::UpdateNetworksSpec;
+
+use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+pub use form::Form;
+pub use network::Network;
+pub use parameters::Parameters;
+
+mod form;
+mod network;
+mod parameters;
+
+impl RuleFamily for UpdateNetworksSpec {
+    fn ablations(&self) -> &'static [Ablation] {
+        &[
+            Ablation::NoEmbedding,
+            Ablation::OneBodyState,
+            Ablation::OneSynapseState,
+            Ablation::NoFeedback,
+            Ablation::HiddenSynapsesFrozen,
+        ]
+    }
+
+    fn canonical(&self) -> &'static [&'static str] {
+        &[
+            include_str!("update_networks/canonical/remember.toml"),
+            include_str!("update_networks/canonical/deep.toml"),
+        ]
+    }
+
+    fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        Box::new(Learner {
+            options: *self,
+            ablation,
+            layout: problem.layout(),
+            parameters: Parameters::default(),
+            networks: Networks::new(),
+            seen: Vec::new(),
+        })
+    }
+}
+
+/// A genome's parameters with the networks that change by them.
+struct Learner {
+    options: UpdateNetworksSpec,
+    ablation: Option<Ablation>,
+    layout: GenomeLayout,
+    parameters: Parameters<f32>,
+    networks: Networks<Network<f32>>,
+    /// The state before a batch of questions.
+    seen: Vec<f32>,
+}
+
+/// Draws the initial synapses of networks with hidden layers; those without start at 0, since nothing has to be told apart there.
+fn initialise(network: &mut Network<f32>, scale: f64, seed: Seed) {
+    if network.form().layers.len() == 2 {
+        return;
+    }
+    for place in 0..network.synapse_layers() {
+        let mut rng = seed.derive(Purpose::Synapses, place as u64).rng();
+        for synapse in network.synapses_mut(place) {
+            *synapse = uniform_between(&mut rng, -scale, scale) as f32;
+        }
+    }
+}
+
+impl Rule for Learner {
+    fn load(&mut self, genome: &Genome) -> bool {
+        self.parameters.read(&self.options, &self.layout, genome, self.ablation)
+    }
+
+    fn start(&mut self, shape: &Shape, seed: Seed) {
+        let options = self.options;
+        let network = self.networks.select(shape, || Network::new(Form::new(options, &shape.layers)));
+        network.reset();
+        initialise(network, options.initial_scale, seed);
+        network.ablate(self.ablation);
+    }
+
+    fn update(&mut self, batch: &Batch<'_>) {
+        let (network, parameters) = (self.networks.current_mut(), &self.parameters);
+        let [inputs, outputs] = [batch.inputs, batch.targets].map(|values| values.len() / batch.examples);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let examples = batch.inputs.chunks_exact(inputs).zip(batch.targets.chunks_exact(outputs));
+                for (cue, target) in examples {
+                    network.present(parameters, cue, target);
+                }
+            },
+        );
+    }
+
+    fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]) {
+        let (network, parameters) = (self.networks.current_mut(), &self.parameters);
+        network.save(&mut self.seen);
+        let (cue, width) = (inputs.len() / examples, predictions.len() / examples);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (cue, prediction) in inputs.chunks_exact(cue).zip(predictions.chunks_exact_mut(width)) {
+                    network.recall(parameters, cue, prediction);
+                }
+            },
+        );
+        network.restore(&self.seen);
+    }
+
+    fn is_finite(&self) -> bool {
+        self.networks.current().is_finite()
+    }
+}
+
+#[cfg(test)]
+mod tests;

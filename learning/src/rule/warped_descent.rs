@@ -1,0 +1,150 @@
+//! Warped gradient descent (Flennerhag et al. 2020): a perceptron learns by plain descent, through layers that its genome holds and
+//! that stay as they are. Their Jacobians precondition the gradient. The bits do not depend on the kind of CPU.
+#![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
+
+use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::seed::{Purpose, Seed, uniform_between};
+use hebbian_shared::spec::RuleLearning;
+use hebbian_shared::spec::rule::warped_descent::{WarpedDescentSpec, WeightStart};
+
+use super::number::Number;
+use super::{Ablation, Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
+pub use course::{Course, TrajectoryPoint};
+pub use form::Form;
+pub use network::Network;
+pub use parameters::Parameters;
+
+mod course;
+mod form;
+mod network;
+mod parameters;
+mod warp;
+
+impl RuleFamily for WarpedDescentSpec {
+    fn ablations(&self) -> &'static [Ablation] {
+        &[Ablation::IdentityWarp, Ablation::UnlearnedWarpInputs, Ablation::UnlearnedStart]
+    }
+
+    fn canonical(&self) -> &'static [&'static str] {
+        &[
+            include_str!("warped_descent/canonical/residual.toml"),
+            include_str!("warped_descent/canonical/linear.toml"),
+            include_str!("warped_descent/canonical/diagonal.toml"),
+        ]
+    }
+
+    fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        Box::new(Learner {
+            options: *self,
+            ablation,
+            layout: problem.layout(),
+            parameters: Parameters::default(),
+            networks: Networks::new(),
+        })
+    }
+
+    fn differentiable(&self, problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
+        Some(Box::new(Course::new(*self, problem.layout())))
+    }
+}
+
+/// A genome's parameters with the networks that learn by them.
+struct Learner {
+    options: WarpedDescentSpec,
+    ablation: Option<Ablation>,
+    layout: GenomeLayout,
+    parameters: Parameters<f32>,
+    networks: Networks<Learned>,
+}
+
+/// A network with its weights.
+struct Learned {
+    network: Network<f32>,
+    weights: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+/// Draws where the weights of a task start: from the task's seed or from the options', and with what the genome adds.
+pub(super) fn start<T: Number>(form: &Form, parameters: &[T], task: Seed, weights: &mut Vec<T>) {
+    let options = &form.options;
+    let seed = match options.start {
+        WeightStart::Drawn => task,
+        WeightStart::Fixed | WeightStart::Learned => Seed::from_small(options.start_seed),
+    };
+    let mut rng = seed.derive(Purpose::Synapses, 0).rng();
+    weights.clear();
+    weights.resize(form.weight_count(), T::of(0.0));
+    for layer in 0..form.depth() {
+        let (inputs, outputs) = (form.layers[layer], form.layers[layer + 1]);
+        let limit = (6.0 / (inputs + outputs) as f64).sqrt();
+        let weights = &mut weights[form.weights(layer)];
+        // Neuron by neuron, as the perceptrons of baselines draw theirs.
+        for (output, input) in (0..outputs).flat_map(|output| (0..inputs).map(move |input| (output, input))) {
+            weights[input * outputs + output] = T::of(uniform_between(&mut rng, -limit, limit));
+        }
+    }
+    if options.start == WeightStart::Learned {
+        for (weight, &learned) in weights.iter_mut().zip(&parameters[form.start()..]) {
+            *weight += learned;
+        }
+    }
+}
+
+/// `weights -= rate * gradient`, layer by layer.
+#[inline(always)]
+pub fn descend<T: Number>(form: &Form, parameters: &[T], gradient: &[T], weights: &mut [T]) {
+    for layer in 0..form.depth() {
+        let rate = parameters[form.rate(layer)];
+        let range = form.weights(layer);
+        for (weight, &slope) in weights[range.clone()].iter_mut().zip(&gradient[range]) {
+            *weight = *weight - rate * slope;
+        }
+    }
+}
+
+impl Rule for Learner {
+    fn load(&mut self, genome: &Genome) -> bool {
+        self.parameters.read(&self.layout, genome, self.ablation)
+    }
+
+    fn start(&mut self, shape: &Shape, seed: Seed) {
+        let options = self.options;
+        let learned = self.networks.select(shape, || {
+            let form = Form { options, layers: shape.layers.clone() };
+            let gradient = vec![0.0; form.weight_count()];
+            Learned { network: Network::new(form), weights: Vec::new(), gradient }
+        });
+        start(learned.network.form(), &self.parameters.0, seed, &mut learned.weights);
+    }
+
+    fn update(&mut self, batch: &Batch<'_>) {
+        let (parameters, descended) = (&self.parameters.0, self.options.loss.into());
+        let Learned { network, weights, gradient } = self.networks.current_mut();
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                network.forward(weights, parameters, batch.inputs);
+                network.measure(descended, batch.targets);
+                network.backward(weights, parameters, gradient, None);
+                descend(network.form(), parameters, gradient, weights);
+            },
+        );
+    }
+
+    fn predict(&mut self, inputs: &[f32], _: usize, predictions: &mut [f32]) {
+        let Learned { network, weights, .. } = self.networks.current_mut();
+        let parameters = &self.parameters.0;
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || network.forward(weights, parameters, inputs),
+        );
+        predictions.copy_from_slice(network.outputs());
+    }
+
+    fn is_finite(&self) -> bool {
+        self.networks.current().weights.iter().all(|weight| weight.is_finite())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! A perceptron with a warp after each hidden layer: forward, and back to its weights and to the warps.
+
+use hebbian_shared::spec::rule::gradient_descent::HiddenActivation;
+use hebbian_shared::spec::rule::warped_descent::Warp;
+
+use super::form::Form;
+use super::warp::{self, add, dot};
+use crate::rule::loss::Descended;
+use crate::rule::number::Number;
+
+/// Memory of a pass over a batch; weights and parameters are the caller's.
+#[derive(Debug)]
+pub struct Network<T> {
+    form: Form,
+    layers: Vec<Layer<T>>,
+    targets: Vec<T>,
+    room: Vec<T>,
+}
+
+/// What a layer of weights and the warp before it make of a batch.
+#[derive(Debug, Default)]
+struct Layer<T> {
+    /// What the weights are given, `[examples, inputs]`.
+    given: Vec<T>,
+    /// What they give, `[examples, outputs]`; in hidden layers after the activation.
+    values: Vec<T>,
+    /// What a residual warp behind it keeps, `[examples, groups, rank]`.
+    kept: Vec<T>,
+    /// The gradient by what they give, `[examples, outputs]`.
+    errors: Vec<T>,
+}
+
+impl<T: Number> Network<T> {
+    /// A network of a form.
+    pub fn new(form: Form) -> Self {
+        let layers = (0..form.depth()).map(|_| Layer::default()).collect();
+        Self { form, layers, targets: Vec::new(), room: Vec::new() }
+    }
+
+    /// Its form.
+    pub fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// The outputs of the last pass, `[examples, outputs]`.
+    pub fn outputs(&self) -> &[T] {
+        &self.layers[self.layers.len() - 1].values
+    }
+
+    /// Computes the outputs of a batch.
+    #[inline(always)]
+    pub fn forward<I: Number>(&mut self, weights: &[T], parameters: &[T], inputs: &[I]) {
+        let Self { form, layers, .. } = self;
+        let depth = form.depth();
+        let examples = inputs.len() / form.layers[0];
+        layers[0].given.clear();
+        layers[0].given.extend(inputs.iter().map(|input| T::of(input.value())));
+        for place in 0..depth {
+            let (width, outputs) = (form.layers[place], form.layers[place + 1]);
+            let (before, rest) = layers.split_at_mut(place + 1);
+            let layer = &mut before[place];
+            let (matrix, biases) = weights[form.weights(place)].split_at(width * outputs);
+            layer.values.resize(examples * outputs, T::of(0.0));
+            for (given, value) in layer.given.chunks_exact(width).zip(layer.values.chunks_exact_mut(outputs))
+            {
+                value.copy_from_slice(biases);
+                for (&x, row) in given.iter().zip(matrix.chunks_exact(outputs)) {
+                    add(value, x, row);
+                }
+            }
+            let Some(next) = rest.first_mut() else { break };
+            match form.options.hidden_activation {
+                HiddenActivation::Tanh => layer.values.iter_mut().for_each(|value| *value = value.tanh()),
+                HiddenActivation::Relu => layer.values.iter_mut().for_each(|value| {
+                    // Not a number stays what it is.
+                    if value.value() <= 0.0 {
+                        *value = T::of(0.0);
+                    }
+                }),
+            }
+            let (at, rank) = (form.warp(place), rank(form));
+            next.given.resize(examples * outputs, T::of(0.0));
+            layer.kept.resize(examples * outputs / at.width * rank, T::of(0.0));
+            let groups = layer.values.chunks_exact(at.width).zip(next.given.chunks_exact_mut(at.width));
+            for (group, (h, warped)) in groups.enumerate() {
+                let kept = &mut layer.kept[group * rank..][..rank];
+                warp::forward((form.options.warp, at, parameters), h, warped, kept);
+            }
+        }
+    }
+
+    /// The loss of the last pass, whose gradient is kept for [`Network::backward`].
+    #[inline(always)]
+    pub fn measure<I: Number>(&mut self, descended: Descended, targets: &[I]) -> T {
+        self.targets.clear();
+        self.targets.extend(targets.iter().map(|target| T::of(target.value())));
+        let width = self.form.layers[self.form.depth()];
+        let last = self.layers.last_mut().expect("there is a layer of weights");
+        last.errors.resize(last.values.len(), T::of(0.0));
+        descended.of(&last.values, &self.targets, &mut last.errors, width)
+    }
+
+    /// The loss of each example of the last pass, whose gradients are kept for [`Network::backward`] as if the loss were their sum.
+    #[inline(always)]
+    pub fn measure_each<I: Number>(&mut self, descended: Descended, targets: &[I], losses: &mut Vec<T>) {
+        self.targets.clear();
+        self.targets.extend(targets.iter().map(|target| T::of(target.value())));
+        let width = self.form.layers[self.form.depth()];
+        let Self { layers, targets, .. } = self;
+        let last = layers.last_mut().expect("there is a layer of weights");
+        last.errors.resize(last.values.len(), T::of(0.0));
+        losses.clear();
+        let examples = last.values.chunks_exact(width).zip(targets.chunks_exact(width));
+        for ((outputs, targets), errors) in examples.zip(last.errors.chunks_exact_mut(width)) {
+            losses.push(descended.of_example(outputs, targets, errors));
+        }
+    }
+
+    /// Lets each example count by its share in what [`Network::measure_each`] kept.
+    #[inline(always)]
+    pub fn weigh(&mut self, shares: &[T]) {
+        let width = self.form.layers[self.form.depth()];
+        let last = self.layers.last_mut().expect("there is a layer of weights");
+        for (errors, &share) in last.errors.chunks_exact_mut(width).zip(shares) {
+            for error in errors {
+                *error = *error * share;
+            }
+        }
+    }
+
+    /// What a layer of weights was given, `[examples, inputs]`.
+    pub fn given(&self, layer: usize) -> &[T] {
+        &self.layers[layer].given
+    }
+
+    /// The gradient by what a layer of weights gives before its activation, after [`Network::backward`], `[examples, outputs]`.
+    pub fn errors(&self, layer: usize) -> &[T] {
+        &self.layers[layer].errors
+    }
+
+    /// Writes the gradient by the weights of the loss that was measured last into `gradient`. Adds that by the warps to
+    /// `of_parameters`, if it is wanted.
+    #[inline(always)]
+    pub fn backward(
+        &mut self,
+        weights: &[T],
+        parameters: &[T],
+        gradient: &mut [T],
+        mut of_parameters: Option<&mut [T]>,
+    ) {
+        let Self { form, layers, room, .. } = self;
+        gradient.fill(T::of(0.0));
+        for place in (0..form.depth()).rev() {
+            let (width, outputs) = (form.layers[place], form.layers[place + 1]);
+            let (before, rest) = layers.split_at_mut(place);
+            let layer = &rest[0];
+            let (of_matrix, of_biases) = gradient[form.weights(place)].split_at_mut(width * outputs);
+            for (given, errors) in layer.given.chunks_exact(width).zip(layer.errors.chunks_exact(outputs)) {
+                for (&x, row) in given.iter().zip(of_matrix.chunks_exact_mut(outputs)) {
+                    add(row, x, errors);
+                }
+                add(of_biases, T::of(1.0), errors);
+            }
+            let Some(below) = before.last_mut() else { break };
+            let matrix = &weights[form.weights(place)][..width * outputs];
+            below.errors.resize(below.values.len(), T::of(0.0));
+            let examples = below.errors.chunks_exact_mut(width).zip(layer.errors.chunks_exact(outputs));
+            for (below, errors) in examples {
+                for (below, row) in below.iter_mut().zip(matrix.chunks_exact(outputs)) {
+                    *below = dot(row, errors);
+                }
+            }
+            let (at, rank) = (form.warp(place - 1), rank(form));
+            let groups = below.errors.chunks_exact_mut(at.width).zip(below.values.chunks_exact(at.width));
+            for (group, (errors, h)) in groups.enumerate() {
+                let seen = (h, &below.kept[group * rank..][..rank]);
+                let of_warp = (form.options.warp, at, parameters);
+                warp::backward(of_warp, seen, errors, room, of_parameters.as_deref_mut());
+            }
+            for (error, &h) in below.errors.iter_mut().zip(&below.values) {
+                match form.options.hidden_activation {
+                    HiddenActivation::Tanh => *error = *error * (T::of(1.0) - h * h),
+                    HiddenActivation::Relu if h.value() > 0.0 => {}
+                    HiddenActivation::Relu => *error = T::of(0.0),
+                }
+            }
+        }
+    }
+}
+
+/// Numbers that a group's warp keeps.
+fn rank(form: &Form) -> usize {
+    if form.options.warp == Warp::Residual { form.options.rank as usize } else { 0 }
+}

@@ -1,0 +1,179 @@
+//! Sample weights: gradient descent on a perceptron in which a small function of an example's loss says how much the example counts
+//! (Shu et al. 2019, Xu et al. 2021). Its genome is that function.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::RuleOptions;
+use super::gradient_descent::HiddenActivation;
+use crate::genome::{GenomeLayout, Transform};
+use crate::spec::SpecError;
+use crate::spec::network::{InitialSynapses, NetworkSpec};
+use crate::spec::range::Range;
+use crate::spec::start::LEARNING_RATE;
+use crate::spec::task::TaskSpec;
+
+/// Options of sample weights. The last layer is linear, the loss logistic.
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SampleWeightsSpec {
+    /// Hidden units of the weight function (H).
+    #[schemars(transform = UNITS.schema())]
+    pub units: u32,
+    /// What the weight function is given.
+    pub inputs: WeightInputs,
+    /// What the weights of a batch are divided by.
+    pub normalise: Normalise,
+    /// Updates after which the progress is 1.
+    #[schemars(transform = HORIZON.schema())]
+    pub horizon: u32,
+    /// Activation of the perceptron's hidden layers.
+    pub hidden_activation: HiddenActivation,
+    /// The learning rate; at the search value 0 if it is evolved.
+    #[schemars(transform = LEARNING_RATE.schema())]
+    pub learning_rate: f64,
+    /// Whether the genome has the learning rate, too.
+    pub evolve_learning_rate: bool,
+}
+
+impl Default for SampleWeightsSpec {
+    fn default() -> Self {
+        Self {
+            units: 8,
+            inputs: WeightInputs::LossAndProgress,
+            normalise: Normalise::Sum,
+            horizon: 800,
+            hidden_activation: HiddenActivation::Tanh,
+            learning_rate: 0.2,
+            evolve_learning_rate: false,
+        }
+    }
+}
+
+/// What the weight function is given of an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightInputs {
+    /// Its loss.
+    Loss,
+    /// Its loss, and which share of the horizon's updates has been made.
+    LossAndProgress,
+}
+
+impl WeightInputs {
+    /// Their number (F).
+    pub fn count(self) -> u32 {
+        match self {
+            Self::Loss => 1,
+            Self::LossAndProgress => 2,
+        }
+    }
+}
+
+/// What the weights of a batch are divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalise {
+    /// Their sum: the function says who counts and not how long a step is.
+    Sum,
+    /// Their number: the function can also end learning.
+    Mean,
+}
+
+const UNITS: Range<u32> = Range::new(1, 256);
+const HORIZON: Range<u32> = Range::new(1, 1_000_000);
+
+impl SampleWeightsSpec {
+    /// The name of the family.
+    pub const FAMILY: &str = "sample-weights";
+}
+
+impl RuleOptions for SampleWeightsSpec {
+    fn family(&self) -> &'static str {
+        Self::FAMILY
+    }
+
+    fn validate(&self) -> Result<(), SpecError> {
+        UNITS.check("rule.units", self.units)?;
+        HORIZON.check("rule.horizon", self.horizon)?;
+        LEARNING_RATE.check("rule.learning_rate", self.learning_rate)
+    }
+
+    fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError> {
+        if network.initial_synapses != InitialSynapses::default() {
+            return Err(SpecError::field(
+                "network.initial_synapses",
+                "belongs to multi-state rules; leave it out: weights are Xavier's",
+            ));
+        }
+        match tasks.families.iter().find(|family| !family.has_classes()) {
+            Some(family) => Err(SpecError::field(
+                "tasks.families",
+                format!("must be classes, by whose loss `sample-weights` weighs; `{family}` has values"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn layout(&self, _: &NetworkSpec) -> GenomeLayout {
+        let mut layout = GenomeLayout::default();
+        layout.push("input", &[self.units, self.inputs.count()], Transform::IDENTITY);
+        layout.push("bias", &[self.units], Transform::IDENTITY);
+        layout.push("output", &[self.units], Transform::IDENTITY);
+        layout.push("offset", &[], Transform::IDENTITY);
+        if self.evolve_learning_rate {
+            layout.push("learning_rate", &[], Transform::Exp { factor: self.learning_rate, scale: 1.0 });
+        }
+        layout
+    }
+
+    fn network_numbers(&self, sizes: &[usize], batch: f64) -> f64 {
+        let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
+        2.0 * NetworkSpec::synapses_of(sizes) + batch * (3.0 * neurons + 4.0)
+    }
+
+    fn multiplications(&self, sizes: &[usize]) -> f64 {
+        let of_weight = f64::from(self.units * (self.inputs.count() + 2));
+        3.0 * NetworkSpec::synapses_of(sizes) + of_weight
+    }
+
+    fn summary(&self) -> String {
+        format!("descent with sample weights by {} units", self.units)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::task::TaskFamily;
+
+    #[test]
+    fn a_genome_is_the_weight_function() {
+        let count = |spec: SampleWeightsSpec| spec.layout(&NetworkSpec::default()).dimension();
+        let spec = SampleWeightsSpec::default();
+        assert_eq!(count(spec), 33);
+        assert_eq!(count(SampleWeightsSpec { inputs: WeightInputs::Loss, units: 100, ..spec }), 301);
+        assert_eq!(count(SampleWeightsSpec { evolve_learning_rate: true, ..spec }), 34);
+    }
+
+    #[test]
+    fn what_does_not_suit_is_refused() {
+        let check = |spec: SampleWeightsSpec, family| {
+            let tasks = TaskSpec::of(vec![family]);
+            let refused =
+                spec.validate().and_then(|()| spec.validate_for(&NetworkSpec::default(), &tasks)).err();
+            refused.map(|error| error.to_string().split(": ").next().unwrap().to_owned())
+        };
+        let spec = SampleWeightsSpec::default();
+        assert_eq!(check(spec, TaskFamily::Digits), None);
+        assert_eq!(check(spec, TaskFamily::RegressWave).as_deref(), Some("tasks.families"));
+        assert_eq!(
+            check(SampleWeightsSpec { units: 0, ..spec }, TaskFamily::Xor).as_deref(),
+            Some("rule.units")
+        );
+        assert_eq!(
+            check(SampleWeightsSpec { horizon: 0, ..spec }, TaskFamily::Xor).as_deref(),
+            Some("rule.horizon")
+        );
+    }
+}
