@@ -70,17 +70,24 @@ pub(crate) struct SearchCost {
 
 /// Multiplications a second of a search's thread: measured on matrices of some hundred rows, by a processor of 2021.
 const SEARCH_RATE: f64 = 2e9;
-/// Bytes of a closed generation in the journal, and of what its search was told of each candidate.
-const GENERATION_BYTES: (f64, f64) = (600.0, 13.0);
+/// Bytes of a closed generation in the journal, of what its search was told of each candidate, and of each number of a genome: its
+/// mean, its deviation and an axis.
+const GENERATION_BYTES: (f64, f64, f64) = (700.0, 13.0, 12.0);
+/// From so many numbers on a generation has quantiles in their place.
+const NUMBERS_MAX: usize = 256;
 
 impl SearchCost {
     fn of(spec: &RunSpec) -> Self {
-        let cost = hebbian_search::cost::cost(&spec.strategy, spec.layout().dimension());
-        let (generation, candidate) = GENERATION_BYTES;
+        let dimension = spec.layout().dimension();
+        let cost = hebbian_search::cost::cost(&spec.strategy, dimension);
+        let (generation, candidate, number) = GENERATION_BYTES;
+        let numbers = if dimension <= NUMBERS_MAX { dimension as f64 } else { 7.0 };
         Self {
             generation_s: cost.multiplications / SEARCH_RATE,
             memory_bytes: cost.memory_bytes,
-            journal_generation_bytes: generation + candidate * f64::from(spec.strategy.candidates_max()),
+            journal_generation_bytes: generation
+                + candidate * f64::from(spec.strategy.candidates_max())
+                + number * numbers,
             snapshot_bytes: cost.state_bytes,
         }
     }

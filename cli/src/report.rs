@@ -44,7 +44,7 @@ pub(crate) struct Report {
     pub(crate) elapsed_s: f64,
     /// Seconds of compute time of all threads.
     pub(crate) compute_s: f64,
-    /// Every generation.
+    /// Every generation, without its search distribution: the journal has it.
     history: Vec<Figures<v1::GenerationSummary>>,
     /// The mean and the best sample on fresh tasks of the training families.
     pub(crate) remeasurement: Option<Figures<v1::Remeasurement>>,
@@ -52,6 +52,13 @@ pub(crate) struct Report {
     pub(crate) validations: Vec<Figures<v1::ValidationSummary>>,
     /// The rule beside the baselines.
     pub(crate) comparison: Comparison,
+}
+
+fn without_distribution(mut of: v1::GenerationSummary) -> v1::GenerationSummary {
+    if let Some(search) = &mut of.search {
+        search.distribution = None;
+    }
+    of
 }
 
 impl Report {
@@ -78,7 +85,7 @@ impl Report {
             episodes: last.map_or(0, |last| last.episodes),
             elapsed_s: last.map_or(0.0, |last| duration(last.elapsed).as_secs_f64()),
             compute_s: generations.iter().map(|of| duration(of.compute_time).as_secs_f64()).sum(),
-            history: generations.into_iter().map(Figures).collect(),
+            history: generations.into_iter().map(without_distribution).map(Figures).collect(),
             remeasurement: result.remeasurement.map(Figures),
             validations: validations.into_iter().map(Figures).collect(),
             comparison,

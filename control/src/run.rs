@@ -6,6 +6,7 @@
 
 mod closing;
 pub mod ended;
+mod distribution;
 mod limits;
 mod makers;
 mod open;
@@ -173,7 +174,7 @@ impl Run {
                 self.episodes = summary.episodes;
                 self.elapsed = duration(summary.elapsed);
                 self.running_since = self.running_since.map(|_| now);
-                self.last = Some(summary.clone());
+                self.last = Some(distribution::without(summary));
                 if let Some(search) = search {
                     self.install(search);
                 }

@@ -340,11 +340,15 @@ impl Strategy for CmaEs {
         let (mean_rate, covariance_rate) = self.rates();
         let agreement = self.state.noise.as_ref().map(NoiseEstimate::agreement);
         let handles_noise = self.settings.noise != NoiseHandling::None;
+        let mean = self.mean().0;
         SearchSummary {
             step_size: self.state.step_size,
             axis_ratio: longest / shortest,
-            deviation_range: deviations.fold((f64::INFINITY, 0.0), range),
-            mean_norm: linear_algebra::norm(&self.mean().0),
+            deviation_range: deviations.clone().fold((f64::INFINITY, 0.0), range),
+            mean_norm: linear_algebra::norm(&mean),
+            mean,
+            deviations: self.space.spread(deviations),
+            axes: self.state.axis_lengths.clone(),
             noise: handles_noise.then_some(NoiseSummary { agreement, mean_rate, covariance_rate }),
             ..SearchSummary::default()
         }

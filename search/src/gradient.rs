@@ -172,6 +172,7 @@ impl Strategy for Gradient {
             axis_ratio: 1.0,
             deviation_range: (0.0, 0.0),
             mean_norm: norm(mean),
+            mean: mean.clone(),
             gradient: Some(GradientSummary { norm: *last, diverged: *diverged }),
             ..SearchSummary::default()
         }

@@ -150,6 +150,8 @@ impl Strategy for OnePlusLambda {
             axis_ratio: 1.0,
             deviation_range: (*step_size, *step_size),
             mean_norm: norm(parent),
+            mean: parent.clone(),
+            deviations: vec![*step_size],
             ..SearchSummary::default()
         }
     }

@@ -106,6 +106,8 @@ impl Strategy for OpenAiEs {
             axis_ratio: 1.0,
             deviation_range: (step_size, step_size),
             mean_norm: norm(&self.state.mean),
+            mean: self.state.mean.clone(),
+            deviations: vec![step_size],
             ..SearchSummary::default()
         }
     }

@@ -142,6 +142,8 @@ impl Strategy for Pgpe {
             axis_ratio: longest / shortest,
             deviation_range: (shortest, longest),
             mean_norm: norm(&self.state.mean),
+            mean: self.state.mean.clone(),
+            deviations: self.state.deviations.clone(),
             ..SearchSummary::default()
         }
     }

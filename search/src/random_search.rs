@@ -121,6 +121,8 @@ impl Strategy for RandomSearch {
             axis_ratio: 1.0,
             deviation_range: (self.deviation, self.deviation),
             mean_norm: norm(&mean.0),
+            mean: mean.0,
+            deviations: vec![self.deviation],
             ..SearchSummary::default()
         }
     }

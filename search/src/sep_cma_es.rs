@@ -249,11 +249,14 @@ impl Strategy for SepCmaEs {
 
     fn summary(&self) -> SearchSummary {
         let (shortest, longest) = self.state.deviation_range();
+        let deviations = self.state.variances.iter().map(|variance| self.state.step_size * variance.sqrt());
         SearchSummary {
             step_size: self.state.step_size,
             axis_ratio: longest / shortest,
             deviation_range: (shortest, longest),
             mean_norm: norm(&self.state.mean),
+            mean: self.state.mean.clone(),
+            deviations: deviations.collect(),
             ..SearchSummary::default()
         }
     }

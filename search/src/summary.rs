@@ -22,6 +22,14 @@ pub struct SearchSummary {
     pub deviation_range: (f64, f64),
     /// Euclidean norm of the mean.
     pub mean_norm: f64,
+    /// The mean in units of the untransformed genome.
+    pub mean: Vec<f64>,
+    /// Standard deviations of the coordinates in units of the untransformed genome, 0 where one is fixed. One number stands for
+    /// all if they are alike; none if there is no distribution.
+    pub deviations: Vec<f64>,
+    /// Lengths of the distribution's axes without the step size (square roots of its covariance's eigenvalues), in any order;
+    /// none where the axes are those of the coordinates.
+    pub axes: Vec<f64>,
     /// What is known of noise in the fitness; `None` where nothing is done about it.
     pub noise: Option<NoiseSummary>,
     /// What is known of gradients; `None` where none are wanted.

@@ -126,6 +126,8 @@ limits! {
     THREADS_MAX: u32 = 1024, "threads";
     /// Items of a page, if the client asks for so many.
     PAGE_SIZE_MAX: u32 = 500, "items";
+    /// Figures of a closed generation.
+    GENERATION_BYTES_MAX: usize = 6 << 10, "bytes";
 
     ["what a coordinator serves"]
     /// Runs, ended ones included.
@@ -141,7 +143,7 @@ limits! {
     /// Messages that wait for one worker; one that takes none is detached.
     OUTBOX_LENGTH_MAX: usize = 1024, "messages";
     /// Messages that wait for one watcher; one that takes none is left behind.
-    WATCH_LENGTH_MAX: usize = 256, "messages";
+    WATCH_LENGTH_MAX: usize = 64, "messages";
     /// Notes of a run; the oldest go.
     NOTES_MAX: usize = 32, "notes";
     /// Workers of a run that are told apart where answers are checked, each with a snapshot from before its first one.
@@ -306,6 +308,10 @@ const _: () = assert!(GENOME_VALUES_MAX as u64 <= GENERATION_GRADIENTS_MAX);
 // A report of nothing but the longest reasons, with 256 bytes around each, is one message; so is a spec.
 const _: () = assert!(REPORT_SIZE_MAX * (REASON_BYTES_MAX + 256) <= COORDINATOR_MESSAGE_BYTES_MAX);
 const _: () = assert!(SPEC_BYTES_MAX as usize <= COORDINATOR_MESSAGE_BYTES_MAX);
+// A page of generations is a message that clients take which know nothing of these limits: gRPC's own is 4 MiB.
+const _: () = assert!(PAGE_SIZE_MAX as usize * GENERATION_BYTES_MAX <= 4 << 20);
+// What waits for all watchers together has its place in memory.
+const _: () = assert!(2 * WATCHERS_MAX * WATCH_LENGTH_MAX * GENERATION_BYTES_MAX <= 1 << 30);
 // Every genome that a spec can describe to a full covariance fits a message, and every spec's genome a genome file (25 bytes a number).
 const _: () = assert!(FULL_COVARIANCE_DIMENSION_MAX <= GENOME_VALUES_MAX);
 const _: () = assert!(25 * GENOME_VALUES_MAX as u64 <= GENOME_FILE_BYTES_MAX);

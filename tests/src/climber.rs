@@ -136,6 +136,8 @@ impl Strategy for Climber {
             step_size: DEVIATION,
             axis_ratio: 1.0,
             deviation_range: (DEVIATION, DEVIATION),
+            mean: self.state.mean.clone(),
+            deviations: vec![DEVIATION],
             ..SearchSummary::default()
         }
     }

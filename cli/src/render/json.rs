@@ -126,7 +126,8 @@ fn value(field: &Field) -> Value {
         Field::I64(value) => Value::from(*value),
         Field::U32(value) => Value::from(*value),
         Field::U64(value) => Value::from(*value),
-        Field::F32(value) => Value::from(*value),
+        // As short as its own digits allow, which are fewer than those of the same number in 64 bits.
+        Field::F32(value) => value.to_string().parse::<f64>().map_or(Value::Null, Value::from),
         Field::F64(value) => Value::from(*value),
         Field::String(text) => Value::from(text.as_str()),
         Field::Bytes(bytes) => Value::from(hexadecimal(bytes)),
@@ -188,6 +189,7 @@ fn read_value(kind: &Kind, value: &Value) -> Result<Field, String> {
         Kind::Bool => value.as_bool().map(Field::Bool),
         Kind::Uint32 => value.as_u64().and_then(|number| u32::try_from(number).ok()).map(Field::U32),
         Kind::Uint64 => value.as_u64().map(Field::U64),
+        Kind::Float => value.as_f64().map(|number| Field::F32(number as f32)),
         Kind::Double => value.as_f64().map(Field::F64),
         Kind::String => value.as_str().map(|text| Field::String(text.to_owned())),
         Kind::Bytes => value.as_str().and_then(bytes).map(|bytes| Field::Bytes(bytes.into())),
@@ -270,6 +272,10 @@ mod tests {
                 Kind::Uint32 => (Field::U32(next), next.into()),
                 Kind::Uint64 => (Field::U64(next.into()), next.into()),
                 Kind::Double => (Field::F64(f64::from(next) + 0.5), (f64::from(next) + 0.5).into()),
+                Kind::Float => {
+                    let text = format!("{next}.1");
+                    (Field::F32(text.parse().unwrap()), text.parse::<f64>().unwrap().into())
+                }
                 Kind::String => {
                     let text = format!("text {next}");
                     (Field::String(text.clone()), text.into())

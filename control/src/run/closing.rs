@@ -14,7 +14,7 @@ use hebbian_shared::time::Timestamp;
 
 use super::record::{Closed, Record, Write};
 use super::search::{Advance, Advanced, Failure};
-use super::{Run, validation};
+use super::{Run, distribution, validation};
 
 impl Run {
     /// Takes the search and the outcomes of the complete generation out, to be computed; [`Run::close`] takes what comes of
@@ -54,6 +54,7 @@ impl Run {
         let restart = step.summary.restart.clone();
         let summary = self.summarise(now, verdicts, step.summary, step.snapshot.digest);
         let contributions = self.open.contributions();
+        let summary = v1::GenerationSummary { workers: contributions.len() as u32, ..summary };
         let record = Record::GenerationClosed(Box::new(Closed { summary, told, contributions }));
         self.apply(now, &record, Some(search));
         self.write(record, out);
@@ -86,7 +87,11 @@ impl Run {
         verdicts.sort_unstable();
         let all_failed = verdicts.iter().all(|verdict| verdict.fitness().is_none());
         let failed_before = self.last.as_ref().and_then(|last| last.failed_generations).unwrap_or(0);
+        let fit = verdicts.iter().filter_map(|verdict| verdict.fitness()).map(Fitness::get);
         v1::GenerationSummary {
+            fitness_quantiles: distribution::of_fitness(&fit.collect::<Vec<_>>()),
+            // Whoever closes the generation knows them.
+            workers: 0,
             generation: self.generation.0,
             updates: self.spec.evaluation.updates(self.generation.0),
             best_fitness: verdicts.last().and_then(|verdict| verdict.fitness()).map(Fitness::get),

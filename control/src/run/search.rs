@@ -19,6 +19,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
 use hebbian_shared::spec::RunSpec;
 
+use super::distribution;
 use super::open::Measurement;
 use super::record::{Origin, Snapshot};
 use super::strategy::Strategies;
@@ -147,8 +148,10 @@ fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc
 
 /// A strategy's own account as a figure.
 fn summary(of: SearchSummary) -> v1::SearchSummary {
-    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, gradient, restart } = of;
+    let distribution = distribution::figure(&of);
+    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, gradient, restart, .. } = of;
     v1::SearchSummary {
+        distribution: Some(distribution),
         step_size,
         axis_ratio,
         deviation_min: deviation_range.0,

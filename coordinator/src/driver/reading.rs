@@ -171,7 +171,7 @@ impl Watch {
 }
 
 /// Events that are read from the journal at once.
-const PAGE: u32 = 256;
+const PAGE: u32 = WATCH_LENGTH_MAX as u32;
 
 /// Sends a run's durable events to a watcher, those of the past and those to come, without a gap: both are read from
 /// the journal. Ends when all of a run that has ended was sent, or when nobody listens.

@@ -177,8 +177,15 @@ impl Space {
     }
 
     /// The scales of the free coordinates.
-    pub(super) fn scales(&self) -> impl Iterator<Item = f64> + '_ {
+    pub(super) fn scales(&self) -> impl Iterator<Item = f64> + Clone + '_ {
         self.free.iter().map(|axis| axis.scale)
+    }
+
+    /// Values of free coordinates in the order of the genome, with 0 where a coordinate is fixed.
+    pub(super) fn spread(&self, values: impl Iterator<Item = f64>) -> Vec<f64> {
+        let mut all = vec![0.0; self.genome_length()];
+        self.free.iter().zip(values).for_each(|(axis, value)| all[axis.coordinate] = value);
+        all
     }
 }
 

@@ -95,7 +95,7 @@ impl State {
     }
 
     /// Coordinate-wise standard deviations.
-    pub(super) fn deviations(&self) -> impl Iterator<Item = f64> + '_ {
+    pub(super) fn deviations(&self) -> impl Iterator<Item = f64> + Clone + '_ {
         (0..self.mean.len()).map(|i| self.step_size * self.covariance[(i, i)].sqrt())
     }
 
