@@ -5,6 +5,7 @@ mod ask_tell;
 mod certs;
 mod check;
 mod coordinator;
+mod coordinator_web;
 mod create;
 mod data;
 mod drain;
@@ -16,6 +17,8 @@ mod health;
 mod journal;
 mod list;
 mod note;
+mod plot;
+mod report;
 mod result;
 mod rules;
 mod run;
@@ -64,6 +67,7 @@ Start here:
   hebbian evaluate runs/mine/genome.json   compare the evolved rule with SGD, momentum and Adam
   hebbian genome show runs/mine/genome.json   its matrices and gates by name
   hebbian evaluate rule:images --tasks fashion   a rule that is part of the program; `hebbian rules list`
+  hebbian report runs/mine                 a page of pictures, also while it runs
 
 On a cluster:
   hebbian coordinator                                          once
@@ -115,6 +119,8 @@ enum Command {
     /// Remove a run that has finished or was cancelled, with all that it found.
     Delete(action::Arguments),
     Result(result::Arguments),
+    Report(report::Arguments),
+    Plot(plot::Arguments),
     /// List the workers that are attached to a coordinator: their load, their speed, and what they may not work on.
     Workers(list::Arguments),
     Drain(drain::Arguments),
@@ -235,6 +241,8 @@ impl Program {
             Command::Fork(arguments) => fork::execute(arguments, &log),
             Command::Delete(arguments) => action::execute(&arguments, action::Action::Delete, &log),
             Command::Result(arguments) => result::execute(arguments, &log),
+            Command::Report(arguments) => report::execute(arguments, &log),
+            Command::Plot(arguments) => plot::execute(arguments, &log),
             Command::Workers(arguments) => list::execute(&arguments, list::What::Workers, &log),
             Command::Drain(arguments) => drain::execute(arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),

@@ -43,6 +43,8 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: String,
     /// Whether to listen on other addresses than loopback without TLS.
     pub(crate) insecure: bool,
+    /// Address and port of the live page and the metrics; none without it.
+    pub(crate) web: Option<String>,
     /// A file that receives the address, once it is listened on.
     pub(crate) address_file: Option<PathBuf>,
     /// Certificates; without them there is no TLS.
@@ -66,6 +68,7 @@ impl Default for ServerSettings {
         Self {
             listen: format!("127.0.0.1:{DEFAULT_PORT}"),
             insecure: false,
+            web: None,
             address_file: None,
             tls: ServerTlsSettings::default(),
         }

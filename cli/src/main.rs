@@ -19,6 +19,7 @@ mod process;
 mod render;
 mod report;
 mod run_directory;
+mod run_view;
 mod search_file;
 mod shipped;
 mod tls;

@@ -1,7 +1,7 @@
 //! The directory of `hebbian run`: the spec, the journal, and what came of them.
 //!
 //! `spec.toml` is written first and says whose directory it is; `journal.sqlite` holds the search; `genome.json` is the
-//! result; `report.json` is written last and says that all is done.
+//! result; `report.html` shows it; `report.json` is written last and says that all is done.
 
 use std::fs;
 use std::io;
@@ -124,6 +124,11 @@ impl RunDirectory {
     /// The result's file.
     pub(crate) fn genome(&self) -> PathBuf {
         self.path.join("genome.json")
+    }
+
+    /// The file of the report's page.
+    pub(crate) fn page(&self) -> PathBuf {
+        self.path.join("report.html")
     }
 
     /// The report's file.

@@ -5,8 +5,8 @@
 //! order and told in candidate order, so the order in which outcomes arrive cannot be seen in the result.
 
 mod closing;
-pub mod ended;
 mod distribution;
+pub mod ended;
 mod limits;
 mod makers;
 mod open;

@@ -1,7 +1,8 @@
 //! The coordinator's async shell: `driver` carries out what `hebbian-control` decides, `journal` keeps it, `service` is
-//! the gRPC face of both.
+//! the gRPC face of both, `web` the live page and the metrics.
 
 pub mod driver;
 pub mod handle;
 pub mod journal;
 pub mod service;
+pub mod web;

@@ -6,19 +6,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Crates that decide and compute: given the time, never reading it; handed bytes, never fetching them.
-const CORES: [&str; 4] = ["shared", "search", "learning", "control"];
+const CORES: [&str; 5] = ["shared", "search", "learning", "control", "view"];
 
 /// What waits for something: a core has none of it below itself, under any name that begins so.
 const SHELLS: [&str; 4] = ["tokio", "tonic", "hyper", "rusqlite"];
 
 /// Each crate with those of ours that it may depend on, directly or not.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("hebbian-shared", &[]),
     ("hebbian-search", &["hebbian-shared"]),
     ("hebbian-learning", &["hebbian-shared"]),
     ("hebbian-proto", &["hebbian-shared"]),
+    ("hebbian-view", &["hebbian-proto", "hebbian-shared"]),
     ("hebbian-control", &["hebbian-search", "hebbian-proto", "hebbian-shared"]),
-    ("hebbian-coordinator", &["hebbian-control", "hebbian-search", "hebbian-proto", "hebbian-shared"]),
+    (
+        "hebbian-coordinator",
+        &["hebbian-control", "hebbian-search", "hebbian-view", "hebbian-proto", "hebbian-shared"],
+    ),
     ("hebbian-worker", &["hebbian-learning", "hebbian-proto", "hebbian-shared"]),
 ];
 

@@ -21,6 +21,7 @@ use hebbian_worker::data_store::DataStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::coordinator_web::Web;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
 use crate::data::{self, MissingDirectory};
@@ -45,7 +46,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
   hebbian coordinator --config coordinator.toml
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
-HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
+HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__WEB, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
 ...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
 ...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
@@ -59,6 +60,10 @@ pub(super) struct Arguments {
     /// Listen on other addresses than loopback although there is no TLS: anybody who reaches the port can use it.
     #[arg(long)]
     insecure: bool,
+    /// Serve a live page and metrics (`/metrics`) over HTTP at this address and port, for example 127.0.0.1:7421. Whoever reaches it
+    /// may read everything and change nothing. Other addresses than loopback need --insecure.
+    #[arg(long, value_name = "ADDRESS")]
+    web: Option<String>,
     /// Write the URL that is listened on to a file, for scripts; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
@@ -85,12 +90,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, listen, insecure, address_file, storage, data, .. } = arguments;
+    let Arguments { config, listen, insecure, web, address_file, storage, data, .. } = arguments;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
             .flag("server.listen", listen)
             .flag("server.insecure", insecure.then_some(true))
+            .flag("server.web", web)
             .flag("server.address_file", text(address_file))
             .flag("storage.url", storage)
             .flag("retention.clock_confirmed", arguments.clock_confirmed.then_some(true))
@@ -134,6 +140,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
     };
     let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
+    let web = Web::start(server, &handle)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
         "coordinator {} listens on {scheme}://{listening}, journal {url}",
@@ -174,6 +181,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         _ = &mut driver => Some(Failure::failed("the driver has stopped; the log says why")),
     };
     tracing::info!("shutting down");
+    drop(web);
     // Ends the streams of workers and watchers, which `serving` waits for.
     let closed = handle.shut_down().await;
     ended.cancel();

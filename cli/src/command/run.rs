@@ -41,6 +41,7 @@ use crate::render::progress::Progress;
 use crate::render::{self, Paint};
 use crate::report::Report;
 use crate::run_directory::{self, RunDirectory};
+use crate::run_view::RunView;
 
 /// How often the open generation is asked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -59,7 +60,8 @@ const GENERATIONS_PAGE: u32 = 500;
   hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
   hebbian run --seed 2 --workers 1         another seed, on one core
 
-The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule) and report.json.")]
+The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule), report.json and report.html, which
+shows it.")]
 pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input [default: the built-in quickstart].
     spec: Option<PathBuf>,
@@ -149,8 +151,18 @@ async fn evolve(
             _ => failure,
         })?;
     let report = Report::new(&run, reason, generations, validations, comparison)?;
+    write_page(directory, &report.comparison);
     files::write(&directory.report(), report.to_json())?;
     Ok(report)
+}
+
+/// Writes the page that shows the report. It is beside the point: where it cannot be written, the report is there all the same.
+fn write_page(directory: &RunDirectory, comparison: &Comparison) {
+    let written = RunView::of_journal(&directory.journal(), None)
+        .and_then(|view| files::write(&directory.page(), view.compared(comparison).report()));
+    if let Err(failure) = written {
+        render::note(&format!("the report has no page: {}", failure.message()));
+    }
 }
 
 /// How the search ended.

@@ -53,6 +53,7 @@ pub(crate) fn files(directory: &RunDirectory, next: &str, paint: Paint) -> Strin
     let lines = [
         ("rule", directory.genome().display().to_string()),
         ("report", directory.report().display().to_string()),
+        ("page", directory.page().display().to_string()),
         ("next", paint.command(&more)),
     ];
     run::fields(&lines, paint)

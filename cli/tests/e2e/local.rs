@@ -23,9 +23,19 @@ fn a_run_is_interrupted_resumed_finished_and_told_again() {
     let place = Place::new();
     let whole = place.ok(&["run", "tiny.toml", "--workers", "2", "--out", "whole"]);
     assert!(whole.contains("and, qand, nxor") && whole.contains("stripes"), "{whole}");
-    for file in ["spec.toml", "journal.sqlite", "genome.json", "report.json"] {
+    for file in ["spec.toml", "journal.sqlite", "genome.json", "report.json", "report.html"] {
         assert!(place.path("whole").join(file).exists(), "{file}");
     }
+    // The page made anew from the journal is the one that the run wrote.
+    let page = fs::read_to_string(place.path("whole/report.html")).unwrap();
+    for part in
+        ["id=\"fitness\"", "id=\"deviations\"", "id=\"comparison-1\"", "id=\"rule\"", "and, qand, nxor"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(place.ok(&["report", "whole", "--out", "-"]), page);
+    let picture = place.ok(&["plot", "whole", "--what", "step"]);
+    assert!(picture.starts_with("<svg ") && picture.contains("step size"), "{picture}");
 
     // SIGINT: saves, says how to go on, exit code 130.
     let mut process = place.start(&["run", "tiny.toml", "--workers", "1", "--out", "parts"], "int.log");

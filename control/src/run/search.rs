@@ -149,7 +149,8 @@ fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc
 /// A strategy's own account as a figure.
 fn summary(of: SearchSummary) -> v1::SearchSummary {
     let distribution = distribution::figure(&of);
-    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, gradient, restart, .. } = of;
+    let SearchSummary { step_size, axis_ratio, deviation_range, mean_norm, noise, gradient, restart, .. } =
+        of;
     v1::SearchSummary {
         distribution: Some(distribution),
         step_size,

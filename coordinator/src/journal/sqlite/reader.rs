@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hebbian_proto::v1::GenerationSummary;
+use hebbian_proto::v1::{GenerationSummary, RunEvent};
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
@@ -17,9 +17,9 @@ use super::tables::Tables;
 use super::witness::Witness;
 use super::{beside, connect, explain, lock, schema};
 use crate::journal::JournalError;
-use hebbian_control::run::Run;
 use hebbian_control::run::record::{LoadedRun, Record, StoredRun, UnreadableRun, Write};
 use hebbian_control::run::strategy::Strategies;
+use hebbian_control::run::{Run, RunError};
 
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;
@@ -164,6 +164,24 @@ impl JournalReader {
                 return Ok(all);
             }
         }
+    }
+
+    /// Gives all events of a run, in order, to `take`.
+    pub fn events(&self, run: RunId, mut take: impl FnMut(&RunEvent)) -> Result<(), JournalError> {
+        let mut after = 0;
+        loop {
+            let page = self.tables().events(run, after, u64::MAX, PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = *last;
+            for (_, event) in &page {
+                take(event);
+            }
+        }
+    }
+
+    /// A run as it stands, taken up as a coordinator does.
+    pub fn take_up(stored: StoredRun) -> Result<Run, RunError> {
+        Run::recover(Timestamp(Duration::ZERO), stored, Strategies::default(), &mut Vec::new())
     }
 
     /// The episodes of the run that the journal still has, by generation, purpose, candidate and task: those of the open

@@ -242,7 +242,8 @@ impl Tables<'_> {
         decoded.map_err(|error| self.corrupt(format!("run {run}: {error}")))
     }
 
-    /// At most `limit` events of a run with sequence numbers after `after` and up to `up_to`.
+    /// At most `limit` events of a run with sequence numbers after `after` and up to `up_to`. Fewer are all that there are: what is no
+    /// event takes no event's place.
     pub(super) fn events(
         &self,
         run: RunId,
@@ -252,7 +253,8 @@ impl Tables<'_> {
     ) -> Result<Vec<StoredEvent>, JournalError> {
         let explain = |error| self.explain(&error);
         let sql = "SELECT sequence, record FROM records \
-                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 AND kind <> 'settled' \
+                   WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
+                   AND kind NOT IN ('settled', 'reopened', 'contributor') \
                    UNION ALL SELECT sequence, record FROM generations \
                    WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
                    ORDER BY sequence LIMIT ?4";

@@ -1,0 +1,55 @@
+//! `hebbian plot`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{LogArguments, block_on};
+use crate::client::ClientArguments;
+use crate::failure::Failure;
+use crate::files;
+use crate::render;
+use crate::run_view::{RunView, Source};
+
+/// Write a picture of a run as SVG, which browsers and papers take. Works while the run is still running.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian plot runs/mine --out fitness.svg
+  hebbian plot quickstart --what deviations --out deviations.svg   of a coordinator's run
+  hebbian plot runs/mine --list                                    names of the pictures that it has")]
+pub(super) struct Arguments {
+    /// A directory of `hebbian run`, a journal (with #RUN behind it if it holds several runs), or a run of a coordinator.
+    run: String,
+    /// Which picture: fitness, validation, means, deviations, axes, step, noise, time, comparison-1 and so on, rule, rule-history.
+    #[arg(long, value_name = "NAME", default_value = "fitness")]
+    what: String,
+    /// Print the names of the run's pictures, and what each shows.
+    #[arg(long)]
+    list: bool,
+    /// Where to; without it, or with `-`, to standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    log.set_up()?;
+    block_on(async {
+        let pictures = RunView::of(&Source::of(&arguments.run), &arguments.client).await?.pictures();
+        if arguments.list {
+            let line =
+                |picture: &hebbian_view::picture::Picture| format!("{:14}{}\n", picture.id, picture.title);
+            return render::out(&pictures.iter().map(line).collect::<String>());
+        }
+        let Some(picture) = pictures.iter().find(|picture| picture.id == arguments.what) else {
+            let names: Vec<&str> = pictures.iter().map(|picture| picture.id.as_str()).collect();
+            return Err(Failure::not_found(format_args!(
+                "--what: the run has no picture `{}`",
+                arguments.what
+            ))
+            .hint(format_args!("it has {}", names.join(", "))));
+        };
+        files::write(&arguments.out.unwrap_or_else(|| PathBuf::from("-")), picture.svg())
+    })
+}

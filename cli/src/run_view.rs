@@ -1,0 +1,223 @@
+//! A run as its pictures need it: from a directory of `hebbian run`, from a journal, or from a coordinator.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hebbian_coordinator::journal::sqlite::JournalReader;
+use hebbian_learning::comparison::Comparison;
+use hebbian_proto::v1;
+use hebbian_shared::genome::GenomeLayout;
+use hebbian_shared::spec::ResolvedSpec;
+use hebbian_shared::spec::task::TaskFamily;
+use hebbian_view::comparison::{Curve, Group};
+use hebbian_view::document::RunPage;
+use hebbian_view::history::History;
+use hebbian_view::picture::Picture;
+use serde::Serialize;
+
+use crate::client::{Client, ClientArguments};
+use crate::failure::Failure;
+use crate::report::Report;
+
+/// A coordinator that has sent the generations that have closed sends what belongs to the last one within this time.
+const LAST_EVENTS: Duration = Duration::from_millis(300);
+
+/// See the module.
+pub(crate) struct RunView {
+    run: v1::Run,
+    result: v1::RunResult,
+    history: History,
+    layout: GenomeLayout,
+    objective: String,
+    comparison: Vec<Group>,
+}
+
+/// Where a run is looked for.
+pub(crate) enum Source<'a> {
+    /// In a journal, or in the directory of `hebbian run`.
+    Journal { path: PathBuf, run: Option<&'a str> },
+    /// At a coordinator.
+    Coordinator { run: &'a str },
+}
+
+impl<'a> Source<'a> {
+    /// What the user means: a path that exists, with the name of one of its runs behind `#` if it has several; else a coordinator's run.
+    pub(crate) fn of(named: &'a str) -> Self {
+        let (path, run) = match named.rsplit_once('#') {
+            Some((path, run)) if Path::new(path).exists() => (path, Some(run)),
+            _ => (named, None),
+        };
+        if Path::new(path).exists() {
+            Self::Journal { path: PathBuf::from(path), run }
+        } else {
+            Self::Coordinator { run: named }
+        }
+    }
+}
+
+impl RunView {
+    /// The run of a source.
+    pub(crate) async fn of(source: &Source<'_>, client: &ClientArguments) -> Result<Self, Failure> {
+        match source {
+            Source::Coordinator { run } => Self::of_coordinator(&Client::connect(client).await?, run).await,
+            Source::Journal { path, run } if path.is_dir() => {
+                let view = Self::of_journal(&path.join("journal.sqlite"), *run)?;
+                let (spec, _) = view.result.read().map_err(Failure::failed)?;
+                match Report::read(&path.join("report.json"), &spec)? {
+                    Some(report) => Ok(view.compared(&report.comparison)),
+                    None => Ok(view),
+                }
+            }
+            Source::Journal { path, run } => Self::of_journal(path, *run),
+        }
+    }
+
+    /// The only run of a journal, or the one of that name or beginning of an id.
+    pub(crate) fn of_journal(path: &Path, wanted: Option<&str>) -> Result<Self, Failure> {
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(Failure::file(path, "the journal cannot be read", &error));
+        }
+        let refused = |error: &dyn std::fmt::Display| Failure::failed(format_args!("{error}"));
+        let reader = JournalReader::open(path).map_err(|error| refused(&error))?;
+        let runs = reader.runs().map_err(|error| refused(&error))?;
+        let mut found = Vec::new();
+        for loaded in runs {
+            let stored = loaded.map_err(|unreadable| {
+                Failure::failed(format_args!(
+                    "{}: run {}: {}",
+                    path.display(),
+                    unreadable.run,
+                    unreadable.problem
+                ))
+            });
+            let fits =
+                |name: &str, id: String| wanted.is_none_or(|wanted| name == wanted || id.starts_with(wanted));
+            match stored {
+                Ok(stored) if fits(&stored.created.spec.name, stored.run.to_string()) => found.push(stored),
+                Err(failure) if wanted.is_none() => return Err(failure),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let several = found.len() > 1;
+        let Some(stored) = found.pop().filter(|_| !several) else {
+            let message = if several { "has several runs that may be meant" } else { "has no such run" };
+            return Err(Failure::not_found(format_args!("{}: {message}", path.display())).hint(
+                format_args!("name one as {}#RUN; `hebbian journal verify` lists them", path.display()),
+            ));
+        };
+        let mut history = History::default();
+        reader.events(stored.run, |event| history.take(event)).map_err(|error| refused(&error))?;
+        let run = JournalReader::take_up(stored).map_err(|error| refused(&error))?;
+        reader.check_still().map_err(|error| refused(&error))?;
+        Self::new(run.progress(), run.result(), history)
+    }
+
+    async fn of_coordinator(client: &Client, name: &str) -> Result<Self, Failure> {
+        let run = client.find(name).await?;
+        let mut events = client.watch(run.name.clone(), 0).await?;
+        let mut history = History::default();
+        loop {
+            let has_all = history.closed() >= run.generation;
+            let next = events.message();
+            let event = if has_all {
+                // A run that goes on sends nothing for a while, one that has ended ends its stream.
+                match tokio::time::timeout(LAST_EVENTS, next).await {
+                    Ok(event) => event,
+                    Err(_) => break,
+                }
+            } else {
+                next.await
+            };
+            let Some(v1::WatchRunResponse { event, .. }) = event.map_err(|status| client.broken(&status))?
+            else {
+                break;
+            };
+            if let Some(event) = event {
+                history.take(&event);
+            }
+        }
+        let result = client.result(run.name.clone()).await?;
+        Self::new(run, result, history)
+    }
+
+    fn new(run: v1::Run, result: v1::RunResult, history: History) -> Result<Self, Failure> {
+        let spec = ResolvedSpec::from_json(result.spec.clone()).map_err(Failure::failed)?;
+        let (layout, objective) = (spec.layout(), word(&spec.evaluation.objective));
+        Ok(Self { run, result, history, layout, objective, comparison: Vec::new() })
+    }
+
+    /// The same beside baselines.
+    pub(crate) fn compared(self, comparison: &Comparison) -> Self {
+        Self { comparison: groups(comparison), ..self }
+    }
+
+    fn page(&self) -> RunPage<'_> {
+        RunPage {
+            run: &self.run,
+            history: &self.history,
+            result: Some(&self.result),
+            layout: &self.layout,
+            objective: &self.objective,
+            comparison: &self.comparison,
+        }
+    }
+
+    /// All of it as one page.
+    pub(crate) fn report(&self) -> String {
+        self.page().report(concat!("hebbian ", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// All of its pictures.
+    pub(crate) fn pictures(&self) -> Vec<Picture> {
+        self.page().pictures()
+    }
+}
+
+/// The word that a spec or a report has for a value.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn groups(comparison: &Comparison) -> Vec<Group> {
+    let group = |of: &hebbian_learning::comparison::GroupComparison| {
+        let rule = Curve {
+            name: "evolved rule".to_owned(),
+            scores: of.columns.iter().map(|column| column.rule).collect(),
+        };
+        let baselines = comparison.baselines.iter().enumerate().map(|(place, baseline)| Curve {
+            name: baseline.name.clone(),
+            scores: of
+                .columns
+                .iter()
+                .filter_map(|column| Some(column.baselines.get(place)?.accuracy))
+                .collect(),
+        });
+        let families: Vec<&str> = of.families.iter().map(TaskFamily::name).collect();
+        Group {
+            name: families.join(", "),
+            score: word(&of.score),
+            updates: of.columns.iter().map(|column| column.updates).collect(),
+            curves: std::iter::once(rule).chain(baselines).collect(),
+        }
+    };
+    comparison.groups.iter().map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exists_is_a_journal_and_all_else_a_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        assert!(matches!(Source::of(&path), Source::Journal { run: None, .. }));
+        let named = format!("{path}#mine");
+        assert!(matches!(Source::of(&named), Source::Journal { run: Some("mine"), .. }));
+        assert!(matches!(Source::of("quickstart"), Source::Coordinator { run: "quickstart" }));
+        assert!(matches!(Source::of("a#b"), Source::Coordinator { run: "a#b" }));
+    }
+}

@@ -1,0 +1,194 @@
+//! Figures for monitoring, in Prometheus' text format. No label has values that grow without bound.
+
+use std::fmt::{Display, Write as _};
+use std::fs;
+
+use hebbian_control::command::coordinator::Status;
+use hebbian_control::command::page::PageRequest;
+use hebbian_control::command::{Refusal, run, worker};
+use hebbian_proto::figures::{RunState, duration};
+use hebbian_proto::v1;
+
+use crate::handle::Handle;
+
+/// Names of the states of runs.
+const STATES: [&str; 5] = ["running", "paused", "finished", "cancelled", "failed"];
+/// Runs and workers that are asked for at once.
+const PAGE: u32 = 500;
+/// So many times in a row others were faster: the worker is silent.
+const SILENT: u32 = 3;
+
+/// What is written of the process itself.
+struct Process {
+    resident_bytes: Option<f64>,
+    cpu_s: Option<f64>,
+}
+
+/// All metrics; while the coordinator ends there are none of it.
+pub(super) async fn text(handle: &Handle) -> String {
+    match asked(handle).await {
+        Ok((status, runs, workers)) => written(&status, &runs, &workers, &process()),
+        Err(refusal) => format!("# {}\n", refusal.to_string().replace('\n', " ")),
+    }
+}
+
+async fn asked(handle: &Handle) -> Result<(v1::CoordinatorStatus, Vec<v1::Run>, Vec<v1::Worker>), Refusal> {
+    let status = handle.ask(Status).await?;
+    let (mut runs, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = handle.ask(run::List { page: PageRequest { size: PAGE, token } }).await?;
+        runs.extend(page.items);
+        token = page.next_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let mut workers = Vec::new();
+    loop {
+        let page = handle.ask(worker::List { page: PageRequest { size: PAGE, token } }).await?;
+        workers.extend(page.items);
+        token = page.next_token;
+        if token.is_empty() {
+            return Ok((status, runs, workers));
+        }
+    }
+}
+
+/// Metrics that have been written.
+struct Metrics(String);
+
+impl Metrics {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+}
+
+fn written(
+    status: &v1::CoordinatorStatus,
+    runs: &[v1::Run],
+    workers: &[v1::Worker],
+    process: &Process,
+) -> String {
+    let mut metrics = Metrics(String::new());
+    let version: String =
+        status.version.chars().filter(|c| c.is_ascii_alphanumeric() || ".-+".contains(*c)).collect();
+    metrics.family("hebbian_build_info", "gauge", "The program's version; always 1.");
+    let _ = writeln!(metrics.0, "hebbian_build_info{{version=\"{version}\"}} 1");
+    let uptime = duration(status.uptime).as_secs_f64();
+    metrics.one("hebbian_uptime_seconds", "gauge", "Time since the coordinator started.", uptime);
+    metrics.one("hebbian_journal_starts", "gauge", "Starts of coordinators on this journal.", status.epoch);
+    let trouble = u8::from(status.journal_trouble.is_some());
+    metrics.one("hebbian_journal_trouble", "gauge", "1 while the journal cannot be written.", trouble);
+    let settled = status.settled_episodes;
+    metrics.one("hebbian_episodes_settled_total", "counter", "Episodes settled since the start.", settled);
+    let late = "Reports since the start that came late; they are harmless.";
+    metrics.one("hebbian_late_messages_total", "counter", late, status.late_messages);
+    let of = |state: &str| runs.iter().filter(|run| run.state().is_some_and(|of| of.name() == state)).count();
+    metrics.family("hebbian_runs", "gauge", "Runs by state.");
+    for state in STATES {
+        let _ = writeln!(metrics.0, "hebbian_runs{{state=\"{state}\"}} {}", of(state));
+    }
+    let running: Vec<&v1::Run> =
+        runs.iter().filter(|run| matches!(run.state(), Some(RunState::Running(_)))).collect();
+    let sum = |figure: fn(&v1::Run) -> u32| running.iter().map(|run| u64::from(figure(run))).sum::<u64>();
+    let open = sum(|run| run.generation_episodes.saturating_sub(run.settled_episodes));
+    metrics.one(
+        "hebbian_episodes_open",
+        "gauge",
+        "Episodes of open generations that have not settled.",
+        open,
+    );
+    let leased = sum(|run| run.leased_episodes);
+    metrics.one("hebbian_episodes_leased", "gauge", "Episodes that workers hold.", leased);
+    let alone = running.iter().filter(|run| run.eligible_workers == 0).count();
+    metrics.one("hebbian_runs_without_workers", "gauge", "Running runs that no worker may work on.", alone);
+    let doubted = runs.iter().filter(|run| run.doubt.is_some()).count();
+    metrics.one(
+        "hebbian_runs_in_doubt",
+        "gauge",
+        "Runs that have answers of a worker that has lied.",
+        doubted,
+    );
+    let threads: u64 = workers.iter().map(|worker| u64::from(worker.threads)).sum();
+    metrics.one("hebbian_workers", "gauge", "Attached workers.", workers.len());
+    metrics.one("hebbian_worker_threads", "gauge", "Compute threads of attached workers.", threads);
+    let count = |fits: fn(&v1::Worker) -> bool| workers.iter().filter(|worker| fits(worker)).count();
+    let help = "Attached workers that were asked to leave.";
+    metrics.one("hebbian_workers_draining", "gauge", help, count(|worker| worker.draining));
+    let help = "Attached workers that have not answered yet.";
+    metrics.one("hebbian_workers_unproven", "gauge", help, count(|worker| !worker.proven));
+    let help = "Attached workers that let others finish what they held, three times in a row or more.";
+    metrics.one("hebbian_workers_silent", "gauge", help, count(|worker| worker.overtaken >= SILENT));
+    let help = "Attached workers that are excluded because they lied.";
+    metrics.one("hebbian_workers_excluded", "gauge", help, count(|worker| !worker.excluded.is_empty()));
+    let errors: u64 = workers.iter().map(|worker| worker.errors).sum();
+    metrics.one("hebbian_worker_errors", "gauge", "Errors that attached workers reported.", errors);
+    if let Some(bytes) = process.resident_bytes {
+        metrics.one("process_resident_memory_bytes", "gauge", "Resident memory.", bytes);
+    }
+    if let Some(seconds) = process.cpu_s {
+        metrics.one("process_cpu_seconds_total", "counter", "Time of all threads on processors.", seconds);
+    }
+    metrics.0
+}
+
+/// What Linux says of this process; a file in memory is read in no time.
+fn process() -> Process {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold anything: fields 14 and 15 are the time in hundredths of a second.
+    let fields: Vec<f64> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| {
+            rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect()
+        })
+        .unwrap_or_default();
+    let cpu_s = (fields.len() == 2).then(|| (fields[0] + fields[1]) / 100.0);
+    Process { resident_bytes: kilobytes.map(|kilobytes| kilobytes * 1024.0), cpu_s }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_has_a_family_and_hostile_text_stands_nowhere() {
+        let status = v1::CoordinatorStatus {
+            version: "1\"} 7\nx 1".to_owned(),
+            settled_episodes: 12,
+            journal_trouble: Some("the disk\nis full".to_owned()),
+            ..Default::default()
+        };
+        let run = v1::Run {
+            state: Some(RunState::RUNNING.into()),
+            generation_episodes: 5,
+            settled_episodes: 2,
+            ..Default::default()
+        };
+        let text = written(&status, &[run], &[], &process());
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(text.contains(&format!("# TYPE {name} ")), "{line}");
+            assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+        }
+        for expected in [
+            "hebbian_build_info{version=\"17x1\"} 1",
+            "hebbian_journal_trouble 1",
+            "hebbian_episodes_settled_total 12",
+            "hebbian_runs{state=\"running\"} 1",
+            "hebbian_runs_without_workers 1",
+            "hebbian_episodes_open 3",
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected} in {text}");
+        }
+        assert!(process().resident_bytes.is_some_and(|bytes| bytes > 0.0));
+    }
+}

@@ -1,0 +1,227 @@
+//! One chart: lines, bands, dots and marks over a horizontal axis, with its numbers as a table.
+
+use crate::number;
+use crate::picture::{Picture, Table};
+use crate::scale::Scale;
+use crate::svg::{Anchor, Drawing, line_path};
+
+/// Width and height of a chart.
+const SIZE: (f64, f64) = (720.0, 300.0);
+/// Left, right, top and bottom margins.
+const MARGINS: (f64, f64, f64, f64) = (64.0, 14.0, 46.0, 44.0);
+/// How wide a letter of a legend is, about.
+const LETTER: f64 = 6.3;
+/// Points that all lines of a chart have together, at most.
+const POINTS_MAX: usize = 9000;
+/// Rows of the table below a chart, at most.
+const ROWS_MAX: usize = 25;
+
+/// A line, or several that mean the same kind of thing.
+pub(crate) struct Line {
+    /// What it is called; empty for none in the legend.
+    pub(crate) name: String,
+    /// Which of the colours, from 0.
+    pub(crate) colour: usize,
+    /// Points from left to right; what cannot be shown interrupts a line.
+    pub(crate) paths: Vec<Vec<(f64, Option<f64>)>>,
+    /// Drawn thin: one of many.
+    pub(crate) thin: bool,
+}
+
+/// An area between two lines.
+pub(crate) struct Band {
+    pub(crate) name: String,
+    pub(crate) colour: usize,
+    /// Place, lower and upper end.
+    pub(crate) points: Vec<(f64, f64, f64)>,
+}
+
+/// Measured values with their errors.
+pub(crate) struct Dots {
+    pub(crate) name: String,
+    pub(crate) colour: usize,
+    /// Place, value, standard error.
+    pub(crate) points: Vec<(f64, f64, f64)>,
+}
+
+/// See the module.
+pub(crate) struct Chart {
+    pub(crate) id: &'static str,
+    pub(crate) title: String,
+    /// One sentence for whoever does not see it.
+    pub(crate) says: String,
+    pub(crate) x: &'static str,
+    pub(crate) x_logarithmic: bool,
+    pub(crate) y: &'static str,
+    pub(crate) y_logarithmic: bool,
+    pub(crate) bands: Vec<Band>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) dots: Vec<Dots>,
+    /// Places of marks, each with what it says.
+    pub(crate) marks: Vec<(f64, String)>,
+    /// What stands in the place of a chart without any value.
+    pub(crate) nothing: &'static str,
+    pub(crate) table: Table,
+}
+
+impl Chart {
+    pub(crate) fn new(id: &'static str, title: &str, x: &'static str, y: &'static str) -> Self {
+        Self {
+            id,
+            title: title.to_owned(),
+            says: String::new(),
+            x,
+            x_logarithmic: false,
+            y,
+            y_logarithmic: false,
+            bands: Vec::new(),
+            lines: Vec::new(),
+            dots: Vec::new(),
+            marks: Vec::new(),
+            nothing: "no figures yet",
+            table: Table::default(),
+        }
+    }
+
+    pub(crate) fn draw(self) -> Picture {
+        let mut drawing = Drawing::default();
+        drawing.rectangle("bg", None, (0.0, 0.0), SIZE, "");
+        drawing.text("h", Anchor::Start, (MARGINS.0, 18.0), &self.title);
+        let (left, right) = (MARGINS.0, SIZE.0 - MARGINS.1);
+        let (top, bottom) = (MARGINS.2, SIZE.1 - MARGINS.3);
+        let x = Scale::of(self.x_logarithmic, self.places(), (left, right), 0.0);
+        let y = Scale::of(self.y_logarithmic, self.values(), (bottom, top), 0.04);
+        if let (Some(x), Some(y)) = (&x, &y) {
+            self.axes(&mut drawing, x, y);
+            self.content(&mut drawing, x, y);
+        } else {
+            drawing.text(
+                "n",
+                Anchor::Middle,
+                (f64::midpoint(left, right), f64::midpoint(top, bottom)),
+                self.nothing,
+            );
+        }
+        self.legend(&mut drawing);
+        drawing.text("a", Anchor::Middle, (f64::midpoint(left, right), SIZE.1 - 8.0), self.x);
+        drawing.upright("a", (13.0, f64::midpoint(top, bottom)), self.y);
+        Picture {
+            id: self.id.to_owned(),
+            title: self.title,
+            says: self.says,
+            size: SIZE,
+            elements: drawing.into_elements(),
+            table: self.table.shortened(ROWS_MAX),
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = f64> + '_ {
+        let lines = self.lines.iter().flat_map(|line| &line.paths).flatten();
+        let lines = lines.filter(|(_, value)| value.is_some()).map(|(place, _)| *place);
+        let bands = self.bands.iter().flat_map(|band| &band.points).map(|point| point.0);
+        let dots = self.dots.iter().flat_map(|dots| &dots.points).map(|point| point.0);
+        lines.chain(bands).chain(dots)
+    }
+
+    fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        let lines = self.lines.iter().flat_map(|line| &line.paths).flatten().filter_map(|point| point.1);
+        let bands = self.bands.iter().flat_map(|band| &band.points).flat_map(|point| [point.1, point.2]);
+        let dots = self.dots.iter().flat_map(|dots| &dots.points);
+        let dots = dots.flat_map(|&(_, value, error)| [value - error, value + error]);
+        lines.chain(bands).chain(dots)
+    }
+
+    fn axes(&self, drawing: &mut Drawing, x: &Scale, y: &Scale) {
+        let (left, right) = (MARGINS.0, SIZE.0 - MARGINS.1);
+        let (top, bottom) = (MARGINS.2, SIZE.1 - MARGINS.3);
+        for (place, label) in y.ticks(5) {
+            drawing.line("g", (left, place), (right, place));
+            drawing.text("k", Anchor::End, (left - 6.0, place + 4.0), &label);
+        }
+        for (place, label) in x.ticks(8) {
+            drawing.line("g", (place, bottom), (place, bottom + 4.0));
+            drawing.text("k", Anchor::Middle, (place, bottom + 17.0), &label);
+        }
+        drawing.line("x", (left, bottom), (right, bottom));
+        for (place, says) in &self.marks {
+            if let Some(place) = x.at(*place) {
+                drawing.path("m", says, &line_path(&[(place, top), (place, bottom)]));
+            }
+        }
+    }
+
+    fn content(&self, drawing: &mut Drawing, x: &Scale, y: &Scale) {
+        for band in &self.bands {
+            let placed =
+                |&(place, lower, upper): &(f64, f64, f64)| Some((x.at(place)?, y.at(lower)?, y.at(upper)?));
+            let placed: Vec<_> = band.points.iter().filter_map(placed).collect();
+            let upper = placed.iter().map(|point| (point.0, point.2));
+            let lower = placed.iter().rev().map(|point| (point.0, point.1));
+            drawing.path(
+                &format!("b f{}", band.colour % 8),
+                &band.name,
+                &line_path(&upper.chain(lower).collect::<Vec<_>>()),
+            );
+        }
+        let points: usize = self.lines.iter().flat_map(|line| &line.paths).map(Vec::len).sum();
+        let every = points / POINTS_MAX + 1;
+        for line in &self.lines {
+            let mut path = String::new();
+            for points in &line.paths {
+                let last = points.len().saturating_sub(1);
+                let kept =
+                    points.iter().enumerate().filter(|(place, _)| place % every == 0 || *place == last);
+                let placed: Vec<_> =
+                    kept.map(|(_, &(place, value))| Some((x.at(place)?, y.at(value?)?))).collect();
+                for part in placed.split(Option::is_none) {
+                    let mut part: Vec<(f64, f64)> = part.iter().flatten().copied().collect();
+                    if let [only] = part[..] {
+                        part.push((only.0 + 1.5, only.1));
+                    }
+                    path.push_str(&line_path(&part));
+                }
+            }
+            let thin = if line.thin { "l" } else { "w" };
+            let dash = if line.colour >= 8 { " d" } else { "" };
+            drawing.path(&format!("{thin} s{}{dash}", line.colour % 8), &line.name, &path);
+        }
+        for dots in &self.dots {
+            for &(place, value, error) in &dots.points {
+                let (Some(place), Some(value), Some(low), Some(high)) =
+                    (x.at(place), y.at(value), y.at(value - error), y.at(value + error))
+                else {
+                    continue;
+                };
+                drawing.line(&format!("l s{}", dots.colour % 8), (place, low), (place, high));
+                drawing.dot(&format!("f{}", dots.colour % 8), (place, value), 2.5);
+            }
+        }
+    }
+
+    fn legend(&self, drawing: &mut Drawing) {
+        let bands = self.bands.iter().map(|band| (&band.name, band.colour, "b f"));
+        let lines = self.lines.iter().map(|line| (&line.name, line.colour, "w s"));
+        let dots = self.dots.iter().map(|dots| (&dots.name, dots.colour, "f"));
+        let (mut at, y) = (MARGINS.0, MARGINS.2 - 12.0);
+        for (name, colour, class) in lines.chain(bands).chain(dots).filter(|(name, ..)| !name.is_empty()) {
+            let width = 22.0 + LETTER * name.chars().count() as f64;
+            if at + width > SIZE.0 {
+                break;
+            }
+            let colours = format!("{class}{}", colour % 8);
+            if class == "w s" {
+                let dash = if colour >= 8 { " d" } else { "" };
+                drawing.line(&(colours + dash), (at, y - 4.0), (at + 14.0, y - 4.0));
+            } else {
+                drawing.rectangle(&colours, None, (at, y - 9.0), (14.0, 9.0), "");
+            }
+            drawing.text("k", Anchor::Start, (at + 18.0, y), name);
+            at += width + 8.0;
+        }
+    }
+}
+
+/// A cell of a table.
+pub(crate) fn cell(value: Option<f64>) -> String {
+    number::optional(value)
+}
