@@ -196,11 +196,18 @@ impl GenomeLayout {
     /// The parameters of segment `name`: its values of `genome`, transformed.
     /// `None` if there is no such segment or the genome has another dimension.
     pub fn parameters(&self, name: &str, genome: &Genome) -> Option<Vec<f64>> {
+        Some(self.each_parameter(name, genome)?.collect())
+    }
+
+    /// As [`GenomeLayout::parameters`], one after the other.
+    pub fn each_parameter<'a>(
+        &'a self,
+        name: &str,
+        genome: &'a Genome,
+    ) -> Option<impl Iterator<Item = f64> + use<'a>> {
         let segment = self.segment(name)?;
-        if genome.0.len() != self.dimension() {
-            return None;
-        }
-        Some(genome.0[segment.range()].iter().map(|&x| segment.transform.apply(x)).collect())
+        let fits = genome.0.len() == self.dimension();
+        fits.then(|| genome.0[segment.range()].iter().map(|&x| segment.transform.apply(x)))
     }
 
     /// The parameter of segment `name`, which is one number. `None` as in [`GenomeLayout::parameters`].

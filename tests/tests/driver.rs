@@ -332,7 +332,7 @@ async fn until(handle: &Handle, run: RunId, wanted: impl Fn(&v1::Run) -> bool) -
 async fn short_searches_advance_in_place_and_others_beside_the_driver() {
     for (states, population_size) in [(1, 8), (8, 64)] {
         let text = format!(
-            "name = \"bowl\"\n[strategy]\nkind = \"random-search\"\npopulation_size = {population_size}\n[rule]\nstates = {states}\n\
+            "name = \"bowl\"\n[strategy]\nkind = \"random-search\"\npopulation_size = {population_size}\n[rule]\nstates = {states}\nfeedback = \"replace-state0\"\n\
              [evaluation]\nobjective = \"squared-error\"\n[tasks]\nfamilies = [\"xor\"]\nper_generation = 1\n[stop]\ngenerations = 3\n"
         );
         let handle = start("memory:").await;

@@ -77,7 +77,7 @@ struct Learned {
 
 impl Rule for Learner {
     fn load(&mut self, genome: &Genome) -> bool {
-        let rate = self.layout.parameters("learning_rate", genome).and_then(|rate| rate.first().copied());
+        let rate = self.layout.each_parameter("learning_rate", genome).and_then(|mut rate| rate.next());
         self.learning_rate = rate.unwrap_or(self.options.learning_rate) as f32;
         self.function.read(&self.layout, genome)
     }

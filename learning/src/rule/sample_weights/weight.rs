@@ -22,19 +22,16 @@ impl<T: Number> WeightFunction<T> {
     /// Reads a genome. Whether it has the layout's dimension.
     #[must_use]
     pub fn read(&mut self, layout: &GenomeLayout, genome: &Genome) -> bool {
-        let read = |name: &str, into: &mut Vec<T>| {
-            let values = layout.parameters(name, genome);
+        for (name, into) in
+            [("input", &mut self.input), ("bias", &mut self.bias), ("output", &mut self.output)]
+        {
+            let Some(values) = layout.each_parameter(name, genome) else { return false };
             into.clear();
-            into.extend(values.iter().flatten().map(|&value| T::of(value)));
-            values.is_some()
-        };
-        let mut offset = Vec::new();
-        let is_read = read("input", &mut self.input)
-            && read("bias", &mut self.bias)
-            && read("output", &mut self.output)
-            && read("offset", &mut offset);
-        self.offset = offset.first().copied().unwrap_or_default();
-        is_read
+            into.extend(values.map(T::of));
+        }
+        let offset = layout.each_parameter("offset", genome).and_then(|mut values| values.next());
+        self.offset = T::of(offset.unwrap_or_default());
+        offset.is_some()
     }
 
     /// What a hidden unit is given.
