@@ -10,7 +10,7 @@ const SIZE: (f64, f64) = (720.0, 300.0);
 /// Left, right, top and bottom margins.
 const MARGINS: (f64, f64, f64, f64) = (64.0, 14.0, 46.0, 44.0);
 /// How wide a letter of a legend is, about.
-const LETTER: f64 = 6.3;
+const LETTER: f64 = 6.8;
 /// Points that all lines of a chart have together, at most.
 const POINTS_MAX: usize = 9000;
 /// Rows of the table below a chart, at most.
@@ -199,11 +199,18 @@ impl Chart {
     }
 
     fn legend(&self, drawing: &mut Drawing) {
-        let bands = self.bands.iter().map(|band| (&band.name, band.colour, "b f"));
-        let lines = self.lines.iter().map(|line| (&line.name, line.colour, "w s"));
-        let dots = self.dots.iter().map(|dots| (&dots.name, dots.colour, "f"));
+        // Bands lie over one another, the narrower ones over the wider ones, so their colours add up.
+        let deep = |place: usize| {
+            self.bands[..=place].iter().filter(|b| b.colour == self.bands[place].colour).count()
+        };
+        let bands =
+            self.bands.iter().enumerate().map(|(place, band)| (&band.name, band.colour, "b f", deep(place)));
+        let lines = self.lines.iter().map(|line| (&line.name, line.colour, "w s", 1));
+        let dots = self.dots.iter().map(|dots| (&dots.name, dots.colour, "f", 1));
         let (mut at, y) = (MARGINS.0, MARGINS.2 - 12.0);
-        for (name, colour, class) in lines.chain(bands).chain(dots).filter(|(name, ..)| !name.is_empty()) {
+        for (name, colour, class, times) in
+            lines.chain(bands).chain(dots).filter(|(name, ..)| !name.is_empty())
+        {
             let width = 22.0 + LETTER * name.chars().count() as f64;
             if at + width > SIZE.0 {
                 break;
@@ -213,7 +220,9 @@ impl Chart {
                 let dash = if colour >= 8 { " d" } else { "" };
                 drawing.line(&(colours + dash), (at, y - 4.0), (at + 14.0, y - 4.0));
             } else {
-                drawing.rectangle(&colours, None, (at, y - 9.0), (14.0, 9.0), "");
+                for _ in 0..times {
+                    drawing.rectangle(&colours, None, (at, y - 9.0), (14.0, 9.0), "");
+                }
             }
             drawing.text("k", Anchor::Start, (at + 18.0, y), name);
             at += width + 8.0;
