@@ -3,7 +3,7 @@
 //! Each target runs a few thousand mutations in the test command, the same ones each time, and as many as fit into
 //! `HEBBIAN_FUZZ_SECONDS` where that is set (then with another seed each time, which is printed; `HEBBIAN_FUZZ_SEED` repeats
 //! it). What a decoder accepts becomes material for further mutations, so that the search gets past its first checks; where the compiler
-//! counts what is reached ([`coverage`]), also what reaches something new. `HEBBIAN_FUZZ_CORPUS` names a directory in which that is kept,
+//! counts what is reached (`coverage`), also what reaches something new. `HEBBIAN_FUZZ_CORPUS` names a directory in which that is kept,
 //! in a directory for each target, and from which it is taken the next time.
 
 mod coverage;
