@@ -14,7 +14,7 @@ use crate::shipped::{RULES, ShippedRule};
 /// Rules that are part of the program: what each is worth, where it comes from, and its genome file.
 ///
 /// `rule:NAME` names one wherever a genome file can be named: in `hebbian evaluate`, `hebbian genome`, and as `genome` of a
-/// spec's [start].
+/// spec's `[start]`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian rules list
