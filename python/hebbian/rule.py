@@ -13,14 +13,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ._genome import parameters_of
-from ._network import Network, Options
+from ._network import Network
+from ._options import Options
 
+if TYPE_CHECKING:
+    import torch
+
+    from .jax import JaxLearner
+    from .torch import TorchLearner
+
+# Forward synapses of each layer, and backward ones or none.
+Synapses = tuple[Sequence[ArrayLike], Sequence[ArrayLike] | None]
 FORMAT = "hebbian-genome-1"
 FAMILY = "multi-state"
 
@@ -73,7 +82,7 @@ class Rule:
         layers: Sequence[int],
         *,
         seed: int | None = None,
-        synapses: tuple[Sequence[ArrayLike], Sequence[ArrayLike] | None] | None = None,
+        synapses: Synapses | None = None,
         dtype: DTypeLike = np.float64,
     ) -> Learner:
         """A fresh network with so many neurons in each layer, the input's and the output's included.
@@ -82,6 +91,38 @@ class Rule:
         numbers than the program draws. ``synapses`` gives them: forward ones ``[state, neuron below or bias, neuron above]`` for each
         layer, and backward ones ``[state, neuron above, neuron below or bias]``, or None for the transposed forward ones.
         """
+        return Learner(*self._network(layers, seed, synapses, dtype))
+
+    def torch(
+        self,
+        layers: Sequence[int],
+        *,
+        seed: int | None = None,
+        synapses: Synapses | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> TorchLearner:
+        """The same as a module of PyTorch, which must be installed; of 32 bits unless ``dtype`` says otherwise."""
+        from .torch import TorchLearner
+
+        network, is_pair = self._network(layers, seed, synapses, np.float64)
+        return TorchLearner(network, is_pair, dtype, device)
+
+    def jax(
+        self,
+        layers: Sequence[int],
+        *,
+        seed: int | None = None,
+        synapses: Synapses | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> JaxLearner:
+        """The same as functions of JAX, which must be installed."""
+        from .jax import JaxLearner
+
+        return JaxLearner(*self._network(layers, seed, synapses, np.float64), dtype)
+
+    def _network(self, layers: Sequence[int], seed: int | None, synapses: Synapses | None, dtype: DTypeLike) -> tuple[Network, bool]:
+        """A fresh network, and whether its two outputs stand for one."""
         sizes = [int(size) for size in layers]
         if len(sizes) < 2 or min(sizes) < 1:
             raise RuleError(f"layers: must be two or more numbers of neurons from 1 on, not {list(layers)}")
@@ -97,7 +138,7 @@ class Rule:
                 network.set_synapses(*synapses)
         except ValueError as error:
             raise RuleError(str(error)) from error
-        return Learner(network, is_pair)
+        return network, is_pair
 
 
 class Learner:
@@ -152,8 +193,9 @@ class Learner:
             )
         classes = y.astype(np.intp)
         count = max(self.outputs, 2)
-        if classes.min() < 0 or classes.max() >= count:
-            raise RuleError(f"y: classes must be from 0 to {count - 1}, not {classes.min()} to {classes.max()}")
+        first, last = int(np.min(classes)), int(np.max(classes))
+        if first < 0 or last >= count:
+            raise RuleError(f"y: classes must be from 0 to {count - 1}, not {first} to {last}")
         if self.outputs == 1:
             return (2 * classes[:, None] - 1).astype(self.network.dtype)
         targets = np.full((examples, self.outputs), -1, dtype=self.network.dtype)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hebbian._network import Network, Options
+from hebbian._network import Network
+from hebbian._options import Options
 
 FIXTURES = Path(__file__).parents[2] / "tests" / "fixtures"
 # Updates that have half of a backward pass: the program has none such, and its own tests take them apart.
@@ -106,24 +107,26 @@ def run_golden(vector):
     network.set_synapses(*([states_first(of) for of in initial[way]] for way in ("forward", "backward")))
     if options.oja and options.oja["synapse_weights"]:
         full = [states_first(of) for of in initial["full"]]
-        network.within = [(f[:, : n + 1, : n + 1].copy(), f[:, n + 1 :, n + 1 :].copy()) for f, n in zip(full, sizes)]
+        within = [(f[:, : n + 1, : n + 1].copy(), f[:, n + 1 :, n + 1 :].copy()) for f, n in zip(full, sizes)]
+        network.state = network.state._replace(within=within)
     for place, step in enumerate(vector["steps"]):
         flags = step["backward_pass_neurons"], step["backward_pass_synapses"]
         if flags == (True, True):
-            network.updates = 0 if step["step"] is None else step["step"]
+            network.state = network.state._replace(updates=step["step"] or 0)
         else:
             assert flags == (False, False)
             # No backward pass, whatever the number of the update says.
-            options.supervised_every, every, network.updates = 2, options.supervised_every, 1
+            options.supervised_every, every = 2, options.supervised_every
+            network.state = network.state._replace(updates=1)
         network.update(tensor(step["input"]), tensor(step["target"]))
         if flags == (False, False):
             options.supervised_every = every
         expected = step["expected"]
         for layer, of in enumerate(expected["layers"]):
-            close(network.neurons[layer], np.moveaxis(tensor(of), -1, 0), f"step {place}, neurons of layer {layer}")
+            close(network.state.neurons[layer], np.moveaxis(tensor(of), -1, 0), f"step {place}, neurons of layer {layer}")
         for way in ("forward", "backward"):
             for layer, of in enumerate(expected[f"{way}_synapses"]):
-                close(getattr(network, way)[layer], states_first(of), f"step {place}, {way} synapses of layer {layer}")
+                close(getattr(network.state, way)[layer], states_first(of), f"step {place}, {way} synapses of layer {layer}")
     if options.zero_out_neurons:
         validation = vector["validation"]
         close(network.answer(tensor(validation["input"])), tensor(validation["expected"]["prediction"]), "prediction")
@@ -166,8 +169,8 @@ def run_extended(vector):
     for place, step in enumerate(vector["steps"]):
         network.update(tensor(step["input"]), tensor(step["target"]))
         for layer, of in enumerate(after.get(place + 1, {}).get("synapses", [])):
-            close(network.forward[layer], states_first(of), f"update {place}, synapses of layer {layer}")
-            close(network.backward[layer], network.forward[layer].transpose(0, 2, 1), "both directions are the same")
+            close(network.state.forward[layer], states_first(of), f"update {place}, synapses of layer {layer}")
+            close(network.state.backward[layer], network.state.forward[layer].transpose(0, 2, 1), "both directions are the same")
         check_logits(place + 1)
 
 

@@ -1,0 +1,260 @@
+"""A client of a coordinator, for runs of every kind.
+
+client = hebbian.Client("http://localhost:7420")
+run = client.create(Path("examples/quickstart.toml"))
+for generation in run.watch():
+    print(generation.generation, generation.best_fitness)
+run.genome()                        # the result, as an array
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from . import v1
+from ._genome import parameters_of
+from .connection import Connection, Tls, default_coordinator
+from .errors import HebbianError, RunEnded, RunPaused, Unavailable, WrongState, translated
+
+# A spec: a dictionary, its text as TOML or JSON, or the path of a file with it.
+Spec = Mapping[str, Any] | str | PathLike[str]
+_PAGE = 500
+
+
+def _text(spec: Spec) -> str:
+    if isinstance(spec, Mapping):
+        return json.dumps(spec, allow_nan=False)
+    if isinstance(spec, PathLike):
+        return Path(spec).read_text(encoding="utf-8")
+    return spec
+
+
+class Client:
+    """Runs, workers and the state of one coordinator. Without an address it is that of ``HEBBIAN_COORDINATOR``, or this machine's."""
+
+    def __init__(self, coordinator: str | None = None, *, tls: Tls | None = None, timeout: float = 30.0) -> None:
+        """``timeout``: how many seconds an answer may take."""
+        self._connection = Connection(coordinator or default_coordinator(), tls, timeout)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
+
+    @property
+    def coordinator(self) -> str:
+        """The coordinator's address."""
+        return self._connection.address
+
+    def _runs(self, name: str, request: Any) -> Any:
+        return self._connection.call("RunService", name, request)
+
+    def create(self, spec: Spec, *, request_id: str | None = None, weight: float | None = None, group: str = "") -> Run:
+        """Creates a run. The same ``request_id`` with the same spec again gives the same run; without one every call creates another."""
+        request = v1.CreateRunRequest(spec=_text(spec), request_id=request_id or str(uuid.uuid4()), weight=weight, group=group)
+        try:
+            response = self._runs("CreateRun", request)
+        except Unavailable:
+            # It may have been created: the request's id makes asking again safe.
+            response = self._runs("CreateRun", request)
+        return Run(self, response.run.name)
+
+    def run(self, name: str) -> Run:
+        """A run by its name, ``runs/{run}``."""
+        return Run(self, name)
+
+    def list(self) -> Iterator[v1.Run]:
+        """How all runs stand, in order of creation."""
+        token = ""
+        while True:
+            response = self._runs("ListRuns", v1.ListRunsRequest(page_size=_PAGE, page_token=token))
+            yield from response.runs
+            token = response.next_page_token
+            if not token:
+                return
+
+    def workers(self) -> Iterator[v1.Worker]:
+        """The attached workers."""
+        token = ""
+        while True:
+            request = v1.ListWorkersRequest(page_size=_PAGE, page_token=token)
+            response = self._connection.call("ClusterService", "ListWorkers", request)
+            yield from response.workers
+            token = response.next_page_token
+            if not token:
+                return
+
+    def drain(self, worker: int, *, within: float | None = None) -> v1.Worker:
+        """Asks a worker to leave for good; it has so many seconds (10)."""
+        request = v1.DrainWorkerRequest(worker=worker)
+        if within is not None:
+            request.within.FromNanoseconds(int(within * 1e9))
+        response: v1.DrainWorkerResponse = self._connection.call("ClusterService", "DrainWorker", request)
+        return response.worker
+
+    def status(self) -> v1.CoordinatorStatus:
+        """The coordinator as a whole."""
+        request = v1.GetCoordinatorStatusRequest()
+        response: v1.GetCoordinatorStatusResponse = self._connection.call("ClusterService", "GetCoordinatorStatus", request)
+        return response.status
+
+
+class Run:
+    """A run of a coordinator."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client, self.name = client, name
+
+    def __repr__(self) -> str:
+        return f"<hebbian run {self.name} of {self.client.coordinator}>"
+
+    def _ask(self, name: str, request: Any) -> Any:
+        return self.client._runs(name, request)
+
+    def status(self) -> v1.Run:
+        """How it stands."""
+        response: v1.GetRunResponse = self._ask("GetRun", v1.GetRunRequest(name=self.name))
+        return response.run
+
+    def pause(self) -> v1.Run:
+        """Hands out nothing more until it is resumed."""
+        response: v1.PauseRunResponse = self._ask("PauseRun", v1.PauseRunRequest(name=self.name))
+        return response.run
+
+    def resume(self) -> v1.Run:
+        """Goes on, and forgets the attempts that exhausted an episode."""
+        response: v1.ResumeRunResponse = self._ask("ResumeRun", v1.ResumeRunRequest(name=self.name))
+        return response.run
+
+    def cancel(self) -> v1.Run:
+        """Ends it for ever; what it found can still be read."""
+        response: v1.CancelRunResponse = self._ask("CancelRun", v1.CancelRunRequest(name=self.name))
+        return response.run
+
+    def delete(self) -> None:
+        """Removes it, once it has ended, with all that it found."""
+        self._ask("DeleteRun", v1.DeleteRunRequest(name=self.name))
+
+    def extend(self, **limits: float) -> v1.Run:
+        """Raises limits, counted from the run's start, by their names in a spec: ``run.extend(generations=500)``."""
+        response: v1.ExtendRunResponse = self._ask("ExtendRun", v1.ExtendRunRequest(name=self.name, limits=_text(limits)))
+        return response.run
+
+    def note(self, text: str) -> v1.Run:
+        """Adds a line to its notes."""
+        response: v1.AddRunNoteResponse = self._ask("AddRunNote", v1.AddRunNoteRequest(name=self.name, text=text))
+        return response.run
+
+    def fork(self, spec: Spec, *, generations: int | None = None, request_id: str | None = None) -> Run:
+        """A new run that begins where this one was after so many closed generations (the last)."""
+        request = v1.ForkRunRequest(name=self.name, spec=_text(spec), generations=generations, request_id=request_id or str(uuid.uuid4()))
+        return Run(self.client, self._ask("ForkRun", request).run.name)
+
+    def warm_start(self, *, generations: int | None = None) -> str:
+        """A spec as TOML whose search begins from the distribution that this run has learned."""
+        response: v1.GetWarmStartResponse = self._ask("GetWarmStart", v1.GetWarmStartRequest(name=self.name, generations=generations))
+        return response.spec
+
+    def generations(self) -> Iterator[v1.GenerationSummary]:
+        """Its closed generations in order."""
+        token = ""
+        while True:
+            request = v1.ListGenerationsRequest(parent=self.name, page_size=_PAGE, page_token=token)
+            response = self._ask("ListGenerations", request)
+            yield from response.generations
+            token = response.next_page_token
+            if not token:
+                return
+
+    def events(self, *, after: int = 0, patience: float = 60.0) -> Iterator[tuple[int, v1.RunEvent]]:
+        """What was committed after a sequence number, with its own, until the run has ended: generations, states, notes, validations.
+
+        No event is missed and none comes twice, also when the coordinator restarts meanwhile; it may be away for ``patience`` seconds.
+        """
+        since, wait = None, 0.05
+        while True:
+            stream = self.client._connection.stream("RunService", "WatchRun", v1.WatchRunRequest(name=self.name, after_sequence=after))
+            try:
+                for response in stream:
+                    after, since, wait = response.sequence, None, 0.05
+                    yield after, response.event
+                return
+            except grpc.RpcError as error:
+                problem = translated(error, self.client.coordinator)
+                now = time.monotonic()
+                since = since or now
+                if not isinstance(problem, Unavailable) or now - since > patience:
+                    raise problem from None
+            finally:
+                stream.cancel()
+            time.sleep(wait)
+            wait = min(2 * wait, 2.0)
+
+    def watch(self, *, after: int = 0) -> Iterator[v1.GenerationSummary]:
+        """Its generations, past ones and then each as it closes, until the run has ended. Raises :class:`RunPaused` when it pauses."""
+        for _, event in self.events(after=after):
+            kind = event.WhichOneof("kind")
+            if kind == "generation":
+                yield event.generation
+            elif kind == "state" and event.state.HasField("paused"):
+                # It may have been resumed since.
+                state = self.status().state
+                if state.HasField("paused"):
+                    raise RunPaused(self.name, state.paused.reason)
+
+    def wait(self) -> v1.RunResult:
+        """Waits until it has ended and gives its result. Raises :class:`RunPaused` if it waits for somebody, and :class:`RunEnded` if it
+        was cancelled or failed."""
+        for _ in self.watch():
+            pass
+        result = self.result()
+        kind = result.state.WhichOneof("kind")
+        if kind == "finished":
+            return result
+        reason = f": {result.state.failed.reason}" if kind == "failed" else ""
+        raise RunEnded(f"{self.name} was {kind}{reason}" if kind == "cancelled" else f"{self.name} has {kind}{reason}")
+
+    def result(self) -> v1.RunResult:
+        """What it has found so far."""
+        response: v1.GetRunResultResponse = self._ask("GetRunResult", v1.GetRunResultRequest(name=self.name))
+        return response.result
+
+    def genome(self, which: Literal["mean", "best"] = "mean") -> NDArray[np.float64]:
+        """The mean of its search distribution, which is the result, or its best sample: untransformed numbers."""
+        result = self.result()
+        if which == "mean":
+            return np.array(result.mean)
+        if which != "best":
+            raise ValueError(f"which: must be 'mean' or 'best', not {which!r}")
+        if not result.HasField("best"):
+            raise WrongState(f"{self.name} has no best sample before its first generation has closed")
+        return np.array(result.best.genome)
+
+    def segments(self, which: Literal["mean", "best"] = "mean") -> dict[str, NDArray[np.float64]]:
+        """The same by the names of its layout, transformed to what a rule computes with."""
+        layout = self.result().layout
+        segments = []
+        for segment in layout.segments:
+            kind = segment.transform.WhichOneof("kind")
+            if kind is None:
+                raise HebbianError(f"{segment.name}: has a transform that this version of the Python package does not know")
+            of = getattr(segment.transform, kind)
+            values = {field.name: getattr(of, field.name) for field in of.DESCRIPTOR.fields}
+            segments.append({"name": segment.name, "start": segment.start, "shape": list(segment.shape), "transform": {kind: values}})
+        return parameters_of({"segments": segments}, self.genome(which).tolist())

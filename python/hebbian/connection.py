@@ -1,0 +1,114 @@
+"""Connections to coordinators: addresses, certificates, calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+
+from . import v1
+from .errors import HebbianError, InvalidRequest, refuse
+
+DEFAULT_COORDINATOR = "http://127.0.0.1:7420"
+# As docs/SECURITY.md has them.
+PEER_MESSAGE_BYTES_MAX = 64 << 20
+_OPTIONS = [("grpc.max_receive_message_length", PEER_MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", 16 << 20)]
+Paths = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM for addresses that begin with ``https://``.
+
+    ``ca``: trust coordinators with a certificate of this authority (without it, of the system's). ``certificate`` and ``key``: what
+    is shown to a coordinator that wants to know who asks.
+    """
+
+    ca: Paths | None = None
+    certificate: Paths | None = None
+    key: Paths | None = None
+
+    @classmethod
+    def of_environment(cls) -> Tls:
+        """As the program: ``HEBBIAN_TLS_CA``, ``HEBBIAN_TLS_CERTIFICATE``, ``HEBBIAN_TLS_KEY``."""
+        return cls(*(os.environ.get(f"HEBBIAN_TLS_{name}") or None for name in ("CA", "CERTIFICATE", "KEY")))
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What gRPC wants to know."""
+        if (self.certificate is None) != (self.key is None):
+            raise InvalidRequest("tls: certificate and key must be given together", field="tls")
+        contents = []
+        for name, path in (("ca", self.ca), ("key", self.key), ("certificate", self.certificate)):
+            try:
+                contents.append(None if path is None else Path(path).read_bytes())
+            except OSError as error:
+                raise InvalidRequest(f"tls.{name}: {error}", field=f"tls.{name}") from error
+        return grpc.ssl_channel_credentials(*contents)
+
+
+def default_coordinator() -> str:
+    """``HEBBIAN_COORDINATOR``, or this machine's."""
+    return os.environ.get("HEBBIAN_COORDINATOR") or DEFAULT_COORDINATOR
+
+
+class Connection:
+    """A channel to one coordinator."""
+
+    def __init__(self, address: str, tls: Tls | None = None, timeout: float = 30.0) -> None:
+        self.address, self.timeout = address, timeout
+        tls = tls if tls is not None else Tls.of_environment()
+        parts = urlsplit(address)
+        try:
+            port, is_port = parts.port, True
+        except ValueError:
+            port, is_port = None, False
+        if not is_port or parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise InvalidRequest(f"coordinator: {address!r} is no address; write it as {DEFAULT_COORDINATOR}", field="coordinator")
+        target = f"{parts.netloc.rpartition('@')[2]}" + ("" if port is not None else ":443" if parts.scheme == "https" else ":80")
+        if parts.scheme == "https":
+            self.channel = grpc.secure_channel(target, tls.credentials(), options=_OPTIONS)
+        elif tls != Tls():
+            raise InvalidRequest(
+                f"coordinator: {address} is not encrypted, although there are certificates; write https://, or leave them out",
+                field="coordinator",
+            )
+        else:
+            self.channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._methods: dict[str, Callable[..., Any]] = {}
+
+    def _method(self, kind: str, service: str, name: str) -> Callable[..., Any]:
+        if name not in self._methods:
+            make = getattr(self.channel, kind)
+            self._methods[name] = make(
+                f"/hebbian.v1.{service}/{name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=getattr(v1, f"{name}Response").FromString,
+            )
+        return self._methods[name]
+
+    def call(self, service: str, name: str, request: Any) -> Any:
+        """Asks and waits for the answer; `NAMERequest` is answered by `NAMEResponse`."""
+        try:
+            return self._method("unary_unary", service, name)(request, timeout=self.timeout)
+        except grpc.RpcError as error:
+            refuse(error, self.address)
+        except ValueError as error:
+            raise HebbianError(f"{self.address}: {error}") from error
+
+    def stream(self, service: str, name: str, request: Any) -> Any:
+        """Asks for a stream of answers: an iterator that can be cancelled."""
+        return self._method("unary_stream", service, name)(request)
+
+    def attach(self, requests: Iterator[Any]) -> Any:
+        """A worker's stream."""
+        return self._method("stream_stream", "DispatchService", "Attach")(requests)
+
+    def close(self) -> None:
+        """Ends all that goes on."""
+        self.channel.close()
