@@ -1,5 +1,6 @@
 //! A client of a coordinator: connects, names runs, gives up in time, and turns refusals into one-line failures.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,7 +16,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use crate::configuration::DEFAULT_COORDINATOR;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::tls::ClientTls;
 
 /// Which coordinator, and for how long to try.
@@ -227,7 +228,13 @@ impl Client {
 
     /// The run that the user means: an id, the beginning of one, or a spec's name.
     pub(crate) async fn find(&self, name: &str) -> Result<v1::Run, Failure> {
-        choose(name, &self.list().await?)
+        choose(name, &self.list().await?).map_err(|failure| match failure.kind() {
+            FailureKind::NotFound if Path::new(name).exists() => failure.hint(format_args!(
+                "`{name}` is a file or directory here, and this is a question to {}; `hebbian report` and `hebbian plot` read those",
+                self.url
+            )),
+            _ => failure,
+        })
     }
 
     /// What a run has found.

@@ -1,5 +1,6 @@
 //! A run as its pictures need it: from a directory of `hebbian run`, from a journal, or from a coordinator.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use hebbian_coordinator::journal::sqlite::JournalReader;
 use hebbian_learning::comparison::Comparison;
 use hebbian_proto::v1;
 use hebbian_shared::genome::GenomeLayout;
+use hebbian_shared::id::RunId;
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_view::comparison::{Curve, Group};
@@ -41,16 +43,45 @@ pub(crate) enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// What the user means: a path that exists, with the name of one of its runs behind `#` if it has several; else a coordinator's run.
+    /// What the user means: a path, with the name of one of its runs behind `#` if it has several, or a coordinator's run. What is there
+    /// is a path, and what no run can be called is meant to be one.
     pub(crate) fn of(named: &'a str) -> Self {
-        let (path, run) = match named.rsplit_once('#') {
-            Some((path, run)) if Path::new(path).exists() => (path, Some(run)),
-            _ => (named, None),
-        };
-        if Path::new(path).exists() {
-            Self::Journal { path: PathBuf::from(path), run }
-        } else {
-            Self::Coordinator { run: named }
+        let journal = |path, run| Self::Journal { path: PathBuf::from(path), run };
+        match named.rsplit_once('#') {
+            _ if is_there(named) => journal(named, None),
+            Some((path, run)) if is_there(path) => journal(path, Some(run)),
+            _ if may_be_a_run(named) => Self::Coordinator { run: named },
+            Some((path, run)) => journal(path, Some(run)),
+            None => journal(named, None),
+        }
+    }
+}
+
+/// Whether there is something of that name, or somebody forbids to look.
+fn is_there(path: &str) -> bool {
+    match Path::new(path).symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
+        ),
+    }
+}
+
+/// Whether a coordinator's run may be named so: by its id, as `--json` prints it or in part, its spec's name, or its group and seed.
+fn may_be_a_run(named: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    match named.rsplit_once('/') {
+        None => is_name(named) || named.is_empty(),
+        Some(("runs", id)) => id.to_ascii_lowercase().parse::<RunId>().is_ok() || id.parse::<u64>().is_ok(),
+        Some((group, seed)) => {
+            !group.is_empty()
+                && !group.starts_with('.')
+                && !group.contains('/')
+                && seed.parse::<u64>().is_ok()
         }
     }
 }
@@ -59,8 +90,22 @@ impl RunView {
     /// The run of a source.
     pub(crate) async fn of(source: &Source<'_>, client: &ClientArguments) -> Result<Self, Failure> {
         match source {
-            Source::Coordinator { run } => Self::of_coordinator(&Client::connect(client).await?, run).await,
+            Source::Coordinator { run } => {
+                let found = async { Self::of_coordinator(&Client::connect(client).await?, run).await };
+                // Who mistyped a path has not asked for a coordinator.
+                let said = format!("`{run}` is no directory or journal here, and as a run of a coordinator");
+                found.await.map_err(|failure| failure.of(&said))
+            }
+            Source::Journal { path, run: _ } if !is_there(&path.to_string_lossy()) => {
+                Err(Failure::not_found(format_args!("{}: there is no such directory or journal", path.display())).hint(
+                    "name a directory of `hebbian run`, a journal, or a run of a coordinator by its id, GROUP/SEED or name",
+                ))
+            }
             Source::Journal { path, run } if path.is_dir() => {
+                if !path.join("journal.sqlite").exists() {
+                    let message = format!("{}: has no journal.sqlite, so it is no directory of `hebbian run`", path.display());
+                    return Err(Failure::not_found(message));
+                }
                 let view = Self::of_journal(&path.join("journal.sqlite"), *run)?;
                 let (spec, _) = view.result.read().map_err(Failure::failed)?;
                 match Report::read(&path.join("report.json"), &spec)? {
@@ -211,13 +256,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_exists_is_a_journal_and_all_else_a_run() {
+    fn what_exists_is_a_journal_and_so_is_what_no_run_is_called() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().display().to_string();
         assert!(matches!(Source::of(&path), Source::Journal { run: None, .. }));
         let named = format!("{path}#mine");
         assert!(matches!(Source::of(&named), Source::Journal { run: Some("mine"), .. }));
-        assert!(matches!(Source::of("quickstart"), Source::Coordinator { run: "quickstart" }));
-        assert!(matches!(Source::of("a#b"), Source::Coordinator { run: "a#b" }));
+        for run in [
+            "quickstart",
+            "0123abcd",
+            "RUNS",
+            "v1.2_x-y",
+            "runs/0123ABCD",
+            "mine/3",
+            "my group/3",
+            "runs/7",
+            "",
+        ] {
+            assert!(matches!(Source::of(run), Source::Coordinator { run: named } if named == run), "{run}");
+        }
+        for gone in
+            ["/no/such", "no/such/", "./x", "../x", "~/x", "runs/mine", "a/b/3", "./3", "-x", "my run", "x/"]
+        {
+            let of = |named: &str| match Source::of(named) {
+                Source::Journal { path, run } => Some((path, run.map(str::to_owned))),
+                Source::Coordinator { .. } => None,
+            };
+            assert_eq!(of(gone), Some((PathBuf::from(gone), None)));
+            assert_eq!(of(&format!("{gone}#b")), Some((PathBuf::from(gone), Some("b".to_owned()))));
+        }
     }
 }

@@ -90,8 +90,8 @@ pub async fn start(
     let read = tokio::task::spawn_blocking(move || {
         let mut runs = Vec::new();
         // One after the other: what is read of a run that has ended is more than what is kept of it.
-        let read =
-            journal.load_each(&mut |loaded| runs.push(TakenUp::of(Timestamp(origin), loaded, strategies)));
+        let read = journal
+            .standing_each(&mut |stored| runs.push(TakenUp::of(Timestamp(origin), stored, strategies)));
         (journal, read.map(|()| runs))
     });
     let (mut journal, runs) = read.await.map_err(|error| StartError::Thread(error.to_string()))?;

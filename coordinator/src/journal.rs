@@ -17,7 +17,7 @@ use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Snapshot};
+use hebbian_control::run::record::{LoadedRun, Snapshot, Standing};
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +129,11 @@ pub trait Journal: Send {
 
     /// Reads all runs in order of creation, one after the other. What is wrong with one of them keeps nobody from the others.
     fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError>;
+
+    /// The same for whoever starts: of runs that have ended without their searches, which are most of a journal.
+    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+        self.load_each(&mut |loaded| take(Standing::Loaded(loaded)))
+    }
 
     /// Gives back the room that is kept for what frees room.
     fn give_room(&mut self) {}

@@ -9,7 +9,7 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::effect::{Effect, Event, Transaction};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::Advance;
-use hebbian_control::run::record::{Record, StoredRun, Write};
+use hebbian_control::run::record::{Record, Standing, StoredRun, Write};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
 use hebbian_proto::v1;
@@ -62,6 +62,13 @@ pub(crate) fn accuracy(genome: &[f64]) -> f64 {
 /// All runs of a journal, which can be read.
 pub(crate) fn load(journal: &mut dyn Journal) -> Vec<StoredRun> {
     journal.load().unwrap().into_iter().map(|loaded| loaded.expect("it can be read")).collect()
+}
+
+/// What a start reads of a journal.
+pub(crate) fn standing(journal: &mut dyn Journal) -> Vec<Standing> {
+    let mut all = Vec::new();
+    journal.standing_each(&mut |standing| all.push(standing)).unwrap();
+    all
 }
 
 /// See the module.

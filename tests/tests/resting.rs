@@ -1,12 +1,14 @@
 //! Runs that have ended rest as summaries: they look as before, and answer as before when they wake.
 
-use crate::bench::{Bench, FINGERPRINT, creation, load, run, settings, spec};
+use crate::bench::{Bench, FINGERPRINT, creation, load, run, settings, spec, standing};
 use crate::lies::watched;
 use hebbian_control::command::run::{Act, AddNote, Create, Extend, GetResult, List, RunAction};
 use hebbian_control::command::{Command as _, page::PageRequest};
 use hebbian_control::engine::effect::Event;
+use hebbian_control::run::record::Standing;
 use hebbian_control::run::recovery::TakenUp;
 use hebbian_coordinator::journal::KeptSnapshots;
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_proto::v1;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::stop::StopSpec;
@@ -70,24 +72,58 @@ fn a_run_that_rests_looks_as_before_and_wakes_as_what_it_was() {
     }
 }
 
+/// How the run is taken up by a coordinator that starts.
+fn taken_up(bench: &mut Bench) -> TakenUp {
+    let standing = standing(&mut bench.journal).into_iter().find(|standing| match standing {
+        Standing::Ended(stored) => stored.run == run(),
+        Standing::Loaded(loaded) => loaded.as_ref().unwrap().run == run(),
+    });
+    TakenUp::of(bench.now, standing.unwrap(), settings().strategies)
+}
+
 #[test]
 fn a_restart_takes_up_no_more_than_summaries_of_what_has_ended() {
     for mut bench in ended() {
-        let (before, stored) = (bench.progress(), bench.stored());
-        match TakenUp::of(bench.now, Ok(stored), settings().strategies) {
-            TakenUp::Ended(ended) => assert_eq!(ended.progress(), before),
-            TakenUp::Whole(..) | TakenUp::Unreadable(_) => panic!("it has ended: {before:?}"),
-        }
-        // Where its last snapshot is lost, its search has to be computed again to know what it has found.
-        if before.generation > 0 {
-            bench.journal.forget_snapshots(|closed| closed.0 == before.generation);
-            let stored = bench.stored();
-            assert!(matches!(TakenUp::of(bench.now, Ok(stored), settings().strategies), TakenUp::Whole(..)));
+        let before = bench.progress();
+        // What it has found is known without its search.
+        for _ in 0..2 {
+            match taken_up(&mut bench) {
+                TakenUp::Ended(ended) => assert_eq!(ended.progress(), before),
+                TakenUp::Whole(..) | TakenUp::Unreadable(_) => panic!("it has ended: {before:?}"),
+            }
+            bench.journal.forget_snapshots(|_| true);
         }
     }
     let mut running = Bench::new(spec("generations = 4"));
-    let stored = running.stored();
-    assert!(matches!(TakenUp::of(running.now, Ok(stored), settings().strategies), TakenUp::Whole(..)));
+    assert!(matches!(taken_up(&mut running), TakenUp::Whole(..)));
+}
+
+#[test]
+fn every_journal_gives_the_same_of_a_run_that_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut validated = spec("generations = 5");
+    validated.validation =
+        Some(toml::from_str("every = 2\nfamilies = [\"circle\"]\ntasks_per_family = 2").unwrap());
+    for (number, spec) in
+        [spec("generations = 5"), spec("generations = 400"), validated].into_iter().enumerate()
+    {
+        let cancels = spec.stop.generations == Some(400);
+        let mut bench = Bench::new(spec);
+        let file = folder.path().join(format!("{number}.sqlite"));
+        bench.also = Some(Box::new(SqliteJournal::open(&file).unwrap()));
+        bench.copy_creation();
+        bench.answers = if cancels { 100 } else { usize::MAX };
+        bench.attach(FINGERPRINT);
+        let also = |bench: &mut Bench| standing(&mut **bench.also.as_mut().unwrap());
+        if cancels {
+            assert!(matches!(also(&mut bench)[..], [Standing::Loaded(Ok(_))]));
+            bench.act(RunAction::Cancel);
+        }
+        assert!(bench.progress().is_final());
+        let stored = also(&mut bench);
+        assert!(matches!(&stored[..], [Standing::Ended(stored)] if stored.best.is_some()), "{stored:?}");
+        assert_eq!(stored, standing(&mut bench.journal));
+    }
 }
 
 #[test]
@@ -153,8 +189,7 @@ fn a_lie_that_is_found_later_marks_also_a_run_that_rests() {
     assert_eq!(progress.sequence, before.sequence + 1);
     bench.handle(Event::Detach { worker: WorkerId(4) });
     // The journal has it, too.
-    let stored = load(&mut bench.journal).into_iter().find(|stored| stored.run == run()).unwrap();
-    match TakenUp::of(bench.now, Ok(stored), settings().strategies) {
+    match taken_up(&mut bench) {
         TakenUp::Ended(ended) => assert_eq!(ended.progress(), progress),
         TakenUp::Whole(..) | TakenUp::Unreadable(_) => panic!("it has ended"),
     }

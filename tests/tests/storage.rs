@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bench::standing;
 use hebbian_control::command::run::{Act, Create, GetResult, List, RunAction};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{
-    Closed, Contributions, Created, LoadedRun, Maker, Record, Settled, Snapshot, StoredRun, Write,
+    Closed, Contributions, Created, LoadedRun, Maker, Record, Settled, Snapshot, Standing, StoredRun, Write,
 };
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
@@ -135,6 +136,9 @@ fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box
     let expected = [closed(2), settled(3, 0), changed];
     assert_eq!(stored.records, expected, "what the last snapshot closed, and what is behind it");
     assert_eq!(journal.snapshots(run).unwrap().iter().map(|closed| closed.0).collect::<Vec<_>>(), [2, 3]);
+
+    let goes_on = |standing: &Standing| matches!(standing, Standing::Loaded(Ok(loaded)) if loaded == stored);
+    assert!(matches!(&standing(&mut *journal)[..], [only] if goes_on(only)));
 
     let from = GenerationIndex(1);
     assert_eq!(journal.generations(run, from, 1).unwrap(), [summary(1)]);
@@ -594,6 +598,58 @@ fn whatever_is_damaged_both_judges_agree_and_nothing_changes_unnoticed() {
         }
     }
     assert!(refused > 0 && failed > 0, "{refused} refused, {failed} failed");
+}
+
+/// The same of what a start reads of a run that has ended, and of one that goes on: what is accepted is shown as it was, and a run that
+/// cannot be read has the problem that `verify` tells.
+#[test]
+fn whatever_is_damaged_a_start_reads_of_ended_runs_what_verify_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut journal = in_use(folder.path());
+    let mut writer = Writer { journal: &mut journal, sequence: 100 };
+    let elapsed = Duration::from_secs(9);
+    writer.write(Record::StateChanged { state: RunState::CANCELLED, elapsed, unix_ms: 7 }).unwrap();
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    let start = || SqliteJournal::open(&path).map(|mut journal| standing(&mut journal));
+    let original = start().unwrap();
+    assert!(matches!(&original[..], [Standing::Ended(_)]), "{original:?}");
+    let mut next = numbers();
+    let (mut refused, mut failed, mut accepted) = (0, 0, 0);
+    for flip in 0..flips() {
+        let mut damaged = whole.clone();
+        let place = next() % whole.len();
+        if flip % 10 == 0 {
+            damaged.truncate(place);
+        } else {
+            damaged[place] ^= 1 << (next() % 8);
+        }
+        fs::write(&path, &damaged).unwrap();
+        let verified = JournalReader::open(&path).and_then(|reader| reader.verify());
+        match (verified, start()) {
+            (Err(_), Err(_)) => refused += 1,
+            (Ok(reports), Ok(mut found)) => {
+                assert_eq!((reports.len(), found.len()), (1, 1), "flip {flip} at {place}");
+                match found.remove(0) {
+                    Standing::Loaded(Err(unreadable)) => {
+                        assert_eq!(reports[0].problems, [unreadable.problem], "flip {flip} at {place}");
+                        failed += 1;
+                    }
+                    found => {
+                        assert_eq!(found, original[0], "flip {flip} at {place}");
+                        accepted += 1;
+                    }
+                }
+            }
+            (verified, started) => panic!("flip {flip} at {place}: {verified:?} but {started:?}"),
+        }
+    }
+    println!("{refused} refused, {failed} runs failed, {accepted} without an effect");
+    assert!(
+        refused > 0 && failed > 0 && accepted > 0,
+        "{refused} refused, {failed} failed, {accepted} accepted"
+    );
 }
 
 #[test]

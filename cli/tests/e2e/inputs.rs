@@ -81,6 +81,29 @@ fn names_that_would_mean_something_else() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_no_run_of_a_coordinator() {
+    let place = Place::new();
+    for command in ["report", "plot"] {
+        for gone in ["/no/such/dir", "runs/mine", "./mine", "gone/", "/no/such/j.sqlite#mine"] {
+            let path = gone.split('#').next().unwrap();
+            check(&place, &[command, gone], 3, &[&format!("{path}: there is no such directory or journal")]);
+        }
+        std::fs::create_dir_all(place.path("empty")).unwrap();
+        check(
+            &place,
+            &[command, "empty"],
+            3,
+            &["empty: has no journal.sqlite, so it is no directory of `hebbian run`"],
+        );
+        // What may be the name of a run.
+        let nobody = ["--coordinator", "http://127.0.0.1:1"];
+        let told =
+            ["`mine` is no directory or journal here, and as a run of a coordinator: http://127.0.0.1:1"];
+        check(&place, &[&[command, "mine"][..], &nobody].concat(), 4, &told);
+    }
+}
+
+#[test]
 fn wrong_arguments() {
     let place = Place::new();
     check(&place, &["run", "--wokers", "2"], 2, &["unexpected argument '--wokers'"]);

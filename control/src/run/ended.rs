@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::time::Timestamp;
 use prost::Message as _;
 
 use super::makers::{Contributors, clean_before};
-use super::record::{Created, Record, StoredRun, Write};
+use super::record::{Created, Record, StoredEnd, Write};
 use super::search::Reached;
 use super::{Run, RunError};
 
@@ -55,34 +55,22 @@ impl Ended {
         })
     }
 
-    /// What is kept of a run that a journal holds. `None` if it has not ended, or if its search has to be computed again to know
-    /// what it has found: [`Run::recover`] does that.
-    pub fn recover(now: Timestamp, stored: &StoredRun) -> Result<Option<Self>, RunError> {
-        let state = stored.records.iter().rev().find_map(|record| match record {
-            Record::StateChanged { state, .. } => Some(state),
-            _ => None,
-        });
-        let closed = stored.records.iter().rev().find_map(|record| match record {
-            Record::GenerationClosed(closed) => Some(GenerationIndex(closed.summary.generation).next()),
-            _ => None,
-        });
-        let snapshot = stored.snapshot.as_ref();
-        let is_last = closed == snapshot.map(|snapshot| snapshot.closed);
-        if !state.is_some_and(RunState::is_final) || !is_last {
-            return Ok(None);
-        }
-        let refuse = |problem: String| RunError { run: stored.run, problem };
-        stored.created.spec.validate().map_err(|error| refuse(error.to_string()))?;
-        let mut run = Run::begin(now, stored.run, stored.created.clone());
-        run.sequence = stored.sequence;
-        let origin = stored.created.origin.as_deref().map(|origin| &*origin.snapshot);
-        let best = snapshot.or(origin).and_then(|snapshot| snapshot.best.as_ref());
-        let best = best.map(|(genome, fitness)| (Arc::new(genome.clone()), *fitness));
+    /// What is kept of a run that a journal holds.
+    pub fn recover(now: Timestamp, stored: StoredEnd) -> Result<Self, RunError> {
+        let StoredEnd { run: id, created, records, best, sequence } = stored;
+        let refuse = |problem: String| RunError { run: id, problem };
+        created.spec.validate().map_err(|error| refuse(error.to_string()))?;
+        let origin = created.origin.as_deref().and_then(|origin| origin.snapshot.best.as_ref());
+        let best = best.max(origin.map(|(_, fitness)| *fitness));
+        let mut run = Run::begin(now, id, created);
+        run.sequence = sequence;
+        // Nobody asks a summary for the genome.
+        let best = best.map(|fitness| (Arc::new(Genome(Vec::new())), fitness));
         run.reached = Arc::new(Reached { best, ..Reached::default() });
-        for record in &stored.records {
+        for record in &records {
             run.apply(now, record, None);
         }
-        Ok(Self::of(&run))
+        Self::of(&run).ok_or_else(|| refuse("its records do not say that it has ended".to_owned()))
     }
 
     /// How it stands.

@@ -157,6 +157,13 @@ pub struct Closed {
     pub contributions: Contributions,
 }
 
+impl Closed {
+    /// The best fitness of its candidates.
+    pub fn best(&self) -> Option<Fitness> {
+        self.summary.best_fitness.and_then(|best| Fitness::new(best).ok())
+    }
+}
+
 /// Episodes that workers computed, by the workers' names.
 pub type Contributions = BTreeMap<String, u32>;
 
@@ -255,6 +262,37 @@ impl StoredRun {
     }
 }
 
+/// What a journal gives back of a run that has ended where its search is not asked for: enough to show and to count it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEnd {
+    /// The run.
+    pub run: RunId,
+    /// How it began.
+    pub created: Created,
+    /// All other records in order, but settlements, and of the closed generations the last.
+    pub records: Vec<Record>,
+    /// The best fitness of all closed generations.
+    pub best: Option<Fitness>,
+    /// The sequence number of the run's last record.
+    pub sequence: u64,
+}
+
+impl StoredEnd {
+    /// Whether what is shown of a run that has ended needs a record; [`StoredEnd::records`] has of the closed generations only the last.
+    pub fn needs(record: &Record) -> bool {
+        !matches!(record, Record::Created(_) | Record::Settled(_) | Record::Reopened { .. })
+    }
+
+    /// Whether records, in order, say that their run has ended.
+    pub fn is_end<'a>(records: impl DoubleEndedIterator<Item = &'a Record>) -> bool {
+        let state = |record: &'a Record| match record {
+            Record::StateChanged { state, .. } => Some(state),
+            _ => None,
+        };
+        records.rev().find_map(state).is_some_and(RunState::is_final)
+    }
+}
+
 /// A run that a journal holds but cannot give back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableRun {
@@ -270,6 +308,15 @@ pub struct UnreadableRun {
 
 /// What a journal holds of a run.
 pub type LoadedRun = Result<StoredRun, UnreadableRun>;
+
+/// What a journal holds of a run, without the search of one that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// A run that goes on, or that cannot be read.
+    Loaded(LoadedRun),
+    /// A run that has ended.
+    Ended(StoredEnd),
+}
 
 /// Something to be written to the journal.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::time::Timestamp;
 
 use super::ended::Ended;
-use super::record::{Closed, LoadedRun, Record, Snapshot, StoredRun, UnreadableRun, Write};
+use super::record::{Closed, LoadedRun, Record, Snapshot, Standing, StoredRun, UnreadableRun, Write};
 use super::search::Search;
 use super::strategy::Strategies;
 use super::{Run, RunError};
@@ -104,10 +104,19 @@ pub enum TakenUp {
 
 impl TakenUp {
     /// A run, of which no more is taken up than a coordinator needs: a summary, if it has ended.
-    pub fn of(now: Timestamp, loaded: LoadedRun, strategies: Strategies) -> Self {
-        match loaded.as_ref().map(|stored| Ended::recover(now, stored)) {
-            Ok(Ok(Some(ended))) => Self::Ended(Box::new(ended)),
-            _ => Self::whole(now, loaded, strategies),
+    pub fn of(now: Timestamp, standing: Standing, strategies: Strategies) -> Self {
+        match standing {
+            Standing::Loaded(loaded) => Self::whole(now, loaded, strategies),
+            Standing::Ended(stored) => {
+                let (name, created_unix_ms) =
+                    (stored.created.spec.name.clone(), stored.created.created_unix_ms);
+                match Ended::recover(now, stored) {
+                    Ok(ended) => Self::Ended(Box::new(ended)),
+                    Err(RunError { run, problem }) => {
+                        Self::Unreadable(UnreadableRun { run, name, created_unix_ms, problem })
+                    }
+                }
+            }
         }
     }
 

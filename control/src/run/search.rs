@@ -129,9 +129,16 @@ fn memory(spec: &RunSpec) -> usize {
     cost(&spec.strategy, spec.layout().dimension()).memory_bytes as usize
 }
 
+/// A coordinator that has not so much is ended by whatever it does next, so nobody asks for it beforehand. A search that stays
+/// [short](Advance::is_short) takes less.
+const UNASKED: usize = 1 << 20;
+
 /// Refuses a search before it asks for memory that there is not: who asks for it in vain is ended, and all other runs with it. It may
 /// still be taken by somebody else in between.
 fn check_memory(bytes: usize) -> Result<(), StrategyError> {
+    if bytes <= UNASKED {
+        return Ok(());
+    }
     let mut probe = Vec::<u8>::new();
     let found = probe.try_reserve_exact(bytes);
     // It is asked for although nobody uses it.
@@ -260,5 +267,32 @@ impl std::fmt::Debug for Advance {
 impl std::fmt::Debug for Advanced {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Advanced({} generation {})", self.run, self.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_shared::spec::strategy::StrategySpec;
+    use hebbian_shared::spec::text;
+
+    use super::*;
+
+    /// The driver's thread asks nobody for memory.
+    #[test]
+    fn what_is_short_takes_so_little_memory_that_it_is_not_asked_for() {
+        for kind in StrategySpec::NAMES {
+            for dimension in 1..=100 {
+                let candidates = Advance::SHORT_MAX / dimension - dimension;
+                let with = format!("kind = \"{kind}\"\npopulation_size = {candidates}");
+                let Ok(strategy) = text::read::<StrategySpec>(&with) else { continue };
+                if strategy.candidates_max() as usize != candidates {
+                    continue;
+                }
+                let bytes = cost(&strategy, dimension).memory_bytes as usize;
+                assert!(bytes <= UNASKED, "{kind}: {dimension} numbers, {candidates} candidates: {bytes}");
+            }
+        }
+        assert!(check_memory(UNASKED).is_ok() && check_memory(2 * UNASKED).is_ok());
+        assert!(matches!(check_memory(isize::MAX as usize), Err(StrategyError::Memory { .. })));
     }
 }

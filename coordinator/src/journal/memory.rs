@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, Write};
+use hebbian_control::run::record::{
+    Created, LoadedRun, Record, Snapshot, Standing, StoredEnd, StoredRun, Write,
+};
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
@@ -116,6 +118,28 @@ impl Stored {
             sequence: self.sequence,
         }
     }
+
+    fn standing(&self, run: RunId) -> Standing {
+        if !StoredEnd::is_end(self.records.values()) {
+            return Standing::Loaded(Ok(self.load(run)));
+        }
+        let closed = |record: &Record| match record {
+            Record::GenerationClosed(closed) => Some(closed.best()),
+            _ => None,
+        };
+        let last =
+            self.records.iter().rfind(|(_, record)| closed(record).is_some()).map(|(&sequence, _)| sequence);
+        let needed = self.records.iter().filter(|(sequence, record)| {
+            StoredEnd::needs(record) && (closed(record).is_none() || Some(**sequence) == last)
+        });
+        Standing::Ended(StoredEnd {
+            run,
+            created: self.created.clone(),
+            records: needed.map(|(_, record)| record.clone()).collect(),
+            best: self.records.values().filter_map(closed).flatten().max(),
+            sequence: self.sequence,
+        })
+    }
 }
 
 impl Journal for MemoryJournal {
@@ -130,6 +154,12 @@ impl Journal for MemoryJournal {
     fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
         let runs = self.order.iter().filter_map(|run| Some((*run, self.runs.get(run)?)));
         runs.for_each(|(run, stored)| take(Ok(stored.load(run))));
+        Ok(())
+    }
+
+    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+        let runs = self.order.iter().filter_map(|run| Some((*run, self.runs.get(run)?)));
+        runs.for_each(|(run, stored)| take(stored.standing(run)));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod lock;
 mod reader;
 mod reserve;
 mod rows;
+mod scan;
 mod schema;
 mod sums;
 mod tables;
@@ -26,7 +27,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{Address, Journal, JournalError, KeptSnapshots, Opened, StoredEvent};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Snapshot};
+use hebbian_control::run::record::{LoadedRun, Snapshot, Standing};
 use lock::{FileLock, Identity, NameLock};
 use tables::Tables;
 use witness::{Position, Witness};
@@ -314,6 +315,10 @@ impl Journal for SqliteJournal {
 
     fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
         self.tables().each_run(take)
+    }
+
+    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+        self.tables().each_standing(take)
     }
 
     fn run(&mut self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {

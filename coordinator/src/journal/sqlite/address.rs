@@ -20,6 +20,12 @@ pub(super) fn path(path: &str) -> Result<&Path, String> {
              the root"
         ));
     }
+    if let Some((file, _)) = path.split_once('?').filter(|(_, options)| options.contains('=')) {
+        return Err(format!("has options behind its path, and a journal takes none; write `sqlite:{file}`"));
+    }
+    if path.trim() != path {
+        return Err(format!("has a blank at an end of its path; write `sqlite:{}`", path.trim()));
+    }
     if path == "-" {
         return Err("is standard output, and a journal is a file that is read again".to_owned());
     }
@@ -39,9 +45,14 @@ mod tests {
 
     #[test]
     fn a_path_is_taken_as_it_stands() {
-        for text in
-            ["journal.sqlite", "/var/lib/hebbian/journal.sqlite", "C:/journal", "my journal", "a-walk"]
-        {
+        for text in [
+            "journal.sqlite",
+            "/var/lib/hebbian/journal.sqlite",
+            "C:/journal",
+            "my journal",
+            "a-walk",
+            "what?",
+        ] {
             assert_eq!(path(text), Ok(Path::new(text)));
         }
     }
@@ -54,6 +65,9 @@ mod tests {
             ("file:j.sqlite", "write `sqlite:j.sqlite`"),
             ("//j.sqlite", "write `sqlite:j.sqlite`, or `sqlite:/j.sqlite` from the root"),
             ("///var/j.sqlite", "write `sqlite:var/j.sqlite`, or `sqlite:/var/j.sqlite` from the root"),
+            ("j.sqlite?mode=memory", "write `sqlite:j.sqlite`"),
+            (" j.sqlite", "write `sqlite:j.sqlite`"),
+            ("j.sqlite ", "write `sqlite:j.sqlite`"),
             ("-", "is standard output"),
             ("a\nb", "a control character"),
             ("j.sqlite-wal", "write `sqlite:j.sqlite`"),

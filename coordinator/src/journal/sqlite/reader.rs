@@ -218,14 +218,22 @@ impl JournalReader {
 
     /// Takes a run up as a coordinator does.
     fn verify_run(&self, loaded: LoadedRun) -> Result<RunReport, JournalError> {
+        let unreadable = |UnreadableRun { run, name, problem, .. }| {
+            let (problems, notes) = (vec![problem], Vec::new());
+            RunReport { run, name, settled: 0, sequence: 0, generations: 0, problems, notes }
+        };
         let stored = match loaded {
             Ok(stored) => stored,
-            Err(UnreadableRun { run, name, problem, .. }) => {
-                let (problems, notes) = (vec![problem], Vec::new());
-                return Ok(RunReport { run, name, settled: 0, sequence: 0, generations: 0, problems, notes });
-            }
+            Err(unread) => return Ok(unreadable(unread)),
         };
-        let generations = self.generations(stored.run)?;
+        let generations = match self.generations(stored.run) {
+            Ok(generations) => generations,
+            Err(JournalError::Corrupt { problem, .. }) => {
+                let (run, name) = (stored.run, stored.created.spec.name.clone());
+                return Ok(unreadable(UnreadableRun { run, name, created_unix_ms: 0, problem }));
+            }
+            Err(error) => return Err(error),
+        };
         let mut report = RunReport {
             run: stored.run,
             name: stored.created.spec.name.clone(),

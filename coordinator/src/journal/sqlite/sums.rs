@@ -11,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 /// How many runs there are.
 const RUNS: &str = "runs";
 
-fn key(run: &str) -> String {
+/// The key of a run's sum.
+pub(super) fn key(run: &str) -> String {
     format!("rows {run}")
 }
 

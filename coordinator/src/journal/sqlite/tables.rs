@@ -4,14 +4,39 @@ use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::rows::{NEEDED, snapshot_is_whole};
+use super::rows::snapshot_is_whole;
+use super::scan::{NO_GENERATION, Scan};
 use super::{explain, sums};
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
-use hebbian_control::run::record::{Created, LoadedRun, Record, Snapshot, StoredRun, UnreadableRun};
+use hebbian_control::run::record::{LoadedRun, Record, Snapshot, Standing, StoredRun, UnreadableRun};
 
 /// A run with its name and the time of its creation.
 type Listed = (RunId, String, u64);
+
+/// All runs; what has lost its row in `runs` comes last.
+const LISTED: &str = "SELECT run, name, created_unix_ms, number FROM runs UNION ALL \
+                      SELECT run, '', 0, 9223372036854775807 FROM \
+                      (SELECT run FROM records UNION SELECT run FROM generations \
+                      UNION SELECT substr(key, 6) FROM meta WHERE key GLOB 'rows *' EXCEPT SELECT run FROM runs) ORDER BY 4";
+/// The same of one run, whose sum has the second parameter as its key.
+const LISTED_ONE: &str = "SELECT run, name, created_unix_ms FROM runs WHERE run = ?1 UNION ALL \
+                          SELECT ?1, '', 0 WHERE EXISTS (SELECT 1 FROM records WHERE run = ?1) \
+                          OR EXISTS (SELECT 1 FROM generations WHERE run = ?1) OR EXISTS (SELECT 1 FROM meta WHERE key = ?2)";
+
+/// What `read` makes of a run, or why it cannot be read.
+fn readable<T>(
+    (run, name, created_unix_ms): Listed,
+    read: impl FnOnce(RunId) -> Result<T, JournalError>,
+) -> Result<Result<T, UnreadableRun>, JournalError> {
+    match read(run) {
+        Ok(whole) => Ok(Ok(whole)),
+        Err(JournalError::Corrupt { problem, .. }) => {
+            Ok(Err(UnreadableRun { run, name, created_unix_ms, problem }))
+        }
+        Err(error) => Err(error),
+    }
+}
 
 /// An open file with its name for messages.
 #[derive(Clone, Copy)]
@@ -44,32 +69,37 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// One run; none if there is nothing of it.
-    pub(super) fn one_run(&self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
-        let listed = self.listed()?.into_iter().find(|(id, ..)| *id == run);
-        listed.map(|listed| self.load(listed)).transpose()
+    /// The same for whoever starts: without the searches of runs that have ended.
+    pub(super) fn each_standing(&self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+        for listed in self.listed()? {
+            let standing = readable(listed, |run| match Scan::of(self, run, true)?.end(run) {
+                Ok(ended) => Ok(Standing::Ended(ended)),
+                Err(scan) => Ok(Standing::Loaded(Ok(self.run(run, *scan)?))),
+            });
+            take(standing?.unwrap_or_else(|unreadable| Standing::Loaded(Err(unreadable))));
+        }
+        Ok(())
     }
 
-    fn load(&self, (run, name, created_unix_ms): Listed) -> Result<LoadedRun, JournalError> {
-        match self.whole_run(run) {
-            Ok(stored) => Ok(Ok(stored)),
-            Err(JournalError::Corrupt { problem, .. }) => {
-                Ok(Err(UnreadableRun { run, name, created_unix_ms, problem }))
-            }
-            Err(error) => Err(error),
-        }
+    /// One run; none if there is nothing of it.
+    pub(super) fn one_run(&self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        let listed = self.listed_of(LISTED_ONE, params![run.to_string(), sums::key(&run.to_string())])?;
+        listed.into_iter().next().map(|listed| self.load(listed)).transpose()
+    }
+
+    fn load(&self, listed: Listed) -> Result<LoadedRun, JournalError> {
+        readable(listed, |run| self.run(run, Scan::of(self, run, false)?))
     }
 
     /// All runs of which there is anything, with their names and the times of their creation as far as they can be read.
     fn listed(&self) -> Result<Vec<Listed>, JournalError> {
-        // What has lost its row in `runs` comes last.
-        let sql = "SELECT run, name, created_unix_ms, number FROM runs UNION ALL \
-                   SELECT run, '', 0, 9223372036854775807 FROM \
-                   (SELECT run FROM records UNION SELECT run FROM generations \
-                   UNION SELECT substr(key, 6) FROM meta WHERE key GLOB 'rows *' EXCEPT SELECT run FROM runs) ORDER BY 4";
+        self.listed_of(LISTED, [])
+    }
+
+    fn listed_of(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Listed>, JournalError> {
         let explain = |error| self.explain(&error);
-        let mut statement = self.connection.prepare(sql).map_err(explain)?;
-        let mut rows = statement.query([]).map_err(explain)?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let mut rows = statement.query(parameters).map_err(explain)?;
         let mut listed = Vec::new();
         while let Some(row) = rows.next().map_err(explain)? {
             let text = |place| row.get_ref(place).ok()?.as_str().ok().map(str::to_owned);
@@ -81,72 +111,8 @@ impl Tables<'_> {
         Ok(listed)
     }
 
-    /// A run of which every byte is as it was written.
-    fn whole_run(&self, run: RunId) -> Result<StoredRun, JournalError> {
-        let explain = |error| self.explain(&error);
-        let name = run.to_string();
-        let mut sum = 0_i64;
-        for table in NEEDED {
-            let mut statement = self.connection.prepare_cached(&table.of_run()).map_err(explain)?;
-            let mut rows = statement.query([&name]).map_err(explain)?;
-            let mut any = false;
-            while let Some(row) = rows.next().map_err(explain)? {
-                any = true;
-                let Some(checksum) = table.whole(row).map_err(explain)? else {
-                    return Err(self.corrupt(format!("a row of `{}` is damaged", table.name())));
-                };
-                sum = sum.wrapping_add(checksum);
-            }
-            if !any && table.name() == "runs" {
-                return Err(self.corrupt("its row of `runs` is missing"));
-            }
-        }
-        let stored = self.run(run)?;
-        // A fork's first generations are its parent's.
-        let first = stored.created.origin.as_ref().map_or(0, |origin| origin.last.generation + 1);
-        if let Some(missing) = self.missing(&name, first)? {
-            return Err(self.corrupt(format!("generation {missing} is missing")));
-        }
-        if !sums::are_all(self.connection, &name, sum).map_err(explain)? {
-            return Err(self.corrupt("rows of it that were acknowledged are missing"));
-        }
-        Ok(stored)
-    }
-
-    /// The first generation from `first` on that a run lacks though it has later ones.
-    fn missing(&self, run: &str, first: u32) -> Result<Option<u32>, JournalError> {
-        let explain = |error| self.explain(&error);
-        let sql = "SELECT generation FROM generations WHERE run = ?1 ORDER BY generation";
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let found = statement.query_map([run], |row| row.get::<_, u32>(0)).map_err(explain)?;
-        for (generation, expected) in found.zip(first..) {
-            if generation.map_err(explain)? != expected {
-                return Ok(Some(expected));
-            }
-        }
-        Ok(None)
-    }
-
-    /// How a run was created, and the sequence number of its last record.
-    fn created(&self, run: RunId) -> Result<(Created, u64), JournalError> {
-        let headless = || self.corrupt("it does not begin with its creation");
-        let name = run.to_string();
-        let sql = "SELECT record FROM records WHERE run = ?1 AND kind = 'created'";
-        let bytes = self.blobs(sql, [&name], 0)?;
-        let record =
-            decode_record(bytes.first().ok_or_else(headless)?).map_err(|error| self.corrupt(error))?;
-        let Record::Created(created) = record else { return Err(headless()) };
-        let sql = "SELECT max(sequence) FROM (SELECT sequence FROM records WHERE run = ?1 \
-                   UNION ALL SELECT sequence FROM generations WHERE run = ?1)";
-        let sequence: i64 = self
-            .connection
-            .query_row(sql, [&name], |row| row.get(0))
-            .map_err(|error| self.explain(&error))?;
-        Ok((created, sequence.unsigned_abs()))
-    }
-
-    fn run(&self, run: RunId) -> Result<StoredRun, JournalError> {
-        let (created, sequence) = self.created(run)?;
+    fn run(&self, run: RunId, scan: Scan) -> Result<StoredRun, JournalError> {
+        let (created, sequence) = scan.created();
         let snapshot = self.whole_snapshot(run)?;
         let from = snapshot.as_ref().map_or(0, |snapshot| snapshot.closed.0.saturating_sub(1));
         let sql = "SELECT sequence, record FROM records WHERE run = ?1 AND kind <> 'created' \
@@ -194,7 +160,7 @@ impl Tables<'_> {
     fn summary(&self, bytes: &[u8]) -> Result<GenerationSummary, JournalError> {
         match decode_record(bytes).map_err(|error| self.corrupt(error))? {
             Record::GenerationClosed(closed) => Ok(closed.summary),
-            _ => Err(self.corrupt("a generation's row holds another kind of record")),
+            _ => Err(self.corrupt(NO_GENERATION)),
         }
     }
 
