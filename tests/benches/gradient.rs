@@ -1,11 +1,13 @@
-//! What a gradient costs beside the training that it is of: `cargo bench -p hebbian-tests --bench gradient [-- ROUNDS]`.
+//! What a gradient costs beside the training that it is of: `cargo bench -p hebbian-tests --bench gradient`.
 //!
 //! The rule is that of `examples/images.toml` at its start. A training draws the initial synapses and makes 20 updates with batches
 //! of 64 and one prediction of a query of 256; with its gradient it also records them and walks back, the loss being that of every
-//! batch but the first before its update and of the query at the end. Both take turns in short rounds on one thread; a figure is
-//! the median of the rounds.
-
-use std::time::{Duration, Instant};
+//! batch but the first before its update and of the query at the end. All take turns in short rounds, on one thread and on two, and
+//! with them the product of square matrices; a figure is the median of the rounds. *Useful* operations are two for each synapse,
+//! state and example of those products whose result something reads.
+//!
+//! - `--json`: a line of JSON for each network and number of threads; `tests/peers/gradient.py` sets JAX beside it.
+//! - `--rounds N`: rounds (7).
 
 use hebbian_learning::rule::multi_state::differentiable::{DifferentiableNetwork, DifferentiableRule, Loss};
 use hebbian_shared::genome::{Genome, GenomeLayout};
@@ -15,13 +17,15 @@ use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
+mod measure;
+
+use measure::{Matrices, SGEMM_FLOP, THREADS, median, rate};
+
 const SPEC: &str = include_str!("../../examples/images.toml");
-const SIZES: [[usize; 3]; 3] = [[64, 32, 10], [784, 32, 10], [784, 128, 10]];
+const NETWORKS: [&[usize]; 4] = [&[64, 32, 10], &[784, 32, 10], &[784, 128, 10], &[784, 256, 128, 10]];
 const UPDATES: usize = 20;
 const BATCH: usize = 64;
 const QUERY: usize = 256;
-/// How long a round does either.
-const ROUND: Duration = Duration::from_millis(300);
 
 /// A network with what it learns.
 struct Place {
@@ -37,8 +41,8 @@ struct Place {
 }
 
 impl Place {
-    fn of(sizes: [usize; 3]) -> Self {
-        let spec = RunSpec::read(SPEC).expect("the example is tested to be valid");
+    fn of(sizes: &[usize]) -> Self {
+        let spec = RunSpec::read(&spec(sizes)).expect("the example is tested to be valid");
         let (layout, genome) = (spec.layout(), spec.initial_mean());
         let Some(RuleSpec::MultiState(options)) = spec.problem.rule_learning().map(|problem| &problem.rule)
         else {
@@ -50,10 +54,10 @@ impl Place {
         let batches = (0..UPDATES).map(|_| examples(&mut rng, sizes, BATCH)).collect();
         let query = examples(&mut rng, sizes, QUERY);
         Self {
-            network: DifferentiableNetwork::new(options, &sizes, QUERY),
+            network: DifferentiableNetwork::new(options, sizes, QUERY),
             options: options.clone(),
             gradient: vec![0.0; genome.0.len()],
-            predictions: vec![0.0; QUERY * sizes[2]],
+            predictions: vec![0.0; QUERY * sizes[sizes.len() - 1]],
             layout,
             genome,
             rule,
@@ -90,8 +94,30 @@ impl Place {
     }
 }
 
+/// The example with other layers.
+fn spec(sizes: &[usize]) -> String {
+    let (inputs, hidden) = (&sizes[..sizes.len() - 1], &sizes[1..sizes.len() - 1]);
+    let of_layers = |value, last| [vec![value; hidden.len()], vec![last]].concat();
+    SPEC.replace("hidden = [32]", &format!("hidden = {hidden:?}"))
+        .replace("reference = [64, 32]", &format!("reference = {inputs:?}"))
+        .replace("learning_rate = [0.04, 0.05]", &format!("learning_rate = {:?}", of_layers(0.04, 0.05)))
+        .replace("initial_scale = [1.0, 0.5]", &format!("initial_scale = {:?}", of_layers(1.0, 0.5)))
+}
+
+/// Floating point operations of the products whose result is read, in a training and in its gradient.
+fn useful_flop(sizes: &[usize], states: usize) -> [f64; 2] {
+    let synapses: Vec<usize> = sizes.windows(2).map(|pair| pair[0] * pair[1]).collect();
+    let (first, others) = (synapses[0], synapses[1..].iter().sum::<usize>());
+    // Forward, Hebbian sums; and the backward pass where there is one.
+    let forward = UPDATES * BATCH * (2 * first + 3 * others) + QUERY * (first + others);
+    // Of each of these products, two others are the derivative; only one of those at the input is read.
+    let back = UPDATES * BATCH * (2 * first + 6 * others) + QUERY * (first + 2 * others);
+    [forward, forward + back].map(|products| (2 * states * products) as f64)
+}
+
 /// Normal inputs, and a class for each.
-fn examples(rng: &mut ChaCha8Rng, [inputs, _, outputs]: [usize; 3], count: usize) -> (Vec<f32>, Vec<f32>) {
+fn examples(rng: &mut ChaCha8Rng, sizes: &[usize], count: usize) -> (Vec<f32>, Vec<f32>) {
+    let (inputs, outputs) = (sizes[0], sizes[sizes.len() - 1]);
     let mut normal = vec![0.0; inputs * count];
     fill_normal(rng, &mut normal);
     let mut targets = vec![0.0; outputs * count];
@@ -101,36 +127,85 @@ fn examples(rng: &mut ChaCha8Rng, [inputs, _, outputs]: [usize; 3], count: usize
     (normal.into_iter().map(|x| x as f32).collect(), targets)
 }
 
-/// Microseconds of one piece of work.
-fn microseconds(work: &mut dyn FnMut()) -> f64 {
-    let (start, mut times) = (Instant::now(), 0_u32);
-    while times == 0 || start.elapsed() < ROUND {
-        work();
-        times += 1;
-    }
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(times)
-}
+/// What is measured.
+type Work = fn(&mut Place);
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
+const WORKS: [(&str, Work); 2] = [("training", Place::forward), ("gradient", Place::with_gradient)];
 
-fn main() {
-    let rounds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(7);
-    println!("{:<12} {:>12} {:>12} {:>6}", "network", "training us", "gradient us", "ratio");
-    for sizes in SIZES {
-        let mut place = Place::of(sizes);
-        let (mut forward, mut gradient, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            forward.push(microseconds(&mut || place.forward()));
-            gradient.push(microseconds(&mut || place.with_gradient()));
-            ratio.push(gradient[gradient.len() - 1] / forward[forward.len() - 1]);
+/// Of a network: calls a second by what is done and the number of threads.
+type Rates = [[f64; THREADS.len()]; WORKS.len()];
+
+/// The medians of so many rounds, and the machine's floating point operations a second by the number of threads.
+fn figures(rounds: usize) -> (Vec<Rates>, [f64; THREADS.len()]) {
+    let mut places = NETWORKS.map(|sizes| [Place::of(sizes), Place::of(sizes)]);
+    let mut matrices = [Matrices::new(), Matrices::new()];
+    let mut rates =
+        vec![[(); WORKS.len()].map(|()| [(); THREADS.len()].map(|()| Vec::new())); NETWORKS.len()];
+    let mut sgemm = THREADS.map(|_| Vec::new());
+    for _ in 0..rounds {
+        for (sgemm, threads) in sgemm.iter_mut().zip(THREADS) {
+            sgemm.push(rate(&mut matrices[..threads], Matrices::multiply) * SGEMM_FLOP);
         }
-        assert!(place.gradient.iter().any(|&g| g != 0.0) && place.gradient.iter().all(|g| g.is_finite()));
-        let [inputs, hidden, outputs] = sizes;
-        let name = format!("{inputs}-{hidden}-{outputs}");
-        let [forward, gradient, ratio] = [forward, gradient, ratio].map(median);
-        println!("{name:<12} {forward:>12.0} {gradient:>12.0} {ratio:>6.2}");
+        for (places, rates) in places.iter_mut().zip(&mut rates) {
+            for (rates, (_, work)) in rates.iter_mut().zip(WORKS) {
+                for (rates, threads) in rates.iter_mut().zip(THREADS) {
+                    rates.push(rate(&mut places[..threads], work));
+                }
+            }
+        }
     }
+    let has_gradient = |place: &Place| {
+        place.gradient.iter().any(|&g| g != 0.0) && place.gradient.iter().all(|g| g.is_finite())
+    };
+    assert!(places.iter().flatten().all(has_gradient));
+    (rates.into_iter().map(|of| of.map(|of| of.map(median))).collect(), sgemm.map(median))
+}
+
+fn main() -> Result<(), String> {
+    let (mut json, mut rounds) = (false, 7);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            // What `cargo bench` adds.
+            "--bench" => {}
+            "--json" => json = true,
+            "--rounds" => {
+                let given = words.next().and_then(|text| text.parse().ok()).filter(|&rounds| rounds > 0);
+                rounds = given.ok_or("--rounds: needs a number from 1 on")?;
+            }
+            _ => return Err(format!("{word}: unknown; --json and --rounds N are known")),
+        }
+    }
+    let (rates, sgemm) = figures(rounds);
+    if !json {
+        let [one, two] = sgemm.map(|flops| flops / 1e9);
+        println!("sgemm {one:.1} GFLOP/s on one thread, {two:.1} on two");
+        println!("network         threads  training us  gradient us  ratio   of sgemm        and");
+    }
+    for (sizes, rates) in NETWORKS.iter().zip(rates) {
+        let flop = useful_flop(sizes, 4);
+        for (place, threads) in THREADS.into_iter().enumerate() {
+            let [training, gradient] = rates.map(|rates| rates[place]);
+            let [of_training, of_gradient] =
+                [training * flop[0], gradient * flop[1]].map(|flops| flops / sgemm[place]);
+            if json {
+                let line = serde_json::json!({
+                    "network": sizes, "threads": threads, "batch": BATCH, "query": QUERY, "updates": UPDATES,
+                    "trainings_per_second": training, "gradients_per_second": gradient, "ratio": training / gradient,
+                    "training_of_sgemm": of_training, "gradient_of_sgemm": of_gradient, "sgemm_flops": sgemm[place],
+                });
+                println!("{line}");
+                continue;
+            }
+            let name = sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
+            let [of_training, of_gradient] =
+                [of_training, of_gradient].map(|share| format!("{:.1} %", 100.0 * share));
+            let [us, gradient_us] = [training, gradient].map(|rate| 1e6 * threads as f64 / rate);
+            println!(
+                "{name:<15} {threads:>7} {us:>12.0} {gradient_us:>12.0} {:>6.2} {of_training:>10} {of_gradient:>10}",
+                training / gradient
+            );
+        }
+    }
+    Ok(())
 }

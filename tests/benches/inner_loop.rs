@@ -14,8 +14,7 @@
 
 use std::hint::black_box;
 use std::process::Command;
-use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
@@ -29,12 +28,9 @@ use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
-/// How long a round measures one case on one number of threads.
-const ROUND: Duration = Duration::from_millis(250);
-/// Side of the square matrices whose product is the machine's rate.
-const SGEMM_SIDE: usize = 1024;
-/// Numbers of threads.
-const THREADS: [usize; 2] = [1, 2];
+mod measure;
+
+use measure::{Matrices, SGEMM_FLOP, SGEMM_SIDE, THREADS, median, rate};
 
 /// What is evaluated.
 #[derive(Clone, Copy)]
@@ -145,72 +141,6 @@ fn one_evaluation(place: &mut Place, inputs: &Inputs, case: &Case) {
     *evaluations += 1;
 }
 
-/// Calls a second of one call of `work` per place after another, one place per thread, all at once.
-fn rate<'a, P: Send>(places: &'a mut [P], work: impl Fn(&mut P) + Sync) -> f64 {
-    let barrier = Barrier::new(places.len());
-    std::thread::scope(|scope| {
-        let run = |place: &'a mut P| {
-            let (barrier, work) = (&barrier, &work);
-            scope.spawn(move || {
-                work(&mut *place);
-                barrier.wait();
-                let start = Instant::now();
-                let mut calls = 0;
-                while start.elapsed() < ROUND {
-                    work(&mut *place);
-                    calls += 1;
-                }
-                f64::from(calls) / start.elapsed().as_secs_f64()
-            })
-        };
-        let threads: Vec<_> = places.iter_mut().map(run).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
-    })
-}
-
-/// Three square matrices.
-struct Matrices([Vec<f32>; 3]);
-
-impl Matrices {
-    fn new() -> Self {
-        Self([0.5, 0.25, 0.0].map(|value| vec![value; SGEMM_SIDE * SGEMM_SIDE]))
-    }
-
-    /// One product by the crate `gemm`, on this thread.
-    #[allow(unsafe_code)]
-    fn multiply(&mut self) {
-        let ([left, right, out], n) = (&mut self.0, SGEMM_SIDE);
-        let stride = n as isize;
-        // SAFETY: each matrix is n x n, contiguous, and they are three different vectors.
-        unsafe {
-            gemm::gemm(
-                n,
-                n,
-                n,
-                out.as_mut_ptr(),
-                1,
-                stride,
-                false,
-                left.as_ptr(),
-                1,
-                stride,
-                right.as_ptr(),
-                1,
-                stride,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
-        black_box(out);
-    }
-}
-
-const SGEMM_FLOP: f64 = 2.0 * (SGEMM_SIDE * SGEMM_SIDE * SGEMM_SIDE) as f64;
-
 /// NumPy's GFLOP/s for the same product on so many threads; none where python3 or NumPy is missing.
 fn numpy_gflops(threads: usize) -> Option<f64> {
     let program = format!(
@@ -236,15 +166,15 @@ fn numpy_gflops(threads: usize) -> Option<f64> {
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-/// The time of an episode of the quickstart in microseconds: 64 candidates meet the 24 tasks of a generation, then come
-/// the next tasks. One thread, the fastest of the rounds.
-fn quickstart_us(rounds: usize) -> f64 {
+/// Episodes of the quickstart a second, of 10 updates each: 64 candidates meet the 24 tasks of a generation, then come the next tasks.
+/// The fastest of the rounds.
+fn quickstart_rates(rounds: usize) -> [f64; THREADS.len()] {
     let spec = RunSpec::read(include_str!("../../examples/quickstart.toml")).expect("a valid spec");
     let dimension = spec.layout().dimension();
     let runner = EpisodeRunner::new(Arc::new(spec)).expect("the quickstart needs nothing special");
     let (candidates, tasks) = (64, 24);
     let genomes: Vec<Genome> = (0..candidates).map(|number| genome(dimension, 0.3, seed(number))).collect();
-    let mut places = [(Workspace::new(), Interrupt::new(), 0_usize)];
+    let mut places = [(); 2].map(|()| (Workspace::new(), Interrupt::new(), 0_usize));
     let work = |(workspace, interrupt, candidate): &mut (Workspace, Interrupt, usize)| {
         let place = *candidate % genomes.len();
         for task in 0..tasks {
@@ -260,14 +190,10 @@ fn quickstart_us(rounds: usize) -> f64 {
         }
         *candidate += 1;
     };
-    let fastest = (0..rounds).map(|_| rate(&mut places, work)).fold(0.0, f64::max);
-    1e6 / (fastest * f64::from(tasks))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+    THREADS.map(|threads| {
+        let fastest = (0..rounds).map(|_| rate(&mut places[..threads], work)).fold(0.0, f64::max);
+        fastest * f64::from(tasks)
+    })
 }
 
 /// What the command line asks for.
@@ -323,7 +249,8 @@ struct Figures {
     cases: Vec<(Case, [f64; 2])>,
     /// GFLOP/s of each matrix kernel that was tried.
     sgemm: Vec<(&'static str, [f64; 2])>,
-    quickstart_us: f64,
+    /// Episodes of the quickstart a second.
+    quickstart: [f64; 2],
 }
 
 fn measure(arguments: &Arguments) -> Figures {
@@ -355,7 +282,7 @@ fn measure(arguments: &Arguments) -> Figures {
     Figures {
         cases: subjects.iter().zip(rates).map(|((case, ..), rates)| (*case, rates.map(median))).collect(),
         sgemm: kernels,
-        quickstart_us: quickstart_us(arguments.rounds),
+        quickstart: quickstart_rates(arguments.rounds),
     }
 }
 
@@ -388,10 +315,17 @@ fn print_json(figures: &Figures, best: [f64; 2]) {
             );
         }
     }
-    println!(
-        "{}",
-        serde_json::json!({ "case": "quickstart", "threads": 1, "episode_us": figures.quickstart_us })
-    );
+    for (threads, rate) in THREADS.into_iter().zip(figures.quickstart) {
+        println!(
+            "{}",
+            serde_json::json!({
+                "case": "quickstart",
+                "threads": threads,
+                "evaluations_per_second": rate,
+                "episode_us": threads as f64 * 1e6 / rate,
+            })
+        );
+    }
 }
 
 fn print_table(figures: &Figures, best: [f64; 2]) {
@@ -431,7 +365,11 @@ fn print_table(figures: &Figures, best: [f64; 2]) {
             );
         }
     }
-    println!("an episode of the quickstart: {:.1} us on one thread", figures.quickstart_us);
+    let [one, two] = figures.quickstart;
+    println!(
+        "an episode of the quickstart: {:.1} us on one thread; {one:.0} a second, {two:.0} on two threads",
+        1e6 / one
+    );
 }
 
 fn main() -> Result<(), String> {

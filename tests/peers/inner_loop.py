@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The inner loop in JAX: the evaluations of `cargo bench -p hebbian-tests --bench inner_loop`, as a user would write them.
 
-An evaluation draws the initial synapses, makes T updates and predicts a validation batch. Each configuration is compiled
-by `jit` for one genome and by `jit(vmap)` for 16 genomes at once, which share their batches; XLA takes all cores.
+An evaluation draws the initial synapses, makes T updates and predicts a validation batch; one of the quickstart predicts its query
+after 3, 5 and 10 updates. Each configuration is compiled by `jit` for one genome and by `jit(vmap)` for 16 genomes at once, the
+quickstart's 64, which share their batches; XLA takes all cores.
 The best of them all is the peer. `--ours FILE` names the benchmark's `--json` of the same machine and hour, for the ratio.
 """
 
@@ -19,8 +20,11 @@ CASES = {
     "mid": ((64, 64, 10), 2, 128, 20),
     "large": ((784, 256, 128, 10), 2, 128, 20),
     "large-k4": ((784, 256, 128, 10), 4, 128, 20),
+    "quickstart": ((2, 20, 1), 4, 64, 10),
 }
-GENOMES = 16
+GENOMES = {"quickstart": 64}
+# Examples of a query other than a batch's, and the updates after which it is asked other than the last.
+QUERIES = {"quickstart": (256, (3, 5, 10))}
 
 
 def relu_tanh(x):
@@ -99,13 +103,18 @@ def update(rule, synapses, batch):
     return new_forward, new_backward
 
 
-def evaluation(layers, states, with_first_backward):
-    """The function of a rule, a key of its synapses, the batches and the query."""
+def evaluation(layers, states, with_first_backward, points):
+    """The function of a rule, a key of its synapses, the batches and the query, which is asked after so many updates."""
 
     def evaluate(rule, key, inputs, targets, query):
         synapses = initial_synapses(layers, states, key, with_first_backward)
-        synapses, _ = jax.lax.scan(lambda s, b: (update(rule, s, b), None), synapses, (inputs, targets))
-        prediction = forward_pass(rule, synapses[0], query)[-1][0]
+        predictions, before = [], 0
+        for point in points:
+            batches = (inputs[before:point], targets[before:point])
+            synapses, _ = jax.lax.scan(lambda s, b: (update(rule, s, b), None), synapses, batches)
+            predictions.append(forward_pass(rule, synapses[0], query)[-1][0])
+            before = point
+        prediction = jnp.stack(predictions)
         # With the first backward block carried on, as the paper's own code has it, something must read it.
         rest = 0.0 * synapses[1][0].sum() if with_first_backward else 0.0
         return prediction + rest
@@ -132,18 +141,20 @@ def measure(name, seconds, rounds):
     key = jax.random.key(1)
     inputs = jax.random.uniform(key, (updates, batch, layers[0]), minval=-1.0)
     targets = jax.random.uniform(key, (updates, batch, layers[-1]), minval=-1.0)
-    query = jax.random.uniform(key, (batch, layers[0]), minval=-1.0)
-    keys = jax.random.split(key, GENOMES)
+    examples, points = QUERIES.get(name, (batch, (updates,)))
+    query = jax.random.uniform(key, (examples, layers[0]), minval=-1.0)
+    genomes = GENOMES.get(name, 16)
+    keys = jax.random.split(key, genomes)
     rules = [genome(states, k) for k in keys]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rules)
     rates = {}
     for label, with_first_backward in (("", False), (" with B_0", True)):
-        evaluate = evaluation(layers, states, with_first_backward)
+        evaluate = evaluation(layers, states, with_first_backward, points)
         one = jax.jit(evaluate)
         many = jax.jit(jax.vmap(evaluate, in_axes=(0, 0, None, None, None)))
         assert bool(jnp.isfinite(one(rules[0], keys[0], inputs, targets, query)).all())
         rates["jit" + label] = rate(lambda: one(rules[0], keys[0], inputs, targets, query), 1, seconds, rounds)
-        rates["vmap" + label] = rate(lambda: many(stacked, keys, inputs, targets, query), GENOMES, seconds, rounds)
+        rates["vmap" + label] = rate(lambda: many(stacked, keys, inputs, targets, query), genomes, seconds, rounds)
     return rates
 
 
