@@ -357,6 +357,8 @@ enum Preset {
     /// A rule for two-dimensional tasks, evolved from zeros.
     #[default]
     Quickstart,
+    /// A rule for the same tasks, by gradients from backpropagation.
+    Plane,
     /// A rule for images, by gradients from backpropagation.
     Images,
 }
@@ -366,6 +368,7 @@ impl Preset {
     fn text(self) -> &'static str {
         match self {
             Self::Quickstart => crate::QUICKSTART,
+            Self::Plane => crate::PLANE,
             Self::Images => crate::IMAGES,
         }
     }

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 
 /// The built-in run spec: what `hebbian run` runs and `hebbian spec` prints.
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
+/// The built-in spec of a rule for the quickstart's tasks, by gradients.
+const PLANE: &str = include_str!("../../examples/plane.toml");
 /// The built-in spec of a rule for images.
 const IMAGES: &str = include_str!("../../examples/images.toml");
 

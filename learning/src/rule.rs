@@ -102,6 +102,11 @@ pub trait RuleFamily {
         1
     }
 
+    /// Whether its networks tell two classes apart by two neurons, one for each, where a task has one output.
+    fn answers_in_pairs(&self) -> bool {
+        false
+    }
+
     /// Specs of small runs whose episodes take every way through the family's arithmetic: all machines must agree on their
     /// bits. To change one is to change every worker's fingerprint.
     fn canonical(&self) -> &'static [&'static str];

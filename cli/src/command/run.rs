@@ -56,7 +56,8 @@ const GENERATIONS_PAGE: u32 = 500;
 #[command(after_help = "Examples:
   hebbian run                              the quickstart, into a new directory below runs/
   hebbian run my.toml --out runs/mine      a spec of your own; the same command again resumes it
-  hebbian run --preset images              the built-in spec of a rule for images
+  hebbian run --preset plane               a rule for the quickstart's tasks, by gradients
+  hebbian run --preset images              a rule for images, by gradients
   hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
   hebbian run --seed 2 --workers 1         another seed, on one core
 

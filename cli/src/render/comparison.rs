@@ -57,6 +57,11 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
         text.push_str(&paint.dim("each with what it loses against the whole rule\n"));
     }
     text.push_str(&paint.dim(&legend_of_rivals(comparison)));
+    if comparison.answers_in_pairs {
+        text.push_str(&paint.dim(
+            "the rule's networks have an output for each of two classes, those of baselines one, whose sign is the class\n",
+        ));
+    }
     if comparison.groups.iter().any(|group| group.score == Score::ExplainedVariance) {
         text.push_str(&paint.dim(
             "explained variance: 1 - mean squared error / variance of the targets, or 0 if that is negative\n",
@@ -85,6 +90,9 @@ fn legend_of_rivals(comparison: &Comparison) -> String {
         text.push_str(
             "tuned there: the best baseline if all are tuned on the family itself, which favours them\n",
         );
+    }
+    if has(Rival::ConstantThere) {
+        text.push_str("constant there: the best of those whose learning rate does not fall\n");
     }
     if let Some(RivalBaselines { set, .. }) =
         comparison.rivals.iter().find(|rival| rival.rival == Rival::Wider)

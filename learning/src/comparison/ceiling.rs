@@ -1,7 +1,5 @@
 //! The ceiling: what kernel ridge regression knows of a task after as many examples.
 
-use std::sync::OnceLock;
-
 use hebbian_shared::estimate::Estimate;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
@@ -9,7 +7,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::network::{InitialSynapses, NetworkSpec};
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::rule::kernel_ridge::KernelRidgeSpec;
-use hebbian_shared::spec::task::{InputAugmentation, TaskFamily};
+use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
 use super::{ComparisonError, ComparisonSettings, Laboratory, Rival};
@@ -42,37 +40,6 @@ pub struct Ceiling {
     pub accuracy: Vec<Estimate>,
 }
 
-/// What was measured before.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    batch_size: u32,
-    permute_labels: bool,
-    inputs: Vec<InputAugmentation>,
-    stage: Stage,
-    ceiling: Ceiling,
-}
-
-static TABLE: &str = include_str!("../../data/ceilings.json");
-
-fn entries() -> &'static [Entry] {
-    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
-    ENTRIES.get_or_init(|| serde_json::from_str(TABLE).expect("the table of ceilings is valid (tested)"))
-}
-
-/// What is in the program about a family's tasks.
-fn find(rule: &RuleLearning, family: TaskFamily, stage: Stage) -> Option<&'static Ceiling> {
-    let images = &rule.tasks.images;
-    let entry = entries().iter().find(|entry| {
-        entry.ceiling.family == family
-            && entry.stage == stage
-            && entry.batch_size == rule.tasks.batch_size
-            && entry.permute_labels == images.permute_labels
-            && entry.inputs == images.judged_inputs()
-    });
-    entry.map(|entry| &entry.ceiling)
-}
-
 fn is_asked_for(settings: &ComparisonSettings) -> bool {
     settings.rivals.as_ref().is_some_and(|rivals| rivals.contains(&Rival::Ceiling))
 }
@@ -92,18 +59,14 @@ fn work_of_trials(settings: &ComparisonSettings) -> u64 {
     u64::from(settings.tasks_per_family) * u64::from(settings.updates.last().copied().unwrap_or(0))
 }
 
-/// The ceilings of the families: measured if they are asked for, those of the program if nothing is asked for.
+/// The ceilings of the families, if they are asked for.
 pub(super) fn ceilings(
     rule: &RuleLearning,
     settings: &ComparisonSettings,
     laboratory: &Laboratory<'_>,
 ) -> Result<Vec<Ceiling>, ComparisonError> {
-    let families = settings.families.iter().copied();
-    if is_asked_for(settings) {
-        return families.map(|family| measure(rule, family, settings, laboratory)).collect();
-    }
-    let known = families.filter_map(|family| find(rule, family, settings.stage).cloned());
-    Ok(if settings.rivals.is_none() { known.collect() } else { Vec::new() })
+    let families = if is_asked_for(settings) { &settings.families[..] } else { &[] };
+    families.iter().map(|&family| measure(rule, family, settings, laboratory)).collect()
 }
 
 fn measure(
@@ -166,30 +129,5 @@ impl Ceiling {
     /// The accuracy after a number of updates, if it was measured.
     pub fn after(&self, updates: u32) -> Option<Estimate> {
         self.updates.iter().zip(&self.accuracy).find(|(after, _)| **after == updates).map(|(_, found)| *found)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hebbian_shared::spec::RunSpec;
-
-    use super::*;
-
-    #[test]
-    fn the_ceilings_of_the_test_images_are_known() {
-        let spec = RunSpec::read(include_str!("../../../examples/images.toml")).unwrap();
-        let problem = spec.problem.rule_learning().unwrap();
-        for family in entries().iter().map(|entry| entry.ceiling.family) {
-            let ceiling = find(problem, family, Stage::Comparison).unwrap();
-            for (updates, least) in [(3, 0.65), (5, 0.7), (10, 0.75), (20, 0.78), (50, 0.8)] {
-                let accuracy = ceiling.after(updates).unwrap().mean;
-                assert!(accuracy > least && accuracy < 1.0, "{family}, {updates}: {accuracy}");
-            }
-            assert_eq!(ceiling.after(4), None);
-            assert_eq!(find(problem, family, Stage::HeldBack), None);
-        }
-        let mut other = problem.clone();
-        other.tasks.batch_size = 32;
-        assert_eq!(find(&other, TaskFamily::Digits, Stage::Comparison), None);
     }
 }

@@ -17,6 +17,8 @@ pub enum Rival {
     ConstantRates,
     /// Tuned on the very families that they are tried on, which favours them.
     TunedThere,
+    /// Those of them whose learning rate stays. They are there wherever other rates of those fall.
+    ConstantThere,
     /// In networks whose hidden layers have as many neurons as the rule's have features: those of a multi-state rule with k states
     /// have k/2. Of each number of updates, the best of all.
     Wider,
@@ -33,6 +35,7 @@ impl Rival {
         match self {
             Self::ConstantRates => "constant-rates",
             Self::TunedThere => "tuned-there",
+            Self::ConstantThere => "constant-there",
             Self::Wider => "wider",
             Self::Ceiling => "ceiling",
         }
@@ -276,7 +279,9 @@ mod tests {
         for &rival in Rival::ASKED {
             assert_eq!(rival.name().parse(), Ok(rival));
         }
-        let error = "constant-rates".parse::<Rival>().unwrap_err().to_string();
-        assert!(error.contains("there are tuned-there, wider, ceiling"), "{error}");
+        for known in [Rival::ConstantRates, Rival::ConstantThere] {
+            let error = known.name().parse::<Rival>().unwrap_err().to_string();
+            assert!(error.contains("there are tuned-there, wider, ceiling"), "{error}");
+        }
     }
 }

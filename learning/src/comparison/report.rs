@@ -12,7 +12,7 @@ use super::contenders::{Contenders, Rival, TunedBy, TunedSet};
 use super::trials::Trial;
 use super::{ComparisonSettings, Configuration};
 use crate::evaluation::{Score, Stage};
-use crate::rule::Ablation;
+use crate::rule::{self, Ablation};
 
 /// Scores (accuracies, but for regression) of a rule and of baselines on the same tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Comparison {
     /// Data sets of the families `idx:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_sets: Vec<DataSetSpec>,
+    /// Whether the rule's networks tell two classes apart by two neurons where those of baselines have one, whose sign is the class.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answers_in_pairs: bool,
     /// How the baselines were tuned.
     #[serde(default)]
     pub tuned_by: TunedBy,
@@ -213,6 +216,8 @@ pub(super) fn assemble(
         training_families: training_families.clone(),
         shapes: rule.network.all_shapes().to_vec(),
         data_sets: rule.tasks.data_sets.clone(),
+        answers_in_pairs: rule::family(&rule.rule).answers_in_pairs()
+            && settings.families.iter().any(|&family| rule.tasks.outputs(family) == 1),
         groups,
         families,
         tuned_by,
@@ -258,15 +263,23 @@ fn column(
     };
     let mut rivals = Vec::new();
     let stays = |baseline: &TunedBaseline| baseline.configuration.schedule_power.is_none();
-    if !contenders[0].set.baselines.iter().all(stays) {
-        rivals.extend(standing(0, &stays).map(|standing| of_rival(Rival::ConstantRates, standing)));
-    }
-    for (number, Contenders { rival, tried_on, .. }) in contenders.iter().enumerate() {
+    for (number, Contenders { rival, tried_on, set, .. }) in contenders.iter().enumerate() {
         // All families of a group are tried, or none.
-        if let Some(rival) = *rival
-            && trials.iter().all(|trial| tried_on.contains(&trial.family))
-        {
+        if trials.iter().any(|trial| !tried_on.contains(&trial.family)) {
+            continue;
+        }
+        if let Some(rival) = *rival {
             rivals.extend(standing(number, &|_| true).map(|standing| of_rival(rival, standing)));
+        }
+        let constant = match rival {
+            None => Some(Rival::ConstantRates),
+            Some(Rival::TunedThere) => Some(Rival::ConstantThere),
+            Some(_) => None,
+        };
+        if let Some(constant) = constant
+            && !set.baselines.iter().all(stays)
+        {
+            rivals.extend(standing(number, &stays).map(|standing| of_rival(constant, standing)));
         }
     }
     let Standing { estimates, best, difference } =
@@ -374,12 +387,22 @@ mod tests {
             contenders(None, TaskFamily::And, vec![tuned("a", None), tuned("b decay", Some(-0.5))]),
             contenders(Some(Rival::TunedThere), TaskFamily::Or, vec![tuned("c", None)]),
             contenders(Some(Rival::Wider), TaskFamily::And, vec![tuned("d", None)]),
+            contenders(
+                Some(Rival::TunedThere),
+                TaskFamily::And,
+                vec![tuned("e", None), tuned("f decay", Some(-0.5))],
+            ),
         ];
         let trial = |rule: [f64; 4], a: [f64; 4], b: [f64; 4]| Trial {
             family: TaskFamily::And,
             rule: rule.to_vec(),
             ablations: vec![a.to_vec()],
-            contenders: vec![vec![a.to_vec(), b.to_vec()], Vec::new(), vec![b.to_vec()]],
+            contenders: vec![
+                vec![a.to_vec(), b.to_vec()],
+                Vec::new(),
+                vec![b.to_vec()],
+                vec![a.to_vec(), b.to_vec()],
+            ],
         };
         let trials = [
             trial([0.4, 0.8, 0.6, 0.7], [0.5, 0.6, 0.6, 0.8], [0.4, 0.5, 0.9, 0.7]),
@@ -398,7 +421,11 @@ mod tests {
         assert!(columns[0].difference.standard_error < 1e-12, "paired: the same difference on both tasks");
         let rivals: Vec<_> =
             columns[2].rivals.iter().map(|of| (of.rival, of.name.as_str(), of.accuracy.mean)).collect();
-        assert_eq!(rivals, [(Rival::ConstantRates, "a", 0.6), (Rival::Wider, "d", 0.8)]);
+        let there = [(Rival::TunedThere, "f decay", 0.8), (Rival::ConstantThere, "e", 0.6)];
+        assert_eq!(
+            rivals,
+            [&[(Rival::ConstantRates, "a", 0.6), (Rival::Wider, "d", 0.8)][..], &there].concat()
+        );
         assert!((columns[2].rivals[0].difference.mean - 0.1).abs() < 1e-12);
         let named = |place: usize, updates| Column { updates, ..columns[place].clone() };
         assert_eq!(overtaken_from(&[named(0, 3), named(1, 5), named(2, 10), named(3, 20)]), Some(10));

@@ -65,6 +65,9 @@ mod tests {
                 assert_eq!(won(updates).filter(|one| one.name.ends_with(" decay")).count(), 4);
             }
         }
+        let mut wider = problem.clone();
+        wider.network.hidden = vec![64];
+        assert!(find(&wider, &[TaskFamily::Digits]).is_some());
         assert_eq!(find(problem, &[TaskFamily::Digits, TaskFamily::Fashion]), None);
         let mut other = problem.clone();
         other.tasks.batch_size = 32;

@@ -318,11 +318,23 @@ fn the_settings_of_the_images_are_known() {
     let columns = |family: usize| -> Vec<Rival> {
         compared.families[family].columns[0].rivals.iter().map(|of| of.rival).collect()
     };
-    assert_eq!(columns(0), [Rival::ConstantRates]);
-    assert_eq!(columns(1), [Rival::ConstantRates, Rival::TunedThere]);
+    assert_eq!(columns(0), [Rival::ConstantRates, Rival::Wider]);
+    let all = [Rival::ConstantRates, Rival::TunedThere, Rival::ConstantThere, Rival::Wider];
+    assert_eq!(columns(1), all);
     let only = ComparisonSettings { baselines: Some(vec![Optimizer::Nesterov]), ..settings };
     let compared = compare(rule, &genome, &only, &ALONE, &|_, _| (), &Interrupt::new()).unwrap();
     assert!(compared.baselines.iter().all(|one| one.configuration.kind == Optimizer::Nesterov));
+}
+
+#[test]
+fn a_rule_that_answers_in_pairs_says_so() {
+    let spec = RunSpec::read(include_str!("../../../examples/plane.toml")).unwrap();
+    let rule = spec.problem.rule_learning().unwrap();
+    let families = vec![TaskFamily::And];
+    let settings = ComparisonSettings { families, updates: vec![2], ..settings() };
+    let compared = run_rule(rule, &spec.initial_mean(), &settings, &ALONE).unwrap();
+    assert!(compared.answers_in_pairs);
+    assert!(!run(&settings).unwrap().answers_in_pairs);
 }
 
 /// Gradient descent is a rule like any other: with a baseline's hyperparameters it has the baseline's scores.

@@ -20,6 +20,10 @@ impl RuleFamily for MultiStateSpec {
         (u32::from(self.states) / 2).max(1)
     }
 
+    fn answers_in_pairs(&self) -> bool {
+        self.is_extended()
+    }
+
     fn canonical(&self) -> &'static [&'static str] {
         // Small and large matrices, all activations, feedbacks and backward updates, options with arithmetic of their own.
         &[
