@@ -4,6 +4,7 @@ mod action;
 mod ask_tell;
 mod certs;
 mod check;
+mod completions;
 mod coordinator;
 mod coordinator_web;
 mod create;
@@ -16,6 +17,7 @@ mod genome;
 mod health;
 mod journal;
 mod list;
+mod man;
 mod note;
 mod plot;
 mod report;
@@ -29,7 +31,7 @@ mod watch;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::process::configuration::Layers;
 use crate::process::logging::{self, LogSettings};
@@ -39,6 +41,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::limits::{REQUEST_ID_BYTES_MAX, SPEC_BYTES_MAX, THREADS_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
@@ -77,12 +80,24 @@ On a cluster:
 Exit codes:
   0 done   1 failed   2 wrong arguments or input   3 not found   4 coordinator unreachable   130 interrupted";
 
+/// What was built, and of what.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}\ncommit: {}\nfeatures: {}\ntarget: {}, {}\nepisode semantics: {EPISODE_SEMANTICS}",
+        env!("CARGO_PKG_VERSION"),
+        env!("HEBBIAN_COMMIT"),
+        env!("HEBBIAN_FEATURES"),
+        env!("HEBBIAN_TARGET"),
+        env!("HEBBIAN_PROFILE"),
+    )
+});
+
 /// Evolves learning rules: CMA-ES searches for update rules of multi-state networks, in one process or on a cluster.
 ///
 /// The same run spec and seed give the same result to the last bit, however many workers there are and whatever
 /// happens to them.
 #[derive(Debug, Parser)]
-#[command(name = "hebbian", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "hebbian", version, long_version = LONG_VERSION.as_str(), styles = STYLES, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Program {
     #[command(flatten)]
     log: LogArguments,
@@ -128,6 +143,8 @@ enum Command {
     Journal(journal::Arguments),
     Certs(certs::Arguments),
     Data(data::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Flags about log lines, for every command.
@@ -249,6 +266,8 @@ impl Program {
             Command::Journal(arguments) => journal::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
             Command::Data(arguments) => data::execute(arguments, &log),
+            Command::Completions(arguments) => completions::execute(&arguments),
+            Command::Man(arguments) => man::execute(&arguments),
         }
     }
 }

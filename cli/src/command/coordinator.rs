@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_control::command::coordinator::Status;
 use hebbian_control::engine::Retention;
 use hebbian_control::scheduler::Recheck;
 use hebbian_coordinator::driver::{self, DriverSettings};
@@ -28,6 +29,7 @@ use crate::data::{self, MissingDirectory};
 use crate::failure::Failure;
 use crate::files;
 use crate::process::signals::Notices;
+use crate::process::supervisor;
 
 /// How often it is looked whether a certificate ends soon.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
@@ -174,8 +176,10 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         ended.clone(),
     );
     tokio::pin!(serving);
+    supervisor::ready(&format!("listens on {scheme}://{listening}"));
     let unexpected = tokio::select! {
         never = reload_on_hangup(tls) => match never {},
+        never = supervisor::watched(async || drop(handle.ask(Status).await)) => match never {},
         () = shutdown.cancelled() => None,
         () = &mut serving => Some(Failure::failed("the server has stopped")),
         _ = &mut driver => Some(Failure::failed("the driver has stopped; the log says why")),

@@ -15,6 +15,7 @@ use crate::data::{self, DataArguments, MissingDirectory};
 use crate::failure::Failure;
 use crate::local_cluster::{hello, session_failure};
 use crate::process::signals::Notices;
+use crate::process::supervisor;
 use crate::render;
 use crate::tls::ClientTls;
 
@@ -105,9 +106,12 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
     let mut settings = SessionSettings::new(coordinators, hello);
     settings.shutdown_grace = grace;
     let evaluator = LearningEvaluator::new(data);
-    let end = session::run(settings, Arc::new(evaluator), shutdown)
-        .await
-        .map_err(|error| session_failure(&error))?;
+    supervisor::ready(&format!("computes for {}", worker.coordinators.join(", ")));
+    let end = tokio::select! {
+        end = session::run(settings, Arc::new(evaluator), shutdown) => end,
+        never = supervisor::watched(async || ()) => match never {},
+    };
+    let end = end.map_err(|error| session_failure(&error))?;
     tracing::info!("good-bye after {} episodes", end.episodes);
     Ok(())
 }

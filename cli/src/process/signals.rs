@@ -9,6 +9,8 @@ use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::supervisor;
+
 /// A process that was ended by signal n exits with this plus n, as shells report it.
 const SIGNAL_EXIT_CODE: i32 = 128;
 
@@ -54,6 +56,7 @@ pub(crate) fn on_signal(notices: Notices) -> io::Result<CancellationToken> {
                 _ if cancelled.is_cancelled() => {}
                 _ => {
                     tracing::info!("{name}: this process ends");
+                    supervisor::stopping();
                     cancelled.cancel();
                 }
             }

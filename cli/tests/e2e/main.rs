@@ -7,6 +7,7 @@ mod disk;
 mod faults;
 mod genome;
 mod inputs;
+mod installed;
 mod journal;
 mod lies;
 mod life;
