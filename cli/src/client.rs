@@ -22,7 +22,7 @@ use crate::tls::ClientTls;
 /// Which coordinator, and for how long to try.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientArguments {
-    /// The coordinator's address, or several that are tried in turn.
+    /// The coordinator's address, or several that are tried in turn; `file:PATH` takes those in a file.
     #[arg(long, value_name = "URL[,URL]", env = "HEBBIAN_COORDINATOR", default_value = DEFAULT_COORDINATOR)]
     pub(crate) coordinator: String,
     /// Give up when the coordinator has not answered for this long: `500ms`, `10s`, `2min`.

@@ -24,6 +24,7 @@ mod report;
 mod result;
 mod rules;
 mod run;
+mod slurm;
 mod spec;
 mod status;
 mod sweep;
@@ -143,6 +144,7 @@ enum Command {
     Journal(journal::Arguments),
     Certs(certs::Arguments),
     Data(data::Arguments),
+    Slurm(slurm::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -266,6 +268,7 @@ impl Program {
             Command::Journal(arguments) => journal::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
             Command::Data(arguments) => data::execute(arguments, &log),
+            Command::Slurm(arguments) => slurm::execute(arguments, &log),
             Command::Completions(arguments) => completions::execute(&arguments),
             Command::Man(arguments) => man::execute(&arguments),
         }

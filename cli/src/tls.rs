@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hebbian_shared::limits::PEM_BYTES_MAX;
-use hebbian_worker::session::{Coordinators, SessionError};
+use hebbian_worker::session::{Coordinators, FILE_PREFIX, SessionError};
 use serde::Deserialize;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
@@ -40,9 +40,19 @@ impl ClientTls {
             let failure = Failure::bad_input(format_args!("{field}: {error}"));
             failure.hint(format_args!("write it as {DEFAULT_COORDINATOR}"))
         };
-        let endpoints = match Coordinators::parse(addresses, &self.config()?).map_err(refused)? {
+        let mut named = Vec::new();
+        for address in addresses {
+            match address.trim().strip_prefix(FILE_PREFIX) {
+                Some(path) => named.extend(Coordinators::read(Path::new(path)).map_err(|error| {
+                    let failure = Failure::unreachable(format_args!("{field}: {error}"));
+                    failure.hint("a coordinator that is not there yet, or no more, has no such file")
+                })?),
+                None => named.push(address.clone()),
+            }
+        }
+        let endpoints = match Coordinators::parse(&named, &self.config()?).map_err(refused)? {
             Coordinators::Addresses(endpoints) => endpoints,
-            Coordinators::Memory(_) => Vec::new(),
+            Coordinators::File { .. } | Coordinators::Memory(_) => Vec::new(),
         };
         let plain = endpoints.iter().map(Endpoint::uri).find(|uri| uri.scheme_str() != Some("https"));
         if let Some((plain, flag)) = plain.zip(self.first_flag()) {
@@ -54,6 +64,23 @@ impl ClientTls {
             .hint("write https://, or leave the certificates out"));
         }
         Ok(endpoints)
+    }
+
+    /// Where a worker looks for its coordinator: at addresses, or at those in a file, which may change.
+    pub(crate) fn coordinators(&self, field: &str, addresses: &[String]) -> Result<Coordinators, Failure> {
+        let file = addresses.iter().find_map(|address| address.trim().strip_prefix(FILE_PREFIX));
+        let Some(path) = file else { return self.endpoints(field, addresses).map(Coordinators::Addresses) };
+        if addresses.len() > 1 {
+            return Err(Failure::bad_input(format_args!(
+                "{field}: {FILE_PREFIX}{path} cannot stand beside others"
+            ))
+            .hint("the file may hold several addresses, one a line"));
+        }
+        Ok(Coordinators::File {
+            path: PathBuf::from(path),
+            tls: self.config()?,
+            tls_only: self.first_flag().is_some(),
+        })
     }
 
     /// The first of the flags that is given.

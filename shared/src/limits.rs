@@ -278,6 +278,8 @@ limits! {
     REPORT_FILE_BYTES_MAX: u64 = 256 << 20, "bytes";
     /// A certificate or a private key.
     PEM_BYTES_MAX: u64 = 1 << 20, "bytes";
+    /// A file with addresses of coordinators.
+    ADDRESS_FILE_BYTES_MAX: u64 = 4096, "bytes";
     /// Runs of one sweep.
     SWEEP_RUNS_MAX: u64 = 1000, "runs";
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::evaluator::Evaluator;
 use crate::pool::Pool;
-pub use connect::{Coordinators, TransportSettings, remedy};
+pub use connect::{Coordinators, FILE_PREFIX, TransportSettings, remedy};
 use reports::Reports;
 use stream::{Stream, StreamEnd, Worker};
 /// TLS of a worker: which authorities it trusts, and the certificate that it shows.

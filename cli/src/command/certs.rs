@@ -40,7 +40,12 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
-    let Arguments { out, names } = arguments;
+    let wrote = make(&arguments.out, &arguments.names)?;
+    render::out(&wrote)
+}
+
+/// Makes the certificates; what was done, for people.
+pub(super) fn make(out: &Path, names: &[String]) -> Result<String, Failure> {
     if let Some(wrong) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
         return Err(Failure::bad_input(format_args!("--name: `{wrong}` is not a host's name or address"))
             .hint("write it without scheme and port, for example --name coordinator.lan"));
@@ -60,7 +65,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     issue(out, "coordinator", &coordinator, &authority)?;
     issue(out, "client", &client, &authority)?;
     let signer = if found { "the authority that was there" } else { "a new authority" };
-    render::out(&format!(
+    Ok(format!(
         "wrote coordinator.pem and client.pem with their keys to {}, signed by {signer}; the coordinator is {}\n",
         out.display(),
         all.join(", ")

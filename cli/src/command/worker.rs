@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use hebbian_shared::limits::{NAME_BYTES_MAX, THREADS_MAX};
 use hebbian_worker::evaluator::LearningEvaluator;
-use hebbian_worker::session::{self, Coordinators, SessionSettings};
+use hebbian_worker::session::{self, SessionSettings};
 use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, all_cores, block_on_one_thread_until_signal, parse_threads, set_up_logging};
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     /// A TOML file with the sections `worker` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Addresses of coordinators, tried in turn [default: `http://127.0.0.1:7420`].
+    /// Addresses of coordinators, tried in turn, or `file:PATH` of a file that holds them and may change [default: `http://127.0.0.1:7420`].
     #[arg(long, value_name = "URL[,URL]", env = "HEBBIAN_COORDINATOR")]
     coordinator: Option<String>,
     /// Compute threads [default: all cores].
@@ -91,8 +91,7 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.name: must be 1 to {NAME_BYTES_MAX} bytes without control characters, not {name:?}"
         )));
     }
-    let coordinators = worker.tls.endpoints("worker.coordinators", &worker.coordinators)?;
-    let coordinators = Coordinators::Addresses(coordinators);
+    let coordinators = worker.tls.coordinators("worker.coordinators", &worker.coordinators)?;
     let data = data::store("worker.data", worker.data, MissingDirectory::Told)?;
     let hello = hello(name, threads);
     tracing::info!(

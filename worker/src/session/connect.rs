@@ -1,7 +1,9 @@
 //! Connections to coordinators, over TCP or over memory.
 
 use std::error::Error;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -9,10 +11,14 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 
+use hebbian_shared::limits::ADDRESS_FILE_BYTES_MAX;
+
 use super::SessionError;
 
 /// Bytes that may wait in each direction of a connection over memory.
 const MEMORY_BUFFER: usize = 1 << 20;
+/// What stands before the path of a file that holds addresses.
+pub const FILE_PREFIX: &str = "file:";
 
 /// Settings of connections. TLS belongs to the addresses: see [`Coordinators::parse`].
 #[derive(Clone, Debug)]
@@ -42,6 +48,15 @@ impl Default for TransportSettings {
 pub enum Coordinators {
     /// Addresses that are tried in turn.
     Addresses(Vec<Endpoint>),
+    /// A file with addresses, which is read before each attempt: a coordinator that moves writes its new one.
+    File {
+        /// The file, in the form of [`Coordinators::read`].
+        path: PathBuf,
+        /// For addresses that begin with `https://`.
+        tls: ClientTlsConfig,
+        /// Whether addresses that do without TLS are refused.
+        tls_only: bool,
+    },
     /// A listener in this process: one end of a duplex goes into it.
     Memory(mpsc::Sender<DuplexStream>),
 }
@@ -60,9 +75,32 @@ impl Coordinators {
             .map(Self::Addresses)
     }
 
+    /// The addresses in a file, one a line; blank lines and those that begin with `#` are none.
+    pub fn read(path: &Path) -> Result<Vec<String>, SessionError> {
+        let refused = |problem: String| SessionError::Address {
+            address: format!("{FILE_PREFIX}{}", path.display()),
+            problem,
+        };
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(ADDRESS_FILE_BYTES_MAX + 1).read_to_string(&mut text))
+            .map_err(|error| refused(format!("the file cannot be read: {error}")))?;
+        if text.len() as u64 > ADDRESS_FILE_BYTES_MAX {
+            return Err(refused(format!("the file has more than {ADDRESS_FILE_BYTES_MAX} bytes")));
+        }
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let addresses: Vec<String> = lines.map(str::to_owned).collect();
+        if addresses.is_empty() {
+            Err(refused("the file holds no address".to_owned()))
+        } else {
+            Ok(addresses)
+        }
+    }
+
     /// Whether the address that is next speaks TLS.
     pub(super) fn speaks_tls(&self, attempt: usize) -> bool {
         match self {
+            Self::File { tls_only, .. } => *tls_only,
             Self::Addresses(endpoints) => {
                 endpoints[attempt % endpoints.len()].uri().scheme_str() == Some("https")
             }
@@ -86,9 +124,20 @@ impl Coordinators {
         };
         match self {
             Self::Addresses(endpoints) => {
-                let endpoint = endpoints[attempt % endpoints.len()].clone();
-                let uri = endpoint.uri().clone();
-                configured(endpoint).connect().await.map_err(|error| format!("{uri}: {}", chain(&error)))
+                dial(configured(endpoints[attempt % endpoints.len()].clone())).await
+            }
+            Self::File { path, tls, tls_only } => {
+                let path = path.clone();
+                // A shared disk may take its time.
+                let read = tokio::task::spawn_blocking(move || Self::read(&path)).await;
+                let addresses =
+                    read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                let address = &addresses[attempt % addresses.len()];
+                let endpoint = endpoint(address, tls).map_err(|error| error.to_string())?;
+                if *tls_only && endpoint.uri().scheme_str() != Some("https") {
+                    return Err(format!("{address}: is not encrypted, although certificates are given"));
+                }
+                dial(configured(endpoint)).await
             }
             Self::Memory(dial) => {
                 let dial = dial.clone();
@@ -109,6 +158,11 @@ impl Coordinators {
             }
         }
     }
+}
+
+async fn dial(endpoint: Endpoint) -> Result<Channel, String> {
+    let uri = endpoint.uri().clone();
+    endpoint.connect().await.map_err(|error| format!("{uri}: {}", chain(&error)))
 }
 
 /// Reads an address: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT`, which is the first of them.
@@ -192,6 +246,26 @@ pub(super) fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_addresses_is_read_line_by_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("coordinator");
+        let check = |text: &str, expected: Result<&[&str], &str>| {
+            std::fs::write(&path, text).unwrap();
+            match (Coordinators::read(&path), expected) {
+                (Ok(found), Ok(addresses)) => assert_eq!(found, addresses),
+                (Err(error), Err(message)) => assert!(error.to_string().contains(message), "{error}"),
+                (found, _) => panic!("{text:?} gave {found:?}"),
+            }
+        };
+        check("https://a:1\n", Ok(&["https://a:1"]));
+        check("# moved\n\n a:1 \nb:2", Ok(&["a:1", "b:2"]));
+        check("\n", Err("holds no address"));
+        check(&"a".repeat(5000), Err("more than 4096 bytes"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(Coordinators::read(&path).unwrap_err().to_string().contains("cannot be read"));
+    }
 
     #[test]
     fn who_lacks_tls_or_a_certificate_is_told_what_helps() {

@@ -1,0 +1,84 @@
+//! `hebbian slurm`
+
+mod script;
+mod submit;
+mod tend;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use clap::{Args, Subcommand};
+use hebbian_shared::limits::THREADS_MAX;
+
+use super::LogArguments;
+use crate::failure::Failure;
+
+/// Most workers of an array: what Slurm takes as it comes (`MaxArraySize`).
+const WORKERS_MAX: u32 = 1000;
+
+/// Run on a Slurm cluster: a coordinator as a job, and workers as an array that outlives its walltime.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: SlurmCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SlurmCommand {
+    Submit(submit::Arguments),
+    Tend(tend::Arguments),
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    match arguments.command {
+        SlurmCommand::Submit(arguments) => submit::execute(arguments, log),
+        SlurmCommand::Tend(arguments) => tend::execute(arguments, log),
+    }
+}
+
+/// How many workers there may be, and what each is.
+#[derive(Clone, Copy, Debug, Args)]
+struct Workers {
+    /// Fewest workers that are kept while the run has little to do.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX as i64))]
+    min: u32,
+    /// Most workers.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX as i64))]
+    max: u32,
+    /// Compute threads of each worker.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=THREADS_MAX as i64))]
+    threads: u32,
+}
+
+impl Workers {
+    fn check(self) -> Result<Self, Failure> {
+        if self.min <= self.max {
+            return Ok(self);
+        }
+        Err(Failure::bad_input(format_args!("--min: must be at most --max ({}), not {}", self.max, self.min)))
+    }
+}
+
+/// What one of Slurm's programs printed. `input` is its standard input.
+fn slurm(program: &str, arguments: &[&str], input: &str) -> Result<String, Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::failed(format_args!("{program}: cannot be started: {error}")).hint(
+            "this needs a machine from which jobs are submitted; `hebbian slurm submit --print` needs none",
+        )
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(cannot)?;
+    // Whoever does not read it says why.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    let output = child.wait_with_output().map_err(cannot)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().strip_prefix(&format!("{program}: ")).unwrap_or(said.trim());
+    Err(Failure::failed(format_args!(
+        "{program}: {}",
+        if said.is_empty() { "has failed without a word" } else { said }
+    )))
+}
