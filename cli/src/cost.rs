@@ -1,11 +1,13 @@
 //! What a run spec will cost on this machine, from timing a few of its episodes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hebbian_learning::episode::EpisodeRunner;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::task::data_set::DataSets;
+use hebbian_learning::task::entropy::{self, Unknown};
 use hebbian_learning::training::Workspace;
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::genome::Genome;
@@ -13,6 +15,7 @@ use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, Tas
 use hebbian_shared::seed::{self, Purpose};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::start::StartSpec;
+use hebbian_shared::spec::task::TaskFamily;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -53,6 +56,8 @@ pub(crate) struct Cost {
     pub(crate) elapsed_s: Option<f64>,
     /// What the search costs the coordinator.
     pub(crate) search: SearchCost,
+    /// What nobody knows of labels who does not know the task, of families whose tables are finite.
+    pub(crate) unknown: BTreeMap<String, Unknown>,
 }
 
 /// What a search costs beside its episodes, roughly.
@@ -134,8 +139,17 @@ impl Cost {
             threads,
             elapsed_s: [by_work, by_time].into_iter().flatten().reduce(f64::min),
             search,
+            unknown: unknown(spec),
         })
     }
+}
+
+/// Of each family whose tables are finite.
+fn unknown(spec: &RunSpec) -> BTreeMap<String, Unknown> {
+    let Some(problem) = spec.problem.rule_learning() else { return BTreeMap::new() };
+    let families = problem.tasks.distinct_families().into_iter();
+    let of = |family| Some((TaskFamily::to_string(&family), entropy::of_family(family, &problem.tasks)?));
+    families.filter_map(of).collect()
 }
 
 /// Seconds of one thread for validations and for the measurement of the result, where the spec limits generations.

@@ -9,6 +9,7 @@ mod distribution;
 pub mod ended;
 mod limits;
 mod makers;
+pub mod measures;
 mod open;
 pub mod record;
 pub mod recovery;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
+use hebbian_shared::episode::{Agreement, EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::evaluation::{CurveWord, EvaluationSpec, Measure, Objective, UpdatePoint};
-use hebbian_shared::spec::strategy::StrategySpec;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::strategy::{Estimation, StrategySpec};
+use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 use hebbian_shared::spec::validation::ValidationSpec;
 use hebbian_shared::spec::{RunSpec, SpecError};
 
@@ -28,6 +28,8 @@ pub struct EpisodeRunner {
     trainer: Arc<Trainer>,
     /// Trains the networks of validation: the same trainer where its tasks are no others.
     validator: Arc<Trainer>,
+    /// What tells memory from learning, where tasks have classes or keys.
+    keyed: Option<Keyed>,
     /// Why episodes have no gradient, if they have none.
     gradient: Result<(), SpecError>,
 }
@@ -43,29 +45,41 @@ impl EpisodeRunner {
         spec.validate().map_err(|error| error.to_string())?;
         let problem =
             spec.problem.rule_learning().ok_or("this worker trains networks and does nothing else")?;
-        let trainer = |families: &[TaskFamily], set| {
-            // Validation, too, keeps to the training part of a data set: its test part is for the comparison with baselines.
-            let distributions = Distributions::new(families.iter().copied(), &problem.tasks, set, data)
-                .map_err(|error| error.to_string())?;
-            Ok::<_, String>(Trainer::new(problem.clone(), None, distributions, spec.tasks_per_generation()))
+        let validated: Vec<TaskFamily> =
+            spec.validation.iter().flat_map(|validation| &validation.families).copied().collect();
+        let tasks = spec.tasks_per_generation();
+        // Validation, too, keeps to the training part of a data set: its test part is for the comparison with baselines.
+        let of = |families: &[TaskFamily], tasks: &TaskSpec, set| {
+            Distributions::new(families.iter().copied(), tasks, set, data).map_err(|error| error.to_string())
         };
-        let validated = spec.validation.iter().flat_map(|validation| &validation.families).copied();
-        let mut families = problem.tasks.distinct_families();
+        let trainer = |distributions| Arc::new(Trainer::new(problem.clone(), None, distributions, tasks));
+        let families = problem.tasks.distinct_families();
         // What is judged is neither distorted nor trained on.
         let images = &problem.tasks.images;
         let differs = images.held_back > 0.0 || images.inputs.iter().any(|inputs| inputs.distorts());
-        let (trainer, validator) = if differs {
-            let validated: Vec<TaskFamily> = validated.collect();
-            (
-                Arc::new(trainer(&families, TaskSet::Training)?),
-                Arc::new(trainer(&validated, TaskSet::HeldBack)?),
-            )
+        let (judged, set) =
+            if differs { (&validated, TaskSet::HeldBack) } else { (&families, TaskSet::Training) };
+        let judged = [&judged[..], if differs { &[] } else { &validated }].concat();
+        let seen = of(&judged, &problem.tasks, set)?;
+        let validator = trainer(seen.clone());
+        let is_keyed = spec.validation.is_some() && problem.tasks.has_keys();
+        let keyed = if is_keyed {
+            let unseen = problem.tasks.unseen().map(|tasks| of(&validated, &tasks, set)).transpose()?;
+            let shift = problem.tasks.shift;
+            Some(Keyed {
+                start: spec.initial_mean(),
+                blind: trainer(seen.blind(shift)),
+                unseen: unseen.map(|unseen| [trainer(unseen.clone()), trainer(unseen.blind(shift))]),
+            })
         } else {
-            families.extend(validated);
-            let trainer = Arc::new(trainer(&families, TaskSet::Training)?);
-            (Arc::clone(&trainer), trainer)
+            None
         };
-        Ok(Self { trainer, validator, gradient: spec.check_gradient(), spec })
+        let trainer = if differs {
+            trainer(of(&families, &problem.tasks, TaskSet::Training)?)
+        } else {
+            Arc::clone(&validator)
+        };
+        Ok(Self { trainer, validator, keyed, gradient: spec.check_gradient(), spec })
     }
 
     /// The run's spec.
@@ -171,26 +185,13 @@ impl EpisodeRunner {
         key: &EpisodeKey,
         interrupt: &Interrupt,
     ) -> Result<Outcome, Unfinished> {
-        let evaluation = &self.spec.evaluation;
-        let updates = evaluation.updates(key.generation.0);
-        let is_prequential = is_prequential(evaluation);
-        let weights: f64 = if is_prequential {
-            f64::from(updates)
-        } else {
-            (1..=updates).map(|done| weight_after(evaluation, done, updates)).sum()
+        let asked = Slopes {
+            genome,
+            task: self.task(key),
+            updates: self.spec.evaluation.updates(key.generation.0),
+            estimation: self.spec.strategy.estimation(),
         };
-        let losses = Losses {
-            updates,
-            objective: evaluation.objective,
-            of_support: &|update| if is_prequential && update > 0 { 1.0 / weights } else { 0.0 },
-            // Before the first update nothing is measured.
-            of_query: &|done| {
-                if done == 0 { 0.0 } else { weight_after(evaluation, done, updates) / weights }
-            },
-        };
-        let mut gradient = vec![0.0; genome.0.len()];
-        let (bench, task) = (workspace.of(&self.trainer), self.task(key));
-        let loss = self.trainer.differentiate(bench, genome, task, losses, interrupt, &mut gradient)?;
+        let (loss, mut gradient) = self.slopes(&self.trainer, workspace, &asked, interrupt)?;
         let factor = match &self.spec.strategy {
             StrategySpec::Gradient(settings) => shortening(&gradient, settings.task_gradient_max),
             _ => 1.0,
@@ -201,6 +202,39 @@ impl EpisodeRunner {
         }
         let fitness = Fitness::new(-loss).map_err(|_| Unfinished::Diverged)?;
         Ok(Outcome::Evaluated(Evaluation { gradient: Some(gradient), ..Evaluation::of(fitness) }))
+    }
+
+    /// The loss of an episode, and its slopes by the genome.
+    fn slopes(
+        &self,
+        trainer: &Arc<Trainer>,
+        workspace: &mut Workspace,
+        asked: &Slopes<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(f64, Vec<f64>), Unfinished> {
+        let evaluation = &self.spec.evaluation;
+        let updates = asked.updates;
+        let is_prequential = is_prequential(evaluation);
+        let weights: f64 = if is_prequential {
+            f64::from(updates)
+        } else {
+            (1..=updates).map(|done| weight_after(evaluation, done, updates)).sum()
+        };
+        let losses = Losses {
+            updates,
+            objective: evaluation.objective,
+            estimation: asked.estimation,
+            of_support: &|update| if is_prequential && update > 0 { 1.0 / weights } else { 0.0 },
+            // Before the first update nothing is measured.
+            of_query: &|done| {
+                if done == 0 { 0.0 } else { weight_after(evaluation, done, updates) / weights }
+            },
+        };
+        let mut gradient = vec![0.0; asked.genome.0.len()];
+        let bench = workspace.of(trainer);
+        let loss =
+            trainer.differentiate(bench, asked.genome, asked.task, losses, interrupt, &mut gradient)?;
+        Ok((loss, gradient))
     }
 
     /// Family and seed of an episode's task.
@@ -222,23 +256,90 @@ impl EpisodeRunner {
         let family = validation.family(key.task.0);
         let quantity = match Score::of(family) {
             Score::Recall => Score::Recall.quantity(),
+            _ if self.keyed.is_some() => Score::of(family).quantity(),
             _ => Quantity::Objective(Objective::Accuracy),
         };
-        let points = &[0, updates, extended_updates];
-        let course = Course { updates: extended_updates, points, is_prequential: false, quantity };
         let task = (family, key.task_seed(self.spec.seed));
-        let bench = workspace.of(&self.validator);
-        match self.validator.train(bench, genome, task, course, interrupt) {
-            // A network that left the finite numbers later was worth something before.
-            Ok(()) | Err(Unfinished::Diverged) => {}
-            Err(error) => return Err(error),
+        let (mut validator, mut blinded) =
+            (&self.validator, self.keyed.as_ref().map(|keyed| (&keyed.blind, &keyed.start)));
+        let is_unseen = validation.is_unseen(&self.validator.problem().tasks, key.task.0);
+        if let (true, Some(Keyed { unseen: Some([unseen, blind]), start, .. })) = (is_unseen, &self.keyed) {
+            (validator, blinded) = (unseen, Some((blind, start)));
         }
-        let mut measured = bench.curve.values.iter().map(|&value| Fitness::new(value).ok());
-        let unadapted = measured.next().flatten();
-        let fitness = measured.next().flatten().ok_or(Unfinished::Diverged)?;
-        let extended = measured.next().flatten();
-        Ok(Outcome::Evaluated(Evaluation { extended, unadapted, ..Evaluation::of(fitness) }))
+        let mut measure = |trainer: &Arc<Trainer>, genome: &Genome, points: &[u32]| {
+            let updates = points.last().copied().unwrap_or(0);
+            let course = Course { updates, points, is_prequential: false, quantity };
+            let bench = workspace.of(trainer);
+            match trainer.train(bench, genome, task, course, interrupt) {
+                // A network that left the finite numbers later was worth something before.
+                Ok(()) | Err(Unfinished::Diverged) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(bench.curve.values.iter().map(|&value| Fitness::new(value).ok()).collect::<Vec<_>>())
+        };
+        let measured = measure(validator, genome, &[0, updates, extended_updates])?;
+        let at = |measured: &[Option<Fitness>], place: usize| measured.get(place).copied().flatten();
+        let unadapted = at(&measured, 0);
+        let fitness = at(&measured, 1).ok_or(Unfinished::Diverged)?;
+        let extended = at(&measured, 2);
+        let (mut blind, mut unlearned) = (None, None);
+        if let Some((other, start)) = blinded {
+            blind = at(&measure(other, genome, &[updates])?, 0);
+            unlearned = at(&measure(validator, start, &[updates])?, 0);
+        }
+        let agreement =
+            if is_unseen { None } else { self.agreement(workspace, genome, task, updates, interrupt)? };
+        let beside =
+            Evaluation { extended, unadapted, blind, unlearned, agreement, ..Evaluation::of(fitness) };
+        Ok(Outcome::Evaluated(beside))
     }
+
+    /// How the estimate that a search follows compares with the exact gradient that it stands for; `None` if it follows that, or if
+    /// one of them is zero or leaves the finite numbers.
+    fn agreement(
+        &self,
+        workspace: &mut Workspace,
+        genome: &Genome,
+        task: (TaskFamily, Seed),
+        updates: u32,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Agreement>, Unfinished> {
+        let estimation = self.spec.strategy.estimation();
+        let Some(exact) = estimation.estimator.stands_for() else { return Ok(None) };
+        let exact = Estimation { estimator: exact, ..Estimation::default() };
+        let mut found = [const { Vec::new() }; 2];
+        for (found, estimation) in found.iter_mut().zip([estimation, exact]) {
+            let asked = Slopes { genome, task, updates, estimation };
+            match self.slopes(&self.validator, workspace, &asked, interrupt) {
+                Ok((_, gradient)) => *found = gradient,
+                Err(Unfinished::Diverged) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let [length, exact_length] = [&found[0], &found[1]].map(|x| product(x, x).sqrt());
+        let cosine = product(&found[0], &found[1]) / (length * exact_length);
+        let length_ratio = length / exact_length;
+        let is_finite = cosine.is_finite() && length_ratio.is_finite();
+        Ok(is_finite.then(|| Agreement { cosine: cosine.clamp(-1.0, 1.0), length_ratio }))
+    }
+}
+
+/// Networks of the same tasks with labels of another key, and of tasks that a search never meets.
+struct Keyed {
+    /// The genome that the search began with.
+    start: Genome,
+    blind: Arc<Trainer>,
+    /// With their own labels, and with those of another key.
+    unseen: Option<[Arc<Trainer>; 2]>,
+}
+
+/// What slopes are wanted of.
+struct Slopes<'a> {
+    genome: &'a Genome,
+    task: (TaskFamily, Seed),
+    updates: u32,
+    estimation: Estimation,
 }
 
 /// What a gradient must be multiplied by to be no longer than `limit`.

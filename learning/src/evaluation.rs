@@ -4,6 +4,7 @@
 //! computes a genome's scores on one task, an [`Evaluate`] those of whole requests. [`Threads`] is the one that needs
 //! nothing but this machine.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hebbian_shared::genome::Genome;
@@ -13,7 +14,7 @@ use hebbian_shared::limits::{
 };
 use hebbian_shared::seed::{Purpose, Seed};
 use hebbian_shared::spec::evaluation::Objective;
-use hebbian_shared::spec::task::{TaskFamily, TaskKind};
+use hebbian_shared::spec::task::{TaskFamily, TaskKind, TaskSpec};
 use hebbian_shared::spec::{RuleLearning, SpecError};
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +186,13 @@ impl EvaluationRequest {
         self.points.last().copied().unwrap_or(0)
     }
 
+    /// The tasks that rules are judged on: where a search meets only some, the others.
+    fn judged_tasks(&self) -> Cow<'_, TaskSpec> {
+        let tasks = &self.problem.tasks;
+        let unseen = if self.stage == Stage::Tuning { None } else { tasks.unseen() };
+        unseen.map_or(Cow::Borrowed(tasks), Cow::Owned)
+    }
+
     /// Family and seed of a task: those of the first family come first.
     fn task(&self, task: u32) -> (TaskFamily, Seed) {
         let family = self.families[(task / self.tasks_per_family) as usize];
@@ -248,7 +256,7 @@ impl EvaluationRunner {
         request.validate()?;
         let families = request.families.iter().copied();
         let set = request.stage.task_set();
-        let distributions = Distributions::new(families, &request.problem.tasks, set, data)?;
+        let distributions = Distributions::new(families, &request.judged_tasks(), set, data)?;
         Ok(Self::with_distributions(request, distributions))
     }
 

@@ -8,8 +8,10 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_shared::spec::strategy::Estimation;
 
 pub mod abcd;
+pub mod evograd;
 pub mod gradient_descent;
 pub mod kernel_ridge;
 pub mod loss;
@@ -114,9 +116,13 @@ pub trait RuleFamily {
     /// A rule of these options for the problem's networks, without an ablation's part. It has no genome yet.
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule>;
 
-    /// A rule that knows its gradient; `None` if these options have none. Its losses are those of [`RuleFamily::compile`]'s rule
-    /// up to rounding.
-    fn differentiable(&self, _problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
+    /// A rule that knows its gradient, or an estimate of it; `None` if these options have none. Its losses are those of
+    /// [`RuleFamily::compile`]'s rule up to rounding.
+    fn differentiable(
+        &self,
+        _problem: &RuleLearning,
+        _estimation: Estimation,
+    ) -> Option<Box<dyn Differentiable>> {
         None
     }
 }
@@ -133,6 +139,9 @@ pub fn family(rule: &RuleSpec) -> &dyn RuleFamily {
         RuleSpec::SampleWeights(options) => options,
     }
 }
+
+#[cfg(test)]
+mod lesson;
 
 /// Networks of the shapes that a rule has met.
 #[derive(Debug)]

@@ -15,20 +15,22 @@ use std::sync::Arc;
 
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::data_set::DataSetSpec;
-use hebbian_shared::spec::task::{SupportDraw, TaskFamily, TaskSpec};
+use hebbian_shared::spec::task::{ShiftSpec, SupportDraw, TaskFamily, TaskSpec};
 
 pub mod data_set;
 mod embedded;
+pub mod entropy;
 mod fixed_support;
 pub mod idx;
 mod images;
+mod keyed;
 pub mod label_noise;
 mod linear;
 mod mixture;
 mod plane;
 mod remember;
 mod scale;
-mod sinusoid;
+pub mod sinusoid;
 
 use data_set::{DataSetError, DataSets};
 
@@ -135,6 +137,14 @@ impl Distributions {
         families.into_iter().map(of_family).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The same tasks with labels of another key in their support.
+    pub(crate) fn blind(&self, shift: Option<ShiftSpec>) -> Self {
+        let blind = |tasks: &Arc<dyn TaskDistribution>| -> Arc<dyn TaskDistribution> {
+            Arc::new(keyed::Blind { tasks: Arc::clone(tasks), shift })
+        };
+        Self(self.0.iter().map(|(&family, tasks)| (family, blind(tasks))).collect())
+    }
+
     /// Of one of the families.
     pub(crate) fn of(&self, family: TaskFamily) -> &dyn TaskDistribution {
         &*self.0[&family]
@@ -155,6 +165,10 @@ pub fn distribution(
     data: &dyn DataSets,
 ) -> Result<Box<dyn TaskDistribution>, TaskError> {
     let fresh = fresh_distribution(family, spec, set, data)?;
+    let fresh = match spec.shift {
+        None => fresh,
+        Some(shift) => Box::new(keyed::Shifted { tasks: fresh, shift }),
+    };
     let fresh = match &spec.label_noise {
         None => fresh,
         Some(noise) => Box::new(label_noise::NoisyDistribution { clean: fresh, noise: noise.clone() }),

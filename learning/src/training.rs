@@ -7,6 +7,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::evaluation::Objective;
+use hebbian_shared::spec::strategy::Estimation;
 use hebbian_shared::spec::task::TaskFamily;
 
 use crate::interrupt::Interrupt;
@@ -184,10 +185,17 @@ impl Trainer {
         gradient: &mut [f64],
     ) -> Result<f64, Unfinished> {
         let Bench { differentiable, curve, tasks, .. } = bench;
-        if differentiable.is_none() {
-            *differentiable = rule::family(&self.problem.rule).differentiable(&self.problem);
-        }
-        let rule = differentiable.as_deref_mut().ok_or(Unfinished::NoGradient)?;
+        let known = differentiable.iter().position(|(known, _)| *known == losses.estimation);
+        let place = if let Some(place) = known {
+            place
+        } else {
+            let family = rule::family(&self.problem.rule);
+            let rule =
+                family.differentiable(&self.problem, losses.estimation).ok_or(Unfinished::NoGradient)?;
+            differentiable.push((losses.estimation, rule));
+            differentiable.len() - 1
+        };
+        let rule = &mut *differentiable[place].1;
         curve.values.clear();
         if !rule.load(genome) || gradient.len() != self.dimension {
             return Err(Unfinished::Genome { found: genome.0.len(), expected: self.dimension });
@@ -229,6 +237,8 @@ pub(crate) struct Losses<'a> {
     pub(crate) updates: u32,
     /// The objective, of which the loss is the negative.
     pub(crate) objective: Objective,
+    /// How the gradient is had.
+    pub(crate) estimation: Estimation,
     /// The weight of an update's batch before the network learns from it.
     pub(crate) of_support: &'a dyn Fn(u32) -> f64,
     /// The weight of the query after so many updates.

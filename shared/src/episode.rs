@@ -86,6 +86,15 @@ impl Asked {
 /// What rounding may add to a mean at an end of its range.
 const ROUNDING: f64 = 1e-6;
 
+/// How the estimate of a gradient compares with the exact one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Agreement {
+    /// Cosine of the angle between both.
+    pub cosine: f64,
+    /// The estimate's length over the exact one's.
+    pub length_ratio: f64,
+}
+
 /// What an evaluated episode is worth. It travels whole from the worker to the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -97,6 +106,14 @@ pub struct Evaluation {
     pub extended: Option<Fitness>,
     /// In validation the accuracy before the first update, which nothing can have been learned for. `None` in every other episode.
     pub unadapted: Option<Fitness>,
+    /// In validation of tasks with classes or keys: the accuracy after the training unroll on labels of another key. `None` in every
+    /// other episode.
+    pub blind: Option<Fitness>,
+    /// In validation of tasks with classes or keys: what the genome that the search began with is worth. `None` in every other
+    /// episode.
+    pub unlearned: Option<Fitness>,
+    /// In validation of a search along an estimate: how it compares with the exact gradient. `None` in every other episode.
+    pub agreement: Option<Agreement>,
     /// The objective at each point of measurement, all finite, where each was asked for. Empty in a run's episodes.
     pub scores: Vec<f64>,
     /// The gradient of the fitness with respect to the genome, all finite, where it was asked for.
@@ -106,7 +123,16 @@ pub struct Evaluation {
 impl Evaluation {
     /// What an episode is worth of which nothing but its fitness was asked.
     pub fn of(fitness: Fitness) -> Self {
-        Self { fitness, extended: None, unadapted: None, scores: Vec::new(), gradient: None }
+        Self {
+            fitness,
+            extended: None,
+            unadapted: None,
+            blind: None,
+            unlearned: None,
+            agreement: None,
+            scores: Vec::new(),
+            gradient: None,
+        }
     }
 
     /// Says what is wrong with it as an answer to what was asked.
@@ -114,8 +140,18 @@ impl Evaluation {
         check_numbers("scores", &self.scores, asked.scores)?;
         let values = self.gradient.as_deref().unwrap_or_default();
         check_numbers("gradient", values, if asked.wants.gradient { asked.dimension } else { 0 })?;
-        let measured =
-            [("fitness", Some(self.fitness)), ("extended", self.extended), ("unadapted", self.unadapted)];
+        let measured = [
+            ("fitness", Some(self.fitness)),
+            ("extended", self.extended),
+            ("unadapted", self.unadapted),
+            ("blind", self.blind),
+            ("unlearned", self.unlearned),
+        ];
+        if let Some(Agreement { cosine, length_ratio }) = self.agreement
+            && !(cosine.abs() <= 1.0 + ROUNDING && length_ratio >= 0.0 && length_ratio.is_finite())
+        {
+            return Err(format!("agreement: must be a cosine and a ratio, not {cosine} and {length_ratio}"));
+        }
         let measured = measured.into_iter().filter_map(|(field, value)| Some((field, value?.get())));
         let scores = self.scores.iter().map(|score| ("scores", *score));
         let (least, most) = asked.range;

@@ -54,6 +54,12 @@ pub enum Purpose {
     LabelNoise = 18,
     /// The order in which an ablation gives out what examples count for; the index is the update.
     Shuffle = 19,
+    /// Where copies of a network are moved to; the index is the update, and below that the copy.
+    Perturbation = 20,
+    /// The key of a task: what changes the targets of its support and query alike.
+    TaskKey = 21,
+    /// Functions that are drawn once and are the same in all runs.
+    FixedFunctions = 22,
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).

@@ -1,5 +1,7 @@
 //! Golden vectors of the rule families of the literature: which file is of which family, and what their formats share.
 
+mod evograd;
+mod keys;
 mod sample_weights;
 mod update_networks;
 mod warped_descent;
@@ -17,8 +19,14 @@ pub fn run<T: Real + Number>(text: &str) -> Option<Result<(), String>> {
     if has("snippets_cue") {
         return Some(update_networks::run::<T>(text));
     }
-    if sample_weights::is_one(&vector) {
-        return Some(sample_weights::run::<T>(&vector));
+    if has("given") && has("expected") {
+        return Some(if evograd::is_one(&vector) {
+            evograd::run(&vector)
+        } else if keys::is_one(&vector) {
+            keys::run(&vector)
+        } else {
+            sample_weights::run::<T>(&vector)
+        });
     }
     if has("query") && has("updates") && has("segments") && has("batches") {
         return Some(warped_descent::run::<T>(text));
@@ -80,6 +88,38 @@ fn numbers(value: &Value) -> Vec<f64> {
 /// Rows of `width` numbers as columns.
 fn columns(values: &[f64], width: usize) -> Vec<f64> {
     (0..width).flat_map(|column| values.iter().skip(column).step_by(width).copied()).collect()
+}
+
+/// A field of a vector.
+fn field<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
+    value.get(name).ok_or_else(|| format!("{name}: is missing"))
+}
+
+/// A number of a vector.
+fn number(value: &Value, name: &str) -> Result<f64, String> {
+    field(value, name)?.as_f64().ok_or_else(|| format!("{name}: must be a number"))
+}
+
+/// A list of a vector.
+fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], String> {
+    field(value, name)?.as_array().map(Vec::as_slice).ok_or_else(|| format!("{name}: must be a list"))
+}
+
+/// Compares within a share of the largest number expected, as the README of these files says.
+fn compare_shares(what: &str, found: &[f64], expected: &Value, bound: f64) -> Result<(), String> {
+    let expected = numbers(expected);
+    if found.len() != expected.len() {
+        return Err(format!("{what}: {} numbers, not {}", found.len(), expected.len()));
+    }
+    let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let difference = (found - expected).abs();
+        // Not a number is beyond every bound.
+        if difference.is_nan() || difference > bound * largest + 1e-15 {
+            return Err(format!("{what}[{place}]: {found}, not {expected}"));
+        }
+    }
+    Ok(())
 }
 
 fn reals<T: Real>(values: &[f64]) -> Vec<T> {

@@ -23,7 +23,7 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
-use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome, Wants};
+use hebbian_shared::episode::{Agreement, EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -105,6 +105,9 @@ fn what_workers_say() {
                 fitness,
                 extended: Some(fitness),
                 unadapted: Some(fitness),
+                blind: Some(fitness),
+                unlearned: Some(fitness),
+                agreement: Some(Agreement { cosine: 0.5, length_ratio: 2.0 }),
                 scores: vec![0.5, 0.25],
                 gradient: Some(vec![1.0, -0.5, 0.0]),
             })),

@@ -32,6 +32,15 @@ pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
             format!("{of}{} each: {episode} an episode", text::plural(u64::from(phase.updates), "update")),
         ));
     }
+    for (family, unknown) in &cost.unknown {
+        lines.push((
+            "unknown",
+            format!(
+                "{family}: who does not know the task lacks {:.2} bits of a label, {:.2} of a support set",
+                unknown.example, unknown.support
+            ),
+        ));
+    }
     if let Some(compute) = cost.compute_s {
         lines.push(("compute", format!("{} of one core", seconds(compute))));
     }

@@ -58,6 +58,34 @@ pub(crate) fn table(summary: &ValidationSummary, paint: Paint) -> String {
     let norm = |norm: &SegmentNorm| format!("{} {}", norm.segment, text::significant(norm.norm));
     let norms: Vec<String> = summary.norms.iter().map(norm).collect();
     let _ = writeln!(table, "{} {}", paint.dim("norms:"), norms.join(", "));
+    if let Some(keys) = &summary.keys {
+        let figures = [
+            ("support use", keys.support_use),
+            ("memorised", keys.memorised),
+            ("gap to unseen tasks", keys.learner_gap),
+            ("support use there", keys.test_support_use),
+            ("lead of the unlearned start there", keys.unlearned_lead),
+        ];
+        let figures = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
+        let figures: Vec<String> =
+            figures.map(|(name, figure)| format!("{name} {}", estimate(Some(figure)))).collect();
+        let _ = writeln!(table, "{} {}", paint.dim("memory and learning:"), figures.join(", "));
+    }
+    if let Some(check) = &summary.estimate {
+        let _ = writeln!(
+            table,
+            "{} {} beside {}: cosine {}, lowest {:.3}, length {} ({}; {:.1} and {:.1} forward passes an update)",
+            paint.dim("gradient:"),
+            escape::line(&check.estimator),
+            escape::line(&check.exact),
+            estimate(check.cosine),
+            check.lowest_cosine,
+            estimate(check.length_ratio),
+            text::plural(u64::from(check.tasks), "task"),
+            check.forward_passes,
+            check.exact_forward_passes
+        );
+    }
     table
 }
 

@@ -8,17 +8,19 @@ use std::collections::BTreeMap;
 use hebbian_proto::convert::from_duration;
 use hebbian_proto::v1::remeasurement::Measured;
 use hebbian_proto::v1::validation_summary::{Family, SegmentNorm, Warning};
-use hebbian_proto::v1::{Remeasurement, ValidationSummary};
-use hebbian_shared::episode::Outcome;
+use hebbian_proto::v1::{self, Remeasurement, ValidationSummary};
+use hebbian_shared::episode::{Agreement, Evaluation, Outcome};
 use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::spec::RunSpec;
-use hebbian_shared::spec::task::{TaskFamily, TaskKind, Variation};
+use hebbian_shared::spec::task::{TaskFamily, TaskKind, TaskSpec, Variation};
 use hebbian_shared::spec::validation::ValidationSpec;
 
 use super::open::Measurement;
+
+mod keys;
 
 /// A rule that only draws lines stays below this accuracy on xor-like tasks ...
 const PLATEAU_ACCURACY: f64 = 0.85;
@@ -65,11 +67,16 @@ impl History {
 struct Task {
     family: TaskFamily,
     trained: bool,
+    /// Whether it is of those of a family that the search never meets.
+    unseen: bool,
     diverged: bool,
     /// Accuracy before the first update, after the training unroll and after the extended one.
     unadapted: f64,
     accuracy: f64,
     extended: f64,
+    /// Accuracy on labels of another key, and that of the genome that the search began with, where tasks have keys.
+    keyed: Option<(f64, f64)>,
+    agreement: Option<Agreement>,
 }
 
 /// All that a validation has found, before anything is made of it.
@@ -97,16 +104,24 @@ pub(super) fn summarise(
     diverging: Option<Warning>,
 ) -> ValidationSummary {
     let worth = |fitness: Option<Fitness>| fitness.map_or(0.0, Fitness::get);
+    let tasks_of = spec.problem.rule_learning().map(|problem| &problem.tasks);
+    let has_keys = tasks_of.is_some_and(TaskSpec::has_keys);
     let outcomes = measurement.candidates().nth(place).into_iter().flatten();
     let tasks: Vec<Task> = outcomes
         .enumerate()
         .map(|(task, outcome)| {
             let family = validation.family(task as u32);
-            let extended = outcome.evaluation().and_then(|evaluation| evaluation.extended);
-            let unadapted = outcome.evaluation().and_then(|evaluation| evaluation.unadapted);
+            let evaluation = outcome.evaluation();
+            let extended = evaluation.and_then(|evaluation| evaluation.extended);
+            let unadapted = evaluation.and_then(|evaluation| evaluation.unadapted);
+            let keyed = |found: &Evaluation| (worth(found.blind), worth(found.unlearned));
+            let unseen = tasks_of.is_some_and(|tasks| validation.is_unseen(tasks, task as u32));
             Task {
                 family,
-                trained: spec.problem.families().contains(&family),
+                trained: !unseen && spec.problem.families().contains(&family),
+                unseen,
+                keyed: evaluation.filter(|_| has_keys).map(keyed),
+                agreement: evaluation.and_then(|evaluation| evaluation.agreement),
                 diverged: extended.is_none(),
                 unadapted: worth(unadapted),
                 accuracy: worth(outcome.fitness()),
@@ -119,13 +134,19 @@ pub(super) fn summarise(
     let longest = updates >= spec.evaluation.updates_max();
     let extended_updates = updates * validation.unroll_factor;
     let findings = Findings { generation, updates, extended_updates, longest, tasks, norms: &norms, history };
+    let keys = tasks_of.filter(|_| has_keys).map(|tasks| findings.keys(tasks));
+    let estimate = findings.estimated(spec);
     let mut warnings = findings.warnings();
+    warnings.extend(keys.as_ref().and_then(keys::warning));
+    warnings.extend(estimate.as_ref().and_then(keys::of_estimate));
     warnings.extend(diverging);
     ValidationSummary {
         generation: generation.0,
         updates,
         extended_updates,
-        families: validation.families.iter().map(|&family| findings.family(family)).collect(),
+        families: findings.families(&validation.families),
+        keys: keys.map(v1::validation_summary::Keys::from),
+        estimate,
         unadapted: Some(findings.unadapted(|_| true).into()),
         accuracy: Some(findings.accuracy(|_| true).into()),
         extended: Some(findings.extended(|_| true).into()),
@@ -179,11 +200,19 @@ impl Findings<'_> {
         self.tasks.iter().any(of)
     }
 
-    fn family(&self, family: TaskFamily) -> Family {
-        let of = |task: &Task| task.family == family;
+    fn families(&self, families: &[TaskFamily]) -> Vec<Family> {
+        let kinds = families.iter().flat_map(|&family| [(family, false), (family, true)]);
+        let is_there = |&(family, unseen): &(TaskFamily, bool)| {
+            self.has(|task| task.family == family && task.unseen == unseen)
+        };
+        kinds.filter(is_there).map(|kind| self.family(kind)).collect()
+    }
+
+    fn family(&self, (family, unseen): (TaskFamily, bool)) -> Family {
+        let of = |task: &Task| task.family == family && task.unseen == unseen;
         let tasks = self.tasks.iter().filter(|task| of(task));
         Family {
-            family: family.name().to_owned(),
+            family: format!("{family}{}", if unseen { " (unseen)" } else { "" }),
             trained: self.has(|task| of(task) && task.trained),
             tasks: tasks.clone().count() as u32,
             diverged: tasks.filter(|task| task.diverged).count() as u32,
@@ -257,8 +286,10 @@ impl Findings<'_> {
     }
 
     fn meta_overfitting(&self) -> Option<Warning> {
-        let others = self.accuracy(|task| !task.trained);
-        if !self.has(|task| !task.trained) {
+        // Unseen tasks of a family have a failure of their own.
+        let is_other = |task: &Task| !task.trained && !task.unseen;
+        let others = self.accuracy(is_other);
+        if !self.has(is_other) {
             return None;
         }
         let trained = self.accuracy(|task| task.trained);

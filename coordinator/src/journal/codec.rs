@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
     use hebbian_proto::figures::RunState;
-    use hebbian_shared::episode::{Evaluation, Outcome};
+    use hebbian_shared::episode::{Agreement, Evaluation, Outcome};
     use hebbian_shared::id::RunId;
 
     fn check(record: &Record) {
@@ -338,6 +338,9 @@ mod tests {
             fitness: Fitness::new(-1e-300).unwrap(),
             extended: fit(0.25),
             unadapted: fit(0.125),
+            blind: fit(0.5),
+            unlearned: fit(0.75),
+            agreement: Some(Agreement { cosine: -0.5, length_ratio: 2.0 }),
             scores: vec![0.5, -0.0],
             gradient: Some(vec![1e300, 0.1, -3.0]),
         };

@@ -74,7 +74,7 @@ impl Threads<'_> {
             } else {
                 let families = request.families.iter().copied();
                 let set = request.stage.task_set();
-                let new = Distributions::new(families, &request.problem.tasks, set, self.data)?;
+                let new = Distributions::new(families, &request.judged_tasks(), set, self.data)?;
                 known.push((tasks, new.clone()));
                 new
             };

@@ -8,13 +8,17 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::gradient_descent::Loss;
 use hebbian_shared::spec::rule::sample_weights::{SampleWeightsSpec, WeightInputs};
 use hebbian_shared::spec::rule::warped_descent::{Warp, WarpedDescentSpec, WeightStart};
+use hebbian_shared::spec::strategy::Estimation;
 
 use super::loss::Descended;
 use super::warped_descent::{Form, Network, start};
-use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
 pub use weight::{WeightFunction, normalise, normalised_slopes};
 
+mod course;
+pub mod gates;
 pub mod meta;
+pub mod response;
 mod weight;
 
 impl RuleFamily for SampleWeightsSpec {
@@ -38,6 +42,14 @@ impl RuleFamily for SampleWeightsSpec {
             learning_rate: 0.0,
             networks: Networks::new(),
         })
+    }
+
+    fn differentiable(
+        &self,
+        problem: &RuleLearning,
+        estimation: Estimation,
+    ) -> Option<Box<dyn Differentiable>> {
+        Some(Box::new(course::Course::new(*self, estimation, problem.layout())))
     }
 }
 

@@ -6,10 +6,11 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::warped_descent::{WarpedDescentSpec, WeightStart};
+use hebbian_shared::spec::strategy::Estimation;
 
 use super::number::Number;
 use super::{Ablation, Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
-pub use course::{Course, TrajectoryPoint};
+pub use course::{Course, TrajectoryPoint, leap};
 pub use form::Form;
 pub use network::Network;
 pub use parameters::Parameters;
@@ -43,8 +44,12 @@ impl RuleFamily for WarpedDescentSpec {
         })
     }
 
-    fn differentiable(&self, problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
-        Some(Box::new(Course::new(*self, problem.layout())))
+    fn differentiable(
+        &self,
+        problem: &RuleLearning,
+        estimation: Estimation,
+    ) -> Option<Box<dyn Differentiable>> {
+        Some(Box::new(Course::new(*self, estimation.estimator, problem.layout())))
     }
 }
 

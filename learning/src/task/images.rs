@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use hebbian_shared::limits::{DATA_SET_INPUTS_MAX, STANDARDISED_MAX};
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, permutation};
-use hebbian_shared::spec::task::{InputAugmentation, TaskFamily, TaskSpec};
+use hebbian_shared::spec::task::{ClassKind, ClassesSpec, InputAugmentation, TaskFamily, TaskSpec};
 
 use inputs::Inputs;
 
@@ -182,7 +182,10 @@ fn standardise(train: &mut [f32], test: &mut [f32], pixels: usize) -> Result<(),
 /// Tasks over one image set.
 pub(super) struct ImageDistribution {
     data: Arc<ImageSet>,
+    family: TaskFamily,
     permute_labels: bool,
+    /// Which classes make a task; all of them if there is nothing here.
+    classes: Option<ClassesSpec>,
     inputs: Vec<InputAugmentation>,
     /// Images of the training part that support comes from, and queries where `asked` is empty.
     trained_on: Vec<u32>,
@@ -214,9 +217,10 @@ impl ImageDistribution {
             let (examples, query_size) = (trained_on.len(), spec.query_size);
             return Err(TaskError::TooFewExamples { family, examples, query_size });
         }
+        let classes = spec.classes.clone();
         let sizes = TaskSizes {
             inputs: data.pixels(),
-            outputs: data.classes,
+            outputs: classes.as_ref().map_or(data.classes, |classes| classes.way as usize),
             support: spec.batch_size as usize,
             query,
         };
@@ -226,7 +230,20 @@ impl ImageDistribution {
         };
         let permute_labels = spec.images.permute_labels;
         let asks_test_part = set == TaskSet::Evaluation;
-        Ok(Self { data, permute_labels, inputs, trained_on, asked, asks_test_part, sizes })
+        Ok(Self { data, family, permute_labels, classes, inputs, trained_on, asked, asks_test_part, sizes })
+    }
+}
+
+impl ImageDistribution {
+    /// The classes of a task in the order of its outputs, where a task has not all of them.
+    fn draw_classes(&self, rng: &mut ChaCha8Rng) -> Option<Vec<u32>> {
+        let classes = self.classes.as_ref()?;
+        let (way, listed) = (classes.way, classes.train.len() as u32);
+        if classes.kind == ClassKind::Intershuffle {
+            return Some(classes.of_task(0, &permutation(rng, listed)[..way as usize]));
+        }
+        let block = index_below(rng, listed / way);
+        Some(classes.of_task(block as usize, &permutation(rng, way)))
     }
 }
 
@@ -234,31 +251,57 @@ impl TaskDistribution for ImageDistribution {
     fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError> {
         let mut rng = seed.derive(Purpose::Task, 0).rng();
         let classes = self.data.classes as u32;
-        let class_of_label =
-            if self.permute_labels { permutation(&mut rng, classes) } else { (0..classes).collect() };
+        let chosen = self.draw_classes(&mut rng);
+        let class_of_label = match &chosen {
+            Some(chosen) => (0..classes)
+                .map(|label| chosen.iter().position(|&of| of == label).map_or(u32::MAX, |place| place as u32))
+                .collect(),
+            None if self.permute_labels => permutation(&mut rng, classes),
+            None => (0..classes).collect(),
+        };
         let choice = index_below(&mut rng, self.inputs.len() as u32);
         let inputs = Inputs::draw(self.inputs[choice as usize], &self.data, &mut rng);
         let mut split = seed.derive(Purpose::Split, 0).rng();
-        let mut shuffled = |images: &[u32]| -> Vec<u32> {
+        let mut shuffled = |part: &LabelledImages, images: &[u32]| -> Vec<u32> {
             let order = permutation(&mut split, images.len() as u32);
-            order.into_iter().map(|place| images[place as usize]).collect()
+            let images = order.into_iter().map(|place| images[place as usize]);
+            images
+                .filter(|&image| class_of_label[usize::from(part.label(image as usize))] != u32::MAX)
+                .collect()
         };
-        let mut support = shuffled(&self.trained_on);
+        let mut support = shuffled(&self.data.train, &self.trained_on);
         let query = if self.asked.is_empty() {
+            if support.len() <= self.sizes.query {
+                let (examples, query_size) = (support.len(), self.sizes.query as u32);
+                return Err(TaskError::TooFewExamples { family: self.family, examples, query_size });
+            }
             support.split_off(support.len() - self.sizes.query)
         } else {
-            let mut order = shuffled(&self.asked);
+            let part = if self.asks_test_part { &self.data.test } else { &self.data.train };
+            let mut order = shuffled(part, &self.asked);
             order.truncate(self.sizes.query);
             order
         };
+        let sizes = TaskSizes { query: query.len(), ..self.sizes };
+        // Of a few classes every batch has the same number of each, as far as that goes.
+        let mut by_class = vec![Vec::new(); if chosen.is_some() { self.sizes.outputs } else { 0 }];
+        for &image in support.iter().filter(|_| chosen.is_some()) {
+            let label = self.data.train.label(image as usize);
+            by_class[class_of_label[usize::from(label)] as usize].push(image);
+        }
+        if by_class.iter().any(Vec::is_empty) {
+            let (examples, query_size) = (support.len() + query.len(), self.sizes.query as u32);
+            return Err(TaskError::TooFewExamples { family: self.family, examples, query_size });
+        }
         Ok(Box::new(ImageTask {
             data: Arc::clone(&self.data),
             asks_test_part: self.asks_test_part,
-            sizes: self.sizes,
+            sizes,
             seed,
             class_of_label,
             inputs,
             support,
+            by_class,
             query,
         }))
     }
@@ -273,6 +316,8 @@ struct ImageTask {
     inputs: Inputs,
     /// Images of the training part that support batches draw from.
     support: Vec<u32>,
+    /// The same by class, where a task has a few of them.
+    by_class: Vec<Vec<u32>>,
     /// Images of the query: of the training part or of the test part.
     query: Vec<u32>,
 }
@@ -285,8 +330,9 @@ impl ImageTask {
         targets[self.class_of_label[usize::from(part.label(image))] as usize] = 1.0;
     }
 
-    fn draw_support(&self, rng: &mut ChaCha8Rng) -> u32 {
-        self.support[index_below(rng, self.support.len() as u32) as usize]
+    fn draw_support(&self, place: usize, rng: &mut ChaCha8Rng) -> u32 {
+        let images = self.by_class.get(place % self.by_class.len().max(1)).unwrap_or(&self.support);
+        images[index_below(rng, images.len() as u32) as usize]
     }
 }
 
@@ -299,8 +345,9 @@ impl Task for ImageTask {
         let TaskSizes { inputs: width, outputs, support, .. } = self.sizes;
         assert_eq!((inputs.len(), targets.len()), (width * support, outputs * support));
         let mut rng = self.seed.derive(Purpose::Support, u64::from(update)).rng();
-        for (input, target) in inputs.chunks_exact_mut(width).zip(targets.chunks_exact_mut(outputs)) {
-            let image = self.draw_support(&mut rng);
+        let rows = inputs.chunks_exact_mut(width).zip(targets.chunks_exact_mut(outputs));
+        for (place, (input, target)) in rows.enumerate() {
+            let image = self.draw_support(place, &mut rng);
             self.write(&self.data.train, image, input, target);
         }
     }

@@ -71,6 +71,12 @@ impl Task for PlaneTask {
     }
 }
 
+/// The labels on the grid of the function of a seed; `None` if none can be drawn.
+pub(super) fn labels(family: TaskFamily, seed: Seed) -> Option<Vec<bool>> {
+    let function = Function::draw(family, &mut seed.derive(Purpose::Task, 0).rng()).ok()?;
+    Some(grid().map(|point| function.label(point)).collect())
+}
+
 fn fill(goal: &Goal, rng: &mut ChaCha8Rng, inputs: &mut [f32], targets: &mut [f32]) {
     let (points, _) = inputs.as_chunks_mut::<2>();
     for (point, target) in points.iter_mut().zip(targets) {

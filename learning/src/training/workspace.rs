@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use hebbian_shared::seed::Seed;
+use hebbian_shared::spec::strategy::Estimation;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::prepared_task::PreparedTask;
@@ -50,8 +51,8 @@ impl Workspace {
 /// Buffers of one problem.
 pub(crate) struct Bench {
     pub(super) rule: Box<dyn Rule>,
-    /// The same rule with its gradient, once that was asked for.
-    pub(super) differentiable: Option<Box<dyn Differentiable>>,
+    /// The same rule with its gradient, by each estimation that was asked for.
+    pub(super) differentiable: Vec<(Estimation, Box<dyn Differentiable>)>,
     pub(super) tasks: KeptTasks,
     /// Of the last training.
     pub(crate) curve: Curve,
@@ -62,7 +63,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(super) fn new(rule: Box<dyn Rule>, tasks_max: usize) -> Self {
         let tasks = KeptTasks { tasks: Vec::new(), tasks_max, clock: 0 };
-        Self { rule, differentiable: None, tasks, curve: Curve::default(), points: Vec::new() }
+        Self { rule, differentiable: Vec::new(), tasks, curve: Curve::default(), points: Vec::new() }
     }
 }
 

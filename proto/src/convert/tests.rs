@@ -4,7 +4,7 @@ use std::sync::Arc;
 use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
-use hebbian_shared::episode::{EpisodePurpose, Evaluation, Outcome, Wants};
+use hebbian_shared::episode::{Agreement, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::limits::{BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, GENOME_VALUES_MAX, REASON_BYTES_MAX};
@@ -96,13 +96,27 @@ fn report() -> impl Strategy<Value = Report> {
     let outcome = prop_oneof![
         (
             fitness(),
-            [option::of(fitness()), option::of(fitness())],
+            [option::of(fitness()), option::of(fitness()), option::of(fitness()), option::of(fitness())],
+            option::of((-1.0..1.0, 0.0..1e9)),
             vec(-1e300..1e300, 0..3),
             option::of(vec(-1e300..1e300, 1..5))
         )
-            .prop_map(|(fitness, [extended, unadapted], scores, gradient)| {
-                Outcome::Evaluated(Evaluation { fitness, extended, unadapted, scores, gradient })
-            }),
+            .prop_map(
+                |(fitness, [extended, unadapted, blind, unlearned], agreement, scores, gradient)| {
+                    let agreement =
+                        agreement.map(|(cosine, length_ratio)| Agreement { cosine, length_ratio });
+                    Outcome::Evaluated(Evaluation {
+                        fitness,
+                        extended,
+                        unadapted,
+                        blind,
+                        unlearned,
+                        agreement,
+                        scores,
+                        gradient,
+                    })
+                }
+            ),
         Just(Outcome::Diverged),
         ".{0,40}".prop_map(|reason| Outcome::WorkerError { reason }),
         ".{0,40}".prop_map(|reason| Outcome::Rejected { reason }),

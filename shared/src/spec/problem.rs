@@ -136,6 +136,12 @@ impl RuleLearning {
     fn validate_in(&self, spec: &RunSpec) -> Result<(), SpecError> {
         if let Some(validation) = &spec.validation {
             validation.problem(self).validate()?;
+            if self.tasks.is_split() && validation.tasks_per_family < 2 {
+                return Err(SpecError::field(
+                    "validation.tasks_per_family",
+                    "must be at least 2: every other task is one that the search never meets",
+                ));
+            }
         }
         let validated = spec.validation.iter().flat_map(|validation| &validation.families);
         let other = self.tasks.families.iter().chain(validated).find(|family| !family.has_classes());
@@ -172,9 +178,11 @@ impl RuleLearning {
 
     /// Checks that episodes of the spec have a gradient, naming the field.
     fn check_gradient(&self, spec: &RunSpec) -> Result<(), SpecError> {
-        self.rule.options().check_gradient(&self.tasks)?;
+        let options = self.rule.options();
+        options.check_gradient(&self.tasks)?;
+        options.check_estimator(spec.strategy.estimation().estimator)?;
         let (batch, updates) = (self.tasks.batch_size as usize, spec.evaluation.updates_max());
-        let numbers = |sizes: Vec<usize>| self.rule.options().gradient_numbers(&sizes, batch, updates)[1];
+        let numbers = |sizes: Vec<usize>| options.gradient_numbers(&sizes, batch, updates)[1];
         let most = self.layer_sizes().into_iter().map(numbers).fold(0.0, f64::max);
         if most > GRADIENT_NUMBERS_MAX as f64 {
             return Err(SpecError::field(

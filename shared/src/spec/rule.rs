@@ -20,6 +20,7 @@ use toml::{Table, Value};
 use super::SpecError;
 use super::network::NetworkSpec;
 use super::start::StartSpec;
+use super::strategy::Estimator;
 use super::task::TaskSpec;
 use crate::genome::{Genome, GenomeLayout};
 use abcd::AbcdSpec;
@@ -85,9 +86,25 @@ pub trait RuleOptions {
 
     /// Refuses a rule whose genome has no gradient on these tasks, naming the field.
     fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
-        let problem =
-            format!("`{}` gives no gradient; use \"multi-state\" or \"warped-descent\"", self.family());
+        let problem = format!(
+            "`{}` gives no gradient; use \"multi-state\", \"warped-descent\" or \"sample-weights\"",
+            self.family()
+        );
         Err(SpecError::field("rule.family", problem))
+    }
+
+    /// Refuses an estimator that says nothing of these rules, naming the field.
+    fn check_estimator(&self, estimator: Estimator) -> Result<(), SpecError> {
+        if estimator == Estimator::Unrolled {
+            return Ok(());
+        }
+        let problem = format!(
+            "`{}` asks a training loss how it depends on the genome, and a genome of `{}` defines an update and no loss; use \
+             \"unrolled\", or a strategy without gradients",
+            estimator.name(),
+            self.family()
+        );
+        Err(SpecError::field("strategy.estimator", problem))
     }
 
     /// The most numbers that the gradient of `updates` updates of such a network holds besides, and those of them that grow with

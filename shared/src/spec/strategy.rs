@@ -23,6 +23,7 @@ pub mod random_search;
 pub mod sep_cma_es;
 
 pub use cma_es::{NoiseHandling, Restarts};
+pub use gradient::{Directions, Estimation, Estimator, EvogradSpec, WeightsFrom};
 
 /// The table of strategies: calls a macro with all rows. A row is a module, the variant of [`spec::strategy::StrategySpec`], the
 /// settings' type and the name in a spec.
@@ -146,6 +147,14 @@ impl StrategySpec {
     /// Whether it is told gradients beside fitnesses.
     pub fn wants_gradient(&self) -> bool {
         self.settings().wants_gradient()
+    }
+
+    /// How the gradient is had that it is told, or would be.
+    pub fn estimation(&self) -> Estimation {
+        match self {
+            Self::Gradient(settings) => settings.estimation(),
+            _ => Estimation::default(),
+        }
     }
 
     /// Refuses what is out of range or does not fit a search from `start`, n numbers, naming the field.

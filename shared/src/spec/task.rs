@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod family;
+mod keys;
 mod label_noise;
 mod remember;
 
@@ -14,6 +15,7 @@ use super::range::Range;
 use crate::limits::{BATCH_SIZE_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
 pub use augmentation::{ImageAugmentation, InputAugmentation};
 pub use family::{FamilyRow, TaskFamily, TaskKind, UnknownFamilyError, Variation};
+pub use keys::{ClassKind, ClassesSpec, ShiftSpec, SinusoidSpec};
 pub use label_noise::{LabelNoiseSpec, NoiseKind};
 pub use remember::RememberSpec;
 
@@ -51,6 +53,16 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "super::is_default")]
     #[schemars(!skip_serializing_if)]
     pub remember: RememberSpec,
+    /// Tasks over a few classes of a data set, and classes that are never trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassesSpec>,
+    /// A key for each task that shifts its targets; only of families with values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<ShiftSpec>,
+    /// Which waves the family `sinusoid` has.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub sinusoid: SinusoidSpec,
     /// Data sets that `hebbian data add` keeps: those of the families `idx:NAME`, and others that the rule shall be judged on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = DATA_SETS_MAX))]
@@ -96,6 +108,9 @@ impl TaskSpec {
             images: ImageAugmentation::default(),
             label_noise: None,
             remember: RememberSpec::default(),
+            classes: None,
+            shift: None,
+            sinusoid: SinusoidSpec::default(),
             data_sets: Vec::new(),
         }
     }
@@ -139,6 +154,7 @@ impl TaskSpec {
             .check("tasks.query_size", self.query_size)?;
         self.validate_data_sets()?;
         self.remember.validate()?;
+        self.validate_keys()?;
         if let Some(noise) = &self.label_noise {
             noise.validate()?;
             if let Some(family) = self.families.iter().find(|family| !family.has_classes()) {
@@ -194,6 +210,14 @@ impl TaskSpec {
     /// Output neurons of a family's networks: one of labels +-1 or of values, or one per class. A data set whose
     /// classes are not known yet counts ten.
     pub fn outputs(&self, family: TaskFamily) -> u32 {
+        match &self.classes {
+            Some(classes) if family.has_parts() => classes.way,
+            _ => self.all_outputs(family),
+        }
+    }
+
+    /// The same for all of a data set's classes.
+    fn all_outputs(&self, family: TaskFamily) -> u32 {
         if family == TaskFamily::RememberBits {
             return self.remember.target;
         }

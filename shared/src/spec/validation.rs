@@ -84,6 +84,12 @@ impl ValidationSpec {
         self.families[task as usize % self.families.len()]
     }
 
+    /// Whether the task at a position is one that the search never meets: where there are such, every other of a family is.
+    pub fn is_unseen(&self, tasks: &TaskSpec, task: u32) -> bool {
+        let place = task / self.families.len() as u32;
+        tasks.is_split() && place % 2 == 1
+    }
+
     /// Whether the mean with which a generation opens is validated. The first generation's is where every run begins.
     pub fn is_due(&self, generation: u32) -> bool {
         generation > 0 && generation.is_multiple_of(self.every)

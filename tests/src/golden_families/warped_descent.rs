@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use hebbian_learning::rule::Rule as _;
 use hebbian_learning::rule::loss::Descended;
 use hebbian_learning::rule::number::Number;
-use hebbian_learning::rule::warped_descent::{Course, Form, Network, Parameters, TrajectoryPoint, descend};
+use hebbian_learning::rule::warped_descent::{
+    Course, Form, Network, Parameters, TrajectoryPoint, descend, leap,
+};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::rule::warped_descent::WarpedDescentSpec;
+use hebbian_shared::spec::strategy::Estimator;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -191,11 +194,8 @@ fn check_leap(vector: &Vector, course: &[Vec<f64>]) -> Result<(), String> {
     let other: Vec<Vec<f64>> = other.iter().map(|weights| flat(weights)).collect();
     let mut direction = vec![0.0; course[0].len()];
     for course in [course, &other] {
-        for pair in course.windows(2) {
-            let step: Vec<f64> = pair[0].iter().zip(&pair[1]).map(|(x, y)| x - y).collect();
-            let length = step.iter().map(|x| x * x).sum::<f64>().sqrt() + 1e-9;
-            direction.iter_mut().zip(&step).for_each(|(sum, x)| *sum += 0.5 * x / length);
-        }
+        let of_course = leap(course.iter().map(Vec::as_slice));
+        direction.iter_mut().zip(&of_course).for_each(|(sum, x)| *sum += 0.5 * x);
     }
     compare_numbers("leap_direction", &direction, &flat(expected))
 }
@@ -221,7 +221,7 @@ fn check_trajectory(
         })
         .collect();
     let layers: Vec<u32> = form.layers.iter().map(|&neurons| neurons as u32).collect();
-    let mut rule = Course::new(form.options, form.options.layout_of(&layers));
+    let mut rule = Course::new(form.options, Estimator::Trajectory, form.options.layout_of(&layers));
     if !rule.load(genome) {
         return Err("genome: another length".to_owned());
     }

@@ -17,6 +17,9 @@ fn check(accuracies: &[(TaskFamily, f64, f64)], change: impl FnOnce(&mut Finding
         accuracies.iter().map(move |&(family, accuracy, extended)| Task {
             family,
             trained: matches!(family, TaskFamily::Xor | TaskFamily::Circle),
+            unseen: false,
+            keyed: None,
+            agreement: None,
             diverged: false,
             unadapted: 0.5,
             accuracy: accuracy + offset,

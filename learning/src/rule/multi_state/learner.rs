@@ -5,6 +5,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
+use hebbian_shared::spec::strategy::Estimation;
 
 use super::ablation::{self, Ablation, FrozenSynapses};
 use super::differentiable::DifferentiableLearner;
@@ -57,7 +58,7 @@ impl RuleFamily for MultiStateSpec {
         })
     }
 
-    fn differentiable(&self, problem: &RuleLearning) -> Option<Box<dyn Differentiable>> {
+    fn differentiable(&self, problem: &RuleLearning, _: Estimation) -> Option<Box<dyn Differentiable>> {
         self.check_differentiable("a gradient").ok()?;
         Some(Box::new(DifferentiableLearner::new(self, problem, self.ablation)))
     }

@@ -27,6 +27,10 @@ pub struct MetaStep<T> {
     pub clean_gradient: Vec<T>,
     /// `[layer][example]`: product of the gradient of the example's own loss with the clean gradient.
     pub alignment: Vec<Vec<T>>,
+    /// `[example, parameter]`: slopes of the shares by the weight function.
+    pub share_slopes: Vec<T>,
+    /// What the last layer of weights was given, and the gradient of each example's own loss by what it gives.
+    pub last: (Vec<T>, Vec<T>),
     /// `[layer][parameter]`: what the layer adds to the gradient by the weight function.
     pub layer_gradients: Vec<Vec<T>>,
 }
@@ -89,9 +93,9 @@ pub fn step<T: Number>(
         given[layer].chunks_exact(inputs).zip(errors[layer].chunks_exact(outputs)).map(of_example).collect()
     };
     let alignment: Vec<Vec<T>> = (0..depth).map(aligned).collect();
-    let slopes: Vec<T> = losses.iter().flat_map(|&loss| function.slopes(loss)).collect();
+    let slopes: Vec<T> = losses.iter().flat_map(|&loss| function.slopes(loss, None)).collect();
     let slopes = normalised_slopes(how, &of_weights, &slopes);
-    let width = slopes.len() / losses.len();
+    let width = function.parameters();
     let of_layer = |alignment: &Vec<T>| -> Vec<T> {
         let mut sum = vec![T::of(0.0); width];
         for (&alignment, slopes) in alignment.iter().zip(slopes.chunks_exact(width)) {
@@ -109,6 +113,8 @@ pub fn step<T: Number>(
         clean_loss,
         clean_gradient,
         alignment,
+        share_slopes: slopes,
+        last: (given[depth - 1].clone(), errors[depth - 1].clone()),
         layer_gradients,
     }
 }

@@ -5,7 +5,15 @@ use hebbian_shared::spec::rule::gradient_descent::{GradientDescentSpec, InitialW
 use hebbian_shared::spec::rule::sample_weights::Normalise;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
+use proptest::prelude::*;
+
+use hebbian_shared::spec::evaluation::Objective;
+use hebbian_shared::spec::rule::RuleOptions as _;
+use hebbian_shared::spec::rule::gradient_descent::HiddenActivation;
+use hebbian_shared::spec::strategy::{Directions, Estimator, EvogradSpec, WeightsFrom};
+
 use super::*;
+use crate::rule::lesson::Examples;
 
 fn seed(number: u64) -> Seed {
     Seed::new(number).unwrap()
@@ -110,5 +118,114 @@ fn the_meta_gradient_is_that_of_central_differences() {
         }
         let parts = [[true, false], [false, true]].map(|gates| found.gated(&gates));
         assert!(exact.iter().zip(&parts[0]).zip(&parts[1]).all(|((all, x), y)| (all - x - y).abs() < 1e-15));
+    }
+}
+
+/// Loss and gradient of a genome through three updates, as an estimator has it.
+fn differentiate(
+    (options, estimation): (SampleWeightsSpec, Estimation),
+    layers: &[usize],
+    genome: &[f64],
+    lesson: &mut Examples,
+) -> (f64, Vec<f64>) {
+    let layout = options.layout(&NetworkSpec::default());
+    let mut rule = course::Course::new(options, estimation, layout);
+    assert!(rule.load(&Genome(genome.to_vec())));
+    rule.record(3);
+    rule.start(&Shape { layers: layers.to_vec(), batch_max: 5 }, seed(3));
+    for update in 0..3 {
+        rule.update(&lesson.batch(update));
+    }
+    let mut gradient = vec![0.0; genome.len()];
+    let loss = rule.walk_back(lesson, &mut gradient).unwrap();
+    (loss, gradient)
+}
+
+fn random_options() -> impl Strategy<Value = (SampleWeightsSpec, Objective, bool)> {
+    let objectives = prop_oneof![Just(Objective::SquaredError), Just(Objective::Logistic)];
+    (objectives, any::<[bool; 5]>()).prop_map(
+        |(objective, [loss_alone, mean, relu, evolved, prequential])| {
+            let options = SampleWeightsSpec {
+                units: 3,
+                inputs: if loss_alone { WeightInputs::Loss } else { WeightInputs::LossAndProgress },
+                normalise: if mean { Normalise::Mean } else { Normalise::Sum },
+                horizon: 4,
+                hidden_activation: if relu { HiddenActivation::Relu } else { HiddenActivation::Tanh },
+                learning_rate: 0.5,
+                evolve_learning_rate: evolved,
+            };
+            (options, objective, prequential)
+        },
+    )
+}
+
+const ONE_STEP: Estimation = Estimation {
+    estimator: Estimator::OneStep,
+    evograd: EvogradSpec {
+        copies: 2,
+        sigma: 1e-3,
+        temperature: 0.05,
+        directions: Directions::Gradient,
+        weights_from: WeightsFrom::Base,
+    },
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn gradients_are_those_of_central_differences((options, objective, prequential) in random_options(), outputs in 1..4_usize, number in 0..1000_u64) {
+        let layers = [3, 4, outputs];
+        let dimension = options.layout(&NetworkSpec::default()).dimension();
+        let genome = normal(dimension, number);
+        let mut lesson = Examples::new((3, outputs), objective, prequential);
+        let unrolled = (options, Estimation::default());
+        let (_, gradient) = differentiate(unrolled, &layers, &genome, &mut lesson);
+        for (place, &found) in gradient.iter().enumerate() {
+            let mut moved = |by: f64| {
+                let mut genome = genome.clone();
+                genome[place] += by;
+                differentiate(unrolled, &layers, &genome, &mut lesson).0
+            };
+            let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            prop_assert!((found - difference).abs() < 1e-6 * (1.0 + found.abs()), "{place}: {found}, not {difference}");
+        }
+    }
+
+    /// Copies up and down the clean gradient tell the exact gradient through one update, if it is short.
+    #[test]
+    fn directed_copies_give_the_gradient_through_one_step((options, ..) in random_options(), outputs in 1..4_usize, number in 0..1000_u64) {
+        let options = SampleWeightsSpec { evolve_learning_rate: false, learning_rate: 1e-4, ..options };
+        let genome = normal(options.layout(&NetworkSpec::default()).dimension(), number);
+        let mut lesson = Examples::new((3, outputs), Objective::Logistic, false);
+        let mut of = |estimator| {
+            let estimation = Estimation { estimator, ..ONE_STEP };
+            differentiate((options, estimation), &[3, 4, outputs], &genome, &mut lesson).1
+        };
+        let (exact, found) = (of(Estimator::OneStep), of(Estimator::Evograd));
+        let largest = exact.iter().fold(1e-12_f64, |largest, x| largest.max(x.abs()));
+        for (exact, found) in exact.iter().zip(&found) {
+            prop_assert!((exact - found).abs() < 2e-3 * largest, "{exact}, not {found}");
+        }
+    }
+}
+
+#[test]
+fn many_copies_agree_with_the_gradient_through_one_step() {
+    let options =
+        SampleWeightsSpec { units: 3, horizon: 4, learning_rate: 1e-4, ..SampleWeightsSpec::default() };
+    let genome = normal(options.layout(&NetworkSpec::default()).dimension(), 8);
+    let mut lesson = Examples::new((3, 3), Objective::Logistic, false);
+    let mut of = |estimator, directions, copies| {
+        let evograd = EvogradSpec { copies, directions, ..ONE_STEP.evograd };
+        differentiate((options, Estimation { estimator, evograd }), &[3, 4, 3], &genome, &mut lesson).1
+    };
+    let exact = of(Estimator::OneStep, Directions::Signs, 2);
+    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    for directions in [Directions::Signs, Directions::Antithetic] {
+        let found = of(Estimator::Evograd, directions, 1000);
+        let cosine = product(&exact, &found) / (product(&exact, &exact) * product(&found, &found)).sqrt();
+        let length = (product(&found, &found) / product(&exact, &exact)).sqrt();
+        assert!(cosine > 0.98 && (length - 1.0).abs() < 0.15, "{directions:?}: {cosine}, length {length}");
     }
 }

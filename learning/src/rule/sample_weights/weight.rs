@@ -58,23 +58,44 @@ impl<T: Number> WeightFunction<T> {
         total.sigmoid()
     }
 
-    /// The slopes of the weight by input, bias, output and offset, of a function that is given the loss alone. The loss is a
-    /// constant.
-    pub fn slopes(&self, loss: T) -> Vec<T> {
-        let weight = self.weight(loss, None);
+    /// Numbers of the function.
+    pub fn parameters(&self) -> usize {
+        self.input.len() + 2 * self.output.len() + 1
+    }
+
+    /// The slopes of the weight by input, bias, output and offset. The loss is a constant.
+    pub fn slopes(&self, loss: T, progress: Option<T>) -> Vec<T> {
+        let weight = self.weight(loss, progress);
         let slope = weight * (T::of(1.0) - weight);
-        let units = self.output.len();
-        let mut slopes = vec![T::of(0.0); 3 * units + 1];
+        let (units, features) = (self.output.len(), 1 + usize::from(progress.is_some()));
+        let mut slopes = vec![T::of(0.0); self.parameters()];
+        let (by_input, rest) = slopes.split_at_mut(units * features);
         for (unit, &output) in self.output.iter().enumerate() {
-            let sum = self.sum(unit, loss, None);
+            let sum = self.sum(unit, loss, progress);
             if sum.value() > 0.0 {
-                slopes[unit] = slope * output * loss;
-                slopes[units + unit] = slope * output;
-                slopes[2 * units + unit] = slope * sum;
+                by_input[unit * features] = slope * output * loss;
+                if let Some(progress) = progress {
+                    by_input[unit * features + 1] = slope * output * progress;
+                }
+                rest[unit] = slope * output;
+                rest[units + unit] = slope * sum;
             }
         }
-        slopes[3 * units] = slope;
+        rest[2 * units] = slope;
         slopes
+    }
+
+    /// The slope of the weight by the loss.
+    pub fn slope_by_loss(&self, loss: T, progress: Option<T>) -> T {
+        let weight = self.weight(loss, progress);
+        let features = 1 + usize::from(progress.is_some());
+        let mut sum = T::of(0.0);
+        for (unit, &output) in self.output.iter().enumerate() {
+            if self.sum(unit, loss, progress).value() > 0.0 {
+                sum += output * self.input[unit * features];
+            }
+        }
+        weight * (T::of(1.0) - weight) * sum
     }
 }
 

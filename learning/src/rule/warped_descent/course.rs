@@ -8,6 +8,7 @@
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::rule::warped_descent::WarpedDescentSpec;
+use hebbian_shared::spec::strategy::Estimator;
 
 use super::{Form, Network, Parameters, descend, start};
 use crate::rule::loss::Descended;
@@ -17,6 +18,8 @@ use crate::rule::{Batch, Differentiable, Lesson, Networks, Rule, Shape};
 /// A rule in f64 that keeps the course of its weights.
 pub struct Course {
     options: WarpedDescentSpec,
+    /// Of what [`Differentiable::walk_back`] gives.
+    estimator: Estimator,
     layout: GenomeLayout,
     /// Slope of each parameter by its search value.
     slopes: Vec<f64>,
@@ -119,9 +122,10 @@ fn add(sum: &mut [f64], factor: f64, values: &[f64]) {
 
 impl Course {
     /// Of a genome's layout.
-    pub fn new(options: WarpedDescentSpec, layout: GenomeLayout) -> Self {
+    pub fn new(options: WarpedDescentSpec, estimator: Estimator, layout: GenomeLayout) -> Self {
         Self {
             options,
+            estimator,
             layout,
             slopes: Vec::new(),
             parameters: Parameters::default(),
@@ -172,6 +176,19 @@ impl Course {
             *gradient += slope * value;
         }
     }
+}
+
+/// The direction of the simplified Leap (Flennerhag et al. 2019), of which a start descends: the sum over a course's steps of each over
+/// its length.
+pub fn leap<'a>(course: impl Iterator<Item = &'a [f64]> + Clone) -> Vec<f64> {
+    let mut direction = Vec::new();
+    for (from, to) in course.clone().zip(course.skip(1)) {
+        direction.resize(from.len(), 0.0);
+        let step: Vec<f64> = from.iter().zip(to).map(|(x, y)| x - y).collect();
+        let length = step.iter().map(|x| x * x).sum::<f64>().sqrt();
+        add(&mut direction, 1.0 / (length + 1e-9), &step);
+    }
+    direction
 }
 
 /// A point of a course: weights, the batch of the update that follows, and the batch that is measured after it; inputs and targets.
@@ -245,6 +262,8 @@ impl Differentiable for Course {
         let course = std::mem::take(&mut at.course);
         let last = std::mem::take(&mut at.weights);
         let updates = course.len() / count;
+        let is_unrolled = self.estimator == Estimator::Unrolled;
+        let share = 1.0 / updates.max(1) as f64;
         let (mut lambda, mut sum, mut total) = (vec![0.0; count], vec![0.0; parameters.len()], 0.0);
         for done in (0..=updates).rev() {
             if lesson.is_interrupted() {
@@ -252,26 +271,38 @@ impl Differentiable for Course {
             }
             let weights = course.get(done * count..(done + 1) * count).unwrap_or(&last);
             let weight = lesson.query_weight(done as u32);
-            if weight > 0.0 {
+            let is_walked = !is_unrolled && done > 0;
+            if weight > 0.0 || is_walked {
+                if is_walked {
+                    // What came after is another update's.
+                    lambda.fill(0.0);
+                }
+                let counted = if is_walked { share } else { weight };
                 let query = lesson.query(done as u32);
                 let into = (&mut lambda[..], &mut sum[..]);
-                total += weight * at.add_gradient((weights, parameters), &query, (measured, weight), into);
+                let loss = at.add_gradient((weights, parameters), &query, (measured, counted), into);
+                total += if weight > 0.0 { weight * loss } else { 0.0 };
             }
             let Some(update) = done.checked_sub(1) else { break };
             let weights = &course[update * count..done * count];
             let support_weight = lesson.support_weight(update as u32);
             let batch = lesson.support(update as u32);
-            let examples = (batch.inputs, batch.targets);
-            at.undo((weights, parameters), examples, descended, (&mut lambda, &mut sum));
+            if self.estimator != Estimator::TrajectoryFirstOrder {
+                let examples = (batch.inputs, batch.targets);
+                at.undo((weights, parameters), examples, descended, (&mut lambda, &mut sum));
+            }
             if support_weight > 0.0 {
                 let into = (&mut lambda[..], &mut sum[..]);
-                let how = (measured, support_weight);
+                let how = (measured, if is_unrolled { support_weight } else { 0.0 });
                 total += support_weight * at.add_gradient((weights, parameters), &batch, how, into);
             }
         }
-        // What is learned of the start is added to the weights.
-        for (sum, lambda) in sum[form.start()..].iter_mut().zip(&lambda) {
-            *sum += lambda;
+        if is_unrolled {
+            // What is learned of the start is added to the weights.
+            add(&mut sum[form.start()..], 1.0, &lambda);
+        } else {
+            // Weights of a trajectory are constants, so the start is drawn along it instead, as in Leap.
+            add(&mut sum[form.start()..], share, &leap(course.chunks_exact(count).chain([&last[..]])));
         }
         (at.course, at.weights) = (course, last);
         self.add_to(gradient, &sum);

@@ -1,4 +1,4 @@
-use hebbian_shared::seed::{fill_normal, uniform};
+use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
@@ -6,11 +6,12 @@ use hebbian_shared::spec::rule::gradient_descent::{
     GradientDescentSpec, HiddenActivation, InitialWeights, Loss, Optimizer,
 };
 use hebbian_shared::spec::rule::warped_descent::{Rates, Warp};
+use hebbian_shared::spec::strategy::Estimator;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::rule::Lesson;
+use crate::rule::lesson::Examples;
 
 fn seed(number: u64) -> Seed {
     Seed::new(number).unwrap()
@@ -22,62 +23,6 @@ fn normal(count: usize, number: u64) -> Vec<f64> {
     values
 }
 
-/// Updates of five examples each, and a query, for networks of some inputs and outputs.
-struct Examples {
-    batches: Vec<(Vec<f32>, Vec<f32>)>,
-    objective: Objective,
-    prequential: bool,
-}
-
-impl Examples {
-    fn new((inputs, outputs): (usize, usize), objective: Objective, prequential: bool) -> Self {
-        let mut rng = seed(9).rng();
-        let batches = (0..4).map(|update| {
-            let inputs = normal(5 * inputs, update).iter().map(|&x| x as f32).collect();
-            let classes = outputs.max(2);
-            let targets = (0..5).flat_map(|_| {
-                // One output is the second of two classes.
-                let class = (uniform(&mut rng) * classes as f64) as usize;
-                (classes - outputs..classes).map(move |output| if output == class { 1.0 } else { -1.0 })
-            });
-            let targets = targets.collect();
-            (inputs, targets)
-        });
-        Self { batches: batches.collect(), objective, prequential }
-    }
-
-    fn batch(&self, place: usize) -> Batch<'_> {
-        let (inputs, targets) = &self.batches[place];
-        Batch { inputs, targets, examples: 5 }
-    }
-}
-
-impl Lesson for Examples {
-    fn support(&mut self, update: u32) -> Batch<'_> {
-        self.batch(update as usize)
-    }
-
-    fn query(&mut self, _: u32) -> Batch<'_> {
-        self.batch(3)
-    }
-
-    fn support_weight(&self, update: u32) -> f64 {
-        if self.prequential && update > 0 { 0.25 } else { 0.0 }
-    }
-
-    fn query_weight(&self, updates: u32) -> f64 {
-        [0.0, 0.5, 0.0, 0.25][updates as usize]
-    }
-
-    fn objective(&self) -> Objective {
-        self.objective
-    }
-
-    fn is_interrupted(&self) -> bool {
-        false
-    }
-}
-
 /// Loss and gradient of a genome through three updates.
 fn differentiate(
     (options, layers): (WarpedDescentSpec, &[usize]),
@@ -85,7 +30,7 @@ fn differentiate(
     lesson: &mut Examples,
 ) -> (f64, Vec<f64>) {
     let sizes: Vec<u32> = layers.iter().map(|&neurons| neurons as u32).collect();
-    let mut rule = Course::new(options, options.layout_of(&sizes));
+    let mut rule = Course::new(options, Estimator::Unrolled, options.layout_of(&sizes));
     assert!(rule.load(&Genome(genome.to_vec())));
     rule.record(3);
     rule.start(&Shape { layers: layers.to_vec(), batch_max: 5 }, seed(3));

@@ -157,7 +157,7 @@ impl Function {
     }
 
     /// The label of a point; for the moons, which of them is on this side of the curve between them.
-    fn label(&self, point: [f64; 2]) -> bool {
+    pub(super) fn label(&self, point: [f64; 2]) -> bool {
         let [x, y] = point;
         match self {
             Self::And => x > 0.0 && y > 0.0,

@@ -11,6 +11,7 @@ use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::start::LEARNING_RATE;
+use crate::spec::strategy::Estimator;
 use crate::spec::task::TaskSpec;
 
 /// Options of sample weights. The last layer is linear, the loss logistic.
@@ -135,6 +136,36 @@ impl RuleOptions for SampleWeightsSpec {
     fn multiplications(&self, sizes: &[usize]) -> f64 {
         let of_weight = f64::from(self.units * (self.inputs.count() + 2));
         3.0 * NetworkSpec::synapses_of(sizes) + of_weight
+    }
+
+    fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
+        Ok(())
+    }
+
+    fn check_estimator(&self, estimator: Estimator) -> Result<(), SpecError> {
+        match estimator {
+            Estimator::Evograd if self.evolve_learning_rate => Err(SpecError::field(
+                "rule.evolve_learning_rate",
+                "must be false together with `evograd`: the learning rate is no part of the training loss",
+            )),
+            Estimator::Unrolled | Estimator::OneStep | Estimator::Evograd => Ok(()),
+            Estimator::Trajectory | Estimator::TrajectoryFirstOrder => {
+                let problem = format!(
+                    "`{}` is of warped-descent; what it is there is \"one-step\" for `sample-weights`",
+                    estimator.name()
+                );
+                Err(SpecError::field("strategy.estimator", problem))
+            }
+        }
+    }
+
+    fn gradient_numbers(&self, sizes: &[usize], batch: usize, updates: u32) -> [f64; 2] {
+        let weights = NetworkSpec::synapses_of(sizes);
+        let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
+        let of_function = f64::from(self.units * (self.inputs.count() + 2) + 1);
+        // Numbers with their slopes are four times as long as those of an episode.
+        let once = 12.0 * weights + 4.0 * batch as f64 * (4.0 * neurons + of_function);
+        [once, 2.0 * weights * f64::from(updates)]
     }
 
     fn summary(&self) -> String {

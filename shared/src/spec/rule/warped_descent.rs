@@ -11,6 +11,7 @@ use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::start::LEARNING_RATE;
+use crate::spec::strategy::Estimator;
 use crate::spec::task::TaskSpec;
 
 /// Options of warped descent. The last layer is linear.
@@ -260,6 +261,19 @@ impl RuleOptions for WarpedDescentSpec {
 
     fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
         Ok(())
+    }
+
+    fn check_estimator(&self, estimator: Estimator) -> Result<(), SpecError> {
+        match estimator {
+            Estimator::Unrolled | Estimator::Trajectory | Estimator::TrajectoryFirstOrder => Ok(()),
+            Estimator::OneStep | Estimator::Evograd => {
+                let problem = format!(
+                    "`{}` is of sample-weights; what it is there is \"trajectory\" for `warped-descent`",
+                    estimator.name()
+                );
+                Err(SpecError::field("strategy.estimator", problem))
+            }
+        }
     }
 
     fn gradient_numbers(&self, sizes: &[usize], batch: usize, updates: u32) -> [f64; 2] {
