@@ -116,6 +116,11 @@ pub trait RuleFamily {
     /// A rule of these options for the problem's networks, without an ablation's part. It has no genome yet.
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule>;
 
+    /// What a genome means, in tables for people; none where its parameters say it themselves. The genome has the layout's dimension.
+    fn meaning(&self, _problem: &RuleLearning, _genome: &Genome) -> Vec<Meaning> {
+        Vec::new()
+    }
+
     /// A rule that knows its gradient, or an estimate of it; `None` if these options have none. Its losses are those of
     /// [`RuleFamily::compile`]'s rule up to rounding.
     fn differentiable(
@@ -125,6 +130,19 @@ pub trait RuleFamily {
     ) -> Option<Box<dyn Differentiable>> {
         None
     }
+}
+
+/// A table of numbers that a genome means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meaning {
+    /// What is shown.
+    pub title: &'static str,
+    /// What stands before the names of rows.
+    pub corner: &'static str,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Rows with their names, each with a number for every column.
+    pub rows: Vec<(String, Vec<f64>)>,
 }
 
 /// The family of a rule.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hebbian_learning::rule::{self, Meaning};
 use hebbian_shared::genome::Segment;
 use hebbian_shared::spec::rule::RuleSpec;
 
@@ -30,6 +31,9 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
         paint,
     );
     let mut text = heading;
+    for meaning in rule::family(&problem.rule).meaning(&problem, file.genome()) {
+        text.push_str(&of_meaning(&meaning, paint));
+    }
     let mut gates = Vec::new();
     for (segment, values) in genome_export::parameters(file) {
         match segment.shape[..] {
@@ -54,6 +58,18 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
         let _ = writeln!(text, "  {:<width$} {}{per}", segment.name, row_of(&values));
     }
     text
+}
+
+/// A table of what a genome means.
+fn of_meaning(meaning: &Meaning, paint: Paint) -> String {
+    let header: Vec<&str> =
+        [meaning.corner].into_iter().chain(meaning.columns.iter().map(String::as_str)).collect();
+    let row = |(name, values): &(String, Vec<f64>)| {
+        [name.clone()].into_iter().chain(values.iter().map(|&value| text::significant(value))).collect()
+    };
+    let right: Vec<usize> = (1..header.len()).collect();
+    let table = text::table(&header, &right, meaning.rows.iter().map(row).collect());
+    format!("\n{}\n{table}", paint.bold(meaning.title))
 }
 
 /// Whether the segment is one matrix or one for each layer; gates of all layers and states are rectangular too.

@@ -12,7 +12,7 @@ use hebbian_shared::spec::strategy::Estimation;
 
 use super::loss::Descended;
 use super::warped_descent::{Form, Network, start};
-use super::{Ablation, Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Batch, Differentiable, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use weight::{WeightFunction, normalise, normalised_slopes};
 
 mod course;
@@ -31,6 +31,29 @@ impl RuleFamily for SampleWeightsSpec {
             include_str!("sample_weights/canonical/noise.toml"),
             include_str!("sample_weights/canonical/mean.toml"),
         ]
+    }
+
+    fn meaning(&self, problem: &RuleLearning, genome: &Genome) -> Vec<Meaning> {
+        const LOSSES: [f64; 8] = [0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0];
+        let mut function = WeightFunction::<f64>::default();
+        if !function.read(&problem.layout(), genome) {
+            return Vec::new();
+        }
+        let progresses: &[f64] = match self.inputs {
+            WeightInputs::Loss => &[0.0],
+            WeightInputs::LossAndProgress => &[0.0, 0.1, 0.25, 0.5, 1.0],
+        };
+        let row = |&progress: &f64| {
+            let progress_given = (self.inputs == WeightInputs::LossAndProgress).then_some(progress);
+            let weights = LOSSES.iter().map(|&loss| function.weight(loss, progress_given)).collect();
+            (progress.to_string(), weights)
+        };
+        vec![Meaning {
+            title: "what an example counts, by its loss",
+            corner: "progress",
+            columns: LOSSES.iter().map(f64::to_string).collect(),
+            rows: progresses.iter().map(row).collect(),
+        }]
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {

@@ -9,7 +9,7 @@ use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::update_networks::UpdateNetworksSpec;
 
-use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Batch, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use form::Form;
 pub use network::Network;
 pub use parameters::Parameters;
@@ -34,6 +34,46 @@ impl RuleFamily for UpdateNetworksSpec {
             include_str!("update_networks/canonical/remember.toml"),
             include_str!("update_networks/canonical/deep.toml"),
         ]
+    }
+
+    fn meaning(&self, problem: &RuleLearning, genome: &Genome) -> Vec<Meaning> {
+        let layout = problem.layout();
+        let rows = |name: &str| -> Vec<Vec<f64>> {
+            let width = layout.segment(name).and_then(|segment| segment.shape.last().copied()).unwrap_or(1);
+            let values: Vec<f64> = layout.each_parameter(name, genome).into_iter().flatten().collect();
+            values.chunks(width.max(1) as usize).map(<[f64]>::to_vec).collect()
+        };
+        let table = |title, corner, columns: &str, rows: Vec<(String, Vec<f64>)>| {
+            let width = rows.first().map_or(0, |(_, values)| values.len());
+            let columns = (0..width).map(|column| format!("{columns} {column}")).collect();
+            Meaning { title, corner, columns, rows }
+        };
+        let numbered = |rows: Vec<Vec<f64>>| -> Vec<(String, Vec<f64>)> {
+            rows.into_iter().enumerate().map(|(row, values)| (row.to_string(), values)).collect()
+        };
+        let types = numbered(rows("embedding"));
+        let kept = |name: &str| rows(name).concat();
+        let mut tables = vec![
+            table(
+                "share of a body's state that a tick keeps",
+                "",
+                "state",
+                vec![("kept".to_owned(), kept("body_keep"))],
+            ),
+            table(
+                "a synapse's states: what a tick keeps, and the size of its change",
+                "",
+                "state",
+                vec![
+                    ("kept".to_owned(), kept("synapse_keep")),
+                    ("change".to_owned(), kept("synapse_update")),
+                ],
+            ),
+        ];
+        if !types.is_empty() {
+            tables.insert(0, table("embeddings of the neuron types", "type", "number", types));
+        }
+        tables
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {

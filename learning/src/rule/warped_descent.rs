@@ -2,14 +2,14 @@
 //! that stay as they are. Their Jacobians precondition the gradient. The bits do not depend on the kind of CPU.
 #![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
 
-use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::warped_descent::{WarpedDescentSpec, WeightStart};
 use hebbian_shared::spec::strategy::Estimation;
 
 use super::number::Number;
-use super::{Ablation, Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Batch, Differentiable, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use course::{Course, TrajectoryPoint, leap};
 pub use form::Form;
 pub use network::Network;
@@ -32,6 +32,44 @@ impl RuleFamily for WarpedDescentSpec {
             include_str!("warped_descent/canonical/linear.toml"),
             include_str!("warped_descent/canonical/diagonal.toml"),
         ]
+    }
+
+    fn meaning(&self, problem: &RuleLearning, genome: &Genome) -> Vec<Meaning> {
+        let layout = problem.layout();
+        let mut tables = Vec::new();
+        let length = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let of_segments = |prefix: &str, from_start: bool| -> Vec<(String, Vec<f64>)> {
+            let start = layout.initial_mean();
+            let segments = layout.segments().iter().filter(|segment| segment.name.starts_with(prefix));
+            let row = |segment: &Segment| {
+                let of = |genome: &Genome| -> Vec<f64> {
+                    genome.0[segment.range()].iter().map(|&value| segment.transform.apply(value)).collect()
+                };
+                let (now, first) = (of(genome), of(&start));
+                let moved: Vec<f64> = now.iter().zip(&first).map(|(x, y)| x - y).collect();
+                (segment.name.clone(), if from_start { vec![length(&moved), now.len() as f64] } else { now })
+            };
+            segments.map(row).collect()
+        };
+        let columns = ["distance", "numbers"].map(str::to_owned);
+        for (title, prefix) in [
+            ("warps: how far from the identity", "warp_"),
+            ("the start: how far from the fixed one", "start_"),
+        ] {
+            let rows = of_segments(prefix, true);
+            if !rows.is_empty() {
+                tables.push(Meaning { title, corner: "part", columns: columns.to_vec(), rows });
+            }
+        }
+        let rates = of_segments("learning_rate", false);
+        let count = rates.first().map_or(0, |(_, values)| values.len());
+        let columns = if count == 1 {
+            vec!["all layers".to_owned()]
+        } else {
+            (0..count).map(|layer| format!("layer {layer}")).collect()
+        };
+        tables.push(Meaning { title: "learning rates", corner: "", columns, rows: rates });
+        tables
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {

@@ -262,18 +262,31 @@ EPISODE_PURPOSE_VALIDATION: EpisodePurpose
 class Settlement(_message.Message):
     __slots__ = ("candidate", "task", "compute_time", "evaluated", "diverged", "worker_error", "rejected")
     class Evaluated(_message.Message):
-        __slots__ = ("fitness", "extended", "scores", "gradient", "unadapted")
+        __slots__ = ("fitness", "extended", "scores", "gradient", "unadapted", "blind", "unlearned", "agreement")
         FITNESS_FIELD_NUMBER: _ClassVar[int]
         EXTENDED_FIELD_NUMBER: _ClassVar[int]
         SCORES_FIELD_NUMBER: _ClassVar[int]
         GRADIENT_FIELD_NUMBER: _ClassVar[int]
         UNADAPTED_FIELD_NUMBER: _ClassVar[int]
+        BLIND_FIELD_NUMBER: _ClassVar[int]
+        UNLEARNED_FIELD_NUMBER: _ClassVar[int]
+        AGREEMENT_FIELD_NUMBER: _ClassVar[int]
         fitness: float
         extended: float
         scores: _containers.RepeatedScalarFieldContainer[float]
         gradient: _containers.RepeatedScalarFieldContainer[float]
         unadapted: float
-        def __init__(self, fitness: _Optional[float] = ..., extended: _Optional[float] = ..., scores: _Optional[_Iterable[float]] = ..., gradient: _Optional[_Iterable[float]] = ..., unadapted: _Optional[float] = ...) -> None: ...
+        blind: float
+        unlearned: float
+        agreement: Settlement.Agreement
+        def __init__(self, fitness: _Optional[float] = ..., extended: _Optional[float] = ..., scores: _Optional[_Iterable[float]] = ..., gradient: _Optional[_Iterable[float]] = ..., unadapted: _Optional[float] = ..., blind: _Optional[float] = ..., unlearned: _Optional[float] = ..., agreement: _Optional[_Union[Settlement.Agreement, _Mapping[str, _Any]]] = ...) -> None: ...
+    class Agreement(_message.Message):
+        __slots__ = ("cosine", "length_ratio")
+        COSINE_FIELD_NUMBER: _ClassVar[int]
+        LENGTH_RATIO_FIELD_NUMBER: _ClassVar[int]
+        cosine: float
+        length_ratio: float
+        def __init__(self, cosine: _Optional[float] = ..., length_ratio: _Optional[float] = ...) -> None: ...
     class Diverged(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -545,7 +558,39 @@ class Estimate(_message.Message):
     def __init__(self, mean: _Optional[float] = ..., standard_error: _Optional[float] = ...) -> None: ...
 
 class ValidationSummary(_message.Message):
-    __slots__ = ("generation", "updates", "extended_updates", "families", "accuracy", "extended", "drop", "norms", "warnings", "compute_time", "unadapted")
+    __slots__ = ("generation", "updates", "extended_updates", "families", "accuracy", "extended", "drop", "norms", "warnings", "compute_time", "unadapted", "keys", "estimate")
+    class Keys(_message.Message):
+        __slots__ = ("support_use", "memorised", "learner_gap", "test_support_use", "unlearned_lead")
+        SUPPORT_USE_FIELD_NUMBER: _ClassVar[int]
+        MEMORISED_FIELD_NUMBER: _ClassVar[int]
+        LEARNER_GAP_FIELD_NUMBER: _ClassVar[int]
+        TEST_SUPPORT_USE_FIELD_NUMBER: _ClassVar[int]
+        UNLEARNED_LEAD_FIELD_NUMBER: _ClassVar[int]
+        support_use: Estimate
+        memorised: Estimate
+        learner_gap: Estimate
+        test_support_use: Estimate
+        unlearned_lead: Estimate
+        def __init__(self, support_use: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., memorised: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., learner_gap: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., test_support_use: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., unlearned_lead: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ...) -> None: ...
+    class EstimateCheck(_message.Message):
+        __slots__ = ("estimator", "exact", "tasks", "cosine", "lowest_cosine", "length_ratio", "forward_passes", "exact_forward_passes")
+        ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+        EXACT_FIELD_NUMBER: _ClassVar[int]
+        TASKS_FIELD_NUMBER: _ClassVar[int]
+        COSINE_FIELD_NUMBER: _ClassVar[int]
+        LOWEST_COSINE_FIELD_NUMBER: _ClassVar[int]
+        LENGTH_RATIO_FIELD_NUMBER: _ClassVar[int]
+        FORWARD_PASSES_FIELD_NUMBER: _ClassVar[int]
+        EXACT_FORWARD_PASSES_FIELD_NUMBER: _ClassVar[int]
+        estimator: str
+        exact: str
+        tasks: int
+        cosine: Estimate
+        lowest_cosine: float
+        length_ratio: Estimate
+        forward_passes: float
+        exact_forward_passes: float
+        def __init__(self, estimator: _Optional[str] = ..., exact: _Optional[str] = ..., tasks: _Optional[int] = ..., cosine: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., lowest_cosine: _Optional[float] = ..., length_ratio: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., forward_passes: _Optional[float] = ..., exact_forward_passes: _Optional[float] = ...) -> None: ...
     class Family(_message.Message):
         __slots__ = ("family", "trained", "tasks", "diverged", "accuracy", "extended", "unadapted")
         FAMILY_FIELD_NUMBER: _ClassVar[int]
@@ -590,6 +635,8 @@ class ValidationSummary(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_TIME_FIELD_NUMBER: _ClassVar[int]
     UNADAPTED_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     generation: int
     updates: int
     extended_updates: int
@@ -601,7 +648,9 @@ class ValidationSummary(_message.Message):
     warnings: _containers.RepeatedCompositeFieldContainer[ValidationSummary.Warning]
     compute_time: _duration_pb2.Duration
     unadapted: Estimate
-    def __init__(self, generation: _Optional[int] = ..., updates: _Optional[int] = ..., extended_updates: _Optional[int] = ..., families: _Optional[_Iterable[_Union[ValidationSummary.Family, _Mapping[str, _Any]]]] = ..., accuracy: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., extended: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., drop: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., norms: _Optional[_Iterable[_Union[ValidationSummary.SegmentNorm, _Mapping[str, _Any]]]] = ..., warnings: _Optional[_Iterable[_Union[ValidationSummary.Warning, _Mapping[str, _Any]]]] = ..., compute_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., unadapted: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ...) -> None: ...
+    keys: ValidationSummary.Keys
+    estimate: ValidationSummary.EstimateCheck
+    def __init__(self, generation: _Optional[int] = ..., updates: _Optional[int] = ..., extended_updates: _Optional[int] = ..., families: _Optional[_Iterable[_Union[ValidationSummary.Family, _Mapping[str, _Any]]]] = ..., accuracy: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., extended: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., drop: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., norms: _Optional[_Iterable[_Union[ValidationSummary.SegmentNorm, _Mapping[str, _Any]]]] = ..., warnings: _Optional[_Iterable[_Union[ValidationSummary.Warning, _Mapping[str, _Any]]]] = ..., compute_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., unadapted: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., keys: _Optional[_Union[ValidationSummary.Keys, _Mapping[str, _Any]]] = ..., estimate: _Optional[_Union[ValidationSummary.EstimateCheck, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Remeasurement(_message.Message):
     __slots__ = ("updates", "tasks", "mean", "best", "compute_time")

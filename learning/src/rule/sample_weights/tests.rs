@@ -229,3 +229,21 @@ fn many_copies_agree_with_the_gradient_through_one_step() {
         assert!(cosine > 0.98 && (length - 1.0).abs() < 0.15, "{directions:?}: {cosine}, length {length}");
     }
 }
+
+#[test]
+fn a_genome_means_its_curves() {
+    let options = SampleWeightsSpec { units: 1, ..SampleWeightsSpec::default() };
+    let problem = RuleLearning {
+        rule: RuleSpec::SampleWeights(options),
+        network: NetworkSpec::default(),
+        tasks: TaskSpec::of(vec![TaskFamily::Digits]),
+    };
+    // V = sigmoid(-relu(loss)): it falls from one half on.
+    let tables = options.meaning(&problem, &Genome(vec![1.0, 0.0, 0.0, -1.0, 0.0]));
+    let [table] = &tables[..] else { panic!("{tables:?}") };
+    assert_eq!((table.rows.len(), table.columns.len()), (5, 8));
+    for (_, weights) in &table.rows {
+        assert_eq!(weights.len(), 8);
+        assert!((weights[0] - 0.5).abs() < 1e-12 && weights.windows(2).all(|pair| pair[1] < pair[0]));
+    }
+}
