@@ -34,7 +34,7 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use crate::process::configuration::Layers;
+use crate::process::configuration::{Layers, is_blank};
 use crate::process::logging::{self, LogSettings};
 use crate::process::signals::{self, Notices};
 use clap::builder::styling::{AnsiColor, Styles};
@@ -213,7 +213,7 @@ fn set_up_logging(settings: &LogSettings, default: &str) -> Result<(), Failure> 
 /// The program's arguments, in which a blank variable is none.
 fn without_blank_variables(command: clap::Command) -> clap::Command {
     let is_blank = |argument: &clap::Arg| {
-        argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+        argument.get_env().and_then(std::env::var_os).is_some_and(|value| is_blank(&value))
     };
     command
         .mut_args(|argument| if is_blank(&argument) { argument.env(None::<&'static str>) } else { argument })

@@ -1,11 +1,14 @@
 //! Reading with limits, writing all or nothing.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use hebbian_coordinator::journal::sqlite::COMPANIONS as JOURNAL_COMPANIONS;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
@@ -114,12 +117,15 @@ impl Destination {
             Ok(there) if there.is_file() => {
                 // What is protected is not replaced either.
                 OpenOptions::new().write(true).open(path).map_err(failed)?;
-                Ok(Self::Replaced { file: fs::canonicalize(path).map_err(failed)?, there })
+                let file = fs::canonicalize(path).map_err(failed)?;
+                check_no_journal(path, &file)?;
+                Ok(Self::Replaced { file, there })
             }
             Ok(_) => Ok(Self::Stream),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let file = target(path).map_err(failed)?;
                 check_parent(path, &file)?;
+                check_no_journal(path, &file)?;
                 Ok(Self::New { file })
             }
             Err(error) => Err(failed(error)),
@@ -156,6 +162,32 @@ fn take_after(there: &fs::Metadata, file: &File, new: u32) -> io::Result<()> {
     // Only the superuser can give files away.
     let _ = fchown(file, Some(there.uid()), Some(there.gid()));
     file.set_permissions(fs::Permissions::from_mode(there.mode() & (new | !0o666) & 0o7777))
+}
+
+/// Refuses what would take the place of a journal, or of a file that belongs to one: what is lost with it is more than an output.
+fn check_no_journal(path: &Path, file: &Path) -> Result<(), Failure> {
+    let refuse = |what: &str| {
+        Err(Failure::bad_input(format_args!("{}: is {what}; name another file", path.display())))
+    };
+    if is_journal(file) {
+        return refuse("an SQLite database, perhaps a journal");
+    }
+    let name = file.file_name().unwrap_or_default().as_bytes();
+    let journal = JOURNAL_COMPANIONS.iter().find_map(|ending| name.strip_suffix(ending.as_bytes()));
+    match journal.filter(|journal| is_journal(&file.with_file_name(OsStr::from_bytes(journal)))) {
+        Some(journal) => refuse(&format!("a file of the journal {}", String::from_utf8_lossy(journal))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a file begins as journals do.
+fn is_journal(file: &Path) -> bool {
+    const BEGINNING: &[u8; 16] = b"SQLite format 3\0";
+    let mut found = [0; BEGINNING.len()];
+    file.is_file()
+        && File::open(file)
+            .and_then(|mut file| file.read_exact(&mut found))
+            .is_ok_and(|()| found == *BEGINNING)
 }
 
 /// Waits for the reader of a pipe.
@@ -228,6 +260,27 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_journal_and_what_belongs_to_it_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("j.sqlite");
+        let content = b"SQLite format 3\0 and so on";
+        fs::write(&journal, content).unwrap();
+        std::os::unix::fs::symlink(&journal, folder.path().join("link")).unwrap();
+        for (name, expected) in [
+            ("j.sqlite", "is an SQLite database, perhaps a journal"),
+            ("link", "is an SQLite database, perhaps a journal"),
+            ("j.sqlite-wal", "is a file of the journal j.sqlite"),
+            ("j.sqlite.lock", "is a file of the journal j.sqlite"),
+        ] {
+            let failure = write(&folder.path().join(name), "text").unwrap_err();
+            assert!(failure.message().contains(expected), "{name}: {}", failure.message());
+        }
+        assert_eq!(fs::read(&journal).unwrap(), content);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        write(&folder.path().join("other.lock"), "text").unwrap();
     }
 
     #[test]

@@ -173,12 +173,17 @@ impl RunView {
             } else {
                 next.await
             };
-            let Some(v1::WatchRunResponse { event, .. }) = event.map_err(|status| client.broken(&status))?
+            let Some(v1::WatchRunResponse { event, sequence }) =
+                event.map_err(|status| client.broken(&status))?
             else {
                 break;
             };
             if let Some(event) = event {
                 history.take(&event);
+            }
+            // One that goes on fast has no such while.
+            if sequence >= run.sequence {
+                break;
             }
         }
         let result = client.result(run.name.clone()).await?;

@@ -95,18 +95,32 @@ impl ClientTls {
         let (ca, certificate, key) = (self.ca.as_deref(), self.certificate.as_deref(), self.key.as_deref());
         let config = ClientTlsConfig::new();
         let config = match ca {
-            Some(path) => config.ca_certificate(Certificate::from_pem(pem(path, "CERTIFICATE")?)),
+            Some(path) => {
+                let pem = pem(path, "CERTIFICATE").map_err(|error| named(error, path, "ca"))?;
+                config.ca_certificate(Certificate::from_pem(pem))
+            }
             None => config.with_enabled_roots(),
         };
         match (certificate, key) {
             (None, None) => Ok(config),
             (Some(certificate), Some(key)) => {
-                let identity = Identity::from_pem(pem(certificate, "CERTIFICATE")?, pem(key, "PRIVATE KEY")?);
-                Ok(config.identity(identity))
+                let shown = pem(certificate, "CERTIFICATE")
+                    .map_err(|error| named(error, certificate, "certificate"))?;
+                let secret = pem(key, "PRIVATE KEY").map_err(|error| named(error, key, "key"))?;
+                Ok(config.identity(Identity::from_pem(shown, secret)))
             }
             (Some(_), None) => Err(Failure::bad_input("--tls-key: must be given with --tls-certificate")),
             (None, Some(_)) => Err(Failure::bad_input("--tls-certificate: must be given with --tls-key")),
         }
+    }
+}
+
+/// What is wrong with a file, and the variable that names it if no flag does.
+fn named(failure: Failure, path: &Path, what: &str) -> Failure {
+    let variable = format!("HEBBIAN_TLS_{}", what.to_uppercase());
+    match std::env::var_os(&variable) {
+        Some(value) if *value == *path.as_os_str() => failure.of(&variable),
+        _ => failure,
     }
 }
 

@@ -119,3 +119,52 @@ fn cores_repeat_the_bans_of_the_root() {
         assert!(types.iter().any(|entry| entry["path"].as_str() == Some(ban)), "cores may name {ban}");
     }
 }
+
+/// All that stands in backquotes in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What a document says of a test is worth no more than the test.
+#[test]
+fn tests_that_documents_name_are_there() {
+    fn sources(folder: &Path, all: &mut String) {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match entry.is_dir() {
+                true => sources(&entry, all),
+                false if entry.extension().is_some_and(|ending| ending == "rs") => {
+                    all.push_str(&fs::read_to_string(entry).unwrap());
+                }
+                false => {}
+            }
+        }
+    }
+    let mut all = String::new();
+    for folder in
+        ["cli", "control", "coordinator", "learning", "proto", "search", "shared", "tests", "view", "worker"]
+    {
+        sources(&root().join(folder), &mut all);
+    }
+    // As the documents name them: behind their file, or alone.
+    let test = |named: &str| {
+        let name = named.rsplit_once(".rs: ").map_or(named, |(_, name)| name);
+        let is_test = name.matches('_').count() > 3
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        is_test.then(|| name.to_owned())
+    };
+    for document in ["docs/SECURITY.md", "docs/OPERATIONS.md", "docs/ARCHITECTURE.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let named: BTreeSet<String> = quoted(&text).filter_map(test).collect();
+        let gone: Vec<_> = named.iter().filter(|name| !all.contains(&format!("fn {name}("))).collect();
+        assert!(gone.is_empty(), "{document} names tests that are not there: {gone:?}");
+    }
+    // Each kind of fault has two instances at least.
+    let security = fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
+    let kinds = security.lines().skip_while(|line| !line.starts_with("| kind |")).skip(2);
+    let kinds: Vec<&str> = kinds.take_while(|line| line.starts_with('|')).collect();
+    assert!(kinds.len() >= 16, "{} kinds", kinds.len());
+    for kind in kinds {
+        let tests = kind.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        assert!(quoted(tests).count() >= 2, "{kind}");
+    }
+}

@@ -4,7 +4,7 @@
 //! itself, so that an unknown key or a wrong value is reported with the file or the variable that it stands in.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -79,8 +79,7 @@ impl Layers {
     ) -> Result<Self, ConfigurationError> {
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            // A blank variable is none.
-            if !name.starts_with(ENVIRONMENT_PREFIX) || value.is_empty() {
+            if !name.starts_with(ENVIRONMENT_PREFIX) || is_blank(&value) {
                 continue;
             }
             let Ok(value) = value.into_string() else {
@@ -140,6 +139,11 @@ fn plain(error: &config::ConfigError) -> String {
 fn describe(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// Whether a variable of this value is none: scripts leave blank what they do not know.
+pub(crate) fn is_blank(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn other_variables_are_left_alone() {
         let others =
-            [("HEBBIAN_COORDINATOR", "http://127.0.0.1:1"), ("PATH", "/bin"), ("HEBBIAN__SERVER__PORT", "")];
+            [("HEBBIAN_COORDINATOR", "http://127.0.0.1:1"), ("PATH", "/bin"), ("HEBBIAN__SERVER__PORT", " ")];
         assert_eq!(load(None, &others, None).unwrap(), Settings::default());
     }
 

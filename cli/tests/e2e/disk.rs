@@ -15,11 +15,11 @@ fn endless() -> String {
 }
 
 /// A coordinator whose journal is on a file system of its own, as `disk`, which nobody else sees; `None` where that is not permitted.
-/// It is made by `options` of `mount`.
-fn on_disk_of_its_own<'a>(place: &'a Place, options: &str) -> Option<Disk<'a>> {
+/// It is mounted by `mount` with these arguments.
+fn on_disk_of_its_own<'a>(place: &'a Place, mount: &str) -> Option<Disk<'a>> {
     fs::create_dir_all(place.path("disk")).unwrap();
     let script = format!(
-        "mount -t tmpfs -o {options} tmpfs disk || exit 77; touch mounted; exec \"$0\" coordinator --listen 127.0.0.1:0 --storage \
+        "mount {mount} disk || exit 77; touch mounted; exec \"$0\" coordinator --listen 127.0.0.1:0 --storage \
          sqlite:disk/j.sqlite --address-file address"
     );
     let _ = fs::remove_file(place.path("mounted"));
@@ -87,7 +87,7 @@ fn reason(status: &Value) -> &str {
 fn on_a_full_disk_runs_pause_and_what_frees_room_works() {
     let place = Place::new();
     place.write("endless.toml", &endless());
-    let Some(mut disk) = on_disk_of_its_own(&place, "size=4m") else { return };
+    let Some(mut disk) = on_disk_of_its_own(&place, "-t tmpfs -o size=4m tmpfs") else { return };
     let _worker = disk.worker();
     let runs = [0, 1].map(|_| disk.ok(&["create", "endless.toml"]).trim().to_owned());
     until("the disk is full", || reason(&disk.status(&runs[0])).contains("no space left on the disk"));
@@ -111,7 +111,7 @@ fn on_a_full_disk_runs_pause_and_what_frees_room_works() {
 fn a_read_only_disk_is_told_and_changes_nothing() {
     let place = Place::new();
     place.write("endless.toml", &endless());
-    let Some(mut disk) = on_disk_of_its_own(&place, "size=64m") else { return };
+    let Some(mut disk) = on_disk_of_its_own(&place, "-t tmpfs -o size=64m tmpfs") else { return };
     let worker = disk.worker();
     let run = disk.ok(&["create", "endless.toml"]).trim().to_owned();
     until("it gets on", || disk.status(&run)["generation"].as_u64().unwrap() >= 3);
@@ -136,24 +136,51 @@ fn a_read_only_disk_is_told_and_changes_nothing() {
     assert!(told.to_lowercase().contains("read-only"), "{told}");
     assert_eq!(listing(&place.path("left")), before);
     // Where it can be written again it goes on.
-    let mut process = place.start(
-        &[
-            "coordinator",
-            "--listen",
-            "127.0.0.1:0",
-            "--storage",
-            "sqlite:left/j.sqlite",
-            "--address-file",
-            "again",
-        ],
-        "again.log",
-    );
+    check_left(&place, &[&run]);
+}
+
+/// Starts a coordinator on the journal in `left`, which must have these runs with some generations each.
+fn check_left(place: &Place, runs: &[&str]) {
+    let start = "coordinator --listen 127.0.0.1:0 --storage sqlite:left/j.sqlite --address-file again";
+    let mut process = place.start(&start.split(' ').collect::<Vec<_>>(), "again.log");
     until("it listens", || place.path("again").exists() || process.has_ended());
     let url = fs::read_to_string(place.path("again")).unwrap().trim().to_owned();
-    let status = place.json(&["status", &run, "--json", "--coordinator", &url]);
-    assert!(status["generation"].as_u64().unwrap() >= 3, "{status}");
+    for run in runs {
+        let status = place.json(&["status", run, "--json", "--coordinator", &url]);
+        assert!(status["generation"].as_u64().unwrap() >= 3, "{status}");
+    }
     process.signal("TERM");
     assert_eq!(process.exit_code(), Some(0));
+}
+
+/// What a system does with a disk that fails: from one moment on nothing can be written, whoever has files open.
+#[test]
+fn a_disk_that_becomes_read_only_under_a_coordinator_pauses_its_runs() {
+    let place = Place::new();
+    place.write("endless.toml", &endless());
+    let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(place.path("image")).arg("24M").output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        eprintln!("skipped: this system makes no file systems");
+        return;
+    }
+    let Some(mut disk) = on_disk_of_its_own(&place, "-t ext4 -o loop image") else { return };
+    let _worker = disk.worker();
+    let runs = [0, 1].map(|_| disk.ok(&["create", "endless.toml"]).trim().to_owned());
+    let generation = |run: &str| disk.status(run)["generation"].as_u64().unwrap();
+    until("they get on", || runs.iter().all(|run| generation(run) >= 5));
+    // Nobody may remount what is written to; this is how the kernel does it.
+    disk.inside("mount -o remount,abort \"$0\" && ! touch \"$0/x\" 2>&-");
+    until("they pause", || {
+        runs.iter().all(|run| reason(&disk.status(run)).contains("the journal cannot be written"))
+    });
+    let refused = disk.output(&["create", "endless.toml"]);
+    assert!(!refused.status.success(), "nothing is acknowledged that is not on the disk");
+    disk.inside("cp -a \"$0\" \"$0/../left\"");
+    disk.process.signal("TERM");
+    assert_eq!(disk.process.exit_code(), Some(1));
+    let log = fs::read_to_string(place.path("disk.log")).unwrap();
+    assert!(log.contains("its last records could not be written"), "{log}");
+    check_left(&place, &[&runs[0], &runs[1]]);
 }
 
 fn listing(directory: &Path) -> Vec<(String, u64)> {
@@ -190,6 +217,44 @@ fn a_journal_that_is_moved_away_acknowledges_nothing_until_it_is_back() {
     coordinator.ok(&["cancel", &run]);
     assert_eq!(coordinator.stop(), Some(0));
     place.ok(&["journal", "verify", "cluster.sqlite"]);
+}
+
+/// A file that was removed cannot be put back, and one of the same content is another.
+#[test]
+fn a_journal_that_is_unlinked_or_replaced_acknowledges_nothing() {
+    for replaced in [false, true] {
+        let place = Place::new();
+        place.write("endless.toml", &endless());
+        let coordinator = Coordinator::start(&place);
+        let worker = coordinator.worker("one");
+        let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+        until("it gets on", || coordinator.generation(&run) >= 3);
+        let journal = place.path("cluster.sqlite");
+        let backup = place.path("backup.sqlite");
+        place.ok(&["journal", "backup", "cluster.sqlite", "--out", "backup.sqlite"]);
+        let problem = if replaced {
+            fs::rename(&backup, &journal).unwrap();
+            "has been replaced while it is in use"
+        } else {
+            fs::remove_file(&journal).unwrap();
+            "has been removed or moved while it is in use"
+        };
+        until("it says so", || reason(&coordinator.json(&["status", &run])).contains(problem));
+        for command in [&["create", "endless.toml"][..], &["cancel", &run], &["note", &run, "x"]] {
+            let refused = place.output(&coordinator.arguments(command));
+            assert!(!refused.status.success() && errors(&refused).contains(problem), "{}", errors(&refused));
+        }
+        drop(worker);
+        // Its end tells that it leaves something unwritten.
+        assert_eq!(coordinator.stop(), Some(1));
+        let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
+        assert!(log.contains("its last records could not be written"), "{log}");
+        if !replaced {
+            let start = ["coordinator", "--listen", "127.0.0.1:0", "--storage", "sqlite:cluster.sqlite"];
+            let refused = place.output(&start);
+            assert!(errors(&refused).contains("is missing, but its log"), "{}", errors(&refused));
+        }
+    }
 }
 
 #[test]
@@ -246,7 +311,7 @@ fn a_journal_that_may_not_grow_pauses_its_runs() {
     assert_eq!(coordinator.stop(), Some(0));
 }
 
-/// A search for which there is no memory is no run, and one whose memory goes away pauses; others go on.
+/// A search for which there is no memory is no run, and others go on.
 #[test]
 fn a_search_without_memory_is_refused_and_others_go_on() {
     let place = Place::new();
@@ -271,8 +336,8 @@ fn a_search_without_memory_is_refused_and_others_go_on() {
     let before = coordinator.generation(&run);
     until("the other one goes on", || coordinator.generation(&run) > before);
     assert!(limit(coordinator.id(), "--as=unlimited:unlimited"));
-    let created = coordinator.ok(&["create", "large.toml"]).trim().to_owned();
-    for run in [&run, &created] {
+    let large = coordinator.ok(&["create", "large.toml"]).trim().to_owned();
+    for run in [&run, &large] {
         coordinator.ok(&["cancel", run]);
     }
     assert_eq!(coordinator.stop(), Some(0));

@@ -144,6 +144,30 @@ fn closed_standard_streams_and_exhausted_descriptors_are_survived() {
     assert!(output.status.success());
     assert!(place.path("genome.json").exists());
 
+    // Those that serve, too: the files that they open take the numbers of the closed ones, and nothing is written into them.
+    place.write("short.toml", &SPEC.replace("generations = 60", "generations = 3"));
+    let start = |arguments: &str| {
+        let script = format!("exec \"$0\" {arguments} <&- >&- 2>&-");
+        let mut command = Command::new("sh");
+        let command =
+            command.args(["-c", &script, env!("CARGO_BIN_EXE_hebbian")]).current_dir(place.path(""));
+        Process::from(command.spawn().unwrap())
+    };
+    let mut coordinator = start(&format!("{} --log debug", COORDINATOR.join(" ")));
+    let url = address(&place);
+    let mut worker = start(&format!("worker --threads 1 --log debug --coordinator {url}"));
+    let run = place.ok(&["create", "short.toml", "--coordinator", &url]).trim().to_owned();
+    until("the run is finished", || {
+        assert!(!coordinator.has_ended() && !worker.has_ended());
+        place.json(&["status", &run, "--json", "--coordinator", &url])["state"]["kind"] == "finished"
+    });
+    for process in [&mut worker, &mut coordinator] {
+        process.signal("TERM");
+        assert_eq!(process.exit_code(), Some(0));
+    }
+    place.ok(&["journal", "verify", "j.sqlite"]);
+    fs::remove_file(place.path("address")).unwrap();
+
     let script = format!("ulimit -n 40; exec \"$0\" {}", COORDINATOR.join(" "));
     let mut command = Command::new("sh");
     let command = command.args(["-c", &script, env!("CARGO_BIN_EXE_hebbian")]).current_dir(place.path(""));

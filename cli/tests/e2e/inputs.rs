@@ -81,6 +81,36 @@ fn names_that_would_mean_something_else() {
 }
 
 #[test]
+fn a_blank_variable_is_none_and_one_that_names_a_file_is_named() {
+    let place = Place::new();
+    let told = |variables: &[(&str, &str)]| {
+        let mut command = place.command(&["list", "--timeout", "5s"]);
+        command.env_remove("HEBBIAN_COORDINATOR");
+        errors(&command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (plain, sealed) = (format!("http://127.0.0.1:{port}"), format!("https://127.0.0.1:{port}"));
+    for blank in ["", " ", "\t "] {
+        let variables =
+            [("HEBBIAN_COORDINATOR", plain.as_str()), ("HEBBIAN_TLS_CA", blank), ("HEBBIAN_TLS_KEY", blank)];
+        assert!(told(&variables).contains("no coordinator answers"), "{}", told(&variables));
+    }
+    for variable in ["HEBBIAN_TLS_CA", "HEBBIAN_TLS_CERTIFICATE"] {
+        let variables = [
+            ("HEBBIAN_COORDINATOR", sealed.as_str()),
+            (variable, "gone.pem"),
+            ("HEBBIAN_TLS_KEY", "key.pem"),
+        ];
+        let expected = format!("{variable}: gone.pem: cannot be read");
+        let variables = if variable == "HEBBIAN_TLS_CA" { &variables[..2] } else { &variables[..] };
+        assert!(told(variables).contains(&expected), "{}", told(variables));
+    }
+    // Blank, it is as if there were none.
+    let told = told(&[("HEBBIAN_COORDINATOR", " "), ("HEBBIAN_TLS_CA", "gone.pem")]);
+    assert!(told.contains("HEBBIAN_TLS_CA: gone.pem"), "{told}");
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_no_run_of_a_coordinator() {
     let place = Place::new();
     for command in ["report", "plot"] {

@@ -227,6 +227,30 @@ fn a_comparison_on_the_cluster_has_the_bits_of_the_local_one() {
         comparing.join().unwrap()
     });
     assert_eq!(remote, local);
+    let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
+    assert!(log.contains("began an evaluation of ") && log.contains("by=\"127.0.0.1:"), "{log}");
+}
+
+/// Its generations come faster than anybody waits for the next one.
+#[test]
+fn a_run_that_goes_on_is_reported_as_it_is() {
+    let place = Place::new();
+    let endless =
+        SPEC.replace("generations = 60", "generations = 1000000").replace("updates = 400", "updates = 5");
+    place.write("endless.toml", &endless);
+    let coordinator = Coordinator::start(&place);
+    let _worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+    until("it gets on", || coordinator.generation(&run) >= 10);
+    for command in ["report", "plot"] {
+        let arguments = coordinator.arguments(&[command, &run, "--out", "page"]);
+        let mut process = place.start(&arguments, "page.log");
+        until("it ends", || process.has_ended());
+        assert_eq!(process.exit_code(), Some(0), "{}", fs::read_to_string(place.path("page.log")).unwrap());
+        assert!(place.path("page").exists());
+    }
+    coordinator.ok(&["cancel", &run]);
+    assert_eq!(coordinator.stop(), Some(0));
 }
 
 #[test]

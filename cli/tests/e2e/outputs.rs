@@ -102,3 +102,18 @@ fn a_coordinator_says_its_address_to_a_pipe_and_ends_though_nobody_reads() {
     waiting.signal("TERM");
     assert_eq!(waiting.exit_code(), Some(0));
 }
+
+/// A wrong name destroys no runs.
+#[test]
+fn no_output_takes_the_place_of_a_journal() {
+    let place = Place::new();
+    let start = ["coordinator", "--listen", "127.0.0.1:0", "--storage", "sqlite:j.sqlite", "--address-file"];
+    for name in ["j.sqlite", "j.sqlite-wal", "j.sqlite.lock"] {
+        let output = place.output(&[&start[..], &[name]].concat());
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", errors(&output));
+        assert!(errors(&output).contains("name another file"), "{}", errors(&output));
+    }
+    let backprop = place.output(&["genome", "backprop", "--out", "j.sqlite"]);
+    assert_eq!(backprop.status.code(), Some(2), "{}", errors(&backprop));
+    place.ok(&["journal", "verify", "j.sqlite"]);
+}

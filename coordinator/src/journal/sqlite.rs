@@ -32,6 +32,7 @@ use lock::{FileLock, Identity, NameLock};
 use tables::Tables;
 use witness::{Position, Witness};
 
+pub use address::COMPANIONS;
 pub use reader::{JournalReader, RunReport, StoredEpisode};
 
 /// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
@@ -180,7 +181,18 @@ impl Place {
     }
 
     /// Notes that all up to `position` is on the disk. Without it nothing is lost but the knowledge, should it be lost later.
-    fn bear_witness(&self, position: Position) {
+    fn bear_witness(&mut self, position: Position) {
+        match self.name.retake() {
+            Ok(false) => {}
+            // Somebody has tidied up; without it nobody would miss what is lost later.
+            Ok(true) => {
+                let _ = reserve::take(self.name.file());
+                tracing::warn!(journal = %self.path.display(), "the lock file had been removed; there is another one now");
+            }
+            Err(error) => {
+                tracing::warn!(%error, journal = %self.path.display(), "the lock file has been removed, and cannot be made again");
+            }
+        }
         let now =
             if self.clock_trusted { SystemTime::now() } else { self.last_written.unwrap_or(UNIX_EPOCH) };
         let unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

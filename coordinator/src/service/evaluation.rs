@@ -39,7 +39,7 @@ impl EvaluationService for Evaluations {
         &self,
         request: Request<v1::EvaluateRequest>,
     ) -> Result<Response<Self::EvaluateStream>, Status> {
-        let owner = audit::owner(&request);
+        let (who, owner) = (audit::who(&request), audit::owner(&request));
         let v1::EvaluateRequest { request, genomes, tasks, points, fingerprint, weight } =
             request.into_inner();
         let fingerprint = match &fingerprint[..] {
@@ -52,7 +52,9 @@ impl EvaluationService for Evaluations {
         let (id, weight) = (new_run_id(), weight.unwrap_or(WEIGHT_DEFAULT));
         let request = request.into();
         let command = Evaluate { id, request, genomes, tasks, points, fingerprint, weight, owner };
+        let size = format!("evaluation of {genomes} genomes on {tasks} tasks");
         let (evaluation, arriving) = ask(&self.handle, Begin(command)).await?;
+        audit::done(&who, "began an", &size);
         let (gone, handle) = (CancellationToken::new(), self.handle.clone());
         // Cancelled when the stream is dropped, at its end or because the client has gone.
         let guard = gone.clone().drop_guard();

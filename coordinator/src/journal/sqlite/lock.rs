@@ -23,7 +23,11 @@ pub(super) struct Identity {
 impl Identity {
     /// Of the file at a path.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        fs::metadata(path).map(|file| Self { device: file.dev(), inode: file.ino() })
+        fs::metadata(path).map(|file| Self::of_file(&file))
+    }
+
+    fn of_file(file: &fs::Metadata) -> Self {
+        Self { device: file.dev(), inode: file.ino() }
     }
 }
 
@@ -59,9 +63,22 @@ fn unavailable(store: &str, what: &str, error: &io::Error) -> JournalError {
     JournalError::Unavailable { store: store.to_owned(), problem: format!("{what}: {error}") }
 }
 
+/// Refuses a lock file that is a pipe, a device or a directory: nothing that is written into it can be read again.
+pub(super) fn check(journal: &Path, store: &str) -> Result<(), JournalError> {
+    let path = beside(journal, ".lock");
+    match fs::metadata(&path) {
+        Ok(found) if !found.is_file() => {
+            let problem = format!("its lock file {} is no regular file; remove that", path.display());
+            Err(JournalError::Corrupt { store: store.to_owned(), problem })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl NameLock {
     /// Locks the name of a journal.
     pub(super) fn take(journal: &Path, store: &str) -> Result<Self, JournalError> {
+        check(journal, store)?;
         let path = beside(journal, ".lock");
         let found = path.exists();
         let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -73,6 +90,18 @@ impl NameLock {
     /// The file, which also holds the witness.
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Takes the name again if somebody has removed or replaced the file. Whether that was so.
+    pub(super) fn retake(&mut self) -> io::Result<bool> {
+        let held = Identity::of_file(&self.file.metadata()?);
+        if Identity::of(&self.path).is_ok_and(|found| found == held) {
+            return Ok(false);
+        }
+        let file = File::options().create(true).truncate(false).write(true).open(&self.path)?;
+        file.try_lock()?;
+        self.file = file;
+        Ok(true)
     }
 
     /// Leaves the directory as it was found: there is no journal of ours. That it could not be tidied up helps nobody.

@@ -112,6 +112,7 @@ impl JournalReader {
         let store = path.display().to_string();
         let explain = |error| explain(&store, &error);
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        lock::check(&path, &store)?;
         let has_log = fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0);
         let in_use = lock::is_in_use(&path).unwrap_or(false);
         let before = stamp(&path);
