@@ -6,7 +6,6 @@ mod certs;
 mod check;
 mod completions;
 mod coordinator;
-mod coordinator_web;
 mod create;
 mod data;
 mod drain;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::tls::ClientTls;
+use crate::web::DEFAULT_ADDRESS;
 
 /// The port that a coordinator listens on unless it is told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 7420;
@@ -43,8 +44,8 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: String,
     /// Whether to listen on other addresses than loopback without TLS.
     pub(crate) insecure: bool,
-    /// Address and port of the live page and the metrics; none without it.
-    pub(crate) web: Option<String>,
+    /// Address and port of the live page and the metrics; `off` for none.
+    pub(crate) web: String,
     /// A file that receives the address, once it is listened on.
     pub(crate) address_file: Option<PathBuf>,
     /// Certificates; without them there is no TLS.
@@ -68,7 +69,7 @@ impl Default for ServerSettings {
         Self {
             listen: format!("127.0.0.1:{DEFAULT_PORT}"),
             insecure: false,
-            web: None,
+            web: DEFAULT_ADDRESS.to_owned(),
             address_file: None,
             tls: ServerTlsSettings::default(),
         }

@@ -23,6 +23,7 @@ mod run_view;
 mod search_file;
 mod shipped;
 mod tls;
+mod web;
 
 use std::process::ExitCode;
 

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hebbian_coordinator::journal::sqlite::JournalReader;
-use hebbian_learning::comparison::Comparison;
+use hebbian_learning::comparison::{Comparison, Configuration};
+use hebbian_learning::demonstration::{Answers, Asked, LOOKS, Learner, SIDE, demonstrate};
+use hebbian_learning::task::data_set::NoDataSets;
 use hebbian_proto::v1;
-use hebbian_shared::genome::GenomeLayout;
+use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::RunId;
 use hebbian_shared::spec::ResolvedSpec;
+use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_view::comparison::{Curve, Group};
 use hebbian_view::document::RunPage;
 use hebbian_view::history::History;
+use hebbian_view::learned::{self, Learned};
 use hebbian_view::picture::Picture;
 use serde::Serialize;
 
@@ -32,6 +36,8 @@ pub(crate) struct RunView {
     layout: GenomeLayout,
     objective: String,
     comparison: Vec<Group>,
+    /// A baseline that is shown beside the rule, with its name.
+    baseline: Option<(String, Configuration)>,
 }
 
 /// Where a run is looked for.
@@ -193,15 +199,45 @@ impl RunView {
     fn new(run: v1::Run, result: v1::RunResult, history: History) -> Result<Self, Failure> {
         let spec = ResolvedSpec::from_json(result.spec.clone()).map_err(Failure::failed)?;
         let (layout, objective) = (spec.layout(), word(&spec.evaluation.objective));
-        Ok(Self { run, result, history, layout, objective, comparison: Vec::new() })
+        Ok(Self { run, result, history, layout, objective, comparison: Vec::new(), baseline: None })
     }
 
     /// The same beside baselines.
     pub(crate) fn compared(self, comparison: &Comparison) -> Self {
-        Self { comparison: groups(comparison), ..self }
+        let adams = comparison.baselines.iter().filter(|of| of.configuration.kind == Optimizer::Adam);
+        // Of several the one that was tuned for about as many updates as the picture shows.
+        let adam = adams.max_by_key(|of| (of.tuned_for.contains(&10), of.tuned_for.len()));
+        let baseline = adam.map(|of| (of.name.clone(), of.configuration));
+        Self { comparison: groups(comparison), baseline, ..self }
     }
 
-    fn page(&self) -> RunPage<'_> {
+    /// What networks answer that learn a fresh task by the result, and by Adam where it was tuned.
+    fn learned(&self) -> Option<Learned> {
+        let spec = ResolvedSpec::from_json(self.result.spec.clone()).ok()?;
+        let problem = spec.problem.rule_learning()?;
+        let genome = Genome(self.result.mean.clone());
+        let mut learners = vec![Learner::by_rule("evolved rule", problem, genome)];
+        let baseline = self.baseline.as_ref();
+        learners.extend(baseline.map(|(name, of)| Learner::by_baseline(name, problem, *of)));
+        let family = *problem.tasks.families.first()?;
+        let shown = demonstrate(&learners, family, spec.seed, &NoDataSets)?;
+        let answers = |answers: Answers| learned::Learner {
+            name: answers.name,
+            looks: answers.looks,
+            accuracy: answers.accuracy,
+        };
+        Some(Learned {
+            family: family.name().to_owned(),
+            updates: LOOKS.to_vec(),
+            asked: match shown.asked {
+                Asked::Plane(examples) => learned::Asked::Plane { side: SIDE, examples },
+                Asked::Images(images) => learned::Asked::Images(images),
+            },
+            learners: shown.learners.into_iter().map(answers).collect(),
+        })
+    }
+
+    fn page<'a>(&'a self, learned: Option<&'a Learned>) -> RunPage<'a> {
         RunPage {
             run: &self.run,
             history: &self.history,
@@ -209,17 +245,18 @@ impl RunView {
             layout: &self.layout,
             objective: &self.objective,
             comparison: &self.comparison,
+            learned,
         }
     }
 
     /// All of it as one page.
     pub(crate) fn report(&self) -> String {
-        self.page().report(concat!("hebbian ", env!("CARGO_PKG_VERSION")))
+        self.page(self.learned().as_ref()).report(concat!("hebbian ", env!("CARGO_PKG_VERSION")))
     }
 
     /// All of its pictures.
     pub(crate) fn pictures(&self) -> Vec<Picture> {
-        self.page().pictures()
+        self.page(self.learned().as_ref()).pictures()
     }
 }
 

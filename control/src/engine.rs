@@ -26,6 +26,7 @@
 pub mod effect;
 mod eligibility;
 mod evaluation;
+mod events;
 mod exclusion;
 mod generation;
 mod hearing;
@@ -132,6 +133,8 @@ pub struct Engine {
     retire_at: Option<Timestamp>,
     /// When each run's notes last told of a lost worker.
     lost_told: BTreeMap<RunId, Timestamp>,
+    /// What happened to workers lately.
+    events: events::Events,
     /// Scratch: places of candidates in a batch's table of genomes.
     table: Vec<u32>,
 }
@@ -167,6 +170,7 @@ impl Engine {
             trouble: None,
             retire_at: Some(now),
             lost_told: BTreeMap::new(),
+            events: events::Events::default(),
             table: Vec::new(),
         };
         for run in runs {
@@ -222,12 +226,16 @@ impl Engine {
                 // A worker that has said good-bye is not lost, if it has given back all that it held.
                 match self.scheduler.load(worker) {
                     Some(load) if load.draining && load.leased > 0 => {
-                        self.note_gone(now, worker, "left", "it had not finished all that it held");
+                        let why = "it had not finished all that it held";
+                        self.note_gone(now, worker, "left", why);
+                        self.happened(now, worker, "lost", why);
                     }
                     Some(load) if !load.draining => {
-                        self.note_gone(now, worker, "was lost", "its connection ended");
+                        let why = "its connection ended";
+                        self.note_gone(now, worker, "was lost", why);
+                        self.happened(now, worker, "lost", why);
                     }
-                    _ => {}
+                    _ => self.happened(now, worker, "left", ""),
                 }
                 self.workers.remove(&worker);
                 let mut actions = Vec::new();
@@ -342,10 +350,14 @@ impl Engine {
                 }
                 Action::Expired { worker, why } => {
                     self.note_gone(now, worker, "was lost", &why);
+                    self.happened(now, worker, "lost", &why);
                     self.workers.remove(&worker);
                     self.outbox.now(Effect::Close { worker, reason: why });
                 }
-                Action::Overtaken { worker, run, ever } => self.note_overtaken(now, worker, run, ever),
+                Action::Overtaken { worker, run, ever } => {
+                    self.note_overtaken(now, worker, run, ever);
+                    self.happened(now, worker, "does not answer", "others finished all that it held");
+                }
                 Action::Lied { worker, run } => self.exclude(now, worker, run),
                 Action::Exhausted { run, reason } if self.runs.contains_key(&run) => {
                     self.pause(now, run, reason);
@@ -355,6 +367,7 @@ impl Engine {
                     let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
                     let text = format!("worker {name} may no longer work on this run: {reason}");
                     self.note(now, run, text);
+                    self.happened(now, worker, "barred", &reason);
                     self.note_if_stranded(now, run);
                 }
             }

@@ -131,6 +131,8 @@ pub struct WorkerLoad {
     pub overtaken: u32,
     /// Whether it has answered what it was given; see the module `trust`.
     pub proven: bool,
+    /// Episodes of it that a second worker was given too.
+    pub hedged: u64,
     /// Whether it is leaving.
     pub draining: bool,
     /// Runs it may not work on, with the reason.
@@ -159,6 +161,8 @@ pub struct Scheduler {
     settled: u64,
     /// Messages of workers about what was no longer open.
     late: u64,
+    /// Episodes that were given to a second worker because the first one took long.
+    hedged: u64,
     behind: bool,
 }
 
@@ -179,6 +183,7 @@ impl Scheduler {
             next_hedge_check: Timestamp::default(),
             settled: 0,
             late: 0,
+            hedged: 0,
             behind: false,
         }
     }

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 pub use crate::handle::secret;
 use crate::handle::{Handle, Inbox, Reply, Request};
 use crate::journal::{Journal, JournalError};
+use crate::timing::Timings;
 use journal_thread::{Job, Said};
 use waking::Woken;
 
@@ -114,9 +115,10 @@ pub async fn start(
     let thread = |error: std::io::Error| StartError::Thread(error.to_string());
     let (advanced, searched) = mpsc::unbounded_channel();
     let (woken, waking) = mpsc::unbounded_channel();
-    let searches = search_threads::spawn(&advanced).map_err(thread)?;
-    let jobs = journal_thread::spawn(journal, said).map_err(thread)?;
     let (handle, inbox) = Handle::new(settings.engine.strategies);
+    let timings = Arc::clone(&handle.timings);
+    let searches = search_threads::spawn(&advanced, &timings).map_err(thread)?;
+    let jobs = journal_thread::spawn(journal, said, Arc::clone(&timings)).map_err(thread)?;
     let driver = Driver {
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
         watching: reading::Watching::default(),
@@ -132,6 +134,7 @@ pub async fn start(
         published: BTreeMap::new(),
         evaluations: BTreeMap::new(),
         next_worker: 1,
+        timings,
         events: VecDeque::new(),
     };
     Ok((handle, tokio::spawn(driver.run(inbox, (journal_said, searched, waking), effects))))
@@ -182,6 +185,7 @@ pub struct Driver {
     /// The clients of evaluations.
     evaluations: BTreeMap<RunId, mpsc::UnboundedSender<Result<Vec<Scored>, String>>>,
     next_worker: u64,
+    timings: Arc<Timings>,
     /// Events that effects gave rise to.
     events: VecDeque<Event>,
 }
@@ -296,7 +300,9 @@ impl Driver {
             }
         }
         // When everything else is on its way.
-        self.events.extend(short.into_iter().map(search_threads::compute).map(Event::Advanced));
+        let timings = &self.timings;
+        let advanced = short.into_iter().map(|advance| search_threads::compute(advance, timings));
+        self.events.extend(advanced.map(Event::Advanced));
     }
 
     fn job(&self, job: Job) {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::reading::ForkOrigin;
 use crate::driver::{Ask, Driver};
+use crate::timing::Timings;
 
 /// Something for the driver.
 pub(crate) enum Request {
@@ -62,6 +63,7 @@ pub struct Handle {
     /// Also for the end: what workers said before is taken before.
     workers: mpsc::Sender<Request>,
     strategies: Strategies,
+    pub(crate) timings: Arc<Timings>,
 }
 
 /// What waits for the driver. What clients ask does not wait behind what a thousand workers say.
@@ -129,7 +131,11 @@ impl Handle {
     pub(crate) fn new(strategies: Strategies) -> (Self, Inbox) {
         let (clients, from_clients) = mpsc::channel(INBOX_LENGTH_MAX);
         let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
-        (Self { clients, workers, strategies }, Inbox { clients: from_clients, workers: from_workers })
+        let timings = Arc::default();
+        (
+            Self { clients, workers, strategies, timings },
+            Inbox { clients: from_clients, workers: from_workers },
+        )
     }
 
     /// Asks the driver something: any [`Command`](hebbian_control::command::Command), or what is read from the journal

@@ -5,4 +5,5 @@ pub mod driver;
 pub mod handle;
 pub mod journal;
 pub mod service;
+mod timing;
 pub mod web;

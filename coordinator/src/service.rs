@@ -3,7 +3,7 @@
 //! The same services run over TCP and, for a coordinator and workers in one process, over memory: there are no ports
 //! then, but the same engine and the same wire.
 
-mod audit;
+pub(crate) mod audit;
 mod cluster;
 pub mod connection;
 pub mod data;

@@ -1,21 +1,27 @@
-//! The live page and the metrics, over plain HTTP/1.1: what is going on, for people and for monitoring. It changes nothing.
+//! The live page, the metrics and `/api`, over plain HTTP/1.1: what is going on, for people, monitoring and programs. Whoever shows the
+//! token of the printed address can pause, resume, cancel, extend and fork runs and have workers leave.
 //!
 //! It runs on a thread of its own and asks the driver by [`Handle`] as gRPC does, so that however many pages are open, decisions wait for
 //! none of them. A run that somebody looks at is followed once, whoever else looks at it.
 
+mod access;
+mod api;
 mod body;
 mod followed;
 mod metrics;
+mod openapi;
 mod pages;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -24,6 +30,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::Handle;
+pub use access::Token;
+use api::Problem;
 use body::Content;
 use followed::Site;
 
@@ -34,13 +42,28 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Nothing comes from elsewhere, nothing is embedded elsewhere, and no text of a page can run.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
+
+/// Bytes of what is sent with a request.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// How long that may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the page may do to runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acts {
+    /// All that a coordinator's operator may.
+    All,
+    /// Pause, resume and cancel: the process has one run, whose spec is a file.
+    OfOneRun,
+}
 
 /// Starts to serve on a thread of its own until `shutdown`.
 pub fn start(
     handle: Handle,
     listener: TcpListener,
+    (acts, token): (Acts, Token),
     shutdown: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     listener.set_nonblocking(true)?;
@@ -49,7 +72,7 @@ pub fn start(
     let serve = move || {
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept(Site::new(handle), listener, address, shutdown).await,
+                Ok(listener) => accept(Site::new(handle, acts, token), listener, address, shutdown).await,
                 Err(error) => tracing::error!(%error, "the live page cannot be served"),
             }
         });
@@ -96,47 +119,70 @@ async fn answer(
     address: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Content>, Infallible> {
-    let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let host = header(HOST).unwrap_or_default();
-    if !is_ours(host, address) {
-        return Ok(plain(StatusCode::FORBIDDEN, "this page is not of that host\n"));
+    if let Some(why) = access::refusal(request.headers(), address) {
+        return Ok(problem(Problem(StatusCode::FORBIDDEN, why.to_owned())));
     }
-    if header(ORIGIN).is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host)) {
-        return Ok(plain(StatusCode::FORBIDDEN, "another page may not ask\n"));
-    }
-    if request.method() != Method::GET {
-        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n"));
-    }
-    Ok(route(site, request.uri().path()).await)
+    let uri = request.uri().clone();
+    let api = uri.path().strip_prefix("/api/");
+    let answer = match (request.method(), api) {
+        (&Method::GET, None) => return Ok(route(site, uri.path()).await),
+        (&Method::GET, Some(path)) => api::get(&site.handle, path, uri.query().unwrap_or_default()).await,
+        (&Method::POST, Some(path)) if access::may_change(request.headers(), &site.token) => {
+            match whole(request.into_body()).await {
+                Ok(body) => api::post(&site.handle, site.acts, path, &body).await,
+                Err(problem) => Err(problem),
+            }
+        }
+        (&Method::POST, Some(_)) => {
+            let why =
+                "whatever changes something needs the token of the address that was printed at the start";
+            Err(Problem(StatusCode::UNAUTHORIZED, why.to_owned()))
+        }
+        _ => Err(Problem(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only".to_owned())),
+    };
+    Ok(match answer {
+        Ok(value) => response(StatusCode::OK, JSON, Content::whole(value.to_string())),
+        Err(refused) => problem(refused),
+    })
 }
 
-/// Whether a page of this name is meant: whoever makes another name lead here must not read what is here.
-fn is_ours(host: &str, address: SocketAddr) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
+const JSON: &str = "application/json";
+
+fn problem(Problem(status, why): Problem) -> Response<Content> {
+    response(status, JSON, Content::whole(serde_json::json!({ "error": why }).to_string()))
+}
+
+/// All of what was sent with a request, if it is not too much and a text.
+async fn whole(mut body: Incoming) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            let Ok(data) = frame.map_err(|_| ())?.into_data() else { continue };
+            if bytes.len() + data.len() > BODY_BYTES_MAX {
+                return Err(());
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(())
     };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    let literal: Option<IpAddr> = name.parse().ok();
-    match literal {
-        // An address that is written out was not led here by a name.
-        Some(_) => true,
-        None => name.eq_ignore_ascii_case("localhost") && address.ip().is_loopback(),
-    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    let text = read.ok().and_then(Result::ok).and_then(|()| String::from_utf8(bytes).ok());
+    let why = format!("a request has at most {} kB of text", BODY_BYTES_MAX >> 10);
+    text.ok_or(Problem(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 
 async fn route(site: &Arc<Site>, path: &str) -> Response<Content> {
     let html = "text/html; charset=utf-8";
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let found = match parts[..] {
-        [""] => {
-            Some((html, Content::whole(pages::shell("hebbian", "/body", "/events", &site.overview().await))))
-        }
-        ["body"] => Some((html, Content::whole(site.overview().await))),
-        ["events"] => Some(("text/event-stream", Site::overview_events())),
-        ["runs", run] => site.page(run).await.map(|page| {
-            (html, Content::whole(pages::shell(&page.title, &page.body_path, &page.events_path, &page.body)))
-        }),
+        [""] => Some((html, site.list().await.content())),
+        ["body"] => Some((html, Content::whole(site.list().await.body))),
+        ["cluster"] => Some((html, site.cluster().await.content())),
+        ["cluster", "body"] => Some((html, Content::whole(site.cluster().await.body))),
+        ["events"] => Some(("text/event-stream", Site::every_second())),
+        ["compare", runs] => site.compared(runs).await.map(|page| (html, page.content())),
+        ["compare", runs, "body"] => site.compared(runs).await.map(|page| (html, Content::whole(page.body))),
+        ["runs", run] => site.page(run).await.map(|page| (html, page.content())),
         ["runs", run, "body"] => site.page(run).await.map(|page| (html, Content::whole(page.body))),
         ["runs", run, "events"] => site.run_events(run).await.map(|events| ("text/event-stream", events)),
         ["metrics"] => Some((
@@ -144,6 +190,7 @@ async fn route(site: &Arc<Site>, path: &str) -> Response<Content> {
             Content::whole(metrics::text(&site.handle).await),
         )),
         ["live.js"] => Some(("text/javascript; charset=utf-8", Content::whole(pages::SCRIPT.to_owned()))),
+        ["icon.svg"] => Some(("image/svg+xml", Content::whole(pages::ICON.to_owned()))),
         ["style.css"] => Some(("text/css; charset=utf-8", Content::whole(pages::style()))),
         _ => None,
     };

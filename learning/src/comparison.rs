@@ -100,6 +100,13 @@ impl From<EvaluationError> for ComparisonError {
     }
 }
 
+/// What a baseline learns by, in the networks of a rule's problem: its problem and its genome.
+pub(crate) fn baseline_problem(of: &RuleLearning, configuration: Configuration) -> (RuleLearning, Genome) {
+    let problem = baseline::problem(of, configuration.options());
+    let genome = configuration.genome(&problem);
+    (problem, genome)
+}
+
 impl ComparisonSettings {
     /// The customary comparison of a rule: 150 tasks of each family at 3, 5, 10, 20 and 50 updates against the usual baselines.
     pub fn new(rule: &RuleLearning, families: Vec<TaskFamily>, seed: Seed) -> Self {

@@ -83,6 +83,11 @@ impl Stage {
         if problem.tasks.images.held_back > 0.0 { Self::HeldBack } else { Self::Comparison }
     }
 
+    /// The seed of a family's task of this number.
+    pub(crate) fn task_seed(self, root: Seed, family: TaskFamily, number: u64) -> Seed {
+        root.derive(self.purpose(), family.number()).derive(Purpose::Task, number)
+    }
+
     fn purpose(self) -> Purpose {
         match self {
             Self::Tuning => Purpose::Tuning,
@@ -91,7 +96,7 @@ impl Stage {
         }
     }
 
-    fn task_set(self) -> TaskSet {
+    pub(crate) fn task_set(self) -> TaskSet {
         match self {
             Self::Tuning => TaskSet::Tuning,
             Self::HeldBack => TaskSet::HeldBack,
@@ -197,7 +202,7 @@ impl EvaluationRequest {
     fn task(&self, task: u32) -> (TaskFamily, Seed) {
         let family = self.families[(task / self.tasks_per_family) as usize];
         let number = u64::from(self.first_task) + u64::from(task % self.tasks_per_family);
-        (family, self.seed.derive(self.stage.purpose(), family.number()).derive(Purpose::Task, number))
+        (family, self.stage.task_seed(self.seed, family, number))
     }
 }
 

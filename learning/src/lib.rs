@@ -3,6 +3,7 @@
 //! Pure: nothing here reads a clock, a file or a socket, and what is drawn comes from named streams below a seed.
 
 pub mod comparison;
+pub mod demonstration;
 pub mod episode;
 pub mod evaluation;
 pub mod fingerprint;

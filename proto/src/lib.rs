@@ -1,11 +1,13 @@
 //! The protobuf messages of hebbian, their generated code and their conversions from and to the domain. Nothing else.
 //!
-//! Messages are pure; clients and servers, which need tonic, are behind the feature `services`.
+//! Messages are pure; clients and servers, which need tonic, are behind the feature `services`, messages as JSON behind `json`.
 
 #[cfg(feature = "services")]
 mod codec;
 pub mod convert;
 pub mod figures;
+#[cfg(feature = "json")]
+pub mod json;
 
 /// What coordinator, workers and clients exchange.
 #[allow(

@@ -15,6 +15,32 @@ const LETTER: f64 = 6.8;
 const POINTS_MAX: usize = 9000;
 /// Rows of the table below a chart, at most.
 const ROWS_MAX: usize = 25;
+/// Rows of a legend, at most, and their height.
+const LEGEND_ROWS_MAX: usize = 8;
+const LEGEND_ROW: f64 = 14.0;
+/// Letters of a name in a legend, at most.
+const NAME_LETTERS_MAX: usize = 60;
+
+/// Where the lines of a chart are, and how high all of it is.
+#[derive(Clone, Copy)]
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    height: f64,
+}
+
+/// One name of a legend.
+struct Entry {
+    at: (f64, f64),
+    name: String,
+    /// Class of its mark, without the colour; empty for a name without a mark.
+    class: &'static str,
+    colour: usize,
+    /// How often its mark is drawn.
+    times: usize,
+}
 
 /// A line, or several that mean the same kind of thing.
 pub(crate) struct Line {
@@ -85,14 +111,24 @@ impl Chart {
 
     pub(crate) fn draw(self) -> Picture {
         let mut drawing = Drawing::default();
-        drawing.rectangle("bg", None, (0.0, 0.0), SIZE, "");
+        let legend = self.legend();
+        // A legend of several rows makes the picture higher, not its lines smaller.
+        let more = legend.last().map_or(0.0, |last| last.at.1 - (MARGINS.2 - 12.0));
+        let size = (SIZE.0, SIZE.1 + more);
+        let frame = Frame {
+            left: MARGINS.0,
+            right: size.0 - MARGINS.1,
+            top: MARGINS.2 + more,
+            bottom: size.1 - MARGINS.3,
+            height: size.1,
+        };
+        let Frame { left, right, top, bottom, .. } = frame;
+        drawing.rectangle("bg", None, (0.0, 0.0), size, "");
         drawing.text("h", Anchor::Start, (MARGINS.0, 18.0), &self.title);
-        let (left, right) = (MARGINS.0, SIZE.0 - MARGINS.1);
-        let (top, bottom) = (MARGINS.2, SIZE.1 - MARGINS.3);
         let x = Scale::of(self.x_logarithmic, self.places(), (left, right), 0.0);
         let y = Scale::of(self.y_logarithmic, self.values(), (bottom, top), 0.04);
         if let (Some(x), Some(y)) = (&x, &y) {
-            self.axes(&mut drawing, x, y);
+            self.axes(&mut drawing, frame, x, y);
             self.content(&mut drawing, x, y);
         } else {
             drawing.text(
@@ -102,14 +138,14 @@ impl Chart {
                 self.nothing,
             );
         }
-        self.legend(&mut drawing);
-        drawing.text("a", Anchor::Middle, (f64::midpoint(left, right), SIZE.1 - 8.0), self.x);
+        draw_legend(&legend, &mut drawing);
+        drawing.text("a", Anchor::Middle, (f64::midpoint(left, right), frame.height - 8.0), self.x);
         drawing.upright("a", (13.0, f64::midpoint(top, bottom)), self.y);
         Picture {
             id: self.id.to_owned(),
             title: self.title,
             says: self.says,
-            size: SIZE,
+            size,
             elements: drawing.into_elements(),
             table: self.table.shortened(ROWS_MAX),
         }
@@ -131,9 +167,8 @@ impl Chart {
         lines.chain(bands).chain(dots)
     }
 
-    fn axes(&self, drawing: &mut Drawing, x: &Scale, y: &Scale) {
-        let (left, right) = (MARGINS.0, SIZE.0 - MARGINS.1);
-        let (top, bottom) = (MARGINS.2, SIZE.1 - MARGINS.3);
+    fn axes(&self, drawing: &mut Drawing, frame: Frame, x: &Scale, y: &Scale) {
+        let Frame { left, right, top, bottom, .. } = frame;
         for (place, label) in y.ticks(5) {
             drawing.line("g", (left, place), (right, place));
             drawing.text("k", Anchor::End, (left - 6.0, place + 4.0), &label);
@@ -198,7 +233,8 @@ impl Chart {
         }
     }
 
-    fn legend(&self, drawing: &mut Drawing) {
+    /// The names of all that has one, in rows; what no row is left for is counted.
+    fn legend(&self) -> Vec<Entry> {
         // Bands lie over one another, the narrower ones over the wider ones, so their colours add up.
         let deep = |place: usize| {
             self.bands[..=place].iter().filter(|b| b.colour == self.bands[place].colour).count()
@@ -207,30 +243,81 @@ impl Chart {
             self.bands.iter().enumerate().map(|(place, band)| (&band.name, band.colour, "b f", deep(place)));
         let lines = self.lines.iter().map(|line| (&line.name, line.colour, "w s", 1));
         let dots = self.dots.iter().map(|dots| (&dots.name, dots.colour, "f", 1));
-        let (mut at, y) = (MARGINS.0, MARGINS.2 - 12.0);
-        for (name, colour, class, times) in
-            lines.chain(bands).chain(dots).filter(|(name, ..)| !name.is_empty())
-        {
+        let named: Vec<_> = lines.chain(bands).chain(dots).filter(|(name, ..)| !name.is_empty()).collect();
+        let (mut x, mut row) = (MARGINS.0, 0);
+        let mut entries = Vec::new();
+        for (place, &(name, colour, class, times)) in named.iter().enumerate() {
+            let name: String = shortened(name, NAME_LETTERS_MAX);
             let width = 22.0 + LETTER * name.chars().count() as f64;
-            if at + width > SIZE.0 {
+            if x + width > SIZE.0 && x > MARGINS.0 {
+                (x, row) = (MARGINS.0, row + 1);
+            }
+            let at = (x, MARGINS.2 - 12.0 + LEGEND_ROW * row as f64);
+            if row + 1 == LEGEND_ROWS_MAX {
+                let name = format!("and {} more", named.len() - place);
+                entries.push(Entry { at, name, class: "", colour: 0, times: 0 });
                 break;
             }
-            let colours = format!("{class}{}", colour % 8);
-            if class == "w s" {
-                let dash = if colour >= 8 { " d" } else { "" };
-                drawing.line(&(colours + dash), (at, y - 4.0), (at + 14.0, y - 4.0));
-            } else {
-                for _ in 0..times {
-                    drawing.rectangle(&colours, None, (at, y - 9.0), (14.0, 9.0), "");
-                }
-            }
-            drawing.text("k", Anchor::Start, (at + 18.0, y), name);
-            at += width + 8.0;
+            entries.push(Entry { at, name, class, colour, times });
+            x += width + 8.0;
         }
+        entries
     }
+}
+
+fn draw_legend(entries: &[Entry], drawing: &mut Drawing) {
+    for Entry { at: (x, y), name, class, colour, times } in entries {
+        let colours = format!("{class}{}", colour % 8);
+        if *class == "w s" {
+            let dash = if *colour >= 8 { " d" } else { "" };
+            drawing.line(&(colours + dash), (*x, y - 4.0), (x + 14.0, y - 4.0));
+        } else {
+            for _ in 0..*times {
+                drawing.rectangle(&colours, None, (*x, y - 9.0), (14.0, 9.0), "");
+            }
+        }
+        drawing.text("k", Anchor::Start, (x + 18.0, *y), name);
+    }
+}
+
+/// A name with at most so many letters.
+fn shortened(name: &str, most: usize) -> String {
+    if name.chars().count() <= most {
+        return name.to_owned();
+    }
+    name.chars().take(most - 1).chain(['\u{2026}']).collect()
 }
 
 /// A cell of a table.
 pub(crate) fn cell(value: Option<f64>) -> String {
     number::optional(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: usize) -> Picture {
+        let mut chart = Chart::new("c", "many names", "x", "y");
+        for place in 0..names {
+            let paths = vec![vec![(0.0, Some(0.0)), (1.0, Some(1.0))]];
+            chart.lines.push(Line {
+                name: format!("a name of a line {place}"),
+                colour: place,
+                paths,
+                thin: false,
+            });
+        }
+        chart.draw()
+    }
+
+    #[test]
+    fn a_legend_drops_no_name_unless_it_says_so() {
+        let picture = named(12);
+        assert!((0..12).all(|place| picture.elements.contains(&format!(">a name of a line {place}<"))));
+        assert!(picture.size.1 > SIZE.1);
+        let many = named(500);
+        assert!(many.elements.contains(">and 4") && many.size.1 < 2.0 * SIZE.1, "{}", many.size.1);
+        assert_eq!(named(2).size, SIZE);
+    }
 }

@@ -9,6 +9,7 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use crate::comparison::{self, Group};
 use crate::escape::{name, text};
 use crate::history::History;
+use crate::learned::{self, Learned};
 use crate::number::{count, digits, optional, seconds};
 use crate::picture::{Picture, STYLE, Table};
 use crate::{panels, rule};
@@ -31,6 +32,8 @@ pub struct RunPage<'a> {
     pub objective: &'a str,
     /// The rule beside baselines, where that was measured.
     pub comparison: &'a [Group],
+    /// What networks answer that learn by the rule, where that was computed.
+    pub learned: Option<&'a Learned>,
 }
 
 impl RunPage<'_> {
@@ -40,6 +43,7 @@ impl RunPage<'_> {
         pictures.extend(
             self.comparison.iter().enumerate().map(|(place, group)| comparison::picture(place, group)),
         );
+        pictures.extend(self.learned.map(learned::pictures).unwrap_or_default());
         if let Some(result) = self.result {
             pictures.extend(rule::matrices(self.layout, &Genome(result.mean.clone())));
         }
@@ -49,7 +53,12 @@ impl RunPage<'_> {
 
     /// The page's content.
     pub fn body(&self) -> String {
-        let mut html = format!("<h1>{}</h1>{}", name(&self.run.display_name), self.summary());
+        self.body_with("")
+    }
+
+    /// The same with more HTML below its summary.
+    pub fn body_with(&self, below_summary: &str) -> String {
+        let mut html = format!("<h1>{}</h1>{}{below_summary}", name(&self.run.display_name), self.summary());
         html.push_str(&self.warnings());
         for picture in self.pictures() {
             html.push_str(&picture.html());
@@ -57,8 +66,11 @@ impl RunPage<'_> {
         html.push_str(&self.validation());
         html.push_str(&self.happened());
         if let Some(result) = self.result {
-            let _ =
-                write!(html, "<details><summary>Spec</summary><pre>{}</pre></details>", text(&result.spec));
+            let _ = write!(
+                html,
+                "<details><summary>Spec</summary><pre tabindex=\"0\">{}</pre></details>",
+                text(&result.spec)
+            );
         }
         html
     }

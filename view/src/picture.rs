@@ -45,7 +45,8 @@ impl Table {
 
     /// As HTML.
     pub fn html(&self) -> String {
-        let mut html = String::from("<table><thead><tr>");
+        // It scrolls by itself where it is wide, also for who has no mouse.
+        let mut html = String::from("<table tabindex=\"0\"><thead><tr>");
         for name in &self.heading {
             let _ = write!(html, "<th scope=\"col\">{}</th>", escape::name(name));
         }

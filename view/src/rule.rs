@@ -1,9 +1,8 @@
 //! A rule's numbers as heat maps: its matrices and gates as they are, and how they came to be.
 
-use std::fmt::Write as _;
-
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 
+use crate::heat::{add_strokes, colour, level, no_strokes, strokes};
 use crate::history::History;
 use crate::number::short;
 use crate::picture::{Picture, Table};
@@ -13,21 +12,7 @@ use crate::svg::{Anchor, Drawing};
 const CELLS_MAX: usize = 1024;
 /// The most cells of the picture over generations.
 const HISTORY_CELLS_MAX: usize = 6000;
-/// Levels of colour to either side of zero.
-const LEVELS: i32 = 6;
 const WIDTH: f64 = 720.0;
-
-/// Blue below zero, orange above, white at zero: told apart also by those who do not see red or green.
-fn colour(level: i32) -> String {
-    let end = if level < 0 { (0.0, 90.0, 160.0) } else { (205.0, 85.0, 0.0) };
-    let share = f64::from(level.abs()) / f64::from(LEVELS);
-    let mix = |end: f64| (246.0 + share * (end - 246.0)).round() as u8;
-    format!("#{:02x}{:02x}{:02x}", mix(end.0), mix(end.1), mix(end.2))
-}
-
-fn level(value: f64, most: f64) -> i32 {
-    if most == 0.0 { 0 } else { (value / most * f64::from(LEVELS)).round().clamp(-6.0, 6.0) as i32 }
-}
 
 /// Rows and columns of a part.
 fn sides(segment: &Segment) -> (usize, usize) {
@@ -119,32 +104,16 @@ pub fn over_generations(history: &History, layout: &GenomeLayout) -> Option<Pict
         .fold(0.0_f64, |most, value| most.max(f64::from(value.abs())));
     let (left, top, height) = (150.0, 34.0, (520.0 / n as f64).clamp(1.5, 14.0));
     let width = (WIDTH - left - 14.0) / columns as f64;
-    let mut paths = vec![String::new(); 2 * LEVELS as usize + 1];
-    let level_at = |column: usize, row: usize| level(f64::from(chosen[column][row]), most);
-    for row in 0..n {
-        let y = top + height * (row as f64 + 0.5);
-        let mut begin = 0;
-        for column in 1..=columns {
-            if column == columns || level_at(column, row) != level_at(begin, row) {
-                let path = &mut paths[(level_at(begin, row) + LEVELS) as usize];
-                let (x, length) = (left + width * begin as f64, width * (column - begin) as f64);
-                // Memory can be written.
-                let _ = write!(path, "M{x:.1} {y:.1}h{length:.1}");
-                begin = column;
-            }
-        }
-    }
+    let mut paths = no_strokes();
+    let rows: Vec<Vec<i32>> =
+        (0..n).map(|row| chosen.iter().map(|mean| level(f64::from(mean[row]), most)).collect()).collect();
+    add_strokes(&mut paths, &rows, (left, top), (width, height));
     let bottom = top + height * n as f64;
     let size = (WIDTH, bottom + 40.0);
     let mut drawing = Drawing::default();
     drawing.rectangle("bg", None, (0.0, 0.0), size, "");
     drawing.text("h", Anchor::Start, (14.0, 18.0), "The rule over generations: search values of the mean");
-    let mut elements = drawing.into_elements();
-    for (place, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
-        let colour = colour(place as i32 - LEVELS);
-        let _ =
-            write!(elements, "<path stroke=\"{colour}\" stroke-width=\"{:.1}\" d=\"{path}\"/>", height + 0.2);
-    }
+    let elements = drawing.into_elements() + &strokes(&paths, height, colour);
     let mut labels = Drawing::default();
     let mut free = 0.0;
     for segment in layout.segments() {

@@ -34,14 +34,15 @@ impl Scale {
         if low > high {
             return None;
         }
-        let pad = if high > low {
-            margin * (high - low)
+        let (before, after) = if high > low {
+            (margin * (high - low), margin * (high - low))
         } else if logarithmic {
-            0.3
+            (0.3, 0.3)
         } else {
-            (0.05 * low.abs()).max(1e-6)
+            let around = (0.05 * low.abs()).max(1e-6);
+            (around, around)
         };
-        Some(Self { logarithmic, low: low - pad, high: high + pad, from, to })
+        Some(Self { logarithmic, low: low - before, high: high + after, from, to })
     }
 
     /// The place of a value; `None` if it has none on this axis.

@@ -158,6 +158,7 @@ fn ten_thousand_generations_are_pictures_below_a_hundred_kilobytes() {
         layout: &layout(),
         objective: "accuracy",
         comparison: &[],
+        learned: None,
     };
     println!("the report of 10,000 generations has {} bytes", page.report("a test").len());
 }
@@ -190,6 +191,7 @@ fn hostile_names_are_text_everywhere() {
         layout: &layout,
         objective: &hostile,
         comparison: &[],
+        learned: None,
     };
     let report = page.report(&hostile);
     assert!(report.contains("&lt;script&gt;"));

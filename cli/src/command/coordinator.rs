@@ -17,12 +17,12 @@ use hebbian_coordinator::service::data::DataSource;
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_coordinator::web::Acts;
 use hebbian_shared::digest::Digest;
 use hebbian_worker::data_store::DataStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::coordinator_web::Web;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
 use crate::data::{self, MissingDirectory};
@@ -30,6 +30,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::process::signals::Notices;
 use crate::process::supervisor;
+use crate::web::{Wanted, Web};
 
 /// How often it is looked whether a certificate ends soon.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
@@ -62,8 +63,9 @@ pub(super) struct Arguments {
     /// Listen on other addresses than loopback although there is no TLS: anybody who reaches the port can use it.
     #[arg(long)]
     insecure: bool,
-    /// Serve a live page and metrics (`/metrics`) over HTTP at this address and port, for example 127.0.0.1:7421. Whoever reaches it
-    /// may read everything and change nothing. Other addresses than loopback need --insecure.
+    /// Where to serve the live page, /api and /metrics over HTTP; `off` for nowhere [default: 127.0.0.1:7421, and another port if that
+    /// one is in use]. Whoever reaches it may read everything; to change something takes the token of the address that is logged.
+    /// Other addresses than loopback need --insecure.
     #[arg(long, value_name = "ADDRESS")]
     web: Option<String>,
     /// Write the URL that is listened on to a file, for scripts; `-` for standard output.
@@ -142,7 +144,11 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
     };
     let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
-    let web = Web::start(server, &handle)?;
+    let wanted = Wanted { address: &server.web, setting: "server.web", insecure: server.insecure };
+    let web = Web::start(wanted, &handle, Acts::All)?;
+    if let Some(web) = &web {
+        tracing::info!("the live page is at {}, metrics at {}", web.address(), web.metrics());
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
         "coordinator {} listens on {scheme}://{listening}, journal {url}",

@@ -20,7 +20,8 @@ use crate::run_view::{RunView, Source};
 pub(super) struct Arguments {
     /// A directory of `hebbian run`, a journal (with #RUN behind it if it holds several runs), or a run of a coordinator.
     run: String,
-    /// Which picture: fitness, validation, means, deviations, axes, step, noise, time, comparison-1 and so on, rule, rule-history.
+    /// Which picture: fitness, validation, means, deviations, axes, step, noise, time, comparison-1 and so on, boundary or answers,
+    /// learning, rule, rule-history.
     #[arg(long, value_name = "NAME", default_value = "fitness")]
     what: String,
     /// Print the names of the run's pictures, and what each shows.

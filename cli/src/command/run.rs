@@ -13,6 +13,7 @@ use hebbian_coordinator::driver::reading::{Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
+use hebbian_coordinator::web::Acts;
 use hebbian_learning::comparison::Comparison;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_proto::convert::ConvertError;
@@ -42,6 +43,7 @@ use crate::render::{self, Paint};
 use crate::report::Report;
 use crate::run_directory::{self, RunDirectory};
 use crate::run_view::RunView;
+use crate::web::{DEFAULT_ADDRESS, Wanted, Web};
 
 /// How often the open generation is asked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -60,6 +62,7 @@ const GENERATIONS_PAGE: u32 = 500;
   hebbian run --preset images              a rule for images, by gradients
   hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
   hebbian run --seed 2 --workers 1         another seed, on one core
+  hebbian run my.toml --web                with a live page for a browser
 
 The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule), report.json and report.html, which
 shows it.")]
@@ -80,13 +83,17 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
+    /// Serve a live page of the run, and say where [default: 127.0.0.1:7421, and another port if that one is in use]. A run that is
+    /// paused there waits to be resumed.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_ADDRESS)]
+    web: Option<String>,
     /// Print the report as a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { spec, preset, workers, seed, out, data, json } = arguments;
+    let Arguments { spec, preset, workers, seed, out, data, web, json } = arguments;
     let data = log.data_store(&data)?;
     let mut spec = match (spec, preset) {
         (Some(path), _) => Some(read_spec(&path, seed)?),
@@ -103,7 +110,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let threads = workers.unwrap_or_else(all_cores);
     block_on_until_signal(|shutdown| async move {
         directory.prepare()?;
-        let report = evolve(&directory, threads, workers, &data, &shutdown).await?;
+        let report = evolve(&directory, (threads, workers), &data, web.as_deref(), &shutdown).await?;
         show_report(&report, &directory, json)
     })
 }
@@ -111,15 +118,30 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 /// Runs the search to its end, or to an interrupt, and writes what came of it.
 async fn evolve(
     directory: &RunDirectory,
-    threads: u32,
-    workers: Option<u32>,
+    (threads, workers): (u32, Option<u32>),
     data: &Arc<DataStore>,
+    web: Option<&str>,
     shutdown: &CancellationToken,
 ) -> Result<Report, Failure> {
     let journal = SqliteJournal::open(&directory.journal()).map_err(|error| journal_failure(&error))?;
     let (handle, driver) =
         driver::start(DriverSettings::default(), Box::new(journal)).await.map_err(Failure::failed)?;
-    let found = search(&handle, directory, threads, data, shutdown).await;
+    let web = web.map(|address| {
+        let wanted = Wanted { address, setting: "--web", insecure: false };
+        Web::start(wanted, &handle, Acts::OfOneRun)
+    });
+    let web = match web.transpose() {
+        Ok(web) => web.flatten(),
+        Err(failure) => {
+            let _ = handle.shut_down().await;
+            return Err(failure);
+        }
+    };
+    if let Some(web) = &web {
+        render::note(&format!("watch it at {}", web.address()));
+    }
+    let found = search(&handle, directory, threads, data, (web.is_some(), shutdown)).await;
+    drop(web);
     let closed = handle.shut_down().await;
     // The driver has answered; what is left of it is its thread's end.
     let _ = driver.await;
@@ -184,7 +206,7 @@ async fn search(
     directory: &RunDirectory,
     threads: u32,
     data: &Arc<DataStore>,
-    shutdown: &CancellationToken,
+    (is_watched, shutdown): (bool, &CancellationToken),
 ) -> Result<Found, Failure> {
     let run = open_run(handle, directory).await?;
     let id = id_of(&run)?;
@@ -192,7 +214,7 @@ async fn search(
     let mut worker = LocalWorker::start(handle.clone(), threads, Arc::clone(data));
     let mut validations = Vec::new();
     let followed = tokio::select! {
-        followed = follow(handle, directory.spec(), &run, &mut validations, shutdown) => followed,
+        followed = follow(handle, (directory.spec(), is_watched), &run, &mut validations, shutdown) => followed,
         failure = worker.failed() => Err(failure),
     };
     worker.stop().await;
@@ -278,7 +300,7 @@ fn announce(directory: &RunDirectory, run: &v1::Run, threads: u32) {
 /// Shows the run's events until it ends, and keeps its validations; whether the user interrupted it.
 async fn follow(
     handle: &Handle,
-    spec: &RunSpec,
+    (spec, is_watched): (&RunSpec, bool),
     run: &v1::Run,
     validations: &mut Vec<v1::ValidationSummary>,
     shutdown: &CancellationToken,
@@ -297,7 +319,8 @@ async fn follow(
                 _ = poll.tick() => {
                     let now = handle.ask(Get { run: id }).await.map_err(failed)?;
                     progress.show(now.settled());
-                    if matches!(now.state(), Some(RunState::Paused(_))) {
+                    // Whoever has the page can resume it.
+                    if matches!(now.state(), Some(RunState::Paused(_))) && !is_watched {
                         give_up_if_nothing_helps(handle, id).await?;
                     }
                     continue;

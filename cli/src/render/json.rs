@@ -1,26 +1,15 @@
-//! What programs read with `--json`: the messages of `hebbian.v1`, each field under its name there.
-//!
-//! Durations are seconds (`..._s`), moments are RFC 3339, bytes are hexadecimal, absent values are null. Where a message is
-//! one of several cases, `kind` names the case, and what the case holds stands under the case's name.
+//! What programs read with `--json`: the messages of `hebbian.v1` as `hebbian_proto::json` writes them.
 
-use std::sync::LazyLock;
-use std::time::Duration;
-
-use hebbian_proto::figures::hexadecimal;
-use hebbian_proto::{FILE_DESCRIPTOR_SET, v1};
+pub(crate) use hebbian_proto::json::of;
+use hebbian_proto::json::{descriptor, key, read};
+use hebbian_proto::v1;
 use prost::{Message, Name};
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
-    Value as Field,
-};
+use prost_reflect::MessageDescriptor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Paint, escape, out};
 use crate::failure::Failure;
-
-static MESSAGES: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the compiler wrote it"));
 
 /// One line of JSON.
 pub(crate) fn line(value: &impl Serialize) -> String {
@@ -67,146 +56,6 @@ impl<'de, M: Message + Name + Default> Deserialize<'de> for Figures<M> {
     }
 }
 
-fn descriptor<M: Name>() -> MessageDescriptor {
-    MESSAGES.get_message_by_name(&M::full_name()).expect("every message has a descriptor")
-}
-
-/// All fields of a message.
-pub(crate) fn of<M: Message + Name>(message: &M) -> Value {
-    let mut fields = DynamicMessage::new(descriptor::<M>());
-    fields.transcode_from(message).expect("the message is its descriptor's");
-    object(&fields)
-}
-
-fn object(message: &DynamicMessage) -> Value {
-    let number = |name| message.get_field_by_name(name).and_then(|field| field.as_i64()).unwrap_or(0);
-    let nanoseconds = || message.get_field_by_name("nanos").and_then(|field| field.as_i32()).unwrap_or(0);
-    let descriptor = message.descriptor();
-    match descriptor.full_name() {
-        "google.protobuf.Duration" => {
-            return Value::from(number("seconds") as f64 + f64::from(nanoseconds()) / 1e9);
-        }
-        "google.protobuf.Timestamp" => {
-            let moment = jiff::Timestamp::new(number("seconds"), nanoseconds());
-            return moment.map_or(Value::Null, |moment| Value::from(moment.to_string()));
-        }
-        _ => {}
-    }
-    let mut object = Map::new();
-    for field in descriptor.fields() {
-        let is_set = !field.supports_presence() || message.has_field(&field);
-        if let Some(cases) = field.containing_oneof().filter(|cases| !cases.is_synthetic()) {
-            object.entry(cases.name()).or_insert(Value::Null);
-            if !is_set {
-                continue;
-            }
-            object.insert(cases.name().to_owned(), field.name().into());
-            if field.kind().as_message().is_some_and(|case| case.fields().len() == 0) {
-                continue;
-            }
-        }
-        let value = if is_set { value(&message.get_field(&field)) } else { Value::Null };
-        object.insert(key(&field), value);
-    }
-    Value::Object(object)
-}
-
-/// The key of a field: its name, and for a duration the unit.
-fn key(field: &FieldDescriptor) -> String {
-    match field.kind().as_message() {
-        Some(message) if message.full_name() == "google.protobuf.Duration" => format!("{}_s", field.name()),
-        _ => field.name().to_owned(),
-    }
-}
-
-fn value(field: &Field) -> Value {
-    match field {
-        Field::Bool(value) => Value::from(*value),
-        Field::I32(value) | Field::EnumNumber(value) => Value::from(*value),
-        Field::I64(value) => Value::from(*value),
-        Field::U32(value) => Value::from(*value),
-        Field::U64(value) => Value::from(*value),
-        // As short as its own digits allow, which are fewer than those of the same number in 64 bits.
-        Field::F32(value) => value.to_string().parse::<f64>().map_or(Value::Null, Value::from),
-        Field::F64(value) => Value::from(*value),
-        Field::String(text) => Value::from(text.as_str()),
-        Field::Bytes(bytes) => Value::from(hexadecimal(bytes)),
-        Field::Message(message) => object(message),
-        Field::List(list) => list.iter().map(value).collect(),
-        Field::Map(_) => unreachable!("no figure is a map"),
-    }
-}
-
-/// The message that [`of`] has printed; an error names the field.
-fn read<M: Message + Name + Default>(value: &Value) -> Result<M, String> {
-    let message = read_object(&descriptor::<M>(), value)?;
-    Ok(message.transcode_to().expect("the message is its descriptor's"))
-}
-
-fn read_object(descriptor: &MessageDescriptor, value: &Value) -> Result<DynamicMessage, String> {
-    let mut message = DynamicMessage::new(descriptor.clone());
-    let mut of_time = |seconds: i64, nanoseconds: i32| {
-        message.set_field_by_name("seconds", Field::I64(seconds));
-        message.set_field_by_name("nanos", Field::I32(nanoseconds));
-    };
-    match descriptor.full_name() {
-        "google.protobuf.Duration" => {
-            let time = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            let time = time.ok_or("must be a number of seconds, not below 0")?;
-            of_time(time.as_secs() as i64, time.subsec_nanos() as i32);
-            return Ok(message);
-        }
-        "google.protobuf.Timestamp" => {
-            let moment = value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-            let moment = moment.ok_or("must be a moment as RFC 3339 writes it")?;
-            of_time(moment.as_second(), moment.subsec_nanosecond());
-            return Ok(message);
-        }
-        _ => {}
-    }
-    let mut rest = value.as_object().ok_or("must be an object")?.clone();
-    for field in descriptor.fields() {
-        let written = rest.remove(&key(&field)).unwrap_or(Value::Null);
-        let cases = field.containing_oneof().filter(|cases| !cases.is_synthetic());
-        let is_case = cases.is_some_and(|cases| value[cases.name()] == field.name());
-        let read = match (field.kind(), &written) {
-            // A case that is its name and no more.
-            (Kind::Message(case), Value::Null) if is_case => Ok(Field::Message(DynamicMessage::new(case))),
-            (_, Value::Null) => continue,
-            (kind, Value::Array(list)) if field.is_list() => {
-                list.iter().map(|value| read_value(&kind, value)).collect::<Result<_, _>>().map(Field::List)
-            }
-            (kind, value) => read_value(&kind, value),
-        };
-        message.set_field(&field, read.map_err(|problem| format!("{}: {problem}", key(&field)))?);
-    }
-    descriptor.oneofs().for_each(|cases| drop(rest.remove(cases.name())));
-    rest.keys().next().map_or(Ok(message), |key| Err(format!("unknown field `{key}`")))
-}
-
-fn read_value(kind: &Kind, value: &Value) -> Result<Field, String> {
-    let field = match kind {
-        Kind::Bool => value.as_bool().map(Field::Bool),
-        Kind::Uint32 => value.as_u64().and_then(|number| u32::try_from(number).ok()).map(Field::U32),
-        Kind::Uint64 => value.as_u64().map(Field::U64),
-        Kind::Float => value.as_f64().map(|number| Field::F32(number as f32)),
-        Kind::Double => value.as_f64().map(Field::F64),
-        Kind::String => value.as_str().map(|text| Field::String(text.to_owned())),
-        Kind::Bytes => value.as_str().and_then(bytes).map(|bytes| Field::Bytes(bytes.into())),
-        Kind::Message(message) => return read_object(message, value).map(Field::Message),
-        _ => None,
-    };
-    field.ok_or_else(|| format!("must be of the type {kind:?}, not {value}"))
-}
-
-/// The bytes of a hexadecimal text.
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).map(|half| half as u8);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let byte = |&[high, low]: &[u8; 2]| Some(digit(high)? << 4 | digit(low)?);
-    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
-}
-
 /// A closed generation's columns in a table: the paths of all values of the message, `.` between their parts.
 pub(crate) fn generation_columns() -> Vec<String> {
     let mut columns = Vec::new();
@@ -235,7 +84,10 @@ pub(crate) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
 mod tests {
     use hebbian_control::run::record::{Closed, Contributions, Record};
     use hebbian_coordinator::journal::codec::{decode_record, encode_record};
-    use prost_reflect::Cardinality;
+    use hebbian_proto::json::object;
+    use prost_reflect::{Cardinality, DynamicMessage, FieldDescriptor, Kind, Value as Field};
+
+    use std::time::Duration;
 
     use super::*;
 

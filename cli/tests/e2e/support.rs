@@ -84,6 +84,8 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        // Its usual port is one for the whole machine.
+        command.env("HEBBIAN__SERVER__WEB", "off");
         command
     }
 

@@ -31,6 +31,7 @@ impl Engine {
             None => told.unwrap_or_default(),
         };
         self.note(now, run, format!("worker {name} gave a wrong answer; {LIED}"));
+        self.happened(now, worker, "excluded", LIED);
         let mut actions = Vec::new();
         for job in self.runs.keys().chain(self.evaluations.keys()) {
             self.scheduler.bar(*job, worker, LIED.to_owned(), &mut actions);

@@ -109,6 +109,7 @@ impl Engine {
             heard: Some(from_duration(now.since(load.heard))),
             overtaken: load.overtaken,
             proven: load.proven,
+            hedged_episodes: load.hedged,
             excluded: if *excluded { LIED.to_owned() } else { String::new() },
             draining: load.draining,
             ineligible: ineligible.collect(),
@@ -117,6 +118,7 @@ impl Engine {
 
     /// The coordinator as a whole.
     pub fn status(&self, now: Timestamp) -> v1::CoordinatorStatus {
+        let (attached_workers, lost_workers) = self.events.counts();
         v1::CoordinatorStatus {
             version: env!("CARGO_PKG_VERSION").into(),
             epoch: self.epoch,
@@ -126,6 +128,10 @@ impl Engine {
             active_runs: self.runs.values().filter(|run| !run.state().is_final()).count() as u32,
             settled_episodes: self.scheduler.settled(),
             late_messages: self.scheduler.late(),
+            hedged_episodes: self.scheduler.hedged(),
+            attached_workers,
+            lost_workers,
+            events: self.events.kept(),
             journal_trouble: self.trouble.as_ref().map(|trouble| trouble.reason.clone()),
         }
     }

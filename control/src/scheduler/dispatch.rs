@@ -192,6 +192,7 @@ impl Scheduler {
                 let idle = if beside { &idle_proven } else { &idle };
                 while let Some(place) = self.next_idle(idle, next, holder) {
                     let Some((slots, estimate)) = self.hedge_slots(run, lease, idle[place]) else { break };
+                    self.count_hedged(holder, slots.len());
                     self.give(now, idle[place], run, slots, true, estimate, out);
                     next = (place + 1) % idle.len();
                 }
@@ -220,6 +221,14 @@ impl Scheduler {
         let from = from.min(idle.len());
         let places = (from..idle.len()).chain(0..from);
         places.into_iter().find(|&place| idle[place] != holder && self.idle.contains(&idle[place]))
+    }
+
+    /// Counts episodes that another worker is given beside their holder.
+    pub(super) fn count_hedged(&mut self, holder: WorkerId, episodes: usize) {
+        self.hedged += episodes as u64;
+        if let Some(worker) = self.workers.get_mut(&holder) {
+            worker.hedged += episodes as u64;
+        }
     }
 
     /// What of a lease another worker is given, and how long an episode of it should take there.

@@ -137,6 +137,7 @@ impl Scheduler {
             {
                 match self.hedge_slots(run, lease, idle[place]) {
                     Some((slots, estimate)) => {
+                        self.count_hedged(holder, slots.len());
                         self.give(now, idle[place], run, slots, true, estimate, out);
                         next = (place + 1) % idle.len();
                     }

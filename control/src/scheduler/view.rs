@@ -55,6 +55,11 @@ impl Scheduler {
         self.late
     }
 
+    /// Episodes that a second worker was given since the start, because the first one took long with them.
+    pub fn hedged(&self) -> u64 {
+        self.hedged
+    }
+
     /// Compute threads of all attached workers.
     pub fn threads(&self) -> u32 {
         self.threads
@@ -76,6 +81,7 @@ impl Scheduler {
             attached: worker.attached,
             heard: worker.heard,
             overtaken: worker.stalls,
+            hedged: worker.hedged,
             proven: worker.is_proven(),
             draining: worker.draining,
             barred: barred.collect(),

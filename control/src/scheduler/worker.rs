@@ -79,6 +79,8 @@ pub(super) struct Worker {
     pub(super) leaves_at: Option<Timestamp>,
     /// Times in a row that others finished first what it held, without an answer of its own.
     pub(super) stalls: u32,
+    /// Episodes of it that a second worker was given too.
+    pub(super) hedged: u64,
     /// Until then it gets nothing.
     pub(super) rests_until: Option<Timestamp>,
     /// Episodes that it holds.
@@ -109,6 +111,7 @@ impl Worker {
             draining: false,
             leaves_at: None,
             stalls: 0,
+            hedged: 0,
             rests_until: None,
             held: 0,
             held_work: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! The journal's own thread: it groups commits, tries again while the disk is full, and reads for whoever asks.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::handle::Reply;
 use crate::journal::{Journal, JournalError};
+use crate::timing::Timings;
 
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -48,11 +50,16 @@ pub(super) enum Said {
 }
 
 /// Starts the thread; it ends with `Close`, with the last sender, or with an error that will not pass.
-pub(super) fn spawn(journal: Box<dyn Journal>, said: UnboundedSender<Said>) -> std::io::Result<Sender<Job>> {
+pub(super) fn spawn(
+    journal: Box<dyn Journal>,
+    said: UnboundedSender<Said>,
+    timings: Arc<Timings>,
+) -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = mpsc::channel();
     thread::Builder::new().name("journal".into()).spawn(move || {
         let (group, retry, room_given) = (Vec::new(), None, None);
-        JournalThread { journal, jobs, said, group, retry, room_given, committed: 0, synced: 0 }.run();
+        JournalThread { journal, jobs, said, group, retry, room_given, committed: 0, synced: 0, timings }
+            .run();
     })?;
     Ok(sender)
 }
@@ -69,6 +76,7 @@ struct JournalThread {
     room_given: Option<Instant>,
     committed: u64,
     synced: u64,
+    timings: Arc<Timings>,
 }
 
 impl JournalThread {
@@ -158,7 +166,8 @@ impl JournalThread {
     fn commit(&mut self) -> Result<(), JournalError> {
         let Some(last) = self.group.last().map(|transaction| transaction.position) else { return Ok(()) };
         let sync = self.group.iter().any(|transaction| transaction.sync);
-        let written = self.journal.commit(&self.group, sync).or_else(|error| {
+        let committed = self.timings.commits.time(|| self.journal.commit(&self.group, sync));
+        let written = committed.or_else(|error| {
             let frees_room = self.group.iter().any(frees_room);
             if matches!(error, JournalError::Full { .. }) && frees_room {
                 self.commit_to_free_room(sync)

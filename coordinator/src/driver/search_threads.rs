@@ -9,19 +9,24 @@ use std::thread;
 use hebbian_control::run::{Advance, Advanced};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::timing::Timings;
+
 /// The most threads; searches that come together wait for one another beyond that.
 const THREADS_MAX: usize = 4;
 
 /// Starts the threads; what was computed goes to `advanced`. They end with the sender, or when nobody listens.
-pub(super) fn spawn(advanced: &UnboundedSender<Box<Advanced>>) -> std::io::Result<Sender<Box<Advance>>> {
+pub(super) fn spawn(
+    advanced: &UnboundedSender<Box<Advanced>>,
+    timings: &Arc<Timings>,
+) -> std::io::Result<Sender<Box<Advance>>> {
     let (sender, waiting) = mpsc::channel();
     let waiting = Arc::new(Mutex::new(waiting));
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
     for number in 0..threads {
-        let (waiting, advanced) = (Arc::clone(&waiting), advanced.clone());
+        let (waiting, advanced, timings) = (Arc::clone(&waiting), advanced.clone(), Arc::clone(timings));
         thread::Builder::new().name(format!("search-{number}")).spawn(move || {
             while let Some(advance) = next(&waiting) {
-                if advanced.send(compute(advance)).is_err() {
+                if advanced.send(compute(advance, &timings)).is_err() {
                     return;
                 }
             }
@@ -31,9 +36,9 @@ pub(super) fn spawn(advanced: &UnboundedSender<Box<Advanced>>) -> std::io::Resul
 }
 
 /// Computes it here. A search that panics ends neither the others nor the coordinator.
-pub(super) fn compute(advance: Box<Advance>) -> Box<Advanced> {
+pub(super) fn compute(advance: Box<Advance>, timings: &Timings) -> Box<Advanced> {
     let place = advance.place();
-    let computed = panic::catch_unwind(AssertUnwindSafe(|| advance.compute()));
+    let computed = timings.searches.time(|| panic::catch_unwind(AssertUnwindSafe(|| advance.compute())));
     Box::new(computed.unwrap_or_else(|_| Advanced::broken_off(place)))
 }
 

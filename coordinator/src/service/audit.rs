@@ -56,7 +56,7 @@ pub(super) fn owner<T>(request: &Request<T>) -> String {
 }
 
 /// Notes what was done, and to what.
-pub(super) fn done(who: &str, what: &str, to: &dyn std::fmt::Display) {
+pub(crate) fn done(who: &str, what: &str, to: &dyn std::fmt::Display) {
     let by = if who.is_empty() { "this process" } else { who };
     tracing::info!(target: "hebbian::audit", by, "{what} {to}");
 }

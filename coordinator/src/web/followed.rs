@@ -7,19 +7,22 @@ use std::time::Duration;
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Get, GetResult};
-use hebbian_control::command::{run, worker};
+use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::v1;
 use hebbian_shared::id::RunId;
 use hebbian_shared::spec::ResolvedSpec;
+use hebbian_view::cluster::Throughput;
 use hebbian_view::document::RunPage;
 use hebbian_view::history::History;
+use hebbian_view::picture::Picture;
+use hebbian_view::runs::{self, Compared};
 use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::body::Content;
-use super::pages;
+use super::{Acts, Token, pages};
 use crate::driver::reading::Watch;
 use crate::handle::Handle;
 
@@ -31,17 +34,28 @@ const SILENCE: Duration = Duration::from_secs(15);
 const FOLLOWED_MAX: usize = 16;
 /// Runs and workers of the list.
 const LISTED_MAX: u32 = 500;
+/// A page is drawn after this time, whether all of its run's events have come or not; the others follow.
+const FIRST_EVENTS: Duration = Duration::from_millis(600);
+/// How often the throughput is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// A page that was drawn is drawn again after this time, whether its run has changed or not.
+const DRAWN_FOR: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct Site {
     pub(super) handle: Handle,
+    pub(super) acts: Acts,
+    pub(super) token: Token,
     followed: Mutex<BTreeMap<RunId, Followed>>,
+    throughput: Mutex<Throughput>,
 }
 
 struct Followed {
     history: Arc<Mutex<History>>,
-    /// The sequence number up to which the history goes.
-    changed: watch::Receiver<u64>,
+    /// The sequence number up to which pages were told of changes.
+    told: watch::Receiver<u64>,
+    /// The page as it was drawn last: up to which number, and when. However many look at it, it is drawn once.
+    drawn: Arc<tokio::sync::Mutex<Option<(u64, Instant, Page)>>>,
     used: Instant,
     task: JoinHandle<()>,
 }
@@ -52,35 +66,80 @@ impl Drop for Followed {
     }
 }
 
-/// A run's page.
+/// A page, in its frame or without.
+#[derive(Clone)]
 pub(super) struct Page {
-    pub(super) title: String,
+    title: String,
     pub(super) body: String,
-    pub(super) body_path: String,
-    pub(super) events_path: String,
+    body_path: String,
+    events_path: String,
+}
+
+impl Page {
+    /// All of it.
+    pub(super) fn content(self) -> Content {
+        Content::whole(pages::shell(&self.title, &self.body_path, &self.events_path, &self.body))
+    }
+
+    /// One that changes all the time.
+    fn of_cluster(title: &str, body: String, body_path: String) -> Self {
+        Self { title: title.to_owned(), body, body_path, events_path: "/events".to_owned() }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Site {
-    pub(super) fn new(handle: Handle) -> Arc<Self> {
-        Arc::new(Self { handle, followed: Mutex::default() })
+    /// To be called where tasks can be started.
+    pub(super) fn new(handle: Handle, acts: Acts, token: Token) -> Arc<Self> {
+        let (followed, throughput) = (Mutex::default(), Mutex::default());
+        let site = Arc::new(Self { handle, acts, token, followed, throughput });
+        let looking = Arc::downgrade(&site);
+        tokio::spawn(async move {
+            while let Some(site) = looking.upgrade() {
+                if let Ok(status) = site.handle.ask(Status).await {
+                    let uptime = hebbian_proto::figures::duration(status.uptime).as_secs_f64();
+                    lock(&site.throughput).take(uptime, status.settled_episodes, status.workers);
+                }
+                drop(site);
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        site
     }
 
-    /// The list of runs and workers; what the coordinator refuses is said in its place.
-    pub(super) async fn overview(&self) -> String {
-        let page = || PageRequest { size: LISTED_MAX, token: String::new() };
+    /// The list of runs; what the coordinator refuses is said in its place.
+    pub(super) async fn list(&self) -> Page {
         let asked = async {
             let status = self.handle.ask(Status).await?;
-            let runs = self.handle.ask(run::List { page: page() }).await?.items;
-            let workers = self.handle.ask(worker::List { page: page() }).await?.items;
-            Ok::<_, hebbian_control::command::Refusal>(pages::overview(&status, &runs, &workers))
+            let page = PageRequest { size: LISTED_MAX, token: String::new() };
+            let runs = self.handle.ask(run::List { page }).await?.items;
+            Ok(pages::overview(&status, &runs))
         };
-        asked.await.unwrap_or_else(|refusal| {
-            format!("<p class=\"warning\">{}</p>", hebbian_view::escape::text(&refusal.to_string()))
-        })
+        Page::of_cluster(
+            "hebbian",
+            asked.await.unwrap_or_else(|refusal: Refusal| refused(&refusal)),
+            "/body".to_owned(),
+        )
     }
 
-    /// An event a second: the list always changes.
-    pub(super) fn overview_events() -> Content {
+    /// Workers, throughput, and what happened to workers.
+    pub(super) async fn cluster(&self) -> Page {
+        let asked = async {
+            let status = self.handle.ask(Status).await?;
+            let page = PageRequest { size: LISTED_MAX, token: String::new() };
+            let workers = self.handle.ask(worker::List { page }).await?.items;
+            let throughput = lock(&self.throughput).clone();
+            Ok(pages::cluster(&status, &workers, &throughput))
+        };
+        let body = asked.await.unwrap_or_else(|refusal: Refusal| refused(&refusal));
+        Page::of_cluster("Cluster - hebbian", body, "/cluster/body".to_owned())
+    }
+
+    /// An event a second: a cluster always changes.
+    pub(super) fn every_second() -> Content {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
@@ -93,17 +152,52 @@ impl Site {
         Content::Events(receiver)
     }
 
+    /// Runs beside each other, which are named by their ids with commas between them; `None` if there is none of them.
+    pub(super) async fn compared(&self, ids: &str) -> Option<Page> {
+        let mut named = Vec::new();
+        for id in ids.split(',').take(FOLLOWED_MAX) {
+            let run: RunId = id.parse().ok()?;
+            let Ok(now) = self.handle.ask(Get { run }).await else { continue };
+            let history = self.follow(run).history;
+            wait_for(&history, now.generation).await;
+            let history = lock(&history).clone();
+            named.push((format!("{} (seed {})", now.display_name, now.seed), now, history));
+        }
+        if named.is_empty() {
+            return None;
+        }
+        let compared: Vec<Compared<'_>> =
+            named.iter().map(|(name, run, history)| Compared { name, group: &run.group, history }).collect();
+        let pictures: String = runs::pictures(&compared).iter().map(Picture::html).collect();
+        let runs: Vec<&v1::Run> = named.iter().map(|(_, run, _)| run).collect();
+        let left_out = ids.split(',').count().saturating_sub(FOLLOWED_MAX);
+        let body = pages::compared(&runs, left_out, &pictures);
+        Some(Page::of_cluster("Runs compared - hebbian", body, format!("/compare/{ids}/body")))
+    }
+
     /// The page of a run that is named by its id; `None` if there is none.
-    pub(super) async fn page(&self, run: &str) -> Option<Page> {
-        let run: RunId = run.parse().ok()?;
+    pub(super) async fn page(&self, id: &str) -> Option<Page> {
+        let run: RunId = id.parse().ok()?;
         let now = self.handle.ask(Get { run }).await.ok()?;
+        let Following { history, told, drawn } = self.follow(run);
+        let mut drawn = drawn.lock().await;
+        let told = *told.borrow();
+        if let Some((up_to, when, page)) = &*drawn
+            && *up_to == told
+            && when.elapsed() < DRAWN_FOR
+            && told >= now.sequence
+        {
+            return Some(page.clone());
+        }
+        if drawn.is_none() {
+            wait_for(&history, now.generation).await;
+        }
         let result = self.handle.ask(GetResult { run }).await.ok();
-        let history = self.follow(run).0;
         let spec = result.as_ref().and_then(|result| ResolvedSpec::from_json(result.spec.clone()).ok());
         let layout = spec.as_ref().map(|spec| spec.layout()).unwrap_or_default();
         let objective = spec.and_then(|spec| serde_json::to_value(spec.evaluation.objective).ok());
         // A copy, which costs less than what is drawn of it while its events wait.
-        let history = history.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let history = lock(&history).clone();
         let page = RunPage {
             run: &now,
             history: &history,
@@ -111,39 +205,41 @@ impl Site {
             layout: &layout,
             objective: objective.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default(),
             comparison: &[],
+            learned: None,
         };
-        Some(Page {
+        let page = Page {
             title: format!("{} - hebbian", now.display_name),
-            body: page.body(),
+            body: page.body_with(&pages::acts(&now, self.acts)),
             body_path: format!("/runs/{run}/body"),
             events_path: format!("/runs/{run}/events"),
-        })
+        };
+        *drawn = Some((told, Instant::now(), page.clone()));
+        Some(page)
     }
 
     /// An event whenever a run has changed.
     pub(super) async fn run_events(&self, run: &str) -> Option<Content> {
         let run: RunId = run.parse().ok()?;
         self.handle.ask(Get { run }).await.ok()?;
-        let mut changed = self.follow(run).1;
+        let mut told = self.follow(run).told;
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
-                let event = match tokio::time::timeout(SILENCE, changed.changed()).await {
-                    Ok(Ok(())) => Bytes::from(format!("data: {}\n\n", *changed.borrow_and_update())),
+                let event = match tokio::time::timeout(SILENCE, told.changed()).await {
+                    Ok(Ok(())) => Bytes::from(format!("data: {}\n\n", *told.borrow_and_update())),
                     Ok(Err(_)) => return,
                     Err(_) => Bytes::from_static(b": silence\n\n"),
                 };
                 if sender.send(event).await.is_err() {
                     return;
                 }
-                tokio::time::sleep(PACE).await;
             }
         });
         Some(Content::Events(receiver))
     }
 
-    fn follow(&self, run: RunId) -> (Arc<Mutex<History>>, watch::Receiver<u64>) {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+    fn follow(&self, run: RunId) -> Following {
+        let mut followed = lock(&self.followed);
         if !followed.contains_key(&run) && followed.len() >= FOLLOWED_MAX {
             let oldest = followed.iter().min_by_key(|(_, of)| of.used).map(|(run, _)| *run);
             if let Some(oldest) = oldest {
@@ -152,28 +248,60 @@ impl Site {
         }
         let of = followed.entry(run).or_insert_with(|| {
             let history = Arc::new(Mutex::new(History::default()));
-            let (change, changed) = watch::channel(0);
-            let task = tokio::spawn(take_events(self.handle.clone(), run, Arc::clone(&history), change));
-            Followed { history, changed, used: Instant::now(), task }
+            let (tell, told) = watch::channel(0);
+            let task = tokio::spawn(take_events(self.handle.clone(), run, Arc::clone(&history), tell));
+            Followed { history, told, drawn: Arc::default(), used: Instant::now(), task }
         });
         of.used = Instant::now();
-        (Arc::clone(&of.history), of.changed.clone())
+        let (history, told, drawn) = (Arc::clone(&of.history), of.told.clone(), Arc::clone(&of.drawn));
+        Following { history, told, drawn }
     }
 }
 
-/// Takes a run's events for as long as the task lives: a run that has ended may be extended.
-async fn take_events(handle: Handle, run: RunId, history: Arc<Mutex<History>>, change: watch::Sender<u64>) {
-    let mut after = 0;
+/// Waits a little until so many generations of a run that has just begun to be followed are there.
+async fn wait_for(history: &Mutex<History>, generations: u32) {
+    let until = Instant::now() + FIRST_EVENTS;
+    while lock(history).closed() < generations && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What is known of a run that is followed.
+struct Following {
+    history: Arc<Mutex<History>>,
+    told: watch::Receiver<u64>,
+    drawn: Arc<tokio::sync::Mutex<Option<(u64, Instant, Page)>>>,
+}
+
+fn refused(refusal: &Refusal) -> String {
+    format!("<p class=\"warning\">{}</p>", hebbian_view::escape::text(&refusal.to_string()))
+}
+
+/// Takes a run's events for as long as the task lives, since a run that has ended may be extended. All pages hear of changes at the
+/// same moments, at most once in [`PACE`].
+async fn take_events(handle: Handle, run: RunId, history: Arc<Mutex<History>>, tell: watch::Sender<u64>) {
+    let (mut after, mut told_at) = (0, None::<Instant>);
     loop {
         let watch = Watch { run, after, owner: "the live page".to_owned() };
         if let Ok(mut events) = handle.ask(watch).await {
-            while let Some(v1::WatchRunResponse { sequence, event }) = events.recv().await {
-                after = sequence;
-                if let Some(event) = event {
-                    history.lock().unwrap_or_else(PoisonError::into_inner).take(&event);
+            loop {
+                let due = told_at.map_or_else(Instant::now, |told_at| told_at + PACE);
+                let has_news = *tell.borrow() != after;
+                tokio::select! {
+                    event = events.recv() => {
+                        let Some(v1::WatchRunResponse { sequence, event }) = event else { break };
+                        after = sequence;
+                        if let Some(event) = event {
+                            lock(&history).take(&event);
+                        }
+                    }
+                    () = tokio::time::sleep_until(due), if has_news => {
+                        tell.send_replace(after);
+                        told_at = Some(Instant::now());
+                    }
                 }
-                change.send_replace(after);
             }
+            tell.send_replace(after);
         }
         tokio::time::sleep(PACE).await;
     }

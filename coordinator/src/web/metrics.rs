@@ -10,6 +10,7 @@ use hebbian_proto::figures::{RunState, duration};
 use hebbian_proto::v1;
 
 use crate::handle::Handle;
+use crate::timing::{BOUNDS_S, Histogram, Timings};
 
 /// Names of the states of runs.
 const STATES: [&str; 5] = ["running", "paused", "finished", "cancelled", "failed"];
@@ -27,7 +28,9 @@ struct Process {
 /// All metrics; while the coordinator ends there are none of it.
 pub(super) async fn text(handle: &Handle) -> String {
     match asked(handle).await {
-        Ok((status, runs, workers)) => written(&status, &runs, &workers, &process()),
+        Ok((status, runs, workers)) => {
+            written(&status, &runs, &workers, &process()) + &timed(&handle.timings)
+        }
         Err(refusal) => format!("# {}\n", refusal.to_string().replace('\n', " ")),
     }
 }
@@ -62,6 +65,16 @@ impl Metrics {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.family(name, "histogram", help);
+        let (counts, sum) = histogram.read();
+        for (count, bound) in counts.iter().zip(BOUNDS_S) {
+            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {count}");
+        }
+        let all = counts[counts.len() - 1];
+        let _ = writeln!(self.0, "{name}_bucket{{le=\"+Inf\"}} {all}\n{name}_sum {sum}\n{name}_count {all}");
+    }
+
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         let _ = writeln!(self.0, "{name} {value}");
@@ -88,6 +101,12 @@ fn written(
     metrics.one("hebbian_episodes_settled_total", "counter", "Episodes settled since the start.", settled);
     let late = "Reports since the start that came late; they are harmless.";
     metrics.one("hebbian_late_messages_total", "counter", late, status.late_messages);
+    let hedged = "Episodes that a second worker was given because the first one took long.";
+    metrics.one("hebbian_episodes_hedged_total", "counter", hedged, status.hedged_episodes);
+    let came = "Workers that attached since the start.";
+    metrics.one("hebbian_workers_attached_total", "counter", came, status.attached_workers);
+    let lost = "Workers that vanished since the start, or left what they held unfinished.";
+    metrics.one("hebbian_workers_lost_total", "counter", lost, status.lost_workers);
     let of = |state: &str| runs.iter().filter(|run| run.state().is_some_and(|of| of.name() == state)).count();
     metrics.family("hebbian_runs", "gauge", "Runs by state.");
     for state in STATES {
@@ -137,6 +156,16 @@ fn written(
     metrics.0
 }
 
+/// How long the journal and the searches take.
+fn timed(timings: &Timings) -> String {
+    let mut metrics = Metrics(String::new());
+    let commits = "Commits of the journal, with their synchronisation to the disk.";
+    metrics.histogram("hebbian_journal_commit_seconds", commits, &timings.commits);
+    let searches = "What a generation's outcomes make of its search.";
+    metrics.histogram("hebbian_search_advance_seconds", searches, &timings.searches);
+    metrics.0
+}
+
 /// What Linux says of this process; a file in memory is read in no time.
 fn process() -> Process {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -173,9 +202,14 @@ mod tests {
             settled_episodes: 2,
             ..Default::default()
         };
-        let text = written(&status, &[run], &[], &process());
+        let timings = Timings::default();
+        timings.commits.time(|| ());
+        let text = written(&status, &[run], &[], &process()) + &timed(&timings);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let name = line.split(['{', ' ']).next().unwrap();
+            let of_histogram = |end: &&str| name.ends_with(end) && name.contains("_seconds_");
+            let end = ["_bucket", "_sum", "_count"].into_iter().find(of_histogram).unwrap_or_default();
+            let name = name.trim_end_matches(end);
             assert!(text.contains(&format!("# TYPE {name} ")), "{line}");
             assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
         }
@@ -186,6 +220,8 @@ mod tests {
             "hebbian_runs{state=\"running\"} 1",
             "hebbian_runs_without_workers 1",
             "hebbian_episodes_open 3",
+            "hebbian_journal_commit_seconds_bucket{le=\"+Inf\"} 1",
+            "hebbian_search_advance_seconds_count 0",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected} in {text}");
         }

@@ -14,14 +14,15 @@ use crate::journal;
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
-async fn start_site() -> (Handle, SocketAddr, CancellationToken) {
+async fn start_site() -> (Handle, SocketAddr, CancellationToken, Token) {
     let journal = journal::open("memory:").unwrap();
     let (handle, _) = driver::start(DriverSettings::default(), journal).await.unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    start(handle.clone(), listener, shutdown.clone()).unwrap();
-    (handle, address, shutdown)
+    let token = Token::random().unwrap();
+    start(handle.clone(), listener, (Acts::All, token.clone()), shutdown.clone()).unwrap();
+    (handle, address, shutdown, token)
 }
 
 /// The whole answer to a request whose head is `lines`.
@@ -40,7 +41,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_metrics_and_events_of_a_run_are_served() {
-    let (handle, address, shutdown) = start_site().await;
+    let (handle, address, shutdown, _) = start_site().await;
     let list = get(address, "/").await;
     assert!(list.starts_with("HTTP/1.1 200 OK"), "{list}");
     assert!(
@@ -76,7 +77,7 @@ async fn pages_metrics_and_events_of_a_run_are_served() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_hosts_other_pages_and_changes_are_refused() {
-    let (_handle, address, shutdown) = start_site().await;
+    let (_handle, address, shutdown, _) = start_site().await;
     let status = async |first: &str, lines: &str| {
         let answer = ask(address, first, lines).await;
         answer.split(' ').nth(1).unwrap().to_owned()
@@ -89,18 +90,99 @@ async fn other_hosts_other_pages_and_changes_are_refused() {
     assert_eq!(status("GET /", &format!("{host}Origin: http://evil.example\r\n")).await, "403");
     assert_eq!(status("GET /", &format!("{host}Origin: http://{address}\r\n")).await, "200");
     assert_eq!(status("POST /", &host).await, "405");
+    assert_eq!(status("DELETE /api/runs", &host).await, "405");
     shutdown.cancel();
 }
 
-#[test]
-fn names_of_this_page() {
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 7421));
-    let open = SocketAddr::from(([0, 0, 0, 0], 7421));
-    for host in ["127.0.0.1:7421", "[::1]:7421", "10.0.0.1", "[::1]"] {
-        assert!(is_ours(host, loopback) && is_ours(host, open), "{host}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_something_needs_the_token() {
+    let (handle, address, shutdown, token) = start_site().await;
+    let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
+    let post = async |path: &str, lines: &str, body: &str| {
+        let head = format!(
+            "Host: {address}\r\nContent-Length: {}\r\n{lines}Connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("POST /api/{path} HTTP/1.1\r\n{head}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str::<serde_json::Value>(body).unwrap())
+    };
+    let own = format!("Authorization: Bearer {}\r\n", token.text());
+    let path = |act: &str| format!("runs/{}/{act}", run.id());
+    for lines in ["", "Authorization: Bearer 0\r\n", &format!("{own}Origin: http://evil.example\r\n")] {
+        let (status, said) = post(&path("cancel"), lines, "").await;
+        assert!(status == 401 || status == 403, "{status} {said}");
     }
-    assert!(is_ours("LOCALHOST:1", loopback) && !is_ours("localhost:1", open));
-    for host in ["", "evil.example:7421", "127.0.0.1.evil.example", "localhost.evil"] {
-        assert!(!is_ours(host, loopback), "{host}");
+    assert_eq!(
+        handle
+            .ask(hebbian_control::command::run::Get { run: run.run_id().unwrap() })
+            .await
+            .unwrap()
+            .state()
+            .unwrap()
+            .name(),
+        "running"
+    );
+    let (status, said) = post(&path("pause"), &own, "{}").await;
+    assert_eq!((status, said["state"]["kind"].as_str()), (200, Some("paused")));
+    assert!(said["notes"][0].as_str().unwrap().contains("paused by the live page"), "{said}");
+    let page = get(address, &format!("/runs/{}", run.id())).await;
+    assert!(page.contains("data-act=\"resume\"") && !page.contains("data-act=\"pause\""), "{page}");
+    let (status, said) = post(&path("extend"), &own, "{\"generations\": 1}").await;
+    assert_eq!(status, 400, "{said}");
+    let (status, said) = post(&path("extend"), &own, "{\"generations\": 100000}").await;
+    assert_eq!((status, said["generations_limit"].as_u64()), (200, Some(100_000)), "{said}");
+    assert_eq!(post(&path("resume"), &own, "").await.0, 200);
+    let (status, said) = post(&path("cancel"), &own, "").await;
+    assert_eq!((status, said["state"]["kind"].as_str()), (200, Some("cancelled")));
+    assert_eq!(post(&path("pause"), &own, "").await.0, 409);
+    assert_eq!(post("runs/x/pause", &own, "").await.0, 404);
+    assert_eq!(post("workers/7/drain", &own, "").await.0, 404);
+    assert_eq!(post("workers/7/drain", &own, "{\"within_s\": 0}").await.0, 400);
+    assert_eq!(post(&path("note"), &own, &"x".repeat(BODY_BYTES_MAX + 1)).await.0, 413);
+    let listed = get(address, "/api/runs").await;
+    assert!(
+        listed.contains(&format!("\"name\":\"runs/{}\"", run.id())) && listed.contains("application/json"),
+        "{listed}"
+    );
+    assert!(get(address, "/api/openapi.json").await.contains("\"openapi\":\"3.1.0\""));
+    assert!(get(address, "/api/nothing").await.starts_with("HTTP/1.1 404"));
+    assert!(get(address, "/cluster").await.contains("None is attached"));
+    let both = get(address, &format!("/compare/{0},{0}", run.id())).await;
+    assert!(both.contains("<figure id=\"compare-median\">"), "{both}");
+    shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_names_are_text_on_every_page() {
+    let (handle, address, shutdown, _) = start_site().await;
+    let hostile =
+        "</title><script>alert(1)</script>\u{202e}\x1b[2J\"' onload=x ".to_owned() + &"y".repeat(10_000);
+    let hello = hebbian_shared::dispatch::Hello {
+        name: hostile.clone(),
+        version: hostile.clone(),
+        threads: 1,
+        episode_semantics: hebbian_shared::episode::EPISODE_SEMANTICS,
+        fingerprint: hebbian_shared::digest::Digest([0; 32]),
+    };
+    let (outbox, _inbox) = tokio::sync::mpsc::channel(8);
+    handle.attach(hello, "here".to_owned(), outbox).await.unwrap();
+    let group = hostile.chars().filter(|c| !c.is_control() && *c != '/').take(60).collect();
+    let spec = RunSpec::read(QUICKSTART).unwrap();
+    let run = handle.create(Create { group, ..Create::new(new_run_id(), spec) }).await.unwrap();
+    for path in ["/", "/cluster", &format!("/runs/{}", run.id()), &format!("/compare/{}", run.id())] {
+        let page = get(address, path).await;
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+        assert!(!page.contains("<script>"), "{path}: {page}");
+        assert!(
+            !page.contains('\u{202e}') && !page.contains('\x1b') && !page.contains(" onload=x\""),
+            "{path}"
+        );
     }
+    assert!(get(address, "/cluster").await.contains("&lt;script&gt;"));
+    shutdown.cancel();
 }

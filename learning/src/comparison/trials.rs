@@ -5,7 +5,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::contenders::{Contenders, Plan};
-use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, baseline};
+use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, baseline_problem};
 use crate::evaluation::EvaluationRequest;
 
 /// What one task of a family showed.
@@ -58,8 +58,7 @@ pub(super) fn run(
     }
     for Contenders { problem, tried_on, set, .. } in contenders {
         for TunedBaseline { configuration, .. } in &set.baselines {
-            let problem = baseline::problem(problem, configuration.options());
-            let genome = configuration.genome(&problem);
+            let (problem, genome) = baseline_problem(problem, *configuration);
             requests.push(request(problem, None, genome, tried_on));
         }
     }

@@ -1,0 +1,58 @@
+//! What happened to workers lately, for people: a list in memory that stays short.
+
+use std::collections::VecDeque;
+
+use hebbian_proto::figures::moment;
+use hebbian_proto::v1;
+use hebbian_shared::id::WorkerId;
+use hebbian_shared::time::Timestamp;
+
+use super::Engine;
+
+/// Events that are kept: the last ones.
+const KEPT: usize = 64;
+/// Characters of a reason that are kept.
+const WHY_MAX: usize = 300;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    kept: VecDeque<v1::ClusterEvent>,
+    attached: u64,
+    lost: u64,
+}
+
+impl Events {
+    /// The last events, oldest first.
+    pub(super) fn kept(&self) -> Vec<v1::ClusterEvent> {
+        self.kept.iter().cloned().collect()
+    }
+
+    /// How many workers have come, and how many of them were lost.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.attached, self.lost)
+    }
+}
+
+impl Engine {
+    /// Keeps what has happened to a worker that is known.
+    pub(crate) fn happened(&mut self, now: Timestamp, worker: WorkerId, what: &'static str, why: &str) {
+        let Some(entry) = self.workers.get(&worker) else { return };
+        let events = &mut self.events;
+        match what {
+            "attached" => events.attached += 1,
+            "lost" => events.lost += 1,
+            _ => {}
+        }
+        if events.kept.len() >= KEPT {
+            events.kept.pop_front();
+        }
+        events.kept.push_back(v1::ClusterEvent {
+            time: Some(moment(now.0.as_millis() as u64)),
+            worker: worker.0,
+            display_name: entry.hello.name.clone(),
+            what: what.to_owned(),
+            why: why.chars().take(WHY_MAX).collect(),
+        });
+    }
+}

@@ -1,0 +1,269 @@
+"""The live page of a real coordinator in a real browser. See `run`."""
+
+import argparse
+import gzip
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from chromium import Chromium, until
+
+PROGRAM = os.environ["HEBBIAN"]
+SPEC = Path("examples/quickstart.toml").read_text().replace("generations = 265", "generations = 3000")
+# As short generations as there are.
+LONG = """
+version = 1
+name = "long"
+seed = 1
+[strategy]
+kind = "cma-es"
+population_size = 4
+[rule]
+family = "multi-state"
+[network]
+hidden = [2]
+[tasks]
+families = ["xor"]
+per_generation = 1
+batch_size = 2
+query_size = 2
+[evaluation]
+measure = [{ update = "last", weight = 1.0 }]
+unroll = [{ generations = 1, updates = 1 }]
+[stop]
+generations = 20000
+"""
+
+
+class Cluster:
+    """A coordinator with its workers."""
+
+    def __init__(self, work: Path):
+        self.work, self.listen, self.web, self.children = work, "127.0.0.1:0", "127.0.0.1:0", []
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("HEBBIAN__")}
+        self.start()
+
+    def start(self):
+        log = self.work / f"coordinator-{len(self.children)}.log"
+        arguments = ["coordinator", "--listen", self.listen, "--web", self.web, "--storage", "sqlite:journal.sqlite"]
+        self.coordinator = self.spawn(arguments, log)
+        told = lambda pattern: re.search(pattern, log.read_text())
+        self.page = until("the page's address is told", lambda: told(r"the live page is at (\S+),"))[1]
+        self.address = until("it listens", lambda: told(r"listens on (http://\S+),"))[1]
+        # Another start has the same ports, as a restarted service has.
+        self.listen = self.address.removeprefix("http://")
+        self.web = self.page.removeprefix("http://").split("/")[0]
+
+    def spawn(self, arguments, log):
+        child = subprocess.Popen([PROGRAM, *arguments], cwd=self.work, stderr=log.open("w"), env=self.environment)
+        self.children.append(child)
+        return child
+
+    def worker(self, name):
+        return self.spawn(["worker", "--coordinator", self.address, "--name", name, "--threads", "1"], self.work / "worker.log")
+
+    def do(self, *arguments):
+        command = [PROGRAM, *arguments, "--coordinator", self.address]
+        return subprocess.run(command, cwd=self.work, check=True, capture_output=True, text=True).stdout.strip()
+
+    def close(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+
+
+def axe_script():
+    package = Path(importlib.util.find_spec("axe_playwright_python").submodule_search_locations[0])
+    return next(package.rglob("axe.min.js")).read_text()
+
+
+class Test:
+    def __init__(self, browser, cluster, pictures):
+        self.browser, self.cluster, self.pictures, self.axe = browser, cluster, pictures, axe_script()
+        self.host = cluster.page.split("/#")[0]
+
+    def check(self, name):
+        """No violation on the page as it is, light and dark; pictures of it, also as a telephone shows it."""
+        for dark in (False, True):
+            self.browser.size(1100, 900, dark)
+            self.browser.run(self.axe + ";0")
+            tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+            found = self.browser.run("axe.run(document, {runOnly: %s}).then(r => r.violations.map(v => "
+                                     "[v.id, v.help, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))" % json.dumps(tags))
+            assert not found, f"{name}, {'dark' if dark else 'light'}: {json.dumps(found, indent=1)}"
+            if self.pictures:
+                self.browser.picture(self.pictures / f"{name}-{'dark' if dark else 'light'}.png")
+        self.browser.size(390, 800)
+        wide = self.browser.run("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{name}: a telephone must not scroll to the side, but the page has {wide} pixels"
+        if self.pictures:
+            self.browser.picture(self.pictures / f"{name}-telephone.png")
+        self.browser.size(1100, 900)
+
+    def changes(self, expression, seconds=15):
+        """A value of the page becomes another one without a reload."""
+        self.browser.wait("document.readyState === 'complete'")
+        before = self.browser.run(f"window.same = true, {expression}")
+        self.browser.wait(f"({expression}) !== {json.dumps(before)}", seconds)
+        assert self.browser.run("window.same"), "the page was loaded anew"
+
+    def act(self, what, by_keyboard=False):
+        self.browser.wait(f"!!document.querySelector('.acts:not([hidden]) [data-act={what}]')")
+        if by_keyboard:
+            self.browser.run(f"document.querySelector('[data-act={what}]').focus()")
+            self.browser.key("Enter", 13)
+        else:
+            self.browser.click(f"[data-act={what}]")
+        self.browser.wait("document.getElementById('dialog').open")
+
+    def yes(self):
+        self.browser.click("#yes")
+        self.browser.wait("!document.getElementById('dialog').open")
+
+
+def page_bytes(host, path):
+    get = lambda at: urllib.request.urlopen(host + at).read()
+    return sum(len(gzip.compress(get(at))) for at in (path, "/live.js", "/style.css"))
+
+
+def views(test):
+    browser, cluster = test.browser, test.cluster
+    browser.size(1100, 900)
+    browser.open(cluster.page)
+    assert browser.run("location.hash") == "", "the token does not stay in the address"
+    browser.wait("document.body.textContent.includes('There are no runs yet')")
+    test.check("empty")
+    cluster.worker("node-1")
+    (cluster.work / "spec.toml").write_text(SPEC)
+    cluster.do("create", "spec.toml", "--seeds", "1..2", "--group", "pair")
+    browser.wait("document.querySelectorAll('tbody tr').length === 2")
+    test.changes("document.querySelector('dl').textContent")
+    test.check("runs")
+    browser.click("td a[href^='/compare/']")
+    browser.wait("!!document.querySelector('#compare-median svg')")
+    test.changes("document.getElementById('live').textContent")
+    test.check("compare")
+    browser.click("a[href='/cluster']")
+    browser.wait("!!document.querySelector('#throughput svg') && document.body.textContent.includes('node-1')")
+    test.changes("document.getElementById('live').textContent")
+    test.check("cluster")
+    browser.click("a[href='/']")
+    browser.wait("!!document.querySelector('a[href^=\"/runs/\"]')")
+    browser.click("a[href^='/runs/']")
+    browser.wait("!!document.querySelector('#fitness svg path')")
+    # What is open stays open while the page changes.
+    browser.click("#fitness summary")
+    test.changes("document.querySelector('dl').textContent", 30)
+    assert browser.run("document.querySelector('#fitness details').open")
+    test.check("run")
+
+
+def acts(test):
+    browser, cluster = test.browser, test.cluster
+    run = browser.run("location.pathname")
+    test.act("pause")
+    test.check("dialog")
+    browser.click("#no")
+    browser.wait("!document.getElementById('dialog').open")
+    test.act("pause", by_keyboard=True)
+    test.yes()
+    test.act("extend")
+    browser.run("document.querySelector('#fields input').value = '1'")
+    browser.click("#yes")
+    browser.wait("!document.getElementById('refused').hidden")
+    # A refusal is an answer that browsers count among errors.
+    browser.wrong = [wrong for wrong in browser.wrong if "400" not in wrong]
+    browser.run("document.querySelector('#fields input').value = '5000'")
+    test.yes()
+    browser.wait("document.querySelector('dl').textContent.includes('5\u202f000')")
+    test.act("fork")
+    browser.run("document.querySelector('#fields textarea').value = 'stop.generations=7000\\nname=forked'")
+    browser.click("#yes")
+    browser.wait(f"location.pathname !== {json.dumps(run)} && document.querySelector('h1')?.textContent === 'forked'")
+    test.act("cancel")
+    test.yes()
+    browser.wait("document.querySelector('dl').textContent.includes('cancelled')")
+    browser.open(test.host + run)
+    test.act("resume")
+    test.yes()
+    browser.wait("document.querySelector('dl').textContent.includes('running')")
+    # The coordinator dies and comes back, and so does the page; what it may do, it may no longer.
+    cluster.coordinator.kill()
+    cluster.coordinator.wait()
+    browser.wait("document.getElementById('connection').textContent !== ''")
+    cluster.start()
+    browser.wait("document.getElementById('connection').textContent === ''", 60)
+    test.changes("document.querySelector('dl').textContent", 60)
+    test.act("cancel")
+    browser.click("#yes")
+    browser.wait("document.getElementById('refused').textContent.includes('earlier start')")
+    browser.click("#no")
+    browser.wrong.clear()
+    browser.open(cluster.page)
+    browser.open(test.host + run)
+    test.act("cancel")
+    test.yes()
+    browser.wait("document.querySelector('dl').textContent.includes('cancelled')")
+
+
+def long_run(test):
+    """10,000 generations: the first picture within a second, a change within a second of its record, few bytes."""
+    browser, cluster = test.browser, test.cluster
+    (cluster.work / "long.toml").write_text(LONG)
+    run = cluster.do("create", "long.toml").split()[-1]
+    status = lambda: json.loads(cluster.do("status", run, "--json"))["generation"]
+    until("10,000 generations", lambda: status() >= 10_000, 900)
+    start = time.monotonic()
+    browser.open(f"{test.host}/runs/{run}")
+    browser.wait("!!document.querySelector('#fitness svg path.w')")
+    print(f"first picture after {time.monotonic() - start:.2f} s")
+    size = page_bytes(test.host, f"/runs/{run}")
+    print(f"the page has {size} bytes compressed")
+    assert size < 150_000
+    test.check("long")
+    cluster.do("cancel", run)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--long", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.pictures:
+        arguments.pictures.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        work = Path(work)
+        cluster = Cluster(work)
+        browser = None
+        try:
+            browser = Chromium(work / "profile")
+            test = Test(browser, cluster, arguments.pictures)
+            views(test)
+            assert not browser.wrong, browser.wrong
+            acts(test)
+            if arguments.long:
+                long_run(test)
+            browser.call("Runtime.evaluate", expression="0")
+            assert not browser.wrong, browser.wrong
+            elsewhere = [url for url in browser.requests if not url.startswith((test.host, "about:", "data:"))]
+            assert not elsewhere, elsewhere
+        except BaseException:
+            if browser and arguments.pictures:
+                browser.picture(arguments.pictures / "failed.png")
+            for log in sorted(work.glob("*.log")):
+                sys.stderr.write(f"--- {log.name}\n{log.read_text()[-3000:]}\n")
+            raise
+        finally:
+            if browser:
+                browser.close()
+            cluster.close()
+
+
+main()
