@@ -779,7 +779,7 @@ class RunResult(_message.Message):
     def __init__(self, name: _Optional[str] = ..., spec: _Optional[str] = ..., state: _Optional[_Union[RunState, _Mapping[str, _Any]]] = ..., generations: _Optional[int] = ..., mean: _Optional[_Iterable[float]] = ..., best: _Optional[_Union[RunResult.Sample, _Mapping[str, _Any]]] = ..., layout: _Optional[_Union[GenomeLayout, _Mapping[str, _Any]]] = ..., validation: _Optional[_Union[ValidationSummary, _Mapping[str, _Any]]] = ..., remeasurement: _Optional[_Union[Remeasurement, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("id", "display_name", "threads", "version", "fingerprint", "leased_episodes", "credit", "settled_episodes", "errors", "episode_time", "attached", "draining", "ineligible", "heard", "overtaken", "proven", "excluded")
+    __slots__ = ("id", "display_name", "threads", "version", "fingerprint", "leased_episodes", "credit", "settled_episodes", "errors", "episode_time", "attached", "draining", "ineligible", "heard", "overtaken", "proven", "excluded", "hedged_episodes")
     class Ineligibility(_message.Message):
         __slots__ = ("run", "reason")
         RUN_FIELD_NUMBER: _ClassVar[int]
@@ -804,6 +804,7 @@ class Worker(_message.Message):
     OVERTAKEN_FIELD_NUMBER: _ClassVar[int]
     PROVEN_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_EPISODES_FIELD_NUMBER: _ClassVar[int]
     id: int
     display_name: str
     threads: int
@@ -821,10 +822,11 @@ class Worker(_message.Message):
     overtaken: int
     proven: bool
     excluded: str
-    def __init__(self, id: _Optional[int] = ..., display_name: _Optional[str] = ..., threads: _Optional[int] = ..., version: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., leased_episodes: _Optional[int] = ..., credit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., errors: _Optional[int] = ..., episode_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., attached: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., draining: _Optional[bool] = ..., ineligible: _Optional[_Iterable[_Union[Worker.Ineligibility, _Mapping[str, _Any]]]] = ..., heard: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., overtaken: _Optional[int] = ..., proven: _Optional[bool] = ..., excluded: _Optional[str] = ...) -> None: ...
+    hedged_episodes: int
+    def __init__(self, id: _Optional[int] = ..., display_name: _Optional[str] = ..., threads: _Optional[int] = ..., version: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., leased_episodes: _Optional[int] = ..., credit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., errors: _Optional[int] = ..., episode_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., attached: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., draining: _Optional[bool] = ..., ineligible: _Optional[_Iterable[_Union[Worker.Ineligibility, _Mapping[str, _Any]]]] = ..., heard: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., overtaken: _Optional[int] = ..., proven: _Optional[bool] = ..., excluded: _Optional[str] = ..., hedged_episodes: _Optional[int] = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
-    __slots__ = ("version", "epoch", "uptime", "workers", "threads", "active_runs", "settled_episodes", "journal_trouble", "late_messages")
+    __slots__ = ("version", "epoch", "uptime", "workers", "threads", "active_runs", "settled_episodes", "journal_trouble", "late_messages", "hedged_episodes", "attached_workers", "lost_workers", "events")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
@@ -834,6 +836,10 @@ class CoordinatorStatus(_message.Message):
     SETTLED_EPISODES_FIELD_NUMBER: _ClassVar[int]
     JOURNAL_TROUBLE_FIELD_NUMBER: _ClassVar[int]
     LATE_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    ATTACHED_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    LOST_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     version: str
     epoch: int
     uptime: _duration_pb2.Duration
@@ -843,7 +849,25 @@ class CoordinatorStatus(_message.Message):
     settled_episodes: int
     journal_trouble: str
     late_messages: int
-    def __init__(self, version: _Optional[str] = ..., epoch: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., active_runs: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., journal_trouble: _Optional[str] = ..., late_messages: _Optional[int] = ...) -> None: ...
+    hedged_episodes: int
+    attached_workers: int
+    lost_workers: int
+    events: _containers.RepeatedCompositeFieldContainer[ClusterEvent]
+    def __init__(self, version: _Optional[str] = ..., epoch: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., active_runs: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., journal_trouble: _Optional[str] = ..., late_messages: _Optional[int] = ..., hedged_episodes: _Optional[int] = ..., attached_workers: _Optional[int] = ..., lost_workers: _Optional[int] = ..., events: _Optional[_Iterable[_Union[ClusterEvent, _Mapping[str, _Any]]]] = ...) -> None: ...
+
+class ClusterEvent(_message.Message):
+    __slots__ = ("time", "worker", "display_name", "what", "why")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    worker: int
+    display_name: str
+    what: str
+    why: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., worker: _Optional[int] = ..., display_name: _Optional[str] = ..., what: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class CreateRunRequest(_message.Message):
     __slots__ = ("spec", "request_id", "weight", "group")
