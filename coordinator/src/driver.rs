@@ -203,6 +203,7 @@ impl Driver {
             while let Some(event) = self.events.pop_front() {
                 self.handle(event);
             }
+            inbox.tell_writable(self.engine.check_journal().is_ok());
             let deadline =
                 self.engine.deadline().map(|deadline| self.started + deadline.0.saturating_sub(self.origin));
             let tick = async {

@@ -14,7 +14,7 @@ use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::INBOX_LENGTH_MAX;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::reading::ForkOrigin;
 use crate::driver::{Ask, Driver};
@@ -64,12 +64,15 @@ pub struct Handle {
     workers: mpsc::Sender<Request>,
     strategies: Strategies,
     pub(crate) timings: Arc<Timings>,
+    writable: watch::Receiver<bool>,
 }
 
 /// What waits for the driver. What clients ask does not wait behind what a thousand workers say.
 pub(crate) struct Inbox {
     clients: mpsc::Receiver<Request>,
     workers: mpsc::Receiver<Request>,
+    /// Whether the journal can be written, for all handles.
+    pub(crate) writable: watch::Sender<bool>,
 }
 
 impl Inbox {
@@ -91,6 +94,11 @@ impl Inbox {
         // Nor does what workers say wait behind clients.
         take_waiting(&mut self.workers, requests, most);
         requests.len()
+    }
+
+    /// Says whether the journal can be written; whoever waits for a change hears of changes only.
+    pub(crate) fn tell_writable(&self, writable: bool) {
+        self.writable.send_if_modified(|told| std::mem::replace(told, writable) != writable);
     }
 
     /// Whether workers have said more than was taken.
@@ -132,16 +140,20 @@ impl Handle {
         let (clients, from_clients) = mpsc::channel(INBOX_LENGTH_MAX);
         let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
         let timings = Arc::default();
-        (
-            Self { clients, workers, strategies, timings },
-            Inbox { clients: from_clients, workers: from_workers },
-        )
+        let (tell, writable) = watch::channel(true);
+        let inbox = Inbox { clients: from_clients, workers: from_workers, writable: tell };
+        (Self { clients, workers, strategies, timings, writable }, inbox)
     }
 
     /// Asks the driver something: any [`Command`](hebbian_control::command::Command), or what is read from the journal
     /// ([`reading`](crate::driver::reading)).
     pub async fn ask<A: Ask>(&self, ask: A) -> Result<A::Answer, Refusal> {
         send(&self.clients, |reply| Request::Ask(Box::new(move |driver| ask.ask(driver, reply)))).await
+    }
+
+    /// Whether the journal can be written, now and whenever that changes.
+    pub fn writable(&self) -> watch::Receiver<bool> {
+        self.writable.clone()
     }
 
     /// Creates a run. What takes long about that is not done by the driver.

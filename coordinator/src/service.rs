@@ -9,6 +9,7 @@ pub mod connection;
 pub mod data;
 mod dispatch;
 mod evaluation;
+mod health;
 pub mod lane;
 pub mod rate;
 mod run;
@@ -99,20 +100,14 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let cluster = ClusterServiceServer::new(cluster::Cluster::new(handle.clone()))
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
-    let evaluation = EvaluationServiceServer::new(evaluation::Evaluations::new(handle))
+    let evaluation = EvaluationServiceServer::new(evaluation::Evaluations::new(handle.clone()))
         .max_decoding_message_size(COORDINATOR_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let data = DataServiceServer::new(data::Data::new(Arc::clone(&settings.data)))
         .max_decoding_message_size(1 << 10)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
 
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<DispatchServiceServer<dispatch::Dispatch>>().await;
-    reporter.set_serving::<RunServiceServer<run::Runs>>().await;
-    reporter.set_serving::<ClusterServiceServer<cluster::Cluster>>().await;
-    reporter.set_serving::<EvaluationServiceServer<evaluation::Evaluations>>().await;
-    reporter.set_serving::<DataServiceServer<data::Data>>().await;
-
+    let health = health::service(handle.writable()).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)

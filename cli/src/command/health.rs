@@ -10,8 +10,8 @@ use crate::client::ClientArguments;
 use crate::failure::{Failure, FailureKind};
 use crate::render;
 
-/// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not, 4 if
-/// nothing answers.
+/// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not because its journal cannot be
+/// written, 4 if nothing answers.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Ask for one service, for example `hebbian.v1.DispatchService`; without it, for the whole coordinator.
@@ -36,7 +36,8 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         if response.status() == ServingStatus::Serving {
             render::out("serving\n")
         } else {
-            Err(Failure::failed(format_args!("{}: the coordinator is not serving", client.url())))
+            let failure = Failure::failed(format_args!("{}: the coordinator is not serving", client.url()));
+            Err(failure.hint("its journal cannot be written; `hebbian status` says why"))
         }
     })
 }

@@ -141,11 +141,14 @@ pub(super) struct Setting {
     said: mpsc::Receiver<Said>,
     /// The driver, past the interception.
     driver: Handle,
+    /// Whether the journal can be written, as the handle has it.
+    writable: tokio::sync::watch::Sender<bool>,
 }
 
 impl Setting {
     pub(super) async fn new() -> Self {
         let (handle, inbox) = Handle::new(Strategies::default());
+        let writable = inbox.writable.clone();
         let (worker_sender, workers) = mpsc::channel(4);
         let (said_sender, said) = mpsc::channel(64);
         let driver = driver().await;
@@ -164,7 +167,7 @@ impl Setting {
         });
         let endpoint = Endpoint::from_static("http://test");
         let channel = endpoint.connect_with_connector(connector).await.unwrap();
-        Self { channel, workers, said, driver }
+        Self { channel, workers, said, driver, writable }
     }
 
     /// Attaches a worker past the interception; what it is sent.
@@ -511,6 +514,31 @@ async fn a_message_that_breaks_a_rule_ends_the_stream_with_the_reason() {
         let status = tokio::time::timeout(PATIENCE, stream.message()).await.expect("in time").unwrap_err();
         assert_eq!(status.code(), code, "{status:?}");
         assert_eq!(setting.hear().await, Said::Gone(status.message().to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_write_its_journal_does_not_serve() {
+    use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+    let setting = Setting::new().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(setting.channel.clone());
+    let request = |service: &str| tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+    let mut changes = health.watch(request("")).await.unwrap().into_inner();
+    for (writable, expected) in [(true, Serving), (false, NotServing), (true, Serving)] {
+        setting.writable.send_replace(writable);
+        let change = async {
+            loop {
+                let said = changes.message().await.unwrap().expect("it goes on").status();
+                if said == expected {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, change).await.expect("a change is told");
+        // Who looks at workers and at data needs no journal.
+        for service in ["hebbian.v1.ClusterService", "hebbian.v1.DataService"] {
+            assert_eq!(health.check(request(service)).await.unwrap().into_inner().status(), Serving);
+        }
     }
 }
 
