@@ -6,6 +6,7 @@ mod certs;
 mod check;
 mod completions;
 mod coordinator;
+mod coordinator_backup;
 mod create;
 mod data;
 mod drain;

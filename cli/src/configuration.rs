@@ -32,6 +32,8 @@ pub(crate) struct Configuration {
     /// What the coordinator keeps for how long.
     pub(crate) retention: RetentionSettings,
     pub(crate) cluster: ClusterSettings,
+    /// Copies of the coordinator's journal.
+    pub(crate) backup: BackupSettings,
     /// The worker.
     pub(crate) worker: WorkerSettings,
 }
@@ -110,6 +112,24 @@ pub(crate) struct RetentionSettings {
 impl Default for RetentionSettings {
     fn default() -> Self {
         Self { keep_days: 0, keep_runs: 0, snapshots_every: 100, clock_confirmed: false }
+    }
+}
+
+/// Section `backup`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BackupSettings {
+    /// Where copies go; none without it.
+    pub(crate) directory: Option<PathBuf>,
+    /// From one copy to the next, for example `1h`.
+    pub(crate) every: String,
+    /// The most copies that are kept, the newest ones; 0 for all.
+    pub(crate) keep: u32,
+}
+
+impl Default for BackupSettings {
+    fn default() -> Self {
+        Self { directory: None, every: "1h".to_owned(), keep: 24 }
     }
 }
 

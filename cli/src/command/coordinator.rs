@@ -23,6 +23,7 @@ use hebbian_worker::data_store::DataStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::coordinator_backup::Backups;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
 use crate::data::{self, MissingDirectory};
@@ -51,10 +52,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
 HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__WEB, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
 ...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
-...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__LOG__FORMAT,
+...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__BACKUP__DIRECTORY, ...__EVERY, ...__KEEP, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
-    /// A TOML file with the sections `server`, `storage`, `retention`, `cluster` and `log`.
+    /// A TOML file with the sections `server`, `storage`, `retention`, `cluster`, `backup` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one, which is logged [default: 127.0.0.1:7420].
@@ -119,6 +120,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     // Before the journal is touched: a port in use must leave nothing behind.
     let tls = tls(&server.tls)?;
     let wanted = address(server, tls.is_some())?;
+    let backups = Backups::new(&configuration.backup, url)?;
     let data = data::store("storage.data", configuration.storage.data.clone(), MissingDirectory::Told)?;
     let cannot_listen = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -185,6 +187,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     supervisor::ready(&format!("listens on {scheme}://{listening}"));
     let unexpected = tokio::select! {
         never = reload_on_hangup(tls) => match never {},
+        never = make_copies(backups) => match never {},
         never = supervisor::watched(async || drop(handle.ask(Status).await)) => match never {},
         () = shutdown.cancelled() => None,
         () = &mut serving => Some(Failure::failed("the server has stopped")),
@@ -202,6 +205,13 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     closed.map_err(Failure::failed)?;
     tracing::info!("all is on disk; good-bye");
     Ok(())
+}
+
+async fn make_copies(backups: Option<Backups>) -> Infallible {
+    match backups {
+        Some(backups) => backups.make().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The share of episodes that are computed twice.

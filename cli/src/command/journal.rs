@@ -172,6 +172,15 @@ fn export(arguments: &Export) -> Result<(), Failure> {
 
 fn backup(arguments: &Backup) -> Result<(), Failure> {
     let Backup { journal, out } = arguments;
+    let path = copy(journal, out)?;
+    if !files::is_standard(out) {
+        render::note(&format!("{} copied to {}", path.display(), out.display()));
+    }
+    Ok(())
+}
+
+/// Copies a journal into a file that is not there yet; where the journal is.
+pub(super) fn copy(journal: &Path, out: &Path) -> Result<PathBuf, Failure> {
     let (path, reader) = open(journal)?;
     files::create(out, |temporary| {
         reader.copy_to(temporary).map_err(|error| Failure::failed(&error))?;
@@ -179,8 +188,5 @@ fn backup(arguments: &Backup) -> Result<(), Failure> {
         let copy = JournalReader::open(temporary).map_err(|error| Failure::failed(&error))?;
         copy.runs().map_err(|error| Failure::failed(&error)).map(|_| ())
     })?;
-    if !files::is_standard(out) {
-        render::note(&format!("{} copied to {}", path.display(), out.display()));
-    }
-    Ok(())
+    Ok(path)
 }

@@ -1,6 +1,7 @@
 //! `hebbian extend`, `hebbian fork`, `hebbian sweep` and the retention rules, with processes.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::{Coordinator, Place, SPEC, bits, errors, until};
 
@@ -187,6 +188,47 @@ fn a_backup_of_a_running_coordinator_is_restored_to_the_same_genome() {
     let (restored, copied) =
         (restored["generation"].as_u64().unwrap(), copied["generations"].as_u64().unwrap());
     assert!(restored == copied || restored == copied + 1, "{restored} after {copied}");
+    let _worker = coordinator.worker("two");
+    coordinator.until_state(&run, "finished");
+    coordinator.ok(&["result", &run, "--out", "restored.json"]);
+    assert_eq!(bits(&place.path("restored.json")), bits(&place.path("whole.json")));
+}
+
+#[test]
+fn scheduled_backups_are_kept_in_number_and_restored_to_the_same_genome() {
+    let place = place(24);
+    place.write("backup.toml", "[backup]\ndirectory = 'copies'\nevery = '1s'\nkeep = 2\n");
+    let coordinator = Coordinator::start_with(&place, &["--config", "backup.toml"]);
+    let run = coordinator.ok(&["create", "short.toml"]).trim().to_owned();
+    let worker = coordinator.worker("one");
+    until("some generations are closed", || coordinator.generation(&run) >= 2);
+    let copies = || {
+        let mut names: Vec<_> = fs::read_dir(place.path("copies"))
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        names.retain(|path| path.extension().is_some_and(|extension| extension == "sqlite"));
+        names.sort();
+        names
+    };
+    let has_run = |path: &Path| {
+        let reports = place.json(&["journal", "verify", path.to_str().unwrap(), "--json"]);
+        reports[0]["generations"].as_u64().is_some_and(|generations| generations >= 1)
+    };
+    until("a copy has the run", || copies().last().is_some_and(|path| has_run(path)));
+    let first = copies()[0].clone();
+    until("the oldest copy is gone", || !first.exists());
+    assert!(copies().len() <= 3, "{:?}", copies());
+    drop(worker);
+    assert_eq!(coordinator.stop(), Some(0));
+    let copy = copies().pop().unwrap();
+    for file in ["cluster.sqlite", "cluster.sqlite-wal", "cluster.sqlite-shm"] {
+        // What SQLite had not made, or has removed, need not be.
+        let _ = fs::remove_file(place.path(file));
+    }
+    fs::rename(copy, place.path("cluster.sqlite")).unwrap();
+    let coordinator = Coordinator::start(&place);
     let _worker = coordinator.worker("two");
     coordinator.until_state(&run, "finished");
     coordinator.ok(&["result", &run, "--out", "restored.json"]);

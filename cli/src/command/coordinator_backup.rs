@@ -1,0 +1,177 @@
+//! Scheduled copies of a coordinator's journal: `[backup]` of its configuration.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::journal;
+use crate::configuration::BackupSettings;
+use crate::failure::Failure;
+
+/// What the names of copies begin and end with; between them stands the moment, so that names sort by age.
+const NAME: (&str, &str) = ("hebbian-", ".sqlite");
+/// The moment in a name, in UTC.
+const MOMENT: &str = "%Y%m%dT%H%M%SZ";
+/// When a copy that failed is tried again, unless the next one is due earlier.
+const RETRY: Duration = Duration::from_secs(60);
+/// Copies more often than that would be all that the disk does.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// When what is copied where.
+#[derive(Debug)]
+pub(super) struct Backups {
+    journal: PathBuf,
+    directory: PathBuf,
+    every: Duration,
+    keep: usize,
+}
+
+impl Backups {
+    /// What the settings ask for, if they ask for copies; checked, so that the first failure is not tonight's.
+    pub(super) fn new(settings: &BackupSettings, url: &str) -> Result<Option<Self>, Failure> {
+        let Some(directory) = &settings.directory else { return Ok(None) };
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            return Err(Failure::bad_input(format_args!(
+                "backup.directory: {url} is no file that could be copied"
+            ))
+            .hint("storage.url must be sqlite:PATH"));
+        };
+        let every = humantime::parse_duration(&settings.every)
+            .map_err(|error| error.to_string())
+            .and_then(
+                |every| {
+                    if every >= EVERY_MIN { Ok(every) } else { Err("must be at least 1s".to_owned()) }
+                },
+            )
+            .map_err(|problem| {
+                Failure::bad_input(format_args!("backup.every: `{}`: {problem}", settings.every))
+                    .hint("write for example 1h or 30min")
+            })?;
+        fs::create_dir_all(directory)
+            .map_err(|error| Failure::writing(directory, "backup.directory: cannot be created", &error))?;
+        Ok(Some(Self {
+            journal: PathBuf::from(path),
+            directory: directory.clone(),
+            every,
+            keep: settings.keep as usize,
+        }))
+    }
+
+    /// Makes copies for as long as it is polled.
+    pub(super) async fn make(self) -> Infallible {
+        let Self { every, .. } = self;
+        let backups = std::sync::Arc::new(self);
+        loop {
+            tokio::time::sleep(backups.due_in(SystemTime::now())).await;
+            let (made, answer) = tokio::sync::oneshot::channel();
+            let copied = std::sync::Arc::clone(&backups);
+            // A thread of its own: the end of the process does not wait for a copy.
+            let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(move || {
+                drop(made.send(copied.make_one(Timestamp::now())));
+            });
+            let made = match thread {
+                Ok(_) => answer.await.unwrap_or_else(|_| Err(Failure::failed("the thread has panicked"))),
+                Err(error) => Err(Failure::failed(format_args!("a thread cannot be started: {error}"))),
+            };
+            match made {
+                Ok(path) => tracing::info!("the journal was copied to {}", path.display()),
+                Err(failure) => {
+                    tracing::error!("the journal could not be copied: {}", failure.message());
+                    tokio::time::sleep(RETRY.min(every)).await;
+                }
+            }
+        }
+    }
+
+    /// Until the next copy is due: an interval after the last one, also of an earlier process; at once where there is none.
+    fn due_in(&self, now: SystemTime) -> Duration {
+        let newest = copies(&self.directory).ok().and_then(|copies| copies.into_iter().next_back());
+        let made = newest.and_then(|path| fs::metadata(path).and_then(|there| there.modified()).ok());
+        match made {
+            // A clock that was set back makes nobody wait for longer.
+            Some(made) => self.every.saturating_sub(now.duration_since(made).unwrap_or_default()),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Makes a copy, and removes the oldest ones beyond those that are kept.
+    fn make_one(&self, now: Timestamp) -> Result<PathBuf, Failure> {
+        let moment = now.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
+        let path = self.directory.join(format!("{}{moment}{}", NAME.0, NAME.1));
+        journal::copy(&self.journal, &path)?;
+        let reading =
+            |error: io::Error| Failure::writing(&self.directory, "old copies cannot be removed", &error);
+        let copies = copies(&self.directory).map_err(reading)?;
+        let surplus = if self.keep == 0 { 0 } else { copies.len().saturating_sub(self.keep) };
+        for old in &copies[..surplus] {
+            fs::remove_file(old).map_err(reading)?;
+        }
+        Ok(path)
+    }
+}
+
+/// The copies in a directory, oldest first. What has another name is not ours.
+fn copies(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_copy = |name: &str| {
+        let moment = name.strip_prefix(NAME.0).and_then(|rest| rest.strip_suffix(NAME.1));
+        moment.is_some_and(|moment| jiff::civil::DateTime::strptime(MOMENT, moment).is_ok())
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_copy) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(every: &str) -> (tempfile::TempDir, BackupSettings) {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Some(place.path().join("copies"));
+        (place, BackupSettings { directory, every: every.to_owned(), keep: 2 })
+    }
+
+    #[test]
+    fn what_cannot_be_copied_or_is_no_time_is_refused() {
+        let check = |url: &str, every: &str, message: &str| {
+            let failure = Backups::new(&settings(every).1, url).unwrap_err();
+            assert!(failure.message().contains(message), "{}", failure.message());
+        };
+        check("memory:", "1h", "backup.directory: memory: is no file");
+        check("sqlite:x", "soon", "backup.every: `soon`");
+        check("sqlite:x", "0s", "must be at least 1s");
+        assert!(Backups::new(&BackupSettings::default(), "memory:").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_copy_is_due_an_interval_after_the_last_one() {
+        let (_place, settings) = settings("1h");
+        let backups = Backups::new(&settings, "sqlite:x").unwrap().unwrap();
+        let now = SystemTime::now();
+        assert_eq!(backups.due_in(now), Duration::ZERO);
+        // Neither is a copy of ours.
+        for name in ["hebbian-mine.sqlite", "hebbian-20260101T000000Z.sqlite-wal"] {
+            fs::write(backups.directory.join(name), "").unwrap();
+        }
+        assert_eq!(backups.due_in(now), Duration::ZERO);
+        let copy = backups.directory.join("hebbian-20260101T000000Z.sqlite");
+        fs::write(&copy, "").unwrap();
+        let made = fs::metadata(&copy).unwrap().modified().unwrap();
+        let hour = Duration::from_secs(3600);
+        for (passed, expected) in [(0, 3600), (600, 3000), (3600, 0), (9999, 0)] {
+            assert_eq!(backups.due_in(made + Duration::from_secs(passed)), Duration::from_secs(expected));
+        }
+        assert_eq!(backups.due_in(made - 5 * hour), hour);
+    }
+}
