@@ -148,8 +148,13 @@ pub(crate) struct WorkerSettings {
     /// Addresses of coordinators, tried in turn: a list, or one text with commas.
     #[serde(deserialize_with = "list_or_commas")]
     pub(crate) coordinators: Vec<String>,
-    /// Compute threads; all cores if absent.
+    /// Compute threads; all cores if absent. With `exec` the number of its processes.
     pub(crate) threads: Option<u32>,
+    /// A command of the shell that evaluates external problems, in place of training networks.
+    pub(crate) exec: Option<String>,
+    /// The external problems that it evaluates, a list or one text with commas; all if there are none.
+    #[serde(deserialize_with = "list_or_commas")]
+    pub(crate) serves: Vec<String>,
     /// How long SIGTERM lets it finish what it has begun, for example `10s`.
     pub(crate) grace: String,
     /// A name for people; the host's name if absent.
@@ -165,6 +170,8 @@ impl Default for WorkerSettings {
         Self {
             coordinators: vec![DEFAULT_COORDINATOR.to_owned()],
             threads: None,
+            exec: None,
+            serves: Vec::new(),
             grace: "10s".to_owned(),
             name: None,
             data: None,

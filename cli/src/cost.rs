@@ -102,29 +102,17 @@ impl Cost {
     /// Times a few episodes of every phase and family.
     pub(crate) fn measure(spec: &RunSpec, threads: u32, data: &dyn DataSets) -> Result<Self, Failure> {
         let forecast = Forecast::of(spec);
-        let runner = EpisodeRunner::with_data(Arc::new(spec.clone()), data).map_err(Failure::failed)?;
-        let mut workspace = Workspace::default();
-        let genome = typical_genome(spec);
-        let mut phases = Vec::new();
-        let mut begin = 0u32;
-        let unroll = &spec.evaluation.unroll;
-        for (place, phase) in unroll.iter().enumerate() {
-            let end =
-                if place + 1 == unroll.len() { u32::MAX } else { begin.saturating_add(phase.generations) };
-            let generations = forecast.generations().map(|all| end.min(all).saturating_sub(begin));
-            if generations == Some(0) {
-                break;
-            }
-            let budget = BUDGET / unroll.len() as u32;
-            let episode_s = time_episodes(&runner, &mut workspace, &genome, spec, begin, budget);
-            phases.push(PhaseCost { generations, updates: phase.updates, episode_s });
-            begin = end;
-        }
+        let phases = match spec.problem.external() {
+            // Only its program knows how long an evaluation takes.
+            Some(_) => Vec::new(),
+            None => measure_phases(spec, &forecast, data)?,
+        };
         let episodes = forecast.episodes_per_generation();
         let compute_s = phases
             .iter()
             .map(|phase| phase.generations.map(|n| f64::from(n) * episodes as f64 * phase.episode_s))
             .sum::<Option<f64>>()
+            .filter(|_| !phases.is_empty())
             .map(|seconds| seconds + beside_the_search(spec, &phases));
         let search = SearchCost::of(spec);
         let searching = forecast.generations().map_or(0.0, |all| f64::from(all) * search.generation_s);
@@ -150,6 +138,32 @@ fn unknown(spec: &RunSpec) -> BTreeMap<String, Unknown> {
     let families = problem.tasks.distinct_families().into_iter();
     let of = |family| Some((TaskFamily::to_string(&family), entropy::of_family(family, &problem.tasks)?));
     families.filter_map(of).collect()
+}
+
+/// Times a few episodes of every phase and family.
+fn measure_phases(
+    spec: &RunSpec,
+    forecast: &Forecast,
+    data: &dyn DataSets,
+) -> Result<Vec<PhaseCost>, Failure> {
+    let runner = EpisodeRunner::with_data(Arc::new(spec.clone()), data).map_err(Failure::failed)?;
+    let mut workspace = Workspace::default();
+    let genome = typical_genome(spec);
+    let mut phases = Vec::new();
+    let mut begin = 0u32;
+    let unroll = &spec.evaluation.unroll;
+    for (place, phase) in unroll.iter().enumerate() {
+        let end = if place + 1 == unroll.len() { u32::MAX } else { begin.saturating_add(phase.generations) };
+        let generations = forecast.generations().map(|all| end.min(all).saturating_sub(begin));
+        if generations == Some(0) {
+            break;
+        }
+        let budget = BUDGET / unroll.len() as u32;
+        let episode_s = time_episodes(&runner, &mut workspace, &genome, spec, begin, budget);
+        phases.push(PhaseCost { generations, updates: phase.updates, episode_s });
+        begin = end;
+    }
+    Ok(phases)
 }
 
 /// Seconds of one thread for validations and for the measurement of the result, where the spec limits generations.

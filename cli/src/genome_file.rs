@@ -72,15 +72,16 @@ impl GenomeFile {
     pub(crate) fn of_result(result: &v1::RunResult) -> Result<Self, Failure> {
         let (spec, mean) = result.read().map_err(Failure::failed)?;
         let mut file = Self::new(&spec, mean, result.generations)?;
-        file.provenance.remeasurement = result.remeasurement.map(Figures);
+        file.provenance.remeasurement = result.remeasurement.clone().map(Figures);
         Ok(file)
     }
 
     /// A genome of a spec's layout, after so many generations.
     pub(crate) fn new(spec: &ResolvedSpec, values: Genome, generation: u32) -> Result<Self, Failure> {
         let problem = spec.problem.rule_learning().cloned();
-        let RuleLearning { rule, network, tasks } = problem
-            .ok_or_else(|| Failure::failed("a genome file holds a rule; this run has evolved none"))?;
+        let RuleLearning { rule, network, tasks } = problem.ok_or_else(|| {
+            Failure::failed("a genome file holds a rule; this run has an external objective")
+        })?;
         Ok(Self {
             format: FORMAT.to_owned(),
             layout: spec.layout(),

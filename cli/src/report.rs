@@ -11,6 +11,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use serde::{Deserialize, Serialize};
 
+use crate::external_result::ExternalResult;
 use crate::failure::Failure;
 use crate::render::json::Figures;
 use crate::{files, render};
@@ -50,8 +51,12 @@ pub(crate) struct Report {
     pub(crate) remeasurement: Option<Figures<v1::Remeasurement>>,
     /// Every validation; the last is that of the result. Its warnings are those of the run.
     pub(crate) validations: Vec<Figures<v1::ValidationSummary>>,
-    /// The rule beside the baselines.
-    pub(crate) comparison: Comparison,
+    /// The rule beside the baselines; absent where the objective is external.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) comparison: Option<Comparison>,
+    /// The parameters that were found for an external objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<ExternalResult>,
 }
 
 fn without_distribution(mut of: v1::GenerationSummary) -> v1::GenerationSummary {
@@ -68,7 +73,7 @@ impl Report {
         stop: v1::StopReason,
         generations: Vec<v1::GenerationSummary>,
         validations: Vec<v1::ValidationSummary>,
-        comparison: Comparison,
+        comparison: Option<Comparison>,
     ) -> Result<Self, Failure> {
         let (spec, mean) = result.read().map_err(Failure::failed)?;
         let last = generations.last();
@@ -86,9 +91,10 @@ impl Report {
             elapsed_s: last.map_or(0.0, |last| duration(last.elapsed).as_secs_f64()),
             compute_s: generations.iter().map(|of| duration(of.compute_time).as_secs_f64()).sum(),
             history: generations.into_iter().map(without_distribution).map(Figures).collect(),
-            remeasurement: result.remeasurement.map(Figures),
+            remeasurement: result.remeasurement.clone().map(Figures),
             validations: validations.into_iter().map(Figures).collect(),
             comparison,
+            result: ExternalResult::of_result(result)?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The directory of `hebbian run`: the spec, the journal, and what came of them.
 //!
 //! `spec.toml` is written first and says whose directory it is; `journal.sqlite` holds the search; `genome.json` is the
-//! result; `report.html` shows it; `report.json` is written last and says that all is done.
+//! result, of an external objective `parameters.json`; `report.html` shows it; `report.json` is written last and says that all is done.
 
 use std::fs;
 use std::io;
@@ -63,7 +63,7 @@ impl RunDirectory {
         }
         let kept = path.join("spec.toml");
         if !kept.exists() {
-            for name in ["journal.sqlite", "genome.json", "report.json"] {
+            for name in ["journal.sqlite", "genome.json", "parameters.json", "report.json"] {
                 if path.join(name).exists() {
                     return Err(Failure::bad_input(format_args!(
                         "--out: {} has a {name} but no spec.toml, so it is not a directory of `hebbian run`",
@@ -122,8 +122,8 @@ impl RunDirectory {
     }
 
     /// The result's file.
-    pub(crate) fn genome(&self) -> PathBuf {
-        self.path.join("genome.json")
+    pub(crate) fn result(&self) -> PathBuf {
+        self.path.join(if self.spec.problem.external().is_some() { "parameters.json" } else { "genome.json" })
     }
 
     /// The file of the report's page.

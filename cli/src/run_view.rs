@@ -115,7 +115,7 @@ impl RunView {
                 let view = Self::of_journal(&path.join("journal.sqlite"), *run)?;
                 let (spec, _) = view.result.read().map_err(Failure::failed)?;
                 match Report::read(&path.join("report.json"), &spec)? {
-                    Some(report) => Ok(view.compared(&report.comparison)),
+                    Some(report) => Ok(report.comparison.iter().fold(view, Self::compared)),
                     None => Ok(view),
                 }
             }
@@ -198,7 +198,7 @@ impl RunView {
 
     fn new(run: v1::Run, result: v1::RunResult, history: History) -> Result<Self, Failure> {
         let spec = ResolvedSpec::from_json(result.spec.clone()).map_err(Failure::failed)?;
-        let (layout, objective) = (spec.layout(), word(&spec.evaluation.objective));
+        let (layout, objective) = (spec.layout(), spec.objective_name().to_owned());
         Ok(Self { run, result, history, layout, objective, comparison: Vec::new(), baseline: None })
     }
 

@@ -219,7 +219,7 @@ impl Run {
             }
             Record::Selected { place, .. } => self.selected = Some(*place as usize),
             Record::Extended { stop } => self.extended(stop),
-            Record::Remeasured(figures) => self.remeasurement = Some(*figures),
+            Record::Remeasured(figures) => self.remeasurement = Some(figures.clone()),
             // The first is what a run begins from, see `begin`; the other is told below.
             Record::Created(_) | Record::Note { .. } => {}
         }
@@ -320,11 +320,20 @@ impl Run {
 
     /// What an episode's outcome has to look like.
     pub fn asked(&self, purpose: EpisodePurpose) -> Asked {
+        if let Some(problem) = self.spec.problem.external() {
+            return Asked { scores: problem.scores.len(), bounded: true, ..Asked::FITNESS };
+        }
         let measures = match purpose {
             EpisodePurpose::Search | EpisodePurpose::Remeasure => self.spec.evaluation.objective,
             EpisodePurpose::Validation => Objective::Accuracy,
         };
-        Asked { wants: self.wants(purpose), dimension: self.dimension(), scores: 0, range: measures.range() }
+        Asked {
+            wants: self.wants(purpose),
+            dimension: self.dimension(),
+            scores: 0,
+            range: measures.range(),
+            bounded: false,
+        }
     }
 
     /// Numbers of a genome.

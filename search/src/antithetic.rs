@@ -52,11 +52,11 @@ impl Pairs {
 }
 
 /// Rank shaping (Wierstra et al. 2014, as Salimans et al. 2017 use it): the candidates of all pairs without a diverged
-/// half get centred ranks, from -0.5 of the worst to 0.5 of the best. Equal fitnesses share the average of their ranks.
+/// half get centred ranks, from -0.5 of the worst to 0.5 of the best. Equal ones share the average of their ranks.
 ///
 /// A pair with a diverged half is dropped: what is left of it has no direction.
 pub(super) fn rank(verdicts: &[Verdict]) -> Vec<RankedPair> {
-    let complete = |pair: &usize| verdicts[2 * pair..2 * pair + 2].iter().all(|v| v.fitness().is_some());
+    let complete = |pair: &usize| verdicts[2 * pair..2 * pair + 2].iter().all(|v| v.is_ranked());
     let pairs: Vec<usize> = (0..verdicts.len() / 2).filter(complete).collect();
     let mut order: Vec<usize> = pairs.iter().flat_map(|pair| [2 * pair, 2 * pair + 1]).collect();
     order.sort_by_key(|&candidate| verdicts[candidate]);

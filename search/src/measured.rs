@@ -8,7 +8,7 @@ use hebbian_shared::fitness::{Fitness, Verdict};
 /// What a strategy is told of a candidate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The mean of its episodes' fitnesses, or how many of them diverged.
+    /// The mean of its episodes' fitnesses, or of their violations, or how many of them diverged.
     pub verdict: Verdict,
     /// The mean gradient, with respect to the genome, of the episodes that did not diverge. Only a strategy that wants gradients is
     /// told any, and there is none where all episodes diverged.
@@ -20,13 +20,10 @@ impl Measured {
     /// one of them does not settle its episode. The means are taken in f64 and in the given order, so they have one value
     /// only.
     pub fn of_outcomes<O: Borrow<Outcome>>(outcomes: impl IntoIterator<Item = O>) -> Option<Self> {
-        let (mut fitnesses, mut sum, mut gradients) = (Vec::new(), None::<Vec<f64>>, 0_u32);
+        let (mut verdicts, mut sum, mut gradients) = (Vec::new(), None::<Vec<f64>>, 0_u32);
         for outcome in outcomes {
             let outcome = outcome.borrow();
-            if !outcome.settles() {
-                return None;
-            }
-            fitnesses.push(outcome.fitness());
+            verdicts.push(outcome.verdict()?);
             let Some(gradient) = outcome.evaluation().and_then(|found| found.gradient.as_deref()) else {
                 continue;
             };
@@ -36,8 +33,8 @@ impl Measured {
                 None => sum = Some(gradient.to_vec()),
             }
         }
-        let count = fitnesses.len() as u32;
-        let verdict = Verdict::of(fitnesses)?;
+        let count = verdicts.len() as u32;
+        let verdict = Verdict::of(verdicts)?;
         let Some(mut gradient) = sum else { return Some(Self { verdict, gradient: None }) };
         for value in &mut gradient {
             *value /= f64::from(gradients);

@@ -4,6 +4,7 @@
 //! The parent is measured again in every generation, beside its children and on the same tasks: a lucky one does not stay for
 //! ever, and fitnesses of different generations are never compared.
 
+use hebbian_shared::fitness::Verdict;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::BlockIndex;
 use hebbian_shared::seed::{Purpose, Seed, fill_normal};
@@ -117,11 +118,13 @@ impl Strategy for OnePlusLambda {
     fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
         let verdicts = verdicts_of(self.settings.population_size as usize, measured)?;
         // Where all have diverged, nothing is known.
-        if verdicts.iter().any(|verdict| verdict.fitness().is_some()) {
-            let (parent, children) = (verdicts[0].fitness(), &verdicts[1..]);
-            let successes = children.iter().filter(|child| child.fitness() > parent).count();
+        if verdicts.iter().any(|verdict| verdict.is_ranked()) {
+            // How often one has diverged is no difference.
+            let worth = |verdict: &Verdict| Some(*verdict).filter(|verdict| verdict.is_ranked());
+            let (parent, children) = (worth(&verdicts[0]), &verdicts[1..]);
+            let successes = children.iter().filter(|child| worth(child) > parent).count();
             // Of equals the first; an equal child proves nothing, so its parent stays.
-            let best = (0..verdicts.len()).rev().max_by_key(|&candidate| verdicts[candidate].fitness());
+            let best = (0..verdicts.len()).rev().max_by_key(|&candidate| worth(&verdicts[candidate]));
             if let Some(best) = best.filter(|_| successes > 0) {
                 self.state.parent = self.ask().swap_remove(best).genome.0;
             }

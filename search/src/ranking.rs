@@ -16,11 +16,11 @@ pub(super) struct Selected {
 /// Gives each candidate the weight of its rank, best first; `weights` holds one weight per rank, falling.
 ///
 /// Equal fitnesses share: each gets the average over the ranks that they occupy together, so the order in which they
-/// stand in the population does not matter. Diverged candidates rank below all fits and weigh nothing: neither is there
+/// stand in the population does not matter. Infeasible candidates rank below all fits, by their violations. Diverged ones rank below all and weigh nothing: neither is there
 /// anything to move towards, nor is the place where a network left the finite numbers evidence of the fitness's shape,
 /// as negative weights would take it to be. Only candidates with a weight are returned.
 pub(super) fn select(verdicts: &[Verdict], weights: &[f64]) -> Vec<Selected> {
-    let mut order: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].fitness().is_some()).collect();
+    let mut order: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].is_ranked()).collect();
     order.sort_by(|&a, &b| verdicts[b].cmp(&verdicts[a]));
     weigh(verdicts, weights, &order)
 }
@@ -32,7 +32,7 @@ pub(super) fn select_of_pairs(verdicts: &[Verdict], weights: &[f64]) -> Vec<Sele
         let partner = i ^ 1;
         partner < verdicts.len() && (verdicts[i], partner) < (verdicts[partner], i)
     };
-    let mut order: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].fitness().is_some()).collect();
+    let mut order: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].is_ranked()).collect();
     order.sort_by(|&a, &b| is_worse(a).cmp(&is_worse(b)).then(verdicts[b].cmp(&verdicts[a])));
     weigh(verdicts, weights, &order)
 }
@@ -104,6 +104,18 @@ mod tests {
                 (4, 0.0, -0.5),
             ],
         );
+    }
+
+    #[test]
+    fn infeasible_candidates_rank_behind_all_others_by_their_violations() {
+        let outside = |by| Verdict::Infeasible(hebbian_shared::fitness::Violation::new(by).unwrap());
+        let fit = Verdict::Fit(Fitness::new(-1e9).unwrap());
+        let verdicts = [outside(2.0), Verdict::Diverged { episodes: 1 }, outside(0.5), fit];
+        let order: Vec<usize> = select(&verdicts, &WEIGHTS[..4]).iter().map(|s| s.candidate).collect();
+        assert_eq!(order, [3, 2], "the third rank weighs nothing");
+        let order: Vec<usize> =
+            select(&verdicts, &[3.0, 2.0, 1.0, 0.5]).iter().map(|s| s.candidate).collect();
+        assert_eq!(order, [3, 2, 0]);
     }
 
     #[test]

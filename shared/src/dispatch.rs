@@ -37,6 +37,18 @@ pub struct Hello {
     pub fingerprint: Digest,
     /// The program's version, for people.
     pub version: String,
+    /// Names of the external problems that it evaluates, [`ALL_PROBLEMS`] for all; empty of a worker that trains networks by rules.
+    pub serves: Vec<String>,
+}
+
+/// What a worker serves that evaluates every external problem.
+pub const ALL_PROBLEMS: &str = "*";
+
+impl Hello {
+    /// Whether the worker evaluates external problems of this name.
+    pub fn serves(&self, problem: &str) -> bool {
+        self.serves.iter().any(|name| name == ALL_PROBLEMS || name == problem)
+    }
 }
 
 /// The coordinator's first message.
@@ -57,6 +69,8 @@ pub struct BatchGenome {
     pub candidate: CandidateIndex,
     /// Its genome.
     pub genome: Arc<Genome>,
+    /// What its numbers stand for, where the problem is external.
+    pub parameters: Vec<f64>,
 }
 
 /// One episode of a batch.
@@ -66,6 +80,8 @@ pub struct Assignment {
     pub genome: u32,
     /// The task.
     pub task: TaskIndex,
+    /// The evaluation's seed, where the problem is external; 0 where it is not.
+    pub seed: u32,
 }
 
 /// Episodes of one block that travel together; a genome that meets 24 tasks travels once.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fitness::Fitness;
+use crate::fitness::{Fitness, Verdict, Violation};
 use crate::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use crate::seed::{Purpose, Seed};
 
@@ -71,6 +71,8 @@ pub struct Asked {
     pub scores: usize,
     /// The least and the greatest value of what is measured: of the fitness, of the other accuracies, and of scores.
     pub range: (f64, f64),
+    /// Whether a candidate may be infeasible.
+    pub bounded: bool,
 }
 
 impl Asked {
@@ -80,6 +82,7 @@ impl Asked {
         dimension: 0,
         scores: 0,
         range: (f64::NEG_INFINITY, f64::INFINITY),
+        bounded: false,
     };
 }
 
@@ -114,7 +117,8 @@ pub struct Evaluation {
     pub unlearned: Option<Fitness>,
     /// In validation of a search along an estimate: how it compares with the exact gradient. `None` in every other episode.
     pub agreement: Option<Agreement>,
-    /// The objective at each point of measurement, all finite, where each was asked for. Empty in a run's episodes.
+    /// The objective at each point of measurement, all finite, where each was asked for; of an external problem the scores
+    /// that its spec names. Empty in a run's other episodes.
     pub scores: Vec<f64>,
     /// The gradient of the fitness with respect to the genome, all finite, where it was asked for.
     pub gradient: Option<Vec<f64>>,
@@ -178,7 +182,9 @@ fn check_numbers(field: &str, values: &[f64], expected: usize) -> Result<(), Str
 pub enum Outcome {
     /// It has a fitness.
     Evaluated(Evaluation),
-    /// The network left the finite numbers: a fact about the genome.
+    /// The genome stands for something that is not allowed: a fact about the genome. Only of external problems.
+    Infeasible(Violation),
+    /// The network left the finite numbers, or an external objective could not be evaluated: a fact about the genome.
     Diverged,
     /// The worker failed: a fact about the worker, never a fitness. The episode is tried elsewhere.
     WorkerError {
@@ -197,7 +203,7 @@ impl Outcome {
     pub fn evaluation(&self) -> Option<&Evaluation> {
         match self {
             Self::Evaluated(evaluation) => Some(evaluation),
-            Self::Diverged | Self::WorkerError { .. } | Self::Rejected { .. } => None,
+            Self::Infeasible(_) | Self::Diverged | Self::WorkerError { .. } | Self::Rejected { .. } => None,
         }
     }
 
@@ -206,14 +212,31 @@ impl Outcome {
         self.evaluation().map(|evaluation| evaluation.fitness)
     }
 
+    /// What it says of the genome; `None` if it says something of the worker.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Evaluated(evaluation) => Some(Verdict::Fit(evaluation.fitness)),
+            Self::Infeasible(violation) => Some(Verdict::Infeasible(*violation)),
+            Self::Diverged => Some(Verdict::Diverged { episodes: 1 }),
+            Self::WorkerError { .. } | Self::Rejected { .. } => None,
+        }
+    }
+
     /// Whether it settles the episode: it says something of the genome, and not of the worker.
     pub fn settles(&self) -> bool {
-        matches!(self, Self::Evaluated(_) | Self::Diverged)
+        self.verdict().is_some()
     }
 
     /// Makes it a worker error if it is no answer to what was asked; see [`Evaluation::check`].
     pub fn check(&mut self, asked: &Asked) {
-        if let Some(Err(problem)) = self.evaluation().map(|found| found.check(asked)) {
+        let problem = match self {
+            Self::Evaluated(found) => found.check(asked).err(),
+            Self::Infeasible(_) if !asked.bounded => {
+                Some("infeasible: only candidates of external problems are".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(problem) = problem {
             *self = Self::WorkerError { reason: format!("a wrong answer: {problem}") };
         }
     }
@@ -261,7 +284,7 @@ mod tests {
         };
         let wants = Wants { gradient: true };
         let checked = |mut outcome: Outcome, wants| {
-            outcome.check(&Asked { wants, dimension: 3, scores: 2, range: (-1.0, 1.0) });
+            outcome.check(&Asked { wants, dimension: 3, scores: 2, range: (-1.0, 1.0), bounded: false });
             outcome
         };
         let right = with(&[0.5, 0.25], Some(&[1.0, -2.0, 0.0]));
@@ -279,6 +302,8 @@ mod tests {
         let infinite = [0.0, f64::NEG_INFINITY, 0.0];
         refused(with(scores, Some(&infinite)), wants, "gradient: value 1 must be finite, not -inf");
         refused(with(&[0.5, 7.5], Some(&[0.0; 3])), wants, "scores: must be from -1 to 1, not 7.5");
+        let outside = Outcome::Infeasible(Violation::new(1.0).unwrap());
+        refused(outside, wants, "infeasible: only candidates of external problems are");
     }
 
     #[test]

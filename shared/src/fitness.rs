@@ -60,57 +60,119 @@ impl fmt::Display for Fitness {
     }
 }
 
-/// What a candidate's episodes say of it together.
+/// How far a candidate is from what is allowed: finite and not below 0, lower is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Violation(Fitness);
+
+/// A number that cannot be a violation.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("a violation must be finite and not below 0, not {0}")]
+pub struct NotAViolationError(f64);
+
+impl Violation {
+    /// Takes a finite number that is not below 0.
+    pub fn new(value: f64) -> Result<Self, NotAViolationError> {
+        match Fitness::new(value) {
+            Ok(number) if value >= 0.0 => Ok(Self(number)),
+            _ => Err(NotAViolationError(value)),
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<f64> for Violation {
+    type Error = NotAViolationError;
+
+    fn try_from(value: f64) -> Result<Self, Self::Error> {
+        Self::new(value)
+    }
+}
+
+impl From<Violation> for f64 {
+    fn from(violation: Violation) -> Self {
+        violation.get()
+    }
+}
+
+/// What an episode, or a candidate's episodes together, say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// At least one episode left the finite numbers.
+    /// At least one episode left the finite numbers, or could not be evaluated.
     Diverged {
         /// How many episodes diverged, at least 1.
         episodes: u32,
     },
+    /// At least one episode was not allowed: the mean of the episodes' violations, that of an allowed one being 0.
+    Infeasible(Violation),
     /// The mean of the episodes' fitnesses.
     Fit(Fitness),
 }
 
 impl Verdict {
-    /// The verdict over a candidate's episodes, given in task order: `Some` fitness or `None` where one diverged.
+    /// The verdict over a candidate's episodes, given in task order, from that over each.
     /// The mean is taken in f64 and in the given order, so it has one value only.
-    pub fn of(episodes: impl IntoIterator<Item = Option<Fitness>>) -> Option<Self> {
+    pub fn of(episodes: impl IntoIterator<Item = Self>) -> Option<Self> {
         let (mut sum, mut count, mut diverged) = (0.0, 0u32, 0u32);
+        let (mut violations, mut infeasible) = (0.0, false);
         for episode in episodes {
             count += 1;
             match episode {
-                Some(fitness) => sum += fitness.get(),
-                None => diverged += 1,
+                Self::Fit(fitness) => sum += fitness.get(),
+                Self::Infeasible(violation) => {
+                    violations += violation.get();
+                    infeasible = true;
+                }
+                Self::Diverged { episodes } => diverged += episodes,
             }
         }
         if diverged > 0 {
             return Some(Self::Diverged { episodes: diverged });
         }
         // A sum of finite numbers can still leave them; such a candidate is as good as diverged.
+        let lost = Self::Diverged { episodes: count };
+        let mean = |sum: f64| sum / f64::from(count);
         (count > 0).then(|| {
-            Fitness::new(sum / f64::from(count)).map_or(Self::Diverged { episodes: count }, Self::Fit)
+            if infeasible {
+                Violation::new(mean(violations)).map_or(lost, Self::Infeasible)
+            } else {
+                Fitness::new(mean(sum)).map_or(lost, Self::Fit)
+            }
         })
+    }
+
+    /// Whether the candidate has a place among others: one that diverged says nothing of where to go.
+    pub fn is_ranked(self) -> bool {
+        !matches!(self, Self::Diverged { .. })
     }
 
     /// The fitness, where there is one.
     pub fn fitness(self) -> Option<Fitness> {
         match self {
             Self::Fit(fitness) => Some(fitness),
-            Self::Diverged { .. } => None,
+            Self::Infeasible(_) | Self::Diverged { .. } => None,
         }
     }
 }
 
-/// Worst to best: many diverged episodes, few, then by fitness.
+/// Worst to best: many diverged episodes, few, then by violation from large to small, then by fitness.
 impl Ord for Verdict {
     fn cmp(&self, other: &Self) -> Ordering {
+        let class = |verdict: &Self| match verdict {
+            Self::Diverged { .. } => 0,
+            Self::Infeasible(_) => 1,
+            Self::Fit(_) => 2,
+        };
         match (self, other) {
             (Self::Fit(a), Self::Fit(b)) => a.cmp(b),
-            (Self::Fit(_), Self::Diverged { .. }) => Ordering::Greater,
-            (Self::Diverged { .. }, Self::Fit(_)) => Ordering::Less,
+            (Self::Infeasible(a), Self::Infeasible(b)) => b.cmp(a),
             (Self::Diverged { episodes: a }, Self::Diverged { episodes: b }) => b.cmp(a),
+            _ => class(self).cmp(&class(other)),
         }
     }
 }
@@ -140,10 +202,26 @@ mod tests {
 
     #[test]
     fn a_verdict_is_the_mean_and_one_diverged_episode_spoils_it() {
-        assert_eq!(Verdict::of([Some(fit(1.0)), Some(fit(2.0))]), Some(Verdict::Fit(fit(1.5))));
-        assert_eq!(Verdict::of([Some(fit(1.0)), None, None]), Some(Verdict::Diverged { episodes: 2 }));
-        assert_eq!(Verdict::of([Some(fit(f64::MAX)); 2]), Some(Verdict::Diverged { episodes: 2 }));
+        let (one, two) = (Verdict::Fit(fit(1.0)), Verdict::Fit(fit(2.0)));
+        let diverged = |episodes| Verdict::Diverged { episodes };
+        assert_eq!(Verdict::of([one, two]), Some(Verdict::Fit(fit(1.5))));
+        assert_eq!(Verdict::of([one, diverged(1), diverged(1)]), Some(diverged(2)));
+        assert_eq!(Verdict::of([Verdict::Fit(fit(f64::MAX)); 2]), Some(diverged(2)));
         assert_eq!(Verdict::of([]), None);
+        let outside = |by| Verdict::Infeasible(Violation::new(by).unwrap());
+        assert_eq!(Verdict::of([one, outside(3.0), two]), Some(outside(1.0)));
+        assert_eq!(Verdict::of([outside(3.0), outside(0.0)]), Some(outside(1.5)));
+        assert_eq!(Verdict::of([one, outside(0.0)]), Some(outside(0.0)), "it is not allowed all the same");
+        assert_eq!(Verdict::of([outside(3.0), diverged(1)]), Some(diverged(1)));
+        assert_eq!(Verdict::of([outside(f64::MAX); 2]), Some(diverged(2)));
+    }
+
+    #[test]
+    fn a_violation_is_finite_and_not_negative() {
+        for value in [f64::NAN, f64::INFINITY, -1.0, -f64::MIN_POSITIVE] {
+            assert!(Violation::new(value).is_err(), "{value}");
+        }
+        assert_eq!(Violation::new(-0.0).unwrap().get().to_bits(), 0);
     }
 
     #[test]
@@ -151,6 +229,8 @@ mod tests {
         let ordered = [
             Verdict::Diverged { episodes: 3 },
             Verdict::Diverged { episodes: 1 },
+            Verdict::Infeasible(Violation::new(1e300).unwrap()),
+            Verdict::Infeasible(Violation::new(0.0).unwrap()),
             Verdict::Fit(fit(-1e300)),
             Verdict::Fit(fit(0.5)),
         ];

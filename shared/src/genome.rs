@@ -64,7 +64,51 @@ pub enum Transform {
         /// Value far above x = 0.
         high: f64,
     },
+    /// `offset + scale * x`, or the exponential of `log(offset) + scale * x`, mirrored at the bounds: a real of an external problem
+    Mirrored {
+        /// Value at x = 0, within the bounds.
+        offset: f64,
+        /// Slope, of a logarithmic one that of the logarithm.
+        scale: f64,
+        /// The smallest value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        low: Option<f64>,
+        /// The largest value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        high: Option<f64>,
+        /// Whether the logarithm is what is searched.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        logarithmic: bool,
+    },
+    /// The whole number that is nearest to `offset + scale * x`, clipped to the bounds: an integer of an external problem
+    Whole {
+        /// What is rounded at x = 0.
+        offset: f64,
+        /// Slope.
+        scale: f64,
+        /// The smallest value.
+        low: f64,
+        /// The largest value.
+        high: f64,
+    },
 }
+
+/// Mirrors a number at bounds, as often as it takes.
+fn mirror(u: f64, low: Option<f64>, high: Option<f64>) -> f64 {
+    match (low, high) {
+        (None, None) => u,
+        (Some(low), None) => low + (u - low).abs(),
+        (None, Some(high)) => high - (u - high).abs(),
+        (Some(low), Some(high)) => {
+            let width = high - low;
+            let phase = (u - low).rem_euclid(2.0 * width);
+            low + phase.min(2.0 * width - phase)
+        }
+    }
+}
+
+/// Logarithms beyond which there are no numbers.
+const LOGARITHM_MAX: f64 = 700.0;
 
 impl Transform {
     /// The value itself.
@@ -77,19 +121,35 @@ impl Transform {
             Self::Exp { factor, scale } => factor * libm::exp(scale * x),
             Self::Decay { rate, shift } => libm::exp(-rate * libm::exp(x - shift)),
             Self::Bounded { low, high } => low + (high - low) / (1.0 + libm::exp(-x)),
+            Self::Mirrored { offset, scale, low, high, logarithmic } => {
+                let value = if logarithmic {
+                    let u = mirror(libm::log(offset) + scale * x, low.map(libm::log), high.map(libm::log));
+                    libm::exp(u.clamp(-LOGARITHM_MAX, LOGARITHM_MAX))
+                } else {
+                    mirror(offset + scale * x, low, high)
+                };
+                // Rounding, and the ends of the numbers.
+                value.max(low.unwrap_or(-f64::MAX)).min(high.unwrap_or(f64::MAX))
+            }
+            Self::Whole { offset, scale, low, high } => {
+                libm::floor(offset + scale * x + 0.5).max(low).min(high)
+            }
         }
     }
 
     /// The derivative of the parameter by the search value at `x`.
     pub fn slope(self, x: f64) -> f64 {
         match self {
-            Self::Affine { scale, .. } => scale,
-            Self::Exp { scale, .. } => scale * self.apply(x),
+            // Of a mirrored one within the bounds.
+            Self::Affine { scale, .. } | Self::Mirrored { scale, logarithmic: false, .. } => scale,
+            Self::Exp { scale, .. } | Self::Mirrored { scale, .. } => scale * self.apply(x),
             Self::Decay { rate, shift } => -rate * libm::exp(x - shift) * self.apply(x),
             Self::Bounded { low, high } => {
                 let share = 1.0 / (1.0 + libm::exp(-x));
                 (high - low) * share * (1.0 - share)
             }
+            // Nearly everywhere.
+            Self::Whole { .. } => 0.0,
         }
     }
 
@@ -102,6 +162,12 @@ impl Transform {
             Self::Decay { .. } if parameter == 1.0 => KEEP_ALL,
             Self::Decay { rate, shift } => shift + libm::log(-libm::log(parameter) / rate),
             Self::Bounded { low, high } => libm::log((parameter - low) / (high - parameter)),
+            Self::Mirrored { offset, scale, logarithmic: true, .. } => {
+                (libm::log(parameter) - libm::log(offset)) / scale
+            }
+            Self::Mirrored { offset, scale, .. } | Self::Whole { offset, scale, .. } => {
+                (parameter - offset) / scale
+            }
         }
     }
 }
@@ -348,6 +414,14 @@ mod tests {
             Transform::Exp { factor: 0.1, scale: 0.5 },
             Transform::Decay { rate: 0.05, shift: 1.0 },
             Transform::Bounded { low: -1.0, high: 3.0 },
+            Transform::Mirrored { offset: 1.0, scale: 0.5, low: Some(-3.0), high: None, logarithmic: false },
+            Transform::Mirrored {
+                offset: 1.0,
+                scale: 0.5,
+                low: Some(0.1),
+                high: Some(9.0),
+                logarithmic: true,
+            },
         ] {
             for x in [-2.0, 0.0, 1.25] {
                 assert!((transform.invert(transform.apply(x)) - x).abs() < 1e-12, "{transform:?} of {x}");
@@ -355,6 +429,34 @@ mod tests {
                 assert!((transform.slope(x) - difference).abs() < 1e-7, "{transform:?} at {x}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_beyond_a_bound_is_mirrored_and_whole_numbers_are_rounded() {
+        let mirrored =
+            |low, high, logarithmic| Transform::Mirrored { offset: 1.0, scale: 1.0, low, high, logarithmic };
+        let both = mirrored(Some(0.0), Some(4.0), false);
+        for (x, expected) in
+            [(0.0, 1.0), (3.0, 4.0), (4.0, 3.0), (7.0, 0.0), (8.0, 1.0), (-2.0, 1.0), (-1.0, 0.0)]
+        {
+            assert_eq!(both.apply(x), expected, "{x}");
+        }
+        assert_eq!(mirrored(Some(0.5), None, false).apply(-1.0), 1.0);
+        assert_eq!(mirrored(None, Some(2.0), false).apply(2.5), 0.5);
+        let logarithmic = mirrored(Some(0.01), Some(100.0), true);
+        assert!((logarithmic.apply(libm::log(1000.0)) - 10.0).abs() < 1e-12);
+        for x in [-1e300, -50.0, 3.25, 1e300] {
+            assert!((0.01..=100.0).contains(&logarithmic.apply(x)), "{x}");
+            assert!(
+                mirrored(None, None, true).apply(x).is_finite()
+                    && mirrored(None, None, false).apply(x).is_finite()
+            );
+        }
+        let whole = Transform::Whole { offset: 3.0, scale: 2.0, low: 1.0, high: 8.0 };
+        for (x, expected) in [(0.0, 3.0), (0.2, 3.0), (0.25, 4.0), (-0.26, 2.0), (-9.0, 1.0), (9.0, 8.0)] {
+            assert_eq!(whole.apply(x), expected, "{x}");
+        }
+        assert_eq!(whole.apply(whole.invert(5.0)), 5.0);
     }
 
     #[test]

@@ -84,6 +84,18 @@ limits! {
     IMAGE_SIDE_MAX: u32 = 64, "pixels";
     /// Features of a table: as many inputs as the largest images have.
     FEATURES_MAX: u32 = 4096, "features";
+    /// Parameters of an external problem.
+    PARAMETERS_MAX: usize = 16_384, "parameters";
+    /// Name of a parameter or of a score.
+    PARAMETER_NAME_MAX: usize = 64, "characters";
+    /// Whole numbers that a double holds exactly.
+    WHOLE_NUMBER_MAX: f64 = 9_007_199_254_740_992.0, "dimensionless";
+    /// Text of a fixed parameter.
+    EXTERNAL_TEXT_BYTES_MAX: usize = 1024, "bytes";
+    /// Named figures that an evaluation gives beside its value: a generation's figures hold them.
+    EXTERNAL_SCORES_MAX: usize = 16, "scores";
+    /// Time that an evaluation may take: 30 days.
+    EXTERNAL_TIME_LIMIT_S_MAX: f64 = 2_592_000.0, "s";
 
     ["evaluations and comparisons"]
     /// Examples that kernel ridge regression learns from; what comes after them is not learned.
@@ -118,6 +130,8 @@ limits! {
     REASON_BYTES_MAX: usize = 1024, "bytes";
     /// Name and version of a worker.
     NAME_BYTES_MAX: usize = 128, "bytes";
+    /// External problems that a worker names.
+    SERVED_PROBLEMS_MAX: usize = 64, "problems";
     /// A client's name for its creation of a run.
     REQUEST_ID_BYTES_MAX: usize = 128, "bytes";
     /// Name of a group of runs.
@@ -258,6 +272,20 @@ limits! {
     REPORT_SIZE_MAX: usize = 4096, "outcomes";
     /// What a worker keeps, in such outcomes, for a coordinator that it cannot reach; the oldest go, and what they say is computed again.
     KEPT_SIZE_MAX: usize = 1 << 18, "outcomes";
+
+    ["programs that evaluate objectives"]
+    /// A line that a program writes to its standard output: the answers to a batch.
+    PROGRAM_LINE_BYTES_MAX: usize = 16 << 20, "bytes";
+    /// A line that it writes to its standard error; a longer one is told in pieces.
+    PROGRAM_ERROR_LINE_MAX: usize = 1024, "bytes";
+    /// Evaluations that it takes at once.
+    PROGRAM_BATCH_MAX: u32 = 4096, "evaluations";
+    /// Time for it to end when it is told to, until it is killed.
+    PROGRAM_TERM_GRACE: Duration = Duration::from_secs(2), "s";
+    /// First wait before one that broke is started again; doubled until it answers.
+    PROGRAM_BACK_OFF_MIN: Duration = Duration::from_millis(100), "s";
+    /// Longest such wait.
+    PROGRAM_BACK_OFF_MAX: Duration = Duration::from_secs(10), "s";
 
     ["lines on standard error"]
     /// Log lines of one place in the program at once, debugging aside; of further ones only their number.

@@ -10,6 +10,7 @@
 
 pub mod data_set;
 pub mod evaluation;
+pub mod external;
 pub mod network;
 mod problem;
 pub mod range;
@@ -31,6 +32,8 @@ use crate::limits::{EPISODES_PER_GENERATION_MAX, RUN_NAME_MAX, TASKS_PER_GENERAT
 use crate::seed::Seed;
 use data_set::DataSetSpec;
 use evaluation::EvaluationSpec;
+pub use external::External;
+use external::WrittenProblem;
 use network::NetworkSpec;
 pub use problem::{Problem, RuleLearning};
 use rule::RuleSpec;
@@ -47,7 +50,7 @@ pub const SPEC_VERSION: u32 = 1;
 
 /// Everything that determines a run's result. Deserializing does not validate; [`RunSpec::read`] does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "WrittenSpec", into = "WrittenSpec")]
+#[serde(try_from = "WrittenSpec", into = "WrittenSpec")]
 pub struct RunSpec {
     /// Version of the spec's meaning: [`SPEC_VERSION`].
     pub version: u32,
@@ -61,7 +64,7 @@ pub struct RunSpec {
     pub start: StartSpec,
     /// What is searched for.
     pub problem: Problem,
-    /// How an episode becomes a fitness.
+    /// How an episode becomes a fitness; the default where the problem is external, which has none.
     pub evaluation: EvaluationSpec,
     /// How the mean is watched; `None` if it is not.
     pub validation: Option<ValidationSpec>,
@@ -85,7 +88,10 @@ pub enum Numerics {
 /// All that determines the result of a run of hebbian, as TOML or JSON.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Run spec of hebbian")]
+#[schemars(
+    title = "Run spec of hebbian",
+    extend("oneOf" = [{ "required": ["tasks"] }, { "required": ["problem"] }])
+)]
 struct WrittenSpec {
     /// Version of the spec's meaning.
     #[serde(default = "current_version")]
@@ -106,17 +112,21 @@ struct WrittenSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(!skip_serializing_if)]
     start: StartSpec,
+    /// What is searched for where it is no rule. It stands in place of `rule`, `network`, `tasks`, `evaluation` and `validation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem: Option<WrittenProblem>,
     /// The rule that is evolved: its family, and the options that its genome's numbers do not hold.
-    #[serde(default)]
-    rule: RuleSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rule: Option<RuleSpec>,
     /// The networks that the rule trains.
-    #[serde(default)]
-    network: NetworkSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<NetworkSpec>,
     /// The tasks that it trains them on.
-    tasks: TaskSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tasks: Option<TaskSpec>,
     /// How an episode becomes a fitness.
-    #[serde(default)]
-    evaluation: EvaluationSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evaluation: Option<EvaluationSpec>,
     /// How the mean is watched. Default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     validation: Option<ValidationSpec>,
@@ -192,16 +202,7 @@ impl RunSpec {
             let problem = format!("this program reads version {SPEC_VERSION}, not {}", self.version);
             return Err(SpecError::field("version", problem));
         }
-        // It becomes a part of paths and of command lines: `..` or `--json` would mean something else there.
-        let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let of_name = |c: char| first(c) || "-_.".contains(c);
-        if !self.name.starts_with(first) || self.name.len() > RUN_NAME_MAX || !self.name.chars().all(of_name)
-        {
-            let problem = format!(
-                "must be 1 to {RUN_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit"
-            );
-            return Err(SpecError::field("name", problem));
-        }
+        external::check_plain_name("name", &self.name)?;
         self.problem.validate()?;
         self.evaluation.validate()?;
         if let Some(validation) = &self.validation {
@@ -230,8 +231,12 @@ impl RunSpec {
         }
         let episodes = u64::from(self.strategy.candidates_max()) * u64::from(self.tasks_per_generation());
         if episodes > EPISODES_PER_GENERATION_MAX {
+            let field = match self.problem {
+                Problem::RuleLearning(_) => "tasks.per_generation",
+                Problem::External(_) => "problem.evaluations_per_candidate",
+            };
             return Err(SpecError::field(
-                "tasks.per_generation",
+                field,
                 format!(
                     "times strategy.population_size makes {episodes} episodes a generation; at most \
                      {EPISODES_PER_GENERATION_MAX} are allowed"
@@ -244,7 +249,9 @@ impl RunSpec {
 
     /// Refuses a spec whose episodes have no gradient of their fitness by the genome, naming the field.
     pub fn check_gradient(&self) -> Result<(), SpecError> {
-        self.evaluation.check_gradient()?;
+        if self.problem.rule_learning().is_some() {
+            self.evaluation.check_gradient()?;
+        }
         self.problem.check_gradient(self)
     }
 
@@ -290,8 +297,30 @@ impl RunSpec {
         self.problem.data_sets().iter().filter(move |data_set| used.contains(&data_set.name))
     }
 
+    /// Updates of an episode of a generation; 0 where the problem is external.
+    pub fn updates(&self, generation: u32) -> u32 {
+        self.problem.rule_learning().map_or(0, |_| self.evaluation.updates(generation))
+    }
+
+    /// What measures a genome, for people: the name of what is measured on networks, or of the user's objective.
+    pub fn objective_name(&self) -> &str {
+        match &self.problem {
+            Problem::RuleLearning(_) => self.evaluation.objective.name(),
+            Problem::External(problem) => &problem.name,
+        }
+    }
+
+    /// From a target of the spec to a fitness: a target of an external problem is a value of its objective.
+    pub fn orient_target(&self, target: f64) -> f64 {
+        self.problem.external().map_or(target, |problem| problem.direction.orient(target))
+    }
+
     /// Tasks on which the mean and the best sample are measured again when the search has ended.
     pub fn remeasured_tasks(&self) -> u32 {
+        // Seeds that are always the same have told all that they can.
+        if let Some(problem) = self.problem.external().filter(|problem| !problem.seeds.is_empty()) {
+            return problem.evaluations();
+        }
         self.tasks_per_generation().saturating_mul(REMEASURED_BLOCKS).min(TASKS_PER_GENERATION_MAX)
     }
 
@@ -305,8 +334,10 @@ impl RunSpec {
 /// to halve the error of a generation's fitness, too few to cost more than a handful of candidates.
 const REMEASURED_BLOCKS: u32 = 4;
 
-impl From<WrittenSpec> for RunSpec {
-    fn from(written: WrittenSpec) -> Self {
+impl TryFrom<WrittenSpec> for RunSpec {
+    type Error = String;
+
+    fn try_from(written: WrittenSpec) -> Result<Self, String> {
         let WrittenSpec {
             version,
             name,
@@ -314,6 +345,7 @@ impl From<WrittenSpec> for RunSpec {
             numerics,
             strategy,
             start,
+            problem,
             rule,
             network,
             tasks,
@@ -321,8 +353,27 @@ impl From<WrittenSpec> for RunSpec {
             validation,
             stop,
         } = written;
-        let problem = Problem::RuleLearning(RuleLearning { rule, network, tasks });
-        Self { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics }
+        let of_rules = [
+            ("rule", rule.is_some()),
+            ("network", network.is_some()),
+            ("tasks", tasks.is_some()),
+            ("evaluation", evaluation.is_some()),
+            ("validation", validation.is_some()),
+        ];
+        let problem = match (problem, of_rules.iter().find(|(_, written)| *written), tasks) {
+            (Some(WrittenProblem::External(problem)), None, _) => Problem::External(problem),
+            (Some(_), Some((section, _)), _) => {
+                return Err(format!("{section}: is of rules, and the problem is external; leave it out"));
+            }
+            (None, _, Some(tasks)) => Problem::RuleLearning(RuleLearning {
+                rule: rule.unwrap_or_default(),
+                network: network.unwrap_or_default(),
+                tasks,
+            }),
+            (None, ..) => return Err("missing field `tasks`".to_owned()),
+        };
+        let evaluation = evaluation.unwrap_or_default();
+        Ok(Self { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics })
     }
 }
 
@@ -330,21 +381,26 @@ impl From<RunSpec> for WrittenSpec {
     fn from(spec: RunSpec) -> Self {
         let RunSpec { version, name, seed, strategy, start, problem, evaluation, validation, stop, numerics } =
             spec;
-        match problem {
-            Problem::RuleLearning(RuleLearning { rule, network, tasks }) => Self {
-                version,
-                name,
-                seed,
-                numerics,
-                strategy,
-                start,
-                rule,
-                network,
-                tasks,
-                evaluation,
-                validation,
-                stop,
-            },
+        let (problem, rule, network, tasks, evaluation) = match problem {
+            Problem::RuleLearning(RuleLearning { rule, network, tasks }) => {
+                (None, Some(rule), Some(network), Some(tasks), Some(evaluation))
+            }
+            Problem::External(problem) => (Some(WrittenProblem::External(problem)), None, None, None, None),
+        };
+        Self {
+            version,
+            name,
+            seed,
+            numerics,
+            strategy,
+            start,
+            problem,
+            rule,
+            network,
+            tasks,
+            evaluation,
+            validation,
+            stop,
         }
     }
 }

@@ -31,6 +31,7 @@ async fn work(handle: Handle) {
         episode_semantics: EPISODE_SEMANTICS,
         fingerprint: Digest::of(b"bench"),
         version: "bench".into(),
+        serves: Vec::new(),
     };
     let worker = handle.attach(hello, "here".into(), outbox).await.expect("the driver is up").worker;
     let mut sequence = 0;

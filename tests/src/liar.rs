@@ -26,6 +26,7 @@ pub fn attach(url: &str, name: &str) {
         episode_semantics: EPISODE_SEMANTICS,
         fingerprint: fingerprint(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        serves: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let session =

@@ -263,6 +263,7 @@ impl Bench {
             episode_semantics: EPISODE_SEMANTICS,
             fingerprint: Digest::of(fingerprint),
             version: "test".into(),
+            serves: Vec::new(),
         };
         self.request(Attach { worker, hello }).unwrap();
         worker

@@ -103,6 +103,7 @@ impl Worker {
             episode_semantics: EPISODE_SEMANTICS,
             fingerprint: fingerprint(),
             version: "test".to_owned(),
+            serves: Vec::new(),
         };
         let settings = SessionSettings::new(coordinators, hello);
         let shutdown = CancellationToken::new();

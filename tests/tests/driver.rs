@@ -57,6 +57,7 @@ async fn work_slowly(handle: Handle, delay: Duration) {
         episode_semantics: EPISODE_SEMANTICS,
         fingerprint: Digest::of(b"test"),
         version: "test".into(),
+        serves: Vec::new(),
     };
     let worker = handle.attach(hello, "here".into(), outbox).await.unwrap().worker;
     let mut sequence = 0;
@@ -236,6 +237,7 @@ async fn a_worker_that_does_not_read_is_detached() {
         episode_semantics: EPISODE_SEMANTICS,
         fingerprint: Digest::of(b"test"),
         version: "test".into(),
+        serves: Vec::new(),
     };
     handle.attach(hello, "here".into(), outbox).await.unwrap();
     assert_eq!(handle.ask(worker::List::default()).await.unwrap().items.len(), 1);

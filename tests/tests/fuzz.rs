@@ -25,6 +25,7 @@ use hebbian_shared::dispatch::{
 };
 use hebbian_shared::episode::{Agreement, EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
+use hebbian_shared::fitness::Violation;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::spec::data_set::DataSetName;
@@ -86,6 +87,7 @@ fn what_workers_say() {
         episode_semantics: EPISODE_SEMANTICS,
         fingerprint: Digest::of(b"kind"),
         version: "1".into(),
+        serves: vec!["cart-pole".into()],
     };
     let settlement = |outcome| Settlement {
         candidate: CandidateIndex(3),
@@ -112,6 +114,7 @@ fn what_workers_say() {
                 gradient: Some(vec![1.0, -0.5, 0.0]),
             })),
             settlement(Outcome::Diverged),
+            settlement(Outcome::Infeasible(Violation::new(0.5).unwrap())),
             settlement(Outcome::WorkerError { reason: "why".into() }),
             settlement(Outcome::Rejected { reason: "why".into() }),
         ],
@@ -147,13 +150,14 @@ fn what_a_coordinator_says_to_workers() {
         genomes: vec![BatchGenome {
             candidate: CandidateIndex(3),
             genome: Arc::new(Genome(vec![0.5, -1.0])),
+            parameters: Vec::new(),
         }],
         assignments: vec![
-            Assignment { genome: 0, task: TaskIndex(0) },
-            Assignment { genome: 0, task: TaskIndex(1) },
+            Assignment { genome: 0, task: TaskIndex(0), seed: 7 },
+            Assignment { genome: 0, task: TaskIndex(1), seed: 7 },
         ],
     };
-    let spec = Arc::new(RunSpec::read(&specs()[0]).unwrap().into());
+    let spec = Arc::new(RunSpec::read(include_str!("../../examples/differentiable.toml")).unwrap().into());
     let messages = [
         ToWorker::Batch(batch),
         ToWorker::Spec { run: RunId::new(5), spec },
@@ -174,10 +178,10 @@ fn what_a_coordinator_says_to_workers() {
 
 #[test]
 fn what_clients_ask_and_are_answered() {
-    let stop = RunSpec::read(&specs()[0]).unwrap().stop;
+    let stop = RunSpec::read(include_str!("../../examples/differentiable.toml")).unwrap().stop;
     fuzz("limits", &[serde_json::to_vec(&stop).unwrap(), b"generations = 500".to_vec()], |bytes| {
         let limits = text::read::<StopSpec>(&String::from_utf8_lossy(bytes));
-        limits.map(|limits| drop(stop.extended(&limits))).is_ok()
+        limits.map(|limits| drop(stop.extended(&limits, |target| target))).is_ok()
     });
     let results: Vec<Vec<u8>> = stored().iter().map(|(_, result)| result.encode_to_vec()).collect();
     fuzz("RunResult", &results, |bytes| {
@@ -187,7 +191,7 @@ fn what_clients_ask_and_are_answered() {
 
 #[test]
 fn what_is_said_of_evaluations() {
-    let spec = RunSpec::read(&specs()[0]).unwrap();
+    let spec = RunSpec::read(include_str!("../../examples/differentiable.toml")).unwrap();
     let problem = spec.problem.rule_learning().unwrap().clone();
     let request = EvaluationRequest {
         genomes: vec![Genome(vec![0.25; spec.layout().dimension()])],

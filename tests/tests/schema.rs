@@ -24,7 +24,10 @@ fn specs_in(folder: &str) -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let specs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
     let specs: Vec<_> = specs.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
-    let specs: Vec<_> = specs.into_iter().filter(|(_, text)| text.contains("families")).collect();
+    let specs: Vec<_> = specs
+        .into_iter()
+        .filter(|(_, text)| text.contains("families") || text.contains("[problem]"))
+        .collect();
     assert!(!specs.is_empty(), "{folder} has specs");
     specs
 }
@@ -150,6 +153,9 @@ fn walk(whole: &Value, schema: &Value, path: &[Step], base: &Value, found: &mut 
 
 /// The sound spec that has the kind of strategy, or the family of rules, that a part of the schema describes.
 fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
+    if path == [Step::Name("problem".to_owned())] {
+        return from_toml(include_str!("../../examples/cart-pole.toml"));
+    }
     let mut base = base.clone();
     let constant = |name: &str| part.pointer(&format!("/properties/{name}/const")).cloned();
     let at = |name: &str| path == [Step::Name(name.to_owned())];

@@ -87,6 +87,7 @@ async fn two_runs_share_four_workers_by_weight_and_a_third_that_nobody_can_do_sa
             episode_semantics: EPISODE_SEMANTICS,
             fingerprint: Digest::of(b"sharing"),
             version: "test".into(),
+            serves: Vec::new(),
         };
         let settings = SessionSettings::new(Coordinators::Memory(dial.clone()), hello);
         tokio::spawn(session::run(settings, Arc::new(Sleepy), shutdown.clone()));

@@ -153,7 +153,7 @@ impl History {
         match &event.kind {
             Some(Kind::Generation(summary)) => self.generation(summary),
             Some(Kind::Validation(summary)) => self.validation(summary),
-            Some(Kind::Remeasurement(figures)) => self.remeasurement = Some(*figures),
+            Some(Kind::Remeasurement(figures)) => self.remeasurement = Some(figures.clone()),
             Some(Kind::Note(text)) => {
                 self.notes.push(text.clone());
                 keep_last(&mut self.notes);

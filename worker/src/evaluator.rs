@@ -1,15 +1,17 @@
 //! The computing of episodes, as the pool and the session know it.
 
+mod exec;
 mod learning;
 
 use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodeKey, Outcome, Wants};
+use hebbian_shared::episode::{Asked, EpisodeKey, Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 
+pub use exec::ExecEvaluator;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::task::data_set::Arriving;
 pub use learning::LearningEvaluator;
@@ -43,9 +45,9 @@ pub trait Evaluator: Send + Sync + 'static {
 
 /// Episodes of one run or evaluation; shared by the threads of a worker.
 pub trait Runner: Send + Sync + 'static {
-    /// How many scores an episode has.
-    fn scores(&self) -> usize {
-        0
+    /// What an episode's outcome has to look like, apart from what is wanted beside its fitness.
+    fn asked(&self) -> Asked {
+        Asked::FITNESS
     }
 
     /// What one thread needs to run episodes.
@@ -63,4 +65,19 @@ pub trait Episodes {
         wants: Wants,
         interrupt: &Interrupt,
     ) -> Option<Outcome>;
+
+    /// How many episodes it is good to run together.
+    fn together(&self) -> usize {
+        1
+    }
+
+    /// Runs some episodes, each as [`Episodes::run`] does.
+    fn run_together(
+        &mut self,
+        episodes: &[(&Genome, EpisodeKey)],
+        wants: Wants,
+        interrupt: &Interrupt,
+    ) -> Vec<Option<Outcome>> {
+        episodes.iter().map(|(genome, key)| self.run(genome, key, wants, interrupt)).collect()
+    }
 }

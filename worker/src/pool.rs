@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::{io, thread};
 
 use hebbian_shared::dispatch::{Assignment, Batch, Settlement};
 use hebbian_shared::episode::{Asked, EpisodeKey, Outcome};
+use hebbian_shared::genome::Genome;
 use tokio::sync::mpsc;
 
 use crate::evaluator::{Episodes, Runner};
@@ -91,13 +93,17 @@ impl Shared {
 }
 
 impl State {
-    /// The next episode, in order of submission.
-    fn take(&mut self) -> Option<(Arc<Job>, Assignment)> {
+    /// The next episode in order of submission, with those behind it in its job that its share allows: of what waits there, one
+    /// thread takes no more than its part.
+    fn take(&mut self, most: impl Fn(&Job) -> usize) -> Option<(Arc<Job>, Range<usize>)> {
         loop {
+            let threads = self.running.len().max(1);
             let (job, next) = self.queue.front_mut()?;
-            if let Some(&assignment) = job.batch.assignments.get(*next) {
-                *next += 1;
-                return Some((job.clone(), assignment));
+            let rest = job.batch.assignments.len().saturating_sub(*next);
+            if rest > 0 {
+                let taken = *next..*next + most(job).min(rest.div_ceil(threads)).max(1);
+                *next = taken.end;
+                return Some((job.clone(), taken));
             }
             self.queue.pop_front();
         }
@@ -158,43 +164,50 @@ struct Thread {
 
 impl Thread {
     fn work(mut self) {
-        while let Some((job, assignment)) = self.next() {
+        while let Some((job, taken)) = self.next() {
             if self.held.as_ref().is_some_and(|(held, _)| !Arc::ptr_eq(&held.job, &job)) {
                 self.hand_over();
             }
             let start = Instant::now();
-            let outcome = if job.interrupt.is_raised() { None } else { self.run(&job, assignment) };
-            let compute_time = start.elapsed();
+            let assignments = &job.batch.assignments[taken];
+            let outcomes = if job.interrupt.is_raised() {
+                vec![None; assignments.len()]
+            } else {
+                self.run(&job, assignments)
+            };
+            let compute_time = start.elapsed() / assignments.len() as u32;
             let (held, since) = self.held.get_or_insert_with(|| {
                 (Finished { job: job.clone(), settlements: Vec::new(), interrupted: 0 }, start)
             });
-            match outcome {
-                Some(outcome) => held.settlements.push(Settlement {
-                    candidate: job.batch.genomes[assignment.genome as usize].candidate,
-                    task: assignment.task,
-                    outcome,
-                    compute_time,
-                }),
-                None => held.interrupted += 1,
+            for (assignment, outcome) in assignments.iter().zip(outcomes) {
+                match outcome {
+                    Some(outcome) => held.settlements.push(Settlement {
+                        candidate: job.batch.genomes[assignment.genome as usize].candidate,
+                        task: assignment.task,
+                        outcome,
+                        compute_time,
+                    }),
+                    None => held.interrupted += 1,
+                }
             }
-            // The next episode will last about as long as this one: hold back only what will not wait for long.
-            if compute_time >= HOLD / 2 || since.elapsed() >= HOLD {
+            // The next ones will last about as long as these: hold back only what will not wait for long.
+            if start.elapsed() >= HOLD / 2 || since.elapsed() >= HOLD {
                 self.hand_over();
             }
         }
     }
 
-    /// The next episode; waits for it, and hands over what is held before it waits. `None` when the pool is closed.
-    fn next(&mut self) -> Option<(Arc<Job>, Assignment)> {
+    /// The next episodes; waits for them, and hands over what is held before it waits. `None` when the pool is closed.
+    fn next(&mut self) -> Option<(Arc<Job>, Range<usize>)> {
         let shared = self.shared.clone();
         let mut state = shared.state();
         loop {
             if state.closed {
                 return None;
             }
-            if let Some((job, assignment)) = state.take() {
+            if let Some((job, taken)) = state.take(|job| self.together(job)) {
                 state.running[self.number] = Some(job.clone());
-                return Some((job, assignment));
+                return Some((job, taken));
             }
             state.running[self.number] = None;
             if self.held.is_some() {
@@ -214,40 +227,51 @@ impl Thread {
         }
     }
 
-    fn run(&mut self, job: &Job, assignment: Assignment) -> Option<Outcome> {
-        let genome = &job.batch.genomes[assignment.genome as usize].genome;
-        let key = job.key(assignment);
+    /// How many episodes of a job are best run together.
+    fn together(&self, job: &Job) -> usize {
+        let known = self.episodes.iter().find(|(runner, _)| Arc::ptr_eq(runner, &job.runner));
+        known.map_or(1, |(_, episodes)| episodes.together())
+    }
+
+    fn run(&mut self, job: &Job, assignments: &[Assignment]) -> Vec<Option<Outcome>> {
+        let genome = |assignment: &Assignment| &*job.batch.genomes[assignment.genome as usize].genome;
+        let episodes: Vec<(&Genome, EpisodeKey)> =
+            assignments.iter().map(|assignment| (genome(assignment), job.key(*assignment))).collect();
         let found = self.episodes.iter().position(|(runner, _)| Arc::ptr_eq(runner, &job.runner));
         let mut known = found.and_then(|place| self.episodes.remove(place));
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-            let (_, episodes) =
+        let outcomes = panic::catch_unwind(AssertUnwindSafe(|| {
+            let (_, on_thread) =
                 known.get_or_insert_with(|| (job.runner.clone(), job.runner.clone().on_thread()));
-            episodes.run(genome, &key, job.batch.wants, &job.interrupt)
+            on_thread.run_together(&episodes, job.batch.wants, &job.interrupt)
         }));
-        match outcome {
-            Ok(outcome) => {
+        let mut outcomes = match outcomes {
+            Ok(outcomes) => {
                 if self.episodes.len() >= RUNS_PER_THREAD_MAX {
                     self.episodes.pop_front();
                 }
                 self.episodes.extend(known);
-                match outcome {
-                    None if !job.interrupt.is_raised() => Some(Outcome::WorkerError {
-                        reason: "the episode stopped without being asked to".to_owned(),
-                    }),
-                    None => None,
-                    Some(mut outcome) => {
-                        let (wants, dimension, scores) =
-                            (job.batch.wants, genome.0.len(), job.runner.scores());
-                        outcome.check(&Asked { wants, dimension, scores, ..Asked::FITNESS });
-                        Some(outcome)
-                    }
-                }
+                outcomes
             }
             // What the panic left behind is not used again.
-            Err(payload) => Some(Outcome::WorkerError {
-                reason: format!("panicked: {}", panic_message(payload.as_ref())),
-            }),
+            Err(payload) => {
+                let reason = format!("panicked: {}", panic_message(payload.as_ref()));
+                vec![Some(Outcome::WorkerError { reason }); episodes.len()]
+            }
+        };
+        for (outcome, (genome, _)) in outcomes.iter_mut().zip(&episodes) {
+            match outcome {
+                None if !job.interrupt.is_raised() => {
+                    let reason = "the episode stopped without being asked to".to_owned();
+                    *outcome = Some(Outcome::WorkerError { reason });
+                }
+                None => {}
+                Some(outcome) => {
+                    let (wants, dimension) = (job.batch.wants, genome.0.len());
+                    outcome.check(&Asked { wants, dimension, ..job.runner.asked() });
+                }
+            }
         }
+        outcomes
     }
 }
 

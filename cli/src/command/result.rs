@@ -7,12 +7,14 @@ use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
 use crate::client::{Client, ClientArguments};
+use crate::external_result::ExternalResult;
 use crate::failure::Failure;
 use crate::files;
 use crate::genome_file::GenomeFile;
 use crate::render::{self, Paint};
 
-/// Fetch what a run has found: the mean of the search distribution. Works while the run is still running.
+/// Fetch what a run has found: the mean of the search distribution; of an external objective the parameters, with the best sample's.
+/// Works while the run is still running.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  hebbian result quickstart --out genome.json && hebbian evaluate genome.json"
@@ -41,13 +43,23 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             return begin(&client, &run, generation, out).await;
         }
         let result = client.result(client.find(&run).await?.name).await?;
-        let text = GenomeFile::of_result(&result)?.to_json();
+        let external = ExternalResult::of_result(&result)?;
+        let text = match &external {
+            Some(found) => render::json::pretty(found),
+            None => GenomeFile::of_result(&result)?.to_json(),
+        };
         if let Some(figures) = &result.remeasurement {
             render::note(&format!("fitness  {}", render::validation::figures(figures)));
         }
         let path = out.unwrap_or_else(|| PathBuf::from("-"));
         files::write(&path, text)?;
         if files::is_standard(&path) {
+            return Ok(());
+        }
+        if external.is_some() {
+            let (path, generations) = (path.display(), result.generations);
+            let state = render::run::state_name(result.state.as_ref());
+            render::note(&format!("wrote {path} after {generations} generations ({state})"));
             return Ok(());
         }
         let evaluate = Paint::stderr().command(&format!("hebbian evaluate {}", path.display()));

@@ -20,10 +20,12 @@ use hebbian_proto::convert::ConvertError;
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_event::Kind as Event;
+use hebbian_shared::dispatch::ALL_PROBLEMS;
 use hebbian_shared::id::RunId;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
+use hebbian_worker::evaluator::ExecEvaluator;
 use tokio_util::sync::CancellationToken;
 
 use super::evaluate::compare_finished;
@@ -33,11 +35,12 @@ use super::{
 };
 use crate::client::pages;
 use crate::data::{DataArguments, complete};
+use crate::external_result::ExternalResult;
 use crate::failure::{Failure, FailureKind};
 use crate::files;
 use crate::forecast::Forecast;
 use crate::genome_file::GenomeFile;
-use crate::local_cluster::LocalWorker;
+use crate::local_cluster::{Computing, LocalWorker};
 use crate::render::progress::Progress;
 use crate::render::{self, Paint};
 use crate::report::Report;
@@ -63,9 +66,10 @@ const GENERATIONS_PAGE: u32 = 500;
   hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
   hebbian run --seed 2 --workers 1         another seed, on one core
   hebbian run my.toml --web                with a live page for a browser
+  hebbian run mine.toml --exec 'python3 objective.py' --workers 8     an external objective, by a program of your own
 
-The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule), report.json and report.html, which
-shows it.")]
+The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule; of an external objective
+parameters.json), report.json and report.html, which shows it.")]
 pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input [default: the built-in quickstart].
     spec: Option<PathBuf>,
@@ -75,6 +79,9 @@ pub(super) struct Arguments {
     /// Compute threads; they change only the time it takes [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     workers: Option<u32>,
+    /// The program that evaluates the external objective of the spec, as a command of the shell: a process for each of --workers.
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
     /// Another seed than the spec's.
     #[arg(long, value_name = "S", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Option<Seed>,
@@ -93,7 +100,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { spec, preset, workers, seed, out, data, web, json } = arguments;
+    let Arguments { spec, preset, workers, exec, seed, out, data, web, json } = arguments;
     let data = log.data_store(&data)?;
     let mut spec = match (spec, preset) {
         (Some(path), _) => Some(read_spec(&path, seed)?),
@@ -107,19 +114,56 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         render::note(&format!("{} is finished; this is its report", directory.path().display()));
         return show_report(&report, &directory, json);
     }
-    let threads = workers.unwrap_or_else(all_cores);
+    let machine = Machine { threads: workers.unwrap_or_else(all_cores), workers, exec, data };
+    machine.check(&directory)?;
     block_on_until_signal(|shutdown| async move {
         directory.prepare()?;
-        let report = evolve(&directory, (threads, workers), &data, web.as_deref(), &shutdown).await?;
+        let report = evolve(&directory, &machine, web.as_deref(), &shutdown).await?;
         show_report(&report, &directory, json)
     })
+}
+
+/// What computes.
+struct Machine {
+    threads: u32,
+    /// As the user said it.
+    workers: Option<u32>,
+    /// The program that evaluates an external objective.
+    exec: Option<String>,
+    data: Arc<DataStore>,
+}
+
+impl Machine {
+    /// Refuses a program where there is nothing for it, and an external objective without one.
+    fn check(&self, directory: &RunDirectory) -> Result<(), Failure> {
+        match (directory.spec().problem.external(), &self.exec) {
+            (Some(problem), None) => Err(Failure::bad_input(format_args!(
+                "--exec: is missing: the objective `{}` is evaluated by a program",
+                problem.name
+            ))
+            .hint("for example --exec 'python3 objective.py'")),
+            (None, Some(_)) => Err(Failure::bad_input(
+                "--exec: is of specs with an external problem, and this one evolves a rule",
+            )
+            .hint("[problem] kind = \"external\" makes it one; see examples/external.toml")),
+            _ => Ok(()),
+        }
+    }
+
+    fn computing(&self) -> Computing {
+        match &self.exec {
+            Some(command) => {
+                Computing::Program(ExecEvaluator::new(command.clone(), vec![ALL_PROBLEMS.to_owned()]))
+            }
+            None => Computing::Rules(Arc::clone(&self.data)),
+        }
+    }
 }
 
 /// Runs the search to its end, or to an interrupt, and writes what came of it.
 async fn evolve(
     directory: &RunDirectory,
-    (threads, workers): (u32, Option<u32>),
-    data: &Arc<DataStore>,
+    machine: &Machine,
     web: Option<&str>,
     shutdown: &CancellationToken,
 ) -> Result<Report, Failure> {
@@ -140,12 +184,12 @@ async fn evolve(
     if let Some(web) = &web {
         render::note(&format!("watch it at {}", web.address()));
     }
-    let found = search(&handle, directory, threads, data, (web.is_some(), shutdown)).await;
+    let found = search(&handle, directory, machine, (web.is_some(), shutdown)).await;
     drop(web);
     let closed = handle.shut_down().await;
     // The driver has answered; what is left of it is its thread's end.
     let _ = driver.await;
-    let resume = resume_command(directory.path(), workers);
+    let resume = resume_command(directory.path(), machine);
     let (run, generations, validations) = match found? {
         Found::Finished { run, generations, validations } => (run, generations, validations),
         Found::Interrupted { generations } => {
@@ -164,25 +208,25 @@ async fn evolve(
         let name = render::run::state_name(run.state.as_ref());
         return Err(Failure::failed(format_args!("the run has no result: it was {name}")));
     };
-    let comparison =
-        compare(&run, threads, data, shutdown).await.map_err(|failure| match failure.kind() {
-            FailureKind::Interrupted => Failure::interrupted(format_args!(
-                "the search is finished and saved in {}, but not compared with baselines",
-                directory.path().display()
-            ))
-            .hint(format_args!("`{resume}` compares it")),
-            _ => failure,
-        })?;
+    let comparison = compare(&run, machine, shutdown).await.map_err(|failure| match failure.kind() {
+        FailureKind::Interrupted => Failure::interrupted(format_args!(
+            "the search is finished and saved in {}, but not compared with baselines",
+            directory.path().display()
+        ))
+        .hint(format_args!("`{resume}` compares it")),
+        _ => failure,
+    })?;
     let report = Report::new(&run, reason, generations, validations, comparison)?;
-    write_page(directory, &report.comparison);
+    write_page(directory, report.comparison.as_ref());
     files::write(&directory.report(), report.to_json())?;
     Ok(report)
 }
 
 /// Writes the page that shows the report. It is beside the point: where it cannot be written, the report is there all the same.
-fn write_page(directory: &RunDirectory, comparison: &Comparison) {
+fn write_page(directory: &RunDirectory, comparison: Option<&Comparison>) {
     let written = RunView::of_journal(&directory.journal(), None)
-        .and_then(|view| files::write(&directory.page(), view.compared(comparison).report()));
+        .map(|view| comparison.into_iter().fold(view, RunView::compared))
+        .and_then(|view| files::write(&directory.page(), view.report()));
     if let Err(failure) = written {
         render::note(&format!("the report has no page: {}", failure.message()));
     }
@@ -204,14 +248,13 @@ enum Found {
 async fn search(
     handle: &Handle,
     directory: &RunDirectory,
-    threads: u32,
-    data: &Arc<DataStore>,
+    machine: &Machine,
     (is_watched, shutdown): (bool, &CancellationToken),
 ) -> Result<Found, Failure> {
     let run = open_run(handle, directory).await?;
     let id = id_of(&run)?;
-    announce(directory, &run, threads);
-    let mut worker = LocalWorker::start(handle.clone(), threads, Arc::clone(data));
+    announce(directory, &run, machine.threads);
+    let mut worker = LocalWorker::start(handle.clone(), machine.threads, machine.computing());
     let mut validations = Vec::new();
     let followed = tokio::select! {
         followed = follow(handle, (directory.spec(), is_watched), &run, &mut validations, shutdown) => followed,
@@ -228,7 +271,11 @@ async fn search(
         result => result.map_err(failed)?,
     };
     if result.generations > 0 {
-        files::write(&directory.genome(), GenomeFile::of_result(&result)?.to_json())?;
+        let text = match ExternalResult::of_result(&result)? {
+            Some(found) => render::json::pretty(&found),
+            None => GenomeFile::of_result(&result)?.to_json(),
+        };
+        files::write(&directory.result(), text)?;
     }
     if interrupted {
         return Ok(Found::Interrupted { generations: result.generations });
@@ -361,18 +408,17 @@ async fn give_up_if_nothing_helps(handle: &Handle, run: RunId) -> Result<(), Fai
 
 async fn compare(
     run: &v1::RunResult,
-    threads: u32,
-    data: &Arc<DataStore>,
+    machine: &Machine,
     shutdown: &CancellationToken,
-) -> Result<Comparison, Failure> {
+) -> Result<Option<Comparison>, Failure> {
     let (spec, genome) = run.read().map_err(unread)?;
     let seed = spec.seed;
-    let Some(problem) = spec.problem.rule_learning().cloned() else {
-        return Err(Failure::failed("only rules are compared with baselines"));
-    };
+    // Only rules are compared with baselines.
+    let Some(problem) = spec.problem.rule_learning().cloned() else { return Ok(None) };
+    let threads = machine.threads;
     let interrupt = Arc::new(Interrupt::new());
     let raised = Arc::clone(&interrupt);
-    let data = Arc::clone(data);
+    let data = Arc::clone(&machine.data);
     let mut computing = tokio::task::spawn_blocking(move || {
         compare_finished(&problem, &genome, seed, threads, &data, &interrupt)
     });
@@ -383,7 +429,7 @@ async fn compare(
             computing.await
         }
     };
-    ended.map_err(|error| Failure::failed(format_args!("the comparison failed: {error}")))?
+    ended.map_err(|error| Failure::failed(format_args!("the comparison failed: {error}")))?.map(Some)
 }
 
 fn id_of(run: &v1::Run) -> Result<RunId, Failure> {
@@ -403,9 +449,10 @@ fn failed(error: Refusal) -> Failure {
 }
 
 /// What to type to go on.
-fn resume_command(directory: &Path, workers: Option<u32>) -> String {
-    let workers = workers.map_or_else(String::new, |workers| format!(" --workers {workers}"));
-    format!("hebbian run --out {}{workers}", shell_word(&directory.display().to_string()))
+fn resume_command(directory: &Path, machine: &Machine) -> String {
+    let workers = machine.workers.map_or_else(String::new, |workers| format!(" --workers {workers}"));
+    let exec = machine.exec.as_ref().map_or_else(String::new, |exec| format!(" --exec {}", shell_word(exec)));
+    format!("hebbian run --out {}{workers}{exec}", shell_word(&directory.display().to_string()))
 }
 
 /// A word as a shell takes it.
@@ -423,6 +470,8 @@ fn show_report(report: &Report, directory: &RunDirectory, json: bool) -> Result<
         return render::out(&report.to_json());
     }
     let text = render::report::text(report, Paint::stdout());
-    let next = format!("hebbian evaluate {}", shell_word(&directory.genome().display().to_string()));
-    render::out(&(text + &render::report::files(directory, &next, Paint::stdout())))
+    // Without `--tasks`, the tasks are such as the rule has outputs for.
+    let rule = shell_word(&directory.result().display().to_string());
+    let next = report.result.is_none().then(|| format!("hebbian evaluate {rule} --updates 5,50,500"));
+    render::out(&(text + &render::report::files(directory, next.as_deref(), Paint::stdout())))
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hebbian_shared::limits::{NAME_BYTES_MAX, THREADS_MAX};
-use hebbian_worker::evaluator::LearningEvaluator;
+use hebbian_shared::dispatch::{ALL_PROBLEMS, Hello};
+use hebbian_shared::limits::{NAME_BYTES_MAX, SERVED_PROBLEMS_MAX, THREADS_MAX};
+use hebbian_shared::spec::external::is_plain_name;
+use hebbian_worker::evaluator::{Evaluator, ExecEvaluator, LearningEvaluator};
 use hebbian_worker::session::{self, SessionSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -13,10 +15,9 @@ use super::{LogArguments, all_cores, block_on_one_thread_until_signal, parse_thr
 use crate::configuration::Configuration;
 use crate::data::{self, DataArguments, MissingDirectory};
 use crate::failure::Failure;
-use crate::local_cluster::{hello, session_failure};
+use crate::local_cluster::{hello, hello_of_program, session_failure};
 use crate::process::signals::Notices;
 use crate::process::supervisor;
-use crate::render;
 use crate::tls::ClientTls;
 
 /// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
@@ -29,6 +30,7 @@ use crate::tls::ClientTls;
   hebbian worker                                                  for a coordinator on this machine
   hebbian worker --coordinator http://a:7420,http://b:7420        tried in turn until one answers
   hebbian worker --coordinator http://a:7420 --threads 8 --name node-7
+  hebbian worker --exec 'python3 objective.py' --slots 4 --serves cart-pole       evaluates an external problem
   hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
@@ -43,6 +45,16 @@ pub(super) struct Arguments {
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     threads: Option<u32>,
+    /// Evaluate external problems with this command of the shell, and train no networks: a process for each slot, which gets a request
+    /// a line on its standard input and answers each with a line on its standard output (docs/WORKERS.md).
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
+    /// With --exec: its processes [default: all cores].
+    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true, requires = "exec", conflicts_with = "threads")]
+    slots: Option<u32>,
+    /// With --exec: the names of the problems that it evaluates [default: all].
+    #[arg(long, value_name = "NAME[,NAME]")]
+    serves: Option<String>,
     /// How long SIGTERM lets it finish what it has begun [default: 10s]; what is not finished by then others do.
     #[arg(long, value_name = "TIME")]
     grace: Option<String>,
@@ -56,12 +68,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, coordinator, threads, grace, name, data, tls } = arguments;
+    let Arguments { config, coordinator, threads, exec, slots, serves, grace, name, data, tls } = arguments;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
             .flag("worker.coordinators", coordinator.filter(|text| !text.trim().is_empty()))
-            .flag("worker.threads", threads)
+            .flag("worker.threads", threads.or(slots))
+            .flag("worker.exec", exec)
+            .flag("worker.serves", serves)
             .flag("worker.name", name)
             .flag("worker.grace", grace)
             .flag("worker.data", text(data.directory))
@@ -92,27 +106,60 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
         )));
     }
     let coordinators = worker.tls.coordinators("worker.coordinators", &worker.coordinators)?;
-    let data = data::store("worker.data", worker.data, MissingDirectory::Told)?;
-    let hello = hello(name, threads);
+    let serves = served(worker.exec.is_some(), worker.serves)?;
+    let program = worker.exec.map(|command| ExecEvaluator::new(command, serves.clone()));
+    let (hello, evaluator): (Hello, Arc<dyn Evaluator>) = if let Some(program) = &program {
+        (hello_of_program(name, threads, serves), Arc::new(program.clone()))
+    } else {
+        let data = data::store("worker.data", worker.data, MissingDirectory::Told)?;
+        (hello(name, threads), Arc::new(LearningEvaluator::new(data)))
+    };
+    let what = match &program {
+        Some(_) => format!("slots for {}", hello.serves.join(", ")),
+        None => format!("threads, numerics {}", hello.fingerprint.short()),
+    };
     tracing::info!(
-        "worker {} `{}` with {}, numerics {}, for {}",
+        "worker {} `{}` with {threads} {what}, for {}",
         env!("CARGO_PKG_VERSION"),
         hello.name,
-        render::text::plural(u64::from(threads), "thread"),
-        hello.fingerprint.short(),
         worker.coordinators.join(", ")
     );
     let mut settings = SessionSettings::new(coordinators, hello);
     settings.shutdown_grace = grace;
-    let evaluator = LearningEvaluator::new(data);
     supervisor::ready(&format!("computes for {}", worker.coordinators.join(", ")));
     let end = tokio::select! {
-        end = session::run(settings, Arc::new(evaluator), shutdown) => end,
+        end = session::run(settings, evaluator, shutdown) => end,
         never = supervisor::watched(async || ()) => match never {},
     };
+    if let Some(program) = program {
+        program.end();
+    }
     let end = end.map_err(|error| session_failure(&error))?;
     tracing::info!("good-bye after {} episodes", end.episodes);
     Ok(())
+}
+
+/// The names of the external problems that a worker serves.
+fn served(has_program: bool, names: Vec<String>) -> Result<Vec<String>, Failure> {
+    if !has_program {
+        return match names.first() {
+            None => Ok(Vec::new()),
+            Some(_) => Err(Failure::bad_input("worker.serves: is of workers with a program")
+                .hint("name its command with --exec")),
+        };
+    }
+    if names.len() > SERVED_PROBLEMS_MAX {
+        return Err(Failure::bad_input(format_args!(
+            "worker.serves: must name at most {SERVED_PROBLEMS_MAX} problems, not {}",
+            names.len()
+        )));
+    }
+    if let Some(name) = names.iter().find(|name| *name != ALL_PROBLEMS && !is_plain_name(name)) {
+        return Err(Failure::bad_input(format_args!(
+            "worker.serves: {name:?} is no name of a problem (a-z, 0-9, `-`, `_` and `.`)"
+        )));
+    }
+    Ok(if names.is_empty() { vec![ALL_PROBLEMS.to_owned()] } else { names })
 }
 
 /// The host's name, or something to tell workers apart by.

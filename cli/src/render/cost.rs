@@ -20,7 +20,11 @@ pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
     let mut lines = run::spec_fields(spec);
     lines.push((
         "work",
-        format!("{generations} of {} episodes each", text::count(cost.episodes_per_generation as f64)),
+        format!(
+            "{generations} of {} {} each",
+            text::count(cost.episodes_per_generation as f64),
+            if spec.problem.external().is_some() { "evaluations" } else { "episodes" }
+        ),
     ));
     for phase in &cost.phases {
         let of = phase
@@ -61,6 +65,9 @@ pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
             paint.bold(&seconds(elapsed)),
             text::plural(u64::from(cost.threads), "thread")
         ),
+        None if spec.problem.external().is_some() => {
+            "unknown: the program that evaluates the objective decides".to_owned()
+        }
         None => "unknown: only the search's own criteria end it".to_owned(),
     };
     lines.push(("time", estimate));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Paint, comparison, run, text, validation};
+use crate::external_result::Chosen;
 use crate::report::Report;
 use crate::run_directory::RunDirectory;
 
@@ -24,6 +25,16 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         ),
         ("genome", format!("digest {}", report.genome_digest.short())),
     ];
+    if let Some(found) = &report.result {
+        lines.push(("objective", format!("{} `{}`", found.direction.name(), found.problem)));
+        let value = found.value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let which = match found.chosen {
+            Chosen::Mean => "the mean of the search",
+            Chosen::Best => "the best sample",
+        };
+        lines.push(("value", format!("{} ({which})", paint.bold(&value))));
+        lines.push(("parameters", found.line()));
+    }
     if let Some(figures) = &report.remeasurement {
         lines.push(("fitness", validation::figures(&figures.0)));
     }
@@ -43,18 +54,19 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
             validation::table(summary, paint)
         );
     }
-    format!("{text}\n{}\n", comparison::table(&report.comparison, paint))
+    match &report.comparison {
+        Some(compared) => format!("{text}\n{}\n", comparison::table(compared, paint)),
+        None => format!("{text}\n"),
+    }
 }
 
 /// Where the files are, and the next command to try.
-pub(crate) fn files(directory: &RunDirectory, next: &str, paint: Paint) -> String {
-    // Without `--tasks`, the tasks are such as the rule has outputs for.
-    let more = format!("{next} --updates 5,50,500");
+pub(crate) fn files(directory: &RunDirectory, next: Option<&str>, paint: Paint) -> String {
     let lines = [
-        ("rule", directory.genome().display().to_string()),
+        (if next.is_some() { "rule" } else { "result" }, directory.result().display().to_string()),
         ("report", directory.report().display().to_string()),
         ("page", directory.page().display().to_string()),
-        ("next", paint.command(&more)),
     ];
-    run::fields(&lines, paint)
+    let next = next.map(|next| ("next", paint.command(next)));
+    run::fields(&lines.into_iter().chain(next).collect::<Vec<_>>(), paint)
 }

@@ -8,6 +8,7 @@ use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::{Paint, escape, text, validation};
+use crate::external_result::describe;
 
 /// The state of a newer coordinator.
 const UNKNOWN: &str = "unknown";
@@ -104,6 +105,11 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
         ("state", state(run.state(), paint)),
         ("generation", generations(run)),
     ];
+    if let Some(objective) = &run.objective {
+        let what = if objective.minimise { "minimise" } else { "maximise" };
+        let sign = if objective.minimise { " (a fitness is minus a value)" } else { "" };
+        lines.push(("objective", format!("{what} {}{sign}", objective.name)));
+    }
     if let Some(doubt) = &run.doubt {
         lines.push(("in doubt", doubtful(run, doubt)));
     }
@@ -131,6 +137,12 @@ pub(crate) fn details(run: &v1::Run, paint: Paint) -> String {
                 last.fitness_deviation.map_or_else(|| "-".to_owned(), text::significant)
             ),
         ));
+        if let Some(objective) = run.objective.as_ref().filter(|_| !last.best_scores.is_empty()) {
+            let scores = objective.scores.iter().zip(&last.best_scores);
+            let scores: Vec<String> =
+                scores.map(|(name, score)| format!("{name} {}", text::significant(*score))).collect();
+            lines.push(("scores", format!("of the best: {}", scores.join(", "))));
+        }
         let search = last.search.clone().unwrap_or_default();
         lines.push(("search", of_search(&search)));
         lines.push((
@@ -249,7 +261,15 @@ pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
         };
         lines.push(("rule", format!("{}, {layers}", problem.rule.options().summary())));
     }
-    lines.push(("tasks", format!("{} a generation: {}", spec.tasks_per_generation(), families.join(", "))));
+    if let Some(problem) = spec.problem.external() {
+        lines.push(("objective", describe(problem)));
+        let each = text::plural(u64::from(problem.evaluations()), "evaluation");
+        let limit = problem.time_limit_s;
+        lines.push(("evaluations", format!("{each} of each candidate, each of at most {limit} s")));
+    } else {
+        let tasks = spec.tasks_per_generation();
+        lines.push(("tasks", format!("{tasks} a generation: {}", families.join(", "))));
+    }
     lines
 }
 
@@ -265,7 +285,11 @@ pub(super) fn generation_figures(
         text::significant(summary.search.as_ref().map_or(0.0, |search| search.step_size))
     );
     if summary.diverged > 0 {
-        let _ = write!(line, "  diverged {}", summary.diverged);
+        let word = if summary.updates == 0 { "failed" } else { "diverged" };
+        let _ = write!(line, "  {word} {}", summary.diverged);
+    }
+    if summary.infeasible > 0 {
+        let _ = write!(line, "  infeasible {}", summary.infeasible);
     }
     if let Some(rate) = episodes_per_second {
         let _ = write!(line, "  {} episodes/s", text::count(rate));

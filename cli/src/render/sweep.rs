@@ -25,7 +25,7 @@ impl Summary {
         let finished = runs.iter().filter(|run| matches!(run.state(), Some(RunState::Finished(_))));
         let found: Vec<(f64, u64)> = finished
             .clone()
-            .filter_map(|run| Some((run.remeasurement.as_ref()?.mean?.fitness?.mean, run.seed)))
+            .filter_map(|run| Some((run.remeasurement.as_ref()?.mean.as_ref()?.fitness?.mean, run.seed)))
             .collect();
         let fitness = (!found.is_empty()).then(|| Estimate::of(found.iter().map(|(fitness, _)| *fitness)));
         let order = |a: &&(f64, u64), b: &&(f64, u64)| a.0.total_cmp(&b.0);
@@ -45,7 +45,7 @@ pub(crate) fn table(runs: &[v1::Run], paint: Paint) -> String {
         ["run", "seed", "state", "generation", "best", "median", "mean on fresh tasks", "validation"];
     let row = |run: &v1::Run| {
         let last = run.last_generation.as_ref();
-        let figures = run.remeasurement.as_ref().and_then(|figures| figures.mean);
+        let figures = run.remeasurement.as_ref().and_then(|figures| figures.mean.as_ref());
         vec![
             run.id().to_owned(),
             run.seed.to_string(),

@@ -94,10 +94,26 @@ pub(crate) fn figures(figures: &Remeasurement) -> String {
     let measured = |measured: &Measured| {
         let mut text = estimate(measured.fitness);
         if measured.diverged > 0 {
-            let _ = write!(text, ", {} diverged", measured.diverged);
+            let word = if figures.updates == 0 { "failed" } else { "diverged" };
+            let _ = write!(text, ", {} {word}", measured.diverged);
+        }
+        if measured.infeasible > 0 {
+            let _ = write!(text, ", {} infeasible", measured.infeasible);
         }
         text
     };
+    if figures.updates == 0 {
+        // An external problem has no updates.
+        return format!(
+            "mean {}{} ({})",
+            figures.mean.as_ref().map_or_else(|| "-".to_owned(), measured),
+            figures
+                .best
+                .as_ref()
+                .map_or_else(String::new, |best| format!("; best sample {}", measured(best))),
+            text::plural(u64::from(figures.tasks), "evaluation")
+        );
+    }
     let best =
         figures.best.as_ref().map_or_else(String::new, |best| format!("; best sample {}", measured(best)));
     format!(
@@ -117,7 +133,8 @@ mod tests {
     #[test]
     fn figures_name_mean_and_best_sample() {
         let measured = |mean, diverged| {
-            Some(Measured { fitness: Some(Estimate { mean, standard_error: 0.01 }), diverged })
+            let fitness = Some(Estimate { mean, standard_error: 0.01 });
+            Some(Measured { fitness, diverged, ..Measured::default() })
         };
         let mut of = Remeasurement {
             updates: 100,

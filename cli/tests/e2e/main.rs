@@ -4,6 +4,7 @@ mod ask_tell;
 mod cluster;
 mod data;
 mod disk;
+mod external;
 mod faults;
 mod genome;
 mod inputs;

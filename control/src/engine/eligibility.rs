@@ -1,6 +1,7 @@
 //! Which worker may work on which run, and what is said when none may.
 
 use hebbian_shared::digest::Digest;
+use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::Numerics;
@@ -14,6 +15,14 @@ use crate::scheduler::Action;
 fn other_numerics(its: Digest, whose: &str, taken: Digest) -> String {
     let (its, taken) = (its.short(), taken.short());
     format!("its numerics fingerprint is {its}, the {whose} is {taken}: another kind of processor or version")
+}
+
+fn serves_another(hello: &Hello, problem: &str) -> String {
+    let remedy = format!("`hebbian worker --exec COMMAND --serves {problem}` is one that does");
+    match hello.serves.as_slice() {
+        [] => format!("it trains networks and evaluates no external problem; {remedy}"),
+        served => format!("it serves {} and not `{problem}`; {remedy}", served.join(", ")),
+    }
 }
 
 impl Engine {
@@ -31,8 +40,13 @@ impl Engine {
     /// Why a worker may not work on a run or an evaluation.
     fn unfit(&self, id: RunId, worker: WorkerId) -> Option<String> {
         let WorkerEntry { hello, excluded, .. } = self.workers.get(&worker)?;
+        let external = self.runs.get(&id).and_then(|run| run.spec().problem.external());
         if *excluded {
             Some(LIED.to_owned())
+        } else if let Some(problem) = external {
+            (!hello.serves(&problem.name)).then(|| serves_another(hello, &problem.name))
+        } else if !hello.serves.is_empty() {
+            Some(format!("it serves external problems ({}) and trains no networks", hello.serves.join(", ")))
         } else if hello.episode_semantics != EPISODE_SEMANTICS {
             Some(format!(
                 "its episode semantics are {}, those of this coordinator are {EPISODE_SEMANTICS}: run the same \
@@ -61,7 +75,9 @@ impl Engine {
             }
         } else {
             let Some(run) = self.runs.get_mut(&id) else { return };
-            if run.fingerprint().is_some() || run.spec().numerics == Numerics::Any {
+            // Nobody knows the bits of an external objective.
+            let is_external = run.spec().problem.external().is_some();
+            if run.fingerprint().is_some() || run.spec().numerics == Numerics::Any || is_external {
                 return;
             }
             let mut writes = Vec::new();

@@ -91,7 +91,10 @@ impl Engine {
             Outcome::Evaluated(found) => {
                 Some(Scored { genome: settlement.candidate, task: settlement.task, scores: found.scores })
             }
-            Outcome::Diverged | Outcome::WorkerError { .. } | Outcome::Rejected { .. } => None,
+            Outcome::Infeasible(_)
+            | Outcome::Diverged
+            | Outcome::WorkerError { .. }
+            | Outcome::Rejected { .. } => None,
         });
         self.outbox.now(Effect::Scored { evaluation: id, scored: scored.collect() });
         if complete {

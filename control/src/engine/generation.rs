@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker};
-use hebbian_shared::episode::{EpisodePurpose, Wants};
+use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::limits::BATCH_GENOME_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
@@ -85,6 +85,8 @@ impl Engine {
         episodes: &[(CandidateIndex, TaskIndex)],
     ) {
         let entry = self.workers.get_mut(&worker).expect("work is given to who is attached");
+        let run_spec = self.runs.get(&id).map(|run| Arc::clone(run.spec()));
+        let external = run_spec.as_deref().and_then(|spec| Some((spec.problem.external()?, spec.seed)));
         let (layout, wants, candidates, announcement) = if let Some(run) = self.runs.get(&id) {
             debug_assert_eq!(run.generation(), generation, "only the open generation is dispatched");
             let announcement = ToWorker::Spec { run: id, spec: Arc::clone(run.spec()) };
@@ -105,10 +107,13 @@ impl Engine {
             let place = &mut self.table[candidate.as_usize()];
             if *place == u32::MAX {
                 *place = genomes.len() as u32;
-                genomes
-                    .push(BatchGenome { candidate, genome: Arc::clone(&candidates[candidate.as_usize()]) });
+                let genome = Arc::clone(&candidates[candidate.as_usize()]);
+                let parameters = external.map_or_else(Vec::new, |(problem, _)| problem.numbers(&genome));
+                genomes.push(BatchGenome { candidate, genome, parameters });
             }
-            assignments.push(Assignment { genome: *place, task });
+            let key = EpisodeKey { run: id, generation, purpose, block, candidate, task };
+            let seed = external.map_or(0, |(problem, seed)| problem.seed(&key, seed));
+            assignments.push(Assignment { genome: *place, task, seed });
         }
         let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
         self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });

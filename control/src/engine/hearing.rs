@@ -1,6 +1,6 @@
 //! What workers say.
 
-use hebbian_shared::dispatch::{FromWorker, Report};
+use hebbian_shared::dispatch::{FromWorker, Report, Settlement};
 use hebbian_shared::id::WorkerId;
 use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
@@ -47,7 +47,13 @@ impl Engine {
         let (purpose, block) = (report.purpose, report.block);
         if let Some(run) = self.runs.get(&id) {
             let asked = run.asked(purpose);
-            report.settlements.iter_mut().for_each(|settlement| settlement.outcome.check(&asked));
+            let external = run.spec().problem.external();
+            for Settlement { outcome, .. } in &mut report.settlements {
+                if let Some(problem) = external {
+                    problem.orient(outcome);
+                }
+                outcome.check(&asked);
+            }
         } else if let Some(evaluation) = self.evaluations.get(&id) {
             report.settlements.iter_mut().for_each(|settlement| evaluation.check(&mut settlement.outcome));
         }

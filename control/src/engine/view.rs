@@ -100,6 +100,7 @@ impl Engine {
             threads: hello.threads,
             version: hello.version.clone(),
             fingerprint: hello.fingerprint.0.to_vec(),
+            serves: hello.serves.clone(),
             leased_episodes: load.leased,
             credit: load.credit,
             settled_episodes: load.settled,

@@ -10,8 +10,10 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::spec::External;
 use hebbian_shared::time::Timestamp;
 
+use super::open::Measurement;
 use super::record::{Closed, Record, Write};
 use super::search::{Advance, Advanced, Failure};
 use super::{Run, distribution, validation};
@@ -49,7 +51,7 @@ impl Run {
             problem
         })?;
         let verdicts: Vec<Verdict> = told.iter().map(|measured| measured.verdict).collect();
-        let diverging = validation::divergence(self.generation, &verdicts);
+        let diverging = validation::divergence(&self.spec, self.generation, &verdicts);
         let validated = self.validated(0, diverging.clone());
         let restart = step.summary.restart.clone();
         let summary = self.summarise(now, verdicts, step.summary, step.snapshot.digest);
@@ -85,7 +87,8 @@ impl Run {
     ) -> v1::GenerationSummary {
         let outcomes = self.open.measurement(EpisodePurpose::Search).expect("it was advanced with them");
         verdicts.sort_unstable();
-        let all_failed = verdicts.iter().all(|verdict| verdict.fitness().is_none());
+        let all_failed = verdicts.iter().all(|verdict| !verdict.is_ranked());
+        let best_scores = self.spec.problem.external().and_then(|problem| best_scores(problem, outcomes));
         let failed_before = self.last.as_ref().and_then(|last| last.failed_generations).unwrap_or(0);
         let fit = verdicts.iter().filter_map(|verdict| verdict.fitness()).map(Fitness::get);
         v1::GenerationSummary {
@@ -93,11 +96,14 @@ impl Run {
             // Whoever closes the generation knows them.
             workers: 0,
             generation: self.generation.0,
-            updates: self.spec.evaluation.updates(self.generation.0),
+            updates: self.spec.updates(self.generation.0),
+            best_scores: best_scores.unwrap_or_default(),
             best_fitness: verdicts.last().and_then(|verdict| verdict.fitness()).map(Fitness::get),
             median_fitness: median(&verdicts),
             fitness_deviation: deviation(&verdicts),
-            diverged: verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count() as u32,
+            diverged: verdicts.iter().filter(|verdict| !verdict.is_ranked()).count() as u32,
+            infeasible: verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Infeasible(_))).count()
+                as u32,
             evaluations: self.evaluations + verdicts.len() as u64,
             episodes: self.episodes + u64::from(outcomes.episodes()),
             compute_time: Some(from_duration(outcomes.compute_time())),
@@ -174,6 +180,22 @@ impl Run {
         }
         self.change_state(now, RunState::Finished(reason), out);
     }
+}
+
+/// The scores of the best candidate, each the mean over its evaluations; `None` where none is feasible.
+fn best_scores(problem: &External, outcomes: &Measurement) -> Option<Vec<f64>> {
+    if problem.scores.is_empty() {
+        return None;
+    }
+    // Of equals the first.
+    let candidates = outcomes.measured().into_iter().enumerate().rev();
+    let fit = candidates.filter_map(|(place, measured)| Some((measured.verdict.fitness()?, place)));
+    let (_, best) = fit.max_by_key(|(fitness, _)| *fitness)?;
+    Some(
+        validation::scores(outcomes.candidates().nth(best)?, problem.scores.len())
+            .map(|of| of.mean)
+            .collect(),
+    )
 }
 
 /// The standard deviation of the fitnesses among verdicts.

@@ -31,11 +31,12 @@ pub(super) fn without(summary: &v1::GenerationSummary) -> v1::GenerationSummary 
         let v1::SearchSummary { restart, .. } = search;
         v1::SearchSummary { distribution: None, restart: restart.clone(), ..*search }
     });
-    let v1::GenerationSummary { state_digest, fitness_quantiles, .. } = summary;
+    let v1::GenerationSummary { state_digest, fitness_quantiles, best_scores, .. } = summary;
     v1::GenerationSummary {
         search,
         state_digest: state_digest.clone(),
         fitness_quantiles: fitness_quantiles.clone(),
+        best_scores: best_scores.clone(),
         ..*summary
     }
 }

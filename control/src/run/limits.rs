@@ -33,7 +33,10 @@ impl Run {
     /// Raises limits. A run whose search had ended goes on: it has to be opened again. An error says why that would change
     /// nothing.
     pub fn extend(&mut self, now: Timestamp, by: &StopSpec, out: &mut Vec<Write>) -> Result<(), ExtendError> {
-        let spec = RunSpec { stop: self.spec.stop.extended(by)?, ..RunSpec::clone(&self.spec) };
+        let spec = RunSpec {
+            stop: self.spec.stop.extended(by, |target| self.spec.orient_target(target))?,
+            ..RunSpec::clone(&self.spec)
+        };
         spec.validate()?;
         if self.search_ended.is_some()
             && let Some(met) = self.would_end(now, &spec.stop)
@@ -105,6 +108,8 @@ impl Run {
     fn criterion_met(&self, limits: &StopSpec) -> Option<StopReason> {
         let best = self.reached.best.as_ref().map(|(_, fitness)| *fitness);
         let own = self.reached.stop.clone().filter(|_| self.generation.0 > 0);
+        let target_fitness = limits.target_fitness.map(|target| self.spec.orient_target(target));
+        let limits = &StopSpec { target_fitness, ..limits.clone() };
         let limit = stop::limit_reached(limits, self.generation.0, self.evaluations, best);
         let failed = self.last.as_ref().and_then(|last| stop::all_fail(last.failed_generations?));
         limit.map(stop_reason).or(own).or_else(|| failed.map(stop_reason))

@@ -364,7 +364,7 @@ impl Record {
             Self::Created(_) => Event::State(RunState::RUNNING.into()),
             Self::Settled(_) | Self::Reopened { .. } | Self::Contributor { .. } => return None,
             Self::Validated(summary) => Event::Validation((**summary).clone()),
-            Self::Remeasured(figures) => Event::Remeasurement(*figures),
+            Self::Remeasured(figures) => Event::Remeasurement(figures.clone()),
             other => Event::Note(other.note()?),
         }))
     }

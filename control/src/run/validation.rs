@@ -129,7 +129,7 @@ pub(super) fn summarise(
             }
         })
         .collect();
-    let updates = spec.evaluation.updates(generation.0);
+    let updates = spec.updates(generation.0);
     let norms = norms(layout, &measurement.genomes()[place]);
     let longest = updates >= spec.evaluation.updates_max();
     let extended_updates = updates * validation.unroll_factor;
@@ -337,9 +337,20 @@ impl Findings<'_> {
 }
 
 /// Whether too many candidates of a generation left the finite numbers.
-pub(super) fn divergence(generation: GenerationIndex, verdicts: &[Verdict]) -> Option<Warning> {
-    let diverged = verdicts.iter().filter(|verdict| verdict.fitness().is_none()).count();
+pub(super) fn divergence(
+    spec: &RunSpec,
+    generation: GenerationIndex,
+    verdicts: &[Verdict],
+) -> Option<Warning> {
+    let diverged = verdicts.iter().filter(|verdict| !verdict.is_ranked()).count();
     (diverged > 0 && diverged * DIVERGED_SHARE >= verdicts.len()).then(|| {
+        if spec.problem.external().is_some() {
+            return warning(
+                "failures",
+                format!("{diverged} of {} candidates of generation {generation} failed", verdicts.len()),
+                "the workers' logs say why; say `infeasible` with a violation where the objective knows how far off it is",
+            );
+        }
         warning(
             "divergence",
             format!(
@@ -372,6 +383,17 @@ pub(super) fn accuracies(measurement: &Measurement) -> impl Iterator<Item = f64>
     })
 }
 
+/// Each of the named scores over a candidate's evaluations.
+pub(super) fn scores<'a>(
+    outcomes: impl Iterator<Item = &'a Outcome> + Clone,
+    named: usize,
+) -> impl Iterator<Item = Estimate> {
+    (0..named).map(move |place| {
+        let evaluations = outcomes.clone().filter_map(Outcome::evaluation);
+        Estimate::of(evaluations.filter_map(|found| found.scores.get(place).copied()))
+    })
+}
+
 /// What the mean at `place` of `means` and the best sample, which follows them, showed on fresh tasks; `generation` is the
 /// number of closed ones.
 pub(super) fn remeasured(
@@ -380,18 +402,23 @@ pub(super) fn remeasured(
     measurement: &Measurement,
     (place, means): (usize, usize),
 ) -> Remeasurement {
+    let named = spec.problem.external().map_or(0, |problem| problem.scores.len());
     let of_candidates = measurement.candidates().map(|outcomes| {
-        let fitnesses: Vec<Option<Fitness>> = outcomes.map(Outcome::fitness).collect();
-        let fitness = Estimate::of(fitnesses.iter().flatten().map(|fitness| fitness.get()));
-        let diverged = fitnesses.iter().filter(|fitness| fitness.is_none()).count() as u32;
-        Measured { fitness: Some(fitness.into()), diverged }
+        let fitness = Estimate::of(outcomes.clone().filter_map(Outcome::fitness).map(Fitness::get));
+        let count = |of: fn(&Outcome) -> bool| outcomes.clone().filter(|outcome| of(outcome)).count() as u32;
+        Measured {
+            fitness: Some(fitness.into()),
+            diverged: count(|outcome| *outcome == Outcome::Diverged),
+            infeasible: count(|outcome| matches!(outcome, Outcome::Infeasible(_))),
+            scores: scores(outcomes.clone(), named).map(Into::into).collect(),
+        }
     });
     let of_candidates: Vec<Measured> = of_candidates.collect();
     Remeasurement {
-        updates: spec.evaluation.updates(generation.0),
+        updates: spec.updates(generation.0),
         tasks: spec.remeasured_tasks(),
-        mean: Some(of_candidates[place]),
-        best: of_candidates.get(means).copied(),
+        mean: Some(of_candidates[place].clone()),
+        best: of_candidates.get(means).cloned(),
         compute_time: Some(from_duration(measurement.compute_time())),
     }
 }

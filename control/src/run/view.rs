@@ -4,6 +4,7 @@ use hebbian_proto::convert::run_name;
 use hebbian_proto::figures::moment;
 use hebbian_proto::v1;
 use hebbian_shared::genome::Genome;
+use hebbian_shared::spec::external::Direction;
 
 use super::Run;
 use super::record::Origin;
@@ -33,7 +34,7 @@ impl Run {
             sequence: self.sequence,
             validation: self.validation.clone(),
             search_ended: self.search_ended.clone(),
-            remeasurement: self.remeasurement,
+            remeasurement: self.remeasurement.clone(),
             parent: self.created.origin.as_deref().map(Origin::parent),
             group: self.created.group.clone(),
             seed: self.spec.seed.get(),
@@ -42,6 +43,11 @@ impl Run {
             unanswering_workers: 0,
             unanswering: Vec::new(),
             doubt: self.doubt(),
+            objective: self.spec.problem.external().map(|problem| v1::Objective {
+                name: problem.name.clone(),
+                minimise: problem.direction == Direction::Minimise,
+                scores: problem.scores.clone(),
+            }),
         }
     }
 
@@ -60,7 +66,7 @@ impl Run {
             }),
             layout: Some((&self.layout).into()),
             validation: self.validation.clone(),
-            remeasurement: self.remeasurement,
+            remeasurement: self.remeasurement.clone(),
         }
     }
 

@@ -72,7 +72,7 @@ impl Scheduler {
             }
             let standing = reporter.standings.entry(run).or_default();
             match &settlement.outcome {
-                Outcome::Evaluated(_) | Outcome::Diverged => {
+                Outcome::Evaluated(_) | Outcome::Infeasible(_) | Outcome::Diverged => {
                     standing.errors_in_row = 0;
                     if let Some(released) = released {
                         reporter.answered += 1;

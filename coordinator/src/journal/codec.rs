@@ -10,7 +10,7 @@ use hebbian_search::Measured;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Settlement, check_weight};
 use hebbian_shared::episode::EpisodePurpose;
-use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::fitness::{Fitness, Verdict, Violation};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
 use hebbian_shared::spec::ResolvedSpec;
@@ -86,7 +86,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
         Record::Note { text } => Kind::Note(stored::Note { text: text.clone() }),
         Record::Validated(summary) => Kind::Validated((**summary).clone()),
         Record::SearchEnded { reason } => Kind::SearchEnded(reason.clone()),
-        Record::Remeasured(figures) => Kind::Remeasured(*figures),
+        Record::Remeasured(figures) => Kind::Remeasured(figures.clone()),
         Record::Selected { place, searches } => Kind::Selected(stored::Selected {
             place: *place,
             search: searches.iter().map(|search| search.0).collect(),
@@ -138,6 +138,7 @@ fn encode_closed(closed: &Closed) -> stored::GenerationClosed {
     let told = |measured: &Measured| {
         let verdict = match measured.verdict {
             Verdict::Fit(fitness) => stored::told::Verdict::Fitness(fitness.get()),
+            Verdict::Infeasible(violation) => stored::told::Verdict::Violation(violation.get()),
             Verdict::Diverged { episodes } => stored::told::Verdict::Diverged(episodes),
         };
         stored::Told { verdict: Some(verdict), gradient: measured.gradient.clone().unwrap_or_default() }
@@ -154,6 +155,9 @@ fn decode_closed(closed: stored::GenerationClosed) -> Result<Closed, DecodeError
     let told = |told: stored::Told| {
         let verdict = match told.verdict {
             Some(stored::told::Verdict::Fitness(value)) => Verdict::Fit(fitness(value)?),
+            Some(stored::told::Verdict::Violation(value)) => {
+                Verdict::Infeasible(Violation::new(value).map_err(wrong)?)
+            }
             Some(stored::told::Verdict::Diverged(episodes)) if episodes > 0 => Verdict::Diverged { episodes },
             _ => return Err(wrong("a closed generation with a candidate without a verdict")),
         };
@@ -350,6 +354,7 @@ mod tests {
             settlements: vec![
                 settlement(0, Outcome::Evaluated(evaluation)),
                 settlement(1, Outcome::Diverged),
+                settlement(2, Outcome::Infeasible(Violation::new(1.5).unwrap())),
                 settlement(2, Outcome::Evaluated(Evaluation::of(Fitness::new(0.5).unwrap()))),
             ],
             makers: makers.clone(),
@@ -370,6 +375,7 @@ mod tests {
         let told = vec![
             Measured { verdict: Verdict::Fit(fit(0.75).unwrap()), gradient: Some(vec![1.0, -2.0]) },
             Measured { verdict: Verdict::Diverged { episodes: 2 }, gradient: None },
+            Measured { verdict: Verdict::Infeasible(Violation::new(0.5).unwrap()), gradient: None },
         ];
         check(&Record::GenerationClosed(Box::new(Closed { summary: summary.clone(), told, contributions })));
         let (closed, strategy) = (GenerationIndex(4), vec![1, 2, 3]);

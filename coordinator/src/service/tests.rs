@@ -230,6 +230,7 @@ fn hello() -> v1::AttachRequest {
         episode_semantics: 1,
         fingerprint: vec![0; 32],
         version: "0".to_owned(),
+        serves: Vec::new(),
     };
     v1::AttachRequest { kind: Some(RequestKind::Hello(hello)) }
 }

@@ -195,7 +195,7 @@ impl Site {
         let result = self.handle.ask(GetResult { run }).await.ok();
         let spec = result.as_ref().and_then(|result| ResolvedSpec::from_json(result.spec.clone()).ok());
         let layout = spec.as_ref().map(|spec| spec.layout()).unwrap_or_default();
-        let objective = spec.and_then(|spec| serde_json::to_value(spec.evaluation.objective).ok());
+        let objective = spec.map(|spec| spec.objective_name().to_owned());
         // A copy, which costs less than what is drawn of it while its events wait.
         let history = lock(&history).clone();
         let page = RunPage {
@@ -203,7 +203,7 @@ impl Site {
             history: &history,
             result: result.as_ref(),
             layout: &layout,
-            objective: objective.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default(),
+            objective: objective.as_deref().unwrap_or_default(),
             comparison: &[],
             learned: None,
         };

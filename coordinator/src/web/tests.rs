@@ -165,6 +165,7 @@ async fn hostile_names_are_text_on_every_page() {
     let hello = hebbian_shared::dispatch::Hello {
         name: hostile.clone(),
         version: hostile.clone(),
+        serves: Vec::new(),
         threads: 1,
         episode_semantics: hebbian_shared::episode::EPISODE_SEMANTICS,
         fingerprint: hebbian_shared::digest::Digest([0; 32]),

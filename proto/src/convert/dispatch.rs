@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Welcome,
+    ALL_PROBLEMS, Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::limits::{
-    BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, THREADS_MAX, WAIT_MAX,
+    BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, RUN_NAME_MAX,
+    SERVED_PROBLEMS_MAX, THREADS_MAX, WAIT_MAX,
 };
 use hebbian_shared::spec::ResolvedSpec;
+use hebbian_shared::spec::external::is_plain_name;
 
-use super::genome::to_genome;
+use super::genome::{to_genome, to_numbers};
 use super::{
     ConvertError, WireEnum, check_length, check_text, cut, from_duration, parse_run_name, required, run_name,
     to_digest, to_duration,
@@ -30,6 +33,7 @@ impl From<&Hello> for v1::Hello {
             episode_semantics: hello.episode_semantics,
             fingerprint: hello.fingerprint.0.to_vec(),
             version: cut(&hello.version, NAME_BYTES_MAX),
+            serves: hello.serves.clone(),
         }
     }
 }
@@ -50,8 +54,24 @@ impl TryFrom<v1::Hello> for Hello {
             let problem = format!("must be from 1 to {THREADS_MAX}, not {}", message.threads);
             return Err(ConvertError::new("threads", problem));
         }
+        check_length("serves", &message.serves, SERVED_PROBLEMS_MAX)?;
+        for (place, name) in message.serves.iter().enumerate() {
+            if name != ALL_PROBLEMS && !is_plain_name(name) {
+                let problem = format!(
+                    "must be `{ALL_PROBLEMS}`, or at most {RUN_NAME_MAX} of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit"
+                );
+                return Err(ConvertError::new(format!("serves[{place}]"), problem));
+            }
+        }
+        // Nobody compares the bits of what evaluates external problems.
+        let fingerprint = if message.fingerprint.is_empty() && !message.serves.is_empty() {
+            Digest([0; 32])
+        } else {
+            to_digest("fingerprint", &message.fingerprint)?
+        };
         Ok(Self {
-            fingerprint: to_digest("fingerprint", &message.fingerprint)?,
+            fingerprint,
+            serves: message.serves,
             name: message.display_name,
             threads: message.threads,
             episode_semantics: message.episode_semantics,
@@ -143,12 +163,13 @@ impl From<&Batch> for v1::Batch {
                 .map(|genome| v1::BatchGenome {
                     candidate: genome.candidate.0,
                     values: genome.genome.to_le_bytes(),
+                    parameters: genome.parameters.clone(),
                 })
                 .collect(),
             assignments: batch
                 .assignments
                 .iter()
-                .map(|assignment| v1::Assignment { genome: assignment.genome, task: assignment.task.0 })
+                .map(|&Assignment { genome, task, seed }| v1::Assignment { genome, task: task.0, seed })
                 .collect(),
         }
     }
@@ -168,6 +189,10 @@ impl TryFrom<v1::Batch> for Batch {
                 Ok(BatchGenome {
                     candidate: CandidateIndex(genome.candidate),
                     genome: Arc::new(to_genome(&format!("genomes[{place}].values"), &genome.values)?),
+                    parameters: to_numbers(
+                        &format!("genomes[{place}].parameters"),
+                        genome.parameters.clone(),
+                    )?,
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -181,7 +206,8 @@ impl TryFrom<v1::Batch> for Batch {
                         format!("must be below {} (genomes), not {}", genomes.len(), assignment.genome);
                     return Err(ConvertError::new(format!("assignments[{place}].genome"), problem));
                 }
-                Ok(Assignment { genome: assignment.genome, task: TaskIndex(assignment.task) })
+                let &v1::Assignment { genome, task, seed } = assignment;
+                Ok(Assignment { genome, task: TaskIndex(task), seed })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {

@@ -2,6 +2,7 @@
 
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::{Agreement, EpisodePurpose, Evaluation, Outcome};
+use hebbian_shared::fitness::Violation;
 use hebbian_shared::id::{CandidateIndex, TaskIndex};
 use hebbian_shared::limits::REASON_BYTES_MAX;
 
@@ -60,6 +61,9 @@ impl From<&Settlement> for v1::Settlement {
             compute_time: Some(from_duration(settlement.compute_time)),
             outcome: Some(match &settlement.outcome {
                 Outcome::Evaluated(evaluation) => Wire::Evaluated(evaluation.into()),
+                Outcome::Infeasible(violation) => {
+                    Wire::Infeasible(settlement::Infeasible { violation: violation.get() })
+                }
                 Outcome::Diverged => Wire::Diverged(settlement::Diverged {}),
                 Outcome::WorkerError { reason } => {
                     Wire::WorkerError(settlement::WorkerError { reason: cut(reason, REASON_BYTES_MAX) })
@@ -79,6 +83,11 @@ impl TryFrom<v1::Settlement> for Settlement {
         use v1::settlement::{self, Outcome as Wire};
         let outcome = match required("outcome", message.outcome)? {
             Wire::Evaluated(evaluated) => Outcome::Evaluated(evaluated.try_into()?),
+            Wire::Infeasible(settlement::Infeasible { violation }) => {
+                let violation = Violation::new(violation)
+                    .map_err(|error| ConvertError::new("infeasible.violation", error.to_string()))?;
+                Outcome::Infeasible(violation)
+            }
             Wire::Diverged(settlement::Diverged {}) => Outcome::Diverged,
             Wire::WorkerError(settlement::WorkerError { reason }) => {
                 check_text("worker_error.reason", &reason, REASON_BYTES_MAX)?;

@@ -33,12 +33,16 @@ pub(super) fn to_numbers(field: &str, values: Vec<f64>) -> Result<Vec<f64>, Conv
 
 impl From<&Segment> for v1::Segment {
     fn from(segment: &Segment) -> Self {
-        use v1::transform::{Affine, Bounded, Decay, Exp, Kind};
+        use v1::transform::{Affine, Bounded, Decay, Exp, Kind, Mirrored, Whole};
         let kind = match segment.transform {
             Transform::Affine { offset, scale } => Kind::Affine(Affine { offset, scale }),
             Transform::Exp { factor, scale } => Kind::Exp(Exp { factor, scale }),
             Transform::Decay { rate, shift } => Kind::Decay(Decay { rate, shift }),
             Transform::Bounded { low, high } => Kind::Bounded(Bounded { low, high }),
+            Transform::Mirrored { offset, scale, low, high, logarithmic } => {
+                Kind::Mirrored(Mirrored { offset, scale, low, high, logarithmic })
+            }
+            Transform::Whole { offset, scale, low, high } => Kind::Whole(Whole { offset, scale, low, high }),
         };
         Self {
             name: segment.name.clone(),

@@ -5,6 +5,7 @@ use hebbian_shared::dispatch::{
     Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{Agreement, EpisodePurpose, Evaluation, Outcome, Wants};
+use hebbian_shared::fitness::Violation;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::limits::{BATCH_EPISODES_MAX, BATCH_GENOMES_MAX, GENOME_VALUES_MAX, REASON_BYTES_MAX};
@@ -66,13 +67,19 @@ fn purpose() -> impl Strategy<Value = EpisodePurpose> {
 }
 
 fn batch() -> impl Strategy<Value = Batch> {
-    let genome = (any::<u32>(), finite_values(20)).prop_map(|(candidate, genome)| BatchGenome {
-        candidate: CandidateIndex(candidate),
-        genome: Arc::new(genome),
-    });
+    let genome = (any::<u32>(), finite_values(20), vec(-1e300..1e300, 0..3)).prop_map(
+        |(candidate, genome, parameters)| BatchGenome {
+            candidate: CandidateIndex(candidate),
+            genome: Arc::new(genome),
+            parameters,
+        },
+    );
     let assignment = |genomes: usize| {
-        (0..genomes as u32, any::<u32>())
-            .prop_map(|(genome, task)| Assignment { genome, task: TaskIndex(task) })
+        (0..genomes as u32, any::<u32>(), any::<u32>()).prop_map(|(genome, task, seed)| Assignment {
+            genome,
+            task: TaskIndex(task),
+            seed,
+        })
     };
     let table = vec(genome, 1..5).prop_flat_map(move |genomes| {
         let assignments = vec(assignment(genomes.len()), 0..20);
@@ -118,6 +125,7 @@ fn report() -> impl Strategy<Value = Report> {
                 }
             ),
         Just(Outcome::Diverged),
+        (0.0..1e300).prop_map(|by| Outcome::Infeasible(Violation::new(by).unwrap())),
         ".{0,40}".prop_map(|reason| Outcome::WorkerError { reason }),
         ".{0,40}".prop_map(|reason| Outcome::Rejected { reason }),
     ];
@@ -179,7 +187,8 @@ proptest! {
         check::<_, v1::AttachRequest>(&FromWorker::Heartbeat);
         check::<_, v1::AttachRequest>(&FromWorker::Leaving);
         let (name, version) = ("host".to_owned(), "0.1.0".to_owned());
-        check::<_, v1::Hello>(&Hello { name, threads: 2, episode_semantics: 1, fingerprint, version });
+        let serves = vec!["*".to_owned(), "cart-pole".to_owned()];
+        check::<_, v1::Hello>(&Hello { name, threads: 2, episode_semantics: 1, fingerprint, version, serves });
     }
 
     #[test]
@@ -249,8 +258,8 @@ fn work_over_the_limits_is_refused() {
         run: run_name(RunId::new(1)),
         layout_digest: vec![0; 32],
         purpose: v1::EpisodePurpose::Search.into(),
-        genomes: vec![v1::BatchGenome { candidate: 0, values: vec![0; 16] }],
-        assignments: vec![v1::Assignment { genome: 0, task: 0 }],
+        genomes: vec![v1::BatchGenome { candidate: 0, values: vec![0; 16], parameters: vec![] }],
+        assignments: vec![v1::Assignment { genome: 0, task: 0, seed: 0 }],
         ..Default::default()
     };
     let refused = |expected, change: fn(&mut v1::Batch)| {
@@ -337,6 +346,17 @@ fn hellos_that_would_spoil_a_terminal_are_refused() {
     check_refused::<Hello, _>(v1::Hello { version: "x".repeat(300), ..hello() }, "version");
     check_refused::<Hello, _>(v1::Hello { threads: 0, ..hello() }, "threads: must be from 1");
     check_refused::<Hello, _>(v1::Hello { fingerprint: vec![], ..hello() }, "fingerprint: must have 32");
+    let serving = |name: &str| v1::Hello { serves: vec![name.to_owned()], fingerprint: vec![], ..hello() };
+    assert!(
+        Hello::try_from(serving("cart-pole"))
+            .is_ok_and(|hello| hello.serves("cart-pole") && !hello.serves("x"))
+    );
+    assert!(Hello::try_from(serving("*")).is_ok_and(|hello| hello.serves("anything")));
+    check_refused::<Hello, _>(serving("a b"), "serves[0]: must be `*`, or at most 64");
+    check_refused::<Hello, _>(
+        v1::Hello { serves: vec!["x".to_owned(); 65], ..hello() },
+        "serves: must have at most",
+    );
     let zero = Some(prost_types::Duration::default());
     let endless = v1::Welcome { worker: 1, heartbeat_interval: zero, ..Default::default() };
     check_refused::<Welcome, _>(endless, "heartbeat_interval: must be above 0");

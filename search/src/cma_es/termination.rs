@@ -58,7 +58,7 @@ impl History {
         initial_step_size: f64,
         compares_fitness: bool,
     ) {
-        if verdicts.iter().all(|verdict| verdict.fitness().is_none()) {
+        if verdicts.iter().all(|verdict| !verdict.is_ranked()) {
             return;
         }
         let limit = MOVE_MIN * initial_step_size;
@@ -75,6 +75,11 @@ impl History {
             return;
         }
         let mut fits: Vec<f64> = verdicts.iter().filter_map(|v| Some(v.fitness()?.get())).collect();
+        if fits.is_empty() {
+            // Violations alone are no fitness to compare.
+            (self.range, self.flat) = (0.0, 0);
+            return;
+        }
         fits.sort_unstable_by(|a, b| b.total_cmp(a));
         let (best, worst) = (fits[0], fits[fits.len() - 1]);
         self.range = best - worst;

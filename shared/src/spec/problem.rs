@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data_set::DataSetSpec;
 use super::evaluation::Objective;
+use super::external::External;
 use super::network::NetworkSpec;
 use super::rule::RuleSpec;
 use super::start::StartSpec;
@@ -16,9 +17,12 @@ use crate::limits::{EPISODE_MULTIPLICATIONS_MAX, GRADIENT_NUMBERS_MAX, NETWORK_N
 
 /// What genomes of a run stand for.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a spec has one")]
 pub enum Problem {
     /// A learning rule, shared by the neurons and synapses of multi-state networks.
     RuleLearning(RuleLearning),
+    /// What an objective of the user's own depends on.
+    External(External),
 }
 
 impl Problem {
@@ -26,6 +30,7 @@ impl Problem {
     pub fn rule_learning(&self) -> Option<&RuleLearning> {
         match self {
             Self::RuleLearning(problem) => Some(problem),
+            Self::External(_) => None,
         }
     }
 
@@ -33,6 +38,15 @@ impl Problem {
     pub fn rule_learning_mut(&mut self) -> Option<&mut RuleLearning> {
         match self {
             Self::RuleLearning(problem) => Some(problem),
+            Self::External(_) => None,
+        }
+    }
+
+    /// The user's objective; `None` where a rule is evolved.
+    pub fn external(&self) -> Option<&External> {
+        match self {
+            Self::External(problem) => Some(problem),
+            Self::RuleLearning(_) => None,
         }
     }
 
@@ -40,6 +54,7 @@ impl Problem {
     pub fn layout(&self) -> GenomeLayout {
         match self {
             Self::RuleLearning(problem) => problem.layout(),
+            Self::External(problem) => problem.layout(),
         }
     }
 
@@ -47,13 +62,19 @@ impl Problem {
     pub(super) fn backpropagation(&self, start: &StartSpec) -> Result<Genome, SpecError> {
         match self {
             Self::RuleLearning(problem) => problem.rule.options().backpropagation(&problem.network, start),
+            Self::External(_) => {
+                let problem =
+                    "must be \"zeros\" or numbers: backpropagation is a rule, and this problem is external";
+                Err(SpecError::field("start.genome", problem))
+            }
         }
     }
 
-    /// Tasks in each block of a generation.
+    /// Tasks in each block of a generation; of an external problem how often each candidate is evaluated.
     pub fn tasks_per_generation(&self) -> u32 {
         match self {
             Self::RuleLearning(problem) => problem.tasks.per_generation,
+            Self::External(problem) => problem.evaluations(),
         }
     }
 
@@ -61,6 +82,7 @@ impl Problem {
     pub fn families(&self) -> &[TaskFamily] {
         match self {
             Self::RuleLearning(problem) => &problem.tasks.families,
+            Self::External(_) => &[],
         }
     }
 
@@ -68,6 +90,7 @@ impl Problem {
     pub fn data_sets(&self) -> &[DataSetSpec] {
         match self {
             Self::RuleLearning(problem) => &problem.tasks.data_sets,
+            Self::External(_) => &[],
         }
     }
 
@@ -75,6 +98,7 @@ impl Problem {
     pub fn data_sets_mut(&mut self) -> &mut [DataSetSpec] {
         match self {
             Self::RuleLearning(problem) => &mut problem.tasks.data_sets,
+            Self::External(_) => &mut [],
         }
     }
 
@@ -82,6 +106,7 @@ impl Problem {
     pub(super) fn validate(&self) -> Result<(), SpecError> {
         match self {
             Self::RuleLearning(problem) => problem.validate(),
+            Self::External(problem) => problem.validate(),
         }
     }
 
@@ -89,6 +114,10 @@ impl Problem {
     pub(super) fn check_gradient(&self, spec: &RunSpec) -> Result<(), SpecError> {
         match self {
             Self::RuleLearning(problem) => problem.check_gradient(spec),
+            Self::External(_) => Err(SpecError::field(
+                "strategy.kind",
+                "gradient is of rules: an external objective gives none",
+            )),
         }
     }
 
@@ -96,6 +125,7 @@ impl Problem {
     pub(super) fn validate_in(&self, spec: &RunSpec) -> Result<(), SpecError> {
         match self {
             Self::RuleLearning(problem) => problem.validate_in(spec),
+            Self::External(_) => External::validate_in(spec),
         }
     }
 }

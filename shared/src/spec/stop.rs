@@ -19,7 +19,7 @@ pub struct StopSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = EVALUATIONS.schema())]
     pub evaluations: Option<u64>,
-    /// A best fitness that is good enough.
+    /// A best fitness that is good enough; of an external problem a value of its objective.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_fitness: Option<f64>,
     /// Seconds of running, pauses excluded. The generation at which it is reached is journalled, and replay obeys.
@@ -48,15 +48,22 @@ impl std::fmt::Display for StopSpec {
 
 impl StopSpec {
     /// These limits, with those that `by` names raised to what it says. A limit that is not there cannot be raised: it
-    /// would be a new one.
-    pub fn extended(&self, by: &Self) -> Result<Self, SpecError> {
+    /// would be a new one. `orient` makes a fitness of a target.
+    pub fn extended(&self, by: &Self, orient: impl Fn(f64) -> f64) -> Result<Self, SpecError> {
         if *by == Self::default() {
             return Err(SpecError::field("stop", "must name a limit to raise"));
         }
         let stop = Self {
             generations: raised("stop.generations", self.generations, by.generations)?,
             evaluations: raised("stop.evaluations", self.evaluations, by.evaluations)?,
-            target_fitness: raised("stop.target_fitness", self.target_fitness, by.target_fitness)?,
+            target_fitness: match (self.target_fitness, by.target_fitness) {
+                (Some(present), Some(wanted)) if orient(1.0) < 0.0 && wanted >= present => {
+                    let problem = format!("must be below {present}, what it is now, not {wanted}");
+                    return Err(SpecError::field("stop.target_fitness", problem));
+                }
+                (Some(_), Some(wanted)) if orient(1.0) < 0.0 => Some(wanted),
+                (present, wanted) => raised("stop.target_fitness", present, wanted)?,
+            },
             time_limit_s: raised("stop.time_limit_s", self.time_limit_s, by.time_limit_s)?,
         };
         stop.validate()?;

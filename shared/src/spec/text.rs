@@ -107,6 +107,9 @@ fn with_path<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     })
 }
 
+/// Sections that a spec of an external problem must not have.
+const SECTIONS_OF_RULES: [&str; 5] = ["rule", "network", "tasks", "evaluation", "validation"];
+
 impl SpecError {
     /// An error that arose while the field at `path` was read.
     fn of_reading(path: String, message: &str) -> Self {
@@ -114,6 +117,10 @@ impl SpecError {
         // The check of a section as a whole names the field itself.
         match message.split_once(": ") {
             Some((field, problem)) if !path.is_empty() && field.starts_with(&format!("{path}.")) => {
+                Self::field(field, problem)
+            }
+            // So does that of the whole.
+            Some((field, problem)) if path.is_empty() && SECTIONS_OF_RULES.contains(&field) => {
                 Self::field(field, problem)
             }
             _ => Self::field(path, message),

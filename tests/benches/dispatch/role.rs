@@ -31,7 +31,14 @@ const HOST: &str = "localhost";
 /// What a worker of the benchmark says of itself.
 pub(crate) fn hello(name: String, threads: u32) -> Hello {
     let fingerprint = Digest::of(b"dispatch");
-    Hello { name, threads, episode_semantics: EPISODE_SEMANTICS, fingerprint, version: "bench".into() }
+    Hello {
+        name,
+        threads,
+        episode_semantics: EPISODE_SEMANTICS,
+        fingerprint,
+        version: "bench".into(),
+        serves: Vec::new(),
+    }
 }
 
 /// TLS of a peer that trusts the authority in a directory.

@@ -176,6 +176,7 @@ pub(crate) async fn worker(name: String, shared: Arc<Shared>) -> turmoil::Result
         episode_semantics: EPISODE_SEMANTICS,
         fingerprint: Digest::of(b"simulated"),
         version: "test".into(),
+        serves: Vec::new(),
     };
     let mut settings = SessionSettings::new(Coordinators::Memory(dial), hello);
     settings.transport.connect_timeout = Duration::from_secs(1);

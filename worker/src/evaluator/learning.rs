@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::{EpisodeKey, Evaluation, Outcome, Wants};
+use hebbian_shared::episode::{Asked, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::data_set::{DataSetName, DataSetSpec};
@@ -100,8 +100,8 @@ impl Episodes for OnThread {
 }
 
 impl Runner for EvaluationRunner {
-    fn scores(&self) -> usize {
-        self.request().points.len()
+    fn asked(&self) -> Asked {
+        Asked { scores: self.request().points.len(), ..Asked::FITNESS }
     }
 
     fn on_thread(self: Arc<Self>) -> Box<dyn Episodes> {
@@ -166,7 +166,7 @@ mod tests {
         let evaluator = LearningEvaluator::default();
         let text = serde_json::to_string(&request).unwrap();
         let runner = evaluator.prepare_evaluation(&text).unwrap();
-        assert_eq!(runner.scores(), 2);
+        assert_eq!(runner.asked().scores, 2);
         let mut episodes = runner.on_thread();
         let mut run = |genome, task| {
             let key = EpisodeKey {

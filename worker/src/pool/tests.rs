@@ -42,9 +42,10 @@ fn job(runner: &Arc<Fake>, ticket: u64, genomes: &[f64], tasks: u32) -> Arc<Job>
     let genome = |(place, &value): (usize, &f64)| BatchGenome {
         candidate: CandidateIndex(place as u32),
         genome: Arc::new(Genome(vec![value])),
+        parameters: Vec::new(),
     };
     let assignments = (0..genomes.len() as u32)
-        .flat_map(|genome| (0..tasks).map(move |task| Assignment { genome, task: TaskIndex(task) }))
+        .flat_map(|genome| (0..tasks).map(move |task| Assignment { genome, task: TaskIndex(task), seed: 0 }))
         .collect();
     let batch = Batch {
         run: RunId::new(1),

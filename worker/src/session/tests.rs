@@ -166,6 +166,7 @@ impl Setting {
             episode_semantics: 1,
             fingerprint: Digest([7; 32]),
             version: "0".to_owned(),
+            serves: Vec::new(),
         };
         let mut settings = SessionSettings::new(Coordinators::Memory(dial), hello);
         settings.shutdown_grace = Duration::from_millis(500);
@@ -229,8 +230,11 @@ fn batch(run: u64, generation: u32, tasks: u32) -> Batch {
         genomes: vec![BatchGenome {
             candidate: CandidateIndex(5),
             genome: Arc::new(Genome(vec![0.0; layout.dimension()])),
+            parameters: Vec::new(),
         }],
-        assignments: (0..tasks).map(|task| Assignment { genome: 0, task: TaskIndex(task) }).collect(),
+        assignments: (0..tasks)
+            .map(|task| Assignment { genome: 0, task: TaskIndex(task), seed: 0 })
+            .collect(),
     }
 }
 
@@ -538,6 +542,7 @@ async fn a_worker_without_coordinator_keeps_trying_until_it_is_shut_down() {
         episode_semantics: 1,
         fingerprint: Digest([7; 32]),
         version: "0".to_owned(),
+        serves: Vec::new(),
     };
     let settings = SessionSettings::new(Coordinators::Memory(dial), hello);
     let shutdown = CancellationToken::new();

@@ -117,14 +117,20 @@ fn large_norms_are_a_drift_of_scale() {
 
 #[test]
 fn a_quarter_of_the_candidates_is_too_much_divergence() {
-    let of = |diverged: usize| {
+    let of = |spec: &RunSpec, diverged: usize| {
         let fit = Verdict::Fit(Fitness::new(1.0).unwrap());
         let verdict = |i| if i < diverged { Verdict::Diverged { episodes: 1 } } else { fit };
-        divergence(GenerationIndex(3), &(0..16).map(verdict).collect::<Vec<_>>())
+        divergence(spec, GenerationIndex(3), &(0..16).map(verdict).collect::<Vec<_>>())
     };
-    assert_eq!(of(3), None);
-    let figure = of(4).unwrap().figure;
+    let rules = RunSpec::read(include_str!("../../../../examples/quickstart.toml")).unwrap();
+    assert_eq!(of(&rules, 3), None);
+    let figure = of(&rules, 4).unwrap().figure;
     assert_eq!(figure, "4 of 16 candidates of generation 3 left the finite numbers");
+    let external = "name = \"mine\"\nstrategy = { kind = \"cma-es\", population_size = 8 }\nstop = { generations = 1 }\n\
+                    [problem]\nkind = \"external\"\nname = \"mine\"\ndirection = \"maximise\"\n\
+                    [[problem.parameters]]\nname = \"x\"\nkind = \"real\"\nlow = 0\nhigh = 1\n";
+    let figure = of(&RunSpec::read(external).unwrap(), 4).unwrap().figure;
+    assert_eq!(figure, "4 of 16 candidates of generation 3 failed");
 }
 
 #[test]

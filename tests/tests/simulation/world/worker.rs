@@ -78,6 +78,7 @@ impl World {
             episode_semantics: worker.semantics,
             fingerprint: worker.fingerprint,
             version: "simulated".into(),
+            serves: Vec::new(),
         };
         if worker.semantics != EPISODE_SEMANTICS {
             self.count(Fault::WrongSemantics);

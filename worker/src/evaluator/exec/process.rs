@@ -1,0 +1,362 @@
+//! A program that evaluates an objective, as a process with all its children: lines in, lines out, an end in any case.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hebbian_learning::interrupt::Interrupt;
+use hebbian_shared::limits::{PROGRAM_ERROR_LINE_MAX, PROGRAM_LINE_BYTES_MAX, PROGRAM_TERM_GRACE};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+/// How often an interrupt is looked at while a program computes.
+const GLANCE: Duration = Duration::from_millis(50);
+/// How often it is looked whether a process has ended that is ending.
+const ENDING_GLANCE: Duration = Duration::from_millis(5);
+/// How long after the end of its output a process may take to end, until it is told to.
+const EXIT_GRACE: Duration = Duration::from_millis(500);
+/// How long the system may take to end what is killed.
+const KILLED_GRACE: Duration = Duration::from_secs(60);
+/// Lines of standard error that are remembered, for what is said of a process that broke.
+const LAST_WORDS: usize = 3;
+
+/// Why there is no line.
+#[derive(Debug, PartialEq)]
+pub(super) enum NoLine {
+    /// Somebody wants it no more.
+    Interrupted,
+    /// It takes too long.
+    Late,
+    /// The program has ended, or cannot be spoken with; it says how.
+    Broken(String),
+}
+
+/// What a process's standard error is about, and what was last said there.
+#[derive(Debug, Default)]
+struct Words {
+    about: String,
+    last: VecDeque<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    /// Its group has the same number.
+    pid: Pid,
+    input: Option<ChildStdin>,
+    output: ChildStdout,
+    /// What was read of lines that were not taken yet, and how much of it holds no end of a line.
+    read: Vec<u8>,
+    searched: usize,
+    /// A line was written in part.
+    is_midway: bool,
+    words: Arc<Mutex<Words>>,
+    listener: Option<thread::JoinHandle<()>>,
+}
+
+fn lock(words: &Mutex<Words>) -> MutexGuard<'_, Words> {
+    words.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Process {
+    /// Starts a command of the shell in a group of its own.
+    pub(super) fn start(command: &str, slot: usize) -> Result<Self, String> {
+        let started = Command::new("sh")
+            .args(["-c", command])
+            .env("HEBBIAN_SLOT", slot.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn();
+        let failed = |error: std::io::Error| format!("the program could not be started: {error}");
+        let mut child = started.map_err(failed)?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(input), Some(output), Some(errors)) = pipes else {
+            return Err("the program has no standard streams".to_owned());
+        };
+        rustix::io::ioctl_fionbio(&input, true).map_err(|error| failed(error.into()))?;
+        rustix::io::ioctl_fionbio(&output, true).map_err(|error| failed(error.into()))?;
+        let pid = Pid::from_child(&child);
+        let words = Arc::new(Mutex::new(Words::default()));
+        let heard = Arc::clone(&words);
+        let listener = thread::Builder::new()
+            .name(format!("stderr-{slot}"))
+            .spawn(move || listen(errors, &heard))
+            .map_err(failed)?;
+        Ok(Self {
+            child,
+            pid,
+            input: Some(input),
+            output,
+            read: Vec::new(),
+            searched: 0,
+            is_midway: false,
+            words,
+            listener: Some(listener),
+        })
+    }
+
+    /// The number of the process and of its group.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// What is said on standard error from here on is about this.
+    pub(super) fn about(&self, about: String) {
+        lock(&self.words).about = about;
+    }
+
+    /// Writes a line, and takes what comes of it: the next line of the program.
+    pub(super) fn ask(
+        &mut self,
+        line: &str,
+        until: Instant,
+        interrupt: &Interrupt,
+    ) -> Result<String, NoLine> {
+        let mut rest = line.as_bytes();
+        self.is_midway = true;
+        while !rest.is_empty() {
+            let Some(input) = &mut self.input else { return Err(self.broken()) };
+            match input.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let input = PollFd::new(input, PollFlags::OUT);
+                    let output = PollFd::new(&self.output, PollFlags::IN);
+                    wait(&mut [input, output], until, interrupt)?;
+                    // It may not read on before somebody has read what it wrote.
+                    self.take_in()?;
+                }
+                Err(_) => return Err(self.broken()),
+            }
+        }
+        self.is_midway = false;
+        self.line(until, interrupt)
+    }
+
+    /// Whether a line was written in part, so that no other can follow.
+    pub(super) fn is_midway(&self) -> bool {
+        self.is_midway
+    }
+
+    /// The next line of the program.
+    pub(super) fn line(&mut self, until: Instant, interrupt: &Interrupt) -> Result<String, NoLine> {
+        loop {
+            if let Some(end) = self.read[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let rest = self.read.split_off(self.searched + end + 1);
+                let mut line = std::mem::replace(&mut self.read, rest);
+                self.searched = 0;
+                line.pop();
+                return String::from_utf8(line)
+                    .map_err(|_| NoLine::Broken("its standard output is no text in UTF-8".to_owned()));
+            }
+            self.searched = self.read.len();
+            if !self.take_in()? {
+                wait(&mut [PollFd::new(&self.output, PollFlags::IN)], until, interrupt)?;
+            }
+        }
+    }
+
+    /// Reads what the program has written; whether that is anything.
+    fn take_in(&mut self) -> Result<bool, NoLine> {
+        let mut buffer = [0; 16 << 10];
+        match self.output.read(&mut buffer) {
+            Ok(0) => return Err(self.broken()),
+            Ok(count) => self.read.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(_) => return Err(self.broken()),
+        }
+        if self.read.len() > PROGRAM_LINE_BYTES_MAX {
+            let problem = format!("it wrote a line of more than {PROGRAM_LINE_BYTES_MAX} bytes");
+            return Err(NoLine::Broken(problem));
+        }
+        Ok(true)
+    }
+
+    /// How a process ended that says nothing any more.
+    fn broken(&mut self) -> NoLine {
+        let status = self.exit(EXIT_GRACE).or_else(|| {
+            self.end();
+            None
+        });
+        let how = match status {
+            None => "the program closed its standard output".to_owned(),
+            Some(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("the program exited with status {code}"),
+                (None, signal) => format!("the program was killed by signal {}", signal.unwrap_or(0)),
+            },
+        };
+        let words = lock(&self.words);
+        let last: Vec<&str> = words.last.iter().map(String::as_str).collect();
+        NoLine::Broken(if last.is_empty() {
+            how
+        } else {
+            format!("{how}; its last words: {}", last.join(" | "))
+        })
+    }
+
+    /// Waits so long for the process to end by itself; whatever it leaves behind in its group is killed.
+    fn exit(&mut self, within: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + within;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            // It is not taken from the system yet, so its number, and that of its group, is no other's.
+            match waitid(WaitId::Pid(self.pid), options) {
+                Ok(None) if Instant::now() < until => thread::sleep(ENDING_GLANCE),
+                Ok(None) => return None,
+                Ok(Some(_)) | Err(_) => break,
+            }
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let status = self.child.wait().ok();
+        // The listener reads to the end of what was said.
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+        status
+    }
+
+    /// Ends the process and its children: it is told to end, and killed if it does not. Takes two seconds at most.
+    pub(super) fn end(&mut self) {
+        self.input = None;
+        if self.listener.is_none() {
+            return;
+        }
+        let _ = kill_process_group(self.pid, Signal::TERM);
+        if self.exit(PROGRAM_TERM_GRACE).is_none() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            self.exit(KILLED_GRACE);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Waits until something can be read or written.
+fn wait(wanted: &mut [PollFd<'_>], until: Instant, interrupt: &Interrupt) -> Result<(), NoLine> {
+    loop {
+        if interrupt.is_raised() {
+            return Err(NoLine::Interrupted);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(NoLine::Late);
+        }
+        let span = left.min(GLANCE);
+        let span = Timespec { tv_sec: 0, tv_nsec: i64::from(span.subsec_nanos()) };
+        match poll(wanted, Some(&span)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(NoLine::Broken(format!("its standard streams broke: {error}"))),
+        }
+    }
+}
+
+/// Puts what a program says on its standard error into the log, line by line, each with the evaluation it is about.
+fn listen(errors: ChildStderr, words: &Mutex<Words>) {
+    let mut errors = BufReader::new(errors);
+    let mut line = Vec::new();
+    // Nothing of a longer line is kept.
+    while let Ok(1..) = (&mut errors).take(PROGRAM_ERROR_LINE_MAX as u64).read_until(b'\n', &mut line) {
+        let text = printable(&String::from_utf8_lossy(&line));
+        line.clear();
+        if text.is_empty() {
+            continue;
+        }
+        let about = {
+            let mut words = lock(words);
+            if words.last.len() >= LAST_WORDS {
+                words.last.pop_front();
+            }
+            words.last.push_back(text.clone());
+            words.about.clone()
+        };
+        tracing::info!(about, "objective: {text}");
+    }
+}
+
+/// A line without what would spoil a terminal.
+fn printable(line: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    line.trim_end_matches(['\n', '\r']).chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn start(command: &str) -> Process {
+        Process::start(command, 0).unwrap()
+    }
+
+    fn ask(process: &mut Process, line: &str, within: Duration) -> Result<String, NoLine> {
+        process.ask(line, Instant::now() + within, &Interrupt::new())
+    }
+
+    #[test]
+    fn lines_go_in_and_come_out() {
+        let mut process = start("cat");
+        for line in ["one\n", "two\n", "ä\n"] {
+            assert_eq!(ask(&mut process, line, LONG).as_deref(), Ok(line.trim_end()));
+        }
+        // Longer than what a pipe holds.
+        let long = format!("{}\n", "x".repeat(1 << 20));
+        assert_eq!(ask(&mut process, &long, LONG).map(|line| line.len()), Ok(1 << 20));
+    }
+
+    #[test]
+    fn a_program_that_ends_says_how() {
+        let broken = |command: &str, expected: &str| {
+            let found = ask(&mut start(command), "x\n", LONG).unwrap_err();
+            assert_eq!(found, NoLine::Broken(expected.to_owned()));
+        };
+        broken("exit 3", "the program exited with status 3");
+        broken("kill -9 $$", "the program was killed by signal 9");
+        broken(
+            "printf 'Trace\\nback\\033[2J\\n' >&2; exit 1",
+            "the program exited with status 1; its last words: Trace | back\\u{1b}[2J",
+        );
+        broken("exec 1>&-; cat >/dev/null", "the program closed its standard output");
+        let endless = ask(&mut start("yes x | tr -d '\\n'"), "x\n", LONG).unwrap_err();
+        assert!(matches!(endless, NoLine::Broken(problem) if problem.contains("a line of more than")));
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_ended_with_its_children() {
+        // The shell's child holds the pipe open, and both let SIGTERM pass.
+        let mut process = start("trap '' TERM; sleep 1000 & echo $!; cat >/dev/null & wait");
+        let child = process.line(Instant::now() + LONG, &Interrupt::new()).unwrap();
+        assert_eq!(ask(&mut process, "x\n", Duration::from_millis(20)), Err(NoLine::Late));
+        process.end();
+        assert!(!std::path::Path::new(&format!("/proc/{child}/stat")).exists() || is_zombie(&child));
+    }
+
+    /// Whether a process has ended and only waits to be taken note of.
+    fn is_zombie(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with(['Z', 'X']))
+    }
+
+    #[test]
+    fn an_interrupt_is_heard_while_a_program_computes_or_does_not_read() {
+        let interrupt = Interrupt::new();
+        interrupt.raise();
+        let until = Instant::now() + LONG;
+        assert_eq!(start("cat >/dev/null").line(until, &interrupt), Err(NoLine::Interrupted));
+        let long = format!("{}\n", "x".repeat(1 << 20));
+        assert_eq!(start("sleep 1000").ask(&long, until, &interrupt), Err(NoLine::Interrupted));
+    }
+}
