@@ -7,10 +7,14 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._objective import Failed, Infeasible, Objective, Parameter, fixed, integer, objective, real
     from .client import Client, Run
     from .connection import Tls
     from .errors import AlreadyExists, Busy, HebbianError, InvalidRequest, NotFound, RunEnded, RunPaused, Unavailable, WrongState
+    from .optimise import Callback, Result, maximise, minimise
     from .rule import Learner, Rule, RuleError
+    from .study import Study, Trial
+    from .worker import Worker, work
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -27,25 +31,45 @@ _HOMES = {
         "Unavailable",
         "WrongState",
     ),
+    "_objective": ("Failed", "Infeasible", "Objective", "Parameter", "fixed", "integer", "objective", "real"),
+    "optimise": ("Callback", "Result", "maximise", "minimise"),
     "rule": ("Learner", "Rule", "RuleError"),
+    "study": ("Study", "Trial"),
+    "worker": ("Worker", "work"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AlreadyExists",
     "Busy",
+    "Callback",
     "Client",
+    "Failed",
     "HebbianError",
+    "Infeasible",
     "InvalidRequest",
     "Learner",
     "NotFound",
+    "Objective",
+    "Parameter",
+    "Result",
     "Rule",
     "RuleError",
     "Run",
     "RunEnded",
     "RunPaused",
+    "Study",
     "Tls",
+    "Trial",
     "Unavailable",
+    "Worker",
     "WrongState",
+    "fixed",
+    "integer",
+    "maximise",
+    "minimise",
+    "objective",
+    "real",
+    "work",
 ]
 
 

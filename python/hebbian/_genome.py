@@ -19,7 +19,33 @@ def _transformed(x: NDArray[np.float64], transform: dict[str, dict[str, float]])
             return np.exp(-of["rate"] * np.exp(x - of["shift"]))
         if kind == "bounded":
             return of["low"] + (of["high"] - of["low"]) / (1 + np.exp(-x))
+        if kind == "whole":
+            return np.clip(np.floor(of["offset"] + of["scale"] * x + 0.5), of["low"], of["high"])
+        if kind == "mirrored":
+            return _mirrored(x, of)
     raise ValueError(f"layout: {kind!r} is no transform that is known here")
+
+
+def _mirrored(x: NDArray[np.float64], of: dict[str, float]) -> NDArray[np.float64]:
+    """A number that comes back from its bounds, as from mirrors."""
+    is_logarithmic = bool(of.get("logarithmic", False))
+    low, high = of.get("low"), of.get("high")
+
+    def searched(bound: float) -> float:
+        return float(np.log(bound)) if is_logarithmic else bound
+
+    below, above = (None if bound is None else searched(bound) for bound in (low, high))
+    u = searched(of["offset"]) + of["scale"] * x
+    if below is not None and above is not None:
+        width = above - below
+        t = np.mod(u - below, 2 * width)
+        u = below + np.minimum(t, 2 * width - t)
+    elif below is not None:
+        u = below + np.abs(u - below)
+    elif above is not None:
+        u = above - np.abs(u - above)
+    values: NDArray[np.float64] = np.exp(u) if is_logarithmic else np.asarray(u)
+    return values if low is None and high is None else np.clip(values, low, high)
 
 
 def parameters_of(layout: dict[str, Any], values: list[float]) -> dict[str, NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -212,8 +212,8 @@ class Run:
             kind = event.WhichOneof("kind")
             if kind == "generation":
                 yield event.generation
-            elif kind == "state" and event.state.HasField("paused"):
-                # It may have been resumed since.
+            elif kind == "note" or (kind == "state" and event.state.HasField("paused")):
+                # It may have been resumed since; and where no worker may go on a note alone says so.
                 state = self.status().state
                 if state.HasField("paused"):
                     raise RunPaused(self.name, state.paused.reason)
@@ -237,24 +237,30 @@ class Run:
 
     def genome(self, which: Literal["mean", "best"] = "mean") -> NDArray[np.float64]:
         """The mean of its search distribution, which is the result, or its best sample: untransformed numbers."""
-        result = self.result()
-        if which == "mean":
-            return np.array(result.mean)
-        if which != "best":
-            raise ValueError(f"which: must be 'mean' or 'best', not {which!r}")
-        if not result.HasField("best"):
-            raise WrongState(f"{self.name} has no best sample before its first generation has closed")
-        return np.array(result.best.genome)
+        return np.array(_numbers(self.name, self.result(), which))
 
-    def segments(self, which: Literal["mean", "best"] = "mean") -> dict[str, NDArray[np.float64]]:
-        """The same by the names of its layout, transformed to what a rule computes with."""
-        layout = self.result().layout
+    def segments(self, which: Literal["mean", "best"] = "mean", result: v1.RunResult | None = None) -> dict[str, NDArray[np.float64]]:
+        """The same by the names of its layout, transformed to what a rule computes with, or to an objective's parameters; of a result that
+        was asked for before, if there is one."""
+        result = result if result is not None else self.result()
         segments = []
-        for segment in layout.segments:
+        for segment in result.layout.segments:
             kind = segment.transform.WhichOneof("kind")
             if kind is None:
                 raise HebbianError(f"{segment.name}: has a transform that this version of the Python package does not know")
             of = getattr(segment.transform, kind)
-            values = {field.name: getattr(of, field.name) for field in of.DESCRIPTOR.fields}
+            fields = of.DESCRIPTOR.fields
+            values = {field.name: getattr(of, field.name) for field in fields if not field.has_presence or of.HasField(field.name)}
             segments.append({"name": segment.name, "start": segment.start, "shape": list(segment.shape), "transform": {kind: values}})
-        return parameters_of({"segments": segments}, self.genome(which).tolist())
+        return parameters_of({"segments": segments}, list(_numbers(self.name, result, which)))
+
+
+def _numbers(name: str, result: v1.RunResult, which: str) -> Sequence[float]:
+    """The mean or the best sample of a result."""
+    if which == "mean":
+        return result.mean
+    if which != "best":
+        raise ValueError(f"which: must be 'mean' or 'best', not {which!r}")
+    if not result.HasField("best"):
+        raise WrongState(f"{name} has no best sample before its first generation has closed")
+    return result.best.genome

@@ -98,18 +98,20 @@ class AttachResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., announcement: _Optional[_Union[RunAnnouncement, _Mapping[str, _Any]]] = ..., batch: _Optional[_Union[Batch, _Mapping[str, _Any]]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping[str, _Any]]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping[str, _Any]]] = ..., drain: _Optional[_Union[Drain, _Mapping[str, _Any]]] = ..., evaluation: _Optional[_Union[EvaluationAnnouncement, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("display_name", "threads", "episode_semantics", "fingerprint", "version")
+    __slots__ = ("display_name", "threads", "episode_semantics", "fingerprint", "version", "serves")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
     EPISODE_SEMANTICS_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVES_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     threads: int
     episode_semantics: int
     fingerprint: bytes
     version: str
-    def __init__(self, display_name: _Optional[str] = ..., threads: _Optional[int] = ..., episode_semantics: _Optional[int] = ..., fingerprint: _Optional[bytes] = ..., version: _Optional[str] = ...) -> None: ...
+    serves: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, display_name: _Optional[str] = ..., threads: _Optional[int] = ..., episode_semantics: _Optional[int] = ..., fingerprint: _Optional[bytes] = ..., version: _Optional[str] = ..., serves: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("worker", "heartbeat_interval", "idle_heartbeat_interval")
@@ -164,20 +166,24 @@ class Batch(_message.Message):
     def __init__(self, run: _Optional[str] = ..., layout_digest: _Optional[bytes] = ..., generation: _Optional[int] = ..., purpose: _Optional[_Union[EpisodePurpose, str]] = ..., block: _Optional[int] = ..., genomes: _Optional[_Iterable[_Union[BatchGenome, _Mapping[str, _Any]]]] = ..., assignments: _Optional[_Iterable[_Union[Assignment, _Mapping[str, _Any]]]] = ..., wants_gradient: _Optional[bool] = ...) -> None: ...
 
 class BatchGenome(_message.Message):
-    __slots__ = ("candidate", "values")
+    __slots__ = ("candidate", "values", "parameters")
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     candidate: int
     values: bytes
-    def __init__(self, candidate: _Optional[int] = ..., values: _Optional[bytes] = ...) -> None: ...
+    parameters: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, candidate: _Optional[int] = ..., values: _Optional[bytes] = ..., parameters: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("genome", "task")
+    __slots__ = ("genome", "task", "seed")
     GENOME_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     genome: int
     task: int
-    def __init__(self, genome: _Optional[int] = ..., task: _Optional[int] = ...) -> None: ...
+    seed: int
+    def __init__(self, genome: _Optional[int] = ..., task: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "run", "generation", "purpose", "block", "settlements")
@@ -260,7 +266,7 @@ EPISODE_PURPOSE_REMEASURE: EpisodePurpose
 EPISODE_PURPOSE_VALIDATION: EpisodePurpose
 
 class Settlement(_message.Message):
-    __slots__ = ("candidate", "task", "compute_time", "evaluated", "diverged", "worker_error", "rejected")
+    __slots__ = ("candidate", "task", "compute_time", "evaluated", "diverged", "worker_error", "rejected", "infeasible")
     class Evaluated(_message.Message):
         __slots__ = ("fitness", "extended", "scores", "gradient", "unadapted", "blind", "unlearned", "agreement")
         FITNESS_FIELD_NUMBER: _ClassVar[int]
@@ -290,6 +296,11 @@ class Settlement(_message.Message):
     class Diverged(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Infeasible(_message.Message):
+        __slots__ = ("violation",)
+        VIOLATION_FIELD_NUMBER: _ClassVar[int]
+        violation: float
+        def __init__(self, violation: _Optional[float] = ...) -> None: ...
     class WorkerError(_message.Message):
         __slots__ = ("reason",)
         REASON_FIELD_NUMBER: _ClassVar[int]
@@ -307,6 +318,7 @@ class Settlement(_message.Message):
     DIVERGED_FIELD_NUMBER: _ClassVar[int]
     WORKER_ERROR_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
+    INFEASIBLE_FIELD_NUMBER: _ClassVar[int]
     candidate: int
     task: int
     compute_time: _duration_pb2.Duration
@@ -314,7 +326,8 @@ class Settlement(_message.Message):
     diverged: Settlement.Diverged
     worker_error: Settlement.WorkerError
     rejected: Settlement.Rejected
-    def __init__(self, candidate: _Optional[int] = ..., task: _Optional[int] = ..., compute_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., evaluated: _Optional[_Union[Settlement.Evaluated, _Mapping[str, _Any]]] = ..., diverged: _Optional[_Union[Settlement.Diverged, _Mapping[str, _Any]]] = ..., worker_error: _Optional[_Union[Settlement.WorkerError, _Mapping[str, _Any]]] = ..., rejected: _Optional[_Union[Settlement.Rejected, _Mapping[str, _Any]]] = ...) -> None: ...
+    infeasible: Settlement.Infeasible
+    def __init__(self, candidate: _Optional[int] = ..., task: _Optional[int] = ..., compute_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., evaluated: _Optional[_Union[Settlement.Evaluated, _Mapping[str, _Any]]] = ..., diverged: _Optional[_Union[Settlement.Diverged, _Mapping[str, _Any]]] = ..., worker_error: _Optional[_Union[Settlement.WorkerError, _Mapping[str, _Any]]] = ..., rejected: _Optional[_Union[Settlement.Rejected, _Mapping[str, _Any]]] = ..., infeasible: _Optional[_Union[Settlement.Infeasible, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class EvaluateRequest(_message.Message):
     __slots__ = ("request", "genomes", "tasks", "points", "fingerprint", "weight")
@@ -440,7 +453,7 @@ class Restart(_message.Message):
     def __init__(self, number: _Optional[int] = ..., population_size: _Optional[int] = ..., step_size: _Optional[float] = ..., criterion: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class GenerationSummary(_message.Message):
-    __slots__ = ("generation", "updates", "best_fitness", "median_fitness", "diverged", "evaluations", "episodes", "compute_time", "elapsed", "search", "state_digest", "fitness_deviation", "failed_generations", "fitness_quantiles", "workers")
+    __slots__ = ("generation", "updates", "best_fitness", "median_fitness", "diverged", "evaluations", "episodes", "compute_time", "elapsed", "search", "state_digest", "fitness_deviation", "failed_generations", "fitness_quantiles", "workers", "infeasible", "best_scores")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     BEST_FITNESS_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +469,8 @@ class GenerationSummary(_message.Message):
     FAILED_GENERATIONS_FIELD_NUMBER: _ClassVar[int]
     FITNESS_QUANTILES_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    INFEASIBLE_FIELD_NUMBER: _ClassVar[int]
+    BEST_SCORES_FIELD_NUMBER: _ClassVar[int]
     generation: int
     updates: int
     best_fitness: float
@@ -471,10 +486,12 @@ class GenerationSummary(_message.Message):
     failed_generations: int
     fitness_quantiles: _containers.RepeatedScalarFieldContainer[float]
     workers: int
-    def __init__(self, generation: _Optional[int] = ..., updates: _Optional[int] = ..., best_fitness: _Optional[float] = ..., median_fitness: _Optional[float] = ..., diverged: _Optional[int] = ..., evaluations: _Optional[int] = ..., episodes: _Optional[int] = ..., compute_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., search: _Optional[_Union[SearchSummary, _Mapping[str, _Any]]] = ..., state_digest: _Optional[bytes] = ..., fitness_deviation: _Optional[float] = ..., failed_generations: _Optional[int] = ..., fitness_quantiles: _Optional[_Iterable[float]] = ..., workers: _Optional[int] = ...) -> None: ...
+    infeasible: int
+    best_scores: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, generation: _Optional[int] = ..., updates: _Optional[int] = ..., best_fitness: _Optional[float] = ..., median_fitness: _Optional[float] = ..., diverged: _Optional[int] = ..., evaluations: _Optional[int] = ..., episodes: _Optional[int] = ..., compute_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., search: _Optional[_Union[SearchSummary, _Mapping[str, _Any]]] = ..., state_digest: _Optional[bytes] = ..., fitness_deviation: _Optional[float] = ..., failed_generations: _Optional[int] = ..., fitness_quantiles: _Optional[_Iterable[float]] = ..., workers: _Optional[int] = ..., infeasible: _Optional[int] = ..., best_scores: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("name", "display_name", "spec_digest", "state", "generation", "generations_limit", "settled_episodes", "generation_episodes", "leased_episodes", "eligible_workers", "best_fitness", "last_generation", "create_time", "fingerprint", "notes", "sequence", "validation", "search_ended", "remeasurement", "parent", "group", "seed", "end_time", "weight", "unanswering_workers", "unanswering", "doubt")
+    __slots__ = ("name", "display_name", "spec_digest", "state", "generation", "generations_limit", "settled_episodes", "generation_episodes", "leased_episodes", "eligible_workers", "best_fitness", "last_generation", "create_time", "fingerprint", "notes", "sequence", "validation", "search_ended", "remeasurement", "parent", "group", "seed", "end_time", "weight", "unanswering_workers", "unanswering", "doubt", "objective")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SPEC_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -502,6 +519,7 @@ class Run(_message.Message):
     UNANSWERING_WORKERS_FIELD_NUMBER: _ClassVar[int]
     UNANSWERING_FIELD_NUMBER: _ClassVar[int]
     DOUBT_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     spec_digest: bytes
@@ -529,7 +547,18 @@ class Run(_message.Message):
     unanswering_workers: int
     unanswering: _containers.RepeatedScalarFieldContainer[str]
     doubt: Doubt
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., spec_digest: _Optional[bytes] = ..., state: _Optional[_Union[RunState, _Mapping[str, _Any]]] = ..., generation: _Optional[int] = ..., generations_limit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., generation_episodes: _Optional[int] = ..., leased_episodes: _Optional[int] = ..., eligible_workers: _Optional[int] = ..., best_fitness: _Optional[float] = ..., last_generation: _Optional[_Union[GenerationSummary, _Mapping[str, _Any]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., fingerprint: _Optional[bytes] = ..., notes: _Optional[_Iterable[str]] = ..., sequence: _Optional[int] = ..., validation: _Optional[_Union[ValidationSummary, _Mapping[str, _Any]]] = ..., search_ended: _Optional[_Union[StopReason, _Mapping[str, _Any]]] = ..., remeasurement: _Optional[_Union[Remeasurement, _Mapping[str, _Any]]] = ..., parent: _Optional[_Union[Parent, _Mapping[str, _Any]]] = ..., group: _Optional[str] = ..., seed: _Optional[int] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., weight: _Optional[float] = ..., unanswering_workers: _Optional[int] = ..., unanswering: _Optional[_Iterable[str]] = ..., doubt: _Optional[_Union[Doubt, _Mapping[str, _Any]]] = ...) -> None: ...
+    objective: Objective
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., spec_digest: _Optional[bytes] = ..., state: _Optional[_Union[RunState, _Mapping[str, _Any]]] = ..., generation: _Optional[int] = ..., generations_limit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., generation_episodes: _Optional[int] = ..., leased_episodes: _Optional[int] = ..., eligible_workers: _Optional[int] = ..., best_fitness: _Optional[float] = ..., last_generation: _Optional[_Union[GenerationSummary, _Mapping[str, _Any]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., fingerprint: _Optional[bytes] = ..., notes: _Optional[_Iterable[str]] = ..., sequence: _Optional[int] = ..., validation: _Optional[_Union[ValidationSummary, _Mapping[str, _Any]]] = ..., search_ended: _Optional[_Union[StopReason, _Mapping[str, _Any]]] = ..., remeasurement: _Optional[_Union[Remeasurement, _Mapping[str, _Any]]] = ..., parent: _Optional[_Union[Parent, _Mapping[str, _Any]]] = ..., group: _Optional[str] = ..., seed: _Optional[int] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., weight: _Optional[float] = ..., unanswering_workers: _Optional[int] = ..., unanswering: _Optional[_Iterable[str]] = ..., doubt: _Optional[_Union[Doubt, _Mapping[str, _Any]]] = ..., objective: _Optional[_Union[Objective, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class Objective(_message.Message):
+    __slots__ = ("name", "minimise", "scores")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MINIMISE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    minimise: bool
+    scores: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., minimise: _Optional[bool] = ..., scores: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Doubt(_message.Message):
     __slots__ = ("generation", "worker", "clean_generations")
@@ -655,12 +684,16 @@ class ValidationSummary(_message.Message):
 class Remeasurement(_message.Message):
     __slots__ = ("updates", "tasks", "mean", "best", "compute_time")
     class Measured(_message.Message):
-        __slots__ = ("fitness", "diverged")
+        __slots__ = ("fitness", "diverged", "infeasible", "scores")
         FITNESS_FIELD_NUMBER: _ClassVar[int]
         DIVERGED_FIELD_NUMBER: _ClassVar[int]
+        INFEASIBLE_FIELD_NUMBER: _ClassVar[int]
+        SCORES_FIELD_NUMBER: _ClassVar[int]
         fitness: Estimate
         diverged: int
-        def __init__(self, fitness: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., diverged: _Optional[int] = ...) -> None: ...
+        infeasible: int
+        scores: _containers.RepeatedCompositeFieldContainer[Estimate]
+        def __init__(self, fitness: _Optional[_Union[Estimate, _Mapping[str, _Any]]] = ..., diverged: _Optional[int] = ..., infeasible: _Optional[int] = ..., scores: _Optional[_Iterable[_Union[Estimate, _Mapping[str, _Any]]]] = ...) -> None: ...
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MEAN_FIELD_NUMBER: _ClassVar[int]
@@ -688,7 +721,7 @@ class RunEvent(_message.Message):
     def __init__(self, generation: _Optional[_Union[GenerationSummary, _Mapping[str, _Any]]] = ..., state: _Optional[_Union[RunState, _Mapping[str, _Any]]] = ..., note: _Optional[str] = ..., validation: _Optional[_Union[ValidationSummary, _Mapping[str, _Any]]] = ..., remeasurement: _Optional[_Union[Remeasurement, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Transform(_message.Message):
-    __slots__ = ("affine", "exp", "decay", "bounded")
+    __slots__ = ("affine", "exp", "decay", "bounded", "mirrored", "whole")
     class Affine(_message.Message):
         __slots__ = ("offset", "scale")
         OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -717,15 +750,43 @@ class Transform(_message.Message):
         low: float
         high: float
         def __init__(self, low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+    class Mirrored(_message.Message):
+        __slots__ = ("offset", "scale", "low", "high", "logarithmic")
+        OFFSET_FIELD_NUMBER: _ClassVar[int]
+        SCALE_FIELD_NUMBER: _ClassVar[int]
+        LOW_FIELD_NUMBER: _ClassVar[int]
+        HIGH_FIELD_NUMBER: _ClassVar[int]
+        LOGARITHMIC_FIELD_NUMBER: _ClassVar[int]
+        offset: float
+        scale: float
+        low: float
+        high: float
+        logarithmic: bool
+        def __init__(self, offset: _Optional[float] = ..., scale: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., logarithmic: _Optional[bool] = ...) -> None: ...
+    class Whole(_message.Message):
+        __slots__ = ("offset", "scale", "low", "high")
+        OFFSET_FIELD_NUMBER: _ClassVar[int]
+        SCALE_FIELD_NUMBER: _ClassVar[int]
+        LOW_FIELD_NUMBER: _ClassVar[int]
+        HIGH_FIELD_NUMBER: _ClassVar[int]
+        offset: float
+        scale: float
+        low: float
+        high: float
+        def __init__(self, offset: _Optional[float] = ..., scale: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
     AFFINE_FIELD_NUMBER: _ClassVar[int]
     EXP_FIELD_NUMBER: _ClassVar[int]
     DECAY_FIELD_NUMBER: _ClassVar[int]
     BOUNDED_FIELD_NUMBER: _ClassVar[int]
+    MIRRORED_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
     affine: Transform.Affine
     exp: Transform.Exp
     decay: Transform.Decay
     bounded: Transform.Bounded
-    def __init__(self, affine: _Optional[_Union[Transform.Affine, _Mapping[str, _Any]]] = ..., exp: _Optional[_Union[Transform.Exp, _Mapping[str, _Any]]] = ..., decay: _Optional[_Union[Transform.Decay, _Mapping[str, _Any]]] = ..., bounded: _Optional[_Union[Transform.Bounded, _Mapping[str, _Any]]] = ...) -> None: ...
+    mirrored: Transform.Mirrored
+    whole: Transform.Whole
+    def __init__(self, affine: _Optional[_Union[Transform.Affine, _Mapping[str, _Any]]] = ..., exp: _Optional[_Union[Transform.Exp, _Mapping[str, _Any]]] = ..., decay: _Optional[_Union[Transform.Decay, _Mapping[str, _Any]]] = ..., bounded: _Optional[_Union[Transform.Bounded, _Mapping[str, _Any]]] = ..., mirrored: _Optional[_Union[Transform.Mirrored, _Mapping[str, _Any]]] = ..., whole: _Optional[_Union[Transform.Whole, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("name", "start", "shape", "transform", "initial_mean")
@@ -779,7 +840,7 @@ class RunResult(_message.Message):
     def __init__(self, name: _Optional[str] = ..., spec: _Optional[str] = ..., state: _Optional[_Union[RunState, _Mapping[str, _Any]]] = ..., generations: _Optional[int] = ..., mean: _Optional[_Iterable[float]] = ..., best: _Optional[_Union[RunResult.Sample, _Mapping[str, _Any]]] = ..., layout: _Optional[_Union[GenomeLayout, _Mapping[str, _Any]]] = ..., validation: _Optional[_Union[ValidationSummary, _Mapping[str, _Any]]] = ..., remeasurement: _Optional[_Union[Remeasurement, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("id", "display_name", "threads", "version", "fingerprint", "leased_episodes", "credit", "settled_episodes", "errors", "episode_time", "attached", "draining", "ineligible", "heard", "overtaken", "proven", "excluded", "hedged_episodes")
+    __slots__ = ("id", "display_name", "threads", "version", "fingerprint", "leased_episodes", "credit", "settled_episodes", "errors", "episode_time", "attached", "draining", "ineligible", "heard", "overtaken", "proven", "excluded", "hedged_episodes", "serves")
     class Ineligibility(_message.Message):
         __slots__ = ("run", "reason")
         RUN_FIELD_NUMBER: _ClassVar[int]
@@ -805,6 +866,7 @@ class Worker(_message.Message):
     PROVEN_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     HEDGED_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    SERVES_FIELD_NUMBER: _ClassVar[int]
     id: int
     display_name: str
     threads: int
@@ -823,7 +885,8 @@ class Worker(_message.Message):
     proven: bool
     excluded: str
     hedged_episodes: int
-    def __init__(self, id: _Optional[int] = ..., display_name: _Optional[str] = ..., threads: _Optional[int] = ..., version: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., leased_episodes: _Optional[int] = ..., credit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., errors: _Optional[int] = ..., episode_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., attached: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., draining: _Optional[bool] = ..., ineligible: _Optional[_Iterable[_Union[Worker.Ineligibility, _Mapping[str, _Any]]]] = ..., heard: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., overtaken: _Optional[int] = ..., proven: _Optional[bool] = ..., excluded: _Optional[str] = ..., hedged_episodes: _Optional[int] = ...) -> None: ...
+    serves: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[int] = ..., display_name: _Optional[str] = ..., threads: _Optional[int] = ..., version: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., leased_episodes: _Optional[int] = ..., credit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., errors: _Optional[int] = ..., episode_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., attached: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., draining: _Optional[bool] = ..., ineligible: _Optional[_Iterable[_Union[Worker.Ineligibility, _Mapping[str, _Any]]]] = ..., heard: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., overtaken: _Optional[int] = ..., proven: _Optional[bool] = ..., excluded: _Optional[str] = ..., hedged_episodes: _Optional[int] = ..., serves: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
     __slots__ = ("version", "epoch", "uptime", "workers", "threads", "active_runs", "settled_episodes", "journal_trouble", "late_messages", "hedged_episodes", "attached_workers", "lost_workers", "events")

@@ -1,0 +1,219 @@
+"""From an objective to its best parameters: here, or on a cluster."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import v1
+from ._objective import Objective
+from .client import Client, Run
+from .connection import Paths, Tls
+from .errors import RunEnded
+from .local import Coordinator
+from .worker import Worker, checked, slots_of
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search has found."""
+
+    #: By name, those that are fixed included; arrays where they have a length.
+    parameters: dict[str, Any]
+    #: The objective's value there, as it was measured again at the end (a mean, if it is noisy). None if nothing could be evaluated.
+    value: float | None
+    #: The figures beside it.
+    scores: dict[str, float]
+    #: Of candidates.
+    evaluations: int
+    generations: int
+    #: Why the search ended.
+    stopped: str
+    #: The run's name.
+    run: str
+    #: All that the coordinator says of it.
+    message: v1.RunResult = field(repr=False)
+
+
+class Callback:
+    """What is told of a search while it goes on; make a class of your own with what you want to hear."""
+
+    def started(self, run: Run, spec: Mapping[str, Any]) -> None:
+        """The run was created."""
+
+    def generation(self, number: int, figures: Mapping[str, float]) -> None:
+        """A generation has closed. The figures: ``best``, ``median``, ``evaluations``, ``step_size``, ``seconds``, ``failed``,
+        ``infeasible``, and the best candidate's scores by their names. Those that there are not are left out."""
+
+    def ended(self, result: Result | None) -> None:
+        """It has ended; without a result by an exception."""
+
+
+class _Called(Callback):
+    def __init__(self, function: Callable[[int, Mapping[str, float]], None]) -> None:
+        self._function = function
+
+    def generation(self, number: int, figures: Mapping[str, float]) -> None:
+        self._function(number, figures)
+
+
+Callbacks = Sequence[Callback | Callable[[int, Mapping[str, float]], None]]
+
+
+def figures_of(summary: v1.GenerationSummary, problem: Mapping[str, Any]) -> dict[str, float]:
+    """A generation's figures, in the objective's own terms."""
+    sign = -1.0 if problem["direction"] == "minimise" else 1.0
+    figures = {
+        "evaluations": float(summary.evaluations),
+        "failed": float(summary.diverged),
+        "infeasible": float(summary.infeasible),
+        "step_size": summary.search.step_size,
+        "seconds": summary.elapsed.seconds + summary.elapsed.nanos / 1e9,
+    }
+    if summary.HasField("best_fitness"):
+        figures["best"] = sign * summary.best_fitness
+    if summary.HasField("median_fitness"):
+        figures["median"] = sign * summary.median_fitness
+    figures.update(zip(problem.get("scores", ()), summary.best_scores))
+    return figures
+
+
+def result_of(run: Run) -> Result:
+    """What a run has found: of its mean and its best sample the one that was better when both were measured again."""
+    message = run.result()
+    problem = json.loads(message.spec)["problem"]
+    sign = -1.0 if problem["direction"] == "minimise" else 1.0
+    measured = message.remeasurement
+    names = problem.get("scores", ())
+    which, value, scores = "mean", None, {}
+
+    def rank(of: v1.Remeasurement.Measured) -> tuple[bool, float]:
+        failures = of.diverged + of.infeasible
+        return failures == 0, of.fitness.mean if of.HasField("fitness") else -math.inf
+
+    if message.HasField("remeasurement"):
+        found = measured.mean
+        if measured.HasField("best") and rank(measured.best) > rank(found):
+            which, found = "best", measured.best
+        if found.HasField("fitness"):
+            value = sign * found.fitness.mean
+            scores = {name: score.mean for name, score in zip(names, found.scores)}
+    elif message.HasField("best"):
+        which, value = "best", sign * message.best.fitness
+    parameters = {}
+    values = run.segments("best" if which == "best" else "mean", message)
+    for parameter in problem["parameters"]:
+        name = parameter["name"]
+        if parameter["kind"] == "fixed":
+            parameters[name] = parameter["value"]
+        elif parameter.get("length"):
+            parameters[name] = values[name].astype(int) if parameter["kind"] == "integer" else values[name]
+        else:
+            number = float(values[name])
+            parameters[name] = int(number) if parameter["kind"] == "integer" else number
+    stop = message.state.finished
+    stopped = f"{stop.criterion}: {stop.detail}" if message.state.HasField("finished") else ""
+    last = run.status().last_generation
+    return Result(parameters, value, scores, last.evaluations, message.generations, stopped, run.name, message)
+
+
+def follow(run: Run, problem: Mapping[str, Any], callbacks: Iterable[Callback]) -> Result:
+    """Waits for the end of a run and tells callbacks of it."""
+    for summary in run.watch():
+        figures = figures_of(summary, problem)
+        for callback in callbacks:
+            callback.generation(summary.generation, figures)
+    kind = run.status().state.WhichOneof("kind")
+    if kind != "finished":
+        raise RunEnded(f"{run.name} {'was cancelled' if kind == 'cancelled' else 'has failed'}")
+    return result_of(run)
+
+
+def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Result:
+    checked(score)
+    coordinator, workers, directory = options.pop("coordinator"), options.pop("workers"), options.pop("directory")
+    callbacks, request_id, tls = options.pop("callbacks"), options.pop("request_id"), options.pop("tls")
+    listeners = [callback if isinstance(callback, Callback) else _Called(callback) for callback in callbacks]
+    if all(options[limit] is None for limit in ("evaluations", "generations", "target", "time_limit")):
+        raise TypeError(f"{direction}: say when it ends, for example evaluations=1000")
+    if coordinator is not None and directory is not None:
+        raise TypeError(f"{direction}: directory is for a coordinator of one's own; {coordinator} has its journal elsewhere")
+    spec = score.spec(direction, **options)
+    result = None
+    with ExitStack() as stack:
+        address = coordinator
+        if address is None:
+            own = stack.enter_context(Coordinator(directory))
+            address = own.address
+            # In a directory the same call again goes on.
+            request_id = request_id or (f"python/{spec['name']}" if directory is not None else None)
+        client = stack.enter_context(Client(address, tls=tls))
+        if coordinator is None or workers is not None:
+            stack.enter_context(Worker(score, coordinator=address, workers=slots_of(workers), tls=tls))
+        run = client.create(spec, request_id=request_id or str(uuid.uuid4()))
+        try:
+            for listener in listeners:
+                listener.started(run, spec)
+            result = follow(run, spec["problem"], listeners)
+        finally:
+            for listener in listeners:
+                listener.ended(result)
+    return result
+
+
+def maximise(
+    score: Objective,
+    *,
+    evaluations: int | None = None,
+    generations: int | None = None,
+    target: float | None = None,
+    time_limit: float | None = None,
+    workers: int | None = None,
+    coordinator: str | None = None,
+    directory: Paths | None = None,
+    seed: int = 1,
+    strategy: str | Mapping[str, Any] = "cma-es",
+    population_size: int | None = None,
+    name: str | None = None,
+    callbacks: Callbacks = (),
+    request_id: str | None = None,
+    tls: Tls | None = None,
+) -> Result:
+    """Searches for the parameters of the largest value.
+
+    It ends after so many ``evaluations`` of candidates, ``generations`` or seconds (``time_limit``), or when a candidate's value reaches
+    ``target``. Without a ``coordinator`` one is started inside, with so many ``workers`` (processes that evaluate; as many as cores).
+    With a ``directory`` that one keeps its journal there, and the same call again goes on where it stopped. With a ``coordinator`` it
+    waits for those who evaluate there (:func:`work`), or evaluates with so many ``workers`` itself. The same ``seed`` gives the same
+    result, however many workers there are and whatever happens to them. ``strategy``: a name, or the section `strategy` of a spec.
+    """
+    options = dict(locals())
+    return _optimise("maximise", options.pop("score"), options)
+
+
+def minimise(
+    score: Objective,
+    *,
+    evaluations: int | None = None,
+    generations: int | None = None,
+    target: float | None = None,
+    time_limit: float | None = None,
+    workers: int | None = None,
+    coordinator: str | None = None,
+    directory: Paths | None = None,
+    seed: int = 1,
+    strategy: str | Mapping[str, Any] = "cma-es",
+    population_size: int | None = None,
+    name: str | None = None,
+    callbacks: Callbacks = (),
+    request_id: str | None = None,
+    tls: Tls | None = None,
+) -> Result:
+    """Searches for the parameters of the smallest value: :func:`maximise` tells the rest."""
+    options = dict(locals())
+    return _optimise("minimise", options.pop("score"), options)

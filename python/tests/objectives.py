@@ -1,0 +1,47 @@
+"""Objectives that the tests evaluate in other processes."""
+
+import os
+import signal
+import time
+
+import hebbian
+
+
+@hebbian.objective(x=hebbian.real(0.0, deviation=0.5), layers=hebbian.integer(1, 8))
+def score(x, layers, seed):
+    return -((x - 1.0) ** 2) - 0.1 * (layers - 3) ** 2
+
+
+@hebbian.objective(x=hebbian.real(0.0, deviation=1.0), kind=hebbian.fixed("plain"), scores=["twice"], time_limit=1.0)
+def troubled(x, kind, seed):
+    """Does what the number says."""
+    assert kind == "plain"
+    if x == 1:
+        raise hebbian.Failed("not this one")
+    if x == 2:
+        return float("nan")
+    if x == 3:
+        raise hebbian.Infeasible(0.25)
+    if x == 4:
+        raise ZeroDivisionError("by nothing")
+    if x == 5:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if x == 6:
+        time.sleep(100)
+    if x == 7:
+        return None
+    if x == 8:
+        return x
+    if x == 9:
+        raise hebbian.Infeasible(-1)
+    if x == 10:
+        os._exit(3)
+    if x >= 100:
+        time.sleep(x / 1000)
+    return x + seed, {"twice": 2 * x}
+
+
+@hebbian.objective(weights=hebbian.real(0.5, deviation=0.1, length=3), counts=hebbian.integer(0, 5, length=2), whole=hebbian.integer(0, 3))
+def of_arrays(weights, counts, whole):
+    assert weights.shape == (3,) and counts.shape == (2,) and counts.dtype.kind == "i" and isinstance(whole, int)
+    return float(weights.sum() + counts.sum() + whole)

@@ -1,0 +1,32 @@
+"""An objective as a program on a pipe."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numpy")
+
+HERE = Path(__file__).parent
+
+
+def request(number, x, **more):
+    return {"id": number, "problem": "troubled", "seed": 7, "attempt": 1, "parameters": {"x": x, "kind": "plain"}, **more}
+
+
+def test_requests_are_answered_one_by_one_and_in_batches():
+    lines = [request(1, 20.0), [request(2, 1.0), request(3, 3.0), request(4, 4.0), request(5, 0.5)], {"id": 6, "seed": 1, "parameters": {}}]
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import objectives; objectives.troubled.serve()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True, text=True, check=True
+    )
+    first, *answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert first == {"batch": 64}
+    assert answers[0] == {"id": 1, "value": 27.0, "scores": {"twice": 40.0}}
+    failed, infeasible, error, value = answers[1]
+    assert failed == {"id": 2, "failed": "not this one"} and infeasible == {"id": 3, "infeasible": 0.25}
+    assert error["id"] == 4 and error["error"].startswith("ZeroDivisionError: by nothing") and value["value"] == 7.5
+    assert answers[2] == {"id": 6, "error": "parameters: 'x' is missing"}
+    assert "ZeroDivisionError" in done.stderr
