@@ -168,7 +168,7 @@ mod tests {
         let pictures = pictures(&runs);
         let table = &pictures[0].table().rows;
         assert_eq!(table[0][..2], ["g (2 seeds)", "9"]);
-        assert_eq!(table[1][..3], ["b", "899", "5"]);
+        assert_eq!(table[1][..3], ["b", "899", "5.00"]);
         assert_eq!(table[2][..3], ["d", "-", "-"]);
         assert_eq!((median(&low, 7.0), median(&high, 7.0), median(&high, 8.0)), (Some(0.0), Some(2.0), None));
         assert_eq!(best(&alone, 450.0), Some(6.0));
