@@ -156,6 +156,10 @@ fn base_of(path: &[Step], part: &Value, base: &Value) -> Value {
     if path == [Step::Name("problem".to_owned())] {
         return from_toml(include_str!("../../examples/cart-pole.toml"));
     }
+    // Classes are of families over data sets.
+    if path == ["tasks", "classes"].map(|name| Step::Name(name.to_owned())) {
+        return from_toml(include_str!("../../examples/meta-augmentation.toml"));
+    }
     let mut base = base.clone();
     let constant = |name: &str| part.pointer(&format!("/properties/{name}/const")).cloned();
     let at = |name: &str| path == [Step::Name(name.to_owned())];
