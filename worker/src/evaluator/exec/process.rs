@@ -216,9 +216,12 @@ impl Process {
         }
         let _ = kill_process_group(self.pid, Signal::KILL);
         let status = self.child.wait().ok();
-        // The listener reads to the end of what was said.
+        // The listener reads to the end of what was said. A process that left the group may hold that open: nobody waits for it.
         if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
+            let until = Instant::now() + EXIT_GRACE;
+            while !listener.is_finished() && Instant::now() < until {
+                thread::sleep(ENDING_GLANCE);
+            }
         }
         status
     }
@@ -342,6 +345,17 @@ mod tests {
         assert_eq!(ask(&mut process, "x\n", Duration::from_millis(20)), Err(NoLine::Late));
         process.end();
         assert!(!std::path::Path::new(&format!("/proc/{child}/stat")).exists() || is_zombie(&child));
+    }
+
+    #[test]
+    fn a_process_that_left_the_group_holds_nobody_up() {
+        // It has a session of its own, and keeps the standard streams open.
+        let mut process = start("setsid sleep 30 & echo $!; cat >/dev/null");
+        let left = process.line(Instant::now() + LONG, &Interrupt::new()).unwrap();
+        let begun = Instant::now();
+        process.end();
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        let _ = Command::new("kill").arg(left).status();
     }
 
     /// Whether a process has ended and only waits to be taken note of.
