@@ -346,6 +346,53 @@ fn a_search_without_memory_is_refused_and_others_go_on() {
     assert_eq!(coordinator.stop(), Some(0));
 }
 
+/// Arguments for the coordinator at an address.
+fn of<'a>(url: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--coordinator", url]].concat()
+}
+
+/// The journal is in memory: what is written of a search while its memory goes away would take some, too.
+#[test]
+fn a_run_whose_memory_goes_away_pauses_and_goes_on_where_there_is_some() {
+    let place = Place::new();
+    place.write("large.toml", &endless().replace("rule = { states = 2 }", "rule = { states = 16 }"));
+    let start = "coordinator --listen 127.0.0.1:0 --storage memory: --address-file address";
+    let mut coordinator = place.start(&start.split(' ').collect::<Vec<_>>(), "memory.log");
+    let read = || fs::read_to_string(place.path("address")).unwrap_or_default();
+    until("it listens", || read().ends_with('\n'));
+    let url = read().trim().to_owned();
+    let work = || place.start(&of(&url, &["worker", "--threads", "1"]), "worker.log");
+    let worker = work();
+    let run = place.ok(&of(&url, &["create", "large.toml"])).trim().to_owned();
+    let status = || place.json(&of(&url, &["status", &run, "--json"]));
+    let generation = || status()["generation"].as_u64().unwrap();
+    let goes_on = || {
+        let before = generation();
+        until("it goes on", || generation() > before);
+    };
+    goes_on();
+    drop(worker);
+    until("nobody works on it", || status()["eligible_workers"] == 0);
+    until("its search does not either", || {
+        let status = status();
+        status["settled_episodes"].as_u64() < status["generation_episodes"].as_u64()
+    });
+    let shown = fs::read_to_string(format!("/proc/{}/status", coordinator.id())).unwrap();
+    let size = shown.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
+    if !limit(coordinator.id(), &format!("--as={}:unlimited", (kilobytes + 40_000) * 1024)) {
+        eprintln!("skipped: there is no prlimit here");
+        return;
+    }
+    let _worker = work();
+    until("it pauses", || reason(&status()).contains("no memory for its search"));
+    assert!(limit(coordinator.id(), "--as=unlimited:unlimited"));
+    place.ok(&of(&url, &["resume", &run]));
+    goes_on();
+    coordinator.signal("TERM");
+    assert_eq!(coordinator.exit_code(), Some(0));
+}
+
 /// A library that moves the clock of the programs that load it by `CLOCK_OFFSET` seconds; `None` without a C compiler.
 fn moved_clock(place: &Place) -> Option<String> {
     let source = "#define _GNU_SOURCE\n#include <stdlib.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n\
