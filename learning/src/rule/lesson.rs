@@ -15,6 +15,14 @@ fn normal(count: usize, number: u64) -> Vec<f64> {
     values
 }
 
+/// The slope at 0 of a function by a central difference, and by how much it may be wrong: by what the differences on both sides disagree,
+/// at a kink or where the function bends much.
+pub(super) fn slope(mut at: impl FnMut(f64) -> f64) -> (f64, f64) {
+    const STEP: f64 = 1e-5;
+    let (below, here, above) = (at(-STEP), at(0.0), at(STEP));
+    ((above - below) / (2.0 * STEP), (above - 2.0 * here + below).abs() / STEP)
+}
+
 /// Updates of five examples each, and a query, for networks of some inputs and outputs.
 pub(super) struct Examples {
     pub(super) batches: Vec<(Vec<f32>, Vec<f32>)>,
