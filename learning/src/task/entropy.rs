@@ -101,7 +101,7 @@ pub fn permutations(count: u32) -> Vec<Vec<u32>> {
 pub struct Unknown {
     /// Of one example.
     pub example: f64,
-    /// Of a support set: of one example of each class, or of [`SUPPORT`] points of the plane.
+    /// Of a support set: of one example of each class, or of `SUPPORT` points of the plane.
     pub support: f64,
 }
 
