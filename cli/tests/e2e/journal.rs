@@ -27,7 +27,11 @@ fn a_journal_is_checked_exported_and_copied_while_it_is_in_use() {
     assert!((1..=60).contains(&generations) && copied["sound"] == true, "{copied}");
     let refused = place.output(&["journal", "backup", "cluster.sqlite", "--out", "copy.sqlite"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(errors(&refused).contains("copy.sqlite: is an SQLite database, perhaps a journal"), "{}", errors(&refused));
+    assert!(
+        errors(&refused).contains("copy.sqlite: is an SQLite database, perhaps a journal"),
+        "{}",
+        errors(&refused)
+    );
 
     let csv = place.ok(&["journal", "export", "cluster.sqlite", "--run", "tiny"]);
     let lines: Vec<&str> = csv.lines().collect();
