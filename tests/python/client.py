@@ -87,8 +87,10 @@ def main(address):
                         print(f"generation {summary.generation}: best {summary.best_fitness:.3f}")
                     elif kind == "state":
                         print("state:", response.event.state.WhichOneof("kind"))
-                    else:
+                    elif kind == "note":
                         print("note:", response.event.note)
+                    else:
+                        print(f"{kind}: measured")
                 finished = True
             except grpc.RpcError as error:
                 if error.code() != grpc.StatusCode.UNAVAILABLE:
