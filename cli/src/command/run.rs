@@ -80,7 +80,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     workers: Option<u32>,
     /// The program that evaluates the external objective of the spec, as a command of the shell: a process for each of --workers.
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     exec: Option<String>,
     /// Another seed than the spec's.
     #[arg(long, value_name = "S", value_parser = parse_seed, allow_negative_numbers = true)]
@@ -145,7 +145,7 @@ impl Machine {
             (None, Some(_)) => Err(Failure::bad_input(
                 "--exec: is of specs with an external problem, and this one evolves a rule",
             )
-            .hint("[problem] kind = \"external\" makes it one; see examples/external.toml")),
+            .hint("[problem] kind = \"external\" makes it one; see examples/cart-pole.toml")),
             _ => Ok(()),
         }
     }
