@@ -26,7 +26,7 @@
 pub mod effect;
 mod eligibility;
 mod evaluation;
-mod events;
+pub(crate) mod events;
 mod exclusion;
 mod generation;
 mod hearing;
@@ -55,6 +55,7 @@ use crate::run::strategy::Strategies;
 use crate::scheduler::{self, Action, Scheduler};
 use effect::{Effect, Event};
 use evaluation::Evaluation;
+use events::Happening;
 use generation::batch_max;
 use outbox::Outbox;
 pub use retention::Retention;
@@ -228,14 +229,14 @@ impl Engine {
                     Some(load) if load.draining && load.leased > 0 => {
                         let why = "it had not finished all that it held";
                         self.note_gone(now, worker, "left", why);
-                        self.happened(now, worker, "lost", why);
+                        self.happened(now, worker, Happening::Lost, why);
                     }
                     Some(load) if !load.draining => {
                         let why = "its connection ended";
                         self.note_gone(now, worker, "was lost", why);
-                        self.happened(now, worker, "lost", why);
+                        self.happened(now, worker, Happening::Lost, why);
                     }
-                    _ => self.happened(now, worker, "left", ""),
+                    _ => self.happened(now, worker, Happening::Left, ""),
                 }
                 self.workers.remove(&worker);
                 let mut actions = Vec::new();
@@ -350,13 +351,13 @@ impl Engine {
                 }
                 Action::Expired { worker, why } => {
                     self.note_gone(now, worker, "was lost", &why);
-                    self.happened(now, worker, "lost", &why);
+                    self.happened(now, worker, Happening::Lost, &why);
                     self.workers.remove(&worker);
                     self.outbox.now(Effect::Close { worker, reason: why });
                 }
                 Action::Overtaken { worker, run, ever } => {
                     self.note_overtaken(now, worker, run, ever);
-                    self.happened(now, worker, "does not answer", "others finished all that it held");
+                    self.happened(now, worker, Happening::Silent, "others finished all that it held");
                 }
                 Action::Lied { worker, run } => self.exclude(now, worker, run),
                 Action::Exhausted { run, reason } if self.runs.contains_key(&run) => {
@@ -367,7 +368,7 @@ impl Engine {
                     let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
                     let text = format!("worker {name} may no longer work on this run: {reason}");
                     self.note(now, run, text);
-                    self.happened(now, worker, "barred", &reason);
+                    self.happened(now, worker, Happening::Barred, &reason);
                     self.note_if_stranded(now, run);
                 }
             }

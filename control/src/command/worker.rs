@@ -12,6 +12,7 @@ use hebbian_shared::time::Timestamp;
 use super::page::{Page, PageRequest};
 use super::{Command, Refusal};
 use crate::engine::effect::Effect;
+use crate::engine::events::Happening;
 use crate::engine::{Engine, Settings, WorkerEntry};
 use crate::run::Run;
 
@@ -51,7 +52,7 @@ impl Command for Drain {
             return Err(missing);
         }
         engine.scheduler.drain(worker, Some(now + (within + LEAVING_GRACE)));
-        engine.happened(now, worker, "asked to leave", "");
+        engine.happened(now, worker, Happening::AskedToLeave, "");
         engine.outbox.now(Effect::Send { worker, message: ToWorker::Drain { within } });
         engine.worker(now, worker).ok_or(missing)
     }
@@ -81,7 +82,7 @@ impl Command for Attach {
         hello.threads = hello.threads.clamp(1, THREADS_MAX);
         engine.scheduler.attach(now, worker, hello.threads);
         engine.workers.insert(worker, WorkerEntry { hello, specs: BTreeSet::new(), excluded: false });
-        engine.happened(now, worker, "attached", "");
+        engine.happened(now, worker, Happening::Attached, "");
         let active = engine.runs.values().filter(|run| !run.state().is_final());
         let jobs: Vec<RunId> = active.map(Run::id).chain(engine.evaluations.keys().copied()).collect();
         for job in jobs {

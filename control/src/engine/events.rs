@@ -14,6 +14,33 @@ const KEPT: usize = 64;
 /// Characters of a reason that are kept.
 const WHY_MAX: usize = 300;
 
+/// What may happen to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happening {
+    Attached,
+    AskedToLeave,
+    Left,
+    Lost,
+    Silent,
+    Barred,
+    Excluded,
+}
+
+impl Happening {
+    /// As it is told.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::AskedToLeave => "asked to leave",
+            Self::Left => "left",
+            Self::Lost => "lost",
+            Self::Silent => "does not answer",
+            Self::Barred => "barred",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
@@ -36,12 +63,12 @@ impl Events {
 
 impl Engine {
     /// Keeps what has happened to a worker that is known.
-    pub(crate) fn happened(&mut self, now: Timestamp, worker: WorkerId, what: &'static str, why: &str) {
+    pub(crate) fn happened(&mut self, now: Timestamp, worker: WorkerId, what: Happening, why: &str) {
         let Some(entry) = self.workers.get(&worker) else { return };
         let events = &mut self.events;
         match what {
-            "attached" => events.attached += 1,
-            "lost" => events.lost += 1,
+            Happening::Attached => events.attached += 1,
+            Happening::Lost => events.lost += 1,
             _ => {}
         }
         if events.kept.len() >= KEPT {
@@ -51,7 +78,7 @@ impl Engine {
             time: Some(moment(now.0.as_millis() as u64)),
             worker: worker.0,
             display_name: entry.hello.name.clone(),
-            what: what.to_owned(),
+            what: what.words().to_owned(),
             why: why.chars().take(WHY_MAX).collect(),
         });
     }

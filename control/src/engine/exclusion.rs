@@ -11,6 +11,7 @@ use hebbian_shared::spec::Numerics;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
+use super::events::Happening;
 use crate::run::record::Record;
 
 /// Why a worker is excluded, for people.
@@ -31,7 +32,7 @@ impl Engine {
             None => told.unwrap_or_default(),
         };
         self.note(now, run, format!("worker {name} gave a wrong answer; {LIED}"));
-        self.happened(now, worker, "excluded", LIED);
+        self.happened(now, worker, Happening::Excluded, LIED);
         let mut actions = Vec::new();
         for job in self.runs.keys().chain(self.evaluations.keys()) {
             self.scheduler.bar(*job, worker, LIED.to_owned(), &mut actions);

@@ -86,9 +86,10 @@ impl Run {
         digest: Digest,
     ) -> v1::GenerationSummary {
         let outcomes = self.open.measurement(EpisodePurpose::Search).expect("it was advanced with them");
+        let external = self.spec.problem.external();
+        let best_scores = external.and_then(|problem| best_scores(problem, &verdicts, outcomes));
         verdicts.sort_unstable();
         let all_failed = verdicts.iter().all(|verdict| !verdict.is_ranked());
-        let best_scores = self.spec.problem.external().and_then(|problem| best_scores(problem, outcomes));
         let failed_before = self.last.as_ref().and_then(|last| last.failed_generations).unwrap_or(0);
         let fit = verdicts.iter().filter_map(|verdict| verdict.fitness()).map(Fitness::get);
         v1::GenerationSummary {
@@ -182,14 +183,15 @@ impl Run {
     }
 }
 
-/// The scores of the best candidate, each the mean over its evaluations; `None` where none is feasible.
-fn best_scores(problem: &External, outcomes: &Measurement) -> Option<Vec<f64>> {
+/// The scores of the best candidate, each the mean over its evaluations; `None` where none is feasible. The verdicts are in the order of
+/// candidates.
+fn best_scores(problem: &External, verdicts: &[Verdict], outcomes: &Measurement) -> Option<Vec<f64>> {
     if problem.scores.is_empty() {
         return None;
     }
     // Of equals the first.
-    let candidates = outcomes.measured().into_iter().enumerate().rev();
-    let fit = candidates.filter_map(|(place, measured)| Some((measured.verdict.fitness()?, place)));
+    let candidates = verdicts.iter().enumerate().rev();
+    let fit = candidates.filter_map(|(place, verdict)| Some((verdict.fitness()?, place)));
     let (_, best) = fit.max_by_key(|(fitness, _)| *fitness)?;
     Some(
         validation::scores(outcomes.candidates().nth(best)?, problem.scores.len())
