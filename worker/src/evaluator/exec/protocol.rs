@@ -72,7 +72,7 @@ impl<'a> Request<'a> {
 
 /// What a program says of one evaluation.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object such as {\"id\":7,\"value\":0.5}")]
 struct Answer {
     id: u64,
     #[serde(default)]
@@ -312,6 +312,7 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         };
         refused("epoch 1 of 10", false, "it wrote `epoch 1 of 10` where an answer is expected");
+        refused("5", false, "expected an object such as");
         refused(r#"{"id":2,"value":1}"#, false, "id 2, which it was not asked");
         refused(r#"{"id":1,"valeu":1}"#, false, "unknown field `valeu`");
         refused(r#"[{"id":1,"value":1}]"#, true, "1 answers to 2 requests");
