@@ -97,7 +97,7 @@ impl Default for Settings {
 }
 
 /// Why the journal cannot be written.
-pub(crate) struct Trouble {
+pub(crate) struct JournalTrouble {
     /// For people.
     pub(crate) reason: String,
     /// Whether it has no room.
@@ -129,7 +129,7 @@ pub struct Engine {
     pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
     pub(crate) scheduler: Scheduler,
     pub(crate) outbox: Outbox,
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) trouble: Option<JournalTrouble>,
     /// When the retention rules are to be looked at again.
     retire_at: Option<Timestamp>,
     /// When each run's notes last told of a lost worker.
@@ -248,7 +248,9 @@ impl Engine {
                 self.trouble = None;
                 self.outbox.journalled(now, committed, synced);
             }
-            Event::JournalFailed { reason, is_full } => self.trouble = Some(Trouble { reason, is_full }),
+            Event::JournalFailed { reason, is_full } => {
+                self.trouble = Some(JournalTrouble { reason, is_full })
+            }
             Event::Tick => {}
         }
     }
@@ -376,7 +378,7 @@ impl Engine {
     }
 
     fn pause(&mut self, now: Timestamp, id: RunId, reason: String) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let run = self.runs.get_mut(&id).expect("only a run that is there is paused");
         if *run.state() == RunState::RUNNING {
             let mut writes = Vec::new();
             run.change_state(now, RunState::paused(reason), &mut writes);

@@ -100,7 +100,7 @@ pub async fn run(
 ) -> Result<SessionEnd, SessionError> {
     let (pool, finished) = Pool::start(settings.hello.threads)?;
     let mut worker = Worker::new(evaluator, pool, finished, Reports::default());
-    let mut trouble = Trouble::default();
+    let mut trouble = Detached::default();
     let mut back_off = settings.back_off_min;
     for attempt in 0.. {
         let attached = tokio::select! {
@@ -122,7 +122,7 @@ pub async fn run(
         }
         if start.elapsed() >= GOOD_STREAM {
             back_off = settings.back_off_min;
-            trouble = Trouble::default();
+            trouble = Detached::default();
         }
         tokio::select! {
             () = tokio::time::sleep(jitter(back_off)) => {}
@@ -139,14 +139,14 @@ fn jitter(duration: Duration) -> Duration {
     duration.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
 }
 
-/// A trouble that may go on for hours: told at once, then once per minute.
+/// That no coordinator can be reached, which may go on for hours: told at once, then once per minute.
 #[derive(Default)]
-struct Trouble {
+struct Detached {
     told: Option<Instant>,
     times: u64,
 }
 
-impl Trouble {
+impl Detached {
     fn tell(&mut self, problem: &dyn fmt::Display, tls: bool) {
         self.times += 1;
         if self.told.is_none_or(|told| told.elapsed() >= REPEAT_WARNING) {

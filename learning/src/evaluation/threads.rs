@@ -21,7 +21,7 @@ pub struct Threads<'a> {
 }
 
 /// One task of one request, for all of its genomes.
-struct Job {
+struct TaskOfRequest {
     request: usize,
     task: u32,
 }
@@ -38,10 +38,10 @@ impl Evaluate for Threads<'_> {
     ) -> Result<Vec<Scores>, EvaluationError> {
         let runners = self.prepare(requests)?;
         let jobs = |(request, of): (usize, &EvaluationRequest)| {
-            (0..of.tasks()).map(move |task| Job { request, task })
+            (0..of.tasks()).map(move |task| TaskOfRequest { request, task })
         };
-        let jobs: Vec<Job> = requests.iter().enumerate().flat_map(jobs).collect();
-        let compute = |workspace: &mut Workspace, job: &Job| {
+        let jobs: Vec<TaskOfRequest> = requests.iter().enumerate().flat_map(jobs).collect();
+        let compute = |workspace: &mut Workspace, job: &TaskOfRequest| {
             let runner = &runners[job.request];
             let genomes = 0..requests[job.request].genomes.len() as u32;
             let scores = genomes.map(|genome| runner.scores(workspace, genome, job.task, interrupt));
@@ -87,10 +87,10 @@ impl Threads<'_> {
 /// The results of `compute` for jobs, in their order, up to the first that is an error. After an error nobody starts another
 /// job.
 fn map(
-    jobs: &[Job],
+    jobs: &[TaskOfRequest],
     threads: usize,
     interrupt: &Interrupt,
-    compute: impl Fn(&mut Workspace, &Job) -> TaskScores + Sync,
+    compute: impl Fn(&mut Workspace, &TaskOfRequest) -> TaskScores + Sync,
 ) -> Vec<TaskScores> {
     let next = AtomicUsize::new(0);
     let work = || {

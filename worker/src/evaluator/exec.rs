@@ -217,7 +217,7 @@ impl Episodes for OnThread {
 }
 
 /// Why evaluations have no outcomes of their own.
-enum Trouble {
+enum Unanswered {
     Interrupted,
     /// The program broke, which may be the doing of any of them.
     Broken(String),
@@ -244,9 +244,9 @@ impl OnThread {
             place += some.len();
             match self.ask(&mut slot, some, interrupt) {
                 Ok(found) => outcomes.extend(found.into_iter().map(Some)),
-                Err(Trouble::Interrupted) => outcomes.extend(some.iter().map(|_| None)),
+                Err(Unanswered::Interrupted) => outcomes.extend(some.iter().map(|_| None)),
                 // Alone, the others are none the worse for the one that broke it.
-                Err(Trouble::Broken(_)) if some.len() > 1 => {
+                Err(Unanswered::Broken(_)) if some.len() > 1 => {
                     for one in some {
                         let found = self.ask(&mut slot, std::slice::from_ref(one), interrupt);
                         outcomes.push(alone(found));
@@ -271,7 +271,7 @@ impl OnThread {
         slot: &mut Slot,
         episodes: &[(&Genome, EpisodeKey)],
         interrupt: &Interrupt,
-    ) -> Result<Vec<Outcome>, Trouble> {
+    ) -> Result<Vec<Outcome>, Unanswered> {
         let found = self.ask_once(slot, episodes, interrupt);
         match found {
             Ok(outcomes) => {
@@ -284,7 +284,7 @@ impl OnThread {
                     Some(running) => running.stale = true,
                     None => {}
                 }
-                Err(Trouble::Interrupted)
+                Err(Unanswered::Interrupted)
             }
             Err(NoLine::Late) => {
                 let limit = self.runner.problem.time_limit_s;
@@ -295,14 +295,14 @@ impl OnThread {
         }
     }
 
-    fn broken(&self, slot: &mut Slot, problem: String) -> Trouble {
+    fn broken(&self, slot: &mut Slot, problem: String) -> Unanswered {
         slot.broken = slot.broken.saturating_add(1);
         self.end_process(slot);
         if self.runner.programs.is_closed() {
-            return Trouble::Interrupted;
+            return Unanswered::Interrupted;
         }
         tracing::warn!(slot = slot.number, "the program of `{}` broke: {problem}", self.runner.problem.name);
-        Trouble::Broken(problem)
+        Unanswered::Broken(problem)
     }
 
     fn end_process(&self, slot: &mut Slot) {
@@ -408,11 +408,11 @@ impl OnThread {
 }
 
 /// What an evaluation that was asked for alone gave.
-fn alone(found: Result<Vec<Outcome>, Trouble>) -> Option<Outcome> {
+fn alone(found: Result<Vec<Outcome>, Unanswered>) -> Option<Outcome> {
     match found {
         Ok(mut outcomes) => outcomes.pop(),
-        Err(Trouble::Interrupted) => None,
-        Err(Trouble::Broken(reason)) => Some(Outcome::WorkerError { reason }),
+        Err(Unanswered::Interrupted) => None,
+        Err(Unanswered::Broken(reason)) => Some(Outcome::WorkerError { reason }),
     }
 }
 
