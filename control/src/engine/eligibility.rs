@@ -74,7 +74,7 @@ impl Engine {
                 return;
             }
         } else {
-            let Some(run) = self.runs.get_mut(&id) else { return };
+            let run = self.runs.get_mut(&id).expect("what settles belongs to an evaluation or a run");
             // Nobody knows the bits of an external objective.
             let is_external = run.spec().problem.external().is_some();
             if run.fingerprint().is_some() || run.spec().numerics == Numerics::Any || is_external {

@@ -151,7 +151,7 @@ impl Run {
         self.commit(now, Record::Selected { place, searches }, out);
     }
 
-    /// Notes a failure, unless it was noted of late.
+    /// Notes a failure, unless one of the kept notes tells it already.
     fn warn(&mut self, now: Timestamp, warning: &Warning, out: &mut Vec<Write>) {
         let heading = format!("warning: {}: ", warning.failure);
         if !self.notes.iter().any(|note| note.starts_with(&heading)) {
@@ -168,7 +168,7 @@ impl Run {
     /// Finishes the run whose result has been measured completely; the figures and the state go to `out` together.
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Write>) {
         debug_assert!(self.is_complete(), "only what is complete is finished");
-        let Some(reason) = self.search_ended.clone() else { return };
+        let reason = self.search_ended.clone().expect("only a run whose search has ended is finished");
         self.select(now, out);
         let place = self.selected.unwrap_or(0);
         if let Some(validated) = self.validated(place, None) {

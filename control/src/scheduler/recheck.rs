@@ -148,9 +148,11 @@ impl Scheduler {
         about: (EpisodePurpose, BlockIndex),
         answers: Vec<(WorkerId, Outcome)>,
     ) {
-        let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut()) else { return };
+        let work = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut());
+        let work = work.expect("an answer is disputed while its generation is open");
         let (purpose, block) = about;
-        let Some(slot) = work.slot(purpose, block, settled.candidate, settled.task) else { return };
+        let slot = work.slot(purpose, block, settled.candidate, settled.task);
+        let slot = slot.expect("a disputed answer settled an episode of the generation");
         work.checks.insert(slot, Check { answers });
         work.reopen(slot);
     }
