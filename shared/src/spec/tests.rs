@@ -32,8 +32,23 @@ fn a_text_is_told_apart_by_its_first_character() {
     let error = |text: &str| RunSpec::read(text).unwrap_err().to_string();
     assert_eq!(error("{\n  \"name\": 1\n}"), "line 2: name: invalid type: integer `1`, expected a string");
     assert_eq!(error("{\"name\": 1}"), "name: invalid type: integer `1`, expected a string");
-    assert!(error(&format!("{} {{", resolved.json())).starts_with("trailing characters"));
-    assert_eq!(error(""), "line 1: missing field `name`");
+    let after = resolved.json().len() + 2;
+    assert_eq!(
+        error(&format!("{} {{", resolved.json())),
+        format!("column {after}: the text must end after its object; remove what follows")
+    );
+    assert_eq!(error("{\"name\": \"a\""), "column 12: the text ends within an object; a `}` is missing");
+    assert_eq!(
+        error("{\n  \"name\": \"a\",\n}"),
+        "line 3: no comma may stand before a closing bracket; remove it"
+    );
+    let missing = |field| {
+        format!(
+            "the field `{field}` is missing; docs/spec.schema.json and examples/quickstart.toml have every field"
+        )
+    };
+    assert_eq!(error(""), format!("line 1: {}", missing("name")));
+    assert_eq!(error("{\"name\": \"a\"}"), missing("strategy"));
     assert!(error("name = ").starts_with("line 1: "), "{}", error("name = "));
     assert!(error(&" ".repeat(SPEC_BYTES_MAX as usize + 1)).starts_with("must have at most"));
 }

@@ -87,9 +87,14 @@ fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
     let wrong = |path: String, error: &serde_json::Error| {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
-        // JSON that programs write is one line.
-        let line = text.contains('\n').then_some(error.line());
-        SpecError { line, ..SpecError::of_reading(path, message.strip_suffix(&place).unwrap_or(&message)) }
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        // JSON that programs write is one line: there the column of what is no JSON says more, and a field is named by its path.
+        let is_one_line = !text.contains('\n');
+        if is_one_line && (error.is_syntax() || error.is_eof()) {
+            return SpecError::of_reading(path, &format!("column {}: {}", error.column(), as_json(message)));
+        }
+        let line = (!is_one_line).then_some(error.line());
+        SpecError { line, ..SpecError::of_reading(path, as_json(message)) }
     };
     let value = with_path(&mut deserializer, wrong)?;
     deserializer.end().map_err(|error| wrong(String::new(), &error))?;
@@ -128,8 +133,28 @@ impl SpecError {
     }
 }
 
-/// The numbers of Rust's types in words.
+/// What JSON's parser says of a text that is no JSON, with what would be right.
+fn as_json(message: &str) -> &str {
+    match message {
+        "EOF while parsing an object" => "the text ends within an object; a `}` is missing",
+        "EOF while parsing a list" => "the text ends within a list; a `]` is missing",
+        "EOF while parsing a string" => "the text ends within a string; a `\"` is missing",
+        "EOF while parsing a value" => "the text ends where a value must be",
+        "trailing characters" => "the text must end after its object; remove what follows",
+        "trailing comma" => "no comma may stand before a closing bracket; remove it",
+        "key must be a string" => "a key must be a string in double quotes",
+        other => other,
+    }
+}
+
+/// The numbers of Rust's types in words, and what is missing with where to find it.
 fn in_plain_words(message: &str) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    if let Some(field) = missing {
+        return format!(
+            "the field `{field}` is missing; docs/spec.schema.json and examples/quickstart.toml have every field"
+        );
+    }
     let mut message = message.replace(" as i128", "");
     for unsigned in ["u8", "u16", "u32", "u64"] {
         message = message.replace(&format!("expected {unsigned}"), "expected a whole number from 0 on");

@@ -13,7 +13,7 @@ use super::{RuleLearning, SpecError, is_default};
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationSpec {
-    /// Families, taken in turn as those of training: also such as are not trained on, for example another data set.
+    /// Families, taken in turn as those of training. They may be others than those of training, for example another data set.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub families: Vec<TaskFamily>,
     /// Generations from one validation to the next. The mean that a run ends with is validated in any case.
