@@ -1,7 +1,7 @@
 //! Evaluations on the workers of a coordinator.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hebbian_learning::evaluation::{Evaluate, EvaluationError, EvaluationRequest, Gathering, Scores};
@@ -21,6 +21,8 @@ use crate::failure::Failure;
 const AT_ONCE: usize = 4;
 /// How often a wish to stop is looked for.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(100);
+/// How often a worker is looked for while none is attached.
+const WORKER_CHECK: Duration = Duration::from_millis(200);
 
 /// Computes evaluations on a coordinator's workers of this machine's numerics, with the same bits as here.
 pub(crate) struct Cluster {
@@ -39,15 +41,24 @@ struct Part {
 }
 
 impl Cluster {
-    /// Connects to a coordinator that has workers.
+    /// Connects to a coordinator, and waits until it has a worker.
     pub(crate) fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
         let runtime = Runtime::new()
             .map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))?;
         let client = runtime.block_on(async {
             let client = Client::connect(arguments).await?;
-            if client.workers().await?.is_empty() {
-                let failure = Failure::failed(format_args!("{}: no worker is attached", client.url()));
-                return Err(failure.hint("start some with `hebbian worker`"));
+            // Workers that were started with the coordinator come a moment after it.
+            let deadline = Instant::now() + arguments.timeout;
+            while client.workers().await?.is_empty() {
+                if Instant::now() >= deadline {
+                    let waited = humantime::format_duration(arguments.timeout);
+                    let failure = Failure::failed(format_args!(
+                        "{}: no worker is attached, {waited} after the first look",
+                        client.url()
+                    ));
+                    return Err(failure.hint("start some with `hebbian worker`"));
+                }
+                tokio::time::sleep(WORKER_CHECK).await;
             }
             Ok(client)
         })?;

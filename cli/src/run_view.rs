@@ -95,6 +95,9 @@ fn may_be_a_run(named: &str) -> bool {
 impl RunView {
     /// The run of a source.
     pub(crate) async fn of(source: &Source<'_>, client: &ClientArguments) -> Result<Self, Failure> {
+        if matches!(source, Source::Journal { .. }) {
+            client.tls.check_unused("on a directory or a journal")?;
+        }
         match source {
             Source::Coordinator { run } => {
                 let found = async { Self::of_coordinator(&Client::connect(client).await?, run).await };

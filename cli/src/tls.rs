@@ -85,9 +85,28 @@ impl ClientTls {
 
     /// The first of the flags that is given.
     fn first_flag(&self) -> Option<&'static str> {
+        self.flags().find_map(|(path, flag)| path.map(|_| flag))
+    }
+
+    fn flags(&self) -> impl Iterator<Item = (Option<&Path>, &'static str)> {
         [(&self.ca, "--tls-ca"), (&self.certificate, "--tls-certificate"), (&self.key, "--tls-key")]
             .into_iter()
-            .find_map(|(path, flag)| path.as_ref().map(|_| flag))
+            .map(|(path, flag)| (path.as_deref(), flag))
+    }
+
+    /// Refuses flags where no connection is opened, which `place` says. Variables are there for other commands.
+    pub(crate) fn check_unused(&self, place: &str) -> Result<(), Failure> {
+        let Some(flag) = self.flags().find_map(|(path, flag)| {
+            let is_variable = |path: &std::ffi::OsStr| {
+                std::env::var_os(variable(flag)).is_some_and(|value| *value == *path)
+            };
+            path.filter(|path| !is_variable(path.as_os_str())).map(|_| flag)
+        }) else {
+            return Ok(());
+        };
+        let failure = Failure::bad_input(format_args!("{flag}: has no effect {place}"));
+        Err(failure
+            .hint(format_args!("name a coordinator by --coordinator https://HOST:PORT, or leave {flag} out")))
     }
 
     /// Reads the files.
@@ -96,7 +115,7 @@ impl ClientTls {
         let config = ClientTlsConfig::new();
         let config = match ca {
             Some(path) => {
-                let pem = pem(path, "CERTIFICATE").map_err(|error| named(error, path, "ca"))?;
+                let pem = pem(path, "CERTIFICATE").map_err(|error| named(error, path, "--tls-ca"))?;
                 config.ca_certificate(Certificate::from_pem(pem))
             }
             None => config.with_enabled_roots(),
@@ -105,8 +124,8 @@ impl ClientTls {
             (None, None) => Ok(config),
             (Some(certificate), Some(key)) => {
                 let shown = pem(certificate, "CERTIFICATE")
-                    .map_err(|error| named(error, certificate, "certificate"))?;
-                let secret = pem(key, "PRIVATE KEY").map_err(|error| named(error, key, "key"))?;
+                    .map_err(|error| named(error, certificate, "--tls-certificate"))?;
+                let secret = pem(key, "PRIVATE KEY").map_err(|error| named(error, key, "--tls-key"))?;
                 Ok(config.identity(Identity::from_pem(shown, secret)))
             }
             (Some(_), None) => Err(Failure::bad_input("--tls-key: must be given with --tls-certificate")),
@@ -115,9 +134,14 @@ impl ClientTls {
     }
 }
 
+/// The variable that stands for a flag.
+fn variable(flag: &str) -> String {
+    format!("HEBBIAN_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase())
+}
+
 /// What is wrong with a file, and the variable that names it if no flag does.
-fn named(failure: Failure, path: &Path, what: &str) -> Failure {
-    let variable = format!("HEBBIAN_TLS_{}", what.to_uppercase());
+fn named(failure: Failure, path: &Path, flag: &str) -> Failure {
+    let variable = variable(flag);
     match std::env::var_os(&variable) {
         Some(value) if *value == *path.as_os_str() => failure.of(&variable),
         _ => failure,

@@ -112,8 +112,14 @@ pub(super) struct Arguments {
     /// Train all networks on the workers of this coordinator, with the same bits.
     #[arg(long, value_name = "URL")]
     coordinator: Option<String>,
-    /// Give up when the coordinator has not answered for this long.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    /// Give up when the coordinator has not answered, or has no worker, for this long.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = humantime::parse_duration,
+        requires = "coordinator"
+    )]
     timeout: Duration,
     #[command(flatten)]
     tls: ClientTls,
@@ -123,7 +129,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seed, allow_negative_numbers = true)]
     seed: Seed,
     /// Compute threads; they change only the time it takes [default: all cores].
-    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = parse_threads,
+        allow_negative_numbers = true,
+        conflicts_with = "coordinator"
+    )]
     threads: Option<u32>,
     /// Print the comparison as a JSON object.
     #[arg(long)]
@@ -172,7 +184,10 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     // Before anything is said.
     comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
     let cluster = match &arguments.coordinator {
-        None => None,
+        None => {
+            arguments.tls.check_unused("without --coordinator")?;
+            None
+        }
         Some(coordinator) => {
             let (coordinator, timeout, tls) = (coordinator.clone(), arguments.timeout, arguments.tls.clone());
             Some(Cluster::connect(&ClientArguments { coordinator, timeout, tls })?)

@@ -1,5 +1,6 @@
 //! Wrong inputs: one line that names the culprit, an exit code that is not zero, and nothing written.
 
+use std::fs;
 use std::net::TcpListener;
 
 use crate::support::{Place, SPEC, errors};
@@ -174,6 +175,24 @@ fn addresses_are_the_same_for_clients_and_workers() {
         let arguments = [command, "--coordinator", "http://host:7420", "--tls-ca", "ca.pem"];
         check(&place, &arguments, 2, &["http://host:7420 is not encrypted, although --tls-ca is given"]);
     }
+    // Nor where nobody connects; a variable is there for other commands.
+    check(
+        &place,
+        &["evaluate", "rule:images", "--tls-ca", "ca.pem"],
+        2,
+        &["--tls-ca: has no effect without --coordinator"],
+    );
+    fs::create_dir(place.path("directory")).unwrap();
+    check(
+        &place,
+        &["report", "./directory", "--tls-key", "ca.pem"],
+        2,
+        &["--tls-key: has no effect on a directory"],
+    );
+    let mut command = place.command(&["report", "./directory"]);
+    let output = command.env("HEBBIAN_TLS_CA", "ca.pem").output().unwrap();
+    assert!(errors(&output).contains("has no journal.sqlite"), "{}", errors(&output));
+    check(&place, &["evaluate", "rule:images", "--timeout", "1s"], 2, &["--coordinator"]);
     let mut command = place.command(&["list"]);
     let output = command.env("HEBBIAN_COORDINATOR", "http://host").output().unwrap();
     assert!(

@@ -254,9 +254,9 @@ fn a_comparison_on_the_cluster_has_the_bits_of_the_local_one() {
     ];
     let local = place.ok(&evaluate);
     let coordinator = Coordinator::start(&place);
-    let nobody = place.output(&coordinator.arguments(&evaluate));
+    let nobody = place.output(&coordinator.arguments(&[&evaluate[..], &["--timeout", "300ms"]].concat()));
     assert_eq!(nobody.status.code(), Some(1), "{}", errors(&nobody));
-    assert!(errors(&nobody).contains("no worker is attached"), "{}", errors(&nobody));
+    assert!(errors(&nobody).contains("no worker is attached, 300ms after"), "{}", errors(&nobody));
     // One of them hangs: it takes episodes and never answers, until it is killed.
     let mut hanging = coordinator.worker("hanging");
     let _others = [coordinator.worker("one"), coordinator.worker("two")];
