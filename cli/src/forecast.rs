@@ -111,7 +111,7 @@ impl Pace {
         (seconds > 0.0).then_some((first, last, seconds))
     }
 
-    /// Episodes per second of late.
+    /// Episodes per second over the last measured span.
     pub(crate) fn episodes_per_second(&self) -> Option<f64> {
         let (first, last, seconds) = self.span()?;
         Some(last.episodes.saturating_sub(first.episodes) as f64 / seconds)

@@ -1,8 +1,8 @@
 //! The honest evaluation: fresh networks trained by a rule, and perceptrons trained by tuned gradient descent, on the
 //! same tasks with the same layer sizes and the same batches.
 //!
-//! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others; beside them may
-//! stand such as are favoured ([`Rival`]). The result is a function of the arguments; the computing party changes only the time it takes.
+//! Baselines are tuned on the families that the rule was evolved on, so that neither side has seen the others. Favoured
+//! rivals ([`Rival`]) may stand beside them. The result is a function of the arguments; the computing party changes only the time it takes.
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::limits::{EVALUATION_TASKS_MAX, TASKS_PER_GENERATION_MAX};

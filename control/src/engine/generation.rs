@@ -13,8 +13,8 @@ use super::effect::Effect;
 use crate::run::Advanced;
 
 impl Engine {
-    /// Has the search advance if the open generation is complete; ends the run whose result is measured. Of what is no run
-    /// (any more), reports close nothing.
+    /// Has the search advance if the open generation is complete; ends the run whose result is measured. A report on an evaluation,
+    /// or on a run that was deleted, closes nothing.
     pub(crate) fn close_generation(&mut self, now: Timestamp, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if !run.is_complete() || run.state().is_final() || run.is_advancing() {

@@ -115,7 +115,7 @@ pub struct Created {
     pub origin: Option<Box<Origin>>,
     /// Share of the cluster beside that of other runs. Beside the spec, because it changes no result.
     pub weight: f64,
-    /// For whom it is counted: the subject of a certificate, or an address; empty for the coordinator itself.
+    /// The client whose quota counts it: the subject of a certificate, or an address; empty for the coordinator itself.
     pub owner: String,
 }
 

@@ -26,7 +26,7 @@ impl Scheduler {
     }
 
     /// Why a run gets nowhere although workers are attached: none of them may work on it. The reason is that of the
-    /// last that came. `None` if one may, and if nobody is there but such as are leaving.
+    /// last that came. `None` if a worker may work on it, and if all attached workers are leaving.
     pub fn stranded(&self, run: RunId) -> Option<&str> {
         if self.eligible_workers(run) > 0 {
             return None;

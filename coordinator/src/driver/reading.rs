@@ -106,7 +106,7 @@ pub struct Watch {
     pub owner: String,
 }
 
-/// Watches by those for whom they are counted.
+/// Watches by the client whose quota counts them.
 pub(super) type Watching = Arc<Mutex<BTreeMap<String, usize>>>;
 
 /// A watch that is counted until it ends.

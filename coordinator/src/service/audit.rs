@@ -46,7 +46,7 @@ pub(super) fn who<T>(request: &Request<T>) -> String {
     }
 }
 
-/// For whom something is counted: whom the certificate names, else the address, of IPv6 its network. Empty for this process.
+/// The client whose quota counts a request: the subject of its certificate, else its address (its network if it is IPv6). Empty for this process.
 pub(super) fn owner<T>(request: &Request<T>) -> String {
     let Some(address) = request.remote_addr() else { return String::new() };
     match request.extensions().get::<Subject>() {

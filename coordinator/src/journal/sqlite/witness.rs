@@ -60,7 +60,7 @@ impl Witness {
         Some(Self { position: Position { journal, commits }, unix_s })
     }
 
-    /// Of one length, so that one is written over the other.
+    /// All texts have one length, so that a new one is written over the old one.
     fn text(&self) -> String {
         let Position { journal, commits } = self.position;
         let said = format!("{FORMAT} {journal:016x} {commits:020} {:020}", self.unix_s);

@@ -13,7 +13,7 @@ pub(super) struct Neurons<T> {
     pub(super) argument: Buffer<T>,
     /// What arrives on the way back.
     pub(super) arriving: Buffer<T>,
-    /// After the backward pass, or the feedback. Of an input that is not updated nothing.
+    /// After the backward pass, or the feedback. An input that is not updated has none.
     pub(super) backward: Buffer<T>,
 }
 
