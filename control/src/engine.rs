@@ -249,7 +249,7 @@ impl Engine {
                 self.outbox.journalled(now, committed, synced);
             }
             Event::JournalFailed { reason, is_full } => {
-                self.trouble = Some(JournalTrouble { reason, is_full })
+                self.trouble = Some(JournalTrouble { reason, is_full });
             }
             Event::Tick => {}
         }
