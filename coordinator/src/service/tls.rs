@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 /// For so long before its end a certificate is warned of.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
@@ -69,6 +69,8 @@ struct Used {
     config: Arc<ServerConfig>,
     /// What the coordinator's certificate says.
     certificate: Facts,
+    /// The authority above the coordinator's certificate and those that follow it in its file.
+    authority: Vec<u8>,
     /// When the first of all certificates ends.
     first_end: (SystemTime, PathBuf),
 }
@@ -81,7 +83,7 @@ impl Tls {
     }
 
     /// Reads the files again. If that fails, the certificates in use stay in use. It also fails where the new certificate would
-    /// keep out those whom the present one lets in: where it lacks a name of it.
+    /// keep out those whom the present one lets in: where it lacks a name of it, or where another authority signed it.
     pub fn reload(&self) -> Result<(), TlsError> {
         let new = read(&self.files, SystemTime::now())?;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +91,11 @@ impl Tls {
             let problem = format!(
                 "lacks the name `{lost}` of the certificate in use; restart the coordinator to drop that name"
             );
+            return Err(TlsError::new(&self.files.certificate, problem));
+        }
+        if used.authority != new.authority {
+            let problem = "is signed by another authority than the certificate in use, which workers and clients may not trust; \
+                           restart the coordinator to change the authority";
             return Err(TlsError::new(&self.files.certificate, problem));
         }
         *used = new;
@@ -119,6 +126,22 @@ struct Facts {
     /// Names and addresses that it is for.
     names: BTreeSet<String>,
     end: SystemTime,
+}
+
+/// What tells the key that signed a certificate from others: its identifier; where the certificate does not say it, the name of its owner,
+/// and its own key where it signed itself.
+fn authority(path: &Path, certificate: &CertificateDer<'_>) -> Result<Vec<u8>, TlsError> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|error| TlsError::new(path, format!("holds a certificate that cannot be read: {error}")))?;
+    let identifier = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+        _ => None,
+    });
+    Ok(match identifier {
+        Some(identifier) => identifier.0.to_vec(),
+        None if certificate.issuer() == certificate.subject() => certificate.public_key().raw.to_vec(),
+        None => certificate.issuer().as_raw().to_vec(),
+    })
 }
 
 /// Reads what a certificate of a file says, and refuses one that is not valid at this moment.
@@ -155,6 +178,7 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let TlsFiles { certificate, key, client_ca } = files;
     let chain = certificates(certificate)?;
     let own = facts(certificate, &chain[0], now)?;
+    let authority = authority(certificate, &chain[chain.len() - 1])?;
     let mut first_end = (own.end, certificate.clone());
     let private =
         PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::pem(key, "private key", &error))?;
@@ -183,7 +207,7 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let mut config =
         builder.with_single_cert(chain, private).map_err(|error| TlsError::new(key, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Used { config: Arc::new(config), certificate: own, first_end })
+    Ok(Used { config: Arc::new(config), certificate: own, authority, first_end })
 }
 
 /// All certificates of a file, at least one.
@@ -204,19 +228,30 @@ pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
 mod tests {
     use std::fs;
 
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, CertifiedIssuer, KeyPair, date_time_ymd};
 
     use super::*;
 
-    /// Writes a certificate of its own authority for `names`, valid in these years.
-    fn write(files: &TlsFiles, names: &[&str], years: (i32, i32)) {
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn new_authority() -> Authority {
+        CertifiedIssuer::self_signed(CertificateParams::default(), KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// Writes a certificate of an authority, or of none but its own, for `names`, valid in these years.
+    fn write(files: &TlsFiles, names: &[&str], years: (i32, i32), authority: Option<&Authority>) {
         let mut parameters =
             CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
         (parameters.not_before, parameters.not_after) =
             (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
         let key = KeyPair::generate().unwrap();
         fs::write(&files.key, key.serialize_pem()).unwrap();
-        fs::write(&files.certificate, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        parameters.use_authority_key_identifier_extension = authority.is_some();
+        let certificate = match authority {
+            Some(authority) => parameters.signed_by(&key, authority),
+            None => parameters.self_signed(&key),
+        };
+        fs::write(&files.certificate, certificate.unwrap().pem()).unwrap();
     }
 
     #[test]
@@ -228,24 +263,27 @@ mod tests {
             assert!(error.problem.contains(expected), "{error}");
             assert_eq!(error.path, files.certificate.display().to_string());
         };
-        write(&files, &["a.lan", "10.0.0.1"], (2000, 2001));
+        let (ours, foreign) = (new_authority(), new_authority());
+        write(&files, &["a.lan", "10.0.0.1"], (2000, 2001), Some(&ours));
         refused(Tls::load(files.clone()).unwrap_err(), "has expired: it was valid until");
-        write(&files, &["a.lan", "10.0.0.1"], (2020, 2200));
+        write(&files, &["a.lan", "10.0.0.1"], (2020, 2200), Some(&ours));
         let tls = Tls::load(files.clone()).unwrap();
         assert_eq!(tls.ends_soon(), None);
         let config = || Arc::clone(&tls.used.lock().unwrap().config);
         let before = config();
-        for (names, years, expected) in [
-            (&["a.lan", "10.0.0.1"][..], (2000, 2001), "has expired"),
-            (&["a.lan", "10.0.0.1"], (2190, 2200), "is valid only from"),
-            (&["b.lan", "10.0.0.1"], (2020, 2200), "lacks the name `a.lan`"),
-            (&["A.LAN", "::1"], (2020, 2200), "lacks the name `10.0.0.1`"),
+        for (names, years, signer, expected) in [
+            (&["a.lan", "10.0.0.1"][..], (2000, 2001), Some(&ours), "has expired"),
+            (&["a.lan", "10.0.0.1"], (2190, 2200), Some(&ours), "is valid only from"),
+            (&["b.lan", "10.0.0.1"], (2020, 2200), Some(&ours), "lacks the name `a.lan`"),
+            (&["A.LAN", "::1"], (2020, 2200), Some(&ours), "lacks the name `10.0.0.1`"),
+            (&["a.lan", "10.0.0.1"], (2020, 2200), Some(&foreign), "is signed by another authority"),
+            (&["a.lan", "10.0.0.1"], (2020, 2200), None, "is signed by another authority"),
         ] {
-            write(&files, names, years);
+            write(&files, names, years, signer);
             refused(tls.reload().unwrap_err(), expected);
             assert!(Arc::ptr_eq(&config(), &before));
         }
-        write(&files, &["b.lan", "a.lan", "10.0.0.1"], (2020, 2200));
+        write(&files, &["b.lan", "a.lan", "10.0.0.1"], (2020, 2200), Some(&ours));
         tls.reload().unwrap();
         assert!(!Arc::ptr_eq(&config(), &before));
     }
@@ -255,7 +293,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let files = TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None };
-        write(&files, &["a.lan"], (2020, 2200));
+        write(&files, &["a.lan"], (2020, 2200), None);
         let tls = Tls::load(files).unwrap();
         let day = Duration::from_secs(86_400);
         tls.used.lock().unwrap().first_end.0 = SystemTime::now() + 13 * day + day / 2;
