@@ -20,6 +20,7 @@ use progress::Progress;
 mod baseline;
 mod ceiling;
 mod contenders;
+mod earlier;
 mod progress;
 mod report;
 mod table;
@@ -43,10 +44,12 @@ pub struct ComparisonSettings {
     pub families: Vec<TaskFamily>,
     /// Numbers of updates after which accuracy is measured, increasing, from 1 to `EVALUATION_UPDATES_MAX`.
     pub updates: Vec<u32>,
-    /// Baselines, each once. Default: all where the program has their settings or `tunes_thoroughly`, otherwise the customary ones.
+    /// Baselines, each once. Default: the customary ones where they are tuned over the customary settings, otherwise all.
     pub baselines: Option<Vec<Optimizer>>,
-    /// Whether baselines are tuned over all settings, also where the program has the best: minutes.
-    pub tunes_thoroughly: bool,
+    /// Over which settings baselines are tuned, also where the program has the best. Default: the customary ones where it has none.
+    pub tuned_over: Option<TunedOver>,
+    /// Comparisons of other rules whose baselines are taken where they fit: tuned on the same families and data, in the same networks.
+    pub earlier: Vec<Comparison>,
     /// What is printed beside the baselines, each once. Default: that of which the program has the settings.
     pub rivals: Option<Vec<Rival>>,
     /// What the rule is also tried without, each once; may be empty.
@@ -57,6 +60,15 @@ pub struct ComparisonSettings {
     pub tasks_per_family: u32,
     /// Root of all draws of tasks, batches and initial weights.
     pub seed: Seed,
+}
+
+/// Which settings baselines are tuned over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunedOver {
+    /// All: minutes.
+    All,
+    /// Those that the program knows as the best for its images, at learning rates from a 32nd of theirs to twice theirs.
+    Near,
 }
 
 /// Why a comparison ended without a result.
@@ -114,7 +126,8 @@ impl ComparisonSettings {
             families,
             updates: vec![3, 5, 10, 20, 50],
             baselines: None,
-            tunes_thoroughly: false,
+            tuned_over: None,
+            earlier: Vec::new(),
             rivals: None,
             ablations: Vec::new(),
             stage: Stage::judging(rule),
@@ -210,7 +223,10 @@ pub fn compare(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &Interrupt,
 ) -> Result<Comparison, ComparisonError> {
-    let effort = settings.tunes_thoroughly.then_some(tuning::Effort::THOROUGH);
+    let effort = settings.tuned_over.map(|over| match over {
+        TunedOver::All => tuning::Effort::THOROUGH,
+        TunedOver::Near => tuning::Effort::NEAR,
+    });
     compare_with(rule, genome, settings, effort, evaluate, progress, interrupt)
 }
 

@@ -1,15 +1,19 @@
 //! `hebbian evaluate`, and the comparison that ends `hebbian run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use hebbian_learning::comparison::{self, Ablation, Comparison, ComparisonError, ComparisonSettings, Rival};
+use hebbian_learning::comparison::{
+    self, Ablation, Comparison, ComparisonError, ComparisonSettings, Rival, TunedOver,
+};
 use hebbian_learning::evaluation::{Evaluate, Stage, Threads};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
-use hebbian_shared::limits::{EVALUATION_TASKS_MAX, EVALUATION_UPDATES_MAX, IMAGE_SIDE_MAX};
+use hebbian_shared::limits::{
+    EVALUATION_TASKS_MAX, EVALUATION_UPDATES_MAX, GENOME_FILE_BYTES_MAX, IMAGE_SIDE_MAX,
+};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::data_set::DataSetSpec;
@@ -23,6 +27,7 @@ use crate::client::ClientArguments;
 use crate::cluster::Cluster;
 use crate::data::{self, DataArguments};
 use crate::failure::Failure;
+use crate::files;
 use crate::genome_file::GenomeFile;
 use crate::render::progress::Activity;
 use crate::render::{self, Paint};
@@ -37,6 +42,8 @@ use crate::tls::ClientTls;
   hebbian evaluate genome.json --tasks stripes,sine --updates 5,50,500 --baselines adam
   hebbian evaluate genome.json --tasks-per-family 1000 --json > comparison.json
   hebbian evaluate genome.json --tune --beside tuned-there,wider   baselines over thousands of settings: minutes
+  hebbian evaluate genome.json --tune=near --hidden 128 --json > one.json      near what is known: a tenth of that
+  hebbian evaluate other.json --hidden 128 --baselines-from one.json           another rule, the same baselines
   hebbian evaluate genome.json --ablate                       does the rule use its backward pass and hidden layers?
   hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
   hebbian evaluate genome.json --tasks digits,idx:fashion-mnist
@@ -76,8 +83,12 @@ pub(super) struct Arguments {
     baselines: Vec<Optimizer>,
     /// Tune baselines over all settings, also where the best are known: momenta and beta1 of .9 and .5, five initialisations,
     /// constant and falling rates, for 3, 5, 10, 20 and 50 updates. It takes minutes.
-    #[arg(long)]
-    tune: bool,
+    #[arg(long, value_name = "SETTINGS", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    tune: Option<Tune>,
+    /// Take the baselines of earlier comparisons (`--json`) where these tuned them on the same families and data, in networks of the
+    /// same layer sizes: rules that are compared on the same tasks need one tuning.
+    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
+    baselines_from: Vec<PathBuf>,
     /// What to print beside the baselines: `tuned-there`, which are tuned on the families that they are tried on; `wider`, which
     /// have as many hidden neurons as the rule has features; `ceiling`, kernel ridge regression on all examples seen (minutes)
     /// [default: those that are known].
@@ -142,6 +153,16 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// Settings that baselines are tuned over.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tune {
+    /// All of them: thousands.
+    All,
+    /// Those that are known as the best for the images of the program, at 7 learning rates from 1/32 of theirs to twice theirs:
+    /// for images of other sizes and networks of other widths.
+    Near,
+}
+
 /// Images that rules are judged on.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ImagePart {
@@ -168,7 +189,11 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         families,
         updates: arguments.updates.clone(),
         baselines: Some(arguments.baselines.clone()).filter(|baselines| !baselines.is_empty()),
-        tunes_thoroughly: arguments.tune,
+        tuned_over: arguments.tune.map(|tune| match tune {
+            Tune::All => TunedOver::All,
+            Tune::Near => TunedOver::Near,
+        }),
+        earlier: arguments.baselines_from.iter().map(|path| earlier(path)).collect::<Result<_, _>>()?,
         rivals: arguments.beside.clone(),
         ablations: if arguments.ablate { ablations(&problem)? } else { Vec::new() },
         stage: match arguments.part {
@@ -221,6 +246,15 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
             + "\n"
             + &render::comparison::baselines(&comparison, paint)),
     )
+}
+
+/// A comparison that `--json` wrote.
+fn earlier(path: &Path) -> Result<Comparison, Failure> {
+    let text = files::read_text(path, GENOME_FILE_BYTES_MAX)?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::bad_input(format_args!("{}: is no comparison: {error}", path.display()))
+            .hint("`hebbian evaluate GENOME --json` writes comparisons")
+    })
 }
 
 /// What can be taken from the rule.

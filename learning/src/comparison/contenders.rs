@@ -6,7 +6,7 @@ use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
 use super::tuning::{self, Effort, Tuning};
-use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, report, table};
+use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, earlier, report, table};
 use crate::rule;
 
 /// Baselines that are printed beside those that the rule must beat.
@@ -73,6 +73,8 @@ pub enum TunedBy {
     Customary,
     /// By this comparison, over all settings.
     Thorough,
+    /// By this comparison, over settings near those that stand in the program.
+    Near,
     /// By somebody before, over all settings: they stand in the program.
     Table,
 }
@@ -105,6 +107,7 @@ pub(super) struct Plan {
 }
 
 enum Source {
+    Earlier(TunedSet),
     Table(&'static table::Entry),
     Tuning(Effort),
 }
@@ -158,6 +161,12 @@ pub(super) fn plan(
         let problem = format!("`{}`: the rule has one feature a neuron, as the baselines have", Rival::Wider);
         return Err(ComparisonError::Setting { field: "rivals", problem });
     }
+    let meant: Vec<_> = plans.iter().map(|plan| (&plan.problem, &plan.tuned_on[..])).collect();
+    earlier::check(rule, settings, &meant)?;
+    if plans.iter().any(|plan| plan.is_empty(settings)) {
+        let problem = "no settings of these are known, or can be tried".to_owned();
+        return Err(ComparisonError::Setting { field: "baselines", problem });
+    }
     Ok(plans)
 }
 
@@ -175,17 +184,37 @@ impl Plan {
         // Values are no classes, so the logistic loss is out where there are any.
         let losses =
             if learned.any(|family| !family.has_classes()) { &[Loss::Squared][..] } else { Loss::ALL };
-        let source = match (effort, table::find(problem, &tuned_on)) {
-            (Some(effort), _) => Source::Tuning(effort),
-            (None, Some(entry)) => Source::Table(entry),
-            (None, None) => Source::Tuning(Effort::CUSTOMARY),
-        };
+        let source =
+            match (earlier::find(settings, problem, &tuned_on), effort, table::find(problem, &tuned_on)) {
+                (Some(set), ..) => Source::Earlier(set),
+                (None, Some(effort), _) => Source::Tuning(effort),
+                (None, None, Some(entry)) => Source::Table(entry),
+                (None, None, None) => Source::Tuning(Effort::CUSTOMARY),
+            };
         let usual = match source {
             Source::Tuning(Effort { grid: tuning::Grid::Customary, .. }) => Optimizer::CUSTOMARY,
-            Source::Table(_) | Source::Tuning(_) => Optimizer::ALL,
+            Source::Earlier(_) | Source::Table(_) | Source::Tuning(_) => Optimizer::ALL,
         };
         let optimizers = settings.baselines.clone().unwrap_or_else(|| usual.to_vec());
         Self { rival, problem: problem.clone(), tuned_on, tried_on, optimizers, losses, source }
+    }
+
+    /// Whether there is nothing to choose from.
+    fn is_empty(&self, settings: &ComparisonSettings) -> bool {
+        match &self.source {
+            Source::Earlier(set) => self.usable(&set.baselines).is_empty(),
+            Source::Table(entry) => self.usable(&entry.baselines).is_empty(),
+            Source::Tuning(effort) => self.tuning(settings).is_empty(*effort),
+        }
+    }
+
+    /// Those of some baselines that are of the optimisers and losses.
+    fn usable(&self, baselines: &[TunedBaseline]) -> Vec<TunedBaseline> {
+        let is_usable = |one: &&TunedBaseline| {
+            let configuration = &one.configuration;
+            self.optimizers.contains(&configuration.kind) && self.losses.contains(&configuration.loss)
+        };
+        baselines.iter().filter(is_usable).cloned().collect()
     }
 
     fn tuning(&self, settings: &ComparisonSettings) -> Tuning<'_> {
@@ -201,7 +230,7 @@ impl Plan {
     /// Updates of all networks that are trained for the tuning, at most.
     pub(super) fn work(&self, settings: &ComparisonSettings) -> u64 {
         match &self.source {
-            Source::Table(_) => 0,
+            Source::Earlier(_) | Source::Table(_) => 0,
             Source::Tuning(effort) => self.tuning(settings).work(*effort),
         }
     }
@@ -209,6 +238,7 @@ impl Plan {
     /// Networks that are tried afterwards on tasks of one family, at most, and the number of those families.
     pub(super) fn networks(&self, settings: &ComparisonSettings) -> (u64, u64) {
         let baselines = match &self.source {
+            Source::Earlier(set) => set.baselines.len(),
             Source::Table(entry) => entry.baselines.len(),
             Source::Tuning(effort) => self.tuning(settings).winners_max(*effort),
         };
@@ -222,18 +252,13 @@ impl Plan {
         laboratory: &Laboratory<'_>,
     ) -> Result<Contenders, ComparisonError> {
         let (tuned_by, mut baselines) = match &self.source {
-            Source::Table(entry) => {
-                let mut baselines = entry.baselines.clone();
-                baselines.retain(|one| {
-                    let configuration = &one.configuration;
-                    self.optimizers.contains(&configuration.kind) && self.losses.contains(&configuration.loss)
-                });
-                (TunedBy::Table, baselines)
-            }
+            Source::Earlier(set) => (set.tuned_by, self.usable(&set.baselines)),
+            Source::Table(entry) => (TunedBy::Table, self.usable(&entry.baselines)),
             Source::Tuning(effort) => {
                 let tuned_by = match effort.grid {
                     tuning::Grid::Customary => TunedBy::Customary,
                     tuning::Grid::Thorough => TunedBy::Thorough,
+                    tuning::Grid::Near => TunedBy::Near,
                 };
                 (tuned_by, tuning::tune(&self.tuning(settings), *effort, laboratory)?)
             }
@@ -265,7 +290,11 @@ fn best_of_all(baselines: Vec<TunedBaseline>) -> Vec<TunedBaseline> {
 
 /// The families that baselines are tuned on: those of the rule, but for such as only stand in for others that are there.
 fn tuned_on(rule: &RuleLearning) -> Vec<TaskFamily> {
-    let families = rule.tasks.distinct_families();
+    without_stand_ins(rule.tasks.distinct_families())
+}
+
+/// Those of some families that baselines are tuned on where a rule is trained on all of them.
+pub(super) fn without_stand_ins(families: Vec<TaskFamily>) -> Vec<TaskFamily> {
     let others: Vec<TaskFamily> = families.iter().copied().filter(|family| !family.row().stands_in).collect();
     if others.is_empty() { families } else { others }
 }

@@ -9,7 +9,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::{InputAugmentation, TaskFamily};
 use serde::Deserialize;
 
-use super::TunedBaseline;
+use super::{Configuration, TunedBaseline};
 
 static TABLE: &str = include_str!("../../data/baselines.json");
 
@@ -33,6 +33,11 @@ pub(super) struct Entry {
 fn entries() -> &'static [Entry] {
     static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
     ENTRIES.get_or_init(|| serde_json::from_str(TABLE).expect("the table of baselines is valid (tested)"))
+}
+
+/// All settings that are the best of anything, some more than once.
+pub(super) fn configurations() -> impl Iterator<Item = Configuration> {
+    entries().iter().flat_map(|entry| &entry.baselines).map(|baseline| baseline.configuration)
 }
 
 /// The settings for learning tasks of these families in the networks and by the batches of a problem.

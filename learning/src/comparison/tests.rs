@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::RunSpec;
+use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::rule::RuleSpec;
 
 use super::*;
@@ -324,6 +325,84 @@ fn the_settings_of_the_images_are_known() {
     let only = ComparisonSettings { baselines: Some(vec![Optimizer::Nesterov]), ..settings };
     let compared = compare(rule, &genome, &only, &ALONE, &|_, _| (), &Interrupt::new()).unwrap();
     assert!(compared.baselines.iter().all(|one| one.configuration.kind == Optimizer::Nesterov));
+}
+
+#[test]
+fn baselines_of_an_earlier_comparison_are_taken_as_they_are() {
+    let mut earlier = run(&settings()).unwrap();
+    let settings = |earlier: &Comparison| ComparisonSettings { earlier: vec![earlier.clone()], ..settings() };
+    let again = run_rule(&rule(), &genome(68), &settings(&earlier), &ALONE).unwrap();
+    assert_eq!(again, earlier, "the same baselines, not tuned again");
+    // Not what a tuning would find.
+    earlier.baselines.truncate(1);
+    earlier.baselines[0].configuration.learning_rate = 0.125;
+    let with = |rule: &RuleLearning, earlier: &Comparison| {
+        compare(rule, &genome(68), &settings(earlier), &ALONE, &|_, _| (), &Interrupt::new())
+    };
+    assert_eq!(with(&rule(), &earlier).unwrap().baselines, earlier.baselines);
+
+    let mut wider = rule();
+    wider.network.hidden = vec![21];
+    let error = with(&wider, &earlier).unwrap_err().to_string();
+    let expected =
+        "baselines_from: [0]: has baselines for xor, or, projected-xor in hidden layers [[20]]; none of them";
+    assert!(error.starts_with(expected) && error.contains("hidden layers [[21]]"), "{error}");
+    let mut other = rule();
+    other.tasks.families.truncate(2);
+    assert!(with(&other, &earlier).is_err(), "tuned on other families");
+    let nesterov = ComparisonSettings { baselines: Some(vec![Optimizer::Nesterov]), ..settings(&earlier) };
+    let error = run(&nesterov).unwrap_err().to_string();
+    assert_eq!(error, "baselines: no settings of these are known, or can be tried");
+    for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        earlier.baselines[0].configuration.learning_rate = wrong;
+        let error = with(&rule(), &earlier).unwrap_err().to_string();
+        assert!(error.starts_with("baselines_from: [0]: the settings of `"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn baselines_of_other_data_are_not_taken() {
+    let data = |side| DataSetSpec { side, ..DataSetSpec::of("mine".parse().unwrap(), 8) };
+    let mut rule = rule();
+    rule.tasks.families = vec![TaskFamily::Idx("mine".parse().unwrap())];
+    rule.tasks.data_sets = vec![data(28)];
+    let mut earlier = run(&settings()).unwrap();
+    earlier.training_families.clone_from(&rule.tasks.families);
+    earlier.data_sets.clone_from(&rule.tasks.data_sets);
+    let find = |earlier: &Comparison| {
+        let settings = ComparisonSettings { earlier: vec![earlier.clone()], ..settings() };
+        earlier::find(&settings, &rule, &rule.tasks.families)
+    };
+    assert_eq!(find(&earlier).unwrap().baselines, earlier.baselines);
+    earlier.data_sets = vec![data(14)];
+    assert_eq!(find(&earlier), None);
+    earlier.data_sets.clear();
+    assert_eq!(find(&earlier), None);
+}
+
+#[test]
+fn settings_near_the_known_ones_are_tried() {
+    let mut rule = rule();
+    rule.tasks.families = vec![TaskFamily::Xor];
+    let settings = ComparisonSettings {
+        families: vec![TaskFamily::Xor],
+        baselines: Some(vec![Optimizer::Adam]),
+        tuned_over: Some(TunedOver::Near),
+        updates: vec![3],
+        ..settings()
+    };
+    let compared = compare(&rule, &genome(68), &settings, &ALONE, &|_, _| (), &Interrupt::new()).unwrap();
+    assert_eq!(compared.tuned_by, TunedBy::Near);
+    let known: Vec<_> = table::configurations().collect();
+    assert!(compared.baselines.iter().any(|one| one.name.ends_with(" decay")));
+    for TunedBaseline { configuration, .. } in &compared.baselines {
+        let is_near = |known: &Configuration| {
+            let ratio = configuration.learning_rate / known.learning_rate;
+            (1.0 / 32.0..=2.0).contains(&ratio)
+                && Configuration { learning_rate: known.learning_rate, ..*configuration } == *known
+        };
+        assert!(known.iter().any(is_near), "{configuration:?}");
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ impl Effort {
     /// So closely that nobody need doubt it: minutes.
     pub(super) const THOROUGH: Self =
         Self { grid: Grid::Thorough, horizons: &[3, 5, 10, 20, 50], tasks_per_family: &[2, 8, 32, 64] };
+    /// Over what is known: a tenth of that.
+    pub(super) const NEAR: Self = Self { grid: Grid::Near, ..Self::THOROUGH };
     /// Enough to see that it works.
     #[cfg(test)]
     pub(super) const LEAST: Self = Self { tasks_per_family: &[1, 1], ..Self::CUSTOMARY };
@@ -64,6 +66,11 @@ impl Tuning<'_> {
     /// How many baselines come of it, at most.
     pub(super) fn winners_max(&self, effort: Effort) -> usize {
         self.classes(effort).len() * effort.horizons.len()
+    }
+
+    /// Whether there is nothing to choose from.
+    pub(super) fn is_empty(&self, effort: Effort) -> bool {
+        self.classes(effort).into_iter().all(|class| effort.grid.of(class, self.losses).is_empty())
     }
 
     /// Updates of all networks that are trained, at most.

@@ -2,10 +2,13 @@
 
 use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
 
-use crate::comparison::Configuration;
+use crate::comparison::{Configuration, table};
 
 /// Learning rates of a grid, in equal ratios.
 const RATES: i32 = 18;
+
+/// Powers of two that the learning rates of known settings are multiplied by: more inputs and more hidden neurons want smaller ones.
+const NEAR: std::ops::RangeInclusive<i32> = -5..=1;
 
 /// A set of configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub(in crate::comparison) enum Grid {
     Customary,
     /// Besides: momenta and Adam's beta 1 of one half, weights of half of Xavier's size, rates that fall with a power of the updates.
     Thorough,
+    /// Those that the program knows as the best for its images at any size, at other learning rates.
+    Near,
 }
 
 /// Configurations that are ranked among themselves.
@@ -38,7 +43,7 @@ impl Grid {
     pub(super) fn classes(self, optimizers: &[Optimizer]) -> Vec<Class> {
         let schedules: &[bool] = match self {
             Self::Customary => &[false],
-            Self::Thorough => &[false, true],
+            Self::Thorough | Self::Near => &[false, true],
         };
         let of_schedule = |&decays: &bool| optimizers.iter().map(move |&kind| Class { kind, decays });
         schedules.iter().flat_map(of_schedule).collect()
@@ -46,6 +51,9 @@ impl Grid {
 
     /// All configurations of a class.
     pub(super) fn of(self, class: Class, losses: &[Loss]) -> Vec<Configuration> {
+        if self == Self::Near {
+            return near(class, losses);
+        }
         let Class { kind, decays } = class;
         // Wide enough that the best rate is inside, whatever the other choices (checked by a test).
         let (lowest, highest) = match kind {
@@ -82,7 +90,7 @@ impl Grid {
     fn momenta(self, kind: Optimizer) -> &'static [Option<f32>] {
         match (self, kind) {
             (Self::Customary, _) | (_, Optimizer::Sgd | Optimizer::Nesterov) => &[None],
-            (Self::Thorough, Optimizer::Momentum | Optimizer::Adam) => &[None, Some(0.5)],
+            (_, Optimizer::Momentum | Optimizer::Adam) => &[None, Some(0.5)],
         }
     }
 
@@ -90,9 +98,28 @@ impl Grid {
         use InitialWeights::{He, UniformHalf, UniformOne, Xavier};
         match self {
             Self::Customary => &[UniformHalf, UniformOne, Xavier, He],
-            Self::Thorough => InitialWeights::ALL,
+            Self::Thorough | Self::Near => InitialWeights::ALL,
         }
     }
+}
+
+/// The known configurations of a class at all rates near theirs, each once.
+fn near(class: Class, losses: &[Loss]) -> Vec<Configuration> {
+    let is_meant = |one: &Configuration| {
+        let of = Class { kind: one.kind, decays: one.schedule_power.is_some() };
+        of == class && losses.contains(&one.loss)
+    };
+    let mut grid: Vec<Configuration> = Vec::new();
+    for known in table::configurations().filter(is_meant) {
+        for power in NEAR {
+            let learning_rate = known.learning_rate * libm::exp2f(power as f32);
+            let configuration = Configuration { learning_rate, ..known };
+            if !grid.contains(&configuration) {
+                grid.push(configuration);
+            }
+        }
+    }
+    grid
 }
 
 #[cfg(test)]
@@ -124,5 +151,27 @@ mod tests {
                 assert_eq!(of_class.len(), 18 * weights * 2 * 2 * momenta * powers);
             }
         }
+    }
+
+    #[test]
+    fn near_what_is_known_lies_each_of_it_at_smaller_and_larger_rates() {
+        let all: Vec<Configuration> =
+            Grid::Near.classes(Optimizer::ALL).into_iter().flat_map(|class| near(class, Loss::ALL)).collect();
+        for known in table::configurations() {
+            for factor in [1.0 / 32.0, 0.5, 1.0, 2.0] {
+                let expected = Configuration { learning_rate: known.learning_rate * factor, ..known };
+                assert_eq!(all.iter().filter(|one| **one == expected).count(), 1, "{expected:?}");
+            }
+        }
+        let known = table::configurations().count();
+        assert!((4 * known..=7 * known).contains(&all.len()), "{} of {known}", all.len());
+        assert!(all.len() < 8640 / 10, "a tenth of the thorough grid");
+        let class = Class { kind: Optimizer::Sgd, decays: true };
+        assert!(
+            near(class, Loss::ALL)
+                .iter()
+                .all(|one| one.kind == Optimizer::Sgd && one.schedule_power.is_some())
+        );
+        assert!(near(class, &[Loss::Squared]).iter().all(|one| one.loss == Loss::Squared));
     }
 }
