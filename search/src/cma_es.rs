@@ -3,10 +3,11 @@
 //!
 //! `parameters` are what n and lambda determine, `state` is what a generation leaves to the next, `sampling` draws a
 //! population from the state, and `update` makes the next state of both and the ranking. Around this core: `space` maps the
-//! search's coordinates to genomes, `noise` measures noise, `learning_rate` slows the search down in noise, and
-//! `termination` tells when it has ended.
+//! search's coordinates to genomes, `noise` measures noise, `learning_rate` slows the search down in noise, `margin` keeps
+//! integers moving, and `termination` tells when it has ended.
 
 mod learning_rate;
+mod margin;
 mod noise;
 pub mod parameters;
 mod sampling;
@@ -21,7 +22,7 @@ use hebbian_shared::id::BlockIndex;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, Restarts};
 
-use super::envelope::{Envelope, Form};
+use super::envelope::{Envelope, Form, unreachable};
 use super::restart::RestartedCmaEs;
 use super::{
     Candidate, Frame, Measured, NoiseSummary, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::linear_algebra;
 use learning_rate::LearningRates;
+use margin::Margin;
 use noise::NoiseEstimate;
 use parameters::Parameters;
 use sampling::Population;
@@ -36,12 +38,14 @@ use space::Space;
 pub(crate) use state::State;
 
 const FORM: Form = Form { strategy: "cma-es", version: 1 };
+/// Of a search with integers: its factors follow the state.
+const FORM_WITH_MARGIN: Form = Form { strategy: "cma-es", version: 2 };
 
 pub(crate) fn start(settings: &CmaEsSpec, mean: Vec<f64>, seed: Seed, frame: &Frame) -> Box<dyn Strategy> {
     if settings.restarts != Restarts::None {
         return Box::new(RestartedCmaEs::new(mean, settings, seed, frame));
     }
-    Box::new(CmaEs::new(mean, settings, seed).in_frame(frame))
+    Box::new(CmaEs::begin(mean, settings, seed, frame))
 }
 
 pub(crate) fn resume(
@@ -54,7 +58,7 @@ pub(crate) fn resume(
     if settings.restarts != Restarts::None {
         return Ok(Box::new(RestartedCmaEs::restore(mean, settings, seed, frame, stored)?));
     }
-    Ok(Box::new(CmaEs::restore(mean.to_vec(), settings, seed, stored)?.in_frame(frame)))
+    Ok(Box::new(CmaEs::restore_in(frame, mean.to_vec(), settings, seed, stored)?))
 }
 
 /// The search distribution in n dimensions, in the tutorial's terms.
@@ -82,29 +86,39 @@ pub struct CmaEs {
     function_changes: bool,
     seed: Seed,
     space: Space,
+    /// `None` where there are no integers.
+    margin: Option<Margin>,
     state: State,
     population: Population,
 }
 
 impl CmaEs {
-    /// A search that starts from `mean`.
+    /// A search that starts from `mean`, by itself.
     ///
     /// # Panics
     /// If the mean is empty or not finite, or the settings would not pass the spec's validation.
     pub fn new(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed) -> Self {
+        Self::begin(mean, settings, seed, &Frame::default())
+    }
+
+    /// The same in a frame.
+    pub(crate) fn begin(mean: Vec<f64>, settings: &CmaEsSpec, seed: Seed, frame: &Frame) -> Self {
         let space = Space::new(mean, settings);
         let mut state = State::new(space.start(), settings.step_size);
         state.noise = (settings.noise == NoiseHandling::Auto).then(NoiseEstimate::new);
         assert!(!state.mean.is_empty() && state.is_sound(), "mean and step size must be finite numbers");
-        let mut search = Self::with_state(space, settings, seed, state);
+        let mut search = Self::with_state(space, settings, seed, state, frame);
+        if search.margin.is_some() {
+            search.state.factors = Margin::factors(search.state.mean.len());
+        }
         if !settings.initial_covariance.is_empty() {
             search.state.covariance = search.space.covariance(&settings.initial_covariance);
             // What cannot be made a covariance matrix is refused as one that the search cannot continue from.
             search.state.stuck = update::decompose(&mut search.state).is_err() || !search.state.is_sound();
             if search.state.stuck {
-                let noise = search.state.noise.take();
+                let (noise, factors) = (search.state.noise.take(), search.state.factors.split_off(0));
                 let start = State::new(search.space.start(), settings.step_size);
-                search.state = State { stuck: true, noise, ..start };
+                search.state = State { stuck: true, noise, factors, ..start };
             }
         }
         if settings.noise == NoiseHandling::Lra {
@@ -114,14 +128,31 @@ impl CmaEs {
         search
     }
 
-    /// The search that was started from `mean` with the same settings, as it was when it gave away its state.
+    /// The search that was started from `mean` by itself and with the same settings, as it was when it gave away its state.
     pub fn restore(
         mean: Vec<f64>,
         settings: &CmaEsSpec,
         seed: Seed,
         stored: &Envelope,
     ) -> Result<Self, StrategyError> {
-        Self::resume(mean, settings, seed, stored.open(FORM)?)
+        Self::restore_in(&Frame::default(), mean, settings, seed, stored)
+    }
+
+    /// The same in the frame that it was started in.
+    fn restore_in(
+        frame: &Frame,
+        mean: Vec<f64>,
+        settings: &CmaEsSpec,
+        seed: Seed,
+        stored: &Envelope,
+    ) -> Result<Self, StrategyError> {
+        let state = if has_integers(settings, frame) {
+            let (state, factors): (State, Vec<f64>) = stored.open(FORM_WITH_MARGIN)?;
+            state.with_factors(factors)
+        } else {
+            stored.open(FORM)?
+        };
+        Self::resume(mean, settings, seed, frame, state)
     }
 
     /// The same with a state that was read.
@@ -129,6 +160,7 @@ impl CmaEs {
         mean: Vec<f64>,
         settings: &CmaEsSpec,
         seed: Seed,
+        frame: &Frame,
         state: State,
     ) -> Result<Self, StrategyError> {
         let space = Space::new(mean, settings);
@@ -141,22 +173,26 @@ impl CmaEs {
             let problem = "it was taken with another handling of noise".to_owned();
             return Err(StrategyError::State(problem));
         }
-        let mut search = Self::with_state(space, settings, seed, state);
+        let mut search = Self::with_state(space, settings, seed, state, frame);
+        let fits = match &search.margin {
+            Some(margin) => margin.has(&search.state.factors, search.state.mean.len()),
+            None => search.state.factors.is_empty(),
+        };
+        if !fits {
+            return Err(unreachable());
+        }
         search.draw();
         Ok(search)
     }
 
-    fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State) -> Self {
+    fn with_state(space: Space, settings: &CmaEsSpec, seed: Seed, state: State, frame: &Frame) -> Self {
         assert!(settings.population_size >= 4, "a population is at least 4");
         let population_size = settings.population_size as usize;
         let parameters = Parameters::new(state.mean.len(), population_size, settings.active);
         let population = Population::new(state.mean.len(), population_size);
-        let settings = settings.clone();
-        Self { parameters, settings, function_changes: false, seed, space, state, population }
-    }
-
-    pub(crate) fn in_frame(self, frame: &Frame) -> Self {
-        Self { function_changes: frame.function_changes, ..self }
+        let margin = Margin::new(&space, &frame.integers, population_size);
+        let (settings, function_changes) = (settings.clone(), frame.function_changes);
+        Self { parameters, settings, function_changes, seed, space, margin, state, population }
     }
 
     /// What a generation leaves to the next.
@@ -250,14 +286,23 @@ impl CmaEs {
         self.state.stuck =
             update::update(&mut self.state, parameters, population, &selected).is_err() || refused;
         self.state.limit_step_size(self.settings.step_size_max);
+        if let Some(margin) = &self.margin {
+            margin.correct(&mut self.state);
+        }
         self.state.injected.clear();
         self.state.generation += 1;
-        let compares = self.compares_fitness();
+        let (compares, patience) = (self.compares_fitness(), self.patience());
         let Self { state, settings, .. } = self;
         let mut history = std::mem::replace(&mut state.history, termination::History::new(&[]));
-        history.note(verdicts, state, settings.step_size, compares);
+        history.note(verdicts, state, settings.step_size, compares, patience);
         state.history = history;
         self.draw();
+    }
+
+    /// Generations that a plateau may last beyond what criteria allow reals. The margin offers each neighbour of an integer once in
+    /// 2 n generations on average: after 10 n it has seen all but one in 150.
+    fn patience(&self) -> u32 {
+        if self.margin.is_some() { 10 * self.parameters.dimension as u32 } else { 0 }
     }
 
     fn adapt_learning_rates(&mut self, adapt: bool) {
@@ -279,6 +324,11 @@ impl CmaEs {
     fn rates(&self) -> (f64, f64) {
         self.state.learning_rates.as_ref().map_or((1.0, 1.0), LearningRates::rates)
     }
+}
+
+/// Whether a search has integers: its settings' or its frame's.
+pub(crate) fn has_integers(settings: &CmaEsSpec, frame: &Frame) -> bool {
+    !(settings.integers.is_empty() && frame.integers.is_empty())
 }
 
 fn check_samples(samples: &[Genome], length: usize) -> Result<(), StrategyError> {
@@ -325,6 +375,7 @@ impl Strategy for CmaEs {
             mean_rate: self.rates().0,
             is_exact: self.is_exact(),
             compares_fitness: self.compares_fitness(),
+            patience: self.patience(),
         }
         .stop_reason()
     }
@@ -336,7 +387,7 @@ impl Strategy for CmaEs {
     fn summary(&self) -> SearchSummary {
         let (shortest, longest) = self.state.axis_range();
         let range = |ends: (f64, f64), d: f64| (ends.0.min(d), ends.1.max(d));
-        let deviations = self.state.deviations().zip(self.space.scales()).map(|(d, scale)| d * scale);
+        let deviations = self.state.sampled_deviations().zip(self.space.scales()).map(|(d, scale)| d * scale);
         let (mean_rate, covariance_rate) = self.rates();
         let agreement = self.state.noise.as_ref().map(NoiseEstimate::agreement);
         let handles_noise = self.settings.noise != NoiseHandling::None;
@@ -360,7 +411,10 @@ impl Strategy for CmaEs {
     }
 
     fn state(&self) -> Envelope {
-        Envelope::seal(FORM, &self.state)
+        match &self.margin {
+            Some(_) => Envelope::seal(FORM_WITH_MARGIN, &(&self.state, self.state.factors())),
+            None => Envelope::seal(FORM, &self.state),
+        }
     }
 }
 

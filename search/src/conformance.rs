@@ -28,6 +28,8 @@ fn strategies(population_size: u32) -> Vec<StrategySpec> {
         StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::Lra, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { noise: NoiseHandling::Auto, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { restarts: Restarts::Bipop, ..plain.clone() }),
+        StrategySpec::CmaEs(CmaEsSpec { integers: vec![0, 5], ..plain.clone() }),
+        StrategySpec::CmaEs(CmaEsSpec { integers: vec![4], restarts: Restarts::Ipop, ..plain.clone() }),
         StrategySpec::CmaEs(CmaEsSpec { mirrored: true, ..plain }),
     ]
 }

@@ -36,6 +36,7 @@ pub mod cost;
 mod envelope;
 mod linear_algebra;
 mod measured;
+mod normal;
 mod ranking;
 pub mod restart;
 pub mod stop;
@@ -141,14 +142,31 @@ pub trait Strategy: Send {
     fn state(&self) -> Envelope;
 }
 
-/// What drives a search asks of it beyond its settings. The default is that of one function that is measured throughout.
-#[derive(Clone, Copy, Debug, Default)]
+/// A number of genomes that stands for whole numbers: the one nearest to `offset + slope x`, within bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Integer {
+    /// Its place in a genome.
+    pub coordinate: usize,
+    /// What is rounded at x = 0.
+    pub offset: f64,
+    /// By how much it grows with x, positive.
+    pub slope: f64,
+    /// The smallest whole number; infinite where there is none.
+    pub low: f64,
+    /// The largest one, above the smallest; infinite where there is none.
+    pub high: f64,
+}
+
+/// What drives a search asks of it beyond its settings. The default is that of one function of reals that is measured throughout.
+#[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// Whether every generation measures another function, as other tasks make it. Then fitnesses of different generations say
     /// nothing about each other, and no criterion compares them.
     pub function_changes: bool,
     /// What all restarts together keep to.
     pub limits: Limits,
+    /// Numbers of a genome that whoever evaluates it rounds. CMA-ES keeps them moving.
+    pub integers: Vec<Integer>,
 }
 
 /// What the rows of the table of strategies stand for here: a module that has `start` and `resume`.

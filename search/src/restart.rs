@@ -19,6 +19,8 @@ use super::{
 };
 
 const FORM: Form = Form { strategy: "cma-es with restarts", version: 1 };
+/// Of searches with integers: the present one's factors follow its state.
+const FORM_WITH_MARGIN: Form = Form { strategy: "cma-es with restarts", version: 2 };
 
 /// What all searches together keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl RestartedCmaEs {
             small: false,
             allowance: None,
         };
-        let search = CmaEs::new(mean.clone(), settings, seed).in_frame(frame);
+        let search = CmaEs::begin(mean.clone(), settings, seed, frame);
         let state = State {
             present,
             spent: 0,
@@ -130,7 +132,7 @@ impl RestartedCmaEs {
             restarted: None,
             ended: None,
         };
-        Self { mean, settings: settings.clone(), seed, frame: *frame, state, search }
+        Self { mean, settings: settings.clone(), seed, frame: frame.clone(), state, search }
     }
 
     /// The search that was started from `mean` with the same settings, as it was when it gave away its state.
@@ -141,11 +143,16 @@ impl RestartedCmaEs {
         frame: &Frame,
         stored: &Envelope,
     ) -> Result<Self, StrategyError> {
-        let (state, search): (State, cma_es::State) = stored.open(FORM)?;
+        let (state, search): (State, cma_es::State) = if cma_es::has_integers(settings, frame) {
+            let (state, search, factors): (_, cma_es::State, Vec<f64>) = stored.open(FORM_WITH_MARGIN)?;
+            (state, search.with_factors(factors))
+        } else {
+            stored.open(FORM)?
+        };
         let mut restored = Self::new(mean.to_vec(), settings, seed, frame);
         state.check(restored.mean().0.len(), settings, &frame.limits)?;
         let (start, settings, search_seed) = restored.start_of(&state.present);
-        restored.search = CmaEs::resume(start, &settings, search_seed, search)?.in_frame(frame);
+        restored.search = CmaEs::resume(start, &settings, search_seed, frame, search)?;
         restored.state = state;
         if frame.limits.finalists == 0 {
             // A fork may have no use for what its parent kept.
@@ -161,7 +168,7 @@ impl RestartedCmaEs {
             return (self.mean.clone(), self.settings.clone(), self.seed);
         }
         let seed = self.seed.derive(Purpose::Restart, u64::from(plan.number));
-        let first = CmaEs::new(self.mean.clone(), &self.settings, seed).ask().swap_remove(0);
+        let first = CmaEs::begin(self.mean.clone(), &self.settings, seed, &self.frame).ask().swap_remove(0);
         let settings = CmaEsSpec {
             population_size: plan.population_size,
             step_size: plan.step_size,
@@ -224,7 +231,7 @@ impl RestartedCmaEs {
             return;
         };
         let (start, settings, seed) = self.start_of(&plan);
-        self.search = CmaEs::new(start, &settings, seed).in_frame(&self.frame);
+        self.search = CmaEs::begin(start, &settings, seed, &self.frame);
         self.state.present = plan;
         self.state.spent = 0;
         self.state.median = None;
@@ -321,7 +328,11 @@ impl Strategy for RestartedCmaEs {
     }
 
     fn state(&self) -> Envelope {
-        Envelope::seal(FORM, &(&self.state, self.search.stored()))
+        let search = self.search.stored();
+        if cma_es::has_integers(&self.settings, &self.frame) {
+            return Envelope::seal(FORM_WITH_MARGIN, &(&self.state, search, search.factors()));
+        }
+        Envelope::seal(FORM, &(&self.state, search))
     }
 }
 

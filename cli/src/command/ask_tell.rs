@@ -65,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOW", value_parser = ["none", "ipop", "bipop"])]
     restarts: Option<String>,
     /// Sets another setting of the strategy, written as in a run spec's section `[strategy]`; may be given several times. Of cma-es
-    /// for example `fixed=[0]`, `scales=[1, 100]`, `lower_bounds=[0, -5]`, `initial_covariance=[..]`, `active=false`.
+    /// for example `fixed=[0]`, `integers=[2]`, `scales=[1, 100]`, `lower_bounds=[0, -5]`, `initial_covariance=[..]`, `active=false`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
     /// Root of all randomness: the same flags, seed and fitnesses give the same candidates, bit for bit.

@@ -320,6 +320,14 @@ fn what_a_runs_search_can_an_asked_one_can_too() {
     let mean: Vec<f64> = serde_json::from_value(stop["mean"].clone()).unwrap();
     assert_eq!(mean[1], 7.0, "what is fixed stays");
     assert!(mean[0] <= 1.0 && mean[0] > 0.99 && mean[2] <= 9.0 && mean[2] > 8.9, "{mean:?}");
+    // Whole numbers, the first between 0 and 7.
+    let flags = "--mean [0.5,7.25] --sigma 1 --population-size 6 --noise none --max-evaluations 600 --set integers=[0] \
+                 --set lower_bounds=[0,-9] --set upper_bounds=[7.5,9]";
+    let mut seen = Vec::new();
+    let stop = Search::start(&place, flags)
+        .run(|x| (x[0].fract() == 0.0 && x[1].fract() != 0.0).then(|| x[1].abs() - x[0]), &mut seen);
+    assert_eq!((&stop["mean"][0], &stop["best"][0]), (&json!(7.0), &json!(7.0)), "{stop}");
+    refused(&place, "--dimension 2 --sigma 1 --set integers=[2]", "", "--set integers[0]: ");
     refused(
         &place,
         "--dimension 2 --sigma 1 --set step_size=2",

@@ -1,7 +1,8 @@
 //! The strategy of a run's spec.
 
 use hebbian_search::restart::Limits;
-use hebbian_search::{Envelope, Frame, Strategy, StrategyError};
+use hebbian_search::{Envelope, Frame, Integer, Strategy, StrategyError};
+use hebbian_shared::genome::{Segment, Transform};
 use hebbian_shared::limits::{EPISODES_PER_GENERATION_MAX, POPULATION_SIZE_MAX, SEARCH_NUMBERS_MAX};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::validation::Selection;
@@ -47,5 +48,69 @@ fn frame(spec: &RunSpec) -> Frame {
     let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
     let chosen = spec.validation.as_ref().map(|validation| validation.select);
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
-    Frame { function_changes: true, limits: Limits { population_size, finalists } }
+    let limits = Limits { population_size, finalists };
+    Frame { function_changes: true, limits, integers: integers(spec) }
+}
+
+/// The numbers of a genome that an external problem rounds.
+fn integers(spec: &RunSpec) -> Vec<Integer> {
+    let layout = spec.layout();
+    let of = |segment: &Segment| match segment.transform {
+        Transform::Whole { offset, scale, low, high } => Some((segment.range(), offset, scale, low, high)),
+        _ => None,
+    };
+    let segments = layout.segments().iter().filter_map(of);
+    let each = segments.flat_map(|(range, offset, slope, low, high)| {
+        range.map(move |coordinate| Integer { coordinate, offset, slope, low, high })
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_is_told_of_the_integers_of_an_external_problem() {
+        let spec = RunSpec::read(
+            r#"
+name = "mine"
+seed = 3
+strategy = { kind = "cma-es", population_size = 8, step_size = 1.0 }
+stop = { generations = 5 }
+
+[problem]
+kind = "external"
+name = "mine"
+direction = "minimise"
+parameters = [
+  { name = "rates", kind = "real", length = 2, initial = 0.0, deviation = 1.0 },
+  { name = "layers", kind = "integer", length = 2, low = 1, high = 8, initial = 2.0, deviation = 0.1 },
+  { name = "kind", kind = "fixed", value = "a" },
+  { name = "scale", kind = "real", initial = 0.0, deviation = 1.0 },
+  { name = "width", kind = "integer", low = 0, high = 100 },
+]
+"#,
+        )
+        .unwrap();
+        let layers = |coordinate| Integer { coordinate, offset: 2.0, slope: 0.1, low: 1.0, high: 8.0 };
+        let width = Integer { coordinate: 5, offset: 50.0, slope: 25.0, low: 0.0, high: 100.0 };
+        assert_eq!(integers(&spec), [layers(2), layers(3), width]);
+        // Within 0.1 of 2 all samples are rounded alike: the first update widens them.
+        let mut search = build(&spec);
+        let seen = |search: &dyn Strategy| {
+            let problem = spec.problem.external().unwrap();
+            let layers = search.ask().into_iter().map(|c| problem.numbers(&c.genome)[2]);
+            layers.collect::<Vec<f64>>()
+        };
+        assert_eq!(seen(&*search), [2.0; 10]);
+        let mut others = 0;
+        for _ in 0..50 {
+            let told = vec![hebbian_search::Measured::of(1.0); search.ask().len()];
+            search.tell(&told).unwrap();
+            others += seen(&*search).into_iter().filter(|layers| *layers != 2.0).count();
+        }
+        assert!(others > 0);
+        assert!(restore(&spec, &search.state()).is_ok());
+    }
 }

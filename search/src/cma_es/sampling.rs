@@ -71,7 +71,9 @@ impl Population {
 
     /// The population of points that were drawn elsewhere, each of the state's dimension.
     pub(super) fn of_points(state: &State, points: &[Vec<f64>]) -> Self {
-        let step = |i: usize, candidate: usize| (points[candidate][i] - state.mean[i]) / state.step_size;
+        let step = |i: usize, candidate: usize| {
+            (points[candidate][i] - state.mean[i]) / state.step_size / state.factor(i)
+        };
         let steps = Matrix::from_fn(state.mean.len(), points.len(), step);
         let mut scaled = product(View::from(&state.eigenbasis).transposed(), View::from(&steps));
         let squared_norm = |candidate| {
@@ -86,6 +88,10 @@ impl Population {
     /// (40): where candidate `candidate` is in the search's coordinates.
     pub(super) fn point(&self, state: &State, candidate: usize) -> Vec<f64> {
         let step = self.steps.column(candidate);
-        state.mean.iter().zip(step).map(|(m, y)| m + state.step_size * y).collect()
+        if state.factors.is_empty() {
+            return state.mean.iter().zip(step).map(|(m, y)| m + state.step_size * y).collect();
+        }
+        let wide = step.iter().zip(&state.factors).map(|(y, factor)| factor * y);
+        state.mean.iter().zip(wide).map(|(m, y)| m + state.step_size * y).collect()
     }
 }

@@ -6,6 +6,7 @@
 
 use hebbian_shared::spec::strategy::CmaEsSpec;
 
+use crate::Integer;
 use crate::linear_algebra::matrix::Matrix;
 
 /// The map from the search's coordinates to genomes and back.
@@ -24,6 +25,8 @@ struct Axis {
     coordinate: usize,
     scale: f64,
     bounds: Bounds,
+    /// Whether genomes have it rounded. Its bounds then clip.
+    is_whole: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +76,18 @@ impl Bounds {
         }
     }
 
+    /// The smallest and the largest whole number within.
+    fn whole(self) -> (f64, f64) {
+        let (low, high) = (self.lower.map(libm::ceil), self.upper.map(libm::floor));
+        (low.unwrap_or(f64::NEG_INFINITY), high.unwrap_or(f64::INFINITY))
+    }
+
+    /// The whole number within that is nearest.
+    fn round(self, x: f64) -> f64 {
+        let (low, high) = self.whole();
+        libm::floor(x + 0.5).max(low).min(high)
+    }
+
     /// The nearest to the interval's inside of what is mapped to `y`, which is within.
     fn invert(self, y: f64) -> f64 {
         let (low, high) = self.margins();
@@ -99,9 +114,11 @@ impl Space {
                 lower: bound(&settings.lower_bounds, coordinate),
                 upper: bound(&settings.upper_bounds, coordinate),
             },
+            is_whole: settings.integers.contains(&(coordinate as u32)),
         };
         let free = (0..origin.len()).filter(|&i| !settings.fixed.contains(&(i as u32))).map(axis).collect();
         let is_identity = settings.fixed.is_empty()
+            && settings.integers.is_empty()
             && settings.scales.is_empty()
             && settings.lower_bounds.is_empty()
             && settings.upper_bounds.is_empty();
@@ -125,7 +142,8 @@ impl Space {
         }
         let mut genome = self.origin.clone();
         for (axis, x) in self.free.iter().zip(point) {
-            genome[axis.coordinate] = axis.bounds.apply(axis.scale * x);
+            let x = axis.scale * x;
+            genome[axis.coordinate] = if axis.is_whole { axis.bounds.round(x) } else { axis.bounds.apply(x) };
         }
         genome
     }
@@ -140,7 +158,21 @@ impl Space {
             let y = axis.bounds.lower.map_or(y, |lower| y.max(lower));
             axis.bounds.upper.map_or(y, |upper| y.min(upper))
         };
-        self.free.iter().map(|axis| axis.bounds.invert(bound(axis)) / axis.scale).collect()
+        let invert = |axis: &Axis| if axis.is_whole { bound(axis) } else { axis.bounds.invert(bound(axis)) };
+        self.free.iter().map(|axis| invert(axis) / axis.scale).collect()
+    }
+
+    /// The integers of the settings, and those among genomes' numbers that others round, in the search's coordinates.
+    pub(super) fn integers(&self, rounded_by_others: &[Integer]) -> Vec<Integer> {
+        let of = |(place, axis): (usize, &Axis)| {
+            if axis.is_whole {
+                let (low, high) = axis.bounds.whole();
+                return Some(Integer { coordinate: place, offset: 0.0, slope: axis.scale, low, high });
+            }
+            let integer = rounded_by_others.iter().find(|integer| integer.coordinate == axis.coordinate)?;
+            Some(Integer { coordinate: place, slope: axis.scale * integer.slope, ..*integer })
+        };
+        self.free.iter().enumerate().filter_map(of).collect()
     }
 
     /// The point that the search starts at.

@@ -44,6 +44,10 @@ pub(crate) struct State {
     pub(super) history: History,
     /// Points that take the place of the open generation's last candidates.
     pub(super) injected: Vec<Vec<f64>>,
+    /// By how much wider each coordinate is sampled than C says (the diagonal of A of CMA-ES with margin): 1 for a real. Empty
+    /// where there are no integers. Stored behind the state.
+    #[serde(skip)]
+    pub(super) factors: Vec<f64>,
 }
 
 /// Beyond this, in either direction, products of two numbers of the state may leave the finite numbers.
@@ -69,6 +73,7 @@ impl State {
             learning_rates: None,
             history: History::new(&mean),
             injected: Vec::new(),
+            factors: Vec::new(),
             generation: 0,
             updates: 0,
             lag: 0,
@@ -83,6 +88,16 @@ impl State {
         }
     }
 
+    /// The state of a search with integers, of what is stored of it.
+    pub(crate) fn with_factors(self, factors: Vec<f64>) -> Self {
+        Self { factors, ..self }
+    }
+
+    /// What is stored behind the state of a search with integers.
+    pub(crate) fn factors(&self) -> &[f64] {
+        &self.factors
+    }
+
     /// Shortest and longest axis.
     pub(super) fn axis_range(&self) -> (f64, f64) {
         let range = |ends: (f64, f64), &d: &f64| (ends.0.min(d), ends.1.max(d));
@@ -94,9 +109,19 @@ impl State {
         self.step_size = self.step_size.min(most / self.axis_range().1);
     }
 
-    /// Coordinate-wise standard deviations.
+    /// Coordinate-wise standard deviations of what is learnt; samples are wider where integers need it.
     pub(super) fn deviations(&self) -> impl Iterator<Item = f64> + Clone + '_ {
         (0..self.mean.len()).map(|i| self.step_size * self.covariance[(i, i)].sqrt())
+    }
+
+    /// By how much wider a coordinate is sampled than C says.
+    pub(super) fn factor(&self, coordinate: usize) -> f64 {
+        self.factors.get(coordinate).copied().unwrap_or(1.0)
+    }
+
+    /// Coordinate-wise standard deviations of samples.
+    pub(super) fn sampled_deviations(&self) -> impl Iterator<Item = f64> + Clone + '_ {
+        self.deviations().enumerate().map(|(i, deviation)| deviation * self.factor(i))
     }
 
     /// Whether mean, paths and step size are numbers that can be computed with.

@@ -57,6 +57,7 @@ impl History {
         state: &State,
         initial_step_size: f64,
         compares_fitness: bool,
+        patience: u32,
     ) {
         if verdicts.iter().all(|verdict| !verdict.is_ranked()) {
             return;
@@ -88,7 +89,7 @@ impl History {
         self.best.push(best);
         self.median.push(fits[fits.len() / 2]);
         let kept = (state.updates as usize / 5)
-            .clamp(stagnation_span(state.mean.len(), verdicts.len()), HISTORY_MAX);
+            .clamp(stagnation_span(state.mean.len(), verdicts.len(), patience), HISTORY_MAX);
         // Only now and then: removing from the front moves all.
         if self.best.len() >= kept + kept / 4 + 16 {
             let excess = self.best.len() - kept;
@@ -115,9 +116,10 @@ fn short_span(n: usize, population_size: usize) -> usize {
 
 /// Generations that `stagnation` looks back at least: the tutorial's (B.3), or pycma's where that is more. With many
 /// dimensions and a bad condition the first progress takes so long that the tutorial's would end good searches.
-fn stagnation_span(n: usize, population_size: usize) -> usize {
+fn stagnation_span(n: usize, population_size: usize, patience: u32) -> usize {
     let of_pycma = 20.0 + 20.0 * (n as f64).powi(3).sqrt() / population_size as f64;
-    (120 + 30 * n / population_size).max(of_pycma as usize).min(HISTORY_MAX)
+    let least = (120 + 30 * n / population_size).max(of_pycma as usize);
+    (least + patience as usize).min(HISTORY_MAX)
 }
 
 /// What the criteria are applied to.
@@ -132,6 +134,8 @@ pub(super) struct Search<'a> {
     pub(super) is_exact: bool,
     /// Whether fitnesses of different generations can be compared.
     pub(super) compares_fitness: bool,
+    /// Generations that a plateau may last beyond what is usual.
+    pub(super) patience: u32,
 }
 
 impl Search<'_> {
@@ -177,14 +181,15 @@ impl Search<'_> {
         let axis = state.generation as usize % n;
         let length = 0.1 * state.step_size * state.axis_lengths[axis];
         let direction = state.eigenbasis.column(axis);
-        if state.mean.iter().zip(direction).all(|(&m, b)| m + length * b == m) {
+        let is_lost = |(i, (&m, b)): (usize, (&f64, &f64))| m + length * b * state.factor(i) == m;
+        if state.mean.iter().zip(direction).enumerate().all(is_lost) {
             let detail = format!("a tenth of axis {axis}'s deviation, {length:e}, does not change the mean");
             return Some(reason("noeffectaxis", detail));
         }
-        if let Some(lost) = without_effect(&state.mean, state.deviations()) {
+        if let Some(lost) = without_effect(&state.mean, state.sampled_deviations()) {
             return Some(lost);
         }
-        let limit = 20 + state.generation / 10;
+        let limit = 20 + state.generation / 10 + self.patience;
         if self.is_exact && self.history.still > limit {
             let detail =
                 format!("the mean has not moved for {} generations (limit {limit})", self.history.still);
@@ -196,14 +201,15 @@ impl Search<'_> {
     fn of_fitness(&self) -> Option<StopReason> {
         let Self { state, history, population_size, .. } = *self;
         let n = state.mean.len();
-        if history.flat > FLAT_GENERATIONS_MAX {
+        let limit = FLAT_GENERATIONS_MAX + self.patience;
+        if history.flat > limit {
             let detail = format!(
-                "three quarters of the fitnesses are equal for {} generations (limit {FLAT_GENERATIONS_MAX})",
+                "three quarters of the fitnesses are equal for {} generations (limit {limit})",
                 history.flat
             );
             return Some(reason("flat", detail));
         }
-        let span = short_span(n, population_size);
+        let span = short_span(n, population_size) + self.patience as usize;
         if history.best.len() >= span {
             let recent = &history.best[history.best.len() - span..];
             let ends = recent
@@ -224,7 +230,8 @@ impl Search<'_> {
                 return Some(reason("tolfunhist", detail));
             }
         }
-        let span = (state.updates as usize / 5).clamp(stagnation_span(n, population_size), HISTORY_MAX);
+        let span = (state.updates as usize / 5)
+            .clamp(stagnation_span(n, population_size, self.patience), HISTORY_MAX);
         if state.updates.is_multiple_of(STAGNATION_INTERVAL) && history.best.len() >= span {
             let gain = |values: &[f64]| {
                 let recent = &values[values.len() - span..];

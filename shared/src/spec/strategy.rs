@@ -186,6 +186,12 @@ impl StrategySpec {
             );
             return Err(SpecError::field("strategy.kind", problem));
         }
+        if let Self::CmaEs(settings) = self
+            && !settings.integers.is_empty()
+        {
+            let problem = "is of points for ask-tell; in a run a parameter of an external problem says so by its kind; leave it out";
+            return Err(SpecError::field("strategy.integers", problem));
+        }
         let candidates = u64::from(self.candidates_max());
         let most = SEARCH_NUMBERS_MAX / dimension.max(1) as u64;
         if candidates > most {

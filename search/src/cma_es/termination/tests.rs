@@ -11,6 +11,7 @@ fn criterion_of(state: &State, history: &History, is_exact: bool, compares_fitne
         mean_rate: 1.0,
         is_exact,
         compares_fitness,
+        patience: 0,
     };
     search.stop_reason().map(|reason| {
         assert!(!reason.detail.is_empty());
@@ -67,7 +68,7 @@ fn after(generations: u32, moves: bool, fitness: impl Fn(u32, u32) -> f64) -> Op
         state.generation += 1;
         state.updates += 1;
         let verdict = |i| Verdict::Fit(Fitness::new(fitness(generation, i)).unwrap());
-        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true);
+        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true, 0);
         if let Some(criterion) = criterion_of(&state, &history, true, true) {
             // In noise the same history stops nothing; where the function changes, only a mean that stays does.
             assert_eq!(criterion_of(&state, &history, false, false), None);
@@ -102,7 +103,7 @@ fn the_history_is_bounded_and_a_damaged_one_is_found() {
         state.updates += 1;
         state.mean[0] += 1.0;
         let verdict = |i: u32| Verdict::Fit(Fitness::new(f64::from(generation * i)).unwrap());
-        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true);
+        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true, 0);
         assert!(history.best.len() <= 1000, "{}", history.best.len());
     }
     assert!(history.best.len() >= 600);
@@ -114,7 +115,7 @@ fn the_history_is_bounded_and_a_damaged_one_is_found() {
 /// On the discus in 100 dimensions progress is hidden by the bad condition for about 900 generations.
 #[test]
 fn stagnation_looks_back_farther_in_many_dimensions() {
-    assert_eq!(stagnation_span(10, 10), 150);
-    assert_eq!(stagnation_span(100, 17), 1196);
-    assert_eq!(stagnation_span(5000, 29), HISTORY_MAX);
+    assert_eq!(stagnation_span(10, 10, 0), 150);
+    assert_eq!(stagnation_span(100, 17, 0), 1196);
+    assert_eq!(stagnation_span(5000, 29, 0), HISTORY_MAX);
 }

@@ -50,6 +50,11 @@ pub struct CmaEsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true))]
     pub fixed: Vec<u32>,
+    /// Coordinates, counted from 0, that are whole numbers, of points for `hebbian ask-tell`: candidates have them rounded, and
+    /// within their bounds; the margin keeps them moving (Hamano et al. 2022). Specs of runs have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub integers: Vec<u32>,
     /// Lower bounds, one for all coordinates or n; `-inf`, in JSON `null`, where there is none. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lower_bounds")]
     #[schemars(transform = START_NUMBER.of_items(), transform = or_null)]
@@ -135,6 +140,7 @@ impl CmaEsSpec {
             initial_covariance: Vec::new(),
             scales: Vec::new(),
             fixed: Vec::new(),
+            integers: Vec::new(),
             lower_bounds: Vec::new(),
             upper_bounds: Vec::new(),
         }
@@ -206,36 +212,59 @@ impl CmaEsSpec {
         Ok(())
     }
 
-    /// Refuses coordinates that are not there or stand twice.
-    fn check_fixed(&self, dimension: usize) -> Result<(), SpecError> {
-        for (place, &fixed) in self.fixed.iter().enumerate() {
-            if fixed as usize >= dimension {
-                let problem = format!("must be a coordinate below {dimension}, not {fixed}");
-                return refuse(&format!("fixed[{place}]"), problem);
-            }
-            if self.fixed[..place].contains(&fixed) {
-                return refuse("fixed", format!("names coordinate {fixed} twice"));
+    /// Refuses coordinates that are not there, stand twice or contradict each other.
+    fn check_coordinates(&self, dimension: usize) -> Result<(), SpecError> {
+        for (field, coordinates) in [("fixed", &self.fixed), ("integers", &self.integers)] {
+            for (place, &coordinate) in coordinates.iter().enumerate() {
+                if coordinate as usize >= dimension {
+                    let problem = format!("must be a coordinate below {dimension}, not {coordinate}");
+                    return refuse(&format!("{field}[{place}]"), problem);
+                }
+                if coordinates[..place].contains(&coordinate) {
+                    return refuse(field, format!("names coordinate {coordinate} twice"));
+                }
             }
         }
         if self.fixed.len() >= dimension {
             return refuse("fixed", "leaves no coordinate to search".to_owned());
+        }
+        if let Some(both) = self.integers.iter().find(|integer| self.fixed.contains(integer)) {
+            return refuse("integers", format!("names coordinate {both}, which is fixed; leave it out"));
+        }
+        Ok(())
+    }
+
+    /// The bounds of a coordinate; infinite where there is none.
+    pub fn bounds(&self, coordinate: usize) -> (f64, f64) {
+        let of = |values: &[f64]| values.get(coordinate).or(values.first()).copied();
+        let (lower, upper) = (of(&self.lower_bounds), of(&self.upper_bounds));
+        (lower.unwrap_or(f64::NEG_INFINITY), upper.unwrap_or(f64::INFINITY))
+    }
+
+    /// Refuses bounds between which an integer has no choice.
+    fn check_integers(&self) -> Result<(), SpecError> {
+        for (place, &integer) in self.integers.iter().enumerate() {
+            let (lower, upper) = self.bounds(integer as usize);
+            if libm::ceil(lower) >= libm::floor(upper) {
+                let problem = format!(
+                    "coordinate {integer} must have at least two whole numbers within its bounds, which are {lower} and {upper}"
+                );
+                return refuse(&format!("integers[{place}]"), problem);
+            }
         }
         Ok(())
     }
 
     /// Refuses bounds that contradict each other or the start.
     fn check_bounds(&self, start: &[f64]) -> Result<(), SpecError> {
-        let of = |values: &[f64], i: usize| values.get(i).or(values.first()).copied();
         for (i, &mean) in start.iter().enumerate() {
-            let (lower, upper) = (of(&self.lower_bounds, i), of(&self.upper_bounds, i));
-            if let (Some(lower), Some(upper)) = (lower, upper)
-                && lower >= upper
-            {
+            let (lower, upper) = self.bounds(i);
+            if lower >= upper {
                 let problem = format!("must be below upper_bounds: coordinate {i} has {lower} and {upper}");
                 return refuse("lower_bounds", problem);
             }
-            let too_low = lower.is_some_and(|lower| mean < lower);
-            if too_low || upper.is_some_and(|upper| mean > upper) {
+            let too_low = mean < lower;
+            if too_low || mean > upper {
                 let field = if too_low { "lower_bounds" } else { "upper_bounds" };
                 return refuse(
                     field,
@@ -279,8 +308,9 @@ impl Settings for CmaEsSpec {
         }
         self.check_lists(dimension)?;
         self.check_covariance(dimension)?;
-        self.check_fixed(dimension)?;
+        self.check_coordinates(dimension)?;
         self.check_bounds(start)?;
+        self.check_integers()?;
         POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
         STEP_SIZE.check("strategy.step_size", self.step_size)?;
         if self.step_size_max.is_nan() || self.step_size_max < self.step_size {
@@ -317,6 +347,29 @@ mod tests {
             let spec = CmaEsSpec { lower_bounds: vec![lower], upper_bounds: vec![upper], ..CmaEsSpec::of(8) };
             assert_eq!(spec.validate(&[1.0]).unwrap_err().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn integers_are_coordinates_with_a_choice() {
+        let of = |integers: &[u32], fixed: &[u32], lower: f64, upper: f64| {
+            let (integers, fixed) = (integers.to_vec(), fixed.to_vec());
+            let (lower_bounds, upper_bounds) = (vec![lower], vec![upper]);
+            let spec = CmaEsSpec { fixed, integers, lower_bounds, upper_bounds, ..CmaEsSpec::of(8) };
+            spec.validate(&[0.5, 0.5]).map_err(|error| error.to_string())
+        };
+        let refused = |found: Result<(), String>, expected: &str| assert_eq!(found.unwrap_err(), expected);
+        assert_eq!(of(&[1], &[0], 0.0, 1.0), Ok(()));
+        assert_eq!(of(&[1, 0], &[], f64::NEG_INFINITY, f64::INFINITY), Ok(()));
+        refused(of(&[2], &[], 0.0, 1.0), "strategy.integers[0]: must be a coordinate below 2, not 2");
+        refused(of(&[1, 1], &[], 0.0, 1.0), "strategy.integers: names coordinate 1 twice");
+        refused(
+            of(&[1], &[1], 0.0, 1.0),
+            "strategy.integers: names coordinate 1, which is fixed; leave it out",
+        );
+        refused(
+            of(&[0, 1], &[], 0.5, 1.5),
+            "strategy.integers[0]: coordinate 0 must have at least two whole numbers within its bounds, which are 0.5 and 1.5",
+        );
     }
 
     #[test]
