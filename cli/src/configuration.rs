@@ -82,7 +82,7 @@ impl Default for ServerSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StorageSettings {
-    /// `sqlite:PATH`, or `memory:` for a coordinator that forgets.
+    /// `sqlite:PATH`, `postgresql://USER@HOST/DATABASE`, or `memory:` for a coordinator that forgets.
     pub(crate) url: String,
     /// The directory of data sets that workers may fetch; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if
     /// absent.

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hebbian_coordinator::journal::sqlite::JournalReader;
+use hebbian_coordinator::journal::reader::JournalReader;
 use hebbian_learning::comparison::{Comparison, Configuration};
 use hebbian_learning::demonstration::{Answers, Asked, LOOKS, Learner, SIDE, demonstrate};
 use hebbian_learning::task::data_set::NoDataSets;

@@ -1,4 +1,4 @@
-//! The journal: where records survive. One trait, two stores, one conformance suite (`tests/tests/storage.rs`).
+//! The journal: where records survive. One trait, three stores, one conformance suite (`tests/tests/storage.rs`).
 //!
 //! **Form.** A run's history is its records. All are kept but settlements, of which only the open generation's are needed; those
 //! of a closed one are dropped, for its record has what the search was told. So a journal grows by that record a generation.
@@ -9,6 +9,10 @@
 
 pub mod codec;
 pub mod memory;
+pub mod migrate;
+mod postgres;
+pub mod reader;
+mod sql;
 pub mod sqlite;
 
 use std::time::SystemTime;
@@ -17,7 +21,7 @@ use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Snapshot, Standing};
+use hebbian_control::run::record::{LoadedRun, Snapshot, Standing, Write};
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +112,18 @@ impl KeptSnapshots {
     }
 }
 
+/// Whoever leads a cluster, as others are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leader {
+    /// Its name, for people.
+    pub name: String,
+    /// Where workers and clients reach it, with commas.
+    pub addresses: String,
+}
+
+/// Who is told that a journal can never be written again.
+pub type Ended = Box<dyn Fn(JournalError) + Send>;
+
 /// A committed event with the sequence number of its record.
 pub type StoredEvent = (u64, v1::RunEvent);
 
@@ -123,6 +139,9 @@ pub trait Journal: Send {
     fn last_written(&self) -> Option<SystemTime> {
         None
     }
+
+    /// Has `tell` be called when another coordinator has taken the journal over, though nothing is written at the moment.
+    fn when_ended(&mut self, _tell: Ended) {}
 
     /// The clock of this process is not to be remembered as the time of what is written.
     fn distrust_clock(&mut self) {}
@@ -182,6 +201,13 @@ pub trait Journal: Send {
     ) -> Result<Vec<StoredEvent>, JournalError>;
 }
 
+/// What is to be written of transactions of which those up to the position `written` have been.
+fn new_writes(transactions: &[Transaction], written: Option<u64>) -> impl Iterator<Item = &Write> {
+    let is_new =
+        move |transaction: &&Transaction| written.is_none_or(|written| transaction.position > written);
+    transactions.iter().filter(is_new).flat_map(|transaction| &transaction.writes)
+}
+
 /// A journal, or why it cannot be used.
 type Opened = Result<Box<dyn Journal>, JournalError>;
 
@@ -194,12 +220,17 @@ struct Store {
 }
 
 /// All stores.
-const STORES: [Store; 2] =
-    [Store { form: "`sqlite:PATH`", open: sqlite::open }, Store { form: "`memory:`", open: memory::open }];
+const STORES: [Store; 3] = [
+    Store { form: "`sqlite:PATH`", open: sqlite::open },
+    Store { form: "`postgresql://USER@HOST/DATABASE`", open: postgres::open },
+    Store { form: "`memory:`", open: memory::open },
+];
 
 /// Where a journal is.
 struct Address<'a> {
     url: &'a str,
+    /// Who opens it.
+    leader: &'a Leader,
 }
 
 impl Address<'_> {
@@ -210,22 +241,36 @@ impl Address<'_> {
 
     /// What is wrong with it, and what would be right.
     fn refused(&self, problem: String) -> JournalError {
-        JournalError::Url { url: self.url.to_owned(), problem }
+        JournalError::Url { url: redacted(self.url), problem }
     }
 }
 
-/// Opens the journal at an address for writing: `sqlite:PATH` (created if it is not there) or `memory:`.
-pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
-    open_keeping(url, KeptSnapshots::LAST)
+/// An address without its password: for messages.
+pub fn redacted(url: &str) -> String {
+    postgres::redacted(url)
 }
 
-/// As [`open`], for a journal that keeps more snapshots.
-pub fn open_keeping(url: &str, kept: KeptSnapshots) -> Result<Box<dyn Journal>, JournalError> {
-    let address = Address { url };
-    STORES.iter().find_map(|store| (store.open)(&address, kept)).unwrap_or_else(|| {
-        let forms = STORES.map(|store| store.form).join(" or ");
-        Err(address.refused(format!("names no journal: it must be {forms}")))
-    })
+/// Opens the journal at an address for writing: `sqlite:PATH` or `postgresql://...` (created if it is not there), or `memory:`. May take
+/// some seconds, and must not be called by an async task.
+pub fn open(url: &str) -> Result<Box<dyn Journal>, JournalError> {
+    open_keeping(url, KeptSnapshots::LAST, &Leader::default())
+}
+
+/// As [`open`], for a journal that keeps more snapshots, and by somebody with a name.
+pub fn open_keeping(
+    url: &str,
+    kept: KeptSnapshots,
+    leader: &Leader,
+) -> Result<Box<dyn Journal>, JournalError> {
+    let address = Address { url, leader };
+    STORES.iter().find_map(|store| (store.open)(&address, kept)).unwrap_or_else(|| Err(unknown(url)))
+}
+
+/// An address that names no store.
+fn unknown(url: &str) -> JournalError {
+    let forms = STORES.map(|store| store.form).join(" or ");
+    let problem = format!("names no journal: it must be {forms}");
+    JournalError::Url { url: redacted(url), problem }
 }
 
 #[cfg(test)]
@@ -236,8 +281,9 @@ mod tests {
     fn an_address_names_its_store() {
         for url in ["", "journal.sqlite", "sqlite", "sqlite:", "memory:x", "memory", "postgres:x"] {
             let error = open(url).map(|_| ()).expect_err(url).to_string();
-            let expected =
-                format!("storage.url: `{url}` names no journal: it must be `sqlite:PATH` or `memory:`");
+            let expected = format!(
+                "storage.url: `{url}` names no journal: it must be `sqlite:PATH` or `postgresql://USER@HOST/DATABASE` or `memory:`"
+            );
             assert_eq!(error, expected);
         }
         let error = open("sqlite::memory:").map(|_| ()).unwrap_err().to_string();

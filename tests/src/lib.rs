@@ -6,5 +6,6 @@ pub mod golden;
 pub mod golden_families;
 pub mod golden_gradients;
 pub mod liar;
+pub mod postgres;
 pub mod reference;
 pub mod schedules;

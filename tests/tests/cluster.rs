@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// So many that a restart in the midst of the run does not come after its end.
 const GENERATIONS: u32 = 400;
 
-fn spec() -> RunSpec {
+pub(crate) fn spec() -> RunSpec {
     let text = format!(
         r#"
         name = "tiny"
@@ -81,7 +81,7 @@ fn sequential(spec: &RunSpec) -> Genome {
     strategy.mean()
 }
 
-fn check(result: &v1::RunResult) {
+pub(crate) fn check(result: &v1::RunResult) {
     let expected = sequential(&spec());
     let bits = |genome: &[f64]| genome.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert!(expected.0.iter().any(|&value| value != 0.0), "the search has moved");
@@ -90,13 +90,13 @@ fn check(result: &v1::RunResult) {
 }
 
 /// A worker in this process.
-struct Worker {
+pub(crate) struct Worker {
     shutdown: CancellationToken,
     task: JoinHandle<u64>,
 }
 
 impl Worker {
-    fn start(coordinators: Coordinators, name: &str, threads: u32) -> Self {
+    pub(crate) fn start(coordinators: Coordinators, name: &str, threads: u32) -> Self {
         let hello = Hello {
             name: name.to_owned(),
             threads,
@@ -112,14 +112,14 @@ impl Worker {
     }
 
     /// Ends as a worker should; the number of episodes it settled.
-    async fn leave(self) -> u64 {
+    pub(crate) async fn leave(self) -> u64 {
         self.shutdown.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("in time").expect("no panic")
     }
 }
 
 /// Waits until a generation of the run has closed, or the run has ended.
-async fn closed(handle: &Handle, run: RunId, generation: u32) {
+pub(crate) async fn closed(handle: &Handle, run: RunId, generation: u32) {
     let mut after = 0;
     let watching = async {
         loop {

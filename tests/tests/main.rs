@@ -15,6 +15,7 @@ mod gradients;
 mod lies;
 mod life;
 mod network;
+mod postgres;
 mod pycma;
 mod python;
 mod quotas;

@@ -13,7 +13,8 @@ use hebbian_control::run::record::{
 };
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
-use hebbian_coordinator::journal::sqlite::{JournalReader, SqliteJournal};
+use hebbian_coordinator::journal::reader::JournalReader;
+use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError};
 use hebbian_proto::convert::from_duration;
 use hebbian_proto::figures::RunState;
@@ -27,9 +28,9 @@ use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
 use rusqlite::Connection;
 
-const RUN: u64 = 77;
+pub(crate) const RUN: u64 = 77;
 
-fn created() -> Created {
+pub(crate) fn created() -> Created {
     let spec = RunSpec::read(include_str!("../../examples/quickstart.toml")).unwrap();
     Created {
         spec: Arc::new(spec.into()),
@@ -42,7 +43,7 @@ fn created() -> Created {
     }
 }
 
-fn settled(generation: u32, candidate: u32) -> Record {
+pub(crate) fn settled(generation: u32, candidate: u32) -> Record {
     let settlement = Settlement {
         candidate: CandidateIndex(candidate),
         task: TaskIndex(0),
@@ -85,20 +86,20 @@ fn closed(generation: u32) -> Record {
 }
 
 /// Writes records as transactions of their own.
-struct Writer<'a> {
-    journal: &'a mut dyn Journal,
-    sequence: u64,
+pub(crate) struct Writer<'a> {
+    pub(crate) journal: &'a mut dyn Journal,
+    pub(crate) sequence: u64,
 }
 
 impl Writer<'_> {
-    fn write(&mut self, record: Record) -> Result<(), JournalError> {
+    pub(crate) fn write(&mut self, record: Record) -> Result<(), JournalError> {
         let write = Write::Record { run: RunId::new(RUN), sequence: self.sequence + 1, record };
         self.journal.commit(&[Transaction { position: 1, writes: vec![write], sync: true }], true)?;
         self.sequence += 1;
         Ok(())
     }
 
-    fn close(&mut self, generation: u32) {
+    pub(crate) fn close(&mut self, generation: u32) {
         self.write(closed(generation)).unwrap();
         let strategy = state(generation);
         let (closed, digest) = (GenerationIndex(generation + 1), Digest::of(&strategy));
@@ -109,7 +110,7 @@ impl Writer<'_> {
 }
 
 /// What every journal must do.
-fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box<dyn Journal>) {
+pub(crate) fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journal>) -> Box<dyn Journal>) {
     let run = RunId::new(RUN);
     assert_eq!(journal.load().unwrap(), []);
     let epoch = journal.epoch();
@@ -522,7 +523,7 @@ fn flips() -> usize {
 }
 
 /// Numbers that are the same each time.
-fn numbers() -> impl FnMut() -> usize {
+pub(crate) fn numbers() -> impl FnMut() -> usize {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     move || {
         random ^= random << 13;

@@ -11,7 +11,7 @@ use hebbian_control::command::coordinator::Status;
 use hebbian_control::engine::Retention;
 use hebbian_control::scheduler::Recheck;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::journal::{self, KeptSnapshots};
+use hebbian_coordinator::journal::{self, KeptSnapshots, Leader};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::data::DataSource;
 use hebbian_coordinator::service::lane::Lanes;
@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::coordinator_backup::Backups;
+use super::worker::host_name;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
 use crate::data::{self, MissingDirectory};
@@ -47,6 +48,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
   hebbian coordinator --listen 0.0.0.0:7420 --tls-certificate coordinator.pem --tls-key coordinator-key.pem \
       --tls-client-ca ca.pem                                for any network; `hebbian certs` makes the files
   hebbian coordinator --storage sqlite:/var/lib/hebbian/journal.sqlite
+  hebbian coordinator --storage 'postgresql://hebbian@db.example/hebbian?sslmode=verify-full'
   hebbian coordinator --config coordinator.toml
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
@@ -72,7 +74,8 @@ pub(super) struct Arguments {
     /// Write the URL that is listened on to a file, for scripts; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
-    /// Where to keep the journal: sqlite:PATH, or memory: to forget [default: sqlite:hebbian.sqlite].
+    /// Where to keep the journal: sqlite:PATH, `postgresql://USER@HOST/DATABASE`, or memory: to forget [default: sqlite:hebbian.sqlite].
+    /// A password is better in PGPASSWORD, or in the file that PGPASSFILE names: others can read the command line.
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
     /// The clock is right, although it is far from the moment at which the journal was last written: delete by age what the
@@ -138,7 +141,11 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let RetentionSettings { keep_days, keep_runs, snapshots_every, clock_confirmed } =
         configuration.retention;
     let kept = KeptSnapshots { every: snapshots_every };
-    let journal = journal::open_keeping(url, kept).map_err(|error| journal_failure(&error))?;
+    let leader = Leader { name: host_name(), addresses: String::new() };
+    // It may have to be waited for.
+    let address = url.clone();
+    let opened = tokio::task::spawn_blocking(move || journal::open_keeping(&address, kept, &leader)).await;
+    let journal = opened.map_err(Failure::failed)?.map_err(|error| journal_failure(&error))?;
     let mut settings = DriverSettings { clock_confirmed, ..DriverSettings::default() };
     settings.engine.scheduler.recheck = Recheck { share: recheck(&configuration)?, secret: driver::secret() };
     settings.engine.retention = Retention {
@@ -153,8 +160,9 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
-        "coordinator {} listens on {scheme}://{listening}, journal {url}",
-        env!("CARGO_PKG_VERSION")
+        "coordinator {} listens on {scheme}://{listening}, journal {}",
+        env!("CARGO_PKG_VERSION"),
+        journal::redacted(url)
     );
     match &tls {
         None if !listening.ip().is_loopback() => {

@@ -35,12 +35,11 @@ impl Backups {
     /// What the settings ask for, if they ask for copies; checked, so that the first failure is not tonight's.
     pub(super) fn new(settings: &BackupSettings, url: &str) -> Result<Option<Self>, Failure> {
         let Some(directory) = &settings.directory else { return Ok(None) };
-        let Some(path) = url.strip_prefix("sqlite:") else {
-            return Err(Failure::bad_input(format_args!(
-                "backup.directory: {url} is no file that could be copied"
-            ))
-            .hint("storage.url must be sqlite:PATH"));
-        };
+        let journal = url.strip_prefix("sqlite:").unwrap_or(url);
+        if url == "memory:" {
+            return Err(Failure::bad_input("backup.directory: memory: is nothing that could be copied")
+                .hint("storage.url must be sqlite:PATH or postgresql://USER@HOST/DATABASE"));
+        }
         let every = humantime::parse_duration(&settings.every)
             .map_err(|error| error.to_string())
             .and_then(
@@ -55,7 +54,7 @@ impl Backups {
         fs::create_dir_all(directory)
             .map_err(|error| Failure::writing(directory, "backup.directory: cannot be created", &error))?;
         Ok(Some(Self {
-            journal: PathBuf::from(path),
+            journal: PathBuf::from(journal),
             directory: directory.clone(),
             every,
             keep: settings.keep as usize,
@@ -148,7 +147,7 @@ mod tests {
             let failure = Backups::new(&settings(every).1, url).unwrap_err();
             assert!(failure.message().contains(message), "{}", failure.message());
         };
-        check("memory:", "1h", "backup.directory: memory: is no file");
+        check("memory:", "1h", "backup.directory: memory: is nothing");
         check("sqlite:x", "soon", "backup.every: `soon`");
         check("sqlite:x", "0s", "must be at least 1s");
         assert!(Backups::new(&BackupSettings::default(), "memory:").unwrap().is_none());

@@ -3,21 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use hebbian_coordinator::journal::sqlite::JournalReader;
+use hebbian_coordinator::journal::reader::JournalReader;
+use hebbian_coordinator::journal::{migrate, redacted};
 
 use super::{LogArguments, journal_failure};
 use crate::failure::Failure;
 use crate::files;
 use crate::render::{self, Paint};
 
-/// Check, export or copy a journal. Also while a coordinator uses it: nothing is locked, nothing but copies is written.
+/// Check, export, copy or move a journal. Also while a coordinator uses it, but for moving it: nothing is locked, nothing but copies is
+/// written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian journal verify journal.sqlite                       can a coordinator go on from it?
   hebbian journal export runs/mine > generations.csv          every closed generation, for plots
   hebbian journal export runs/mine --format json-lines --what episodes
   hebbian journal backup journal.sqlite --out backup.sqlite   a copy of this moment; to restore it, stop the
-                                                              coordinator and start it on the copy")]
+                                                              coordinator and start it on the copy
+  hebbian journal verify postgresql://hebbian@db.example/hebbian
+  hebbian journal migrate sqlite:journal.sqlite postgresql://hebbian@db.example/hebbian")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -29,13 +33,16 @@ enum What {
     Verify(Verify),
     /// Write generations or episodes as a table that other programs read.
     Export(Export),
-    /// Copy the journal as it is at this moment.
+    /// Copy the journal as it is at this moment, to a file of SQLite.
     Backup(Backup),
+    /// Copy a journal that no coordinator uses into another store, row by row. Where it comes from it stays as it is; go on with one of
+    /// both.
+    Migrate(Migrate),
 }
 
 #[derive(Debug, Args)]
 struct Verify {
-    /// The journal's file, or a directory of `hebbian run`.
+    /// The journal's file, a directory of `hebbian run`, or `postgresql://USER@HOST/DATABASE`.
     journal: PathBuf,
     /// Print what was found as a JSON array, one object per run.
     #[arg(long)]
@@ -44,7 +51,7 @@ struct Verify {
 
 #[derive(Debug, Args)]
 struct Export {
-    /// The journal's file, or a directory of `hebbian run`.
+    /// The journal's file, a directory of `hebbian run`, or `postgresql://USER@HOST/DATABASE`.
     journal: PathBuf,
     /// Only this run: its id, the beginning of its id, or its spec's name.
     #[arg(long, value_name = "RUN")]
@@ -63,11 +70,19 @@ struct Export {
 
 #[derive(Debug, Args)]
 struct Backup {
-    /// The journal's file, or a directory of `hebbian run`.
+    /// The journal's file, a directory of `hebbian run`, or `postgresql://USER@HOST/DATABASE`.
     journal: PathBuf,
     /// The copy, a file that must not exist yet; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Migrate {
+    /// Where it is: sqlite:PATH or `postgresql://USER@HOST/DATABASE`.
+    from: String,
+    /// Where it goes: a file that is not there yet, or a database without a journal.
+    to: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -88,16 +103,34 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         What::Verify(arguments) => verify(&arguments),
         What::Export(arguments) => export(&arguments),
         What::Backup(arguments) => backup(&arguments),
+        What::Migrate(Migrate { from, to }) => {
+            let moved = migrate::migrate(&from, &to).map_err(|error| journal_failure(&error))?;
+            let (runs, rows) =
+                (render::text::plural(moved.runs, "run"), render::text::plural(moved.rows, "row"));
+            render::note(&format!(
+                "{runs} in {rows}, digest {}, are now in {}",
+                moved.digest.short(),
+                redacted(&to)
+            ));
+            Ok(())
+        }
     }
 }
 
-fn open(path: &Path) -> Result<(PathBuf, JournalReader), Failure> {
+/// A journal, and what it is called in messages.
+fn open(path: &Path) -> Result<(String, JournalReader), Failure> {
+    if let Some(address) = path.to_str()
+        && let Some(opened) = JournalReader::of_database(address)
+    {
+        return Ok((redacted(address), opened.map_err(|error| journal_failure(&error))?));
+    }
+    let path = path.to_str().and_then(|text| text.strip_prefix("sqlite:")).map_or(path, Path::new);
     let path = if path.is_dir() { path.join("journal.sqlite") } else { path.to_owned() };
     if let Err(error) = std::fs::metadata(&path) {
         return Err(Failure::file(&path, "the journal cannot be read", &error));
     }
     let reader = JournalReader::open(&path).map_err(|error| journal_failure(&error))?;
-    Ok((path, reader))
+    Ok((path.display().to_string(), reader))
 }
 
 fn verify(arguments: &Verify) -> Result<(), Failure> {
@@ -113,8 +146,7 @@ fn verify(arguments: &Verify) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(format_args!(
-        "{}: {damaged} of {} cannot be taken up",
-        path.display(),
+        "{path}: {damaged} of {} cannot be taken up",
         render::text::plural(reports.len() as u64, "run")
     ))
     .hint("restore the journal from a copy; a coordinator shows such runs as failed"))
@@ -136,7 +168,7 @@ fn export(arguments: &Export) -> Result<(), Failure> {
         let id = wanted.to_ascii_lowercase();
         runs.retain(|run| run.created.spec.name == *wanted || run.run.to_string().starts_with(&id));
         if runs.is_empty() {
-            return Err(Failure::not_found(format_args!("--run: {} has no run `{wanted}`", path.display()))
+            return Err(Failure::not_found(format_args!("--run: {path} has no run `{wanted}`"))
                 .hint("`hebbian journal verify` lists its runs"));
         }
     }
@@ -174,13 +206,13 @@ fn backup(arguments: &Backup) -> Result<(), Failure> {
     let Backup { journal, out } = arguments;
     let path = copy(journal, out)?;
     if !files::is_standard(out) {
-        render::note(&format!("{} copied to {}", path.display(), out.display()));
+        render::note(&format!("{path} copied to {}", out.display()));
     }
     Ok(())
 }
 
-/// Copies a journal into a file that is not there yet; where the journal is.
-pub(super) fn copy(journal: &Path, out: &Path) -> Result<PathBuf, Failure> {
+/// Copies a journal into a file that is not there yet; what the journal is called.
+pub(super) fn copy(journal: &Path, out: &Path) -> Result<String, Failure> {
     let (path, reader) = open(journal)?;
     files::create(out, |temporary| {
         reader.copy_to(temporary).map_err(|error| Failure::failed(&error))?;

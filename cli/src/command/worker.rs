@@ -163,7 +163,7 @@ fn served(has_program: bool, names: Vec<String>) -> Result<Vec<String>, Failure>
 }
 
 /// The host's name, or something to tell workers apart by.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = read.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned());
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("worker-{}", std::process::id()))

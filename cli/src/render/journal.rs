@@ -1,6 +1,6 @@
 //! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
 
-use hebbian_coordinator::journal::sqlite::{RunReport, StoredEpisode};
+use hebbian_coordinator::journal::reader::{RunReport, StoredEpisode};
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::episode::Outcome;
 use hebbian_shared::id::RunId;

@@ -51,11 +51,13 @@ pub(super) enum Said {
 
 /// Starts the thread; it ends with `Close`, with the last sender, or with an error that will not pass.
 pub(super) fn spawn(
-    journal: Box<dyn Journal>,
+    mut journal: Box<dyn Journal>,
     said: UnboundedSender<Said>,
     timings: Arc<Timings>,
 ) -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = mpsc::channel();
+    let ending = said.clone();
+    journal.when_ended(Box::new(move |error| drop(ending.send(Said::Ended(error)))));
     thread::Builder::new().name("journal".into()).spawn(move || {
         let (group, retry, room_given) = (Vec::new(), None, None);
         JournalThread { journal, jobs, said, group, retry, room_given, committed: 0, synced: 0, timings }

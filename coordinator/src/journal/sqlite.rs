@@ -5,50 +5,57 @@
 //! and the epoch in `meta` keeps out one that believes to be alive.
 
 mod address;
+mod file;
 mod lock;
-mod reader;
+mod new_file;
 mod reserve;
-mod rows;
-mod scan;
 mod schema;
-mod sums;
-mod tables;
 mod witness;
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction as Begun, TransactionBehavior};
 
-use super::{Address, Journal, JournalError, KeptSnapshots, Opened, StoredEvent};
+use super::sql::counters::{self, Position};
+use super::sql::sums::Changes;
+use super::sql::tables::Tables;
+use super::sql::{Row, Sql, rows};
+use super::{Address, Journal, JournalError, KeptSnapshots, Opened, StoredEvent, new_writes};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot, Standing};
 use lock::{FileLock, Identity, NameLock};
-use tables::Tables;
-use witness::{Position, Witness};
+use witness::Witness;
 
 pub use address::COMPANIONS;
-pub use reader::{JournalReader, RunReport, StoredEpisode};
+pub(super) use file::JournalFile;
+pub(super) use new_file::NewFile;
 
 /// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The file of an address `sqlite:PATH`; none if the address is not of this kind.
+pub(super) fn file<'a>(address: &'a Address<'_>) -> Option<Result<&'a Path, JournalError>> {
+    Some(address::path(address.behind("sqlite")?).map_err(|problem| address.refused(problem)))
+}
+
 /// Opens the journal at `sqlite:PATH`.
 pub(super) fn open(address: &Address<'_>, kept: KeptSnapshots) -> Option<Opened> {
-    let path = address::path(address.behind("sqlite")?).map_err(|problem| address.refused(problem));
-    Some(path.and_then(|path| Ok(Box::new(SqliteJournal::open(path)?.keeping(kept)) as Box<dyn Journal>)))
+    Some(
+        file(address)?
+            .and_then(|path| Ok(Box::new(SqliteJournal::open(path)?.keeping(kept)) as Box<dyn Journal>)),
+    )
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct SqliteJournal {
-    store: String,
-    connection: Connection,
+    database: Database,
     epoch: u64,
     /// Whether commits are synced at the moment.
     syncing: bool,
@@ -57,6 +64,51 @@ pub struct SqliteJournal {
     out_of_sight: Option<u64>,
     /// Where it is on the disk. Dropped after the connection.
     place: Place,
+}
+
+/// An open file with its name for messages.
+#[derive(Debug)]
+struct Database {
+    store: String,
+    connection: Connection,
+}
+
+impl Database {
+    fn explain(&self, error: &rusqlite::Error) -> JournalError {
+        explain(&self.store, error)
+    }
+}
+
+impl Sql for Database {
+    fn store(&self) -> &str {
+        &self.store
+    }
+
+    fn execute(&self, sql: &str, values: &[Value]) -> Result<(), JournalError> {
+        let executed = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(rusqlite::params_from_iter(values)));
+        executed.map(drop).map_err(|error| self.explain(&error))
+    }
+
+    fn query(
+        &self,
+        sql: &str,
+        values: &[Value],
+        take: &mut dyn FnMut(&Row<'_>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let explain = |error| self.explain(&error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(explain)?;
+        while let Some(row) = rows.next().map_err(explain)? {
+            let values: Vec<ValueRef<'_>> =
+                (0..columns).map(|place| row.get_ref(place)).collect::<Result<_, _>>().map_err(explain)?;
+            take(&values)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where a journal is on the disk.
@@ -89,14 +141,13 @@ impl SqliteJournal {
             None => changed(path).max(changed(&beside(path, "-wal"))),
         };
         match Self::open_locked(path, &store, is_new, witness) {
-            Ok((connection, epoch, log, file)) => {
+            Ok((database, epoch, log, file)) => {
                 // On a full disk there is none, and it is tried again when there is some.
                 let _ = reserve::take(name.file());
                 let path = path.clone();
                 let place = Place { path, log, last_written, clock_trusted: true, file, name };
                 Ok(Self {
-                    store,
-                    connection,
+                    database,
                     epoch,
                     syncing: true,
                     kept: KeptSnapshots::LAST,
@@ -118,22 +169,23 @@ impl SqliteJournal {
         store: &str,
         is_new: bool,
         witness: Option<Witness>,
-    ) -> Result<(Connection, u64, Identity, FileLock), JournalError> {
+    ) -> Result<(Database, u64, Identity, FileLock), JournalError> {
         let explain = |error: &rusqlite::Error| explain(store, error);
         if is_new {
-            create(path, store)?;
+            NewFile::begin(path)?.end()?;
         }
         let file = FileLock::take(path, store)?;
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| explain(&error))?;
-        schema::prepare(&connection, store)?;
-        schema::check_progress(&connection, witness, path, store)?;
-        let epoch = schema::raise_epoch(&connection).map_err(|error| explain(&error))?;
+        let database = Database { store: store.to_owned(), connection };
+        schema::prepare(&database)?;
+        check_progress(&database, witness, path)?;
+        let epoch = counters::raise_epoch(&database)?;
         // The epoch is in it.
         let log = Identity::of(&beside(path, "-wal")).map_err(|error| JournalError::Unavailable {
             store: store.to_owned(),
             problem: format!("its log cannot be found: {error}"),
         })?;
-        Ok((connection, epoch, log, file))
+        Ok((database, epoch, log, file))
     }
 
     /// The same journal, which keeps more snapshots from now on.
@@ -144,23 +196,34 @@ impl SqliteJournal {
 
     /// Refuses to let the file grow above `bytes`, as if the disk were full. A size below the present one stops growth.
     pub fn limit_size(&mut self, bytes: u64) -> Result<(), JournalError> {
-        let explain = |error| explain(&self.store, &error);
+        let explain = |error| self.database.explain(&error);
+        let connection = &self.database.connection;
         let page: i64 =
-            self.connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(explain)?;
+            connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(explain)?;
         let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
-        self.connection
-            .pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))
-            .map_err(explain)
+        connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(())).map_err(explain)
     }
 
     /// Moves what the log holds into the file.
     fn checkpoint(&self, how: &str) -> rusqlite::Result<()> {
-        self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
+        self.database.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
+    }
+
+    /// The rows.
+    pub(super) fn sql(&self) -> &dyn Sql {
+        &self.database
     }
 
     fn tables(&self) -> Tables<'_> {
-        Tables { store: &self.store, connection: &self.connection }
+        Tables { sql: &self.database }
     }
+}
+
+/// Refuses a journal whose counters are wrong, or that lacks something that was acknowledged.
+fn check_progress(database: &Database, witness: Option<Witness>, path: &Path) -> Result<(), JournalError> {
+    counters::check(database)?;
+    let found = counters::position(database)?;
+    witness.map_or(Ok(()), |witness| witness.check(found, path, &database.store))
 }
 
 impl Place {
@@ -242,27 +305,6 @@ fn is_new(path: &Path, store: &str) -> Result<bool, JournalError> {
     }
 }
 
-/// Makes a journal without runs: whatever happens, the name stands for all of it or for nothing.
-fn create(path: &Path, store: &str) -> Result<(), JournalError> {
-    let failed = |error: io::Error| JournalError::Unavailable {
-        store: store.to_owned(),
-        problem: format!("it cannot be made: {error}"),
-    };
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new()
-        .prefix(".hebbian-")
-        .suffix(".tmp")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(directory)
-        .map_err(failed)?;
-    let connection = connect(temporary.path(), OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let made = connection.and_then(|connection| schema::create(&connection));
-    made.map_err(|error| explain(store, &error))?;
-    temporary.persist_noclobber(path).map_err(|error| failed(error.error))?;
-    std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
-}
-
 /// A connection to a file that is there. A path is a path, whatever it looks like, and nothing in the file is executed.
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -314,7 +356,7 @@ fn explain(store: &str, error: &rusqlite::Error) -> JournalError {
 
 impl Journal for SqliteJournal {
     fn store(&self) -> &str {
-        &self.store
+        &self.database.store
     }
 
     fn epoch(&self) -> u64 {
@@ -338,34 +380,33 @@ impl Journal for SqliteJournal {
     }
 
     fn commit(&mut self, transactions: &[Transaction], sync: bool) -> Result<(), JournalError> {
-        let store = &self.store;
-        let explain = |error| explain(store, &error);
-        self.place.check().map_err(|problem| JournalError::Unavailable { store: store.clone(), problem })?;
-        let out_of_sight = self.out_of_sight;
+        let Self { database, place, .. } = self;
+        let unavailable = |problem| JournalError::Unavailable { store: database.store.clone(), problem };
+        let explain = |error| database.explain(&error);
+        place.check().map_err(unavailable)?;
         if sync != self.syncing {
             let level = if sync { "FULL" } else { "NORMAL" };
-            self.connection.pragma_update(None, "synchronous", level).map_err(explain)?;
+            database.connection.pragma_update(None, "synchronous", level).map_err(explain)?;
             self.syncing = sync;
         }
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
-        let found = schema::epoch(&transaction).map_err(explain)?;
+        let begun = Begun::new_unchecked(&database.connection, TransactionBehavior::Immediate);
+        let begun = begun.map_err(explain)?;
+        let found = counters::epoch(database)?;
         if found != self.epoch {
-            return Err(JournalError::Superseded { store: store.clone(), ours: self.epoch, found });
+            return Err(JournalError::Superseded { store: database.store.clone(), ours: self.epoch, found });
         }
-        let mut sums = sums::Changes::default();
-        let is_new =
-            |transaction: &&Transaction| out_of_sight.is_none_or(|written| transaction.position > written);
-        for record in transactions.iter().filter(is_new).flat_map(|transaction| &transaction.writes) {
-            rows::write(&transaction, record, self.kept, &mut sums).map_err(explain)?;
+        let mut sums = Changes::default();
+        for record in new_writes(transactions, self.out_of_sight) {
+            rows::write(database, record, self.kept, &mut sums)?;
         }
-        sums.store(&transaction).map_err(explain)?;
-        let position = schema::advance(&transaction).map_err(explain)?;
-        transaction.commit().map_err(explain)?;
-        if let Err(problem) = self.place.check() {
+        sums.store(database)?;
+        counters::advance(database)?;
+        let position = counters::position(database)?;
+        begun.commit().map_err(explain)?;
+        if let Err(problem) = place.check() {
             // Written, and perhaps lost: nobody may be told that it is on the disk. If the files come back, it is there.
-            self.out_of_sight = transactions.last().map(|last| last.position).max(out_of_sight);
-            return Err(JournalError::Unavailable { store: self.store.clone(), problem });
+            self.out_of_sight = transactions.last().map(|last| last.position).max(self.out_of_sight);
+            return Err(unavailable(problem));
         }
         self.out_of_sight = None;
         if sync {
@@ -376,7 +417,7 @@ impl Journal for SqliteJournal {
 
     fn give_room(&mut self) {
         if let Err(error) = reserve::release(self.place.name.file()) {
-            tracing::warn!(%error, journal = self.store, "the room that is kept for deletions cannot be given back");
+            tracing::warn!(%error, journal = self.database.store, "the room that is kept for deletions cannot be given back");
         }
         // What the log holds may fit into the file, in the place of what was deleted, and the log's own is free then.
         let _ = self.checkpoint("TRUNCATE");
@@ -390,7 +431,7 @@ impl Journal for SqliteJournal {
             tracing::debug!(
                 ?checkpoint,
                 ?kept,
-                journal = self.store,
+                journal = self.database.store,
                 "there is no room to be kept for deletions"
             );
         }

@@ -1,6 +1,8 @@
 //! The parent's view of a cluster of child processes: what a client sees, by gRPC, and what the system says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hebbian_proto::convert::run_name;
@@ -12,6 +14,8 @@ use hebbian_shared::id::RunId;
 use hebbian_shared::spec::RunSpec;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
+
+use hebbian_tests::postgres::Server;
 
 use super::process::Child;
 use super::role::{Work, make_certificates, peer_tls};
@@ -25,7 +29,7 @@ pub(crate) struct Options {
     /// The most episodes of a message.
     pub(crate) batch: u32,
     pub(crate) tls: bool,
-    /// Whether the journal is a file.
+    /// Whether the journal is on a disk: a file, or with `--postgres` a database.
     pub(crate) disk: bool,
     /// The share of episodes that are computed twice.
     pub(crate) recheck: f64,
@@ -44,7 +48,27 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     pub(crate) workers: Vec<Child>,
     channel: Channel,
+    storage: String,
     directory: TempDir,
+}
+
+/// Whether journals on a disk are databases.
+pub(crate) static POSTGRES: AtomicBool = AtomicBool::new(false);
+
+/// The server of all of them.
+static SERVER: OnceLock<Server> = OnceLock::new();
+
+/// Where a journal goes.
+fn storage(directory: &TempDir, options: Options) -> String {
+    if !options.disk {
+        return "memory:".into();
+    }
+    if !POSTGRES.load(Ordering::Relaxed) {
+        return format!("sqlite:{}", directory.path().join("journal.sqlite").display());
+    }
+    // As it is shipped: what is committed is on the disk.
+    let settings = |_: &Path| "-c fsync=on -c shared_buffers=128MB".to_owned();
+    SERVER.get_or_init(|| Server::with(5432, settings).expect("a server")).database()
 }
 
 impl Cluster {
@@ -53,9 +77,10 @@ impl Cluster {
         if options.tls {
             make_certificates(directory.path());
         }
-        let (coordinator, url) = launch(&directory, options, "127.0.0.1:0");
+        let storage = storage(&directory, options);
+        let (coordinator, url) = launch(&directory, options, &storage, "127.0.0.1:0");
         let channel = connect(&url, options.tls.then(|| directory.path().to_owned())).await;
-        Self { options, coordinator, url, workers: Vec::new(), channel, directory }
+        Self { options, coordinator, url, workers: Vec::new(), channel, storage, directory }
     }
 
     /// With workers of one thread that are attached.
@@ -99,7 +124,7 @@ impl Cluster {
         self.coordinator.kill();
         let start = Instant::now();
         let listen = self.url.rsplit('/').next().expect("an address").to_owned();
-        (self.coordinator, self.url) = launch(&self.directory, self.options, &listen);
+        (self.coordinator, self.url) = launch(&self.directory, self.options, &self.storage, &listen);
         self.channel = connect(&self.url, self.certificates()).await;
         self.attached().await;
         start.elapsed()
@@ -198,16 +223,11 @@ impl Cluster {
     }
 }
 
-fn launch(directory: &TempDir, options: Options, listen: &str) -> (Child, String) {
+fn launch(directory: &TempDir, options: Options, storage: &str, listen: &str) -> (Child, String) {
     let path = directory.path();
-    let storage = if options.disk {
-        format!("sqlite:{}", path.join("journal.sqlite").display())
-    } else {
-        "memory:".into()
-    };
     let certificates = if options.tls { path.display().to_string() } else { "-".into() };
     let (batch, recheck) = (options.batch.to_string(), options.recheck.to_string());
-    Child::start("coordinator", &[listen.into(), storage, batch, certificates, recheck])
+    Child::start("coordinator", &[listen.into(), storage.into(), batch, certificates, recheck])
 }
 
 async fn connect(url: &str, certificates: Option<PathBuf>) -> Channel {

@@ -7,6 +7,7 @@
 //! - `--json`: a line of JSON for each figure instead of the table.
 //! - `--case NAME`: only the cases whose names begin so.
 //! - `--list`: the names of all cases.
+//! - `--postgres`: journals on a disk are databases of a PostgreSQL server that is started for it.
 
 mod cluster;
 mod faults;
@@ -18,6 +19,7 @@ mod role;
 mod scale;
 
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 
 /// A figure.
 struct Figure {
@@ -64,12 +66,15 @@ fn arguments() -> Result<Arguments, String> {
             "--bench" => {}
             "--json" => read.json = true,
             "--list" => read.list = true,
+            "--postgres" => cluster::POSTGRES.store(true, Ordering::Relaxed),
             "--case" => read.case = words.next().ok_or("--case: needs a name")?,
             "--role" => {
                 let role = words.next().ok_or("--role: needs a name")?;
                 read.role = Some((role, words.by_ref().collect()));
             }
-            _ => return Err(format!("{word}: unknown; --json, --case NAME and --list are known")),
+            _ => {
+                return Err(format!("{word}: unknown; --json, --case NAME, --list and --postgres are known"));
+            }
         }
     }
     Ok(read)

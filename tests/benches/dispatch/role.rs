@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hebbian_control::scheduler::Recheck;
 use hebbian_coordinator::driver::{self, DriverSettings, secret};
-use hebbian_coordinator::journal::{self, KeptSnapshots};
+use hebbian_coordinator::journal::{self, KeptSnapshots, Leader};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
@@ -76,7 +76,9 @@ pub(crate) async fn coordinator(arguments: &[String]) {
     settings.engine.scheduler.recheck = Recheck { share, secret: secret() };
     // What a fork may begin with is kept.
     let kept = KeptSnapshots { every: 100 };
-    let journal = journal::open_keeping(storage, kept).expect("a journal");
+    let address = storage.clone();
+    let open = move || journal::open_keeping(&address, kept, &Leader::default()).expect("a journal");
+    let journal = tokio::task::spawn_blocking(open).await.expect("no panic");
     let (handle, driver) = driver::start(settings, journal).await.expect("it starts");
     let tls = directory(certificates).map(|directory| {
         let [certificate, key] = ["coordinator.pem", "key.pem"].map(|file| directory.join(file));

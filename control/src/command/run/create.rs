@@ -73,6 +73,9 @@ impl Create {
             let problem = format!("must have at most {REQUEST_ID_BYTES_MAX} bytes");
             return Err(Refusal::field("request_id", problem));
         }
+        if self.request_id.contains('\0') {
+            return Err(Refusal::field("request_id", "must have no NUL character, which no database keeps"));
+        }
         if self.group.chars().count() > GROUP_NAME_MAX
             || self.group.chars().any(|c| c.is_control() || c == '/')
             || self.group.starts_with(['-', '.', ' '])

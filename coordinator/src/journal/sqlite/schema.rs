@@ -1,12 +1,10 @@
-//! The tables, their version, and the epoch.
+//! The tables, and their version.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::witness::{Position, Witness};
-use super::{explain, sums};
+use super::{Database, explain};
 use crate::journal::JournalError;
 
 /// Version of the tables, stored as SQLite's `user_version`. Raise it with every change and keep reading the old ones.
@@ -137,16 +135,18 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Prepares a journal for writing; refuses a file of another program or of a newer version, before writing to it.
-pub(super) fn prepare(connection: &Connection, store: &str) -> Result<(), JournalError> {
+pub(super) fn prepare(database: &Database) -> Result<(), JournalError> {
+    let Database { store, connection } = database;
     let fail = |error: rusqlite::Error| explain(store, &error);
     recognise(connection, store)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
-    check_health(connection, store)
+    check_health(database)
 }
 
 /// Refuses a file whose structure is damaged.
-pub(super) fn check_health(connection: &Connection, store: &str) -> Result<(), JournalError> {
+pub(super) fn check_health(database: &Database) -> Result<(), JournalError> {
+    let Database { store, connection } = database;
     let health: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
         .map_err(|error| explain(store, &error))?;
@@ -156,62 +156,4 @@ pub(super) fn check_health(connection: &Connection, store: &str) -> Result<(), J
         let health = health.replace('\n', " ");
         Err(corrupt(store, &format!("the journal is damaged ({health}); restore it from a copy")))
     }
-}
-
-/// A number of `meta`.
-fn number(connection: &Connection, key: &str) -> rusqlite::Result<i64> {
-    connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))
-}
-
-/// Refuses a journal whose counters are missing or beyond counting, or that lacks something that was acknowledged.
-pub(super) fn check_progress(
-    connection: &Connection,
-    witness: Option<Witness>,
-    path: &Path,
-    store: &str,
-) -> Result<(), JournalError> {
-    for key in ["epoch", "commits", "journal"] {
-        // What counts must be able to go on counting.
-        let most = if key == "journal" { i64::MAX } else { i64::MAX / 2 };
-        if !number(connection, key).is_ok_and(|number| (0..=most).contains(&number)) {
-            let problem =
-                format!("the journal is damaged: its counter `{key}` is wrong; restore it from a copy");
-            return Err(corrupt(store, &problem));
-        }
-    }
-    let missing = sums::missing_runs(connection).map_err(|error| explain(store, &error))?;
-    if missing != 0 {
-        let problem =
-            format!("{missing} runs are missing that were acknowledged; restore the journal from a copy");
-        return Err(corrupt(store, &problem));
-    }
-    let found = position(connection).map_err(|error| explain(store, &error))?;
-    witness.map_or(Ok(()), |witness| witness.check(found, path, store))
-}
-
-/// Where a journal is.
-fn position(connection: &Connection) -> rusqlite::Result<Position> {
-    Ok(Position { journal: number(connection, "journal")?, commits: number(connection, "commits")? })
-}
-
-/// Counts a commit.
-pub(super) fn advance(connection: &Connection) -> rusqlite::Result<Position> {
-    connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'commits'")?.execute([])?;
-    position(connection)
-}
-
-/// Makes a copy a journal of its own.
-pub(super) fn rename(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE meta SET value = abs(random()) WHERE key = 'journal'", []).map(|_| ())
-}
-
-/// The epoch that is stored.
-pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<u64> {
-    number(connection, "epoch").map(|epoch| epoch as u64)
-}
-
-/// Takes the journal over: raises the epoch and returns it.
-pub(super) fn raise_epoch(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value";
-    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|epoch| epoch as u64)
 }

@@ -14,20 +14,12 @@ use hebbian_shared::digest::Digest;
 
 use super::beside;
 use crate::journal::JournalError;
+use crate::journal::sql::counters::Position;
 
 /// What the file begins with.
 const FORMAT: &str = "hebbian-witness-1";
 /// So much of the file is read; what it says is shorter.
 pub(super) const LENGTH_MAX: u64 = 256;
-
-/// A journal at a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    /// Whose: a copy for going on from has another one.
-    pub(super) journal: i64,
-    /// How many commits there were.
-    pub(super) commits: i64,
-}
 
 /// What was acknowledged last, and when, by a clock that was plausible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

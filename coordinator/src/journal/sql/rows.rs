@@ -1,18 +1,18 @@
 //! Rows: what is written into the tables, each row with a checksum over all of its values.
 
 use hebbian_shared::digest::Digest;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::types::{FromSqlResult, Value, ValueRef};
 
 use super::sums::Changes;
-use crate::journal::KeptSnapshots;
+use super::{Row, Sql};
 use crate::journal::codec::{encode_record, encode_snapshot};
+use crate::journal::{JournalError, KeptSnapshots};
 use hebbian_control::run::record::{Record, Write};
 
 /// A table whose rows belong to a run.
 pub(super) struct Table {
     name: &'static str,
-    /// All columns that a checksum covers, in the order in which it does; the number of a run is SQLite's.
+    /// All columns that a checksum covers, in the order in which it does; the number of a run is the database's.
     columns: &'static str,
 }
 
@@ -50,11 +50,15 @@ impl Table {
     }
 
     /// The checksum of a row of [`Table::of_run`] that is as it was written; none of one that is not.
-    pub(super) fn whole(&self, row: &Row<'_>) -> rusqlite::Result<Option<i64>> {
-        let last = self.columns.split(',').count();
-        let values = (0..last).map(|place| row.get_ref(place)).collect::<Result<Vec<_>, _>>()?;
-        let sum = checksum(self, values.into_iter());
-        Ok((row.get_ref(last)? == ValueRef::Integer(sum)).then_some(sum))
+    pub(super) fn whole(&self, row: &Row<'_>) -> Option<i64> {
+        let (last, values) = row.split_last()?;
+        let sum = checksum(self, values.iter().copied());
+        (*last == ValueRef::Integer(sum)).then_some(sum)
+    }
+
+    /// Where a column stands in a row of [`Table::of_run`].
+    pub(super) fn place(&self, column: &str) -> usize {
+        self.columns.split(", ").position(|known| known == column).expect("the table has it")
     }
 
     /// The table's name, for people.
@@ -63,76 +67,66 @@ impl Table {
     }
 
     /// Writes a row; its checksum.
-    fn insert(&self, transaction: &Transaction<'_>, mut values: Vec<Value>) -> rusqlite::Result<i64> {
+    fn insert(&self, sql: &dyn Sql, mut values: Vec<Value>) -> Result<i64, JournalError> {
         let sum = checksum(self, values.iter().map(ValueRef::from));
         values.push(Value::Integer(sum));
-        let places = vec!["?"; values.len()].join(", ");
-        let sql = format!("INSERT INTO {} ({}, checksum) VALUES ({places})", self.name, self.columns);
-        transaction.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values)).map(|_| sum)
+        let places: Vec<String> = (1..=values.len()).map(|place| format!("?{place}")).collect();
+        let (table, columns, places) = (self.name, self.columns, places.join(", "));
+        let insert = format!("INSERT INTO {table} ({columns}, checksum) VALUES ({places})");
+        sql.execute(&insert, &values).map(|()| sum)
     }
 }
 
 /// Whether the snapshot of a run after so many generations is as it was written; none if it is not there.
-pub(super) fn snapshot_is_whole(
-    connection: &rusqlite::Connection,
-    run: &str,
-    closed: u32,
-) -> rusqlite::Result<Option<bool>> {
-    let sql = SNAPSHOTS.of_run() + " AND closed = ?2";
-    connection
-        .prepare_cached(&sql)?
-        .query_row(params![run, closed], |row| Ok(SNAPSHOTS.whole(row)?.is_some()))
-        .optional()
+pub(super) fn snapshot_is_whole(sql: &dyn Sql, run: &str, closed: u32) -> Result<Option<bool>, JournalError> {
+    let read = SNAPSHOTS.of_run() + " AND closed = ?2";
+    sql.first(&read, &[run.to_owned().into(), closed.into()], |row| Ok(SNAPSHOTS.whole(row).is_some()))
 }
 
 /// Carries out what a transaction holds.
-pub(super) fn write(
-    transaction: &Transaction<'_>,
+pub(in crate::journal) fn write(
+    sql: &dyn Sql,
     write: &Write,
     kept: KeptSnapshots,
     sums: &mut Changes,
-) -> rusqlite::Result<()> {
+) -> Result<(), JournalError> {
     match write {
         Write::Record { run, sequence, record } => {
-            write_record(transaction, &run.to_string(), *sequence as i64, record, sums)
+            write_record(sql, &run.to_string(), *sequence as i64, record, sums)
         }
         Write::Snapshot { run, snapshot } => {
-            let run = run.to_string();
-            let before = snapshot.closed.0.saturating_sub(1);
-            let values = vec![run.clone().into(), snapshot.closed.0.into(), encode_snapshot(snapshot).into()];
-            SNAPSHOTS.insert(transaction, values)?;
-            transaction
-                .prepare_cached(
-                    // Where a worker came that may turn out to be a liar, whoever forks begins before it.
-                    "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0) \
-                     AND closed NOT IN (SELECT generation FROM records WHERE run = ?1 AND kind = 'contributor')",
-                )?
-                .execute(params![run, before, kept.every])?;
-            let mut settled = transaction.prepare_cached(
-                "DELETE FROM records WHERE run = ?1 AND kind IN ('settled', 'reopened') AND generation < ?2 RETURNING checksum",
+            let (run, closed) = (run.to_string(), snapshot.closed.0);
+            let values = vec![run.clone().into(), closed.into(), encode_snapshot(snapshot).into()];
+            SNAPSHOTS.insert(sql, values)?;
+            sql.execute(
+                // Where a worker came that may turn out to be a liar, whoever forks begins before it.
+                "DELETE FROM snapshots WHERE run = ?1 AND closed < ?2 AND (?3 = 0 OR closed % ?3 <> 0) \
+                 AND closed NOT IN (SELECT generation FROM records WHERE run = ?1 AND kind = 'contributor')",
+                &[run.clone().into(), closed.saturating_sub(1).into(), kept.every.into()],
             )?;
-            let mut removed = settled.query(params![run, snapshot.closed.0])?;
-            while let Some(row) = removed.next()? {
-                sums.remove(&run, row.get(0)?);
+            let delete = "DELETE FROM records WHERE run = ?1 AND kind IN ('settled', 'reopened') AND generation < ?2 \
+                          RETURNING checksum";
+            for removed in sql.all(delete, &[run.clone().into(), closed.into()], |row| row[0].as_i64())? {
+                sums.remove(&run, removed);
             }
             Ok(())
         }
         Write::Delete { run } => {
             for table in ["records", "generations", "snapshots", "runs"] {
-                transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.to_string()])?;
+                sql.execute(&format!("DELETE FROM {table} WHERE run = ?1"), &[run.to_string().into()])?;
             }
-            sums.forget(transaction, &run.to_string())
+            sums.forget(sql, &run.to_string())
         }
     }
 }
 
 fn write_record(
-    transaction: &Transaction<'_>,
+    sql: &dyn Sql,
     run: &str,
     sequence: i64,
     record: &Record,
     sums: &mut Changes,
-) -> rusqlite::Result<()> {
+) -> Result<(), JournalError> {
     let bytes = encode_record(record);
     if let Record::Created(created) = record {
         let values = vec![
@@ -143,16 +137,16 @@ fn write_record(
             created.request_id.clone().into(),
             (created.created_unix_ms as i64).into(),
         ];
-        Changes::begin(transaction, run)?;
-        sums.add(run, RUNS.insert(transaction, values)?);
+        Changes::begin(sql, run)?;
+        sums.add(run, RUNS.insert(sql, values)?);
     }
     if let Record::StateChanged { state, .. } = record {
-        change_state(transaction, run, state.name(), sums)?;
+        change_state(sql, run, state.name(), sums)?;
     }
     if let Record::GenerationClosed(closed) = record {
         let values =
             vec![run.to_owned().into(), closed.summary.generation.into(), sequence.into(), bytes.into()];
-        sums.add(run, GENERATIONS.insert(transaction, values)?);
+        sums.add(run, GENERATIONS.insert(sql, values)?);
         return Ok(());
     }
     let (kind, generation) = match record {
@@ -175,32 +169,21 @@ fn write_record(
     };
     let values =
         vec![run.to_owned().into(), sequence.into(), kind.to_owned().into(), generation.into(), bytes.into()];
-    sums.add(run, RECORDS.insert(transaction, values)?);
+    sums.add(run, RECORDS.insert(sql, values)?);
     Ok(())
 }
 
 /// Changes the state that the row of a run shows, and its checksum.
-fn change_state(
-    transaction: &Transaction<'_>,
-    run: &str,
-    state: &str,
-    sums: &mut Changes,
-) -> rusqlite::Result<()> {
-    /// Where `state` stands among the columns.
-    const STATE: usize = 2;
-    let columns = RUNS.columns.split(',').count();
+fn change_state(sql: &dyn Sql, run: &str, state: &str, sums: &mut Changes) -> Result<(), JournalError> {
     let read =
-        |row: &Row<'_>| (0..=columns).map(|place| row.get::<_, Value>(place)).collect::<Result<Vec<_>, _>>();
-    let found = transaction.prepare_cached(&RUNS.of_run())?.query_row([run], read).optional()?;
-    let Some(mut values) = found else { return Ok(()) };
+        |row: &Row<'_>| row.iter().map(|value| Value::try_from(*value)).collect::<FromSqlResult<Vec<_>>>();
+    let Some(mut values) = sql.first(&RUNS.of_run(), &[run.to_owned().into()], read)? else { return Ok(()) };
     if let Some(Value::Integer(before)) = values.pop() {
         sums.remove(run, before);
     }
-    values[STATE] = state.to_owned().into();
+    values[RUNS.place("state")] = state.to_owned().into();
     let sum = checksum(&RUNS, values.iter().map(ValueRef::from));
     sums.add(run, sum);
-    transaction
-        .prepare_cached("UPDATE runs SET state = ?2, checksum = ?3 WHERE run = ?1")?
-        .execute(params![run, state, sum])
-        .map(|_| ())
+    let change = "UPDATE runs SET state = ?2, checksum = ?3 WHERE run = ?1";
+    sql.execute(change, &[run.to_owned().into(), state.to_owned().into(), sum.into()])
 }

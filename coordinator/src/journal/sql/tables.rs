@@ -2,11 +2,11 @@
 
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::types::Value;
 
 use super::rows::snapshot_is_whole;
 use super::scan::{NO_GENERATION, Scan};
-use super::{explain, sums};
+use super::{Sql, as_u32, sums};
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
 use hebbian_control::run::record::{LoadedRun, Record, Snapshot, Standing, StoredRun, UnreadableRun};
@@ -18,7 +18,7 @@ type Listed = (RunId, String, u64);
 const LISTED: &str = "SELECT run, name, created_unix_ms, number FROM runs UNION ALL \
                       SELECT run, '', 0, 9223372036854775807 FROM \
                       (SELECT run FROM records UNION SELECT run FROM generations \
-                      UNION SELECT substr(key, 6) FROM meta WHERE key GLOB 'rows *' EXCEPT SELECT run FROM runs) ORDER BY 4";
+                      UNION SELECT substr(key, 6) FROM meta WHERE substr(key, 1, 5) = 'rows ' EXCEPT SELECT run FROM runs) AS lost ORDER BY 4";
 /// The same of one run, whose sum has the second parameter as its key.
 const LISTED_ONE: &str = "SELECT run, name, created_unix_ms FROM runs WHERE run = ?1 UNION ALL \
                           SELECT ?1, '', 0 WHERE EXISTS (SELECT 1 FROM records WHERE run = ?1) \
@@ -38,31 +38,26 @@ fn readable<T>(
     }
 }
 
-/// An open file with its name for messages.
+/// The tables of an open database.
 #[derive(Clone, Copy)]
-pub(super) struct Tables<'a> {
-    pub(super) store: &'a str,
-    pub(super) connection: &'a Connection,
+pub(in crate::journal) struct Tables<'a> {
+    pub(in crate::journal) sql: &'a dyn Sql,
 }
 
 impl Tables<'_> {
-    pub(super) fn explain(&self, error: &rusqlite::Error) -> JournalError {
-        explain(self.store, error)
-    }
-
-    pub(super) fn corrupt(&self, problem: impl std::fmt::Display) -> JournalError {
-        JournalError::Corrupt { store: self.store.to_owned(), problem: problem.to_string() }
+    pub(in crate::journal) fn corrupt(&self, problem: impl std::fmt::Display) -> JournalError {
+        self.sql.corrupt(problem)
     }
 
     /// All runs in order of creation.
-    pub(super) fn runs(&self) -> Result<Vec<LoadedRun>, JournalError> {
+    pub(in crate::journal) fn runs(&self) -> Result<Vec<LoadedRun>, JournalError> {
         let mut runs = Vec::new();
         self.each_run(&mut |run| runs.push(run))?;
         Ok(runs)
     }
 
     /// The same, one after the other.
-    pub(super) fn each_run(&self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
+    pub(in crate::journal) fn each_run(&self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
         for listed in self.listed()? {
             take(self.load(listed)?);
         }
@@ -70,7 +65,10 @@ impl Tables<'_> {
     }
 
     /// The same for whoever starts: without the searches of runs that have ended.
-    pub(super) fn each_standing(&self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+    pub(in crate::journal) fn each_standing(
+        &self,
+        take: &mut dyn FnMut(Standing),
+    ) -> Result<(), JournalError> {
         for listed in self.listed()? {
             let standing = readable(listed, |run| match Scan::of(self, run, true)?.end(run) {
                 Ok(ended) => Ok(Standing::Ended(ended)),
@@ -82,8 +80,9 @@ impl Tables<'_> {
     }
 
     /// One run; none if there is nothing of it.
-    pub(super) fn one_run(&self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
-        let listed = self.listed_of(LISTED_ONE, params![run.to_string(), sums::key(&run.to_string())])?;
+    pub(in crate::journal) fn one_run(&self, run: RunId) -> Result<Option<LoadedRun>, JournalError> {
+        let listed =
+            self.listed_of(LISTED_ONE, &[run.to_string().into(), sums::key(&run.to_string()).into()])?;
         listed.into_iter().next().map(|listed| self.load(listed)).transpose()
     }
 
@@ -93,22 +92,18 @@ impl Tables<'_> {
 
     /// All runs of which there is anything, with their names and the times of their creation as far as they can be read.
     fn listed(&self) -> Result<Vec<Listed>, JournalError> {
-        self.listed_of(LISTED, [])
+        self.listed_of(LISTED, &[])
     }
 
-    fn listed_of(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Listed>, JournalError> {
-        let explain = |error| self.explain(&error);
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let mut rows = statement.query(parameters).map_err(explain)?;
-        let mut listed = Vec::new();
-        while let Some(row) = rows.next().map_err(explain)? {
-            let text = |place| row.get_ref(place).ok()?.as_str().ok().map(str::to_owned);
+    fn listed_of(&self, sql: &str, values: &[Value]) -> Result<Vec<Listed>, JournalError> {
+        let listed = self.sql.all(sql, values, |row| {
+            let text = |place: usize| row[place].as_str().ok();
             // Where the id itself is damaged, the run's records still have it.
-            let Some(run) = text(0).and_then(|id| id.parse().ok()) else { continue };
-            let created = row.get_ref(2).ok().and_then(|moment| moment.as_i64().ok()).unwrap_or(0);
-            listed.push((run, text(1).unwrap_or_default(), created.unsigned_abs()));
-        }
-        Ok(listed)
+            let Some(run) = text(0).and_then(|id| id.parse().ok()) else { return Ok(None) };
+            let created = row[2].as_i64().unwrap_or(0);
+            Ok(Some((run, text(1).unwrap_or_default().to_owned(), created.unsigned_abs())))
+        })?;
+        Ok(listed.into_iter().flatten().collect())
     }
 
     fn run(&self, run: RunId, scan: Scan) -> Result<StoredRun, JournalError> {
@@ -118,7 +113,7 @@ impl Tables<'_> {
         let sql = "SELECT sequence, record FROM records WHERE run = ?1 AND kind <> 'created' \
                    UNION ALL SELECT sequence, record FROM generations WHERE run = ?1 AND generation >= ?2 \
                    ORDER BY sequence";
-        let records = self.blobs(sql, params![run.to_string(), from], 1)?;
+        let records = self.blobs(sql, &[run.to_string().into(), from.into()], 1)?;
         let records = records.iter().map(|bytes| decode_record(bytes));
         let mut records: Vec<Record> =
             records.collect::<Result<_, _>>().map_err(|error| self.corrupt(error))?;
@@ -128,14 +123,12 @@ impl Tables<'_> {
 
     /// The last snapshot of a run that can be used. It is a cache, and damage to it is passed over.
     fn whole_snapshot(&self, run: RunId) -> Result<Option<Snapshot>, JournalError> {
-        let name = run.to_string();
-        let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 ORDER BY closed DESC";
-        let explain = |error| self.explain(&error);
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let mut rows = statement.query([&name]).map_err(explain)?;
-        while let Some(row) = rows.next().map_err(explain)? {
-            let bytes: Vec<u8> = row.get(0).map_err(explain)?;
-            let Ok(snapshot) = decode_snapshot(&bytes) else { continue };
+        let sql = "SELECT closed FROM snapshots WHERE run = ?1 ORDER BY closed DESC";
+        let kept = self.sql.all(sql, &[run.to_string().into()], |row| Ok(as_u32(row[0]).ok()))?;
+        for closed in kept.into_iter().flatten() {
+            let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 AND closed = ?2";
+            let bytes = self.blobs(sql, &[run.to_string().into(), closed.into()], 0)?;
+            let Some(Ok(snapshot)) = bytes.first().map(|bytes| decode_snapshot(bytes)) else { continue };
             let last = GenerationIndex(snapshot.closed.0.saturating_sub(1));
             if self.generations(run, last, 1)?.first().is_some_and(|last| snapshot.closes(last)) {
                 return Ok(Some(snapshot));
@@ -145,16 +138,8 @@ impl Tables<'_> {
     }
 
     /// A column of blobs.
-    fn blobs(
-        &self,
-        sql: &str,
-        parameters: impl rusqlite::Params,
-        column: usize,
-    ) -> Result<Vec<Vec<u8>>, JournalError> {
-        let explain = |error| self.explain(&error);
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let rows = statement.query_map(parameters, |row| row.get(column)).map_err(explain)?;
-        rows.collect::<Result<_, _>>().map_err(explain)
+    fn blobs(&self, sql: &str, values: &[Value], column: usize) -> Result<Vec<Vec<u8>>, JournalError> {
+        self.sql.all(sql, values, |row| row[column].as_blob().map(<[u8]>::to_vec))
     }
 
     fn summary(&self, bytes: &[u8]) -> Result<GenerationSummary, JournalError> {
@@ -165,7 +150,7 @@ impl Tables<'_> {
     }
 
     /// At most `limit` closed generations of a run, from `from` on.
-    pub(super) fn generations(
+    pub(in crate::journal) fn generations(
         &self,
         run: RunId,
         from: GenerationIndex,
@@ -173,70 +158,57 @@ impl Tables<'_> {
     ) -> Result<Vec<GenerationSummary>, JournalError> {
         let sql =
             "SELECT record FROM generations WHERE run = ?1 AND generation >= ?2 ORDER BY generation LIMIT ?3";
-        let rows = self.blobs(sql, params![run.to_string(), from.0, limit], 0)?;
+        let rows = self.blobs(sql, &[run.to_string().into(), from.0.into(), limit.into()], 0)?;
         rows.iter().map(|bytes| self.summary(bytes)).collect()
     }
 
     /// The snapshots of a run, by closed generations.
-    pub(super) fn snapshots(&self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
-        let explain = |error| self.explain(&error);
+    pub(in crate::journal) fn snapshots(&self, run: RunId) -> Result<Vec<GenerationIndex>, JournalError> {
         let sql = "SELECT closed FROM snapshots WHERE run = ?1 ORDER BY closed";
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let rows = statement.query_map([run.to_string()], |row| row.get(0)).map_err(explain)?;
-        rows.map(|closed| closed.map(GenerationIndex)).collect::<Result<_, _>>().map_err(explain)
+        self.sql.all(sql, &[run.to_string().into()], |row| as_u32(row[0]).map(GenerationIndex))
     }
 
     /// A snapshot of a run.
-    pub(super) fn snapshot(
+    pub(in crate::journal) fn snapshot(
         &self,
         run: RunId,
         closed: GenerationIndex,
     ) -> Result<Option<Snapshot>, JournalError> {
         let sql = "SELECT snapshot FROM snapshots WHERE run = ?1 AND closed = ?2";
-        let whole = snapshot_is_whole(self.connection, &run.to_string(), closed.0);
-        if whole.map_err(|error| self.explain(&error))? == Some(false) {
+        if snapshot_is_whole(self.sql, &run.to_string(), closed.0)? == Some(false) {
             return Err(
                 self.corrupt(format!("run {run}: its snapshot after {closed} generations is damaged"))
             );
         }
-        let found = self
-            .connection
-            .query_row(sql, params![run.to_string(), closed.0], |row| row.get::<_, Vec<u8>>(0))
-            .optional();
-        let found = found.map_err(|error| self.explain(&error))?;
-        let decoded = found.map(|bytes| decode_snapshot(&bytes)).transpose();
+        let found = self.blobs(sql, &[run.to_string().into(), closed.0.into()], 0)?;
+        let decoded = found.first().map(|bytes| decode_snapshot(bytes)).transpose();
         decoded.map_err(|error| self.corrupt(format!("run {run}: {error}")))
     }
 
     /// At most `limit` events of a run with sequence numbers after `after` and up to `up_to`. Fewer are all that there are: what is no
     /// event takes no event's place.
-    pub(super) fn events(
+    pub(in crate::journal) fn events(
         &self,
         run: RunId,
         after: u64,
         up_to: u64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, JournalError> {
-        let explain = |error| self.explain(&error);
         let sql = "SELECT sequence, record FROM records \
                    WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
                    AND kind NOT IN ('settled', 'reopened', 'contributor') \
                    UNION ALL SELECT sequence, record FROM generations \
                    WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 \
                    ORDER BY sequence LIMIT ?4";
-        let mut statement = self.connection.prepare_cached(sql).map_err(explain)?;
-        let range = params![
-            run.to_string(),
-            i64::try_from(after).unwrap_or(i64::MAX),
-            i64::try_from(up_to).unwrap_or(i64::MAX),
-            limit
+        let range = [
+            run.to_string().into(),
+            i64::try_from(after).unwrap_or(i64::MAX).into(),
+            i64::try_from(up_to).unwrap_or(i64::MAX).into(),
+            limit.into(),
         ];
-        let rows = statement
-            .query_map(range, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
-            .map_err(explain)?;
+        let rows = self.sql.all(sql, &range, |row| Ok((row[0].as_i64()?, row[1].as_blob()?.to_vec())))?;
         let mut events = Vec::new();
-        for row in rows {
-            let (sequence, bytes) = row.map_err(explain)?;
+        for (sequence, bytes) in rows {
             let record = decode_record(&bytes).map_err(|error| self.corrupt(error))?;
             events.extend(record.event().map(|event| (sequence as u64, event)));
         }

@@ -4,11 +4,10 @@ use hebbian_control::run::record::{Created, Record, StoredEnd};
 use hebbian_proto::figures::RunState;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::RunId;
-use rusqlite::Row;
 
 use super::rows::{NEEDED, Table};
-use super::sums;
 use super::tables::Tables;
+use super::{Row, as_u32, sums};
 use crate::journal::JournalError;
 use crate::journal::codec::decode_record;
 
@@ -36,20 +35,17 @@ pub(super) struct Scan {
 impl Scan {
     /// Reads all of a run but its snapshots, with what is wanted of one that has ended if `wants_end`.
     pub(super) fn of(tables: &Tables<'_>, run: RunId, wants_end: bool) -> Result<Self, JournalError> {
-        let explain = |error| tables.explain(&error);
         let name = run.to_string();
         let mut scan = Self { wants_end, ..Self::default() };
         let mut sum = 0_i64;
         for table in NEEDED {
-            let mut statement = tables.connection.prepare_cached(&table.of_run()).map_err(explain)?;
-            let mut rows = statement.query([&name]).map_err(explain)?;
-            while let Some(row) = rows.next().map_err(explain)? {
-                let Some(checksum) = table.whole(row).map_err(explain)? else {
+            tables.sql.query(&table.of_run(), &[name.clone().into()], &mut |row| {
+                let Some(checksum) = table.whole(row) else {
                     return Err(tables.corrupt(format!("a row of `{}` is damaged", table.name())));
                 };
                 sum = sum.wrapping_add(checksum);
-                scan.take(tables, table, row)?;
-            }
+                scan.take(tables, table, row)
+            })?;
             if scan.state.is_none() {
                 return Err(tables.corrupt("its row of `runs` is missing"));
             }
@@ -63,7 +59,7 @@ impl Scan {
         {
             return Err(tables.corrupt(format!("generation {missing} is missing")));
         }
-        if !sums::are_all(tables.connection, &name, sum).map_err(explain)? {
+        if !sums::are_all(tables.sql, &name, sum)? {
             return Err(tables.corrupt("rows of it that were acknowledged are missing"));
         }
         Ok(scan)
@@ -71,24 +67,23 @@ impl Scan {
 
     /// Takes what a row says.
     fn take(&mut self, tables: &Tables<'_>, table: &Table, row: &Row<'_>) -> Result<(), JournalError> {
-        let explain = |error| tables.explain(&error);
         let corrupt = |error| tables.corrupt(error);
+        let value = |column| row[table.place(column)];
         let record = || {
-            let bytes =
-                row.get_ref("record").map_err(explain)?.as_blob().map_err(|error| tables.corrupt(error))?;
-            decode_record(bytes).map_err(corrupt)
+            let bytes = value("record").as_blob().map_err(corrupt)?;
+            decode_record(bytes).map_err(|error| tables.corrupt(error))
         };
         if table.name() == "runs" {
-            let state: String = row.get("state").map_err(explain)?;
+            let state = value("state").as_str().map_err(corrupt)?;
             let goes_on = [RunState::RUNNING, RunState::paused("")].map(|state| state.name());
-            self.wants_end &= !goes_on.contains(&state.as_str());
-            self.state = Some(state);
+            self.wants_end &= !goes_on.contains(&state);
+            self.state = Some(state.to_owned());
             return Ok(());
         }
-        let sequence: i64 = row.get("sequence").map_err(explain)?;
+        let sequence = value("sequence").as_i64().map_err(corrupt)?;
         self.sequence = self.sequence.max(sequence);
         if table.name() == "generations" {
-            self.generations.push(row.get("generation").map_err(explain)?);
+            self.generations.push(as_u32(value("generation")).map_err(corrupt)?);
             if self.wants_end {
                 let record = record()?;
                 let Record::GenerationClosed(closed) = &record else {
@@ -99,8 +94,7 @@ impl Scan {
             }
             return Ok(());
         }
-        let kind = row.get_ref("kind").map_err(explain)?;
-        if kind.as_str() == Ok("created") {
+        if value("kind").as_str() == Ok("created") {
             let Record::Created(created) = record()? else { return Err(tables.corrupt(HEADLESS)) };
             self.created = Some(created);
         } else if self.wants_end {

@@ -1,22 +1,19 @@
 //! A journal read from beside: without a lock, without an epoch, without writing, also while a coordinator uses it.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
 use hebbian_proto::v1::{GenerationSummary, RunEvent};
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::time::Timestamp;
-use rusqlite::{Connection, OpenFlags};
 
-use super::tables::Tables;
-use super::witness::Witness;
-use super::{beside, connect, explain, lock, schema};
-use crate::journal::JournalError;
+use super::JournalError;
+use super::postgres::{self, Beside};
+use super::sql::Sql;
+use super::sql::tables::Tables;
+use super::sqlite::JournalFile;
 use hebbian_control::run::record::{LoadedRun, Record, StoredRun, UnreadableRun, Write};
 use hebbian_control::run::strategy::Strategies;
 use hebbian_control::run::{Run, RunError};
@@ -24,56 +21,24 @@ use hebbian_control::run::{Run, RunError};
 /// Closed generations that are read at once.
 const PAGE: u32 = 512;
 
+/// A database that is read from beside. All that it says is of one moment.
+pub(super) trait Source: Sql + std::fmt::Debug + Send {
+    /// Refuses what was read if it may be of two moments.
+    fn check_still(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// Refuses a database that is damaged as a whole, or lacks something that was acknowledged.
+    fn check_whole(&self) -> Result<(), JournalError>;
+
+    /// Writes a copy to a file that is not there yet.
+    fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
+}
+
 /// See the module. All that one reader says is of one moment: the one of its opening.
 #[derive(Debug)]
 pub struct JournalReader {
-    store: String,
-    path: PathBuf,
-    connection: Connection,
-    /// What was acknowledged before the moment of its opening.
-    witness: Option<Witness>,
-    /// What the file was like, where nobody used it; see [`JournalReader::check_still`].
-    quiet: Option<Stamp>,
-    /// Dropped after the connection.
-    _tidy: Tidy,
-}
-
-/// Length and time of the last change.
-type Stamp = (u64, Option<SystemTime>);
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().map(|file| (file.len(), file.modified().ok()))
-}
-
-/// Removes what SQLite has made to read a log that a coordinator has left.
-#[derive(Debug)]
-struct Tidy {
-    made: Option<(PathBuf, PathBuf)>,
-}
-
-impl Drop for Tidy {
-    fn drop(&mut self) {
-        if let Some((journal, made)) = &self.made
-            && lock::is_in_use(journal).is_ok_and(|in_use| !in_use)
-        {
-            // It does no harm where it is.
-            let _ = fs::remove_file(made);
-        }
-    }
-}
-
-/// A file that does not change, as SQLite is told so: it then needs nothing beside it.
-fn unchanging(path: &Path) -> PathBuf {
-    let mut address = String::from("file:");
-    for &byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'-' | b'.' | b'_' | b'~' => address.push(byte.into()),
-            byte if byte.is_ascii_alphanumeric() => address.push(byte.into()),
-            // Memory can be written.
-            byte => drop(write!(address, "%{byte:02X}")),
-        }
-    }
-    PathBuf::from(address + "?immutable=1")
+    source: Box<dyn Source>,
 }
 
 /// What a journal holds of a run, and what is wrong with it.
@@ -107,45 +72,23 @@ pub struct StoredEpisode {
 }
 
 impl JournalReader {
-    /// Opens the journal at `path` for reading.
+    /// Opens the journal in a file for reading.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let store = path.display().to_string();
-        let explain = |error| explain(&store, &error);
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        lock::check(&path, &store)?;
-        let has_log = fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0);
-        let in_use = lock::is_in_use(&path).unwrap_or(false);
-        let before = stamp(&path);
-        let witness = Witness::beside(&path);
-        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let (connection, quiet) = if has_log || in_use {
-            (connect(&path, read_only), None)
-        } else {
-            (connect(&unchanging(&path), read_only | OpenFlags::SQLITE_OPEN_URI), before)
-        };
-        let shared = beside(&path, "-shm");
-        let made = (has_log && !in_use && !shared.exists()).then(|| (path.clone(), shared));
-        let tidy = Tidy { made };
-        let connection = connection.map_err(explain)?;
-        schema::recognise(&connection, &store)?;
-        // From here on every query sees the file as it is now, whatever a coordinator appends.
-        connection.execute_batch("BEGIN; SELECT count(*) FROM runs;").map_err(explain)?;
-        Ok(Self { store, path, connection, witness, quiet, _tidy: tidy })
+        Ok(Self { source: Box::new(JournalFile::open(path)?) })
+    }
+
+    /// Opens the journal in a database for reading; none if `address` does not begin with `postgresql://`.
+    pub fn of_database(address: &str) -> Option<Result<Self, JournalError>> {
+        postgres::is_ours(address).then(|| Ok(Self { source: Box::new(Beside::open(address)?) }))
     }
 
     /// Refuses what was read if a coordinator has begun to use the file meanwhile: it may be of two moments.
     pub fn check_still(&self) -> Result<(), JournalError> {
-        match self.quiet {
-            Some(before) if stamp(&self.path) != Some(before) || beside(&self.path, "-wal").exists() => {
-                let problem = "a coordinator has begun to use it; read it again".to_owned();
-                Err(JournalError::Unavailable { store: self.store.clone(), problem })
-            }
-            _ => Ok(()),
-        }
+        self.source.check_still()
     }
 
     fn tables(&self) -> Tables<'_> {
-        Tables { store: &self.store, connection: &self.connection }
+        Tables { sql: &*self.source }
     }
 
     /// All runs in order of creation.
@@ -209,8 +152,7 @@ impl JournalReader {
     ///
     /// An error is damage to the file as a whole; what is wrong with one run is in its report.
     pub fn verify(&self) -> Result<Vec<RunReport>, JournalError> {
-        schema::check_health(&self.connection, &self.store)?;
-        schema::check_progress(&self.connection, self.witness, &self.path, &self.store)?;
+        self.source.check_whole()?;
         let mut reports = Vec::new();
         self.tables().each_run(&mut |loaded| reports.push(self.verify_run(loaded)))?;
         self.check_still()?;
@@ -258,18 +200,6 @@ impl JournalReader {
     /// Writes a copy of the journal, as of now and compact, to a file that is not there yet. It can be used like the
     /// original. Coordinators go on writing meanwhile.
     pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
-        let explain = |error| explain(&self.store, &error);
-        let Some(name) = path.to_str() else {
-            return Err(self.tables().corrupt("the copy's name is not UTF-8"));
-        };
-        // The copy is a transaction of its own.
-        self.connection.execute_batch("COMMIT").map_err(explain)?;
-        let copied = self.connection.execute("VACUUM INTO ?1", [name]);
-        self.connection.execute_batch("BEGIN").map_err(explain)?;
-        copied.map_err(explain)?;
-        // What is acknowledged of the original says nothing of the copy.
-        let own = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|copy| schema::rename(&copy));
-        own.map_err(explain)?;
-        self.check_still()
+        self.source.copy_to(path)
     }
 }

@@ -1,0 +1,254 @@
+//! Who may write: one coordinator, which lets everybody see that it lives.
+//!
+//! Three things keep a second one out. The **lease**: the leader's row in `leader` changes several times a second, and whoever wants to
+//! take over has seen it unchanged for [`LEASE`], by its own clock and over a connection that worked. The **lock**: the leader's connection
+//! holds an advisory lock, which a successor has before it begins, so nothing of the predecessor is on its way any more. The **epoch**: a
+//! successor raises it, and each commit looks at it in its own transaction.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::session::Session;
+use super::target::Target;
+use crate::journal::sql::{Sql, counters};
+use crate::journal::{Ended, JournalError, Leader};
+
+/// For so long the leader's row does not change before somebody else takes over.
+pub(super) const LEASE: Duration = Duration::from_millis(1500);
+/// How often it changes.
+const BEAT: Duration = Duration::from_millis(300);
+/// How often somebody who waits looks at it.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+
+/// The number of the lock among those of the database: `hebb`.
+const LOCK: i64 = 0x6865_6262;
+
+/// The leader's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    epoch: i64,
+    beat: i64,
+    released: bool,
+    leader: Leader,
+}
+
+fn look(sql: &dyn Sql) -> Result<Seen, JournalError> {
+    let seen = sql.first("SELECT epoch, beat, released, name, addresses FROM leader", &[], |row| {
+        let leader = Leader { name: row[3].as_str()?.to_owned(), addresses: row[4].as_str()?.to_owned() };
+        Ok(Seen { epoch: row[0].as_i64()?, beat: row[1].as_i64()?, released: row[2].as_i64()? != 0, leader })
+    })?;
+    seen.ok_or_else(|| {
+        sql.corrupt("the journal is damaged: its leader's row is missing; restore it from a copy")
+    })
+}
+
+/// Whoever waits for the lease.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// The row as it was when it changed last, and when that was.
+    last: Option<(Seen, Instant)>,
+    /// Whether it has changed since the first look.
+    alive: bool,
+}
+
+/// What a look at the lease comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It has been taken: with this epoch.
+    Taken(u64),
+    /// Somebody has it, and was heard of since the first look.
+    Held(Leader),
+    /// Somebody has it who was not heard of yet.
+    Silent,
+}
+
+impl Waiting {
+    /// Looks whether the lease is free, and takes it then. After an error it waits anew: nobody knows what it has not seen.
+    pub(super) fn look(&mut self, session: &Session, me: &Leader) -> Result<Look, JournalError> {
+        let looked = self.try_look(session, me);
+        if looked.is_err() {
+            *self = Self::default();
+        }
+        looked
+    }
+
+    fn try_look(&mut self, session: &Session, me: &Leader) -> Result<Look, JournalError> {
+        let seen = look(session)?;
+        let since = match &self.last {
+            Some((last, since)) if *last == seen => *since,
+            last => {
+                self.alive |= last.is_some();
+                let now = Instant::now();
+                self.last = Some((seen.clone(), now));
+                now
+            }
+        };
+        if (seen.released || since.elapsed() >= LEASE)
+            && let Some(epoch) = take(session, &seen, me)?
+        {
+            return Ok(Look::Taken(epoch));
+        }
+        Ok(if self.alive { Look::Held(seen.leader) } else { Look::Silent })
+    }
+}
+
+/// Takes the lease, if it is still as it was seen. Its epoch.
+fn take(session: &Session, seen: &Seen, me: &Leader) -> Result<Option<u64>, JournalError> {
+    let unchanged = [seen.epoch.into(), seen.beat.into()];
+    session.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0 \
+         AND objid = 1751474786 AND pid <> pg_backend_pid() \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND EXISTS (SELECT 1 FROM leader WHERE epoch = ?1 AND beat = ?2)",
+        &unchanged,
+    )?;
+    lock(session)?;
+    session.batch("BEGIN")?;
+    let sql: &dyn Sql = session;
+    let raised = counters::raise_epoch(sql)?;
+    let ours = sql.all(
+        "UPDATE leader SET epoch = ?3, beat = beat + 1, released = false, name = ?4, addresses = ?5 \
+         WHERE epoch = ?1 AND beat = ?2 RETURNING epoch",
+        &[
+            seen.epoch.into(),
+            seen.beat.into(),
+            (raised as i64).into(),
+            me.name.clone().into(),
+            me.addresses.clone().into(),
+        ],
+        |row| row[0].as_i64(),
+    )?;
+    if ours.is_empty() {
+        session.batch("ROLLBACK")?;
+        session.batch("SELECT pg_advisory_unlock_all()")?;
+        session.settle()?;
+        return Ok(None);
+    }
+    session.commit()?;
+    Ok(Some(raised))
+}
+
+/// Waits for the lock: then nothing is on its way any more that somebody else, or an earlier connection of this process, has begun.
+pub(super) fn lock(session: &Session) -> Result<(), JournalError> {
+    let sql: &dyn Sql = session;
+    sql.all("SELECT 1 FROM (SELECT pg_advisory_lock(?1)) AS locked", &[LOCK.into()], |_| Ok(())).map(drop)
+}
+
+/// Calls the connection of a leader so that [`end_former`] knows it.
+pub(super) fn name(session: &Session, epoch: u64) -> Result<(), JournalError> {
+    session.execute("SELECT set_config('application_name', ?1, false)", &[role(epoch).into()])?;
+    session.settle()
+}
+
+/// What the server's tools call the leader's connection.
+fn role(epoch: u64) -> String {
+    format!("hebbian coordinator, epoch {epoch}")
+}
+
+/// Ends an earlier connection of the leader whose epoch this is, of which the server may not have noticed that it is gone.
+pub(super) fn end_former(session: &Session, epoch: u64) -> Result<(), JournalError> {
+    session.execute(
+        "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+         WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = 1751474786 AND l.pid <> pg_backend_pid() \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND application_name = ?1",
+        &[role(epoch).into()],
+    )
+}
+
+/// Who is told of the end.
+#[derive(Default)]
+struct Told {
+    ended: Option<JournalError>,
+    tell: Option<Ended>,
+}
+
+/// Keeps the lease alive, on a connection and a thread of its own. Gives it back when it is dropped.
+pub(super) struct Lease {
+    told: Arc<Mutex<Told>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lease")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Lease {
+    /// Keeps the lease of an epoch.
+    pub(super) fn keep(target: &Target, epoch: u64) -> Result<Self, JournalError> {
+        let told = Arc::<Mutex<Told>>::default();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (target, ending) = (target.clone(), Arc::clone(&told));
+        let store = target.name.clone();
+        let thread = thread::Builder::new().name("lease".into()).spawn(move || {
+            let mut session = None;
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(BEAT) {
+                match beat(&target, &mut session, epoch) {
+                    Ok(()) => {}
+                    Err(error @ JournalError::Superseded { .. }) => {
+                        let mut told = ending.lock().unwrap_or_else(PoisonError::into_inner);
+                        if let Some(tell) = &told.tell {
+                            tell(error.clone());
+                        }
+                        told.ended = Some(error);
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the lease cannot be renewed");
+                        session = None;
+                    }
+                }
+            }
+            let release = "UPDATE leader SET released = true WHERE epoch = ?1";
+            if let Some(session) = session {
+                let released =
+                    session.execute(release, &[(epoch as i64).into()]).and_then(|()| session.settle());
+                if let Err(error) = released {
+                    tracing::debug!(%error, "the lease cannot be given back; it runs out by itself");
+                }
+            }
+        });
+        let thread = thread.map_err(|error| JournalError::Unavailable {
+            store,
+            problem: format!("a thread cannot be started: {error}"),
+        })?;
+        Ok(Self { told, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Who is to be told when another coordinator has taken over.
+    pub(super) fn when_ended(&self, tell: Ended) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &told.ended {
+            tell(error.clone());
+        }
+        told.tell = Some(tell);
+    }
+}
+
+/// Shows that the leader of an epoch lives.
+fn beat(target: &Target, session: &mut Option<Session>, epoch: u64) -> Result<(), JournalError> {
+    let session = match session {
+        Some(session) => session,
+        None => session.insert(Session::open(target, "hebbian lease")?),
+    };
+    let sql: &dyn Sql = session;
+    let renew = "UPDATE leader SET beat = beat + 1 WHERE epoch = ?1 RETURNING beat";
+    if !sql.all(renew, &[(epoch as i64).into()], |row| row[0].as_i64())?.is_empty() {
+        return Ok(());
+    }
+    Err(JournalError::Superseded { store: target.name.clone(), ours: epoch, found: counters::epoch(sql)? })
+}
