@@ -210,6 +210,8 @@ mod tests {
                 tasks_per_family,
                 points: (1..=points).collect(),
                 seed: spec.seed,
+                score: None,
+                part: None,
             };
             let parts = parts((3, &request));
             assert_eq!(parts.len(), expected, "{genomes} {points}");

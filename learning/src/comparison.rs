@@ -19,6 +19,7 @@ use progress::Progress;
 
 mod baseline;
 mod ceiling;
+mod companions;
 mod contenders;
 mod earlier;
 mod progress;
@@ -28,9 +29,10 @@ mod trials;
 mod tuning;
 
 pub use crate::evaluation::Score;
-pub use crate::rule::Ablation;
+pub use crate::rule::{Ablation, Companion};
 pub use baseline::Configuration;
 pub use ceiling::Ceiling;
+pub use companions::{CompanionEstimate, CompanionRow};
 pub use contenders::{Rival, TunedBy, TunedSet, UnknownRivalError};
 pub use report::{
     AblationEstimate, BaselineEstimate, Column, Comparison, FamilyComparison, GroupComparison,
@@ -60,6 +62,10 @@ pub struct ComparisonSettings {
     pub tasks_per_family: u32,
     /// Root of all draws of tasks, batches and initial weights.
     pub seed: Seed,
+    /// What is measured, if it is not what is customary on a family.
+    pub score: Option<Score>,
+    /// Other rules that are tried on the same tasks.
+    pub others: Vec<Companion>,
 }
 
 /// Which settings baselines are tuned over.
@@ -133,6 +139,8 @@ impl ComparisonSettings {
             stage: Stage::judging(rule),
             tasks_per_family: 150,
             seed,
+            score: None,
+            others: Vec::new(),
         }
     }
 
@@ -168,6 +176,7 @@ pub fn check(
 ) -> Result<(), ComparisonError> {
     settings.validate()?;
     check_rule(rule, settings)?;
+    companions::wanted(rule, settings)?;
     let (found, expected) = (genome.0.len(), rule.layout().dimension());
     if found == expected { Ok(()) } else { Err(ComparisonError::Genome { found, expected }) }
 }
@@ -243,13 +252,17 @@ fn compare_with(
     let plans = contenders::plan(rule, settings, effort)?;
     let trials_work = trials::work(&plans, settings);
     let tuning_work: u64 = plans.iter().map(|plan| plan.work(settings)).sum();
-    let total = tuning_work + trials_work + ceiling::work(settings);
+    let wanted = companions::wanted(rule, settings)?;
+    let companions_work = companions::work(&wanted, rule, settings);
+    let total = tuning_work + companions_work + trials_work + ceiling::work(settings);
     let laboratory = Laboratory { evaluate, interrupt, progress: Progress::new(progress, total) };
     let contenders = plans.into_iter().map(|plan| plan.tune(settings, &laboratory));
     let contenders = contenders.collect::<Result<Vec<_>, _>>()?;
-    let trials = trials::run(rule, genome, &contenders, settings, trials_work, &laboratory)?;
+    let companions = companions::run(wanted, rule, settings, &laboratory)?;
+    let others = (&contenders[..], &companions[..]);
+    let trials = trials::run(rule, genome, others, settings, trials_work, &laboratory)?;
     let ceilings = ceiling::ceilings(rule, settings, &laboratory)?;
-    Ok(Comparison { ceilings, ..report::assemble(rule, settings, contenders, &trials) })
+    Ok(Comparison { ceilings, ..report::assemble(rule, settings, contenders, &companions, &trials) })
 }
 
 /// Where evaluations are computed, what stops them and what is told how far they are.

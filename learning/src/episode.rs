@@ -159,7 +159,7 @@ impl EpisodeRunner {
         points.extend((1..=updates).filter(|done| weight(done) > 0.0));
         let is_prequential = is_prequential(evaluation);
         let quantity = Quantity::Objective(evaluation.objective);
-        let course = Course { updates, points: &points, is_prequential, quantity };
+        let course = Course { updates, points: &points, is_prequential, quantity, part: None };
         let trained = self.trainer.train(bench, genome, self.task(key), course, interrupt);
         let (mut total, mut weights) = (0.0, 0.0);
         if is_prequential {
@@ -268,7 +268,7 @@ impl EpisodeRunner {
         }
         let mut measure = |trainer: &Arc<Trainer>, genome: &Genome, points: &[u32]| {
             let updates = points.last().copied().unwrap_or(0);
-            let course = Course { updates, points, is_prequential: false, quantity };
+            let course = Course { updates, points, is_prequential: false, quantity, part: None };
             let bench = workspace.of(trainer);
             match trainer.train(bench, genome, task, course, interrupt) {
                 // A network that left the finite numbers later was worth something before.

@@ -42,6 +42,8 @@ pub enum Score {
     Recall,
     /// Of values: 1 minus the mean squared error over the variance of the targets, or 0 if that is negative.
     ExplainedVariance,
+    /// Of anything, where it is asked for: 1 minus the mean squared error, or 0 if that is negative.
+    OneMinusError,
 }
 
 impl Score {
@@ -59,6 +61,7 @@ impl Score {
             Self::Accuracy => Quantity::Objective(Objective::Accuracy),
             Self::Recall => Quantity::Recall,
             Self::ExplainedVariance => Quantity::ExplainedVariance,
+            Self::OneMinusError => Quantity::OneMinusError,
         }
     }
 }
@@ -129,6 +132,31 @@ pub struct EvaluationRequest {
     pub points: Vec<u32>,
     /// Root of all draws.
     pub seed: Seed,
+    /// What is measured; [`Score::of`] of a family if nothing else is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// A part of what is asked, by its place; all of it if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// One of so many equal parts of a query's examples, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Which, from 0 on.
+    pub place: u32,
+    /// How many there are, at least 1.
+    pub of: u32,
+}
+
+impl Part {
+    /// Its examples among so many; at least one, if there are any.
+    pub(crate) fn range(self, examples: usize) -> std::ops::Range<usize> {
+        let at = |place: u32| (u64::from(place) * examples as u64 / u64::from(self.of.max(1))) as usize;
+        let start = at(self.place).min(examples.saturating_sub(1));
+        start..at(self.place.saturating_add(1)).clamp((start + 1).min(examples), examples)
+    }
 }
 
 impl EvaluationRequest {
@@ -166,6 +194,11 @@ impl EvaluationRequest {
             return refuse("tasks_per_family", problem);
         }
         check_points(&self.points).or_else(|problem| refuse("points", problem))?;
+        if let Some(Part { place, of }) = self.part
+            && place >= of
+        {
+            return refuse("part", format!("must be one of {of}, not number {place}"));
+        }
         if self.episodes() * self.points.len() as u64 > EVALUATION_SCORES_MAX {
             return refuse("tasks_per_family", format!("makes more than {EVALUATION_SCORES_MAX} scores"));
         }
@@ -291,8 +324,10 @@ impl EvaluationRunner {
     ) -> Result<Vec<f64>, EvaluationError> {
         let EvaluationRequest { genomes, points, .. } = &*self.request;
         let (family, seed) = self.request.task(task);
-        let quantity = Score::of(family).quantity();
-        let course = Course { updates: self.request.updates(), points, is_prequential: false, quantity };
+        let quantity = self.request.score.unwrap_or_else(|| Score::of(family)).quantity();
+        let part = self.request.part;
+        let updates = self.request.updates();
+        let course = Course { updates, points, is_prequential: false, quantity, part };
         let bench = workspace.of(&self.trainer);
         match self.trainer.train(bench, &genomes[genome as usize], (family, seed), course, interrupt) {
             Ok(()) | Err(Unfinished::Diverged) => {}

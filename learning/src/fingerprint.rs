@@ -136,6 +136,8 @@ mod tests {
             "prequential",
             "gradient-descent",
             "kernel-ridge",
+            "linear-memory",
+            "least-squares",
             "momentum",
             "nesterov",
             "half-xavier",

@@ -14,6 +14,7 @@ pub mod abcd;
 pub mod evograd;
 pub mod gradient_descent;
 pub mod kernel_ridge;
+pub mod linear_memory;
 pub mod loss;
 pub mod multi_state;
 pub mod number;
@@ -121,6 +122,11 @@ pub trait RuleFamily {
         Vec::new()
     }
 
+    /// Rules that stand beside its own in comparisons on the problem's tasks.
+    fn companions(&self, _problem: &RuleLearning) -> Vec<Companion> {
+        Vec::new()
+    }
+
     /// A rule that knows its gradient, or an estimate of it; `None` if these options have none. Its losses are those of
     /// [`RuleFamily::compile`]'s rule up to rounding.
     fn differentiable(
@@ -130,6 +136,19 @@ pub trait RuleFamily {
     ) -> Option<Box<dyn Differentiable>> {
         None
     }
+}
+
+/// Another rule beside one that is compared with baselines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Companion {
+    /// What tables call it.
+    pub name: String,
+    /// What it is.
+    pub meaning: String,
+    /// Its rule, networks and tasks.
+    pub problem: RuleLearning,
+    /// Its genomes with what they are called: of several, comparisons take the best for each number of updates.
+    pub settings: Vec<(String, Genome)>,
 }
 
 /// A table of numbers that a genome means.
@@ -155,6 +174,7 @@ pub fn family(rule: &RuleSpec) -> &dyn RuleFamily {
         RuleSpec::UpdateNetworks(options) => options,
         RuleSpec::WarpedDescent(options) => options,
         RuleSpec::SampleWeights(options) => options,
+        RuleSpec::LinearMemory(options) => options,
     }
 }
 

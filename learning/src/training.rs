@@ -10,6 +10,7 @@ use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::strategy::Estimation;
 use hebbian_shared::spec::task::TaskFamily;
 
+use crate::evaluation::Part;
 use crate::interrupt::Interrupt;
 use crate::rule::{self, Ablation, Batch, Lesson, Rule, Shape};
 use crate::task::{Distributions, TaskError};
@@ -34,6 +35,21 @@ pub(crate) struct Course<'a> {
     pub(crate) is_prequential: bool,
     /// What is measured.
     pub(crate) quantity: Quantity,
+    /// Of which part of the query; of all if there is none.
+    pub(crate) part: Option<Part>,
+}
+
+impl Course<'_> {
+    /// What of a query is measured.
+    fn asked<'a>(&self, query: Batch<'a>) -> Batch<'a> {
+        let Some(part) = self.part else { return query };
+        let range = part.range(query.examples);
+        let of = |values: &'a [f32]| {
+            let width = values.len() / query.examples;
+            &values[range.start * width..range.end * width]
+        };
+        Batch { inputs: of(query.inputs), targets: of(query.targets), examples: range.len() }
+    }
 }
 
 /// What was measured in a course, in order, as far as training came.
@@ -86,7 +102,7 @@ fn train(
     batch_prediction.resize(sizes.support * sizes.outputs, 0.0);
     let mut points = course.points.iter().copied().peekable();
     if points.next_if_eq(&0).is_some() {
-        values.push(measure(rule, &task.query(0), course.quantity, prediction)?);
+        values.push(measure(rule, &course.asked(task.query(0)), course.quantity, prediction)?);
     }
     for done in 1..=course.updates {
         if interrupt.is_raised() {
@@ -99,7 +115,7 @@ fn train(
         rule.update(&batch);
         let mut value = None;
         if points.next_if_eq(&done).is_some() {
-            value = Some(measure(rule, &task.query(done), course.quantity, prediction)?);
+            value = Some(measure(rule, &course.asked(task.query(done)), course.quantity, prediction)?);
         }
         if !rule.is_finite() {
             return Err(Unfinished::Diverged);
@@ -203,7 +219,8 @@ impl Trainer {
         let task = self.task(tasks, family, seed)?;
         rule.record(losses.updates);
         let quantity = Quantity::Objective(losses.objective);
-        let course = Course { updates: losses.updates, points: &[], is_prequential: false, quantity };
+        let course =
+            Course { updates: losses.updates, points: &[], is_prequential: false, quantity, part: None };
         train(rule, task, course, curve, interrupt)?;
         let mut lesson = OfTask { task, losses, interrupt };
         let loss = rule.walk_back(&mut lesson, gradient).ok_or(Unfinished::Interrupted)?;

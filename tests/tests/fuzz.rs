@@ -15,7 +15,7 @@ use hebbian_coordinator::journal::codec::{decode_record, decode_snapshot, encode
 use hebbian_coordinator::journal::reader::JournalReader;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
-use hebbian_learning::evaluation::{EvaluationRequest, Gathering, Stage};
+use hebbian_learning::evaluation::{EvaluationRequest, Gathering, Part, Score, Stage};
 use hebbian_learning::rule::Ablation;
 use hebbian_learning::task::data_set::{DataSet, DataSets as _, SourceFile};
 use hebbian_proto::v1;
@@ -204,6 +204,8 @@ fn what_is_said_of_evaluations() {
         tasks_per_family: 2,
         points: vec![1, 3],
         seed: spec.seed,
+        score: Some(Score::OneMinusError),
+        part: Some(Part { place: 1, of: 4 }),
     };
     let text = serde_json::to_string(&request).unwrap();
     fuzz("request of an evaluation", &[text.into_bytes()], |bytes| {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hebbian_learning::comparison::{
-    self, Ablation, Comparison, ComparisonError, ComparisonSettings, Rival, TunedOver,
+    self, Ablation, Companion, Comparison, ComparisonError, ComparisonSettings, Rival, TunedOver,
 };
-use hebbian_learning::evaluation::{Evaluate, Stage, Threads};
+use hebbian_learning::evaluation::{Evaluate, Score, Stage, Threads};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
@@ -45,6 +45,7 @@ use crate::tls::ClientTls;
   hebbian evaluate genome.json --tune=near --hidden 128 --json > one.json      near what is known: a tenth of that
   hebbian evaluate other.json --hidden 128 --baselines-from one.json           another rule, the same baselines
   hebbian evaluate genome.json --ablate                       does the rule use its backward pass and hidden layers?
+  hebbian evaluate warped.json --against maml.json,leap.json   other rules on the same tasks
   hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
   hebbian evaluate genome.json --tasks digits,idx:fashion-mnist
   hebbian evaluate rule:images --tasks idx:mine               a rule of the program on your own data
@@ -90,10 +91,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
     baselines_from: Vec<PathBuf>,
     /// What to print beside the baselines: `tuned-there`, which are tuned on the families that they are tried on; `wider`, which
-    /// have as many hidden neurons as the rule has features; `ceiling`, kernel ridge regression on all examples seen (minutes)
-    /// [default: those that are known].
+    /// have as many hidden neurons as the rule has features; `ceiling`, kernel ridge regression on all examples seen (minutes);
+    /// `own`, what belongs to the rule's family [default: those that are known, and `own`].
     #[arg(long, value_name = "A,B,..", value_delimiter = ',')]
     beside: Option<Vec<Rival>>,
+    /// Other rules to try on the same tasks: genome files, or `rule:NAME`. Each has its own network, the tasks are those of GENOME.
+    #[arg(long, value_name = "GENOME,..", value_delimiter = ',')]
+    against: Vec<PathBuf>,
+    /// What to measure [default: accuracy; of values the explained variance, of pairs the share of bits recalled].
+    #[arg(long, value_name = "SCORE")]
+    score: Option<ScoreName>,
     /// Fresh tasks of each family, from 2 to 100000; the standard error falls with their square root.
     #[arg(
         long,
@@ -163,6 +170,15 @@ enum Tune {
     Near,
 }
 
+/// What is measured of networks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScoreName {
+    /// Of classes: the share of examples whose class is predicted.
+    Accuracy,
+    /// 1 minus the mean squared error, or 0 if that is negative.
+    OneMinusError,
+}
+
 /// Images that rules are judged on.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ImagePart {
@@ -203,6 +219,11 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         },
         tasks_per_family: arguments.tasks_per_family,
         seed: arguments.seed,
+        score: arguments.score.map(|score| match score {
+            ScoreName::Accuracy => Score::Accuracy,
+            ScoreName::OneMinusError => Score::OneMinusError,
+        }),
+        others: arguments.against.iter().map(|path| other(path)).collect::<Result<_, _>>()?,
     };
     let threads = arguments.threads.unwrap_or_else(all_cores) as usize;
     let here = Threads { threads, data: &*data };
@@ -257,6 +278,20 @@ fn earlier(path: &Path) -> Result<Comparison, Failure> {
     })
 }
 
+/// A genome file as another rule; its name in tables is the file's, or its directory's where all files have one name.
+fn other(path: &Path) -> Result<Companion, Failure> {
+    let file = GenomeFile::read(path)?;
+    let stem = path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.display().to_string());
+    let directory = path.parent().and_then(Path::file_name).map(|name| name.display().to_string());
+    let name = directory.filter(|_| stem == "genome").unwrap_or(stem);
+    Ok(Companion {
+        name,
+        meaning: format!("{}: {}", path.display(), file.problem().rule.options().summary()),
+        problem: file.problem(),
+        settings: vec![(file.provenance.spec.clone(), file.genome().clone())],
+    })
+}
+
 /// What can be taken from the rule.
 fn ablations(problem: &RuleLearning) -> Result<Vec<Ablation>, Failure> {
     match rule::family(&problem.rule).ablations() {
@@ -276,6 +311,7 @@ pub(super) fn comparison_failure(error: ComparisonError) -> Failure {
                 "families" => "tasks".to_owned(),
                 "ablations" => "ablate".to_owned(),
                 "rivals" => "beside".to_owned(),
+                "others" => "against".to_owned(),
                 field => field.replace('_', "-"),
             };
             Failure::bad_input(format_args!("--{flag}: {problem}"))

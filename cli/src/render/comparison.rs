@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use hebbian_learning::comparison::{
-    AblationEstimate, Column, Comparison, GroupComparison, Rival, RivalBaselines, Score, TunedBaseline,
-    TunedBy,
+    AblationEstimate, Column, CompanionRow, Comparison, GroupComparison, Rival, RivalBaselines, Score,
+    TunedBaseline, TunedBy,
 };
 use hebbian_learning::evaluation::Stage;
 use hebbian_shared::spec::task::TaskFamily;
@@ -22,7 +22,9 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let tasks = comparison.tasks_per_family;
     let regression = comparison.groups.iter().all(|group| group.score == Score::ExplainedVariance);
     let recall = comparison.groups.iter().all(|group| group.score == Score::Recall);
+    let error = comparison.groups.iter().all(|group| group.score == Score::OneMinusError);
     let score = match (regression, recall) {
+        _ if error => "1 - mean squared error",
         (true, _) => "Explained variance",
         (_, true) => "Share of bits recalled",
         _ => "Accuracy",
@@ -103,6 +105,12 @@ fn legend_of_rivals(comparison: &Comparison) -> String {
             "wider: the best baseline with hidden layers {}, as many neurons as the rule has features",
             shapes.join(" or ")
         );
+    }
+    for CompanionRow { name, meaning } in &comparison.companions {
+        let _ = writeln!(text, "{}: {}", super::escape::line(name), super::escape::line(meaning));
+    }
+    if columns().any(|column| !column.positions.is_empty()) {
+        text.push_str("part 1 of 8: what the rule recalls of the first eighth of what was shown\n");
     }
     if !comparison.ceilings.is_empty() {
         text.push_str("ceiling: kernel ridge regression on all examples seen, tuned on the family itself\n");
@@ -229,6 +237,7 @@ fn block(group: &GroupComparison, comparison: &Comparison, paint: Paint) -> Stri
             format!("+-{}", accuracy(column.rivals[place].difference.standard_error))
         });
     }
+    companions(&mut text, columns);
     let ceiling = comparison.ceilings.iter().find(|ceiling| group.families == [ceiling.family]);
     if let Some(ceiling) = ceiling {
         row(&mut text, "  ceiling", columns, |column| {
@@ -241,6 +250,29 @@ fn block(group: &GroupComparison, comparison: &Comparison, paint: Paint) -> Stri
     };
     text.push('\n');
     text
+}
+
+/// Other rules, with the settings of those that have several, and what is recalled of the parts of a stream.
+fn companions(text: &mut String, columns: &[Column]) {
+    let Some(first) = columns.first() else { return };
+    for (place, of) in first.companions.iter().enumerate() {
+        let name = super::escape::line(&of.name);
+        row(text, &format!("  {name}"), columns, |column| {
+            let of = &column.companions[place];
+            format!("{} {}", accuracy(of.accuracy.mean), signed(of.difference.mean))
+        });
+        row(text, "", columns, |column| {
+            format!("+-{}", accuracy(column.companions[place].difference.standard_error))
+        });
+        if of.setting.is_some() {
+            let setting = |column: &Column| column.companions[place].setting.clone().unwrap_or_default();
+            row(text, "    with", columns, setting);
+        }
+    }
+    for place in 0..first.positions.len() {
+        let name = format!("  part {} of {}", place + 1, first.positions.len());
+        row(text, &name, columns, |column| accuracy(column.positions[place].mean));
+    }
 }
 
 /// Which row is ahead in a column.

@@ -88,6 +88,8 @@ fn measure(
         tasks_per_family,
         points: points.to_vec(),
         seed: settings.seed,
+        score: settings.score,
+        part: None,
     };
     let grid: Vec<(f64, f64)> =
         WIDTHS.iter().flat_map(|&width| RIDGES.iter().map(move |&ridge| (width, ridge))).collect();

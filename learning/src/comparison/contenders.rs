@@ -24,11 +24,13 @@ pub enum Rival {
     Wider,
     /// Kernel ridge regression on all examples that were seen, tuned on the family itself: not a network, but what can be known.
     Ceiling,
+    /// Other rules that the family of the rule names: see [`crate::rule::RuleFamily::companions`].
+    Own,
 }
 
 impl Rival {
     /// Those that can be asked for.
-    pub const ASKED: &[Self] = &[Self::TunedThere, Self::Wider, Self::Ceiling];
+    pub const ASKED: &[Self] = &[Self::TunedThere, Self::Wider, Self::Ceiling, Self::Own];
 
     /// The name as it is written.
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Rival {
             Self::ConstantThere => "constant-there",
             Self::Wider => "wider",
             Self::Ceiling => "ceiling",
+            Self::Own => "own",
         }
     }
 }
@@ -50,7 +53,7 @@ impl std::fmt::Display for Rival {
 
 /// A text that names no rival.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` cannot stand beside the baselines; there are tuned-there, wider, ceiling")]
+#[error("`{name}` cannot stand beside the baselines; there are tuned-there, wider, ceiling, own")]
 pub struct UnknownRivalError {
     name: String,
 }
@@ -224,6 +227,7 @@ impl Plan {
             optimizers: &self.optimizers,
             losses: self.losses,
             seed: settings.seed,
+            score: settings.score,
         }
     }
 
@@ -289,7 +293,7 @@ fn best_of_all(baselines: Vec<TunedBaseline>) -> Vec<TunedBaseline> {
 }
 
 /// The families that baselines are tuned on: those of the rule, but for such as only stand in for others that are there.
-fn tuned_on(rule: &RuleLearning) -> Vec<TaskFamily> {
+pub(super) fn tuned_on(rule: &RuleLearning) -> Vec<TaskFamily> {
     without_stand_ins(rule.tasks.distinct_families())
 }
 
@@ -310,7 +314,7 @@ mod tests {
         }
         for known in [Rival::ConstantRates, Rival::ConstantThere] {
             let error = known.name().parse::<Rival>().unwrap_err().to_string();
-            assert!(error.contains("there are tuned-there, wider, ceiling"), "{error}");
+            assert!(error.contains("there are tuned-there, wider, ceiling, own"), "{error}");
         }
     }
 }

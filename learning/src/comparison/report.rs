@@ -8,6 +8,7 @@ use hebbian_shared::spec::task::TaskFamily;
 use serde::{Deserialize, Serialize};
 
 use super::ceiling::Ceiling;
+use super::companions::{CompanionEstimate, CompanionRow, Tried};
 use super::contenders::{Contenders, Rival, TunedBy, TunedSet};
 use super::trials::Trial;
 use super::{ComparisonSettings, Configuration};
@@ -44,6 +45,9 @@ pub struct Comparison {
     /// Other baselines that are printed beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<RivalBaselines>,
+    /// Other rules on the same tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<CompanionRow>,
     /// What kernel ridge regression knows of families after as many examples.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ceilings: Vec<Ceiling>,
@@ -136,6 +140,12 @@ pub struct Column {
     /// What is printed beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<RivalEstimate>,
+    /// Other rules, in the order of [`Comparison::companions`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<CompanionEstimate>,
+    /// What the rule recalls of equal parts of the stream that was shown, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<Estimate>,
 }
 
 /// One family.
@@ -173,6 +183,7 @@ pub(super) fn assemble(
     rule: &RuleLearning,
     settings: &ComparisonSettings,
     contenders: Vec<Contenders>,
+    companions: &[Tried],
     trials: &[Trial],
 ) -> Comparison {
     let training_families = &rule.tasks.distinct_families();
@@ -180,12 +191,15 @@ pub(super) fn assemble(
         let trials: Vec<&Trial> = trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
         columns
-            .map(|(place, &updates)| column(updates, place, &contenders, &settings.ablations, &trials))
+            .map(|(place, &updates)| Column {
+                companions: of_companions(companions, place, &trials),
+                ..column(updates, place, &contenders, &settings.ablations, &trials)
+            })
             .collect()
     };
     let families = settings.families.iter().map(|&family| FamilyComparison {
         family,
-        score: Score::of(family),
+        score: settings.score.unwrap_or_else(|| Score::of(family)),
         trained_on: training_families.contains(&family),
         columns: columns_of(&[family]),
     });
@@ -193,7 +207,7 @@ pub(super) fn assemble(
         let columns = columns_of(&families);
         GroupComparison {
             name,
-            score: Score::of(families[0]),
+            score: settings.score.unwrap_or_else(|| Score::of(families[0])),
             trained_on: families.iter().any(|family| training_families.contains(family)),
             families,
             overtaken_from: overtaken_from(&columns),
@@ -224,6 +238,7 @@ pub(super) fn assemble(
         baselines,
         rivals,
         ceilings: Vec::new(),
+        companions: companions.iter().map(Tried::row).collect(),
     }
 }
 
@@ -284,6 +299,9 @@ fn column(
     }
     let Standing { estimates, best, difference } =
         standing(0, &|_| true).expect("a comparison has at least one baseline");
+    let parts = trials.first().map_or(0, |trial| trial.positions.len());
+    let positions =
+        (0..parts).map(|part| Estimate::of(trials.iter().map(|trial| trial.positions[part][place])));
     Column {
         updates,
         rule: Estimate::of(trials.iter().map(|trial| trial.rule[place])),
@@ -293,7 +311,13 @@ fn column(
         best: best.accuracy,
         difference,
         rivals,
+        companions: Vec::new(),
+        positions: positions.collect(),
     }
+}
+
+fn of_companions(companions: &[Tried], place: usize, trials: &[&Trial]) -> Vec<CompanionEstimate> {
+    companions.iter().enumerate().map(|(number, one)| one.estimate(number, place, trials)).collect()
 }
 
 /// How some baselines stand in a column.
@@ -403,6 +427,8 @@ mod tests {
                 vec![b.to_vec()],
                 vec![a.to_vec(), b.to_vec()],
             ],
+            companions: Vec::new(),
+            positions: Vec::new(),
         };
         let trials = [
             trial([0.4, 0.8, 0.6, 0.7], [0.5, 0.6, 0.6, 0.8], [0.4, 0.5, 0.9, 0.7]),

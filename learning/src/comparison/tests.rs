@@ -3,7 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetSpec;
+use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
+use hebbian_shared::spec::rule::update_networks::{Associator, UpdateNetworksSpec, associator};
+use hebbian_shared::spec::task::TaskSpec;
 
 use super::*;
 use crate::evaluation::Threads;
@@ -431,4 +434,50 @@ fn a_tuned_baseline_is_a_genome_of_gradient_descent() {
             }
         }
     }
+}
+
+#[test]
+fn memories_stand_beside_update_networks_and_recall_is_told_by_position() {
+    let delta = associator(Associator::DeltaRule, 0.4);
+    let rule = RuleLearning {
+        rule: RuleSpec::UpdateNetworks(UpdateNetworksSpec::of_associator()),
+        network: NetworkSpec { hidden: Vec::new(), ..NetworkSpec::default() },
+        tasks: TaskSpec { batch_size: 1, query_size: 32, ..TaskSpec::of(vec![TaskFamily::RememberBits]) },
+    };
+    let other = |name: &str, genome: &Genome| Companion {
+        name: name.to_owned(),
+        meaning: "the same".to_owned(),
+        problem: rule.clone(),
+        settings: vec![(String::new(), genome.clone())],
+    };
+    let settings = ComparisonSettings {
+        updates: vec![4, 16],
+        tasks_per_family: 8,
+        baselines: Some(vec![Optimizer::Sgd]),
+        others: vec![other("again", &delta)],
+        ..ComparisonSettings::new(&rule, vec![TaskFamily::RememberBits], Seed::new(1).unwrap())
+    };
+    let comparison = run_rule(&rule, &delta, &settings, &ALONE).unwrap();
+    let names: Vec<&str> = comparison.companions.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["outer product", "delta rule", "delta x 10", "least squares", "again"]);
+    for column in &comparison.groups[0].columns {
+        let of = |place: usize| &column.companions[place];
+        assert!(of(0).accuracy.mean < of(1).accuracy.mean && of(1).accuracy.mean < of(2).accuracy.mean);
+        assert!(of(3).accuracy.mean > 0.99, "{}: {}", column.updates, of(3).accuracy.mean);
+        let is_setting = of(1).setting.as_deref().and_then(|rate| rate.parse::<f64>().ok());
+        assert!(is_setting.is_some_and(|rate| (0.2..=0.7).contains(&rate)), "{:?}", of(1).setting);
+        assert_eq!((of(4).difference.mean, of(4).setting.clone()), (0.0, None));
+        assert_eq!(column.positions.len(), 8);
+        // Eighths of 4 pairs are pairs that stand there twice.
+        let mean = column.positions.iter().map(|part| part.mean).sum::<f64>() / 8.0;
+        assert!((mean - column.rule.mean).abs() < 1e-12);
+    }
+    // The delta rule forgets.
+    let parts = &comparison.groups[0].columns[1].positions;
+    assert!(parts[0].mean < parts[7].mean - 0.1, "{parts:?}");
+    let few = ComparisonSettings { rivals: Some(Vec::new()), others: Vec::new(), ..settings.clone() };
+    assert!(run_rule(&rule, &delta, &few, &ALONE).unwrap().companions.is_empty());
+    let short = ComparisonSettings { others: vec![other("short", &genome(3))], ..settings };
+    let error = run_rule(&rule, &delta, &short, &ALONE).unwrap_err().to_string();
+    assert!(error.starts_with("others: short has 3 values"), "{error}");
 }

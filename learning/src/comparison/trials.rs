@@ -4,9 +4,10 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
 
+use super::companions::Tried;
 use super::contenders::{Contenders, Plan};
 use super::{ComparisonError, ComparisonSettings, Laboratory, TunedBaseline, baseline_problem};
-use crate::evaluation::EvaluationRequest;
+use crate::evaluation::{EvaluationRequest, Part, Score};
 
 /// What one task of a family showed.
 pub(super) struct Trial {
@@ -17,12 +18,25 @@ pub(super) struct Trial {
     pub(super) ablations: Vec<Vec<f64>>,
     /// `[contenders][baseline][number of updates]`; no baselines of contenders that are not tried on the family.
     pub(super) contenders: Vec<Vec<Vec<f64>>>,
+    /// `[companion][number of updates]`
+    pub(super) companions: Vec<Vec<f64>>,
+    /// `[part of what was shown][number of updates]`, of families that are to be remembered.
+    pub(super) positions: Vec<Vec<f64>>,
+}
+
+/// Parts of a stream whose recall is told apart.
+const POSITIONS: u32 = 8;
+
+/// Whether what was shown first is told from what was shown last: everything else is asked as a whole.
+fn has_positions(settings: &ComparisonSettings) -> bool {
+    settings.families.iter().all(|&family| Score::of(family) == Score::Recall)
 }
 
 /// Updates of all networks that [`run`] trains, at most.
 pub(super) fn work(plans: &[Plan], settings: &ComparisonSettings) -> u64 {
     let updates = settings.updates.last().copied().unwrap_or(0);
-    let own = (1 + settings.ablations.len() as u64) * settings.families.len() as u64;
+    let positions = if has_positions(settings) { u64::from(POSITIONS) } else { 0 };
+    let own = (1 + settings.ablations.len() as u64 + positions) * settings.families.len() as u64;
     let of_plan = |plan: &Plan| {
         let (networks, families) = plan.networks(settings);
         networks * families
@@ -35,7 +49,7 @@ pub(super) fn work(plans: &[Plan], settings: &ComparisonSettings) -> u64 {
 pub(super) fn run(
     rule: &RuleLearning,
     genome: &Genome,
-    contenders: &[Contenders],
+    (contenders, companions): (&[Contenders], &[Tried]),
     settings: &ComparisonSettings,
     work: u64,
     laboratory: &Laboratory<'_>,
@@ -51,10 +65,17 @@ pub(super) fn run(
             tasks_per_family: settings.tasks_per_family,
             points: settings.updates.clone(),
             seed: settings.seed,
+            score: settings.score,
+            part: None,
         };
     let mut requests = vec![request(rule.clone(), None, genome.clone(), &settings.families)];
     for &ablation in &settings.ablations {
         requests.push(request(rule.clone(), Some(ablation), genome.clone(), &settings.families));
+    }
+    let positions = if has_positions(settings) { POSITIONS } else { 0 };
+    for place in 0..positions {
+        let whole = request(rule.clone(), None, genome.clone(), &settings.families);
+        requests.push(EvaluationRequest { part: Some(Part { place, of: positions }), ..whole });
     }
     for Contenders { problem, tried_on, set, .. } in contenders {
         for TunedBaseline { configuration, .. } in &set.baselines {
@@ -63,7 +84,8 @@ pub(super) fn run(
         }
     }
     let scores = laboratory.scores(&requests, work)?;
-    let (of_rule, mut of_others) = scores.split_at(1 + settings.ablations.len());
+    let (of_rule, of_others) = scores.split_at(1 + settings.ablations.len());
+    let (of_positions, mut of_others) = of_others.split_at(positions as usize);
     let mut of_contenders = Vec::with_capacity(contenders.len());
     for Contenders { set, .. } in contenders {
         let (own, others) = of_others.split_at(set.baselines.len());
@@ -84,6 +106,8 @@ pub(super) fn run(
             rule: of_rule[0].of(0, task).to_vec(),
             ablations: of_rule[1..].iter().map(|scores| scores.of(0, task).to_vec()).collect(),
             contenders: tried.collect(),
+            companions: companions.iter().map(|companion| companion.of_task(task)).collect(),
+            positions: of_positions.iter().map(|scores| scores.of(0, task).to_vec()).collect(),
         }
     };
     let families = settings.families.iter().flat_map(|&family| std::iter::repeat_n(family, tasks));

@@ -12,7 +12,7 @@ use hebbian_shared::spec::rule::gradient_descent::{Loss, Optimizer};
 use hebbian_shared::spec::task::TaskFamily;
 
 use super::{ComparisonError, Configuration, Laboratory, TunedBaseline, baseline};
-use crate::evaluation::{EvaluationRequest, Scores, Stage};
+use crate::evaluation::{EvaluationRequest, Score, Scores, Stage};
 use grid::Class;
 
 mod grid;
@@ -56,6 +56,8 @@ pub(super) struct Tuning<'a> {
     pub(super) losses: &'a [Loss],
     /// Root of all draws.
     pub(super) seed: Seed,
+    /// What is measured, if it is not what is customary.
+    pub(super) score: Option<Score>,
 }
 
 impl Tuning<'_> {
@@ -124,6 +126,8 @@ pub(super) fn tune(
                 tasks_per_family: tasks,
                 points: horizons[..=group.last_horizon].to_vec(),
                 seed: tuning.seed,
+                score: tuning.score,
+                part: None,
             }
         };
         let requests: Vec<EvaluationRequest> = groups.iter().map(request).collect();

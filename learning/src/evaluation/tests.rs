@@ -25,6 +25,8 @@ fn request() -> EvaluationRequest {
         tasks_per_family: 3,
         points: vec![1, 5, 8],
         seed: Seed::new(4).unwrap(),
+        score: None,
+        part: None,
     }
 }
 

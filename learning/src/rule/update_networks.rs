@@ -9,11 +9,12 @@ use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::update_networks::UpdateNetworksSpec;
 
-use super::{Ablation, Batch, Meaning, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Batch, Companion, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use form::Form;
 pub use network::Network;
 pub use parameters::Parameters;
 
+mod companions;
 mod form;
 mod network;
 mod parameters;
@@ -74,6 +75,10 @@ impl RuleFamily for UpdateNetworksSpec {
             tables.insert(0, table("embeddings of the neuron types", "type", "number", types));
         }
         tables
+    }
+
+    fn companions(&self, problem: &RuleLearning) -> Vec<Companion> {
+        companions::of(problem)
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {

@@ -11,6 +11,8 @@ pub(crate) enum Quantity {
     Recall,
     /// Of values, from 0 to 1.
     ExplainedVariance,
+    /// Of values, from 0 to 1.
+    OneMinusError,
 }
 
 impl Quantity {
@@ -20,6 +22,10 @@ impl Quantity {
             Self::Objective(objective) => value(objective, prediction, target, outputs),
             Self::Recall => recall(prediction, target),
             Self::ExplainedVariance => explained_variance(prediction, target),
+            // Not a number where anything is not, which `max` turns into 0.
+            Self::OneMinusError => {
+                (1.0 + value(Objective::SquaredError, prediction, target, outputs)).max(0.0)
+            }
         }
     }
 }
@@ -139,6 +145,15 @@ mod tests {
         assert_eq!(explained_variance(&[0.5, -0.5, 0.0, 0.0], &target), 1.0 - 0.125 / 0.625);
         assert_eq!(explained_variance(&[9.0; 4], &target), 0.0);
         assert_eq!(explained_variance(&[f32::NAN; 4], &target), 0.0);
+    }
+
+    #[test]
+    fn one_minus_the_error_is_never_below_0() {
+        let of = |prediction: &[f32]| Quantity::OneMinusError.of(prediction, &[0.5, -0.5], 1);
+        assert_eq!(
+            [of(&[0.5, -0.5]), of(&[0.0, 0.0]), of(&[9.0, 0.0]), of(&[f32::NAN, 0.0])],
+            [1.0, 0.75, 0.0, 0.0]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::evaluation::Objective;
 use super::external::External;
 use super::network::NetworkSpec;
 use super::rule::RuleSpec;
-use super::start::StartSpec;
+use super::start::{StartGenome, StartSpec};
 use super::task::{TaskFamily, TaskSpec};
 use super::{RunSpec, SpecError};
 use crate::genome::{Genome, GenomeLayout};
@@ -211,6 +211,10 @@ impl RuleLearning {
         let options = self.rule.options();
         options.check_gradient(&self.tasks)?;
         options.check_estimator(spec.strategy.estimation().estimator)?;
+        // The numbers of a file are not known yet.
+        if !matches!(spec.start.genome, StartGenome::File(_)) {
+            options.check_gradient_at(&self.layout(), &spec.initial_mean())?;
+        }
         let (batch, updates) = (self.tasks.batch_size as usize, spec.evaluation.updates_max());
         let numbers = |sizes: Vec<usize>| options.gradient_numbers(&sizes, batch, updates)[1];
         let most = self.layer_sizes().into_iter().map(numbers).fold(0.0, f64::max);

@@ -5,6 +5,7 @@ pub mod abcd;
 pub mod ablation;
 pub mod gradient_descent;
 pub mod kernel_ridge;
+pub mod linear_memory;
 pub mod multi_state;
 pub mod sample_weights;
 pub mod update_networks;
@@ -26,6 +27,7 @@ use crate::genome::{Genome, GenomeLayout};
 use abcd::AbcdSpec;
 use gradient_descent::GradientDescentSpec;
 use kernel_ridge::KernelRidgeSpec;
+use linear_memory::LinearMemorySpec;
 use multi_state::MultiStateSpec;
 use sample_weights::SampleWeightsSpec;
 use update_networks::UpdateNetworksSpec;
@@ -50,6 +52,8 @@ pub enum RuleSpec {
     WarpedDescent(WarpedDescentSpec),
     /// Gradient descent in which a function of an example's loss says how much it counts (Shu et al. 2019, Xu et al. 2021).
     SampleWeights(SampleWeightsSpec),
+    /// A matrix from cues to targets, which trains no network: the outer product, the delta rule, least squares.
+    LinearMemory(LinearMemorySpec),
 }
 
 /// What a family says of its rules.
@@ -93,6 +97,11 @@ pub trait RuleOptions {
         Err(SpecError::field("rule.family", problem))
     }
 
+    /// Refuses a genome at which all gradients are zero, so that a search along them would stay there, naming the field.
+    fn check_gradient_at(&self, _: &GenomeLayout, _: &Genome) -> Result<(), SpecError> {
+        Ok(())
+    }
+
     /// Refuses an estimator that says nothing of these rules, naming the field.
     fn check_estimator(&self, estimator: Estimator) -> Result<(), SpecError> {
         if estimator == Estimator::Unrolled {
@@ -127,7 +136,7 @@ pub trait RuleOptions {
 type Row = (&'static str, fn(Table) -> Result<RuleSpec, String>);
 
 /// The families. The first is that of a rule that names none.
-const FAMILIES: [Row; 7] = [
+const FAMILIES: [Row; 8] = [
     (MultiStateSpec::FAMILY, |options| read(options).map(RuleSpec::MultiState)),
     (GradientDescentSpec::FAMILY, |options| read(options).map(RuleSpec::GradientDescent)),
     (AbcdSpec::FAMILY, |options| read(options).map(RuleSpec::Abcd)),
@@ -135,6 +144,7 @@ const FAMILIES: [Row; 7] = [
     (UpdateNetworksSpec::FAMILY, |options| read(options).map(RuleSpec::UpdateNetworks)),
     (WarpedDescentSpec::FAMILY, |options| read(options).map(RuleSpec::WarpedDescent)),
     (SampleWeightsSpec::FAMILY, |options| read(options).map(RuleSpec::SampleWeights)),
+    (LinearMemorySpec::FAMILY, |options| read(options).map(RuleSpec::LinearMemory)),
 ];
 
 impl RuleSpec {
@@ -148,6 +158,7 @@ impl RuleSpec {
             Self::UpdateNetworks(options) => options,
             Self::WarpedDescent(options) => options,
             Self::SampleWeights(options) => options,
+            Self::LinearMemory(options) => options,
         }
     }
 
@@ -244,11 +255,11 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{ "family": "backprop" }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", "update-networks", "warped-descent", "sample-weights", not "backprop""#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", "update-networks", "warped-descent", "sample-weights", "linear-memory", not "backprop""#,
             ),
             (
                 r#"{ "family": 3 }"#,
-                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", "update-networks", "warped-descent", "sample-weights", not 3"#,
+                r#"rule.family: must be one of "multi-state", "gradient-descent", "abcd", "kernel-ridge", "update-networks", "warped-descent", "sample-weights", "linear-memory", not 3"#,
             ),
             (r#"{ "states": "two" }"#, r#"rule.states: invalid type: string "two""#),
             (r#"{ "oja": { "scale": true } }"#, "rule.oja.scale: invalid type: boolean"),

@@ -162,6 +162,8 @@ mod tests {
             tasks_per_family: 2,
             points: vec![1, 3],
             seed: spec.seed,
+            score: None,
+            part: None,
         };
         let evaluator = LearningEvaluator::default();
         let text = serde_json::to_string(&request).unwrap();

@@ -4,7 +4,8 @@ use hebbian_shared::spec::rule::gradient_descent::HiddenActivation;
 use hebbian_shared::spec::rule::warped_descent::Warp;
 
 use super::form::Form;
-use super::warp::{self, add, dot};
+use super::product::{Left, add_product, transpose};
+use super::warp::{self, add};
 use crate::rule::loss::Descended;
 use crate::rule::number::Number;
 
@@ -15,6 +16,8 @@ pub struct Network<T> {
     layers: Vec<Layer<T>>,
     targets: Vec<T>,
     room: Vec<T>,
+    /// The matrix of a layer whose errors are on their way back.
+    transposed: Vec<T>,
 }
 
 /// What a layer of weights and the warp before it make of a batch.
@@ -34,7 +37,7 @@ impl<T: Number> Network<T> {
     /// A network of a form.
     pub fn new(form: Form) -> Self {
         let layers = (0..form.depth()).map(|_| Layer::default()).collect();
-        Self { form, layers, targets: Vec::new(), room: Vec::new() }
+        Self { form, layers, targets: Vec::new(), room: Vec::new(), transposed: Vec::new() }
     }
 
     /// Its form.
@@ -61,13 +64,11 @@ impl<T: Number> Network<T> {
             let layer = &mut before[place];
             let (matrix, biases) = weights[form.weights(place)].split_at(width * outputs);
             layer.values.resize(examples * outputs, T::of(0.0));
-            for (given, value) in layer.given.chunks_exact(width).zip(layer.values.chunks_exact_mut(outputs))
-            {
+            for value in layer.values.chunks_exact_mut(outputs) {
                 value.copy_from_slice(biases);
-                for (&x, row) in given.iter().zip(matrix.chunks_exact(outputs)) {
-                    add(value, x, row);
-                }
             }
+            let given = Left { values: &layer.given, row: width, term: 1 };
+            add_product(&mut layer.values, given, matrix, outputs);
             let Some(next) = rest.first_mut() else { break };
             match form.options.hidden_activation {
                 HiddenActivation::Tanh => layer.values.iter_mut().for_each(|value| *value = value.tanh()),
@@ -148,28 +149,25 @@ impl<T: Number> Network<T> {
         gradient: &mut [T],
         mut of_parameters: Option<&mut [T]>,
     ) {
-        let Self { form, layers, room, .. } = self;
+        let Self { form, layers, room, transposed, .. } = self;
         gradient.fill(T::of(0.0));
         for place in (0..form.depth()).rev() {
             let (width, outputs) = (form.layers[place], form.layers[place + 1]);
             let (before, rest) = layers.split_at_mut(place);
             let layer = &rest[0];
             let (of_matrix, of_biases) = gradient[form.weights(place)].split_at_mut(width * outputs);
-            for (given, errors) in layer.given.chunks_exact(width).zip(layer.errors.chunks_exact(outputs)) {
-                for (&x, row) in given.iter().zip(of_matrix.chunks_exact_mut(outputs)) {
-                    add(row, x, errors);
-                }
+            let given = Left { values: &layer.given, row: 1, term: width };
+            add_product(of_matrix, given, &layer.errors, outputs);
+            for errors in layer.errors.chunks_exact(outputs) {
                 add(of_biases, T::of(1.0), errors);
             }
             let Some(below) = before.last_mut() else { break };
             let matrix = &weights[form.weights(place)][..width * outputs];
+            transpose(matrix, outputs, transposed);
+            below.errors.clear();
             below.errors.resize(below.values.len(), T::of(0.0));
-            let examples = below.errors.chunks_exact_mut(width).zip(layer.errors.chunks_exact(outputs));
-            for (below, errors) in examples {
-                for (below, row) in below.iter_mut().zip(matrix.chunks_exact(outputs)) {
-                    *below = dot(row, errors);
-                }
-            }
+            let errors = Left { values: &layer.errors, row: outputs, term: 1 };
+            add_product(&mut below.errors, errors, transposed, width);
             let (at, rank) = (form.warp(place - 1), rank(form));
             let groups = below.errors.chunks_exact_mut(at.width).zip(below.values.chunks_exact(at.width));
             for (group, (errors, h)) in groups.enumerate() {

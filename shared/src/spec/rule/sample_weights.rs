@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RuleOptions;
 use super::gradient_descent::HiddenActivation;
-use crate::genome::{GenomeLayout, Transform};
+use crate::genome::{Genome, GenomeLayout, Transform};
 use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
@@ -142,6 +142,22 @@ impl RuleOptions for SampleWeightsSpec {
         Ok(())
     }
 
+    fn check_gradient_at(&self, layout: &GenomeLayout, genome: &Genome) -> Result<(), SpecError> {
+        let is_zero = |name: &str| {
+            let values = layout.each_parameter(name, genome).into_iter().flatten();
+            values.into_iter().all(|value| value == 0.0)
+        };
+        // What a hidden unit gives has a slope by `output` alone, and that by what it is given has `output` as a factor.
+        if ["input", "bias", "output"].into_iter().all(is_zero) {
+            return Err(SpecError::field(
+                "start.genome",
+                "must not be zeros here: at zeros no hidden unit of the weight function has a gradient, so the search would stay \
+                 there; name the genome file of an evolved run, or give numbers",
+            ));
+        }
+        Ok(())
+    }
+
     fn check_estimator(&self, estimator: Estimator) -> Result<(), SpecError> {
         match estimator {
             Estimator::Evograd if self.evolve_learning_rate => Err(SpecError::field(
@@ -176,6 +192,7 @@ impl RuleOptions for SampleWeightsSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::RunSpec;
     use crate::spec::task::TaskFamily;
 
     #[test]
@@ -185,6 +202,25 @@ mod tests {
         assert_eq!(count(spec), 33);
         assert_eq!(count(SampleWeightsSpec { inputs: WeightInputs::Loss, units: 100, ..spec }), 301);
         assert_eq!(count(SampleWeightsSpec { evolve_learning_rate: true, ..spec }), 34);
+    }
+
+    #[test]
+    fn gradients_from_zeros_are_refused() {
+        let text = |genome: &str| {
+            format!(
+                "name = \"x\"\nstrategy = {{ kind = \"gradient\", estimator = \"one-step\" }}\nstop = {{ generations = 1 }}\n\
+                 rule = {{ family = \"sample-weights\", units = 1, inputs = \"loss\" }}\ntasks = {{ families = [\"digits\"] }}\n\
+                 evaluation = {{ objective = \"logistic\" }}\n{genome}"
+            )
+        };
+        let error = RunSpec::read(&text("")).unwrap_err();
+        assert_eq!(error.field, "start.genome", "{error}");
+        let error = RunSpec::read(&text("start = { genome = [0.0, 0.0, 0.0, 1.0] }")).unwrap_err();
+        assert_eq!(error.field, "start.genome", "the offset moves all weights alike: {error}");
+        RunSpec::read(&text("start = { genome = [1.0, 0.0, 0.0, 0.0] }")).unwrap();
+        RunSpec::read(&text("start = { genome = \"evolved.json\" }")).unwrap();
+        let evolved = text("").replace("gradient\", estimator = \"one-step\"", "pgpe\", population_size = 4");
+        RunSpec::read(&evolved).unwrap();
     }
 
     #[test]

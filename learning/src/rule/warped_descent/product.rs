@@ -1,0 +1,76 @@
+//! Products of matrices. Each sum is formed in the order of its terms, whichever of the matrices lies which way.
+#![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
+
+use super::warp::add;
+use crate::rule::number::Number;
+
+/// The left side of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a, T> {
+    /// Its numbers.
+    pub(super) values: &'a [T],
+    /// From a row to the next.
+    pub(super) row: usize,
+    /// From a term of a row's sums to the next.
+    pub(super) term: usize,
+}
+
+/// `sums[row, column] += left[row, term] * right[term, column]`, for one term after the other: along the columns nothing waits for what
+/// was added before.
+#[inline(always)]
+pub(super) fn add_product<T: Number>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
+    for (row, sums) in sums.chunks_exact_mut(columns).enumerate() {
+        for (term, values) in right.chunks_exact(columns).enumerate() {
+            add(sums, left.values[row * left.row + term * left.term], values);
+        }
+    }
+}
+
+/// Writes the transpose of a matrix of so many columns.
+#[inline(always)]
+pub(super) fn transpose<T: Number>(matrix: &[T], columns: usize, transposed: &mut Vec<T>) {
+    let rows = matrix.len() / columns;
+    transposed.resize(matrix.len(), T::default());
+    for (row, values) in matrix.chunks_exact(columns).enumerate() {
+        for (column, &value) in values.iter().enumerate() {
+            transposed[column * rows + row] = value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_shared::seed::{Seed, uniform};
+
+    use super::*;
+
+    #[test]
+    fn a_product_has_the_bits_of_sums_term_by_term() {
+        let mut rng = Seed::new(4).unwrap().rng();
+        let mut numbers =
+            |count: usize| (0..count).map(|_| uniform(&mut rng) as f32 - 0.5).collect::<Vec<_>>();
+        for (rows, terms, columns) in [(1, 1, 1), (4, 3, 16), (5, 7, 21), (9, 2, 40), (64, 64, 10)] {
+            let (left, right, first) =
+                (numbers(rows * terms), numbers(terms * columns), numbers(rows * columns));
+            let expected = |at: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
+                let of = |place: usize| {
+                    let (row, column) = (place / columns, place % columns);
+                    (0..terms)
+                        .fold(first[place], |sum, term| sum + at(row, term) * right[term * columns + column])
+                };
+                (0..rows * columns).map(of).collect()
+            };
+            let mut sums = first.clone();
+            add_product(&mut sums, Left { values: &left, row: terms, term: 1 }, &right, columns);
+            assert_eq!(sums, expected(&|row, term| left[row * terms + term]), "{rows} {terms} {columns}");
+            let mut sums = first.clone();
+            add_product(&mut sums, Left { values: &left, row: 1, term: rows }, &right, columns);
+            assert_eq!(sums, expected(&|row, term| left[term * rows + row]), "{rows} {terms} {columns}");
+            let mut transposed = Vec::new();
+            transpose(&left, terms, &mut transposed);
+            assert!(
+                (0..left.len()).all(|place| transposed[place % terms * rows + place / terms] == left[place])
+            );
+        }
+    }
+}
