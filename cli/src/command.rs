@@ -5,6 +5,7 @@ mod ask_tell;
 mod certs;
 mod check;
 mod completions;
+mod conformance;
 mod coordinator;
 mod coordinator_backup;
 mod create;
@@ -141,6 +142,7 @@ enum Command {
     Workers(list::Arguments),
     Drain(drain::Arguments),
     Health(health::Arguments),
+    Conformance(conformance::Arguments),
     Journal(journal::Arguments),
     Certs(certs::Arguments),
     Data(data::Arguments),
@@ -265,6 +267,7 @@ impl Program {
             Command::Workers(arguments) => list::execute(&arguments, list::What::Workers, &log),
             Command::Drain(arguments) => drain::execute(arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
+            Command::Conformance(arguments) => conformance::execute(arguments, &log),
             Command::Journal(arguments) => journal::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
             Command::Data(arguments) => data::execute(arguments, &log),

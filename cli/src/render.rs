@@ -2,6 +2,7 @@
 
 pub(crate) mod ask_tell;
 pub(crate) mod comparison;
+pub(crate) mod conformance;
 pub(crate) mod cost;
 pub(crate) mod data;
 pub(crate) mod escape;

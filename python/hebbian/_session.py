@@ -389,7 +389,10 @@ class _Stream:
         self._runs[name] = run
 
     def _taken(self, batch: v1.Batch) -> None:
-        session, run = self._session, self._runs.get(batch.run)
+        session = self._session
+        if batch.run not in self._runs:
+            raise HebbianError(f"{batch.run}: a batch came before the run was announced")
+        run = self._runs[batch.run]
         if run is None:
             # The rejection crosses the batch.
             return
@@ -422,5 +425,3 @@ class _Stream:
                 session._open[item.ticket.about] -= 1
         for about in [about for about in session._open if about.run == run and about.generation <= last and not session._open[about]]:
             del session._open[about]
-        if last >= 1 << 32:
-            self._runs.pop(run, None)

@@ -210,6 +210,17 @@ def test_what_is_withdrawn_is_not_evaluated(attached):
     assert worker.evaluations < 5
 
 
+def test_a_run_that_was_withdrawn_may_come_again(attached):
+    _, stream = attached(objectives.troubled)
+    stream.announce(objectives.troubled)
+    stream.batch([20])
+    stream.settlements(1)
+    # It was paused, and is resumed: it is announced once on a stream.
+    stream.say(withdraw={"run": RUN})
+    stream.batch([21], generation=1)
+    assert stream.settlements(1)[0][0].evaluated.fitness == 28
+
+
 def test_it_drains_and_gives_back_what_it_has_not_begun(attached):
     worker, stream = attached(objectives.troubled)
     stream.announce(objectives.troubled)

@@ -416,8 +416,9 @@ async fn a_run_that_the_worker_cannot_do_is_rejected_with_the_reason() {
     let other_layout = Batch { layout: Digest([1; 32]), ..batch(4, 0, 1) };
     rejected(&mut stream, (&ToWorker::Batch(other_layout)).into(), "lays genomes out").await;
 
-    // Batches that crossed the rejection are dropped, and other runs go on.
+    // Batches that crossed the rejection are dropped, and other runs go on, whatever a newer coordinator says in between.
     stream.say(work(1, 0, 1)).await;
+    stream.say(v1::AttachResponse::default()).await;
     stream.say(announce(5, "good")).await;
     stream.say(work(5, 1, 1)).await;
     check(&mut stream, 1, 1).await;
@@ -429,7 +430,8 @@ async fn nonsense_ends_the_stream_and_the_worker_comes_back() {
     let mut nonsense = work(1, 0, 1);
     let Some(ResponseKind::Batch(batch)) = &mut nonsense.kind else { unreachable!() };
     batch.assignments[0].genome = 9;
-    for message in [work(1, 0, 1), nonsense, v1::AttachResponse::default()] {
+    let again = v1::AttachResponse { kind: Some(ResponseKind::Welcome(v1::Welcome::default())) };
+    for message in [work(1, 0, 1), nonsense, again] {
         let mut stream = setting.attached().await;
         stream.say(message).await;
         while stream.hear().await.is_some() {}

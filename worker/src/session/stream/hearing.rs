@@ -33,6 +33,11 @@ impl Stream<'_> {
             }
             return Ok(());
         }
+        // Of a newer version, which does without an answer.
+        if message.kind.is_none() {
+            tracing::debug!("the coordinator said something of a kind that this worker does not know");
+            return Ok(());
+        }
         match ToWorker::try_from(message)
             .map_err(|error| format!("the coordinator sent nonsense: {error}"))?
         {
