@@ -160,7 +160,7 @@ impl EpisodeRunner {
         let is_prequential = is_prequential(evaluation);
         let quantity = Quantity::Objective(evaluation.objective);
         let course = Course { updates, points: &points, is_prequential, quantity, part: None };
-        let trained = self.trainer.train(bench, genome, self.task(key), course, interrupt);
+        let trained = self.trainer.train((bench, None), genome, self.task(key), course, interrupt);
         let (mut total, mut weights) = (0.0, 0.0);
         if is_prequential {
             (total, weights) = (bench.curve.values.iter().sum(), bench.curve.values.len() as f64);
@@ -270,7 +270,7 @@ impl EpisodeRunner {
             let updates = points.last().copied().unwrap_or(0);
             let course = Course { updates, points, is_prequential: false, quantity, part: None };
             let bench = workspace.of(trainer);
-            match trainer.train(bench, genome, task, course, interrupt) {
+            match trainer.train((bench, None), genome, task, course, interrupt) {
                 // A network that left the finite numbers later was worth something before.
                 Ok(()) | Err(Unfinished::Diverged) => {}
                 Err(error) => return Err(error),

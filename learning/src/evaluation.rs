@@ -23,11 +23,13 @@ use crate::rule::{self, Ablation};
 use crate::task::data_set::DataSets;
 use crate::task::{Distributions, TaskError, TaskSet};
 use crate::training::objective::Quantity;
-use crate::training::{Course, Trainer, Unfinished, Workspace};
+use crate::training::{Course, SameTasks, Trainer, Unfinished, Workspace};
 
+mod remembering;
 mod scores;
 mod threads;
 
+pub use remembering::Remembering;
 pub use scores::{Gathering, Scores};
 pub use threads::Threads;
 
@@ -286,6 +288,8 @@ pub trait Evaluate {
 pub struct EvaluationRunner {
     request: Arc<EvaluationRequest>,
     trainer: Arc<Trainer>,
+    /// What requests have in common whose tasks are the same and are gone through task by task.
+    same: Option<Arc<SameTasks>>,
 }
 
 impl EvaluationRunner {
@@ -295,14 +299,18 @@ impl EvaluationRunner {
         let families = request.families.iter().copied();
         let set = request.stage.task_set();
         let distributions = Distributions::new(families, &request.judged_tasks(), set, data)?;
-        Ok(Self::with_distributions(request, distributions))
+        Ok(Self::with_distributions(request, distributions, None))
     }
 
-    fn with_distributions(request: Arc<EvaluationRequest>, distributions: Distributions) -> Self {
+    fn with_distributions(
+        request: Arc<EvaluationRequest>,
+        distributions: Distributions,
+        same: Option<Arc<SameTasks>>,
+    ) -> Self {
         // Whoever goes through the genomes of a task needs that task alone.
         let tasks_kept = if request.genomes.len() == 1 { 1 } else { request.tasks() };
         let trainer = Trainer::new(request.problem.clone(), request.ablation, distributions, tasks_kept);
-        Self { request, trainer: Arc::new(trainer) }
+        Self { request, trainer: Arc::new(trainer), same }
     }
 
     /// The request.
@@ -328,8 +336,9 @@ impl EvaluationRunner {
         let part = self.request.part;
         let updates = self.request.updates();
         let course = Course { updates, points, is_prequential: false, quantity, part };
-        let bench = workspace.of(&self.trainer);
-        match self.trainer.train(bench, &genomes[genome as usize], (family, seed), course, interrupt) {
+        let (bench, shared) = workspace.sharing(&self.trainer, self.same.as_ref());
+        let genome = &genomes[genome as usize];
+        match self.trainer.train((&mut *bench, shared), genome, (family, seed), course, interrupt) {
             Ok(()) | Err(Unfinished::Diverged) => {}
             Err(Unfinished::Interrupted) => return Err(EvaluationError::Interrupted),
             Err(Unfinished::Task(error)) => return Err(error.into()),

@@ -16,13 +16,14 @@ use crate::rule::{self, Ablation, Batch, Lesson, Rule, Shape};
 use crate::task::{Distributions, TaskError};
 use objective::Quantity;
 use prepared_task::PreparedTask;
-use workspace::{Bench, KeptTasks};
+use workspace::Bench;
 
 pub(crate) mod objective;
 mod prepared_task;
 mod workspace;
 
 pub use workspace::Workspace;
+pub(crate) use workspace::{KeptTasks, SameTasks};
 
 /// How long a network is trained, and when what is measured on the task's query.
 #[derive(Clone, Copy, Debug)]
@@ -172,10 +173,10 @@ impl Trainer {
         &self.problem
     }
 
-    /// Trains a network by the rule of a genome on the task of a seed.
+    /// Trains a network by the rule of a genome on the task of a seed, which is among those that problems share, if there are such.
     pub(crate) fn train(
         &self,
-        bench: &mut Bench,
+        (bench, shared): (&mut Bench, Option<&mut KeptTasks>),
         genome: &Genome,
         (family, seed): (TaskFamily, Seed),
         course: Course<'_>,
@@ -186,7 +187,7 @@ impl Trainer {
         if !rule.load(genome) {
             return Err(Unfinished::Genome { found: genome.0.len(), expected: self.dimension });
         }
-        train(&mut **rule, self.task(tasks, family, seed)?, course, curve, interrupt)
+        train(&mut **rule, self.task(shared.unwrap_or(tasks), family, seed)?, course, curve, interrupt)
     }
 
     /// Trains a network as [`Trainer::train`] does, and walks back: adds the gradient of the lesson's loss with respect to the

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hebbian_learning::comparison::{
     self, Ablation, Companion, Comparison, ComparisonError, ComparisonSettings, Rival, TunedOver,
 };
-use hebbian_learning::evaluation::{Evaluate, Score, Stage, Threads};
+use hebbian_learning::evaluation::{Evaluate, Remembering, Score, Stage, Threads};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
@@ -44,6 +44,7 @@ use crate::tls::ClientTls;
   hebbian evaluate genome.json --tune --beside tuned-there,wider   baselines over thousands of settings: minutes
   hebbian evaluate genome.json --tune=near --hidden 128 --json > one.json      near what is known: a tenth of that
   hebbian evaluate other.json --hidden 128 --baselines-from one.json           another rule, the same baselines
+  hebbian evaluate runs/*/genome.json                         rules beside the same baselines, which are tried once
   hebbian evaluate genome.json --ablate                       does the rule use its backward pass and hidden layers?
   hebbian evaluate warped.json --against maml.json,leap.json   other rules on the same tasks
   hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
@@ -62,9 +63,10 @@ Task families:
   remember-bits, remember-images, remember-labels                     pairs that are seen once
   idx:NAME                                                            a data set, see `hebbian data --help`")]
 pub(super) struct Arguments {
-    /// The genome file that `hebbian run` or `hebbian result` wrote, or `rule:NAME` for a rule of `hebbian rules list`.
-    #[arg(value_name = "GENOME")]
-    genome: PathBuf,
+    /// The genome file that `hebbian run` or `hebbian result` wrote, or `rule:NAME` for a rule of `hebbian rules list`. Several are
+    /// compared with the same baselines, which are tuned and tried once.
+    #[arg(value_name = "GENOME", required = true)]
+    genomes: Vec<PathBuf>,
     /// Task families to compare on [default: families that the rule was not evolved on].
     #[arg(long, value_name = "A,B,..", value_delimiter = ',')]
     tasks: Vec<TaskFamily>,
@@ -155,7 +157,7 @@ pub(super) struct Arguments {
         conflicts_with = "coordinator"
     )]
     threads: Option<u32>,
-    /// Print the comparison as a JSON object.
+    /// Print the comparison as a JSON object; of several genomes, an array of them.
     #[arg(long)]
     json: bool,
 }
@@ -190,45 +192,16 @@ enum ImagePart {
 
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     let data = log.data_store(&arguments.data)?;
-    let file = GenomeFile::read(&arguments.genome)?;
-    let mut problem = file.problem();
-    if let Some(Hidden(hidden)) = &arguments.hidden {
-        problem.network.hidden.clone_from(hidden);
-        problem.network.shapes.clear();
-    }
-    let families = match arguments.tasks.as_slice() {
-        [] => unseen_families(&problem),
-        named => named.to_vec(),
-    };
-    describe_data_sets(&mut problem, &families, arguments.side, &data)?;
-    let settings = ComparisonSettings {
-        families,
-        updates: arguments.updates.clone(),
-        baselines: Some(arguments.baselines.clone()).filter(|baselines| !baselines.is_empty()),
-        tuned_over: arguments.tune.map(|tune| match tune {
-            Tune::All => TunedOver::All,
-            Tune::Near => TunedOver::Near,
-        }),
-        earlier: arguments.baselines_from.iter().map(|path| earlier(path)).collect::<Result<_, _>>()?,
-        rivals: arguments.beside.clone(),
-        ablations: if arguments.ablate { ablations(&problem)? } else { Vec::new() },
-        stage: match arguments.part {
-            None => Stage::judging(&problem),
-            Some(ImagePart::HeldBack) => Stage::HeldBack,
-            Some(ImagePart::Test) => Stage::Comparison,
-        },
-        tasks_per_family: arguments.tasks_per_family,
-        seed: arguments.seed,
-        score: arguments.score.map(|score| match score {
-            ScoreName::Accuracy => Score::Accuracy,
-            ScoreName::OneMinusError => Score::OneMinusError,
-        }),
-        others: arguments.against.iter().map(|path| other(path)).collect::<Result<_, _>>()?,
-    };
+    let earlier: Vec<Comparison> =
+        arguments.baselines_from.iter().map(|path| earlier(path)).collect::<Result<_, _>>()?;
+    let others: Vec<Companion> =
+        arguments.against.iter().map(|path| other(path)).collect::<Result<_, _>>()?;
+    // All of them before anything is computed or said.
+    let beside = (&earlier[..], &others[..]);
+    let rules = arguments.genomes.iter().map(|path| Compared::new(path, arguments, beside, &data));
+    let rules = rules.collect::<Result<Vec<_>, _>>()?;
     let threads = arguments.threads.unwrap_or_else(all_cores) as usize;
     let here = Threads { threads, data: &*data };
-    // Before anything is said.
-    comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
     let cluster = match &arguments.coordinator {
         None => {
             arguments.tls.check_unused("without --coordinator")?;
@@ -243,30 +216,105 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         None => &here,
         Some(cluster) => cluster,
     };
-    let activity = Activity::new("comparing with tuned baselines");
-    let (show, interrupt) =
-        (|done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64), Interrupt::new());
-    let comparison = comparison::compare(&problem, file.genome(), &settings, evaluate, &show, &interrupt);
-    drop(activity);
-    let comparison = comparison.map_err(comparison_failure)?;
+    let (evaluate, interrupt) = (Remembering::new(evaluate), Interrupt::new());
+    let comparisons = rules.iter().map(|rule| rule.compare(&evaluate, &interrupt));
+    let comparisons = comparisons.collect::<Result<Vec<_>, _>>()?;
     if arguments.json {
-        return render::out(&render::json::pretty(&comparison));
+        return render::out(&match &comparisons[..] {
+            [comparison] => render::json::pretty(comparison),
+            _ => render::json::pretty(&comparisons),
+        });
     }
-    let from = &file.provenance;
-    let whose = format!(
-        "{}: `{}`, seed {}, after {} generations",
-        arguments.genome.display(),
-        from.spec,
-        from.seed,
-        from.generation
-    );
-    render::note(&render::escape::line(&whose));
     let paint = Paint::stdout();
-    render::out(
-        &(render::comparison::table(&comparison, paint)
-            + "\n"
-            + &render::comparison::baselines(&comparison, paint)),
-    )
+    for (place, (rule, comparison)) in rules.iter().zip(&comparisons).enumerate() {
+        let whose = rule.whose();
+        let whose = render::escape::line(&whose);
+        let mut text = String::new();
+        if let [_] = &rules[..] {
+            render::note(&whose);
+        } else {
+            text = format!("{}{}\n\n", if place == 0 { "" } else { "\n" }, paint.bold(&whose));
+        }
+        text.push_str(&render::comparison::table(comparison, paint));
+        // Once, where they are the next one's, too.
+        let baselines = render::comparison::baselines(comparison, paint);
+        let next = comparisons.get(place + 1).map(|next| render::comparison::baselines(next, paint));
+        if next.as_ref() != Some(&baselines) {
+            text.push('\n');
+            text.push_str(&baselines);
+        }
+        render::out(&text)?;
+    }
+    Ok(())
+}
+
+/// A rule that is compared, and how.
+struct Compared<'a> {
+    path: &'a Path,
+    file: GenomeFile,
+    problem: RuleLearning,
+    settings: ComparisonSettings,
+}
+
+impl<'a> Compared<'a> {
+    fn new(
+        path: &'a Path,
+        arguments: &Arguments,
+        (earlier, others): (&[Comparison], &[Companion]),
+        data: &DataStore,
+    ) -> Result<Self, Failure> {
+        let file = GenomeFile::read(path)?;
+        let mut problem = file.problem();
+        if let Some(Hidden(hidden)) = &arguments.hidden {
+            problem.network.hidden.clone_from(hidden);
+            problem.network.shapes.clear();
+        }
+        let families = match arguments.tasks.as_slice() {
+            [] => unseen_families(&problem),
+            named => named.to_vec(),
+        };
+        describe_data_sets(&mut problem, &families, arguments.side, data)?;
+        let settings = ComparisonSettings {
+            families,
+            updates: arguments.updates.clone(),
+            baselines: Some(arguments.baselines.clone()).filter(|baselines| !baselines.is_empty()),
+            tuned_over: arguments.tune.map(|tune| match tune {
+                Tune::All => TunedOver::All,
+                Tune::Near => TunedOver::Near,
+            }),
+            earlier: earlier.to_vec(),
+            rivals: arguments.beside.clone(),
+            ablations: if arguments.ablate { ablations(&problem)? } else { Vec::new() },
+            stage: match arguments.part {
+                None => Stage::judging(&problem),
+                Some(ImagePart::HeldBack) => Stage::HeldBack,
+                Some(ImagePart::Test) => Stage::Comparison,
+            },
+            tasks_per_family: arguments.tasks_per_family,
+            seed: arguments.seed,
+            score: arguments.score.map(|score| match score {
+                ScoreName::Accuracy => Score::Accuracy,
+                ScoreName::OneMinusError => Score::OneMinusError,
+            }),
+            others: others.to_vec(),
+        };
+        comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
+        Ok(Self { path, file, problem, settings })
+    }
+
+    fn compare(&self, evaluate: &dyn Evaluate, interrupt: &Interrupt) -> Result<Comparison, Failure> {
+        let activity = Activity::new("comparing with tuned baselines");
+        let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
+        let (genome, settings) = (self.file.genome(), &self.settings);
+        comparison::compare(&self.problem, genome, settings, evaluate, &show, interrupt)
+            .map_err(comparison_failure)
+    }
+
+    fn whose(&self) -> String {
+        let from = &self.file.provenance;
+        let (path, spec, seed) = (self.path.display(), &from.spec, from.seed);
+        format!("{path}: `{spec}`, seed {seed}, after {} generations", from.generation)
+    }
 }
 
 /// A comparison that `--json` wrote.

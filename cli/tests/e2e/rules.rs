@@ -29,6 +29,39 @@ fn shipped_rules_are_listed_shown_exported_and_used_by_name() {
 }
 
 #[test]
+fn several_rules_are_compared_with_the_same_baselines() {
+    const FEW: [&str; 8] =
+        ["--tasks", "and", "--updates", "3", "--tasks-per-family", "2", "--baselines", "sgd"];
+    fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["evaluate"], arguments, &FEW[..]].concat()
+    }
+    let place = Place::new();
+    place.ok(&["rules", "export", "quickstart", "--out", "exported.json"]);
+    let one = place.ok(&with(&["rule:quickstart", "--json"]));
+    let both: serde_json::Value =
+        serde_json::from_str(&place.ok(&with(&["rule:quickstart", "exported.json", "--json"]))).unwrap();
+    let comparison: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(both, serde_json::json!([comparison, comparison]));
+    let text = place.ok(&with(&["rule:quickstart", "exported.json"]));
+    let whose = ["rule:quickstart", "exported.json"]
+        .map(|path| format!("{path}: `quickstart`, seed 1, after 265 generations"));
+    assert!(text.starts_with(&whose[0]) && text.contains(&format!("\n\n{}\n", whose[1])), "{text}");
+    assert_eq!(text.matches("best baseline  ").count(), 2, "{text}");
+    assert_eq!(text.matches("Baselines, tuned on").count(), 1, "{text}");
+
+    place.write("one.json", &one);
+    assert_eq!(place.ok(&with(&["exported.json", "--baselines-from", "one.json", "--json"])), one);
+    let refused = |arguments: &[&str], expected: &str| {
+        let output = place.output(&with(arguments));
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains(expected), "{}", errors(&output));
+    };
+    let other = ["exported.json", "--baselines-from", "one.json", "--hidden", "21"];
+    refused(&other, "--baselines-from: [0]: has baselines for xor, or, ");
+    refused(&["exported.json", "--baselines-from", "exported.json"], "exported.json: is no comparison: ");
+}
+
+#[test]
 fn a_search_starts_from_a_shipped_rule() {
     let place = Place::new();
     let from = |genome: &str| {

@@ -71,6 +71,40 @@ fn scores_are_a_function_of_the_request() {
 }
 
 #[test]
+fn what_was_evaluated_is_not_evaluated_again() {
+    struct Counting(AtomicU64);
+    impl Evaluate for Counting {
+        fn evaluate(
+            &self,
+            requests: &[EvaluationRequest],
+            advance: &(dyn Fn(u64) + Sync),
+            interrupt: &Interrupt,
+        ) -> Result<Vec<Scores>, EvaluationError> {
+            self.0.fetch_add(requests.len() as u64, Ordering::Relaxed);
+            Threads { threads: 1, data: &NoDataSets }.evaluate(requests, advance, interrupt)
+        }
+    }
+    let other = EvaluationRequest { seed: Seed::new(5).unwrap(), ..request() };
+    let asked = [[request(), other.clone(), request()], [other.clone(), request(), other]];
+    let counting = Counting(AtomicU64::new(0));
+    let remembering = Remembering::new(&counting);
+    for (requests, computed) in asked.iter().zip([2, 2]) {
+        let done = AtomicU64::new(0);
+        let advance = |work| {
+            done.fetch_add(work, Ordering::Relaxed);
+        };
+        let scores = remembering.evaluate(requests, &advance, &Interrupt::new()).unwrap();
+        assert_eq!(scores, evaluate(requests, 1));
+        assert_eq!(counting.0.load(Ordering::Relaxed), computed);
+        assert_eq!(done.into_inner(), requests.iter().map(EvaluationRequest::work).sum::<u64>());
+    }
+    let interrupt = Interrupt::new();
+    interrupt.raise();
+    let new = EvaluationRequest { first_task: 7, ..request() };
+    assert!(remembering.evaluate(&[new], &|_| (), &interrupt).is_err(), "an error is not remembered");
+}
+
+#[test]
 fn a_network_that_diverges_scores_nothing() {
     let genomes = vec![Genome(vec![f64::NAN; 68])];
     let scores = evaluate(&[EvaluationRequest { genomes, ..request() }], 1);

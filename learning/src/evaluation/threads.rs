@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::{Evaluate, EvaluationError, EvaluationRequest, EvaluationRunner, Gathering, Scores, Stage};
 use crate::interrupt::Interrupt;
 use crate::task::Distributions;
 use crate::task::data_set::DataSets;
-use crate::training::Workspace;
+use crate::training::{SameTasks, Workspace};
 
 /// Computes evaluations with threads of its own.
 #[derive(Clone, Copy)]
@@ -26,6 +27,9 @@ struct TaskOfRequest {
     task: u32,
 }
 
+/// Runners, and kinds of shared tasks.
+type Prepared = (Vec<EvaluationRunner>, Vec<Option<usize>>);
+
 /// What a task gave: the scores of each genome.
 type TaskScores = Result<Vec<Vec<f64>>, EvaluationError>;
 
@@ -36,11 +40,16 @@ impl Evaluate for Threads<'_> {
         advance: &(dyn Fn(u64) + Sync),
         interrupt: &Interrupt,
     ) -> Result<Vec<Scores>, EvaluationError> {
-        let runners = self.prepare(requests)?;
+        let (runners, kinds) = self.prepare(requests)?;
         let jobs = |(request, of): (usize, &EvaluationRequest)| {
             (0..of.tasks()).map(move |task| TaskOfRequest { request, task })
         };
-        let jobs: Vec<TaskOfRequest> = requests.iter().enumerate().flat_map(jobs).collect();
+        let mut jobs: Vec<TaskOfRequest> = requests.iter().enumerate().flat_map(jobs).collect();
+        // Task by task where requests share them: drawing a large image's projection, and projecting, costs more than learning.
+        jobs.sort_by_key(|job| match kinds[job.request] {
+            Some(kind) => (0, kind, job.task, job.request),
+            None => (1, job.request, job.task, 0),
+        });
         let compute = |workspace: &mut Workspace, job: &TaskOfRequest| {
             let runner = &runners[job.request];
             let genomes = 0..requests[job.request].genomes.len() as u32;
@@ -61,11 +70,15 @@ impl Evaluate for Threads<'_> {
 }
 
 impl Threads<'_> {
-    /// A runner for each request. Those of the same tasks share them: a data set is read and scaled once.
-    fn prepare(&self, requests: &[EvaluationRequest]) -> Result<Vec<EvaluationRunner>, EvaluationError> {
+    /// A runner for each request. Those of the same tasks share them: a data set is read and scaled once. And for each request whose tasks
+    /// are of images, which of the kinds of tasks that requests share they are of.
+    fn prepare(&self, requests: &[EvaluationRequest]) -> Result<Prepared, EvaluationError> {
         type Tasks<'a> = (&'a TaskSpec, &'a [TaskFamily], Stage);
+        type Kind<'a> = (Tasks<'a>, &'a [Vec<u32>], u32, u32, Seed);
         let mut known: Vec<(Tasks<'_>, Distributions)> = Vec::new();
-        let mut runners = Vec::with_capacity(requests.len());
+        let mut shared: Vec<(Kind<'_>, Arc<SameTasks>)> = Vec::new();
+        let (mut runners, mut kinds) =
+            (Vec::with_capacity(requests.len()), Vec::with_capacity(requests.len()));
         for request in requests {
             request.validate()?;
             let tasks = (&request.problem.tasks, &request.families[..], request.stage);
@@ -78,9 +91,23 @@ impl Threads<'_> {
                 known.push((tasks, new.clone()));
                 new
             };
-            runners.push(EvaluationRunner::with_distributions(Arc::new(request.clone()), distributions));
+            let kind = request.families.iter().any(|family| family.is_images()).then(|| {
+                let shapes = request.problem.network.all_shapes();
+                let kind = (tasks, shapes, request.first_task, request.tasks_per_family, request.seed);
+                shared.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
+                    shared.push((kind, Arc::new(SameTasks)));
+                    shared.len() - 1
+                })
+            });
+            let same = kind.map(|kind| Arc::clone(&shared[kind].1));
+            runners.push(EvaluationRunner::with_distributions(
+                Arc::new(request.clone()),
+                distributions,
+                same,
+            ));
+            kinds.push(kind);
         }
-        Ok(runners)
+        Ok((runners, kinds))
     }
 }
 

@@ -7,12 +7,17 @@ const LANES: usize = 8;
 
 /// `out = row times matrix`, the matrix `[row, out]`.
 pub(super) fn times(row: &[f32], matrix: &[f32], out: &mut [f32]) {
-    out.fill(0.0);
-    for (&x, weights) in row.iter().zip(matrix.chunks_exact(out.len())) {
-        for (sum, &weight) in out.iter_mut().zip(weights) {
-            *sum += x * weight;
-        }
-    }
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            out.fill(0.0);
+            for (&x, weights) in row.iter().zip(matrix.chunks_exact(out.len())) {
+                for (sum, &weight) in out.iter_mut().zip(weights) {
+                    *sum += x * weight;
+                }
+            }
+        },
+    );
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
