@@ -12,6 +12,7 @@ mod create;
 mod data;
 mod drain;
 mod evaluate;
+mod export;
 mod extend;
 mod fork;
 mod genome;
@@ -138,6 +139,7 @@ enum Command {
     Result(result::Arguments),
     Report(report::Arguments),
     Plot(plot::Arguments),
+    Export(export::Arguments),
     /// List the workers that are attached to a coordinator: their load, their speed, and what they may not work on.
     Workers(list::Arguments),
     Drain(drain::Arguments),
@@ -264,6 +266,7 @@ impl Program {
             Command::Result(arguments) => result::execute(arguments, &log),
             Command::Report(arguments) => report::execute(arguments, &log),
             Command::Plot(arguments) => plot::execute(arguments, &log),
+            Command::Export(arguments) => export::execute(arguments, &log),
             Command::Workers(arguments) => list::execute(&arguments, list::What::Workers, &log),
             Command::Drain(arguments) => drain::execute(arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),

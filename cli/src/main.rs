@@ -8,6 +8,7 @@ mod command;
 mod configuration;
 mod cost;
 mod data;
+mod export;
 mod external_result;
 mod failure;
 mod files;

@@ -9,6 +9,7 @@ use hebbian_learning::comparison::{Comparison, Configuration};
 use hebbian_learning::demonstration::{Answers, Asked, LOOKS, Learner, SIDE, demonstrate};
 use hebbian_learning::task::data_set::NoDataSets;
 use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind;
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::id::RunId;
 use hebbian_shared::spec::ResolvedSpec;
@@ -92,114 +93,154 @@ fn may_be_a_run(named: &str) -> bool {
     }
 }
 
+/// A run that was found, and whose events were given to whoever asked.
+pub(crate) struct Found {
+    /// How it stands.
+    pub(crate) run: v1::Run,
+    /// What it has found.
+    pub(crate) result: v1::RunResult,
+}
+
+/// Finds the run of a source and gives its events, in order, to `take`.
+pub(crate) async fn read(
+    source: &Source<'_>,
+    client: &ClientArguments,
+    take: &mut dyn FnMut(&v1::RunEvent),
+) -> Result<Found, Failure> {
+    if matches!(source, Source::Journal { .. }) {
+        client.tls.check_unused("on a directory or a journal")?;
+    }
+    match source {
+        Source::Coordinator { run } => {
+            let found = async { read_coordinator(&Client::connect(client).await?, run, take).await };
+            // Who mistyped a path has not asked for a coordinator.
+            let said = format!("`{run}` is no directory or journal here, and as a run of a coordinator");
+            found.await.map_err(|failure| failure.of(&said))
+        }
+        Source::Journal { path, run: _ } if !is_there(&path.to_string_lossy()) => {
+            Err(Failure::not_found(format_args!("{}: there is no such directory or journal", path.display())).hint(
+                "name a directory of `hebbian run`, a journal, or a run of a coordinator by its id, GROUP/SEED or name",
+            ))
+        }
+        Source::Journal { path, run } if path.is_dir() => {
+            if !path.join("journal.sqlite").exists() {
+                let message = format!("{}: has no journal.sqlite, so it is no directory of `hebbian run`", path.display());
+                return Err(Failure::not_found(message));
+            }
+            read_journal(&path.join("journal.sqlite"), *run, take)
+        }
+        Source::Journal { path, run } => read_journal(path, *run, take),
+    }
+}
+
+/// The only run of a journal, or the one of that name or beginning of an id.
+fn read_journal(
+    path: &Path,
+    wanted: Option<&str>,
+    take: impl FnMut(&v1::RunEvent),
+) -> Result<Found, Failure> {
+    if let Err(error) = std::fs::metadata(path) {
+        return Err(Failure::file(path, "the journal cannot be read", &error));
+    }
+    let refused = |error: &dyn std::fmt::Display| Failure::failed(format_args!("{error}"));
+    let reader = JournalReader::open(path).map_err(|error| refused(&error))?;
+    let runs = reader.runs().map_err(|error| refused(&error))?;
+    let mut found = Vec::new();
+    for loaded in runs {
+        let stored = loaded.map_err(|unreadable| {
+            Failure::failed(format_args!(
+                "{}: run {}: {}",
+                path.display(),
+                unreadable.run,
+                unreadable.problem
+            ))
+        });
+        let fits =
+            |name: &str, id: String| wanted.is_none_or(|wanted| name == wanted || id.starts_with(wanted));
+        match stored {
+            Ok(stored) if fits(&stored.created.spec.name, stored.run.to_string()) => found.push(stored),
+            Err(failure) if wanted.is_none() => return Err(failure),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let several = found.len() > 1;
+    let Some(stored) = found.pop().filter(|_| !several) else {
+        let message = if several { "has several runs that may be meant" } else { "has no such run" };
+        return Err(Failure::not_found(format_args!("{}: {message}", path.display()))
+            .hint(format_args!("name one as {}#RUN; `hebbian journal verify` lists them", path.display())));
+    };
+    reader.events(stored.run, take).map_err(|error| refused(&error))?;
+    let run = JournalReader::take_up(stored).map_err(|error| refused(&error))?;
+    reader.check_still().map_err(|error| refused(&error))?;
+    Ok(Found { run: run.progress(), result: run.result() })
+}
+
+async fn read_coordinator(
+    client: &Client,
+    name: &str,
+    take: &mut dyn FnMut(&v1::RunEvent),
+) -> Result<Found, Failure> {
+    let run = client.find(name).await?;
+    let mut events = client.watch(run.name.clone(), 0).await?;
+    let mut closed = 0;
+    loop {
+        let has_all = closed >= run.generation;
+        let next = events.message();
+        let event = if has_all {
+            // A run that goes on sends nothing for a while, one that has ended ends its stream.
+            match tokio::time::timeout(LAST_EVENTS, next).await {
+                Ok(event) => event,
+                Err(_) => break,
+            }
+        } else {
+            next.await
+        };
+        let Some(v1::WatchRunResponse { event, sequence }) =
+            event.map_err(|status| client.broken(&status))?
+        else {
+            break;
+        };
+        if let Some(event) = event {
+            if let Some(Kind::Generation(summary)) = &event.kind {
+                closed = summary.generation + 1;
+            }
+            take(&event);
+        }
+        // One that goes on fast has no such while.
+        if sequence >= run.sequence {
+            break;
+        }
+    }
+    let result = client.result(run.name.clone()).await?;
+    Ok(Found { run, result })
+}
+
 impl RunView {
     /// The run of a source.
     pub(crate) async fn of(source: &Source<'_>, client: &ClientArguments) -> Result<Self, Failure> {
-        if matches!(source, Source::Journal { .. }) {
-            client.tls.check_unused("on a directory or a journal")?;
+        let mut history = History::default();
+        let found = read(source, client, &mut |event| history.take(event)).await?;
+        let view = Self::new(found, history)?;
+        let Source::Journal { path, .. } = source else { return Ok(view) };
+        if !path.is_dir() {
+            return Ok(view);
         }
-        match source {
-            Source::Coordinator { run } => {
-                let found = async { Self::of_coordinator(&Client::connect(client).await?, run).await };
-                // Who mistyped a path has not asked for a coordinator.
-                let said = format!("`{run}` is no directory or journal here, and as a run of a coordinator");
-                found.await.map_err(|failure| failure.of(&said))
-            }
-            Source::Journal { path, run: _ } if !is_there(&path.to_string_lossy()) => {
-                Err(Failure::not_found(format_args!("{}: there is no such directory or journal", path.display())).hint(
-                    "name a directory of `hebbian run`, a journal, or a run of a coordinator by its id, GROUP/SEED or name",
-                ))
-            }
-            Source::Journal { path, run } if path.is_dir() => {
-                if !path.join("journal.sqlite").exists() {
-                    let message = format!("{}: has no journal.sqlite, so it is no directory of `hebbian run`", path.display());
-                    return Err(Failure::not_found(message));
-                }
-                let view = Self::of_journal(&path.join("journal.sqlite"), *run)?;
-                let (spec, _) = view.result.read().map_err(Failure::failed)?;
-                match Report::read(&path.join("report.json"), &spec)? {
-                    Some(report) => Ok(report.comparison.iter().fold(view, Self::compared)),
-                    None => Ok(view),
-                }
-            }
-            Source::Journal { path, run } => Self::of_journal(path, *run),
+        let (spec, _) = view.result.read().map_err(Failure::failed)?;
+        match Report::read(&path.join("report.json"), &spec)? {
+            Some(report) => Ok(report.comparison.iter().fold(view, Self::compared)),
+            None => Ok(view),
         }
     }
 
     /// The only run of a journal, or the one of that name or beginning of an id.
     pub(crate) fn of_journal(path: &Path, wanted: Option<&str>) -> Result<Self, Failure> {
-        if let Err(error) = std::fs::metadata(path) {
-            return Err(Failure::file(path, "the journal cannot be read", &error));
-        }
-        let refused = |error: &dyn std::fmt::Display| Failure::failed(format_args!("{error}"));
-        let reader = JournalReader::open(path).map_err(|error| refused(&error))?;
-        let runs = reader.runs().map_err(|error| refused(&error))?;
-        let mut found = Vec::new();
-        for loaded in runs {
-            let stored = loaded.map_err(|unreadable| {
-                Failure::failed(format_args!(
-                    "{}: run {}: {}",
-                    path.display(),
-                    unreadable.run,
-                    unreadable.problem
-                ))
-            });
-            let fits =
-                |name: &str, id: String| wanted.is_none_or(|wanted| name == wanted || id.starts_with(wanted));
-            match stored {
-                Ok(stored) if fits(&stored.created.spec.name, stored.run.to_string()) => found.push(stored),
-                Err(failure) if wanted.is_none() => return Err(failure),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        let several = found.len() > 1;
-        let Some(stored) = found.pop().filter(|_| !several) else {
-            let message = if several { "has several runs that may be meant" } else { "has no such run" };
-            return Err(Failure::not_found(format_args!("{}: {message}", path.display())).hint(
-                format_args!("name one as {}#RUN; `hebbian journal verify` lists them", path.display()),
-            ));
-        };
         let mut history = History::default();
-        reader.events(stored.run, |event| history.take(event)).map_err(|error| refused(&error))?;
-        let run = JournalReader::take_up(stored).map_err(|error| refused(&error))?;
-        reader.check_still().map_err(|error| refused(&error))?;
-        Self::new(run.progress(), run.result(), history)
+        let found = read_journal(path, wanted, |event| history.take(event))?;
+        Self::new(found, history)
     }
 
-    async fn of_coordinator(client: &Client, name: &str) -> Result<Self, Failure> {
-        let run = client.find(name).await?;
-        let mut events = client.watch(run.name.clone(), 0).await?;
-        let mut history = History::default();
-        loop {
-            let has_all = history.closed() >= run.generation;
-            let next = events.message();
-            let event = if has_all {
-                // A run that goes on sends nothing for a while, one that has ended ends its stream.
-                match tokio::time::timeout(LAST_EVENTS, next).await {
-                    Ok(event) => event,
-                    Err(_) => break,
-                }
-            } else {
-                next.await
-            };
-            let Some(v1::WatchRunResponse { event, sequence }) =
-                event.map_err(|status| client.broken(&status))?
-            else {
-                break;
-            };
-            if let Some(event) = event {
-                history.take(&event);
-            }
-            // One that goes on fast has no such while.
-            if sequence >= run.sequence {
-                break;
-            }
-        }
-        let result = client.result(run.name.clone()).await?;
-        Self::new(run, result, history)
-    }
-
-    fn new(run: v1::Run, result: v1::RunResult, history: History) -> Result<Self, Failure> {
+    fn new(found: Found, history: History) -> Result<Self, Failure> {
+        let Found { run, result } = found;
         let spec = ResolvedSpec::from_json(result.spec.clone()).map_err(Failure::failed)?;
         let (layout, objective) = (spec.layout(), spec.objective_name().to_owned());
         Ok(Self { run, result, history, layout, objective, comparison: Vec::new(), baseline: None })

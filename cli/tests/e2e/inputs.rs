@@ -114,7 +114,7 @@ fn a_blank_variable_is_none_and_one_that_names_a_file_is_named() {
 #[test]
 fn a_directory_that_is_not_there_is_no_run_of_a_coordinator() {
     let place = Place::new();
-    for command in ["report", "plot"] {
+    for command in ["report", "plot", "export"] {
         for gone in ["/no/such/dir", "runs/mine", "./mine", "gone/", "/no/such/j.sqlite#mine"] {
             let path = gone.split('#').next().unwrap();
             check(&place, &[command, gone], 3, &[&format!("{path}: there is no such directory or journal")]);

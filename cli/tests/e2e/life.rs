@@ -284,7 +284,7 @@ fn a_run_that_goes_on_is_reported_as_it_is() {
     let _worker = coordinator.worker("one");
     let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
     until("it gets on", || coordinator.generation(&run) >= 10);
-    for command in ["report", "plot"] {
+    for command in ["report", "plot", "export"] {
         let arguments = coordinator.arguments(&[command, &run, "--out", "page"]);
         let mut process = place.start(&arguments, "page.log");
         until("it ends", || process.has_ended());

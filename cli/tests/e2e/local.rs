@@ -36,6 +36,28 @@ fn a_run_is_interrupted_resumed_finished_and_told_again() {
     assert_eq!(place.ok(&["report", "whole", "--out", "-"]), page);
     let picture = place.ok(&["plot", "whole", "--what", "step"]);
     assert!(picture.starts_with("<svg ") && picture.contains("step size"), "{picture}");
+    // A generation is a row; what was measured at the end is another one.
+    let table = place.ok(&["export", "whole"]);
+    assert!(table.starts_with("generation,updates,best_fitness,"), "{table}");
+    assert_eq!(table.lines().count(), 1 + LIMIT as usize + 1);
+    assert_eq!(place.ok(&["export", "whole", "--out", "table.csv"]), "");
+    assert_eq!(fs::read_to_string(place.path("table.csv")).unwrap(), table);
+    place.ok(&["export", "whole", "--format", "parquet", "--out", "table.parquet"]);
+    assert_eq!(fs::read(place.path("table.parquet")).unwrap()[..4], *b"PAR1");
+    for _ in 0..2 {
+        place.ok(&["export", "whole", "--format", "tensorboard", "--out", "logs/whole"]);
+        assert_eq!(fs::read_dir(place.path("logs/whole")).unwrap().count(), 1, "it replaces what it was");
+    }
+    for (arguments, expected) in [
+        (&["export", "whole", "--format", "parquet"][..], "--out: a Parquet file is no text"),
+        (&["export", "whole", "--format", "tensorboard"], "--out: TensorBoard reads directories"),
+        (&["export", "whole", "--format", "tensorboard", "--out", "table.csv"], "table.csv: is a file"),
+        (&["export", "whole", "--out", "logs"], "logs: is a directory; name a file"),
+    ] {
+        let output = place.output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(errors(&output).contains(expected), "{}", errors(&output));
+    }
 
     // SIGINT: saves, says how to go on, exit code 130.
     let mut process = place.start(&["run", "tiny.toml", "--workers", "1", "--out", "parts"], "int.log");
