@@ -30,6 +30,7 @@ mod slurm;
 mod spec;
 mod status;
 mod sweep;
+mod top;
 mod watch;
 mod worker;
 
@@ -79,6 +80,7 @@ On a cluster:
   hebbian coordinator                                          once
   hebbian worker --coordinator http://HOST:7420                on as many machines as you like
   hebbian create my.toml && hebbian watch my-spec-name         from anywhere
+  hebbian top                                                  runs and workers on a terminal
 
 Exit codes:
   0 done   1 failed   2 wrong arguments or input   3 not found   4 coordinator unreachable   130 interrupted";
@@ -125,6 +127,7 @@ enum Command {
     Sweep(sweep::Arguments),
     Status(status::Arguments),
     Watch(watch::Arguments),
+    Top(top::Arguments),
     /// Pause a run: nothing more of it is handed out until it is resumed.
     Pause(action::Arguments),
     /// Resume a paused run. Forgets the failed attempts that may have paused it.
@@ -256,6 +259,7 @@ impl Program {
             Command::List(arguments) => list::execute(&arguments, list::What::Runs, &log),
             Command::Status(arguments) => status::execute(arguments, &log),
             Command::Watch(arguments) => watch::execute(arguments, &log),
+            Command::Top(arguments) => top::execute(arguments, &log),
             Command::Pause(arguments) => action::execute(&arguments, action::Action::Pause, &log),
             Command::Resume(arguments) => action::execute(&arguments, action::Action::Resume, &log),
             Command::Cancel(arguments) => action::execute(&arguments, action::Action::Cancel, &log),

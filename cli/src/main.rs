@@ -25,6 +25,7 @@ mod run_view;
 mod search_file;
 mod shipped;
 mod tls;
+mod top;
 mod web;
 
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ pub(crate) mod run;
 pub(crate) mod shipped;
 pub(crate) mod sweep;
 pub(crate) mod text;
+pub(crate) mod top;
 pub(crate) mod validation;
 pub(crate) mod worker;
 
@@ -41,6 +42,11 @@ impl Paint {
     /// For standard output.
     pub(crate) fn stdout() -> Self {
         Self { enabled: colour_allowed() && io::stdout().is_terminal() }
+    }
+
+    /// For what is coloured otherwise.
+    pub(crate) fn none() -> Self {
+        Self { enabled: false }
     }
 
     /// For standard error.

@@ -54,7 +54,8 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// One that was overtaken so often does not just happen to be slow.
 const OVERTAKEN: u32 = 3;
 
-fn state(worker: &Worker) -> String {
+/// What a worker does, or what is wrong with it.
+pub(super) fn state(worker: &Worker) -> String {
     let heard = duration(worker.heard);
     if !worker.excluded.is_empty() {
         "excluded".to_owned()

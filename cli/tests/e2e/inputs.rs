@@ -341,6 +341,7 @@ fn a_port_in_use_and_a_coordinator_that_is_not_there() {
         &["list"][..],
         &["status", "x"],
         &["watch", "x"],
+        &["top"],
         &["health"],
         &["workers"],
         &["create", "tiny.toml"],
