@@ -18,6 +18,7 @@ mod genome_file;
 mod local_cluster;
 mod own_data;
 mod process;
+mod raster;
 mod render;
 mod report;
 mod run_directory;

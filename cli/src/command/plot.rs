@@ -8,14 +8,16 @@ use super::{LogArguments, block_on};
 use crate::client::ClientArguments;
 use crate::failure::Failure;
 use crate::files;
+use crate::raster;
 use crate::render;
 use crate::run_view::{RunView, Source};
 
-/// Write a picture of a run as SVG, which browsers and papers take. Works while the run is still running.
+/// Write a picture of a run as SVG, which browsers and papers take, or as PNG. Works while the run is still running.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian plot runs/mine --out fitness.svg
   hebbian plot quickstart --what deviations --out deviations.svg   of a coordinator's run
+  hebbian plot runs/mine --out fitness.png                         at twice its size, for slides
   hebbian plot runs/mine --list                                    names of the pictures that it has")]
 pub(super) struct Arguments {
     /// A directory of `hebbian run`, a journal (with #RUN behind it if it holds several runs), or a run of a coordinator.
@@ -27,7 +29,7 @@ pub(super) struct Arguments {
     /// Print the names of the run's pictures, and what each shows.
     #[arg(long)]
     list: bool,
-    /// Where to; without it, or with `-`, to standard output.
+    /// Where to: a PNG if its name ends so, else SVG; without it, or with `-`, to standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -51,6 +53,8 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             ))
             .hint(format_args!("it has {}", names.join(", "))));
         };
-        files::write(&arguments.out.unwrap_or_else(|| PathBuf::from("-")), picture.svg())
+        let out = arguments.out.unwrap_or_else(|| PathBuf::from("-"));
+        let is_png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+        if is_png { files::write(&out, raster::png(picture)?) } else { files::write(&out, picture.svg()) }
     })
 }

@@ -36,6 +36,8 @@ fn a_run_is_interrupted_resumed_finished_and_told_again() {
     assert_eq!(place.ok(&["report", "whole", "--out", "-"]), page);
     let picture = place.ok(&["plot", "whole", "--what", "step"]);
     assert!(picture.starts_with("<svg ") && picture.contains("step size"), "{picture}");
+    place.ok(&["plot", "whole", "--what", "boundary", "--out", "boundary.PNG"]);
+    assert_eq!(fs::read(place.path("boundary.PNG")).unwrap()[..8], *b"\x89PNG\r\n\x1a\n");
     // A generation is a row; what was measured at the end is another one.
     let table = place.ok(&["export", "whole"]);
     assert!(table.starts_with("generation,updates,best_fitness,"), "{table}");
