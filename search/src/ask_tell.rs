@@ -52,6 +52,10 @@ impl Settings {
                 format!("must be a strategy to which fitnesses are told, not {}", self.strategy.name());
             return Err(SpecError::field("strategy.kind", problem));
         }
+        if self.strategy.is_asynchronous() {
+            let problem = "is of runs; here whole generations are told: leave it out";
+            return Err(SpecError::field("strategy.asynchronous", problem));
+        }
         let population_size = self.strategy.population_size() as usize;
         if dimension.saturating_mul(population_size) > POPULATION_NUMBERS_MAX {
             return Err(SpecError::field(

@@ -4,8 +4,9 @@
 //! `parameters` are what n and lambda determine, `state` is what a generation leaves to the next, `sampling` draws a
 //! population from the state, and `update` makes the next state of both and the ranking. Around this core: `space` maps the
 //! search's coordinates to genomes, `noise` measures noise, `learning_rate` slows the search down in noise, `margin` keeps
-//! integers moving, and `termination` tells when it has ended.
+//! integers moving, `late` lets candidates arrive in later generations, and `termination` tells when it has ended.
 
+mod late;
 mod learning_rate;
 mod margin;
 mod noise;
@@ -25,10 +26,11 @@ use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, Restarts};
 use super::envelope::{Envelope, Form, unreachable};
 use super::restart::RestartedCmaEs;
 use super::{
-    Candidate, Frame, Measured, NoiseSummary, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
-    check_count, ranking, verdicts_of,
+    Birth, Candidate, Frame, Measured, NoiseSummary, SearchSummary, StopReason, Strategy, StrategyError,
+    WarmStart, check_count, ranking, verdicts_of, whole_generations,
 };
 use crate::linear_algebra;
+use late::Open;
 use learning_rate::LearningRates;
 use margin::Margin;
 use noise::NoiseEstimate;
@@ -40,6 +42,8 @@ pub(crate) use state::State;
 const FORM: Form = Form { strategy: "cma-es", version: 1 };
 /// Of a search with integers: its factors follow the state.
 const FORM_WITH_MARGIN: Form = Form { strategy: "cma-es", version: 2 };
+/// Of an asynchronous search: factors, if there are any, and the open generation follow the state.
+const FORM_ASYNCHRONOUS: Form = Form { strategy: "asynchronous cma-es", version: 1 };
 
 pub(crate) fn start(settings: &CmaEsSpec, mean: Vec<f64>, seed: Seed, frame: &Frame) -> Box<dyn Strategy> {
     if settings.restarts != Restarts::None {
@@ -106,6 +110,7 @@ impl CmaEs {
         let space = Space::new(mean, settings);
         let mut state = State::new(space.start(), settings.step_size);
         state.noise = (settings.noise == NoiseHandling::Auto).then(NoiseEstimate::new);
+        state.open = settings.asynchronous.then(|| Open::of(2 * settings.population_size));
         assert!(!state.mean.is_empty() && state.is_sound(), "mean and step size must be finite numbers");
         let mut search = Self::with_state(space, settings, seed, state, frame);
         if search.margin.is_some() {
@@ -118,7 +123,8 @@ impl CmaEs {
             if search.state.stuck {
                 let (noise, factors) = (search.state.noise.take(), search.state.factors.split_off(0));
                 let start = State::new(search.space.start(), settings.step_size);
-                search.state = State { stuck: true, noise, factors, ..start };
+                let open = search.state.open.take();
+                search.state = State { stuck: true, noise, factors, open, ..start };
             }
         }
         if settings.noise == NoiseHandling::Lra {
@@ -146,7 +152,10 @@ impl CmaEs {
         seed: Seed,
         stored: &Envelope,
     ) -> Result<Self, StrategyError> {
-        let state = if has_integers(settings, frame) {
+        let state = if settings.asynchronous {
+            let (state, factors, open): (State, Vec<f64>, Open) = stored.open(FORM_ASYNCHRONOUS)?;
+            State { factors, open: Some(open), ..state }
+        } else if has_integers(settings, frame) {
             let (state, factors): (State, Vec<f64>) = stored.open(FORM_WITH_MARGIN)?;
             state.with_factors(factors)
         } else {
@@ -178,7 +187,9 @@ impl CmaEs {
             Some(margin) => margin.has(&search.state.factors, search.state.mean.len()),
             None => search.state.factors.is_empty(),
         };
-        if !fits {
+        let (n, generation) = (search.state.mean.len(), search.state.generation);
+        let is_sound = |open: &Open| open.is_sound(n, generation, settings.population_size as usize);
+        if !fits || !search.state.open.as_ref().is_none_or(is_sound) {
             return Err(unreachable());
         }
         search.draw();
@@ -216,6 +227,10 @@ impl CmaEs {
     /// distribution would draw is moved towards the mean; an injected point never has a negative weight.
     pub fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
         check_samples(points, self.space.genome_length())?;
+        if self.state.open.is_some() {
+            let problem = "an asynchronous search takes no points from elsewhere".to_owned();
+            return Err(StrategyError::Sample { candidate: 0, problem });
+        }
         if points.len() > self.parameters.population_size() {
             let problem = format!("at most {} points fit the population", self.parameters.population_size());
             return Err(StrategyError::Sample { candidate: self.parameters.population_size(), problem });
@@ -233,7 +248,25 @@ impl CmaEs {
         check_samples(samples, self.space.genome_length())?;
         let points: Vec<Vec<f64>> = samples.iter().map(|sample| self.space.to_point(&sample.0)).collect();
         self.population = Population::of_points(&self.state, &points);
-        self.advance(verdicts, &[]);
+        self.advance(verdicts, &[], &[]);
+        Ok(())
+    }
+
+    /// See [`Strategy::tell_arrived`].
+    fn tell_arrived(
+        &mut self,
+        arrived: &[(u32, Measured)],
+        kept: &[u32],
+        fresh: u32,
+    ) -> Result<(), StrategyError> {
+        let Some(open) = &self.state.open else { return Err(whole_generations()) };
+        let places = arrived.iter().map(|(candidate, _)| *candidate);
+        open.check(places.clone(), kept, fresh, self.parameters.population_size())?;
+        let (population, ages) = open.arrived(&self.state, &self.population, places);
+        self.state.open = Some(open.next(&self.state, &self.population, kept, fresh));
+        self.population = population;
+        let verdicts: Vec<Verdict> = arrived.iter().map(|(_, measured)| measured.verdict).collect();
+        self.advance(&verdicts, &[], &ages);
         Ok(())
     }
 
@@ -259,7 +292,7 @@ impl CmaEs {
 
     /// Updates the distribution and draws the next population. An update that would leave the finite numbers is
     /// refused: the distribution stays, and `stop_reason` says so.
-    fn advance(&mut self, verdicts: &[Verdict], again: &[Verdict]) {
+    fn advance(&mut self, verdicts: &[Verdict], again: &[Verdict], ages: &[u32]) {
         if let Some(noise) = &mut self.state.noise {
             if again.is_empty() {
                 noise.pass();
@@ -279,6 +312,9 @@ impl CmaEs {
         };
         for s in selected.iter_mut().filter(|s| s.candidate + injected >= verdicts.len()) {
             s.covariance = s.covariance.max(0.0);
+        }
+        if !ages.is_empty() {
+            late::weigh_by_age(&mut selected, ages);
         }
         // Nobody asks for the reason before the first generation: a start that was refused stays so.
         let refused = self.state.stuck && self.state.generation == 0;
@@ -314,7 +350,8 @@ impl CmaEs {
     }
 
     fn draw(&mut self) {
-        let population_size = self.parameters.population_size();
+        let open = self.state.open.as_ref();
+        let population_size = open.map_or(self.parameters.population_size(), |open| open.fresh as usize);
         if self.population.squared_norms.len() != population_size {
             self.population = Population::new(self.parameters.dimension, population_size);
         }
@@ -351,15 +388,38 @@ impl Strategy for CmaEs {
             genome: Genome(self.space.to_genome(self.population.point(&self.state, i))),
             block: BlockIndex(block),
         };
-        let population = (0..self.parameters.population_size()).map(|i| candidate(i, 0));
-        population.chain((0..self.reasked()).map(|i| candidate(i, 1))).collect()
+        let late = self.state.open.iter().flat_map(|open| &open.late).map(|late| Candidate {
+            genome: Genome(self.space.to_genome(late.point.clone())),
+            block: BlockIndex(0),
+        });
+        let population = (0..self.population.squared_norms.len()).map(|i| candidate(i, 0));
+        late.chain(population).chain((0..self.reasked()).map(|i| candidate(i, 1))).collect()
     }
 
     fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError> {
+        if let Some(open) = &self.state.open {
+            check_count(open.candidates(), measured.len())?;
+            let first = self.parameters.population_size();
+            let arrived: Vec<(u32, Measured)> = (0..).zip(measured[..first].iter().cloned()).collect();
+            return Self::tell_arrived(self, &arrived, &[], 2 * self.settings.population_size);
+        }
         let verdicts = verdicts_of(self.parameters.population_size() + self.reasked(), measured)?;
         let (first, again) = verdicts.split_at(self.parameters.population_size());
-        self.advance(first, again);
+        self.advance(first, again, &[]);
         Ok(())
+    }
+
+    fn tell_arrived(
+        &mut self,
+        arrived: &[(u32, Measured)],
+        kept: &[u32],
+        fresh: u32,
+    ) -> Result<(), StrategyError> {
+        Self::tell_arrived(self, arrived, kept, fresh)
+    }
+
+    fn births(&self) -> Vec<Birth> {
+        self.state.open.as_ref().map_or_else(Vec::new, |open| open.births(self.state.generation))
     }
 
     fn inject(&mut self, points: &[Genome]) -> Result<(), StrategyError> {
@@ -411,6 +471,9 @@ impl Strategy for CmaEs {
     }
 
     fn state(&self) -> Envelope {
+        if let Some(open) = &self.state.open {
+            return Envelope::seal(FORM_ASYNCHRONOUS, &(&self.state, self.state.factors(), open));
+        }
         match &self.margin {
             Some(_) => Envelope::seal(FORM_WITH_MARGIN, &(&self.state, self.state.factors())),
             None => Envelope::seal(FORM, &self.state),

@@ -28,6 +28,7 @@ use hebbian_shared::id::BlockIndex;
 pub use hebbian_shared::seed::Seed;
 pub use hebbian_shared::spec::strategy;
 use hebbian_shared::spec::strategy::StrategySpec;
+use serde::{Deserialize, Serialize};
 
 mod adam;
 mod antithetic;
@@ -55,6 +56,15 @@ pub struct Candidate {
     pub genome: Genome,
     /// On which block of the generation's tasks. Block 0 is what the search is told of first; others measure again.
     pub block: BlockIndex,
+}
+
+/// When and as which candidate a candidate of an asynchronous search was drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Birth {
+    /// In which generation.
+    pub generation: u32,
+    /// Its place there.
+    pub candidate: u32,
 }
 
 /// A search distribution from which another search may begin.
@@ -113,6 +123,16 @@ pub trait Strategy: Send {
     fn ask(&self) -> Vec<Candidate>;
     /// Closes the open generation with what its candidates measured, in their order. An error leaves the strategy as it was.
     fn tell(&mut self, measured: &[Measured]) -> Result<(), StrategyError>;
+    /// Closes the open generation of an asynchronous search, with as many of its candidates as the population has. `arrived` are their
+    /// places with what they measured, in the order of arrival. Of the others those `kept` stay open: they are the first of the
+    /// next generation, in that order; so many `fresh` ones follow. Refused by searches that wait for whole generations.
+    fn tell_arrived(&mut self, _: &[(u32, Measured)], _: &[u32], _: u32) -> Result<(), StrategyError> {
+        Err(whole_generations())
+    }
+    /// When each candidate of the open generation was drawn; empty of searches that wait for whole generations.
+    fn births(&self) -> Vec<Birth> {
+        Vec::new()
+    }
     /// What [`Strategy::tell`] wants beside the verdicts. It is the same throughout a search.
     fn wants(&self) -> Wants {
         Wants::default()
@@ -203,6 +223,12 @@ for_each_strategy!(declare);
 fn verdicts_of(expected: usize, measured: &[Measured]) -> Result<Vec<Verdict>, StrategyError> {
     check_count(expected, measured.len())?;
     Ok(measured.iter().map(|measured| measured.verdict).collect())
+}
+
+/// Why a search cannot be told of candidates as they arrive.
+fn whole_generations() -> StrategyError {
+    let problem = "the search waits for whole generations: it is not asynchronous".to_owned();
+    StrategyError::Sample { candidate: 0, problem }
 }
 
 fn check_count(expected: usize, found: usize) -> Result<(), StrategyError> {

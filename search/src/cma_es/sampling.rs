@@ -56,8 +56,7 @@ impl Population {
 
     /// N. Hansen, *Injecting External Solutions Into CMA-ES*, arXiv 1110.4181.
     fn inject(&mut self, state: &State) {
-        let n = state.mean.len() as f64;
-        let longest = n.sqrt() + 2.0 * n / (n + 2.0);
+        let longest = longest(state.mean.len());
         let first = self.squared_norms.len() - state.injected.len();
         let injected = Self::of_points(state, &state.injected);
         for (place, squared_norm) in injected.squared_norms.iter().enumerate() {
@@ -74,15 +73,29 @@ impl Population {
         let step = |i: usize, candidate: usize| {
             (points[candidate][i] - state.mean[i]) / state.step_size / state.factor(i)
         };
-        let steps = Matrix::from_fn(state.mean.len(), points.len(), step);
+        Self::of_steps(state, Matrix::from_fn(state.mean.len(), points.len(), step))
+    }
+
+    /// The population of steps from the state's mean in units of its step size, one column each.
+    pub(super) fn of_steps(state: &State, steps: Matrix) -> Self {
         let mut scaled = product(View::from(&state.eigenbasis).transposed(), View::from(&steps));
         let squared_norm = |candidate| {
             let column = scaled.column_mut(candidate);
             column.iter_mut().zip(&state.axis_lengths).for_each(|(z, d)| *z /= d);
             dot(column, column)
         };
-        let squared_norms = (0..points.len()).map(squared_norm).collect();
+        let squared_norms = (0..steps.columns()).map(squared_norm).collect();
         Self { steps, squared_norms, scaled }
+    }
+
+    /// Shortens a step to a length that the distribution might have drawn.
+    pub(super) fn shorten(&mut self, candidate: usize) {
+        let squared_norm = self.squared_norms[candidate];
+        let shrink = longest(self.steps.rows()) / squared_norm.sqrt();
+        if shrink < 1.0 {
+            self.squared_norms[candidate] = squared_norm * shrink * shrink;
+            self.steps.column_mut(candidate).iter_mut().for_each(|y| *y *= shrink);
+        }
     }
 
     /// (40): where candidate `candidate` is in the search's coordinates.
@@ -94,4 +107,10 @@ impl Population {
         let wide = step.iter().zip(&state.factors).map(|(y, factor)| factor * y);
         state.mean.iter().zip(wide).map(|(m, y)| m + state.step_size * y).collect()
     }
+}
+
+/// The longest step of a foreign point in n dimensions.
+fn longest(n: usize) -> f64 {
+    let n = n as f64;
+    n.sqrt() + 2.0 * n / (n + 2.0)
 }

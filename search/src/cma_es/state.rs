@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::StrategyError;
 use super::super::envelope::{check_length, unreachable};
+use super::late::Open;
 use super::learning_rate::LearningRates;
 use super::noise::NoiseEstimate;
 use super::termination::History;
@@ -48,6 +49,9 @@ pub(crate) struct State {
     /// where there are no integers. Stored behind the state.
     #[serde(skip)]
     pub(super) factors: Vec<f64>,
+    /// The open generation of an asynchronous search. Stored behind the state.
+    #[serde(skip)]
+    pub(super) open: Option<Open>,
 }
 
 /// Beyond this, in either direction, products of two numbers of the state may leave the finite numbers.
@@ -74,6 +78,7 @@ impl State {
             history: History::new(&mean),
             injected: Vec::new(),
             factors: Vec::new(),
+            open: None,
             generation: 0,
             updates: 0,
             lag: 0,

@@ -124,6 +124,10 @@ impl Problem {
     /// Checks what depends on how and how long networks are trained and measured.
     pub(super) fn validate_in(&self, spec: &RunSpec) -> Result<(), SpecError> {
         match self {
+            Self::RuleLearning(_) if spec.strategy.is_asynchronous() => Err(SpecError::field(
+                "strategy.asynchronous",
+                "is of external problems: rules are compared on the tasks of one generation; leave it out",
+            )),
             Self::RuleLearning(problem) => problem.validate_in(spec),
             Self::External(_) => External::validate_in(spec),
         }

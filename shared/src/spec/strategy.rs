@@ -144,6 +144,11 @@ impl StrategySpec {
         self.settings().has_restarts()
     }
 
+    /// Whether candidates enter as they come, so that the result depends on the order.
+    pub fn is_asynchronous(&self) -> bool {
+        matches!(self, Self::CmaEs(settings) if settings.asynchronous)
+    }
+
     /// Whether it is told gradients beside fitnesses.
     pub fn wants_gradient(&self) -> bool {
         self.settings().wants_gradient()
@@ -232,6 +237,10 @@ fn read_settings<T: DeserializeOwned, E: serde::de::Error>(
         })
     })
 }
+
+/// What is said of an asynchronous search wherever it is shown.
+pub const ORDER_COUNTS: &str =
+    "asynchronous: the result depends on the order in which evaluations arrive, which the journal keeps";
 
 /// The step size of a spec that names none.
 const DEFAULT_STEP_SIZE: f64 = 0.5;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{DEFAULT_STEP_SIZE, START_NUMBER, STEP_SIZE, Settings, default_step_size, population_size_from};
 use crate::limits::{FULL_COVARIANCE_DIMENSION_MAX, START_NUMBER_MAX, STEP_SIZE_MIN};
-use crate::spec::SpecError;
 use crate::spec::range::Range;
+use crate::spec::{SpecError, is_default};
 
 /// Settings of CMA-ES.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -37,6 +37,11 @@ pub struct CmaEsSpec {
     /// Whether every second candidate is the mirror image, at the mean, of the one before.
     #[serde(default)]
     pub mirrored: bool,
+    /// Whether candidates enter as they come, of external problems: no evaluation waits for another, and the result depends on
+    /// the order of their arrival.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub asynchronous: bool,
     /// The initial covariance matrix up to the step size: its lower triangle by columns, n (n + 1) / 2 numbers, for
     /// example of another search's distribution. Empty: the identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -137,6 +142,7 @@ impl CmaEsSpec {
             noise: NoiseHandling::default(),
             restarts: Restarts::default(),
             mirrored: false,
+            asynchronous: false,
             initial_covariance: Vec::new(),
             scales: Vec::new(),
             fixed: Vec::new(),
@@ -234,6 +240,24 @@ impl CmaEsSpec {
         Ok(())
     }
 
+    /// Refuses what takes whole generations.
+    fn check_asynchronous(&self) -> Result<(), SpecError> {
+        if !self.asynchronous {
+            return Ok(());
+        }
+        let without = "beside strategy.asynchronous, whose candidates enter one by one";
+        if self.noise != NoiseHandling::None {
+            return refuse("noise", format!("must be \"none\" {without}"));
+        }
+        if self.restarts != Restarts::None {
+            return refuse("restarts", format!("must be \"none\" {without}"));
+        }
+        if self.mirrored {
+            return refuse("mirrored", format!("must be false {without}"));
+        }
+        Ok(())
+    }
+
     /// The bounds of a coordinate; infinite where there is none.
     pub fn bounds(&self, coordinate: usize) -> (f64, f64) {
         let of = |values: &[f64]| values.get(coordinate).or(values.first()).copied();
@@ -287,6 +311,9 @@ impl Settings for CmaEsSpec {
 
     fn candidates_max(&self) -> u32 {
         let measures = self.noise == NoiseHandling::Auto;
+        if self.asynchronous {
+            return 2 * self.population_size;
+        }
         self.population_size + if measures { Self::reasked(self.population_size) } else { 0 }
     }
 
@@ -311,6 +338,7 @@ impl Settings for CmaEsSpec {
         self.check_coordinates(dimension)?;
         self.check_bounds(start)?;
         self.check_integers()?;
+        self.check_asynchronous()?;
         POPULATION_SIZE.check("strategy.population_size", self.population_size)?;
         STEP_SIZE.check("strategy.step_size", self.step_size)?;
         if self.step_size_max.is_nan() || self.step_size_max < self.step_size {
