@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use hebbian_proto::figures::{RunState, duration};
 use hebbian_proto::v1;
+use hebbian_search::Birth;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::{Asked, EpisodePurpose, Wants};
 use hebbian_shared::genome::{Genome, GenomeLayout};
@@ -60,6 +61,8 @@ pub struct Run {
     search: Option<Search>,
     /// Whether an [`Advance`] is out.
     advancing: bool,
+    /// Of an asynchronous search, the candidates of the last generation that stayed open.
+    kept: Vec<u32>,
     /// Where the search had come to when the last generation closed.
     reached: Arc<Reached>,
     state: RunState,
@@ -113,6 +116,7 @@ impl Run {
             spec,
             search: None,
             advancing: false,
+            kept: Vec::new(),
             reached: Arc::default(),
             open: OpenGeneration::default(),
             search_ended: None,
@@ -308,6 +312,19 @@ impl Run {
     /// The genomes that the open generation measures for a purpose, by candidate.
     pub fn genomes(&self, purpose: EpisodePurpose) -> &[Arc<Genome>] {
         self.open.measurement(purpose).map_or(&[], |measurement| measurement.genomes())
+    }
+
+    /// When a candidate of an asynchronous search was drawn, which is what the workers know it by; `None` of all others.
+    pub fn birth(&self, purpose: EpisodePurpose, candidate: CandidateIndex) -> Option<Birth> {
+        let is_open = purpose == EpisodePurpose::Search && self.search_ended.is_none();
+        self.reached.births.get(candidate.as_usize()).copied().filter(|_| is_open)
+    }
+
+    /// The open candidate of an asynchronous search that was drawn then.
+    pub fn born(&self, purpose: EpisodePurpose, birth: Birth) -> Option<CandidateIndex> {
+        let is_open = purpose == EpisodePurpose::Search && self.search_ended.is_none();
+        let place = self.reached.births.iter().position(|of| *of == birth).filter(|_| is_open)?;
+        Some(CandidateIndex(place as u32))
     }
 
     /// What is asked for of each episode of a purpose beside its fitness.

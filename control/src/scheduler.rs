@@ -15,6 +15,7 @@ mod run_entry;
 mod settings;
 mod stall;
 mod trust;
+mod turn;
 mod view;
 mod work;
 mod worker;

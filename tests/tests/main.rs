@@ -3,6 +3,7 @@
 //!
 //! One file alone: `cargo test --workspace --test suite FILE::`.
 
+mod asynchronous;
 mod bench;
 mod cluster;
 mod convergence;

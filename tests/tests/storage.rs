@@ -82,6 +82,7 @@ fn closed(generation: u32) -> Record {
         summary: summary(generation),
         told: Vec::new(),
         contributions,
+        turn: None,
     }))
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hebbian_shared::spec::strategy::ORDER_COUNTS;
 
 use super::{LogArguments, all_cores, parse_threads, read_spec};
 use crate::cost::Cost;
@@ -45,5 +46,6 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     }
     let paint = Paint::stdout();
     let verdict = format!("`{}` is valid (digest {})", spec.name, spec.digest().short());
-    render::out(&(paint.good(&verdict) + "\n" + &render::cost::lines(&spec, &cost, paint)))
+    let order = if spec.strategy.is_asynchronous() { format!("{ORDER_COUNTS}\n") } else { String::new() };
+    render::out(&(paint.good(&verdict) + "\n" + &order + &render::cost::lines(&spec, &cost, paint)))
 }

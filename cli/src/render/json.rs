@@ -197,7 +197,7 @@ mod tests {
     fn every_value_of_a_figure_survives_the_journal() {
         use v1::run_event::Kind;
         check(|summary: v1::GenerationSummary| {
-            let closed = Closed { summary, told: vec![], contributions: Contributions::new() };
+            let closed = Closed { summary, told: vec![], contributions: Contributions::new(), turn: None };
             match journalled(&Record::GenerationClosed(Box::new(closed))) {
                 Kind::Generation(summary) => summary,
                 other => panic!("{other:?}"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hebbian_search::Birth;
 use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -26,6 +27,14 @@ impl Engine {
             self.outbox.write(now, &mut writes);
             return self.end(now, id);
         }
+        if run.is_asynchronous() && run.search().is_some() {
+            let threads = self.scheduler.believed_threads();
+            let begun = self.scheduler.keep_begun(id);
+            if let Some(advance) = run.advance_arrived(&begun, threads) {
+                self.outbox.now(Effect::Advance(Box::new(advance)));
+            }
+            return;
+        }
         match run.advance() {
             Some(advance) => {
                 self.outbox.now(Effect::Advance(Box::new(advance)));
@@ -46,7 +55,11 @@ impl Engine {
         let closed = run.close(now, advanced, &mut writes);
         self.outbox.write(now, &mut writes);
         match closed {
-            Ok(()) => self.begin_generation(now, id),
+            Ok(()) => {
+                self.begin_generation(now, id);
+                // Of an asynchronous search enough may have come meanwhile.
+                self.close_generation(now, id);
+            }
             Err(problem) => {
                 self.pause(now, id, format!("generation {generation} could not be closed: {problem}"));
             }
@@ -72,6 +85,9 @@ impl Engine {
         let run = &self.runs[&id];
         let mut actions = Vec::new();
         let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
+        if run.is_asynchronous() {
+            return self.scheduler.turn(id, run.generation(), &run.portions(), settled, run.kept());
+        }
         self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
         self.carry_out(now, actions);
     }
@@ -99,6 +115,15 @@ impl Engine {
         if entry.specs.insert(id) {
             self.outbox.now(Effect::Send { worker, message: announcement });
         }
+        // Workers know a late candidate by the generation that it was drawn in, which is the scheduler's block of it.
+        let run = self.runs.get(&id);
+        let known_as = |candidate| match run.and_then(|run| run.birth(purpose, candidate)) {
+            Some(Birth { generation, candidate }) => (GenerationIndex(generation), CandidateIndex(candidate)),
+            None => (generation, candidate),
+        };
+        let is_late = run.is_some_and(|run| run.birth(purpose, CandidateIndex(0)).is_some());
+        let block = if is_late { BlockIndex(0) } else { block };
+        let first = episodes.first().map_or(generation, |(candidate, _)| known_as(*candidate).0);
         self.table.clear();
         self.table.resize(candidates.len(), u32::MAX);
         let mut genomes = Vec::new();
@@ -109,12 +134,14 @@ impl Engine {
                 *place = genomes.len() as u32;
                 let genome = Arc::clone(&candidates[candidate.as_usize()]);
                 let parameters = external.map_or_else(Vec::new, |(problem, _)| problem.numbers(&genome));
-                genomes.push(BatchGenome { candidate, genome, parameters });
+                genomes.push(BatchGenome { candidate: known_as(candidate).1, genome, parameters });
             }
+            let (generation, candidate) = known_as(candidate);
             let key = EpisodeKey { run: id, generation, purpose, block, candidate, task };
             let seed = external.map_or(0, |(problem, seed)| problem.seed(&key, seed));
             assignments.push(Assignment { genome: *place, task, seed });
         }
+        let generation = first;
         let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
         self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
     }

@@ -1,7 +1,9 @@
 //! What workers say.
 
-use hebbian_shared::dispatch::{FromWorker, Report, Settlement};
-use hebbian_shared::id::WorkerId;
+use hebbian_search::Birth;
+use hebbian_shared::dispatch::{FromWorker, GiveBack, Report, Settlement};
+use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::REASON_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
 
@@ -34,7 +36,8 @@ impl Engine {
                 self.carry_out(now, actions);
             }
             FromWorker::Leaving => self.scheduler.drain(worker, None),
-            FromWorker::GiveBack(given) => {
+            FromWorker::GiveBack(mut given) => {
+                self.find_given_back(&mut given);
                 // Only a leaving worker gives back: another would be given the same again, without end.
                 self.scheduler.drain(worker, None);
                 self.scheduler.give_back(now, worker, &given);
@@ -42,7 +45,46 @@ impl Engine {
         }
     }
 
+    /// What a worker knows by the generation that it was drawn in, as candidates of the open one. What is none of them stays as it
+    /// was said.
+    fn find(
+        &self,
+        run: RunId,
+        purpose: EpisodePurpose,
+        generation: GenerationIndex,
+        candidate: CandidateIndex,
+    ) -> Option<CandidateIndex> {
+        let birth = Birth { generation: generation.0, candidate: candidate.0 };
+        self.runs.get(&run)?.born(purpose, birth)
+    }
+
+    fn find_reported(&self, report: &mut Report) {
+        let Some(run) = self.runs.get(&report.run).filter(|run| run.is_asynchronous()) else { return };
+        let (id, purpose, born) = (report.run, report.purpose, report.generation);
+        let found = |mut settlement: Settlement| {
+            settlement.candidate = self.find(id, purpose, born, settlement.candidate)?;
+            Some(settlement)
+        };
+        let settlements: Vec<Settlement> = report.settlements.iter().cloned().filter_map(found).collect();
+        // What was dropped, or told long ago, is late: of no generation that is open.
+        let is_late = settlements.is_empty() && born == run.generation();
+        report.generation = if settlements.is_empty() { born } else { run.generation() };
+        report.block = BlockIndex(born.0);
+        if !settlements.is_empty() || is_late {
+            report.settlements = settlements;
+        }
+    }
+
+    fn find_given_back(&self, given: &mut GiveBack) {
+        let Some(run) = self.runs.get(&given.run).filter(|run| run.is_asynchronous()) else { return };
+        let (id, purpose, born) = (given.run, given.purpose, given.generation);
+        let found = |&(candidate, task)| Some((self.find(id, purpose, born, candidate)?, task));
+        given.episodes = given.episodes.iter().filter_map(found).collect();
+        (given.generation, given.block) = (run.generation(), BlockIndex(born.0));
+    }
+
     fn report(&mut self, now: Timestamp, worker: WorkerId, mut report: Report) {
+        self.find_reported(&mut report);
         let (id, sequence, generation) = (report.run, report.sequence, report.generation);
         let (purpose, block) = (report.purpose, report.block);
         if let Some(run) = self.runs.get(&id) {

@@ -7,15 +7,17 @@ use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::validation_summary::Warning;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::episode::EpisodePurpose;
+use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::estimate::Estimate;
 use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::id::CandidateIndex;
 use hebbian_shared::spec::External;
 use hebbian_shared::time::Timestamp;
 
 use super::open::Measurement;
-use super::record::{Closed, Record, Write};
-use super::search::{Advance, Advanced, Failure};
+use super::record::{Closed, Record, Settled, Turn, Write};
+use super::search::{Advance, Advanced, Failure, Outcomes};
+use super::strategy::candidates_max;
 use super::{Run, distribution, validation};
 
 impl Run {
@@ -23,11 +25,45 @@ impl Run {
     /// them. `None` if the search is out, or lost.
     pub fn advance(&mut self) -> Option<Advance> {
         assert!(self.is_complete(), "only complete generations are closed");
+        if self.open.share().is_some() {
+            return None;
+        }
         let outcomes = self.open.measurement(EpisodePurpose::Search)?;
         let search = self.search.take()?;
         self.advancing = true;
         let outcomes = Arc::clone(outcomes);
+        let outcomes = Outcomes::Whole(outcomes);
         Some(Advance { run: self.id, generation: self.generation, search, outcomes })
+    }
+
+    /// The same of an asynchronous search: it is told of the first candidates that were complete. Of the others those stay open that
+    /// somebody has begun; as many are drawn that its population and `threads` have something to do.
+    pub fn advance_arrived(&mut self, begun: &[CandidateIndex], threads: u32) -> Option<Advance> {
+        let share = self.open.share()?;
+        let measurement = Arc::clone(self.open.measurement(EpisodePurpose::Search)?);
+        let search = self.search.take()?;
+        self.advancing = true;
+        let arrived = measurement.complete()[..share as usize].to_vec();
+        let most = candidates_max(&self.spec).max(2 * share as usize);
+        let complete = &measurement.complete()[share as usize..];
+        let begun = begun.iter().map(|candidate| candidate.0);
+        let begun = begun.filter(|candidate| !measurement.complete().contains(candidate));
+        let kept: Vec<u32> = complete.iter().copied().chain(begun).take(most - share as usize).collect();
+        let fresh = share + threads.saturating_sub(kept.len() as u32);
+        let fresh = fresh.min((most - kept.len()) as u32);
+        let told = arrived.iter().map(|&candidate| measurement.measured_of(candidate)).collect();
+        let outcomes = Outcomes::Arrived(told, Turn { arrived, kept, fresh });
+        Some(Advance { run: self.id, generation: self.generation, search, outcomes })
+    }
+
+    /// Whether candidates enter the search as they come.
+    pub fn is_asynchronous(&self) -> bool {
+        self.open.share().is_some()
+    }
+
+    /// The candidates of the generation before that are the first of the open one, where the search is asynchronous.
+    pub fn kept(&self) -> &[u32] {
+        &self.kept
     }
 
     /// Whether the search is out with the outcomes of the open generation.
@@ -46,7 +82,7 @@ impl Run {
         assert!(self.awaits(&advanced), "what closes a generation is what was made of it");
         self.advancing = false;
         let generation = self.generation;
-        let (search, told, step) = advanced.outcome.map_err(|Failure { search, problem }| {
+        let (search, (told, turn), step) = advanced.outcome.map_err(|Failure { search, problem }| {
             self.search = search;
             problem
         })?;
@@ -54,12 +90,23 @@ impl Run {
         let diverging = validation::divergence(&self.spec, self.generation, &verdicts);
         let validated = self.validated(0, diverging.clone());
         let restart = step.summary.restart.clone();
-        let summary = self.summarise(now, verdicts, step.summary, step.snapshot.digest);
-        let contributions = self.open.contributions();
+        let summary = self.summarise(now, verdicts, step.summary, step.snapshot.digest, turn.as_ref());
+        let contributions = match &turn {
+            Some(turn) => self.open.contributions_to(&turn.arrived),
+            None => self.open.contributions(),
+        };
+        let carried = turn.as_ref().map(|turn| self.open.carried(&turn.kept));
+        self.kept = turn.as_ref().map_or_else(Vec::new, |turn| turn.kept.clone());
         let summary = v1::GenerationSummary { workers: contributions.len() as u32, ..summary };
-        let record = Record::GenerationClosed(Box::new(Closed { summary, told, contributions }));
+        let record = Record::GenerationClosed(Box::new(Closed { summary, told, contributions, turn }));
         self.apply(now, &record, Some(search));
         self.write(record, out);
+        if let Some((settlements, makers)) = carried.filter(|(settlements, _)| !settlements.is_empty()) {
+            let (generation, purpose) = (self.generation, EpisodePurpose::Search);
+            let mut settled = Settled { generation, purpose, settlements, makers: Vec::new() };
+            settled.made_by(makers);
+            self.commit(now, Record::Settled(settled), out);
+        }
         if let Some(validated) = validated {
             self.commit(now, Record::Validated(Box::new(validated)), out);
         }
@@ -84,10 +131,12 @@ impl Run {
         mut verdicts: Vec<Verdict>,
         search: v1::SearchSummary,
         digest: Digest,
+        turn: Option<&Turn>,
     ) -> v1::GenerationSummary {
         let outcomes = self.open.measurement(EpisodePurpose::Search).expect("it was advanced with them");
         let external = self.spec.problem.external();
-        let best_scores = external.and_then(|problem| best_scores(problem, &verdicts, outcomes));
+        let best_scores = external.and_then(|problem| best_scores(problem, &verdicts, outcomes, turn));
+        let episodes = turn.map_or(outcomes.episodes(), |turn| turn.arrived.len() as u32 * outcomes.tasks());
         verdicts.sort_unstable();
         let all_failed = verdicts.iter().all(|verdict| !verdict.is_ranked());
         let failed_before = self.last.as_ref().and_then(|last| last.failed_generations).unwrap_or(0);
@@ -106,7 +155,7 @@ impl Run {
             infeasible: verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Infeasible(_))).count()
                 as u32,
             evaluations: self.evaluations + verdicts.len() as u64,
-            episodes: self.episodes + u64::from(outcomes.episodes()),
+            episodes: self.episodes + u64::from(episodes),
             compute_time: Some(from_duration(outcomes.compute_time())),
             elapsed: Some(from_duration(self.elapsed_at(now))),
             search: Some(search),
@@ -185,7 +234,12 @@ impl Run {
 
 /// The scores of the best candidate, each the mean over its evaluations; `None` where none is feasible. The verdicts are in the order of
 /// candidates.
-fn best_scores(problem: &External, verdicts: &[Verdict], outcomes: &Measurement) -> Option<Vec<f64>> {
+fn best_scores(
+    problem: &External,
+    verdicts: &[Verdict],
+    outcomes: &Measurement,
+    turn: Option<&Turn>,
+) -> Option<Vec<f64>> {
     if problem.scores.is_empty() {
         return None;
     }
@@ -193,11 +247,9 @@ fn best_scores(problem: &External, verdicts: &[Verdict], outcomes: &Measurement)
     let candidates = verdicts.iter().enumerate().rev();
     let fit = candidates.filter_map(|(place, verdict)| Some((verdict.fitness()?, place)));
     let (_, best) = fit.max_by_key(|(fitness, _)| *fitness)?;
-    Some(
-        validation::scores(outcomes.candidates().nth(best)?, problem.scores.len())
-            .map(|of| of.mean)
-            .collect(),
-    )
+    let best = turn.map_or(best as u32, |turn| turn.arrived[best]);
+    let outcomes: Vec<&Outcome> = outcomes.outcomes_of(best).map(|(_, outcome)| outcome).collect();
+    Some(validation::scores(outcomes.into_iter(), problem.scores.len()).map(|of| of.mean).collect())
 }
 
 /// The standard deviation of the fitnesses among verdicts.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hebbian_search::Measured;
+use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
@@ -29,15 +30,32 @@ pub(super) struct Measurement {
     /// Of each outcome, the place of its maker in the generation's.
     made_by: Vec<u32>,
     settled: u32,
+    /// By candidate, its episodes without an outcome.
+    left: Vec<u32>,
+    /// The candidates all of whose episodes have an outcome, in the order in which the last one came.
+    complete: Vec<u32>,
     compute_time: Duration,
 }
 
 impl Measurement {
     fn new(purpose: EpisodePurpose, candidates: Vec<(Arc<Genome>, BlockIndex)>, tasks: u32) -> Self {
         let outcomes = vec![None; candidates.len() * tasks as usize];
-        let (genomes, blocks) = candidates.into_iter().unzip();
+        let (genomes, blocks): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
         let (made_by, compute_time) = (vec![0; outcomes.len()], Duration::ZERO);
-        Self { purpose, genomes, blocks, tasks, length: 1, outcomes, made_by, settled: 0, compute_time }
+        let (left, complete) = (vec![tasks; blocks.len()], Vec::new());
+        Self {
+            purpose,
+            genomes,
+            blocks,
+            tasks,
+            length: 1,
+            outcomes,
+            made_by,
+            settled: 0,
+            left,
+            complete,
+            compute_time,
+        }
     }
 
     /// Genomes that meet the same tasks.
@@ -81,6 +99,33 @@ impl Measurement {
         self.candidates().map(of).collect()
     }
 
+    /// The outcomes of a candidate's episodes as far as there are some.
+    pub(super) fn outcomes_of(&self, candidate: u32) -> impl Iterator<Item = (usize, &Outcome)> {
+        let tasks = self.tasks as usize;
+        let places = candidate as usize * tasks..(candidate as usize + 1) * tasks;
+        places.filter_map(|place| Some((place, self.outcomes[place].as_ref()?)))
+    }
+
+    /// What one candidate measured, all of whose episodes have an outcome.
+    pub(super) fn measured_of(&self, candidate: u32) -> Measured {
+        let outcomes = self.outcomes_of(candidate).map(|(_, outcome)| outcome);
+        Measured::of_outcomes(outcomes).expect("a candidate has tasks")
+    }
+
+    /// Tasks of each candidate.
+    pub(super) fn tasks(&self) -> u32 {
+        self.tasks
+    }
+
+    /// The candidates all of whose episodes have an outcome, in the order in which they were complete.
+    pub(super) fn complete(&self) -> &[u32] {
+        &self.complete
+    }
+
+    fn is_complete(&self, candidate: u32) -> bool {
+        self.left[candidate as usize] == 0
+    }
+
     /// Time that threads computed on them, summed.
     pub(super) fn compute_time(&self) -> Duration {
         self.compute_time
@@ -104,12 +149,14 @@ pub(super) struct OpenGeneration {
     measurements: Vec<Arc<Measurement>>,
     /// The workers that settled something, each with how much of it still counts.
     makers: Vec<Maker>,
+    /// Of an asynchronous search: with how many complete candidates it closes.
+    share: Option<u32>,
 }
 
 impl OpenGeneration {
     fn of(measurements: impl IntoIterator<Item = Measurement>) -> Self {
         let measurements = measurements.into_iter().map(Arc::new).collect();
-        Self { measurements, makers: Vec::new() }
+        Self { measurements, makers: Vec::new(), share: None }
     }
 
     /// What the search asks for, and the validation of its mean if it is due.
@@ -120,7 +167,50 @@ impl OpenGeneration {
         let validation = mean.and_then(|mean| Measurement::validation(spec, vec![mean]));
         let tasks = spec.tasks_per_generation();
         let search = Measurement::new(EpisodePurpose::Search, reached.candidates.clone(), tasks);
-        Self::of(validation.into_iter().chain([search]))
+        let share = spec.strategy.is_asynchronous().then(|| spec.strategy.population_size());
+        Self { share, ..Self::of(validation.into_iter().chain([search])) }
+    }
+
+    /// With how many complete candidates it closes, whichever they are; `None` where it waits for all.
+    pub(super) fn share(&self) -> Option<u32> {
+        self.share
+    }
+
+    /// What has settled of candidates that stay open, as candidates of the next generation, with the workers that computed it. Those
+    /// that are complete come in the order in which they were, so that they will be again.
+    pub(super) fn carried(&self, kept: &[u32]) -> (Vec<Settlement>, Vec<Maker>) {
+        let Some(measurement) = self.measurement(EpisodePurpose::Search) else {
+            return (Vec::new(), Vec::new());
+        };
+        let place_of = |candidate: &u32| kept.iter().position(|of| of == candidate);
+        let is_open = |candidate: &&u32| !measurement.is_complete(**candidate);
+        let complete = measurement.complete.iter().filter(|candidate| kept.contains(candidate));
+        let (mut settlements, mut makers) = (Vec::new(), Vec::<Maker>::new());
+        for candidate in complete.chain(kept.iter().filter(is_open)) {
+            let Some(place) = place_of(candidate) else { continue };
+            for (of, outcome) in measurement.outcomes_of(*candidate) {
+                settlements.push(Settlement {
+                    candidate: CandidateIndex(place as u32),
+                    task: TaskIndex((of % measurement.tasks as usize) as u32),
+                    outcome: outcome.clone(),
+                    // It was counted in this generation.
+                    compute_time: Duration::ZERO,
+                });
+                makers.push(Maker { episodes: 1, ..self.makers[measurement.made_by[of] as usize].clone() });
+            }
+        }
+        (settlements, makers)
+    }
+
+    /// The workers that computed candidates of the search.
+    pub(super) fn contributions_to(&self, candidates: &[u32]) -> Contributions {
+        let mut contributions = Contributions::new();
+        let Some(measurement) = self.measurement(EpisodePurpose::Search) else { return contributions };
+        for (place, _) in candidates.iter().flat_map(|&candidate| measurement.outcomes_of(candidate)) {
+            let maker = &self.makers[measurement.made_by[place] as usize];
+            *contributions.entry(maker.worker.clone()).or_default() += 1;
+        }
+        contributions
     }
 
     /// What is measured when the search has ended: every mean that may become the result once more as in validation, and
@@ -161,6 +251,11 @@ impl OpenGeneration {
                 measurement.made_by[place] = maker;
                 self.makers[maker as usize].episodes += 1;
                 measurement.settled += 1;
+                let left = &mut measurement.left[settlement.candidate.as_usize()];
+                *left -= 1;
+                if *left == 0 {
+                    measurement.complete.push(settlement.candidate.0);
+                }
                 measurement.compute_time = measurement.compute_time.saturating_add(settlement.compute_time);
             }
         }
@@ -174,6 +269,8 @@ impl OpenGeneration {
             let Some(place) = measurement.place(candidate, task) else { continue };
             if measurement.outcomes[place].take().is_some() {
                 measurement.settled -= 1;
+                measurement.left[candidate.as_usize()] += 1;
+                measurement.complete.retain(|complete| *complete != candidate.0);
                 self.makers[measurement.made_by[place] as usize].episodes -= 1;
             }
         }
@@ -237,9 +334,12 @@ impl OpenGeneration {
         self.measurements.iter().map(|measurement| measurement.settled).sum()
     }
 
-    /// Whether every episode has an outcome.
+    /// Whether every episode has an outcome; of an asynchronous search, whether enough candidates are complete.
     pub(super) fn is_complete(&self) -> bool {
-        self.settled() == self.episodes()
+        match self.share.zip(self.measurement(EpisodePurpose::Search)) {
+            Some((share, measurement)) => measurement.complete.len() >= share as usize,
+            None => self.settled() == self.episodes(),
+        }
     }
 }
 

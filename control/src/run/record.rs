@@ -155,6 +155,19 @@ pub struct Closed {
     pub told: Vec<Measured>,
     /// The workers that computed the episodes.
     pub contributions: Contributions,
+    /// Of an asynchronous search: which candidates they were, and what follows. Otherwise they were all of them in their order.
+    pub turn: Option<Turn>,
+}
+
+/// How an asynchronous search goes from one generation to the next: what no clock and no worker can be asked again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// The candidates that it was told of, in the order in which they were complete.
+    pub arrived: Vec<u32>,
+    /// Those that stay open, which are the first of the next generation; all others are dropped.
+    pub kept: Vec<u32>,
+    /// How many are drawn for the next generation.
+    pub fresh: u32,
 }
 
 impl Closed {

@@ -75,7 +75,7 @@ impl Run {
         if generation != self.generation {
             return Err(format!("generation {} is missing", self.generation));
         }
-        let step = search.advance(generation, &closed.told);
+        let step = search.advance(generation, &closed.told, closed.turn.as_ref());
         let step =
             step.map_err(|error| format!("generation {generation} cannot be computed again: {error}"))?;
         let (found, said) = (step.snapshot.digest, &closed.summary.state_digest);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hebbian_proto::v1;
 use hebbian_search::cost::cost;
 use hebbian_search::{
-    Envelope, Finalist, Measured, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
+    Birth, Envelope, Finalist, Measured, SearchSummary, StopReason, Strategy, StrategyError, WarmStart,
 };
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::Wants;
@@ -21,7 +21,7 @@ use hebbian_shared::spec::RunSpec;
 
 use super::distribution;
 use super::open::Measurement;
-use super::record::{Origin, Snapshot};
+use super::record::{Origin, Snapshot, Turn};
 use super::strategy::Strategies;
 
 /// Where a search has come to: what it asks for next, and what it has found.
@@ -29,6 +29,9 @@ use super::strategy::Strategies;
 pub struct Reached {
     /// The candidates of the next generation with their blocks.
     pub candidates: Vec<(Arc<Genome>, BlockIndex)>,
+    /// Of an asynchronous search, when each of them was drawn, which is the generation and the candidate of its episodes. Its block
+    /// here is the former. Empty of others.
+    pub births: Vec<Birth>,
     /// The means that may become the result; the first is the search's own choice.
     pub finalists: Vec<Finalist>,
     /// The best sample told so far.
@@ -100,11 +103,27 @@ impl Search {
     }
 
     /// Tells the search what its candidates measured in `generation`, and asks for the next ones. An error leaves it as it was.
-    pub fn advance(&mut self, generation: GenerationIndex, told: &[Measured]) -> Result<Step, StrategyError> {
+    ///
+    /// Of an asynchronous one the turn says which of them.
+    pub fn advance(
+        &mut self,
+        generation: GenerationIndex,
+        told: &[Measured],
+        turn: Option<&Turn>,
+    ) -> Result<Step, StrategyError> {
         check_memory(self.memory)?;
-        self.strategy.tell(told)?;
+        let places: Vec<u32> = if let Some(Turn { arrived, kept, fresh }) = turn {
+            check_arrived(arrived, told)?;
+            let arrivals: Vec<(u32, Measured)> = arrived.iter().copied().zip(told.iter().cloned()).collect();
+            self.strategy.tell_arrived(&arrivals, kept, *fresh)?;
+            arrived.clone()
+        } else {
+            self.strategy.tell(told)?;
+            (0..told.len() as u32).collect()
+        };
         let mut best = self.reached.best.clone();
-        for ((genome, _), measured) in self.reached.candidates.iter().zip(told) {
+        for (place, measured) in places.into_iter().zip(told) {
+            let (genome, _) = &self.reached.candidates[place as usize];
             if let Some(fitness) = measured.verdict.fitness()
                 && best.as_ref().is_none_or(|(_, best)| fitness > *best)
             {
@@ -146,11 +165,25 @@ fn check_memory(bytes: usize) -> Result<(), StrategyError> {
     found.map_err(|_| StrategyError::Memory { bytes: bytes as u64 })
 }
 
+/// Refuses a record whose lists do not fit.
+fn check_arrived(arrived: &[u32], told: &[Measured]) -> Result<(), StrategyError> {
+    if arrived.len() == told.len() {
+        return Ok(());
+    }
+    Err(StrategyError::VerdictCount { expected: arrived.len(), found: told.len() })
+}
+
 fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc<Reached> {
-    let candidates = strategy.ask().into_iter().map(|c| (Arc::new(c.genome), c.block)).collect();
+    let births = strategy.births();
+    let candidates = strategy.ask().into_iter().enumerate().map(|(place, candidate)| {
+        // Those of a birth are handed out together: the workers know an episode by its generation.
+        let block = births.get(place).map_or(candidate.block, |birth| BlockIndex(birth.generation));
+        (Arc::new(candidate.genome), block)
+    });
+    let candidates = candidates.collect();
     let (finalists, wants) = (strategy.finalists(), strategy.wants());
     let stop = strategy.stop_reason().map(stop_reason);
-    Arc::new(Reached { candidates, finalists, best, wants, stop })
+    Arc::new(Reached { candidates, births, finalists, best, wants, stop })
 }
 
 /// A strategy's own account as a figure.
@@ -190,14 +223,25 @@ pub struct Advance {
     pub(super) run: RunId,
     pub(super) generation: GenerationIndex,
     pub(super) search: Search,
-    pub(super) outcomes: Arc<Measurement>,
+    pub(super) outcomes: Outcomes,
 }
+
+/// What an [`Advance`] tells.
+pub(super) enum Outcomes {
+    /// All candidates of a generation.
+    Whole(Arc<Measurement>),
+    /// Those that have arrived, in that order.
+    Arrived(Vec<Measured>, Turn),
+}
+
+/// What a search was told, and of an asynchronous one, of whom.
+type Told = (Vec<Measured>, Option<Turn>);
 
 /// An [`Advance`] that was computed.
 pub struct Advanced {
     pub(super) run: RunId,
     pub(super) generation: GenerationIndex,
-    pub(super) outcome: Result<(Search, Vec<Measured>, Step), Failure>,
+    pub(super) outcome: Result<(Search, Told, Step), Failure>,
 }
 
 /// Why a search could not be advanced.
@@ -229,9 +273,12 @@ impl Advance {
     /// Takes the verdicts in candidate order and tells them. Pure: when and where makes no difference.
     pub fn compute(self) -> Advanced {
         let Self { run, generation, mut search, outcomes } = self;
-        let told = outcomes.measured();
-        let outcome = match search.advance(generation, &told) {
-            Ok(step) => Ok((search, told, step)),
+        let (told, turn) = match outcomes {
+            Outcomes::Whole(outcomes) => (outcomes.measured(), None),
+            Outcomes::Arrived(told, turn) => (told, Some(turn)),
+        };
+        let outcome = match search.advance(generation, &told, turn.as_ref()) {
+            Ok(step) => Ok((search, (told, turn), step)),
             Err(error) => Err(Failure { search: Some(search), problem: error.to_string() }),
         };
         Advanced { run, generation, outcome }

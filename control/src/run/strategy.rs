@@ -43,13 +43,18 @@ pub fn restore(spec: &RunSpec, state: &Envelope) -> Resumed {
 
 fn frame(spec: &RunSpec) -> Frame {
     // All episodes and candidates of a generation must be in memory; those that are asked again come on top.
-    let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
-    let candidates = candidates.min(SEARCH_NUMBERS_MAX / spec.layout().dimension().max(1) as u64 * 9 / 10);
-    let population_size = candidates.min(u64::from(POPULATION_SIZE_MAX)) as u32;
+    let population_size = candidates_max(spec) as u32;
     let chosen = spec.validation.as_ref().map(|validation| validation.select);
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
     let limits = Limits { population_size, finalists };
     Frame { function_changes: true, limits, integers: integers(spec) }
+}
+
+/// The most candidates of a generation, but those that are asked again.
+pub(super) fn candidates_max(spec: &RunSpec) -> usize {
+    let candidates = EPISODES_PER_GENERATION_MAX / u64::from(spec.tasks_per_generation()) * 9 / 10;
+    let candidates = candidates.min(SEARCH_NUMBERS_MAX / spec.layout().dimension().max(1) as u64 * 9 / 10);
+    candidates.min(u64::from(POPULATION_SIZE_MAX)) as usize
 }
 
 /// The numbers of a genome that an external problem rounds.

@@ -5,6 +5,7 @@ use hebbian_proto::figures::moment;
 use hebbian_proto::v1;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::external::Direction;
+use hebbian_shared::spec::strategy::ORDER_COUNTS;
 
 use super::Run;
 use super::record::Origin;
@@ -30,7 +31,7 @@ impl Run {
             last_generation: self.last.clone(),
             create_time: Some(moment(self.created.created_unix_ms)),
             fingerprint: self.fingerprint.map_or_else(Vec::new, |digest| digest.0.to_vec()),
-            notes: self.notes.clone(),
+            notes: self.shown_notes(),
             sequence: self.sequence,
             validation: self.validation.clone(),
             search_ended: self.search_ended.clone(),
@@ -49,6 +50,12 @@ impl Run {
                 scores: problem.scores.clone(),
             }),
         }
+    }
+
+    /// The notes, and, of an asynchronous search, always before them what its result depends on.
+    fn shown_notes(&self) -> Vec<String> {
+        let order = self.spec.strategy.is_asynchronous().then(|| ORDER_COUNTS.to_owned());
+        order.into_iter().chain(self.notes.iter().cloned()).collect()
     }
 
     /// What the run has found.

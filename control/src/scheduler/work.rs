@@ -4,6 +4,7 @@
 //! by candidate, so that a batch meets few tasks and a worker prepares each of them once.
 
 mod invariants;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::time::Timestamp;
+
+pub(super) use turn::Dropped;
 
 use super::recheck::Check;
 use super::trust::RESERVED_AFTER;

@@ -20,7 +20,7 @@ use prost::Message as _;
 use stored::record::Kind;
 
 use hebbian_control::run::record::{
-    Closed, Contributions, Created, Maker, Origin, Record, Settled, Snapshot,
+    Closed, Contributions, Created, Maker, Origin, Record, Settled, Snapshot, Turn,
 };
 
 /// Why stored bytes are not a record or a snapshot.
@@ -147,6 +147,7 @@ fn encode_closed(closed: &Closed) -> stored::GenerationClosed {
         summary: Some(closed.summary.clone()),
         told: closed.told.iter().map(told).collect(),
         contributions: encode_contributions(&closed.contributions),
+        turn: closed.turn.clone().map(|Turn { arrived, kept, fresh }| stored::Turn { arrived, kept, fresh }),
     }
 }
 
@@ -167,6 +168,7 @@ fn decode_closed(closed: stored::GenerationClosed) -> Result<Closed, DecodeError
         summary: check_summary(summary)?,
         told: closed.told.into_iter().map(told).collect::<Result<_, DecodeError>>()?,
         contributions: decode_contributions(closed.contributions),
+        turn: closed.turn.map(|stored::Turn { arrived, kept, fresh }| Turn { arrived, kept, fresh }),
     })
 }
 
@@ -377,7 +379,12 @@ mod tests {
             Measured { verdict: Verdict::Diverged { episodes: 2 }, gradient: None },
             Measured { verdict: Verdict::Infeasible(Violation::new(0.5).unwrap()), gradient: None },
         ];
-        check(&Record::GenerationClosed(Box::new(Closed { summary: summary.clone(), told, contributions })));
+        check(&Record::GenerationClosed(Box::new(Closed {
+            summary: summary.clone(),
+            told,
+            contributions,
+            turn: Some(Turn { arrived: vec![2, 0, 5], kept: vec![4, 1], fresh: 7 }),
+        })));
         let (closed, strategy) = (GenerationIndex(4), vec![1, 2, 3]);
         let digest = Digest::of(&strategy);
         let snapshot = Arc::new(Snapshot { closed, strategy, digest, best: None });
@@ -423,7 +430,7 @@ mod tests {
     #[test]
     fn a_generation_without_what_recovery_needs_is_refused() {
         let refused = |summary: v1::GenerationSummary, expected: &str| {
-            let closed = Closed { summary, told: vec![], contributions: Contributions::new() };
+            let closed = Closed { summary, told: vec![], contributions: Contributions::new(), turn: None };
             let record = Record::GenerationClosed(Box::new(closed));
             assert_eq!(decode_record(&encode_record(&record)).unwrap_err().to_string(), expected);
         };
