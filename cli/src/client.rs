@@ -13,6 +13,9 @@ use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use hebbian_worker::session::remedy;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::configuration::DEFAULT_COORDINATOR;
@@ -58,13 +61,20 @@ impl Client {
             Ok(value) if value == *coordinator => "HEBBIAN_COORDINATOR",
             _ => "--coordinator",
         };
-        let mut failed = None;
-        for endpoint in tls.endpoints(field, &addresses)? {
+        let (mut failed, mut idle) = (None, None);
+        let endpoints = tls.endpoints(field, &addresses)?;
+        let several = endpoints.len() > 1;
+        for endpoint in endpoints {
             match Self::connect_to(endpoint, *timeout).await {
+                // One of several may be a standby.
+                Ok(client) if several && !client.serves().await => drop(idle.get_or_insert(client)),
                 Ok(client) => return Ok(client),
                 // Of several, the first one is the one that should be there.
                 Err(failure) => drop(failed.get_or_insert(failure)),
             }
+        }
+        if let Some(client) = idle {
+            return Ok(client);
         }
         Err(failed.unwrap_or_else(|| Failure::bad_input(format_args!("{field}: names no coordinator"))))
     }
@@ -108,6 +118,13 @@ impl Client {
             url,
             timeout,
         })
+    }
+
+    /// Whether it is a coordinator that serves.
+    async fn serves(&self) -> bool {
+        let request = HealthCheckRequest { service: String::new() };
+        let asked = self.answer(HealthClient::new(self.channel.clone()).check(request)).await;
+        asked.is_ok_and(|health| health.status() == ServingStatus::Serving)
     }
 
     /// The coordinator's address.

@@ -8,6 +8,7 @@ mod completions;
 mod conformance;
 mod coordinator;
 mod coordinator_backup;
+mod coordinator_standby;
 mod create;
 mod data;
 mod drain;
@@ -29,6 +30,7 @@ mod run;
 mod slurm;
 mod spec;
 mod status;
+mod step_down;
 mod sweep;
 mod top;
 mod watch;
@@ -146,6 +148,7 @@ enum Command {
     /// List the workers that are attached to a coordinator: their load, their speed, and what they may not work on.
     Workers(list::Arguments),
     Drain(drain::Arguments),
+    StepDown(step_down::Arguments),
     Health(health::Arguments),
     Conformance(conformance::Arguments),
     Journal(journal::Arguments),
@@ -273,6 +276,7 @@ impl Program {
             Command::Export(arguments) => export::execute(arguments, &log),
             Command::Workers(arguments) => list::execute(&arguments, list::What::Workers, &log),
             Command::Drain(arguments) => drain::execute(arguments, &log),
+            Command::StepDown(arguments) => step_down::execute(arguments, &log),
             Command::Health(arguments) => health::execute(arguments, &log),
             Command::Conformance(arguments) => conformance::execute(arguments, &log),
             Command::Journal(arguments) => journal::execute(arguments, &log),

@@ -84,6 +84,8 @@ impl Default for ServerSettings {
 pub(crate) struct StorageSettings {
     /// `sqlite:PATH`, `postgresql://USER@HOST/DATABASE`, or `memory:` for a coordinator that forgets.
     pub(crate) url: String,
+    /// Whether to wait until the journal's leader is gone.
+    pub(crate) standby: bool,
     /// The directory of data sets that workers may fetch; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if
     /// absent.
     pub(crate) data: Option<PathBuf>,
@@ -91,7 +93,7 @@ pub(crate) struct StorageSettings {
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { url: "sqlite:hebbian.sqlite".to_owned(), data: None }
+        Self { url: "sqlite:hebbian.sqlite".to_owned(), standby: false, data: None }
     }
 }
 

@@ -97,6 +97,9 @@ pub enum Refusal {
     /// The journal cannot be written or read.
     #[error("the journal cannot be used: {0}")]
     Journal(String),
+    /// A leader that is asked to give way has nobody to give way to.
+    #[error("nobody would take over: no standby waits for this journal")]
+    NoStandby,
     /// The coordinator is shutting down.
     #[error("the coordinator is shutting down")]
     ShuttingDown,

@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hebbian_proto::figures::RunState;
+use hebbian_proto::v1::Leadership;
 use hebbian_shared::dispatch::{Hello, ToWorker};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX};
@@ -79,6 +80,8 @@ pub struct Settings {
     pub workers_max: usize,
     /// How long runs that have ended are kept.
     pub retention: Retention,
+    /// Who leads, where others could.
+    pub leadership: Option<Leadership>,
 }
 
 impl Default for Settings {
@@ -92,6 +95,7 @@ impl Default for Settings {
             runs_max: RUNS_MAX,
             workers_max: WORKERS_MAX,
             retention: Retention::default(),
+            leadership: None,
         }
     }
 }

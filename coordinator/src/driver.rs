@@ -5,6 +5,7 @@
 //! committed events from the journal at its own pace.
 
 pub mod evaluating;
+pub mod handing_over;
 mod journal_thread;
 pub mod reading;
 mod search_threads;
@@ -118,6 +119,7 @@ pub async fn start(
     let (handle, inbox) = Handle::new(settings.engine.strategies);
     let timings = Arc::clone(&handle.timings);
     let searches = search_threads::spawn(&advanced, &timings).map_err(thread)?;
+    let stepping_down = inbox.stepping_down.clone();
     let jobs = journal_thread::spawn(journal, said, Arc::clone(&timings)).map_err(thread)?;
     let driver = Driver {
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
@@ -135,6 +137,7 @@ pub async fn start(
         evaluations: BTreeMap::new(),
         next_worker: 1,
         timings,
+        stepping_down,
         events: VecDeque::new(),
     };
     Ok((handle, tokio::spawn(driver.run(inbox, (journal_said, searched, waking), effects))))
@@ -186,6 +189,8 @@ pub struct Driver {
     evaluations: BTreeMap<RunId, mpsc::UnboundedSender<Result<Vec<Scored>, String>>>,
     next_worker: u64,
     timings: Arc<Timings>,
+    /// Whether this coordinator gives way to another one.
+    stepping_down: watch::Sender<bool>,
     /// Events that effects gave rise to.
     events: VecDeque<Event>,
 }

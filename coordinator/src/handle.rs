@@ -65,6 +65,7 @@ pub struct Handle {
     strategies: Strategies,
     pub(crate) timings: Arc<Timings>,
     writable: watch::Receiver<bool>,
+    stepping_down: watch::Receiver<bool>,
 }
 
 /// What waits for the driver. What clients ask does not wait behind what a thousand workers say.
@@ -73,6 +74,8 @@ pub(crate) struct Inbox {
     workers: mpsc::Receiver<Request>,
     /// Whether the journal can be written, for all handles.
     pub(crate) writable: watch::Sender<bool>,
+    /// Whether the coordinator gives way to another one.
+    pub(crate) stepping_down: watch::Sender<bool>,
 }
 
 impl Inbox {
@@ -141,8 +144,10 @@ impl Handle {
         let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
         let timings = Arc::default();
         let (tell, writable) = watch::channel(true);
-        let inbox = Inbox { clients: from_clients, workers: from_workers, writable: tell };
-        (Self { clients, workers, strategies, timings, writable }, inbox)
+        let (step, stepping_down) = watch::channel(false);
+        let inbox =
+            Inbox { clients: from_clients, workers: from_workers, writable: tell, stepping_down: step };
+        (Self { clients, workers, strategies, timings, writable, stepping_down }, inbox)
     }
 
     /// Asks the driver something: any [`Command`](hebbian_control::command::Command), or what is read from the journal
@@ -154,6 +159,15 @@ impl Handle {
     /// Whether the journal can be written, now and whenever that changes.
     pub fn writable(&self) -> watch::Receiver<bool> {
         self.writable.clone()
+    }
+
+    /// Returns when this coordinator is to give way to another one.
+    pub async fn stepped_down(&self) {
+        let mut stepping_down = self.stepping_down.clone();
+        if stepping_down.wait_for(|stepping| *stepping).await.is_err() {
+            // The driver has ended by itself.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Creates a run. What takes long about that is not done by the driver.

@@ -117,8 +117,15 @@ impl KeptSnapshots {
 pub struct Leader {
     /// Its name, for people.
     pub name: String,
-    /// Where workers and clients reach it, with commas.
-    pub addresses: String,
+    /// Where workers and clients reach it.
+    pub address: String,
+}
+
+impl std::fmt::Display for Leader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, address } = self;
+        if address.is_empty() { write!(f, "{name}") } else { write!(f, "{name} at {address}") }
+    }
 }
 
 /// Who is told that a journal can never be written again.
@@ -142,6 +149,11 @@ pub trait Journal: Send {
 
     /// Has `tell` be called when another coordinator has taken the journal over, though nothing is written at the moment.
     fn when_ended(&mut self, _tell: Ended) {}
+
+    /// The names of coordinators that wait to take the journal over.
+    fn standbys(&mut self) -> Result<Vec<String>, JournalError> {
+        Ok(Vec::new())
+    }
 
     /// The clock of this process is not to be remembered as the time of what is written.
     fn distrust_clock(&mut self) {}
@@ -264,6 +276,26 @@ pub fn open_keeping(
 ) -> Result<Box<dyn Journal>, JournalError> {
     let address = Address { url, leader };
     STORES.iter().find_map(|store| (store.open)(&address, kept)).unwrap_or_else(|| Err(unknown(url)))
+}
+
+/// Whether several coordinators can have the journal at an address, one after the other.
+pub fn can_be_taken_over(url: &str) -> bool {
+    postgres::is_ours(url)
+}
+
+/// Waits until the journal at an address has no leader, and opens it then. `goes_on` is told who leads, at each look, and says whether to
+/// wait on; if not, there is no journal.
+pub fn await_lead(
+    url: &str,
+    kept: KeptSnapshots,
+    leader: &Leader,
+    goes_on: &dyn Fn(Option<&Leader>) -> bool,
+) -> Result<Option<Box<dyn Journal>>, JournalError> {
+    let address = Address { url, leader };
+    postgres::follow(&address, kept, goes_on).unwrap_or_else(|| {
+        let problem = "cannot be taken over by a standby: it must be `postgresql://USER@HOST/DATABASE`";
+        Err(address.refused(problem.to_owned()))
+    })
 }
 
 /// An address that names no store.

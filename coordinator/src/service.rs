@@ -14,6 +14,7 @@ pub mod lane;
 pub mod rate;
 mod run;
 mod socket;
+pub mod standby;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -138,6 +139,18 @@ pub async fn serve<IO>(
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let routes = routes(handle, &settings).await;
+    serve_routes(routes, incoming, settings, shutdown).await;
+}
+
+/// Serves connections with these services.
+async fn serve_routes<IO>(
+    routes: Routes,
+    incoming: impl Stream<Item = io::Result<IO>>,
+    settings: TransportSettings,
+    shutdown: CancellationToken,
+) where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let connections = TaskTracker::new();
     {
         // It ends here, with its listener: a later connection is refused at once.

@@ -11,19 +11,22 @@ use hebbian_control::command::coordinator::Status;
 use hebbian_control::engine::Retention;
 use hebbian_control::scheduler::Recheck;
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::journal::{self, KeptSnapshots, Leader};
+use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::data::DataSource;
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_coordinator::web::Acts;
+use hebbian_proto::v1::Leadership;
 use hebbian_shared::digest::Digest;
 use hebbian_worker::data_store::DataStore;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::coordinator_backup::Backups;
+use super::coordinator_standby::stand_by;
 use super::worker::host_name;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
@@ -53,7 +56,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
 HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__WEB, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
-...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
+...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__STANDBY, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
 ...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__BACKUP__DIRECTORY, ...__EVERY, ...__KEEP, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
@@ -78,6 +81,10 @@ pub(super) struct Arguments {
     /// A password is better in PGPASSWORD, or in the file that PGPASSFILE names: others can read the command line.
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
+    /// Wait until the coordinator that leads is gone, and lead then; with a journal in PostgreSQL. Name all their addresses to workers
+    /// and clients.
+    #[arg(long)]
+    standby: bool,
     /// The clock is right, although it is far from the moment at which the journal was last written: delete by age what the
     /// retention rules say.
     #[arg(long)]
@@ -107,12 +114,17 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("server.web", web)
             .flag("server.address_file", text(address_file))
             .flag("storage.url", storage)
+            .flag("storage.standby", arguments.standby.then_some(true))
             .flag("retention.clock_confirmed", arguments.clock_confirmed.then_some(true))
             .flag("storage.data", text(data))
             .flag("server.tls.certificate", text(arguments.tls_certificate))
             .flag("server.tls.key", text(arguments.tls_key))
             .flag("server.tls.client_ca", text(arguments.tls_client_ca))
     })?;
+    if configuration.storage.standby && !journal::can_be_taken_over(&configuration.storage.url) {
+        return Err(Failure::bad_input("--standby: storage.url must be postgresql://USER@HOST/DATABASE")
+            .hint("a file has one coordinator; `hebbian journal migrate` moves a journal into a database"));
+    }
     set_up_logging(&configuration.log, "info")?;
     block_on_one_thread_until_signal(Notices::Nothing, |shutdown| serve(configuration, shutdown))
 }
@@ -138,27 +150,27 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     }
     let listener = connection::bind(wanted).map_err(cannot_listen)?;
     let listening = listener.local_addr().map_err(cannot_listen)?;
-    let RetentionSettings { keep_days, keep_runs, snapshots_every, clock_confirmed } =
-        configuration.retention;
-    let kept = KeptSnapshots { every: snapshots_every };
-    let leader = Leader { name: host_name(), addresses: String::new() };
-    // It may have to be waited for.
-    let address = url.clone();
-    let opened = tokio::task::spawn_blocking(move || journal::open_keeping(&address, kept, &leader)).await;
-    let journal = opened.map_err(Failure::failed)?.map_err(|error| journal_failure(&error))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let me = Leader { name: host_name(), address: format!("{scheme}://{}", reachable(listening)) };
+    let leadership = Leadership { leads: true, leader: me.name.clone(), address: me.address.clone() };
+    let listened = (listener, format!("{scheme}://{listening}"), tls.clone());
+    let Some((journal, listener)) = open_journal(&configuration, me, listened, &shutdown).await? else {
+        return Ok(());
+    };
+    let RetentionSettings { keep_days, keep_runs, clock_confirmed, .. } = configuration.retention;
     let mut settings = DriverSettings { clock_confirmed, ..DriverSettings::default() };
     settings.engine.scheduler.recheck = Recheck { share: recheck(&configuration)?, secret: driver::secret() };
     settings.engine.retention = Retention {
         keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
         keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
     };
+    settings.engine.leadership = journal::can_be_taken_over(url).then_some(leadership);
     let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
     let wanted = Wanted { address: &server.web, setting: "server.web", insecure: server.insecure };
     let web = Web::start(wanted, &handle, Acts::All)?;
     if let Some(web) = &web {
         tracing::info!("the live page is at {}, metrics at {}", web.address(), web.metrics());
     }
-    let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
         "coordinator {} listens on {scheme}://{listening}, journal {}",
         env!("CARGO_PKG_VERSION"),
@@ -175,7 +187,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         }
         _ => {}
     }
-    if let Some(path) = &server.address_file {
+    if let Some(path) = server.address_file.as_ref().filter(|_| !configuration.storage.standby) {
         tokio::select! {
             written = write_address(path.clone(), format!("{scheme}://{listening}\n")) => written?,
             () = shutdown.cancelled() => {}
@@ -198,6 +210,10 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         never = make_copies(backups) => match never {},
         never = supervisor::watched(async || drop(handle.ask(Status).await)) => match never {},
         () = shutdown.cancelled() => None,
+        () = handle.stepped_down() => {
+            tracing::info!("a standby takes over");
+            None
+        }
         () = &mut serving => Some(Failure::failed("the server has stopped")),
         _ = &mut driver => Some(Failure::failed("the driver has stopped; the log says why")),
     };
@@ -213,6 +229,44 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     closed.map_err(Failure::failed)?;
     tracing::info!("all is on disk; good-bye");
     Ok(())
+}
+
+/// Opens the journal, as soon as nobody else leads; none if this process is to end before.
+async fn open_journal(
+    configuration: &Configuration,
+    me: Leader,
+    (listener, url, tls): (TcpListener, String, Option<Arc<Tls>>),
+    shutdown: &CancellationToken,
+) -> Result<Option<(Box<dyn Journal>, TcpListener)>, Failure> {
+    let kept = KeptSnapshots { every: configuration.retention.snapshots_every };
+    let address = configuration.storage.url.clone();
+    if !configuration.storage.standby {
+        // It may have to be waited for.
+        let opened = tokio::task::spawn_blocking(move || journal::open_keeping(&address, kept, &me)).await;
+        let journal = opened.map_err(Failure::failed)?.map_err(|error| journal_failure(&error))?;
+        return Ok(Some((journal, listener)));
+    }
+    tracing::info!("coordinator {} listens on {url} as a standby", env!("CARGO_PKG_VERSION"));
+    supervisor::ready(&format!("listens on {url} as a standby"));
+    if let Some(path) = &configuration.server.address_file {
+        write_address(path.clone(), format!("{url}\n")).await?;
+    }
+    let twice = listener.into_std().and_then(|listener| {
+        Ok((TcpListener::from_std(listener.try_clone()?)?, TcpListener::from_std(listener)?))
+    });
+    let (standing, listener) =
+        twice.map_err(|error| Failure::failed(format_args!("cannot listen on {url}: {error}")))?;
+    let journal = stand_by((&address, kept, me), standing, tls, shutdown).await?;
+    Ok(journal.map(|journal| (journal, listener)))
+}
+
+/// Where others reach what is listened on.
+fn reachable(listening: SocketAddr) -> String {
+    if listening.ip().is_unspecified() {
+        format!("{}:{}", host_name(), listening.port())
+    } else {
+        listening.to_string()
+    }
 }
 
 async fn make_copies(backups: Option<Backups>) -> Infallible {

@@ -10,8 +10,8 @@ use crate::client::ClientArguments;
 use crate::failure::{Failure, FailureKind};
 use crate::render;
 
-/// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not because its journal cannot be
-/// written, 4 if nothing answers.
+/// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not because it is a
+/// standby or its journal cannot be written, 4 if nothing answers.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Ask for one service, for example `hebbian.v1.DispatchService`; without it, for the whole coordinator.
@@ -37,7 +37,8 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             render::out("serving\n")
         } else {
             let failure = Failure::failed(format_args!("{}: the coordinator is not serving", client.url()));
-            Err(failure.hint("its journal cannot be written; `hebbian status` says why"))
+            Err(failure
+                .hint("its journal cannot be written, or it is a standby; `hebbian status` says which"))
         }
     })
 }

@@ -215,8 +215,22 @@ pub(crate) fn acted(run: &v1::Run, paint: Paint) -> String {
     format!("{}\n", escape::line(&line))
 }
 
+/// A leader that gives way.
+pub(crate) fn stepped_down(answer: &v1::StepDownResponse, url: &str) -> String {
+    format!("{}\n", escape::line(&format!("{url} gives way to its standby {}", answer.standbys.join(" or "))))
+}
+
 /// The coordinator as a whole.
 pub(crate) fn coordinator(status: &v1::CoordinatorStatus, url: &str, paint: Paint) -> String {
+    if let Some(v1::Leadership { leads: false, leader, address }) = &status.leadership {
+        let leader = match (leader.as_str(), address.as_str()) {
+            ("", _) => "nobody that it knows of".to_owned(),
+            (leader, "") => leader.to_owned(),
+            (leader, address) => format!("{leader} at {address}"),
+        };
+        let standby = format!("{}  hebbian {}, a standby", paint.bold(url), status.version);
+        return fields(&[("coordinator", standby), ("leader", leader)], paint);
+    }
     let mut lines = vec![
         ("coordinator", format!("{}  hebbian {}", paint.bold(url), status.version)),
         (
@@ -227,6 +241,9 @@ pub(crate) fn coordinator(status: &v1::CoordinatorStatus, url: &str, paint: Pain
         ("workers", format!("{} with {}", status.workers, text::plural(u64::from(status.threads), "thread"))),
         ("settled", format!("{} episodes since the start", text::count(status.settled_episodes as f64))),
     ];
+    if let Some(v1::Leadership { leader, address, .. }) = &status.leadership {
+        lines.insert(1, ("leads", format!("as {leader} at {address}")));
+    }
     if let Some(trouble) = &status.journal_trouble {
         lines.push(("journal", paint.bad(trouble)));
     }

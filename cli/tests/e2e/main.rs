@@ -16,6 +16,7 @@ mod local;
 mod outputs;
 mod pty;
 mod rules;
+mod standby;
 mod support;
 mod tls;
 mod top;

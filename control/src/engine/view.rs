@@ -133,6 +133,7 @@ impl Engine {
             attached_workers,
             lost_workers,
             events: self.events.kept(),
+            leadership: self.settings.leadership.clone(),
             journal_trouble: self.trouble.as_ref().map(|trouble| trouble.reason.clone()),
         }
     }

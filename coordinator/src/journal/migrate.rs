@@ -103,7 +103,7 @@ enum Held {
 
 impl Held {
     fn open(url: &str) -> Result<Self, JournalError> {
-        let leader = Leader { name: "hebbian journal migrate".to_owned(), addresses: String::new() };
+        let leader = Leader { name: "hebbian journal migrate".to_owned(), address: String::new() };
         let address = Address { url, leader: &leader };
         check(&address)?;
         if let Some(path) = sqlite::file(&address) {

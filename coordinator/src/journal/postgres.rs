@@ -43,6 +43,19 @@ pub(super) fn open(address: &Address<'_>, kept: KeptSnapshots) -> Option<Opened>
     })
 }
 
+/// Waits until the journal at `postgresql://...` has no leader, and opens it then; none if the address is of another kind.
+pub(super) fn follow(
+    address: &Address<'_>,
+    kept: KeptSnapshots,
+    goes_on: &dyn Fn(Option<&Leader>) -> bool,
+) -> Option<Result<Option<Box<dyn Journal>>, JournalError>> {
+    is_ours(address.url).then(|| {
+        let target = Target::parse(address.url).map_err(|problem| address.refused(problem))?;
+        let found = PostgresJournal::follow(target, address.leader, goes_on)?;
+        Ok(found.map(|journal| Box::new(PostgresJournal { kept, ..journal }) as Box<dyn Journal>))
+    })
+}
+
 /// Opens the journal at `postgresql://...` where there is one.
 pub(super) fn existing(address: &Address<'_>) -> Option<Result<PostgresJournal, JournalError>> {
     is_ours(address.url).then(|| {
@@ -84,10 +97,64 @@ impl PostgresJournal {
             match waiting.look(&session, me)? {
                 Look::Taken(epoch) => break epoch,
                 Look::Held(_) => return Err(JournalError::Locked { store: target.name }),
-                Look::Silent => std::thread::sleep(LOOK),
+                Look::Silent(_) => std::thread::sleep(LOOK),
             }
         };
         Self::lead(target, session, epoch)
+    }
+
+    /// Waits until nobody leads, and opens it then.
+    fn follow(
+        target: Target,
+        me: &Leader,
+        goes_on: &dyn Fn(Option<&Leader>) -> bool,
+    ) -> Result<Option<Self>, JournalError> {
+        let (mut session, mut waiting, mut told) = (None, Waiting::default(), false);
+        loop {
+            let looked = Self::look(&target, &mut session, &mut waiting, me);
+            let leader = match looked {
+                Ok(Look::Taken(epoch)) => {
+                    let session = session.expect("the lease was taken over it");
+                    return Self::lead(target, session, epoch).map(Some);
+                }
+                Ok(Look::Held(leader) | Look::Silent(leader)) => {
+                    told = false;
+                    Some(leader)
+                }
+                Err(error) if error.is_transient() => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(%error, "the standby cannot see whether there is a leader; it tries again");
+                    }
+                    session = None;
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            if !goes_on(leader.as_ref()) {
+                return Ok(None);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// One look of a standby at the lease.
+    fn look(
+        target: &Target,
+        session: &mut Option<Session>,
+        waiting: &mut Waiting,
+        me: &Leader,
+    ) -> Result<Look, JournalError> {
+        let session = if let Some(session) = session {
+            session
+        } else {
+            // What it has not seen meanwhile it does not know.
+            *waiting = Waiting::default();
+            let opened = Session::open(target, "hebbian candidate")?;
+            schema::prepare(&opened)?;
+            lease::name_standby(&opened, &me.name)?;
+            session.insert(opened)
+        };
+        waiting.look(session, me)
     }
 
     /// Begins to write, with a lease that was taken.
@@ -235,6 +302,10 @@ impl Journal for PostgresJournal {
 
     fn when_ended(&mut self, tell: Ended) {
         self.lease.when_ended(tell);
+    }
+
+    fn standbys(&mut self) -> Result<Vec<String>, JournalError> {
+        self.read(|tables| lease::standbys(tables.sql))
     }
 
     fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::audit;
 use super::status::{ask, invalid};
+use crate::driver::handing_over::StepDown;
 use crate::handle::Handle;
 
 /// The time of a worker to leave if nobody says.
@@ -54,6 +55,16 @@ impl ClusterService for Cluster {
         let drained = ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?;
         audit::done(&who, "drained", &format_args!("worker {worker} (`{}`)", drained.display_name));
         Ok(Response::new(v1::DrainWorkerResponse { worker: Some(drained) }))
+    }
+
+    async fn step_down(
+        &self,
+        request: Request<v1::StepDownRequest>,
+    ) -> Result<Response<v1::StepDownResponse>, Status> {
+        let who = audit::who(&request);
+        let standbys = ask(&self.handle, StepDown).await?;
+        audit::done(&who, "asked to step down", &"the coordinator");
+        Ok(Response::new(v1::StepDownResponse { standbys }))
     }
 
     async fn get_coordinator_status(

@@ -26,6 +26,15 @@ pub(super) async fn service(writable: watch::Receiver<bool>) -> HealthServer<imp
     health
 }
 
+/// The service of a standby.
+pub(super) async fn standing_by() -> HealthServer<impl Health> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for name in WRITING.iter().chain(&[CLUSTER, DATA]) {
+        reporter.set_service_status(*name, ServingStatus::NotServing).await;
+    }
+    health
+}
+
 async fn follow(mut writable: watch::Receiver<bool>, reporter: HealthReporter) {
     loop {
         let serves = *writable.borrow_and_update();

@@ -48,6 +48,11 @@ pub(super) fn refused(error: &Refusal) -> Status {
         Refusal::Limit(_) => {
             (Code::ResourceExhausted, ErrorDetails::with_quota_failure_violation("coordinator", &message))
         }
+        Refusal::NoStandby => {
+            let details =
+                ErrorDetails::with_precondition_failure_violation("STANDBY", "coordinator", &message);
+            (Code::FailedPrecondition, details)
+        }
         Refusal::Journal(_) | Refusal::ShuttingDown => (Code::Unavailable, ErrorDetails::new()),
     };
     Status::with_error_details(code, message, details)

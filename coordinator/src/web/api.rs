@@ -48,7 +48,9 @@ impl From<Refusal> for Problem {
         let status = match refusal {
             Refusal::NoSuchRun(_) | Refusal::NoSuchWorker(_) => StatusCode::NOT_FOUND,
             Refusal::Spec(_) | Refusal::Field { .. } => StatusCode::BAD_REQUEST,
-            Refusal::RequestIdReused(_) | Refusal::WrongState { .. } => StatusCode::CONFLICT,
+            Refusal::RequestIdReused(_) | Refusal::WrongState { .. } | Refusal::NoStandby => {
+                StatusCode::CONFLICT
+            }
             Refusal::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Journal(_) | Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };

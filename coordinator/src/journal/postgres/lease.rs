@@ -36,7 +36,7 @@ struct Seen {
 
 fn look(sql: &dyn Sql) -> Result<Seen, JournalError> {
     let seen = sql.first("SELECT epoch, beat, released, name, addresses FROM leader", &[], |row| {
-        let leader = Leader { name: row[3].as_str()?.to_owned(), addresses: row[4].as_str()?.to_owned() };
+        let leader = Leader { name: row[3].as_str()?.to_owned(), address: row[4].as_str()?.to_owned() };
         Ok(Seen { epoch: row[0].as_i64()?, beat: row[1].as_i64()?, released: row[2].as_i64()? != 0, leader })
     })?;
     seen.ok_or_else(|| {
@@ -61,7 +61,7 @@ pub(super) enum Look {
     /// Somebody has it, and was heard of since the first look.
     Held(Leader),
     /// Somebody has it who was not heard of yet.
-    Silent,
+    Silent(Leader),
 }
 
 impl Waiting {
@@ -90,7 +90,7 @@ impl Waiting {
         {
             return Ok(Look::Taken(epoch));
         }
-        Ok(if self.alive { Look::Held(seen.leader) } else { Look::Silent })
+        Ok(if self.alive { Look::Held(seen.leader) } else { Look::Silent(seen.leader) })
     }
 }
 
@@ -116,7 +116,7 @@ fn take(session: &Session, seen: &Seen, me: &Leader) -> Result<Option<u64>, Jour
             seen.beat.into(),
             (raised as i64).into(),
             me.name.clone().into(),
-            me.addresses.clone().into(),
+            me.address.clone().into(),
         ],
         |row| row[0].as_i64(),
     )?;
@@ -128,6 +128,23 @@ fn take(session: &Session, seen: &Seen, me: &Leader) -> Result<Option<u64>, Jour
     }
     session.commit()?;
     Ok(Some(raised))
+}
+
+/// Calls the connection of a standby so that [`standbys`] knows it.
+pub(super) fn name_standby(session: &Session, name: &str) -> Result<(), JournalError> {
+    let role: String = format!("{STANDBY}{name}").chars().filter(|c| !c.is_control()).collect();
+    session.execute("SELECT set_config('application_name', ?1, false)", &[role.into()])?;
+    session.settle()
+}
+
+/// How the names of standbys' connections begin.
+const STANDBY: &str = "hebbian standby ";
+
+/// Who waits for the lease.
+pub(super) fn standbys(sql: &dyn Sql) -> Result<Vec<String>, JournalError> {
+    let waiting = "SELECT substr(application_name, length(?1) + 1) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND starts_with(application_name, ?1) ORDER BY 1";
+    sql.all(waiting, &[STANDBY.to_owned().into()], |row| row[0].as_str().map(str::to_owned))
 }
 
 /// Waits for the lock: then nothing is on its way any more that somebody else, or an earlier connection of this process, has begun.

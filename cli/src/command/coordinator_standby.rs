@@ -1,0 +1,61 @@
+//! A standby: it listens, says that it does not serve, and leads when the leader is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
+use hebbian_coordinator::service::TransportSettings;
+use hebbian_coordinator::service::connection::{self, ConnectionLimits};
+use hebbian_coordinator::service::lane::Lanes;
+use hebbian_coordinator::service::standby::serve_standby;
+use hebbian_coordinator::service::tls::Tls;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::journal_failure;
+use crate::failure::Failure;
+use crate::process::supervisor;
+
+/// How long whoever asks a standby may go on when it leads: they are to come back, and find what they want.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Waits until the journal has no leader, and opens it; none if this process is to end before.
+pub(super) async fn stand_by(
+    (url, kept, me): (&str, KeptSnapshots, Leader),
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    shutdown: &CancellationToken,
+) -> Result<Option<Box<dyn Journal>>, Failure> {
+    let (tell, seen) = watch::channel(None);
+    let ended = CancellationToken::new();
+    let settings = TransportSettings { shutdown_grace: GRACE, ..TransportSettings::default() };
+    let connections = connection::accept(listener, ConnectionLimits::default(), tls, Lanes::one());
+    let serving = serve_standby(seen, connections, settings, ended.clone());
+    let (address, stop) = (url.to_owned(), shutdown.clone());
+    let waiting = tokio::task::spawn_blocking(move || {
+        journal::await_lead(&address, kept, &me, &|leader: Option<&Leader>| {
+            tell.send_if_modified(|told| {
+                if told.as_ref() == leader {
+                    return false;
+                }
+                let who =
+                    leader.map_or_else(|| "nobody is known to lead".to_owned(), |who| format!("{who} leads"));
+                tracing::info!("this coordinator is a standby; {who}");
+                *told = leader.cloned();
+                true
+            });
+            !stop.is_cancelled()
+        })
+    });
+    tokio::pin!(serving);
+    let opened = tokio::select! {
+        opened = waiting => opened.map_err(Failure::failed)?,
+        () = &mut serving => return Err(Failure::failed("the server has stopped")),
+        never = supervisor::watched(async || ()) => match never {},
+    };
+    // Whoever was told that this is a standby asks again.
+    ended.cancel();
+    serving.await;
+    opened.map_err(|error| journal_failure(&error))
+}

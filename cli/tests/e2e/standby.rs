@@ -1,0 +1,236 @@
+//! Coordinators that follow each other on one journal in PostgreSQL.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use hebbian_tests::postgres::Server;
+use serde_json::Value;
+
+use crate::support::{Place, Process, SPEC, bits, errors, until};
+
+/// The longest time without a leader that is promised. Checked where somebody asks for it (`HEBBIAN_KILLS`): a busy machine takes longer.
+const TAKEOVER: Duration = Duration::from_secs(3);
+
+/// Two coordinators, each the other's standby.
+struct Pair<'a> {
+    place: &'a Place,
+    storage: String,
+    processes: [Process; 2],
+    urls: [String; 2],
+}
+
+/// Starts a coordinator that leads when nobody else does.
+fn launch(place: &Place, storage: &str, name: &str, listen: &str) -> (Process, String) {
+    let address = place.path(name);
+    let _ = fs::remove_file(&address);
+    let log = format!("{name}.log");
+    let arguments =
+        ["coordinator", "--standby", "--listen", listen, "--storage", storage, "--address-file", name];
+    let mut process = place.start(&arguments, &log);
+    until("the coordinator listens", || {
+        assert!(!process.has_ended(), "{}", fs::read_to_string(place.path(&log)).unwrap());
+        address.exists()
+    });
+    (process, fs::read_to_string(&address).unwrap().trim().to_owned())
+}
+
+impl<'a> Pair<'a> {
+    /// The first one leads.
+    fn start(place: &'a Place, server: &Server) -> Self {
+        let storage = server.database();
+        let (first, url) = launch(place, &storage, "a", "127.0.0.1:0");
+        until("it leads", || serves(place, &url));
+        let (second, other) = launch(place, &storage, "b", "127.0.0.1:0");
+        Self { place, storage, processes: [first, second], urls: [url, other] }
+    }
+
+    fn both(&self) -> String {
+        self.urls.join(",")
+    }
+
+    fn worker(&self, name: &str) -> Process {
+        let both = self.both();
+        let arguments = ["worker", "--coordinator", &both, "--threads", "1", "--name", name];
+        self.place.start(&arguments, &format!("{name}.log"))
+    }
+
+    /// A client's command, asked again as long as nobody leads.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let both = self.both();
+        let arguments = [arguments, &["--json", "--coordinator", &both]].concat();
+        let mut answer = None;
+        until("a coordinator answers", || {
+            let output = self.place.output(&arguments);
+            if output.status.success() {
+                answer = Some(serde_json::from_slice(&output.stdout).unwrap());
+            } else {
+                assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", errors(&output));
+            }
+            answer.is_some()
+        });
+        answer.unwrap()
+    }
+
+    fn generation(&self, run: &str) -> u64 {
+        self.json(&["status", run])["generation"].as_u64().unwrap()
+    }
+
+    fn leader(&self) -> usize {
+        let mut leads = None;
+        until("one leads", || {
+            leads = (0..2).find(|&one| serves(self.place, &self.urls[one]));
+            leads.is_some()
+        });
+        leads.unwrap()
+    }
+
+    /// Waits until one of both leads; how long that took.
+    fn taken_over(&self, by: usize) -> Duration {
+        let begun = Instant::now();
+        until("the standby leads", || serves(self.place, &self.urls[by]));
+        begun.elapsed()
+    }
+
+    /// Starts one again where it was.
+    fn restart(&mut self, one: usize) {
+        let listen = self.urls[one].strip_prefix("http://").unwrap().to_owned();
+        (self.processes[one], _) = launch(self.place, &self.storage, ["a", "b"][one], &listen);
+    }
+}
+
+fn serves(place: &Place, url: &str) -> bool {
+    place.output(&["health", "--coordinator", url]).status.success()
+}
+
+/// The genome of a run, and all that stands beside it in a directory.
+fn undisturbed(place: &Place, spec: &str) -> Vec<u64> {
+    let mut process = place.start(&["run", spec, "--workers", "1", "--out", "alone"], "run.log");
+    let genome = place.path("alone").join("genome.json");
+    until("the genome is written", || genome.exists() || process.has_ended());
+    bits(&genome)
+}
+
+#[test]
+fn leaders_that_are_killed_are_followed_and_nothing_acknowledged_is_lost() {
+    let Some(server) = Server::start() else { return };
+    let asked: Option<usize> = std::env::var("HEBBIAN_KILLS").ok().map(|kills| kills.parse().unwrap());
+    let kills = asked.unwrap_or(3);
+    let place = Place::new();
+    place.write(
+        "long.toml",
+        &SPEC.replace("generations = 60", &format!("generations = {}", 60 * kills.max(4))),
+    );
+    let expected = undisturbed(&place, "long.toml");
+    let mut pair = Pair::start(&place, &server);
+    let _workers = ["one", "two"].map(|name| pair.worker(name));
+    let run =
+        pair.json(&["create", "long.toml", "--request-id", "first"])["name"].as_str().unwrap().to_owned();
+    let run = run.strip_prefix("runs/").unwrap().to_owned();
+    let (mut slowest, mut random) = (Duration::ZERO, 0x9e37_79b9_u32);
+    for kill in 0..kills {
+        let before = pair.generation(&run);
+        until("it goes on", || pair.generation(&run) > before);
+        pair.json(&["note", &run, &format!("note {kill}")]);
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // Anywhere in a generation.
+        std::thread::sleep(Duration::from_millis(u64::from(random >> 24)));
+        let leader = pair.leader();
+        pair.processes[leader].kill();
+        slowest = slowest.max(pair.taken_over(1 - leader));
+        pair.restart(leader);
+        assert_eq!(pair.json(&["status", &run])["state"]["kind"], "running", "it is killed before the end");
+    }
+    println!("the slowest of {kills} takeovers took {slowest:?}");
+    assert!(asked.is_none() || slowest < TAKEOVER, "{slowest:?}");
+    until("the run is finished", || pair.json(&["status", &run])["state"]["kind"] == "finished");
+    let both = pair.both();
+    place.ok(&["result", &run, "--out", "cluster.json", "--coordinator", &both]);
+    assert_eq!(bits(&place.path("cluster.json")), expected);
+    let notes = pair.json(&["status", &run])["notes"].to_string();
+    for kill in 0..kills {
+        assert!(notes.contains(&format!("note {kill}")), "{notes}");
+    }
+    let journal = place.json(&["journal", "verify", &pair.storage, "--json"]);
+    assert_eq!(journal[0]["problems"], Value::Array(Vec::new()), "{journal}");
+}
+
+#[test]
+fn a_leader_that_hangs_is_followed_and_says_so_when_it_wakes() {
+    let Some(server) = Server::shared() else { return };
+    let place = Place::new();
+    let mut pair = Pair::start(&place, server);
+    let told = place.output(&["status", "--coordinator", &pair.urls[1]]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("a standby") && told.contains(&pair.urls[0]), "{told}");
+    let health = place.output(&["health", "--coordinator", &pair.urls[1]]);
+    assert_eq!(health.status.code(), Some(1), "{}", errors(&health));
+    let refused = place.output(&["list", "--coordinator", &pair.urls[1]]);
+    assert!(
+        errors(&refused).contains("is a standby") && errors(&refused).contains(&pair.urls[0]),
+        "{}",
+        errors(&refused)
+    );
+    let status = pair.json(&["status"]);
+    assert_eq!(
+        (&status["leadership"]["leads"], &status["leadership"]["address"]),
+        (&Value::Bool(true), &Value::from(pair.urls[0].as_str()))
+    );
+    let run = pair.json(&["create", "tiny.toml"])["name"].as_str().unwrap().to_owned();
+    pair.processes[0].signal("STOP");
+    pair.taken_over(1);
+    let others = place.json(&["list", "--json", "--coordinator", &pair.urls[1]]);
+    assert_eq!(others[0]["name"], run.as_str());
+    pair.processes[0].signal("CONT");
+    assert_eq!(pair.processes[0].exit_code(), Some(1));
+    let log = fs::read_to_string(place.path("a.log")).unwrap();
+    assert!(
+        log.contains("a younger coordinator (epoch 2) has taken this journal over from this one (epoch 1)"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_leader_steps_down_for_its_standby_and_for_nobody_else() {
+    let Some(server) = Server::shared() else { return };
+    let place = Place::new();
+    place.write("long.toml", &SPEC.replace("generations = 60", "generations = 240"));
+    let expected = undisturbed(&place, "long.toml");
+    let mut pair = Pair::start(&place, server);
+    let _worker = pair.worker("one");
+    let run = pair.json(&["create", "long.toml"])["name"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("runs/")
+        .unwrap()
+        .to_owned();
+    for _ in 0..2 {
+        let before = pair.generation(&run);
+        until("it goes on", || pair.generation(&run) > before);
+        let leader = pair.leader();
+        place.ok(&["step-down", "--coordinator", &pair.urls[leader]]);
+        let pause = pair.taken_over(1 - leader);
+        println!("nobody led for {pause:?}");
+        assert_eq!(pair.processes[leader].exit_code(), Some(0));
+        let refused = place.output(&["step-down", "--coordinator", &pair.urls[1 - leader]]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(errors(&refused).contains("no standby waits for this journal"), "{}", errors(&refused));
+        pair.restart(leader);
+    }
+    until("the run is finished", || pair.json(&["status", &run])["state"]["kind"] == "finished");
+    let both = pair.both();
+    place.ok(&["result", &run, "--out", "cluster.json", "--coordinator", &both]);
+    assert_eq!(bits(&place.path("cluster.json")), expected);
+}
+
+#[test]
+fn a_standby_needs_a_database() {
+    let place = Place::new();
+    let refused = place.output(&["coordinator", "--standby"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        errors(&refused).contains("--standby: storage.url must be postgresql://"),
+        "{}",
+        errors(&refused)
+    );
+    assert!(!place.path("hebbian.sqlite").exists());
+}
