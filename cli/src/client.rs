@@ -10,8 +10,8 @@ use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::limits::PEER_MESSAGE_BYTES_MAX;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
-use hebbian_worker::session::remedy;
-use tonic::transport::{Channel, Endpoint};
+use hebbian_worker::session::{Authorised, Bearer, remedy};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -19,8 +19,8 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::configuration::DEFAULT_COORDINATOR;
+use crate::credentials::ClientCredentials;
 use crate::failure::{Failure, FailureKind};
-use crate::tls::ClientTls;
 
 /// Which coordinator, and for how long to try.
 #[derive(Clone, Debug, Args)]
@@ -32,7 +32,7 @@ pub(crate) struct ClientArguments {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
-    pub(crate) tls: ClientTls,
+    pub(crate) credentials: ClientCredentials,
 }
 
 /// Runs or workers of a page: as many as the coordinator likes.
@@ -41,9 +41,9 @@ const PAGE_SIZE: u32 = 0;
 /// A connection to a coordinator.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    runs: RunServiceClient<Channel>,
-    cluster: ClusterServiceClient<Channel>,
-    channel: Channel,
+    runs: RunServiceClient<Authorised>,
+    cluster: ClusterServiceClient<Authorised>,
+    channel: Authorised,
     url: String,
     timeout: Duration,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
-        let ClientArguments { coordinator, timeout, tls } = arguments;
+        let ClientArguments { coordinator, timeout, credentials } = arguments;
         let addresses: Vec<String> = coordinator
             .split(',')
             .map(|part| part.trim().to_owned())
@@ -62,10 +62,10 @@ impl Client {
             _ => "--coordinator",
         };
         let (mut failed, mut idle) = (None, None);
-        let endpoints = tls.endpoints(field, &addresses)?;
+        let (endpoints, bearer) = credentials.endpoints(field, &addresses)?;
         let several = endpoints.len() > 1;
         for endpoint in endpoints {
-            match Self::connect_to(endpoint, *timeout).await {
+            match Self::connect_to(endpoint, *timeout, &bearer).await {
                 // One of several may be a standby.
                 Ok(client) if several && !client.serves().await => drop(idle.get_or_insert(client)),
                 Ok(client) => return Ok(client),
@@ -79,7 +79,7 @@ impl Client {
         Err(failed.unwrap_or_else(|| Failure::bad_input(format_args!("{field}: names no coordinator"))))
     }
 
-    async fn connect_to(endpoint: Endpoint, timeout: Duration) -> Result<Self, Failure> {
+    async fn connect_to(endpoint: Endpoint, timeout: Duration, bearer: &Bearer) -> Result<Self, Failure> {
         let url = endpoint.uri().to_string().trim_end_matches('/').to_owned();
         let endpoint = endpoint
             .connect_timeout(timeout)
@@ -110,6 +110,7 @@ impl Client {
                 return Err(unreachable(&format!("timeout after {}", humantime::format_duration(timeout))));
             }
         };
+        let channel = bearer.clone().with(channel);
         Ok(Self {
             runs: RunServiceClient::new(channel.clone()).max_decoding_message_size(PEER_MESSAGE_BYTES_MAX),
             cluster: ClusterServiceClient::new(channel.clone())
@@ -133,7 +134,7 @@ impl Client {
     }
 
     /// The transport, for services that other crates generate.
-    pub(crate) fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Authorised {
         self.channel.clone()
     }
 
@@ -180,6 +181,9 @@ impl Client {
         match status.code() {
             Code::NotFound => Failure::not_found(message),
             Code::InvalidArgument | Code::AlreadyExists => Failure::bad_input(message),
+            Code::Unauthenticated | Code::PermissionDenied => {
+                Failure::failed(format_args!("{}: {message}", self.url))
+            }
             Code::Unavailable | Code::DeadlineExceeded => {
                 Failure::unreachable(format_args!("{}: {message}", self.url))
             }
@@ -203,12 +207,12 @@ impl Client {
     }
 
     /// The calls that are about runs; [`Client::answer`] waits for theirs.
-    pub(crate) fn runs(&self) -> RunServiceClient<Channel> {
+    pub(crate) fn runs(&self) -> RunServiceClient<Authorised> {
         self.runs.clone()
     }
 
     /// The calls that are about the cluster.
-    pub(crate) fn cluster(&self) -> ClusterServiceClient<Channel> {
+    pub(crate) fn cluster(&self) -> ClusterServiceClient<Authorised> {
         self.cluster.clone()
     }
 

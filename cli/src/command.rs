@@ -32,6 +32,7 @@ mod spec;
 mod status;
 mod step_down;
 mod sweep;
+mod token;
 mod top;
 mod watch;
 mod worker;
@@ -153,6 +154,7 @@ enum Command {
     Conformance(conformance::Arguments),
     Journal(journal::Arguments),
     Certs(certs::Arguments),
+    Token(token::Arguments),
     Data(data::Arguments),
     Slurm(slurm::Arguments),
     Completions(completions::Arguments),
@@ -281,6 +283,7 @@ impl Program {
             Command::Conformance(arguments) => conformance::execute(arguments, &log),
             Command::Journal(arguments) => journal::execute(arguments, &log),
             Command::Certs(arguments) => certs::execute(&arguments, &log),
+            Command::Token(arguments) => token::execute(arguments, &log),
             Command::Data(arguments) => data::execute(arguments, &log),
             Command::Slurm(arguments) => slurm::execute(arguments, &log),
             Command::Completions(arguments) => completions::execute(&arguments),

@@ -27,6 +27,8 @@ pub(crate) struct Configuration {
     pub(crate) log: LogSettings,
     /// How the coordinator is reached.
     pub(crate) server: ServerSettings,
+    /// Who may do what.
+    pub(crate) access: AccessSection,
     /// Where the coordinator keeps its journal.
     pub(crate) storage: StorageSettings,
     /// What the coordinator keeps for how long.
@@ -76,6 +78,16 @@ impl Default for ServerSettings {
             tls: ServerTlsSettings::default(),
         }
     }
+}
+
+/// Section `access`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AccessSection {
+    /// Whether nobody is let in without a token or a certificate that names a role, although there is no token yet.
+    pub(crate) required: bool,
+    /// The file that keeps tokens; beside the journal if absent.
+    pub(crate) tokens: Option<PathBuf>,
 }
 
 /// Section `storage`.
@@ -165,6 +177,10 @@ pub(crate) struct WorkerSettings {
     pub(crate) data: Option<PathBuf>,
     /// Certificates, for addresses that begin with `https://`.
     pub(crate) tls: ClientTls,
+    /// A file that holds a token, for coordinators that control access.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Whether the token is shown to other machines' addresses without TLS.
+    pub(crate) insecure: bool,
 }
 
 impl Default for WorkerSettings {
@@ -178,6 +194,8 @@ impl Default for WorkerSettings {
             name: None,
             data: None,
             tls: ClientTls::default(),
+            token_file: None,
+            insecure: false,
         }
     }
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod command;
 mod configuration;
 mod cost;
+mod credentials;
 mod data;
 mod export;
 mod external_result;

@@ -16,6 +16,7 @@ pub(crate) mod run;
 pub(crate) mod shipped;
 pub(crate) mod sweep;
 pub(crate) mod text;
+pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod validation;
 pub(crate) mod worker;

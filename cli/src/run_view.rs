@@ -108,7 +108,7 @@ pub(crate) async fn read(
     take: &mut dyn FnMut(&v1::RunEvent),
 ) -> Result<Found, Failure> {
     if matches!(source, Source::Journal { .. }) {
-        client.tls.check_unused("on a directory or a journal")?;
+        client.credentials.tls.check_unused("on a directory or a journal")?;
     }
     match source {
         Source::Coordinator { run } => {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hebbian_shared::limits::PEM_BYTES_MAX;
-use hebbian_worker::session::{Coordinators, FILE_PREFIX, SessionError};
+use hebbian_worker::session::{Coordinators, FILE_PREFIX, SessionError, endpoints};
 use serde::Deserialize;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
@@ -50,10 +50,7 @@ impl ClientTls {
                 None => named.push(address.clone()),
             }
         }
-        let endpoints = match Coordinators::parse(&named, &self.config()?).map_err(refused)? {
-            Coordinators::Addresses(endpoints) => endpoints,
-            Coordinators::File { .. } | Coordinators::Memory(_) => Vec::new(),
-        };
+        let endpoints = endpoints(&named, &self.config()?).map_err(refused)?;
         let plain = endpoints.iter().map(Endpoint::uri).find(|uri| uri.scheme_str() != Some("https"));
         if let Some((plain, flag)) = plain.zip(self.first_flag()) {
             let plain = plain.to_string();
@@ -66,25 +63,20 @@ impl ClientTls {
         Ok(endpoints)
     }
 
-    /// Where a worker looks for its coordinator: at addresses, or at those in a file, which may change.
-    pub(crate) fn coordinators(&self, field: &str, addresses: &[String]) -> Result<Coordinators, Failure> {
+    /// The file that holds the addresses, if `field` names one in their place.
+    pub(crate) fn file_of<'a>(field: &str, addresses: &'a [String]) -> Result<Option<&'a str>, Failure> {
         let file = addresses.iter().find_map(|address| address.trim().strip_prefix(FILE_PREFIX));
-        let Some(path) = file else { return self.endpoints(field, addresses).map(Coordinators::Addresses) };
-        if addresses.len() > 1 {
-            return Err(Failure::bad_input(format_args!(
+        match file {
+            Some(path) if addresses.len() > 1 => Err(Failure::bad_input(format_args!(
                 "{field}: {FILE_PREFIX}{path} cannot stand beside others"
             ))
-            .hint("the file may hold several addresses, one a line"));
+            .hint("the file may hold several addresses, one a line")),
+            file => Ok(file),
         }
-        Ok(Coordinators::File {
-            path: PathBuf::from(path),
-            tls: self.config()?,
-            tls_only: self.first_flag().is_some(),
-        })
     }
 
     /// The first of the flags that is given.
-    fn first_flag(&self) -> Option<&'static str> {
+    pub(crate) fn first_flag(&self) -> Option<&'static str> {
         self.flags().find_map(|(path, flag)| path.map(|_| flag))
     }
 
@@ -110,7 +102,7 @@ impl ClientTls {
     }
 
     /// Reads the files.
-    fn config(&self) -> Result<ClientTlsConfig, Failure> {
+    pub(crate) fn config(&self) -> Result<ClientTlsConfig, Failure> {
         let (ca, certificate, key) = (self.ca.as_deref(), self.certificate.as_deref(), self.key.as_deref());
         let config = ClientTlsConfig::new();
         let config = match ca {

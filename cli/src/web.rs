@@ -4,7 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
 use hebbian_coordinator::handle::Handle;
-use hebbian_coordinator::web::{self, Acts, Token};
+use std::sync::Arc;
+
+use hebbian_coordinator::access::Access;
+use hebbian_coordinator::web::{self, Acts, Entrance, Token};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -18,7 +21,7 @@ pub(crate) const OFF: &str = "off";
 pub(crate) struct Web {
     shutdown: CancellationToken,
     listening: SocketAddr,
-    token: Token,
+    entrance: Entrance,
 }
 
 impl Drop for Web {
@@ -41,7 +44,11 @@ pub(crate) struct Wanted<'a> {
 impl Web {
     /// Serves the page where it is wanted. A port in use is a warning and another port, and the usual place that cannot be had is a
     /// warning and no page: the runs are worth more.
-    pub(crate) fn start(wanted: Wanted<'_>, handle: &Handle, acts: Acts) -> Result<Option<Self>, Failure> {
+    pub(crate) fn start(
+        wanted: Wanted<'_>,
+        handle: &Handle,
+        (acts, access): (Acts, Arc<Access>),
+    ) -> Result<Option<Self>, Failure> {
         let Wanted { setting, .. } = wanted;
         let Some(address) = wanted.resolve()? else { return Ok(None) };
         let bound = TcpListener::bind(address).or_else(|error| {
@@ -55,13 +62,14 @@ impl Web {
         let token = Token::random().ok_or_else(|| {
             Failure::failed("the operating system gives no random bytes for the page's token")
         })?;
+        let entrance = Entrance { acts, token, access };
         let started = bound.and_then(|listener| {
             let listening = listener.local_addr()?;
-            web::start(handle.clone(), listener, (acts, token.clone()), shutdown.clone())?;
+            web::start(handle.clone(), listener, entrance.clone(), shutdown.clone())?;
             Ok(listening)
         });
         match started {
-            Ok(listening) => Ok(Some(Self { shutdown, listening, token })),
+            Ok(listening) => Ok(Some(Self { shutdown, listening, entrance })),
             Err(error) if wanted.address == DEFAULT_ADDRESS => {
                 tracing::warn!("{setting}: there is no live page: cannot listen on {address}: {error}");
                 Ok(None)
@@ -72,9 +80,11 @@ impl Web {
         }
     }
 
-    /// Where it is, with the token that lets whoever opens it act.
+    /// Where it is; while access is not controlled, with the token that lets whoever opens it act.
     pub(crate) fn address(&self) -> String {
-        format!("http://{}/#token={}", self.listening, self.token.text())
+        let Entrance { token, access, .. } = &self.entrance;
+        let token = if access.is_on() { String::new() } else { format!("#token={}", token.text()) };
+        format!("http://{}/{token}", self.listening)
     }
 
     /// Where the metrics are.

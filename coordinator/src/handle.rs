@@ -137,6 +137,17 @@ pub fn secret() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// Who wants a run.
+#[derive(Clone, Debug, Default)]
+pub struct Asker {
+    /// For its notes.
+    pub by: String,
+    /// For the count.
+    pub owner: String,
+    /// The group that it is to belong to; empty for none.
+    pub group: String,
+}
+
 impl Handle {
     /// A handle and the inbox that the driver reads.
     pub(crate) fn new(strategies: Strategies) -> (Self, Inbox) {
@@ -177,19 +188,19 @@ impl Handle {
         self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
     }
 
-    /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk). Who wants it is
-    /// told for its notes and for the count.
+    /// Creates a run that begins where `parent` was after `closed` generations (`None`: the last one on the disk).
     pub async fn fork(
         &self,
         (parent, closed): (RunId, Option<GenerationIndex>),
         spec: RunSpec,
         request_id: String,
-        (by, owner): (String, String),
+        Asker { by, owner, group }: Asker,
     ) -> Result<v1::Run, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
-        let forked =
-            self.create(Create { request_id, origin, by, owner, ..Create::new(new_run_id(), spec) }).await?;
+        let forked = self
+            .create(Create { request_id, group, origin, by, owner, ..Create::new(new_run_id(), spec) })
+            .await?;
         // An earlier fork of this name may have begun elsewhere.
         let begun = forked.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }

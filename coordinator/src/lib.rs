@@ -1,6 +1,7 @@
 //! The coordinator's async shell: `driver` carries out what `hebbian-control` decides, `journal` keeps it, `service` is
-//! the gRPC face of both, `web` the live page and the metrics.
+//! the gRPC face of both, `web` the live page and the metrics, `access` who may do what with either.
 
+pub mod access;
 pub mod driver;
 pub mod handle;
 pub mod journal;

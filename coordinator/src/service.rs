@@ -3,12 +3,14 @@
 //! The same services run over TCP and, for a coordinator and workers in one process, over memory: there are no ports
 //! then, but the same engine and the same wire.
 
+mod access;
 pub(crate) mod audit;
 mod cluster;
 pub mod connection;
 pub mod data;
 mod dispatch;
 mod evaluation;
+pub(crate) mod gate;
 mod health;
 pub mod lane;
 pub mod rate;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use hebbian_proto::FILE_DESCRIPTOR_SET;
+use hebbian_proto::v1::access_service_server::AccessServiceServer;
 use hebbian_proto::v1::cluster_service_server::ClusterServiceServer;
 use hebbian_proto::v1::data_service_server::DataServiceServer;
 use hebbian_proto::v1::dispatch_service_server::{self, DispatchServiceServer};
@@ -48,7 +51,9 @@ use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Connected;
 
+use crate::access::Access;
 use crate::handle::Handle;
+use gate::Gate;
 use lane::{Lanes, Place, Requests};
 use rate::{RateLimits, Rates};
 
@@ -69,6 +74,8 @@ pub struct TransportSettings {
     pub rates: RateLimits,
     /// Which threads serve the workers.
     pub lanes: Lanes,
+    /// Who is let in.
+    pub access: Arc<Access>,
 }
 
 impl Default for TransportSettings {
@@ -83,6 +90,7 @@ impl Default for TransportSettings {
             data: Arc::new(data::NoData),
             rates: RateLimits::default(),
             lanes: Lanes::one(),
+            access: Access::open(),
         }
     }
 }
@@ -108,6 +116,10 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
         .max_decoding_message_size(1 << 10)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
 
+    let access = AccessServiceServer::new(access::Tokens::new(Arc::clone(&settings.access)))
+        .max_decoding_message_size(4 << 10)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
+
     let health = health::service(handle.writable()).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -119,7 +131,8 @@ async fn routes(handle: Handle, settings: &TransportSettings) -> Routes {
         .add_service(InterceptedService::new(dispatch, rate::check(attaches, "attach")))
         .add_service(InterceptedService::new(run, rate::check(Arc::clone(&requests), "ask")))
         .add_service(InterceptedService::new(cluster, rate::check(Arc::clone(&requests), "ask")))
-        .add_service(InterceptedService::new(evaluation, rate::check(requests, "ask")))
+        .add_service(InterceptedService::new(evaluation, rate::check(Arc::clone(&requests), "ask")))
+        .add_service(InterceptedService::new(access, rate::check(requests, "ask")))
         .add_service(InterceptedService::new(data, rate::check(sets, "ask")))
         .add_service(health)
         .add_service(reflection().build_v1().expect(valid))
@@ -197,24 +210,34 @@ fn serve_connection<IO>(
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .max_header_list_size(HEADERS_BYTES_MAX);
     let (peer, routes, asked) = (io.connect_info(), routes.clone(), Arc::clone(&place));
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        audit::introduce::<IO>(&peer, request.extensions_mut());
-        let moved = asked.decide(is_workers(request.uri().path()));
+    let (gate, cut, ended) = Gate::new(Arc::clone(&settings.access), audit::certificate::<IO>(&peer));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (mut head, body) = request.into_parts();
+        audit::introduce::<IO>(&peer, &mut head.extensions);
+        let judged = gate.judge(head.uri.path(), &head.headers, &mut head.extensions);
+        let moved = judged.is_ok() && asked.decide(is_workers(head.uri.path()));
         let mut routes = routes.clone();
         async move {
+            if let Err(status) = judged {
+                return Ok(status.into_http());
+            }
             if moved {
                 tokio::task::yield_now().await;
             }
-            routes.call(request).await
+            routes.call(hyper::Request::from_parts(head, body)).await
         }
     });
     let connection = http2.serve_connection(TokioIo::new(io), service);
     let counted = connections.token();
     place.spawn(Box::pin(async move {
-        let _counted = counted;
+        let _counted = (counted, ended);
         let mut connection = pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
+            () = cut.cancelled() => {
+                tracing::info!("a connection ends, for the token that it was used with was revoked or has expired");
+                return;
+            }
             () = shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

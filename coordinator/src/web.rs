@@ -1,5 +1,5 @@
-//! The live page, the metrics and `/api`, over plain HTTP/1.1: what is going on, for people, monitoring and programs. Whoever shows the
-//! token of the printed address can pause, resume, cancel, extend and fork runs and have workers leave.
+//! The live page, the metrics and `/api`, over plain HTTP/1.1: what is going on, for people, monitoring and programs. Whoever may
+//! ([`access`]) can pause, resume, cancel, extend and fork runs and have workers leave.
 //!
 //! It runs on a thread of its own and asks the driver by [`Handle`] as gRPC does, so that however many pages are open, decisions wait for
 //! none of them. A run that somebody looks at is followed once, whoever else looks at it.
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -29,7 +29,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::handle::Handle;
+use access::May;
 pub use access::Token;
 use api::Problem;
 use body::Content;
@@ -59,11 +61,22 @@ pub enum Acts {
     OfOneRun,
 }
 
+/// Who may do what by the page.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// What can be done at all.
+    pub acts: Acts,
+    /// What lets somebody do it while the coordinator does not control access.
+    pub token: Token,
+    /// Who may while it does.
+    pub access: Arc<Access>,
+}
+
 /// Starts to serve on a thread of its own until `shutdown`.
 pub fn start(
     handle: Handle,
     listener: TcpListener,
-    (acts, token): (Acts, Token),
+    entrance: Entrance,
     shutdown: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     listener.set_nonblocking(true)?;
@@ -72,7 +85,7 @@ pub fn start(
     let serve = move || {
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept(Site::new(handle, acts, token), listener, address, shutdown).await,
+                Ok(listener) => accept(Site::new(handle, entrance), listener, address, shutdown).await,
                 Err(error) => tracing::error!(%error, "the live page cannot be served"),
             }
         });
@@ -123,27 +136,37 @@ async fn answer(
         return Ok(problem(Problem(StatusCode::FORBIDDEN, why.to_owned())));
     }
     let uri = request.uri().clone();
+    let Entrance { acts, token, access } = &site.entrance;
+    let asked = (request.method().as_str(), uri.path());
     let api = uri.path().strip_prefix("/api/");
+    let visitor = match access::judge((access, token), asked, request.headers()) {
+        Ok(visitor) => visitor,
+        Err((Problem(StatusCode::NOT_FOUND, _), _)) if api.is_none() => return Ok(nothing()),
+        Err((refused, is_asked)) => return Ok(kept_out(refused, is_asked)),
+    };
     let answer = match (request.method(), api) {
-        (&Method::GET, None) => return Ok(route(site, uri.path()).await),
+        (&Method::GET, None) => return Ok(route(site, uri.path(), visitor.may).await),
         (&Method::GET, Some(path)) => api::get(&site.handle, path, uri.query().unwrap_or_default()).await,
-        (&Method::POST, Some(path)) if access::may_change(request.headers(), &site.token) => {
-            match whole(request.into_body()).await {
-                Ok(body) => api::post(&site.handle, site.acts, path, &body).await,
-                Err(problem) => Err(problem),
-            }
-        }
-        (&Method::POST, Some(_)) => {
-            let why =
-                "whatever changes something needs the token of the address that was printed at the start";
-            Err(Problem(StatusCode::UNAUTHORIZED, why.to_owned()))
-        }
+        (&Method::POST, Some(path)) => match whole(request.into_body()).await {
+            Ok(body) => api::post(&site.handle, *acts, &visitor.who, (path, &body)).await,
+            Err(problem) => Err(problem),
+        },
         _ => Err(Problem(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only".to_owned())),
     };
     Ok(match answer {
         Ok(value) => response(StatusCode::OK, JSON, Content::whole(value.to_string())),
         Err(refused) => problem(refused),
     })
+}
+
+/// Says why somebody is not let in, and has a browser ask for a token.
+fn kept_out(refused: Problem, is_asked: bool) -> Response<Content> {
+    let mut response = problem(refused);
+    if is_asked {
+        let how = "Basic realm=\"hebbian: any name, and a token as the password\", charset=\"UTF-8\"";
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(how));
+    }
+    response
 }
 
 const JSON: &str = "application/json";
@@ -171,18 +194,18 @@ async fn whole(mut body: Incoming) -> Result<String, Problem> {
     text.ok_or(Problem(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 
-async fn route(site: &Arc<Site>, path: &str) -> Response<Content> {
+async fn route(site: &Arc<Site>, path: &str, may: May) -> Response<Content> {
     let html = "text/html; charset=utf-8";
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let found = match parts[..] {
-        [""] => Some((html, site.list().await.content())),
+        [""] => Some((html, site.list().await.content(may))),
         ["body"] => Some((html, Content::whole(site.list().await.body))),
-        ["cluster"] => Some((html, site.cluster().await.content())),
+        ["cluster"] => Some((html, site.cluster().await.content(may))),
         ["cluster", "body"] => Some((html, Content::whole(site.cluster().await.body))),
         ["events"] => Some(("text/event-stream", Site::every_second())),
-        ["compare", runs] => site.compared(runs).await.map(|page| (html, page.content())),
+        ["compare", runs] => site.compared(runs).await.map(|page| (html, page.content(may))),
         ["compare", runs, "body"] => site.compared(runs).await.map(|page| (html, Content::whole(page.body))),
-        ["runs", run] => site.page(run).await.map(|page| (html, page.content())),
+        ["runs", run] => site.page(run).await.map(|page| (html, page.content(may))),
         ["runs", run, "body"] => site.page(run).await.map(|page| (html, Content::whole(page.body))),
         ["runs", run, "events"] => site.run_events(run).await.map(|events| ("text/event-stream", events)),
         ["metrics"] => Some((
@@ -196,8 +219,12 @@ async fn route(site: &Arc<Site>, path: &str) -> Response<Content> {
     };
     match found {
         Some((kind, content)) => response(StatusCode::OK, kind, content),
-        None => plain(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        None => nothing(),
     }
+}
+
+fn nothing() -> Response<Content> {
+    plain(StatusCode::NOT_FOUND, "there is nothing here\n")
 }
 
 fn plain(status: StatusCode, text: &str) -> Response<Content> {

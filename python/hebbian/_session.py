@@ -19,7 +19,7 @@ from . import v1
 from ._evaluate import FAILED, INFEASIBLE, VALUE, Outcome, cut
 from ._objective import Objective
 from ._pool import Item, Job
-from .connection import Connection, Tls
+from .connection import Connection, Paths, Tls
 from .errors import HebbianError, InvalidRequest
 
 logger = logging.getLogger("hebbian")
@@ -75,11 +75,19 @@ class Session:
     """What a worker keeps from stream to stream. :meth:`run` works until :meth:`stop`, or until a coordinator drains the worker."""
 
     def __init__(
-        self, objective: Objective, coordinators: Sequence[str], name: str | None, slots: int, tls: Tls | None, credit: int | None = None
+        self,
+        objective: Objective,
+        coordinators: Sequence[str],
+        name: str | None,
+        slots: int,
+        tls: Tls | None,
+        credit: int | None = None,
+        token_file: Paths | None = None,
     ) -> None:
         if not coordinators:
             raise InvalidRequest("coordinator: name at least one address", field="coordinator")
         self._objective, self._coordinators, self._tls = objective, list(coordinators), tls
+        self._token_file = token_file
         from . import __version__
 
         self._hello = v1.Hello(
@@ -171,7 +179,8 @@ class Session:
         for attempt in range(1 << 62):
             start = time.monotonic()
             try:
-                connection = Connection(self._coordinators[attempt % len(self._coordinators)], self._tls)
+                address = self._coordinators[attempt % len(self._coordinators)]
+                connection = Connection(address, self._tls, token_file=self._token_file)
                 try:
                     if _Stream(self, connection).work():
                         return

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from . import v1
 from ._genome import parameters_of
-from .connection import Connection, Tls, default_coordinator
+from .connection import Connection, Paths, Tls, default_coordinator
 from .errors import HebbianError, RunEnded, RunPaused, Unavailable, WrongState, translated
 
 # A spec: a dictionary, its text as TOML or JSON, or the path of a file with it.
@@ -43,9 +43,12 @@ def _text(spec: Spec) -> str:
 class Client:
     """Runs, workers and the state of one coordinator. Without an address it is that of ``HEBBIAN_COORDINATOR``, or this machine's."""
 
-    def __init__(self, coordinator: str | None = None, *, tls: Tls | None = None, timeout: float = 30.0) -> None:
-        """``timeout``: how many seconds an answer may take."""
-        self._connection = Connection(coordinator or default_coordinator(), tls, timeout)
+    def __init__(
+        self, coordinator: str | None = None, *, tls: Tls | None = None, token_file: Paths | None = None, timeout: float = 30.0
+    ) -> None:
+        """``token_file``: a file with a token, for coordinators that control access (without it, that of ``HEBBIAN_TOKEN_FILE``).
+        ``timeout``: how many seconds an answer may take."""
+        self._connection = Connection(coordinator or default_coordinator(), tls, timeout, token_file)
 
     def __enter__(self) -> Client:
         return self

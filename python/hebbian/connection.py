@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,15 +53,42 @@ class Tls:
         return grpc.ssl_channel_credentials(*contents)
 
 
+# As docs/SECURITY.md has it.
+_TOKEN_FILE_BYTES_MAX = 1 << 10
+
+
+def _token(path: Paths) -> str:
+    """The token in a file."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_TOKEN_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise InvalidRequest(f"token_file: {error}", field="token_file") from error
+    token = content.decode("ascii", "replace").strip()
+    if len(content) > _TOKEN_FILE_BYTES_MAX or not token or not token.isascii() or any(not "!" <= c <= "~" for c in token):
+        raise InvalidRequest(f"token_file: {path} holds no token, which is one word, as `hebbian token create` prints it", field="token_file")
+    return token
+
+
+def _is_here(host: str | None) -> bool:
+    """Whether a host is this machine, whose loopback nobody else reads."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
 def default_coordinator() -> str:
     """``HEBBIAN_COORDINATOR``, or this machine's."""
     return os.environ.get("HEBBIAN_COORDINATOR") or DEFAULT_COORDINATOR
 
 
 class Connection:
-    """A channel to one coordinator."""
+    """A channel to one coordinator. It shows the token in a file: ``token_file``, or that of ``HEBBIAN_TOKEN_FILE``."""
 
-    def __init__(self, address: str, tls: Tls | None = None, timeout: float = 30.0) -> None:
+    def __init__(self, address: str, tls: Tls | None = None, timeout: float = 30.0, token_file: Paths | None = None) -> None:
         self.address, self.timeout = address, timeout
         tls = tls if tls is not None else Tls.of_environment()
         parts = urlsplit(address)
@@ -70,6 +98,13 @@ class Connection:
             port, is_port = None, False
         if not is_port or parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
             raise InvalidRequest(f"coordinator: {address!r} is no address; write it as {DEFAULT_COORDINATOR}", field="coordinator")
+        token_file = token_file or os.environ.get("HEBBIAN_TOKEN_FILE") or None
+        self._metadata = [] if token_file is None else [("authorization", f"Bearer {_token(token_file)}")]
+        if self._metadata and parts.scheme != "https" and not _is_here(parts.hostname):
+            raise InvalidRequest(
+                f"coordinator: {address} is not encrypted, and whoever is on the way could read the token; write https://",
+                field="coordinator",
+            )
         target = f"{parts.netloc.rpartition('@')[2]}" + ("" if port is not None else ":443" if parts.scheme == "https" else ":80")
         if parts.scheme == "https":
             self.channel = grpc.secure_channel(target, tls.credentials(), options=_OPTIONS)
@@ -95,7 +130,7 @@ class Connection:
     def call(self, service: str, name: str, request: Any) -> Any:
         """Asks and waits for the answer; `NAMERequest` is answered by `NAMEResponse`."""
         try:
-            return self._method("unary_unary", service, name)(request, timeout=self.timeout)
+            return self._method("unary_unary", service, name)(request, timeout=self.timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             refuse(error, self.address)
         except ValueError as error:
@@ -103,11 +138,11 @@ class Connection:
 
     def stream(self, service: str, name: str, request: Any) -> Any:
         """Asks for a stream of answers: an iterator that can be cancelled."""
-        return self._method("unary_stream", service, name)(request)
+        return self._method("unary_stream", service, name)(request, metadata=self._metadata)
 
     def attach(self, requests: Iterator[Any]) -> Any:
         """A worker's stream."""
-        return self._method("stream_stream", "DispatchService", "Attach")(requests)
+        return self._method("stream_stream", "DispatchService", "Attach")(requests, metadata=self._metadata)
 
     def close(self) -> None:
         """Ends all that goes on."""

@@ -51,6 +51,10 @@ class Unavailable(HebbianError):
     """The coordinator cannot be reached, is stopping, or did not answer in time."""
 
 
+class NotPermitted(HebbianError):
+    """The coordinator controls access, and this token or certificate does not let do that: the message says what would."""
+
+
 class RunPaused(HebbianError):
     """A run waits for an operator: ``reason`` says why, and what would release it."""
 
@@ -107,6 +111,8 @@ def translated(error: grpc.RpcError, address: str) -> HebbianError:
         retry = details.get("RetryInfo")
         seconds = None if retry is None else retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
         return Busy(message, retry_after=seconds, code=code)
+    if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return NotPermitted(f"{address}: {message}", code=code)
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Unavailable(f"{address}: {message}", code=code)
     return HebbianError(f"{address}: {message}", code=code)

@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 from ._objective import Objective
 from ._pool import Pool
 from ._session import Session
-from .connection import Tls, default_coordinator
+from .connection import Paths, Tls, default_coordinator
 
 
 def slots_of(workers: int | None) -> int:
@@ -41,10 +41,11 @@ class Worker:
         workers: int | None = None,
         name: str | None = None,
         tls: Tls | None = None,
+        token_file: Paths | None = None,
     ) -> None:
         addresses = [coordinator] if isinstance(coordinator, str) else list(coordinator or default_coordinator().split(","))
         slots = slots_of(workers)
-        self.session = Session(checked(score), addresses, name, slots, tls)
+        self.session = Session(checked(score), addresses, name, slots, tls, token_file=token_file)
         self._pool = Pool(score, slots, self.session.finished)
         self.session.add, self.session.discard = self._pool.add, self._pool.discard
         self._error: BaseException | None = None
@@ -90,17 +91,19 @@ def work(
     workers: int | None = None,
     name: str | None = None,
     tls: Tls | None = None,
+    token_file: Paths | None = None,
 ) -> int:
     """Evaluates for a coordinator (or the first of several that answers) until it is drained, or until SIGTERM or Ctrl-C: then it finishes
     what has begun. It never gives up while no coordinator is there. How many evaluations it made.
 
-    ``workers``: processes that evaluate, as many as cores if not given.
+    ``workers``: processes that evaluate, as many as cores if not given. ``token_file``: a file with a token of the role worker, for
+    coordinators that control access (without it, that of ``HEBBIAN_TOKEN_FILE``); it is read again before each connection.
     """
     if threading.current_thread() is not threading.main_thread():
-        worker = Worker(score, coordinator=coordinator, workers=workers, name=name, tls=tls)
+        worker = Worker(score, coordinator=coordinator, workers=workers, name=name, tls=tls, token_file=token_file)
         worker.join()
         return worker.evaluations
-    worker = Worker(score, coordinator=coordinator, workers=workers, name=name, tls=tls)
+    worker = Worker(score, coordinator=coordinator, workers=workers, name=name, tls=tls, token_file=token_file)
 
     def leave(number: int, frame: FrameType | None) -> None:
         del number, frame

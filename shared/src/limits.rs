@@ -181,6 +181,17 @@ limits! {
     /// Time that it may take longer, until it is detached.
     LEAVING_GRACE: Duration = Duration::from_secs(2), "s";
 
+    ["tokens"]
+    /// Tokens that a coordinator knows, revoked and expired ones included; the oldest of those make room.
+    TOKENS_MAX: usize = 1024, "tokens";
+    /// Name of a token.
+    TOKEN_NAME_MAX: usize = 64, "characters";
+    /// Time until a token expires: ten years.
+    TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(3650 * 86_400), "s";
+    /// The file in which a coordinator keeps hashes of tokens.
+    TOKENS_FILE_BYTES_MAX: u64 = 1 << 20, "bytes";
+    /// A file that holds a token, which a client or a worker reads.
+    TOKEN_FILE_BYTES_MAX: u64 = 1 << 10, "bytes";
     ["connections"]
     /// Open connections, one of each worker and those of clients; further ones are closed at once.
     CONNECTIONS_MAX: usize = WORKERS_MAX + 4096, "connections";
@@ -363,6 +374,9 @@ const _: () = assert!(4 * GENOME_VALUES_MAX as u64 <= SEARCH_NUMBERS_MAX);
 // Every generation has at least one candidate with all of its tasks.
 const _: () = assert!(4 * TASKS_PER_GENERATION_MAX as u64 <= EPISODES_PER_GENERATION_MAX);
 const _: () = assert!(EVALUATION_UPDATES_MAX <= UPDATES_MAX);
+// Every token, with names and a group of four bytes a character, has its place in the file.
+const _: () =
+    assert!(TOKENS_MAX * (4 * (2 * TOKEN_NAME_MAX + GROUP_NAME_MAX) + 256) <= TOKENS_FILE_BYTES_MAX as usize);
 
 #[cfg(test)]
 mod tests {

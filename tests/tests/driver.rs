@@ -14,7 +14,7 @@ use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
 use hebbian_coordinator::driver::reading::{Events, Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
-use hebbian_coordinator::handle::{Handle, new_run_id};
+use hebbian_coordinator::handle::{Asker, Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
 use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
 use hebbian_proto::figures::RunState;
@@ -488,7 +488,7 @@ async fn a_journal_with_extended_and_forked_runs_resumes() {
     let limits = StopSpec { generations: Some(6), ..StopSpec::default() };
     handle.ask(Extend { run: extended, limits, by: String::new() }).await.unwrap();
     handle
-        .fork((extended, Some(GenerationIndex(2))), spec(6), String::new(), (String::new(), String::new()))
+        .fork((extended, Some(GenerationIndex(2))), spec(6), String::new(), Asker::default())
         .await
         .unwrap();
     let of_group = Create { group: "seeds".to_owned(), ..Create::new(new_run_id(), spec(2)) };

@@ -1,6 +1,7 @@
 //! The async shell of a worker: attach to a coordinator, compute what it sends, report, and come back when it is gone.
 
 mod connect;
+mod credentials;
 mod prepare;
 mod reports;
 mod stream;
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::evaluator::Evaluator;
 use crate::pool::Pool;
-pub use connect::{Coordinators, FILE_PREFIX, TransportSettings, remedy};
+pub use connect::{Coordinators, FILE_PREFIX, TransportSettings, endpoints, remedy};
+pub use credentials::{Authorised, Bearer, Credentials, Source};
 use reports::Reports;
 use stream::{Stream, StreamEnd, Worker};
 /// TLS of a worker: which authorities it trusts, and the certificate that it shows.

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hebbian_shared::limits::PEM_BYTES_MAX;
+use hebbian_coordinator::access::Role;
+use hebbian_shared::limits::{PEM_BYTES_MAX, TOKEN_NAME_MAX};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls_pki_types::ServerName;
 
@@ -28,7 +29,9 @@ const DAYS: u16 = 825;
   hebbian coordinator --listen 0.0.0.0:7420 --tls-certificate certs/coordinator.pem \\
       --tls-key certs/coordinator-key.pem --tls-client-ca certs/ca.pem
   hebbian worker --coordinator https://coordinator.lan:7420 --tls-ca certs/ca.pem \\
-      --tls-certificate certs/client.pem --tls-key certs/client-key.pem")]
+      --tls-certificate certs/client.pem --tls-key certs/client-key.pem
+  hebbian certs --out certs --role worker                      worker.pem, which may only compute
+  hebbian certs --out certs --role operator --as alice         alice.pem")]
 pub(super) struct Arguments {
     /// Where to write ca.pem, ca-key.pem, coordinator.pem, coordinator-key.pem, client.pem and client-key.pem.
     #[arg(long, value_name = "DIR", default_value = "certs")]
@@ -36,12 +39,52 @@ pub(super) struct Arguments {
     /// A name or address by which the coordinator is reached, besides `localhost`, `127.0.0.1` and `::1`; may be repeated.
     #[arg(long = "name", value_name = "HOST")]
     names: Vec<String>,
+    /// Make one certificate more, of a role: worker, observer, operator or admin. Where there is an authority, only that one is made. It is
+    /// ROLE.pem with ROLE-key.pem, or as --as says.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Role>,
+    /// With --role: the name of the certificate and of its files.
+    #[arg(long = "as", value_name = "NAME", requires = "role")]
+    named: Option<String>,
 }
 
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
-    let wrote = make(&arguments.out, &arguments.names)?;
+    let Some(role) = arguments.role else {
+        return render::out(&make(&arguments.out, &arguments.names)?);
+    };
+    let mut wrote = String::new();
+    if !arguments.out.join("ca.pem").exists() {
+        wrote = make(&arguments.out, &arguments.names)?;
+    } else if let Some(host) = arguments.names.first() {
+        return Err(Failure::bad_input(format_args!(
+            "--name {host}: is of the coordinator's certificate, and with --role only one of the role {role} is made"
+        )));
+    }
+    wrote += &make_for(&arguments.out, role, arguments.named.as_deref().unwrap_or(role.name()))?;
     render::out(&wrote)
+}
+
+/// Makes a certificate that names a role; what was done, for people.
+fn make_for(out: &Path, role: Role, name: &str) -> Result<String, Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    let is_own = ["ca", "coordinator", "client"].contains(&name);
+    if name.len() > TOKEN_NAME_MAX
+        || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        || !name.chars().all(plain)
+        || is_own
+    {
+        return Err(Failure::bad_input(format_args!(
+            "--as: must have 1 to {TOKEN_NAME_MAX} of the characters a-z, A-Z, 0-9, `-`, `_`, `.` and `@`, begin with a letter or a digit, and \
+             not be ca, coordinator or client, not {name:?}"
+        )));
+    }
+    let mut parameters = parameters(name, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
+    let uri = format!("{}{role}", Role::URI).try_into().map_err(|error| failed(&error))?;
+    parameters.subject_alt_names.push(SanType::URI(uri));
+    let (authority, _) = authority(out)?;
+    issue(out, name, &parameters, &authority)?;
+    Ok(format!("wrote {name}.pem with its key to {}, of the role {role}\n", out.display()))
 }
 
 /// Makes the certificates; what was done, for people.

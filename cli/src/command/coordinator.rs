@@ -10,6 +10,7 @@ use clap::Args;
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::engine::Retention;
 use hebbian_control::scheduler::Recheck;
+use hebbian_coordinator::access::{Access, AccessSettings};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
@@ -29,7 +30,9 @@ use super::coordinator_backup::Backups;
 use super::coordinator_standby::stand_by;
 use super::worker::host_name;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
-use crate::configuration::{Configuration, RetentionSettings, ServerSettings, ServerTlsSettings};
+use crate::configuration::{
+    AccessSection, Configuration, RetentionSettings, ServerSettings, ServerTlsSettings,
+};
 use crate::data::{self, MissingDirectory};
 use crate::failure::Failure;
 use crate::files;
@@ -56,11 +59,11 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
 HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__WEB, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
-...__CLIENT_CA, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__STANDBY, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
+...__CLIENT_CA, HEBBIAN__ACCESS__REQUIRED, HEBBIAN__ACCESS__TOKENS, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__STANDBY, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
 ...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__BACKUP__DIRECTORY, ...__EVERY, ...__KEEP, HEBBIAN__LOG__FORMAT,
 HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
-    /// A TOML file with the sections `server`, `storage`, `retention`, `cluster`, `backup` and `log`.
+    /// A TOML file with the sections `server`, `access`, `storage`, `retention`, `cluster`, `backup` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one, which is logged [default: 127.0.0.1:7420].
@@ -77,6 +80,13 @@ pub(super) struct Arguments {
     /// Write the URL that is listened on to a file, for scripts; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
+    /// Let in nobody without a token or a certificate that names a role. Without it access is controlled from the first token on
+    /// (`hebbian token create`).
+    #[arg(long, help_heading = "Access")]
+    access_required: bool,
+    /// The file that keeps tokens; SIGHUP reads it again [default: beside the journal].
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    tokens: Option<PathBuf>,
     /// Where to keep the journal: sqlite:PATH, `postgresql://USER@HOST/DATABASE`, or memory: to forget [default: sqlite:hebbian.sqlite].
     /// A password is better in PGPASSWORD, or in the file that PGPASSFILE names: others can read the command line.
     #[arg(long, value_name = "URL")]
@@ -113,6 +123,8 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("server.insecure", insecure.then_some(true))
             .flag("server.web", web)
             .flag("server.address_file", text(address_file))
+            .flag("access.required", arguments.access_required.then_some(true))
+            .flag("access.tokens", text(arguments.tokens))
             .flag("storage.url", storage)
             .flag("storage.standby", arguments.standby.then_some(true))
             .flag("retention.clock_confirmed", arguments.clock_confirmed.then_some(true))
@@ -135,6 +147,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     // Before the journal is touched: a port in use must leave nothing behind.
     let tls = tls(&server.tls)?;
     let wanted = address(server, tls.is_some())?;
+    let access = access(&configuration.access, url)?;
     let backups = Backups::new(&configuration.backup, url)?;
     let data = data::store("storage.data", configuration.storage.data.clone(), MissingDirectory::Told)?;
     let cannot_listen = |error: std::io::Error| match error.kind() {
@@ -167,7 +180,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     settings.engine.leadership = journal::can_be_taken_over(url).then_some(leadership);
     let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
     let wanted = Wanted { address: &server.web, setting: "server.web", insecure: server.insecure };
-    let web = Web::start(wanted, &handle, Acts::All)?;
+    let web = Web::start(wanted, &handle, (Acts::All, Arc::clone(&access)))?;
     if let Some(web) = &web {
         tracing::info!("the live page is at {}, metrics at {}", web.address(), web.metrics());
     }
@@ -176,13 +189,17 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         env!("CARGO_PKG_VERSION"),
         journal::redacted(url)
     );
+    tell_access(&access);
     match &tls {
+        None if !listening.ip().is_loopback() && access.is_on() => {
+            tracing::warn!("there is no TLS: whoever is on the way to {listening} can read tokens");
+        }
         None if !listening.ip().is_loopback() => {
             tracing::warn!("there is no TLS: anybody who reaches {listening} can use this coordinator");
         }
-        Some(tls) if !tls.is_mutual() => {
+        Some(tls) if !tls.is_mutual() && !access.is_on() => {
             tracing::warn!(
-                "there is no --tls-client-ca: anybody who reaches {listening} can use this coordinator"
+                "there is neither --tls-client-ca nor a token: anybody who reaches {listening} can use this coordinator"
             );
         }
         _ => {}
@@ -200,13 +217,18 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let serving = service::serve(
         handle.clone(),
         connection::accept(listener, ConnectionLimits::default(), tls.clone(), lanes.clone()),
-        TransportSettings { data: Arc::new(Served(data)), lanes, ..TransportSettings::default() },
+        TransportSettings {
+            data: Arc::new(Served(data)),
+            lanes,
+            access: Arc::clone(&access),
+            ..TransportSettings::default()
+        },
         ended.clone(),
     );
     tokio::pin!(serving);
     supervisor::ready(&format!("listens on {scheme}://{listening}"));
     let unexpected = tokio::select! {
-        never = reload_on_hangup(tls) => match never {},
+        never = reload_on_hangup(tls, &access) => match never {},
         never = make_copies(backups) => match never {},
         never = supervisor::watched(async || drop(handle.ask(Status).await)) => match never {},
         () = shutdown.cancelled() => None,
@@ -325,6 +347,25 @@ fn tls(settings: &ServerTlsSettings) -> Result<Option<Arc<Tls>>, Failure> {
     })
 }
 
+/// Who is let in. Tokens are kept beside the journal unless another place is named.
+fn access(settings: &AccessSection, url: &str) -> Result<Arc<Access>, Failure> {
+    let beside = || url.strip_prefix("sqlite:").map(|path| PathBuf::from(format!("{path}.tokens")));
+    let settings =
+        AccessSettings { required: settings.required, file: settings.tokens.clone().or_else(beside) };
+    Access::new(settings).map_err(|error| Failure::bad_input(format_args!("access.tokens: {error}")))
+}
+
+/// Says whether access is controlled.
+fn tell_access(access: &Access) {
+    match (access.is_on(), access.valid_tokens()) {
+        (true, 0) => {
+            tracing::info!("access is controlled, and no token is valid: certificates with a role are let in")
+        }
+        (true, tokens) => tracing::info!("access is controlled: {tokens} tokens are valid"),
+        (false, _) => {}
+    }
+}
+
 /// The coordinator's data directory.
 #[derive(Debug)]
 struct Served(Arc<DataStore>);
@@ -335,8 +376,8 @@ impl DataSource for Served {
     }
 }
 
-/// Reads the certificates again with every SIGHUP. Without TLS a SIGHUP changes nothing, and ends nothing.
-async fn reload_on_hangup(tls: Option<Arc<Tls>>) -> Infallible {
+/// Reads the certificates and the tokens again with every SIGHUP. Without TLS a SIGHUP changes nothing, and ends nothing.
+async fn reload_on_hangup(tls: Option<Arc<Tls>>, access: &Access) -> Infallible {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -352,6 +393,10 @@ async fn reload_on_hangup(tls: Option<Arc<Tls>>) -> Infallible {
                 warn_of_expiry(tls.as_deref());
                 continue;
             }
+        }
+        match access.reload() {
+            Ok(()) => tell_access(access),
+            Err(error) => tracing::error!(%error, "SIGHUP: the tokens in use stay in use"),
         }
         match tls.as_deref().map(Tls::reload) {
             Some(Ok(())) => tracing::info!("SIGHUP: the certificates were read again"),

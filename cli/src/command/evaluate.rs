@@ -25,13 +25,13 @@ use hebbian_worker::data_store::DataStore;
 use super::{LogArguments, all_cores, parse_seed, parse_threads};
 use crate::client::ClientArguments;
 use crate::cluster::Cluster;
+use crate::credentials::ClientCredentials;
 use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::files;
 use crate::genome_file::GenomeFile;
 use crate::render::progress::Activity;
 use crate::render::{self, Paint};
-use crate::tls::ClientTls;
 
 /// Compare an evolved rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
 /// the same batches. Baselines are tuned on the families that the rule was evolved on; for the images of the program the best
@@ -142,7 +142,7 @@ pub(super) struct Arguments {
     )]
     timeout: Duration,
     #[command(flatten)]
-    tls: ClientTls,
+    credentials: ClientCredentials,
     #[command(flatten)]
     data: DataArguments,
     /// Root of all draws of the comparison.
@@ -204,12 +204,13 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     let here = Threads { threads, data: &*data };
     let cluster = match &arguments.coordinator {
         None => {
-            arguments.tls.check_unused("without --coordinator")?;
+            arguments.credentials.tls.check_unused("without --coordinator")?;
             None
         }
         Some(coordinator) => {
-            let (coordinator, timeout, tls) = (coordinator.clone(), arguments.timeout, arguments.tls.clone());
-            Some(Cluster::connect(&ClientArguments { coordinator, timeout, tls })?)
+            let (coordinator, timeout) = (coordinator.clone(), arguments.timeout);
+            let credentials = arguments.credentials.clone();
+            Some(Cluster::connect(&ClientArguments { coordinator, timeout, credentials })?)
         }
     };
     let evaluate: &dyn Evaluate = match &cluster {

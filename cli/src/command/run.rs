@@ -9,6 +9,7 @@ use hebbian_control::command::Refusal;
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Act, Create, Get, GetResult, List, RunAction};
+use hebbian_coordinator::access::Access;
 use hebbian_coordinator::driver::reading::{Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Handle, new_run_id};
@@ -172,7 +173,7 @@ async fn evolve(
         driver::start(DriverSettings::default(), Box::new(journal)).await.map_err(Failure::failed)?;
     let web = web.map(|address| {
         let wanted = Wanted { address, setting: "--web", insecure: false };
-        Web::start(wanted, &handle, Acts::OfOneRun)
+        Web::start(wanted, &handle, (Acts::OfOneRun, Access::open()))
     });
     let web = match web.transpose() {
         Ok(web) => web.flatten(),

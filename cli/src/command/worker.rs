@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LogArguments, all_cores, block_on_one_thread_until_signal, parse_threads, set_up_logging};
 use crate::configuration::Configuration;
+use crate::credentials::{ClientCredentials, ClientToken};
 use crate::data::{self, DataArguments, MissingDirectory};
 use crate::failure::Failure;
 use crate::local_cluster::{hello, hello_of_program, session_failure};
 use crate::process::signals::Notices;
 use crate::process::supervisor;
-use crate::tls::ClientTls;
 
 /// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
 ///
@@ -34,7 +34,8 @@ use crate::tls::ClientTls;
   hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
-HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY,
+HEBBIAN__WORKER__TOKEN_FILE, HEBBIAN__WORKER__INSECURE, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `worker` and `log`.
     #[arg(long, value_name = "FILE")]
@@ -64,11 +65,13 @@ pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
-    tls: ClientTls,
+    credentials: ClientCredentials,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, coordinator, threads, exec, slots, serves, grace, name, data, tls } = arguments;
+    let Arguments { config, coordinator, threads, exec, slots, serves, grace, name, data, credentials } =
+        arguments;
+    let ClientCredentials { tls, token } = credentials;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
         layers
@@ -82,6 +85,8 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("worker.tls.ca", text(tls.ca))
             .flag("worker.tls.certificate", text(tls.certificate))
             .flag("worker.tls.key", text(tls.key))
+            .flag("worker.token_file", text(token.file))
+            .flag("worker.insecure", token.plaintext.then_some(true))
     })?;
     set_up_logging(&configuration.log, "info")?;
     block_on_one_thread_until_signal(Notices::End, |shutdown| work(configuration, shutdown))
@@ -105,7 +110,9 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.name: must be 1 to {NAME_BYTES_MAX} bytes without control characters, not {name:?}"
         )));
     }
-    let coordinators = worker.tls.coordinators("worker.coordinators", &worker.coordinators)?;
+    let token = ClientToken { file: worker.token_file, plaintext: worker.insecure };
+    let credentials = ClientCredentials { tls: worker.tls, token };
+    let coordinators = credentials.coordinators("worker.coordinators", &worker.coordinators)?;
     let serves = served(worker.exec.is_some(), worker.serves)?;
     let program = worker.exec.map(|command| ExecEvaluator::new(command, serves.clone()));
     let (hello, evaluator): (Hello, Arc<dyn Evaluator>) = if let Some(program) = &program {

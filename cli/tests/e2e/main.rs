@@ -1,5 +1,6 @@
 //! The program as users meet it: real processes, real files, real signals, a real port.
 
+mod access;
 mod ask_tell;
 mod cluster;
 mod data;

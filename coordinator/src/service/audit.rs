@@ -11,6 +11,7 @@ use tonic::Request;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::rate::peer;
+use crate::access::{Caller, Role};
 
 /// What is known of who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct PeerInfo {
     pub(super) tcp: TcpConnectInfo,
     /// Whom its certificate names, if it has shown one.
     pub(super) subject: Option<Subject>,
+    /// The role that the certificate names, or what is wrong with that.
+    pub(super) role: Option<Result<Role, String>>,
 }
 
 /// Whom a certificate names.
@@ -28,7 +31,7 @@ pub(super) struct Subject(pub(super) Arc<str>);
 pub(super) fn introduce<IO: Connected>(peer: &IO::ConnectInfo, extensions: &mut Extensions) {
     match (peer as &dyn Any).downcast_ref::<PeerInfo>() {
         None => drop(extensions.insert(peer.clone())),
-        Some(PeerInfo { tcp, subject }) => {
+        Some(PeerInfo { tcp, subject, .. }) => {
             extensions.insert(tcp.clone());
             if let Some(subject) = subject {
                 extensions.insert(subject.clone());
@@ -37,22 +40,43 @@ pub(super) fn introduce<IO: Connected>(peer: &IO::ConnectInfo, extensions: &mut 
     }
 }
 
-/// Who asks: an address, and whom the certificate names. Empty for this process.
+/// The role that the certificate of a connection's peer names.
+pub(super) fn certificate<IO: Connected>(peer: &IO::ConnectInfo) -> Option<Result<Role, String>> {
+    (peer as &dyn Any).downcast_ref::<PeerInfo>().and_then(|peer| peer.role.clone())
+}
+
+/// Whom a token or else a certificate names.
+fn named<T>(request: &Request<T>) -> Option<String> {
+    let token = request.extensions().get::<Caller>().and_then(|caller| caller.token.as_ref());
+    match (token, request.extensions().get::<Subject>()) {
+        (Some(token), _) => Some(format!("token `{token}`")),
+        (None, Some(Subject(subject))) => Some(subject.to_string()),
+        (None, None) => None,
+    }
+}
+
+/// Who asks: an address, and whom the token or else the certificate names. Empty for this process.
 pub(super) fn who<T>(request: &Request<T>) -> String {
-    let Some(peer) = request.remote_addr() else { return String::new() };
-    match request.extensions().get::<Subject>() {
-        Some(Subject(subject)) => format!("{peer} ({subject})"),
+    let Some(peer) = request.remote_addr() else { return named(request).unwrap_or_default() };
+    match named(request) {
+        Some(named) => format!("{peer} ({named})"),
         None => peer.to_string(),
     }
 }
 
-/// The client whose quota counts a request: the subject of its certificate, else its address (its network if it is IPv6). Empty for this process.
+/// The client whose quota counts a request: the name of its token, else the subject of its certificate, else its address (its network if
+/// it is IPv6). Empty for this process.
 pub(super) fn owner<T>(request: &Request<T>) -> String {
-    let Some(address) = request.remote_addr() else { return String::new() };
-    match request.extensions().get::<Subject>() {
-        Some(Subject(subject)) => subject.to_string(),
-        None => peer(address.ip()).to_string(),
+    match (named(request), request.remote_addr()) {
+        (Some(named), _) => named,
+        (None, Some(address)) => peer(address.ip()).to_string(),
+        (None, None) => String::new(),
     }
+}
+
+/// The only group of runs that there is for whoever asks; none where there are all.
+pub(super) fn group<T>(request: &Request<T>) -> Option<Arc<str>> {
+    request.extensions().get::<Caller>().and_then(|caller| caller.group.clone())
 }
 
 /// Notes what was done, and to what.

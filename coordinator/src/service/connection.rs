@@ -267,12 +267,15 @@ impl Connected for Connection {
 
     fn connect_info(&self) -> PeerInfo {
         match &self.transport {
-            Transport::Plain(stream) => PeerInfo { tcp: stream.connect_info(), subject: None },
+            Transport::Plain(stream) => PeerInfo { tcp: stream.connect_info(), subject: None, role: None },
             Transport::Tls(stream) => {
                 let (tcp, session) = stream.get_ref();
                 let shown = session.peer_certificates().and_then(|chain| chain.first());
-                let subject = shown.and_then(super::tls::subject).map(|subject| Subject(subject.into()));
-                PeerInfo { tcp: tcp.connect_info(), subject }
+                let tcp = tcp.connect_info();
+                match shown.and_then(super::tls::holder) {
+                    Some((subject, role)) => PeerInfo { tcp, subject: Some(Subject(subject.into())), role },
+                    None => PeerInfo { tcp, subject: None, role: None },
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Health for probes: while the journal cannot be written, the coordinator and the services that need it do not serve.
 
+use hebbian_proto::v1::access_service_server::SERVICE_NAME as ACCESS;
 use hebbian_proto::v1::cluster_service_server::SERVICE_NAME as CLUSTER;
 use hebbian_proto::v1::data_service_server::SERVICE_NAME as DATA;
 use hebbian_proto::v1::dispatch_service_server::SERVICE_NAME as DISPATCH;
@@ -16,7 +17,7 @@ const WRITING: [&str; 4] = ["", DISPATCH, EVALUATION, RUN];
 /// The service; it follows the journal as long as the driver lives.
 pub(super) async fn service(writable: watch::Receiver<bool>) -> HealthServer<impl Health> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in [CLUSTER, DATA] {
+    for name in [ACCESS, CLUSTER, DATA] {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
     for name in WRITING {

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, stream};
+use hebbian_control::command::Refusal;
 use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Act, AddNote, Create, Extend, Get, GetResult, List, RunAction};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
@@ -19,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::audit;
 use super::status::{ask, invalid, refused};
 use crate::driver::reading::{Events, Generations, Watch};
-use crate::handle::{Handle, new_run_id};
+use crate::handle::{Asker, Handle, new_run_id};
 
 /// Answers for runs.
 #[derive(Debug)]
@@ -32,16 +33,35 @@ impl Runs {
         Self { handle }
     }
 
-    async fn act(&self, name: &str, action: RunAction, who: String) -> Result<v1::Run, Status> {
-        let run = run_of("name", name)?;
+    /// The run that a request names. One of another group than the caller's is not there.
+    async fn run_of(&self, field: &str, name: &str, group: Option<&str>) -> Result<RunId, Status> {
+        let run = parse_run_name(field, name).map_err(|error| invalid(&error))?;
+        if let Some(group) = group
+            && ask(&self.handle, Get { run }).await?.group != group
+        {
+            return Err(refused(&Refusal::NoSuchRun(run)));
+        }
+        Ok(run)
+    }
+
+    async fn act<T>(&self, request: &Request<T>, name: &str, action: RunAction) -> Result<v1::Run, Status>
+    where
+        T: Sync,
+    {
+        let (who, group) = (audit::who(request), audit::group(request));
+        let run = self.run_of("name", name, group.as_deref()).await?;
         let done = ask(&self.handle, Act { run, action, by: who.clone() }).await?;
         audit::done(&who, action.done(), &format_args!("run {run} (`{}`)", done.display_name));
         Ok(done)
     }
 }
 
-fn run_of(field: &str, name: &str) -> Result<RunId, Status> {
-    parse_run_name(field, name).map_err(|error| invalid(&error))
+/// Refuses the run that was created by this name before, if it is of another group than the caller's.
+fn check_group(run: &v1::Run, group: Option<&str>, request_id: &str) -> Result<(), Status> {
+    match group {
+        Some(group) if run.group != group => Err(refused(&Refusal::RequestIdReused(request_id.to_owned()))),
+        _ => Ok(()),
+    }
 }
 
 fn spec_of(text: &str) -> Result<RunSpec, Status> {
@@ -53,53 +73,68 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn create_run(&self, request: Request<v1::CreateRunRequest>) -> Answer<v1::CreateRunResponse> {
-        let (who, owner) = (audit::who(&request), audit::owner(&request));
+        let (who, owner, only) = (audit::who(&request), audit::owner(&request), audit::group(&request));
         let v1::CreateRunRequest { spec, request_id, group, weight } = request.into_inner();
+        // Whoever has one group need not name it.
+        let group = match &only {
+            Some(only) if group.is_empty() => only.to_string(),
+            Some(only) if **only != *group => {
+                let problem =
+                    format!("must be `{only}` or empty: the token is for the runs of that group only");
+                return Err(invalid(&ConvertError::new("group", problem)));
+            }
+            _ => group,
+        };
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
         let by = who.clone();
+        let name = request_id.clone();
         let create =
             Create { request_id, group, weight, by, owner, ..Create::new(new_run_id(), spec_of(&spec)?) };
         let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
+        check_group(&run, only.as_deref(), &name)?;
         audit::done(&who, "created", &format_args!("run {} (`{}`)", run.id(), run.display_name));
         Ok(Response::new(v1::CreateRunResponse { run: Some(run) }))
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
-        let run = run_of("name", &request.get_ref().name)?;
+        let group = audit::group(&request);
+        let run = self.run_of("name", &request.get_ref().name, group.as_deref()).await?;
         let run = Some(ask(&self.handle, Get { run }).await?);
         Ok(Response::new(v1::GetRunResponse { run }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
+        let group = audit::group(&request);
         let v1::ListRunsRequest { page_size: size, page_token: token } = request.into_inner();
-        let page = ask(&self.handle, List { page: PageRequest { size, token } }).await?;
+        let mut page = ask(&self.handle, List { page: PageRequest { size, token } }).await?;
+        page.items.retain(|run| group.as_deref().is_none_or(|group| run.group == group));
         Ok(Response::new(v1::ListRunsResponse { runs: page.items, next_page_token: page.next_token }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
-        let run = Some(self.act(&request.get_ref().name, RunAction::Pause, audit::who(&request)).await?);
+        let run = Some(self.act(&request, &request.get_ref().name, RunAction::Pause).await?);
         Ok(Response::new(v1::PauseRunResponse { run }))
     }
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
-        let run = Some(self.act(&request.get_ref().name, RunAction::Resume, audit::who(&request)).await?);
+        let run = Some(self.act(&request, &request.get_ref().name, RunAction::Resume).await?);
         Ok(Response::new(v1::ResumeRunResponse { run }))
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
-        let run = Some(self.act(&request.get_ref().name, RunAction::Cancel, audit::who(&request)).await?);
+        let run = Some(self.act(&request, &request.get_ref().name, RunAction::Cancel).await?);
         Ok(Response::new(v1::CancelRunResponse { run }))
     }
 
     async fn delete_run(&self, request: Request<v1::DeleteRunRequest>) -> Answer<v1::DeleteRunResponse> {
-        self.act(&request.get_ref().name, RunAction::Delete, audit::who(&request)).await?;
+        self.act(&request, &request.get_ref().name, RunAction::Delete).await?;
         Ok(Response::new(v1::DeleteRunResponse {}))
     }
 
     async fn extend_run(&self, request: Request<v1::ExtendRunRequest>) -> Answer<v1::ExtendRunResponse> {
-        let who = audit::who(&request);
+        let (who, group) = (audit::who(&request), audit::group(&request));
         let v1::ExtendRunRequest { name, limits } = request.into_inner();
-        let run = run_of("name", &name)?;
+        let run = self.run_of("name", &name, group.as_deref()).await?;
         let limits: StopSpec =
             text::read(&limits).map_err(|error| invalid(&ConvertError::of_text("limits", &error)))?;
         let run = ask(&self.handle, Extend { run, limits, by: who.clone() }).await?;
@@ -108,21 +143,25 @@ impl RunService for Runs {
     }
 
     async fn add_run_note(&self, request: Request<v1::AddRunNoteRequest>) -> Answer<v1::AddRunNoteResponse> {
-        let who = audit::who(&request);
+        let (who, group) = (audit::who(&request), audit::group(&request));
         let v1::AddRunNoteRequest { name, text } = request.into_inner();
-        let run = run_of("name", &name)?;
+        let run = self.run_of("name", &name, group.as_deref()).await?;
         let run = ask(&self.handle, AddNote { run, text }).await?;
         audit::done(&who, "added a note to", &format_args!("run {} (`{}`)", run.id(), run.display_name));
         Ok(Response::new(v1::AddRunNoteResponse { run: Some(run) }))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Answer<v1::ForkRunResponse> {
-        let (who, owner) = (audit::who(&request), audit::owner(&request));
+        let (who, owner, group) = (audit::who(&request), audit::owner(&request), audit::group(&request));
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
-        let (run, spec) = (run_of("name", &name)?, spec_of(&spec)?);
-        let closed = generations.map(GenerationIndex);
-        let forked = self.handle.fork((run, closed), spec, request_id, (who.clone(), owner)).await;
+        let run = self.run_of("name", &name, group.as_deref()).await?;
+        let (spec, closed) = (spec_of(&spec)?, generations.map(GenerationIndex));
+        let of_group = group.as_deref().unwrap_or_default().to_owned();
+        let asker = Asker { by: who.clone(), owner, group: of_group };
+        let name = request_id.clone();
+        let forked = self.handle.fork((run, closed), spec, request_id, asker).await;
         let fork = forked.map_err(|error| refused(&error))?;
+        check_group(&fork, group.as_deref(), &name)?;
         audit::done(&who, "forked", &format_args!("run {run} as {} (`{}`)", fork.id(), fork.display_name));
         Ok(Response::new(v1::ForkRunResponse { run: Some(fork) }))
     }
@@ -130,9 +169,9 @@ impl RunService for Runs {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
-        let owner = audit::owner(&request);
+        let (owner, group) = (audit::owner(&request), audit::group(&request));
         let v1::WatchRunRequest { name, after_sequence } = request.into_inner();
-        let run = run_of("name", &name)?;
+        let run = self.run_of("name", &name, group.as_deref()).await?;
         let watch = ask(&self.handle, Watch { run, after: after_sequence, owner }).await?;
         Ok(Response::new(Box::pin(events(self.handle.clone(), run, watch))))
     }
@@ -141,7 +180,8 @@ impl RunService for Runs {
         &self,
         request: Request<v1::GetRunResultRequest>,
     ) -> Answer<v1::GetRunResultResponse> {
-        let run = run_of("name", &request.get_ref().name)?;
+        let group = audit::group(&request);
+        let run = self.run_of("name", &request.get_ref().name, group.as_deref()).await?;
         let result = Some(ask(&self.handle, GetResult { run }).await?);
         Ok(Response::new(v1::GetRunResultResponse { result }))
     }
@@ -150,8 +190,9 @@ impl RunService for Runs {
         &self,
         request: Request<v1::GetWarmStartRequest>,
     ) -> Answer<v1::GetWarmStartResponse> {
+        let group = audit::group(&request);
         let v1::GetWarmStartRequest { name, generations } = request.into_inner();
-        let run = run_of("name", &name)?;
+        let run = self.run_of("name", &name, group.as_deref()).await?;
         let begun = self.handle.warm_start((run, generations.map(GenerationIndex))).await;
         let (spec, GenerationIndex(generations)) = begun.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::GetWarmStartResponse { spec: spec.to_toml(), generations }))
@@ -161,8 +202,9 @@ impl RunService for Runs {
         &self,
         request: Request<v1::ListGenerationsRequest>,
     ) -> Answer<v1::ListGenerationsResponse> {
+        let group = audit::group(&request);
         let v1::ListGenerationsRequest { parent, page_size: size, page_token: token } = request.into_inner();
-        let run = run_of("parent", &parent)?;
+        let run = self.run_of("parent", &parent, group.as_deref()).await?;
         let page = ask(&self.handle, Generations { run, page: PageRequest { size, token } }).await?;
         let (generations, next_page_token) = (page.items, page.next_token);
         Ok(Response::new(v1::ListGenerationsResponse { generations, next_page_token }))

@@ -22,6 +22,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_reflection::pb::v1 as reflection;
 use tonic_types::StatusExt as _;
 
+mod access;
 mod evaluation;
 mod lanes;
 mod limits;
@@ -556,6 +557,7 @@ async fn health_and_reflection_know_every_service() {
         "hebbian.v1.ClusterService",
         "hebbian.v1.DataService",
         "hebbian.v1.EvaluationService",
+        "hebbian.v1.AccessService",
     ];
     let mut health = tonic_health::pb::health_client::HealthClient::new(setting.channel.clone());
     for service in services.into_iter().chain([""]) {

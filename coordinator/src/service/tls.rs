@@ -14,6 +14,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
+use crate::access::Role;
+
 /// For so long before its end a certificate is warned of.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
@@ -218,10 +220,16 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     if found.is_empty() { Err(refused(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
 
-/// Whom a certificate names, for people.
-pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+/// Whom a certificate names, for people, and the role that it names, or what is wrong with that.
+pub(super) fn holder(certificate: &CertificateDer<'_>) -> Option<(String, Option<Result<Role, String>>)> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(certificate.subject().to_string())
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let general = alternative.iter().flat_map(|names| &names.value.general_names);
+    let uris = general.filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    Some((certificate.subject().to_string(), Role::of_uris(uris)))
 }
 
 #[cfg(test)]

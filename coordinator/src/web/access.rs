@@ -1,13 +1,21 @@
 //! Who may ask, and who may change something.
 //!
-//! What is shown is for whoever reaches the address and names it: no other name leads here, and no other page asks. What changes
-//! something needs a token besides, since other users of a machine reach its loopback, too.
+//! No other name than the address leads here, and no other page asks. While the coordinator controls access, whoever asks shows one of its
+//! tokens: as a password to a browser, or as programs do. While it does not, what is shown is for whoever reaches the address, and what changes
+//! something needs the page's own token, since other users of a machine reach its loopback, too.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::HeaderMap;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, StatusCode};
+
+use super::api::Problem;
+use crate::access::table::{self, Needs};
+use crate::access::{Access, Denied, Role, Shown};
+use crate::service::gate::BEARER;
 
 /// Bytes of a token before they are written in hexadecimal.
 const TOKEN_BYTES: usize = 16;
@@ -60,10 +68,85 @@ pub(super) fn refusal(headers: &HeaderMap, address: SocketAddr) -> Option<&'stat
     }
 }
 
-/// Whether a request shows the token.
-pub(super) fn may_change(headers: &HeaderMap, token: &Token) -> bool {
-    let shown = header(headers, AUTHORIZATION).and_then(|shown| shown.strip_prefix("Bearer "));
-    shown.is_some_and(|shown| token.is(shown.trim()))
+/// What whoever looks at a page may do, as its script is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    /// Act, if they have the page's own token.
+    ByPageToken,
+    /// Look only.
+    Look,
+    /// Act.
+    Act,
+}
+
+impl May {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ByPageToken => "token",
+            Self::Look => "look",
+            Self::Act => "act",
+        }
+    }
+}
+
+/// Somebody who was let in.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    /// For notes and for the audit.
+    pub(super) who: String,
+    pub(super) may: May,
+}
+
+/// Lets somebody in, if what they ask for is there and they may. With the refusal: whether a token is asked for.
+pub(super) fn judge(
+    (access, own): (&Access, &Token),
+    (method, path): (&str, &str),
+    headers: &HeaderMap,
+) -> Result<Visitor, (Problem, bool)> {
+    let refused = |status, why: &str| Err((Problem(status, why.to_owned()), false));
+    let Some(rule) = table::page(method, path) else {
+        return if method == "GET" || (method == "POST" && path.starts_with("/api/")) {
+            Err((Problem::nothing(), false))
+        } else {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only")
+        };
+    };
+    let token = shown(headers);
+    if access.is_on() {
+        let shown = Shown { token: token.as_deref(), certificate: None };
+        let judged = access.judge(&format!("{method} {path}"), rule, shown);
+        let caller = judged.map_err(|denied| match denied {
+            Denied::Unknown(why) => (Problem(StatusCode::UNAUTHORIZED, why), true),
+            Denied::Forbidden(why) => (Problem(StatusCode::FORBIDDEN, why), false),
+        })?;
+        let may = caller.as_ref().is_some_and(|caller| caller.role.may(Role::Operator));
+        let named = caller.and_then(|caller| caller.token).map(|name| format!(" (token `{name}`)"));
+        let who = format!("{WHO}{}", named.unwrap_or_default());
+        return Ok(Visitor { who, may: if may { May::Act } else { May::Look } });
+    }
+    if rule.needs == Needs::Role(Role::Operator) && !token.is_some_and(|token| own.is(&token)) {
+        return refused(
+            StatusCode::UNAUTHORIZED,
+            "whatever changes something needs the token of the address that was printed at the start",
+        );
+    }
+    Ok(Visitor { who: WHO.to_owned(), may: May::ByPageToken })
+}
+
+/// Who it was that did something by the page.
+const WHO: &str = "the live page";
+
+/// The token that a request shows: programs and the page's script say it, browsers give it as the password that somebody has typed.
+fn shown(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+    if let Some(token) = header.strip_prefix(BEARER) {
+        return Some(token.trim().to_owned());
+    }
+    let password = header.strip_prefix("Basic ").and_then(|coded| {
+        let text = String::from_utf8(BASE64_STANDARD.decode(coded.trim()).ok()?).ok()?;
+        Some(text.split_once(':')?.1.trim().to_owned())
+    });
+    Some(password.unwrap_or_default())
 }
 
 /// Whether a page of this name is meant: whoever makes another name lead here must not read what is here.
@@ -100,20 +183,26 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_whole_or_not_at_all() {
-        let token = Token::random().unwrap();
+        let (access, token) = (Access::open(), Token::random().unwrap());
         assert_eq!(token.text().len(), 2 * TOKEN_BYTES);
         assert_ne!(token.text(), Token::random().unwrap().text());
+        let may =
+            |headers: &HeaderMap| judge((&access, &token), ("POST", "/api/runs/1/pause"), headers).is_ok();
         let check = |shown: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_str(shown).unwrap());
-            assert_eq!(may_change(&headers, &token), expected, "{shown}");
+            assert_eq!(may(&headers), expected, "{shown}");
         };
+        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
         check(&format!("Bearer {}", token.text()), true);
         check(&format!("Bearer {}0", token.text()), false);
         check(&format!("Bearer {}", &token.text()[1..]), false);
         check(token.text(), false);
         check("Bearer ", false);
-        assert!(!may_change(&HeaderMap::new(), &token));
+        check(&basic(&format!("anybody:{}", token.text())), true);
+        check(&basic(token.text()), false);
+        check("Basic !", false);
+        assert!(!may(&HeaderMap::new()));
         assert_eq!(format!("{token:?}"), "Token(..)");
     }
 }

@@ -18,11 +18,9 @@ use serde_json::{Value, json};
 
 use super::Acts;
 use crate::driver::reading::Generations;
-use crate::handle::{Handle, new_run_id};
+use crate::handle::{Asker, Handle, new_run_id};
 use crate::service::audit;
 
-/// Who it was that did something by the page, for notes, the audit and the count.
-const WHO: &str = "the live page";
 /// The time that a worker has that is asked to leave, unless the request says another one.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -38,7 +36,7 @@ impl Problem {
         Self(StatusCode::BAD_REQUEST, problem.into())
     }
 
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self(StatusCode::NOT_FOUND, "there is nothing here; /api/openapi.json says what there is".to_owned())
     }
 }
@@ -133,8 +131,8 @@ fn read<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, Problem> {
     serde_json::from_str(body).map_err(|error| Problem::input(format!("the request's JSON: {error}")))
 }
 
-/// Does what is asked at a path below `/api/`; whoever asks has shown that they may.
-pub(super) async fn post(handle: &Handle, acts: Acts, path: &str, body: &str) -> Answer {
+/// Does what `who` asks at a path below `/api/`, who has shown that they may.
+pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (&str, &str)) -> Answer {
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         ["runs", run, act @ ("pause" | "resume" | "cancel")] => {
@@ -143,14 +141,14 @@ pub(super) async fn post(handle: &Handle, acts: Acts, path: &str, body: &str) ->
                 "resume" => RunAction::Resume,
                 _ => RunAction::Cancel,
             };
-            let run = handle.ask(Act { run: run_of(run)?, action, by: WHO.to_owned() }).await?;
-            done(action.done(), &run);
+            let run = handle.ask(Act { run: run_of(run)?, action, by: who.to_owned() }).await?;
+            done(who, action.done(), &run);
             Ok(json::of(&run))
         }
         ["runs", run, "note"] => {
             let Note { text } = read(body)?;
             let run = handle.ask(AddNote { run: run_of(run)?, text }).await?;
-            done("added a note to", &run);
+            done(who, "added a note to", &run);
             Ok(json::of(&run))
         }
         ["runs", _, "extend" | "fork"] if acts == Acts::OfOneRun => {
@@ -161,13 +159,13 @@ pub(super) async fn post(handle: &Handle, acts: Acts, path: &str, body: &str) ->
         ["runs", run, "extend"] => {
             let run = run_of(run)?;
             let limits: StopSpec = text::read(body).map_err(|error| Problem::input(error.to_string()))?;
-            let run = handle.ask(Extend { run, limits, by: WHO.to_owned() }).await?;
-            done("extended", &run);
+            let run = handle.ask(Extend { run, limits, by: who.to_owned() }).await?;
+            done(who, "extended", &run);
             Ok(json::of(&run))
         }
         ["runs", run, "fork"] => {
-            let run = fork(handle, run_of(run)?, read(body)?).await?;
-            done("forked another run as", &run);
+            let run = fork(handle, run_of(run)?, read(body)?, who).await?;
+            done(who, "forked another run as", &run);
             Ok(json::of(&run))
         }
         ["workers", worker, "drain"] => {
@@ -178,24 +176,24 @@ pub(super) async fn post(handle: &Handle, acts: Acts, path: &str, body: &str) ->
                 within.ok_or_else(|| Problem::input("within_s: must be above 0 and at most an hour"))?;
             let worker = worker.parse().map_err(|_| Problem::nothing())?;
             let worker = handle.ask(worker::Drain { worker: WorkerId(worker), within }).await?;
-            audit::done(WHO, "drained", &format_args!("worker {} (`{}`)", worker.id, worker.display_name));
+            audit::done(who, "drained", &format_args!("worker {} (`{}`)", worker.id, worker.display_name));
             Ok(json::of(&worker))
         }
         _ => Err(Problem::nothing()),
     }
 }
 
-fn done(what: &str, run: &v1::Run) {
-    audit::done(WHO, what, &format_args!("run {} (`{}`)", run.id(), run.display_name));
+fn done(who: &str, what: &str, run: &v1::Run) {
+    audit::done(who, what, &format_args!("run {} (`{}`)", run.id(), run.display_name));
 }
 
-async fn fork(handle: &Handle, parent: RunId, asked: Fork) -> Result<v1::Run, Problem> {
+async fn fork(handle: &Handle, parent: RunId, asked: Fork, who: &str) -> Result<v1::Run, Problem> {
     let Fork { generations, set, request_id } = asked;
     let result = handle.ask(GetResult { run: parent }).await?;
     let spec = changed(&result.spec, &set)?;
-    let by = (WHO.to_owned(), WHO.to_owned());
+    let asker = Asker { by: who.to_owned(), owner: who.to_owned(), group: String::new() };
     let request_id = if request_id.is_empty() { format!("page-{}", new_run_id()) } else { request_id };
-    Ok(handle.fork((parent, generations.map(GenerationIndex)), spec, request_id, by).await?)
+    Ok(handle.fork((parent, generations.map(GenerationIndex)), spec, request_id, asker).await?)
 }
 
 /// A spec with some keys set to other values.

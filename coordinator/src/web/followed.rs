@@ -21,8 +21,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::access::May;
 use super::body::Content;
-use super::{Acts, Token, pages};
+use super::{Acts, Entrance, pages};
 use crate::driver::reading::Watch;
 use crate::handle::Handle;
 
@@ -44,8 +45,7 @@ const DRAWN_FOR: Duration = Duration::from_secs(10);
 /// See the module.
 pub(super) struct Site {
     pub(super) handle: Handle,
-    pub(super) acts: Acts,
-    pub(super) token: Token,
+    pub(super) entrance: Entrance,
     followed: Mutex<BTreeMap<RunId, Followed>>,
     throughput: Mutex<Throughput>,
 }
@@ -76,9 +76,10 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// All of it.
-    pub(super) fn content(self) -> Content {
-        Content::whole(pages::shell(&self.title, &self.body_path, &self.events_path, &self.body))
+    /// All of it, for somebody who may do so much.
+    pub(super) fn content(self, may: May) -> Content {
+        let paths = (self.body_path.as_str(), self.events_path.as_str());
+        Content::whole(pages::shell(&self.title, paths, may, &self.body))
     }
 
     /// One that changes all the time.
@@ -93,9 +94,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Site {
     /// To be called where tasks can be started.
-    pub(super) fn new(handle: Handle, acts: Acts, token: Token) -> Arc<Self> {
+    pub(super) fn new(handle: Handle, entrance: Entrance) -> Arc<Self> {
         let (followed, throughput) = (Mutex::default(), Mutex::default());
-        let site = Arc::new(Self { handle, acts, token, followed, throughput });
+        let site = Arc::new(Self { handle, entrance, followed, throughput });
         let looking = Arc::downgrade(&site);
         tokio::spawn(async move {
             while let Some(site) = looking.upgrade() {
@@ -108,6 +109,11 @@ impl Site {
             }
         });
         site
+    }
+
+    /// What can be done here.
+    pub(super) fn acts(&self) -> Acts {
+        self.entrance.acts
     }
 
     /// The list of runs; what the coordinator refuses is said in its place.
@@ -209,7 +215,7 @@ impl Site {
         };
         let page = Page {
             title: format!("{} - hebbian", now.display_name),
-            body: page.body_with(&pages::acts(&now, self.acts)),
+            body: page.body_with(&pages::acts(&now, self.acts())),
             body_path: format!("/runs/{run}/body"),
             events_path: format!("/runs/{run}/events"),
         };

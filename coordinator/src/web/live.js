@@ -5,8 +5,10 @@ const dialog = document.getElementById("dialog");
 const at = id => document.getElementById(id);
 
 // The token stands behind # in the printed address, so that it is never sent but with what changes something.
+// Where the coordinator controls access, the browser asks for one of its tokens, and shows it by itself.
+const may = live.dataset.may;
 let token = "";
-try {
+if (may === "token") try {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
     localStorage.setItem("token", given);
@@ -18,8 +20,12 @@ try {
 const chosen = new Set(JSON.parse(sessionStorage.getItem("compare") || "[]"));
 
 function dress() {
-  for (const acts of live.querySelectorAll(".acts")) acts.hidden = !token;
-  for (const hint of live.querySelectorAll(".read-only")) hint.hidden = !!token;
+  const acting = may === "act" || !!token;
+  for (const acts of live.querySelectorAll(".acts")) acts.hidden = !acting;
+  for (const hint of live.querySelectorAll(".read-only")) {
+    hint.hidden = acting;
+    if (may === "look") hint.textContent = "To act on runs takes a token with the role operator; this one lets you look.";
+  }
   for (const time of live.querySelectorAll("time")) time.textContent = new Date(time.dataset.s * 1000).toLocaleString();
   for (const box of live.querySelectorAll("input[data-run]")) box.checked = chosen.has(box.dataset.run);
   const compare = at("compare");
@@ -181,11 +187,11 @@ at("yes").addEventListener("click", async () => {
   try {
     const answer = await fetch(act.path, {
       method: "POST",
-      headers: { "Authorization": `Bearer ${token}`, "Content-Type": "application/json" },
+      headers: { ...(token && { "Authorization": `Bearer ${token}` }), "Content-Type": "application/json" },
       body: JSON.stringify(typed()),
     });
     const said = await answer.json();
-    if (answer.status === 401) {
+    if (answer.status === 401 && may === "token") {
       refuse("This page's token is of an earlier start: open the address that the coordinator printed now.");
     } else if (!answer.ok) {
       refuse(said.error);

@@ -11,6 +11,7 @@ use hebbian_view::number::{count, optional, seconds, short};
 use hebbian_view::picture::{Picture, STYLE};
 
 use super::Acts;
+use super::access::May;
 
 /// Loads a page's content again whenever the coordinator says that it has changed.
 pub(super) const SCRIPT: &str = include_str!("live.js");
@@ -31,19 +32,20 @@ pub(super) fn style() -> String {
 }
 
 /// A page that shows `body`, which comes anew from one path when an event comes from the other.
-pub(super) fn shell(title: &str, body_path: &str, events_path: &str, body: &str) -> String {
+pub(super) fn shell(title: &str, (body_path, events_path): (&str, &str), may: May, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\"><title>{}</title><link rel=\"icon\" href=\"/icon.svg\"><link rel=\"stylesheet\" href=\"/style.css\">\
          <script src=\"/live.js\" defer></script></head><body><header><nav aria-label=\"Pages\"><a href=\"/\">Runs</a> \
          <a href=\"/cluster\">Cluster</a> <a id=\"compare\" href=\"/\" hidden>Compare</a></nav>\
-         <span id=\"connection\" role=\"status\"></span></header><main><div id=\"live\" data-body=\"{}\" data-events=\"{}\">{body}</div>\
+         <span id=\"connection\" role=\"status\"></span></header><main><div id=\"live\" data-body=\"{}\" data-events=\"{}\" data-may=\"{}\">{body}</div>\
          </main><dialog id=\"dialog\" aria-labelledby=\"question\"><h2 id=\"question\"></h2><p id=\"meaning\"></p><div id=\"fields\">\
          </div><p id=\"refused\" class=\"warning\" role=\"alert\" hidden></p><p class=\"acts\"><button type=\"button\" id=\"no\">No, go back</button>\
          <button type=\"button\" id=\"yes\"></button></p></dialog></body></html>\n",
         name(title),
         name(body_path),
         name(events_path),
+        may.name(),
     )
 }
 

@@ -7,7 +7,12 @@ use hebbian_shared::spec::RunSpec;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::*;
+use crate::access::table::{self, Needs};
+use crate::access::{AccessSettings, NewToken, Role};
 use crate::driver::{self, DriverSettings};
 use crate::handle::new_run_id;
 use crate::journal;
@@ -15,13 +20,18 @@ use crate::journal;
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.toml");
 
 async fn start_site() -> (Handle, SocketAddr, CancellationToken, Token) {
+    start_site_with(Access::open()).await
+}
+
+async fn start_site_with(access: Arc<Access>) -> (Handle, SocketAddr, CancellationToken, Token) {
     let journal = journal::open("memory:").unwrap();
     let (handle, _) = driver::start(DriverSettings::default(), journal).await.unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let token = Token::random().unwrap();
-    start(handle.clone(), listener, (Acts::All, token.clone()), shutdown.clone()).unwrap();
+    let entrance = Entrance { acts: Acts::All, token: token.clone(), access };
+    start(handle.clone(), listener, entrance, shutdown.clone()).unwrap();
     (handle, address, shutdown, token)
 }
 
@@ -185,5 +195,75 @@ async fn hostile_names_are_text_on_every_page() {
         );
     }
     assert!(get(address, "/cluster").await.contains("&lt;script&gt;"));
+    shutdown.cancel();
+}
+
+/// Every page and every path of `/api`, with every role: as a browser shows a token, as a program does, without one, and with one that has
+/// ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_is_for_the_roles_that_the_table_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = Some(directory.path().join("tokens.json"));
+    let access = Access::new(AccessSettings { required: true, file }).unwrap();
+    let (handle, address, shutdown, own) = start_site_with(Arc::clone(&access)).await;
+    let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
+    let make = |name: &str, role: Role, group: &str| {
+        let new = NewToken { name: name.to_owned(), role, group: group.to_owned(), expires_in: None };
+        access.create(&new, "", true).unwrap().1.text().to_owned()
+    };
+    let mut shown: Vec<(&str, String, Option<Role>)> = vec![
+        ("nothing", String::new(), None),
+        ("the page's own token", format!("Authorization: Bearer {}\r\n", own.text()), None),
+        ("no token", "Authorization: Basic !\r\n".to_owned(), None),
+    ];
+    for role in Role::ALL {
+        let token = make(role.name(), role, "");
+        shown.push((role.name(), format!("Authorization: Bearer {token}\r\n"), Some(role)));
+        let basic = BASE64_STANDARD.encode(format!("anybody:{token}"));
+        shown.push((role.name(), format!("Authorization: Basic {basic}\r\n"), Some(role)));
+    }
+    let revoked = make("revoked", Role::Admin, "");
+    access.revoke("revoked", true).unwrap();
+    shown.push(("a revoked token", format!("Authorization: Bearer {revoked}\r\n"), None));
+    let scoped = format!("Authorization: Bearer {}\r\n", make("scoped", Role::Operator, "mine"));
+    let host = format!("Host: {address}\r\n");
+    // The status and the head of the answer; of a stream of events no more comes.
+    let status = async |method: &str, path: &str, lines: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\n{host}{lines}Content-Length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut piece = [0; 1024];
+            let length = stream.read(&mut piece).await.unwrap();
+            assert!(length > 0, "{}", String::from_utf8_lossy(&head));
+            head.extend_from_slice(&piece[..length]);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        (head[9..12].parse::<u16>().unwrap(), head.contains("www-authenticate: Basic"))
+    };
+    for (method, pattern, rule) in table::PAGES {
+        let path = pattern.replacen('*', run.id(), 1);
+        for (what, lines, role) in &shown {
+            let found = status(method, &path, lines).await;
+            match (rule.needs, role) {
+                (Needs::Role(needed), Some(role)) if !role.may(needed) => {
+                    assert_eq!(found, (403, false), "{method} {path} with {what}");
+                }
+                (Needs::Role(_), None) => assert_eq!(found, (401, true), "{method} {path} with {what}"),
+                _ => assert!(![401, 403, 405].contains(&found.0), "{method} {path} with {what}: {found:?}"),
+            }
+        }
+        let is_kept_out = status(method, &path, &scoped).await.0 == 403;
+        assert_eq!(is_kept_out, rule.needs != Needs::Nothing, "{method} {path} with a token of a group");
+    }
+    let notes =
+        handle.ask(hebbian_control::command::run::Get { run: run.run_id().unwrap() }).await.unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("by the live page (token `operator`)")), "{notes:?}");
+    // What is shown says what may be done.
+    for (place, may) in [(7, "look"), (9, "act")] {
+        let page = ask(address, "GET /", &format!("{host}{}", shown[place - 2].1)).await;
+        assert!(page.contains(&format!("data-may=\"{may}\"")), "{page}");
+    }
     shutdown.cancel();
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
+use tonic::transport::{ClientTlsConfig, Endpoint, Uri};
 
 use hebbian_shared::limits::ADDRESS_FILE_BYTES_MAX;
 
 use super::SessionError;
+use super::credentials::{Authorised, Bearer, Credentials, Source};
 
 /// Bytes that may wait in each direction of a connection over memory.
 const MEMORY_BUFFER: usize = 1 << 20;
@@ -46,14 +47,19 @@ impl Default for TransportSettings {
 /// Where a worker finds its coordinator.
 #[derive(Clone, Debug)]
 pub enum Coordinators {
-    /// Addresses that are tried in turn.
-    Addresses(Vec<Endpoint>),
+    /// Addresses that are tried in turn, each as [`endpoints`] takes it.
+    Addresses {
+        /// The addresses, at least one.
+        addresses: Vec<String>,
+        /// What is shown there.
+        source: Source,
+    },
     /// A file with addresses, which is read before each attempt: a coordinator that moves writes its new one.
     File {
         /// The file, in the form of [`Coordinators::read`].
         path: PathBuf,
-        /// For addresses that begin with `https://`.
-        tls: ClientTlsConfig,
+        /// What is shown there.
+        source: Source,
         /// Whether addresses that do without TLS are refused.
         tls_only: bool,
     },
@@ -62,17 +68,12 @@ pub enum Coordinators {
 }
 
 impl Coordinators {
-    /// Reads addresses such as `http://host:7420`; `host:7420` means the same. `tls` is for those that begin with
-    /// `https://`. Clients and workers take the same ones.
+    /// Takes addresses as [`endpoints`] reads them, for a worker that shows no token.
     pub fn parse<S: AsRef<str>>(addresses: &[S], tls: &ClientTlsConfig) -> Result<Self, SessionError> {
-        if addresses.is_empty() {
-            return Err(SessionError::NoCoordinator);
-        }
-        addresses
-            .iter()
-            .map(|address| endpoint(address.as_ref(), tls))
-            .collect::<Result<_, _>>()
-            .map(Self::Addresses)
+        endpoints(addresses, tls)?;
+        let addresses = addresses.iter().map(|address| address.as_ref().to_owned()).collect();
+        let credentials = Credentials { tls: tls.clone(), ..Credentials::default() };
+        Ok(Self::Addresses { addresses, source: Source::fixed(credentials) })
     }
 
     /// The addresses in a file, one a line; blank lines and those that begin with `#` are none.
@@ -101,8 +102,8 @@ impl Coordinators {
     pub(super) fn speaks_tls(&self, attempt: usize) -> bool {
         match self {
             Self::File { tls_only, .. } => *tls_only,
-            Self::Addresses(endpoints) => {
-                endpoints[attempt % endpoints.len()].uri().scheme_str() == Some("https")
+            Self::Addresses { addresses, .. } => {
+                addresses[attempt % addresses.len()].trim().starts_with("https://")
             }
             Self::Memory(_) => false,
         }
@@ -113,7 +114,7 @@ impl Coordinators {
         &self,
         settings: &TransportSettings,
         attempt: usize,
-    ) -> Result<Channel, String> {
+    ) -> Result<Authorised, String> {
         let configured = |endpoint: Endpoint| {
             endpoint
                 .connect_timeout(settings.connect_timeout)
@@ -123,21 +124,25 @@ impl Coordinators {
                 .tcp_nodelay(true)
         };
         match self {
-            Self::Addresses(endpoints) => {
-                dial(configured(endpoints[attempt % endpoints.len()].clone())).await
+            Self::Addresses { addresses, source } => {
+                let credentials = source.read().await?;
+                let address = &addresses[attempt % addresses.len()];
+                let endpoint = endpoint(address, &credentials.tls).map_err(|error| error.to_string())?;
+                dial(configured(endpoint), credentials).await
             }
-            Self::File { path, tls, tls_only } => {
+            Self::File { path, source, tls_only } => {
                 let path = path.clone();
                 // A shared disk may take its time.
                 let read = tokio::task::spawn_blocking(move || Self::read(&path)).await;
                 let addresses =
                     read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                let credentials = source.read().await?;
                 let address = &addresses[attempt % addresses.len()];
-                let endpoint = endpoint(address, tls).map_err(|error| error.to_string())?;
+                let endpoint = endpoint(address, &credentials.tls).map_err(|error| error.to_string())?;
                 if *tls_only && endpoint.uri().scheme_str() != Some("https") {
                     return Err(format!("{address}: is not encrypted, although certificates are given"));
                 }
-                dial(configured(endpoint)).await
+                dial(configured(endpoint), credentials).await
             }
             Self::Memory(dial) => {
                 let dial = dial.clone();
@@ -151,18 +156,32 @@ impl Coordinators {
                     }
                 });
                 // The name is never looked up.
-                configured(Endpoint::from_static("http://coordinator"))
+                let channel = configured(Endpoint::from_static("http://coordinator"))
                     .connect_with_connector(connector)
                     .await
-                    .map_err(|error| format!("the coordinator of this process: {}", chain(&error)))
+                    .map_err(|error| format!("the coordinator of this process: {}", chain(&error)))?;
+                Ok(Bearer::default().with(channel))
             }
         }
     }
 }
 
-async fn dial(endpoint: Endpoint) -> Result<Channel, String> {
+async fn dial(endpoint: Endpoint, credentials: Credentials) -> Result<Authorised, String> {
     let uri = endpoint.uri().clone();
-    endpoint.connect().await.map_err(|error| format!("{uri}: {}", chain(&error)))
+    credentials.check(&uri)?;
+    let channel = endpoint.connect().await.map_err(|error| format!("{uri}: {}", chain(&error)))?;
+    Ok(credentials.bearer.with(channel))
+}
+
+/// Reads addresses such as `http://host:7420`; `host:7420` means the same. `tls` is for those that begin with `https://`.
+pub fn endpoints<S: AsRef<str>>(
+    addresses: &[S],
+    tls: &ClientTlsConfig,
+) -> Result<Vec<Endpoint>, SessionError> {
+    if addresses.is_empty() {
+        return Err(SessionError::NoCoordinator);
+    }
+    addresses.iter().map(|address| endpoint(address.as_ref(), tls)).collect()
 }
 
 /// Reads an address: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT`, which is the first of them.

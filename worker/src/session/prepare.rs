@@ -11,9 +11,9 @@ use hebbian_shared::limits::{DATA_SET_BYTES_MAX, DATA_SET_PIECE_BYTES_MAX, DATA_
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 use tokio::sync::Semaphore;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::Authorised;
 use crate::evaluator::{Evaluator, Runner};
 use crate::pool::panic_message;
 use hebbian_learning::task::data_set::Arriving;
@@ -37,7 +37,7 @@ pub(super) struct Preparation {
     pub(super) evaluator: Arc<dyn Evaluator>,
     pub(super) work: Announcement,
     /// The connection of the stream that announced the run.
-    pub(super) channel: Channel,
+    pub(super) channel: Authorised,
     /// For one data set at a time.
     pub(super) turn: Arc<Semaphore>,
 }

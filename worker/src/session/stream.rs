@@ -19,13 +19,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::connect::chain;
 use super::prepare::Announcement;
 use super::reports::Reports;
-use super::{SessionEnd, SessionSettings};
+use super::{Authorised, SessionEnd, SessionSettings};
 use crate::evaluator::{Evaluator, Runner};
 use crate::pool::{Finished, Job, Pool};
 
@@ -108,7 +107,7 @@ pub(super) struct Stream<'a> {
     settings: &'a SessionSettings,
     worker: &'a mut Worker,
     /// The connection, for what is asked beside the stream.
-    channel: Channel,
+    channel: Authorised,
     incoming: Streaming<v1::AttachResponse>,
     outgoing: mpsc::Sender<v1::AttachRequest>,
     /// What is sent before any report.

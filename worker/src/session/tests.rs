@@ -564,7 +564,7 @@ fn addresses_are_checked() {
     }
     assert!(matches!(
         Coordinators::parse(&["localhost:1", "http://[::1]:2", "https://a:3"], &ClientTlsConfig::new()),
-        Ok(Coordinators::Addresses(endpoints)) if endpoints.len() == 3
+        Ok(Coordinators::Addresses { addresses, .. }) if addresses.len() == 3
     ));
     refused("ftp://localhost:1", "must be http or https, not ftp");
     refused("https://localhost", "needs a port");

@@ -12,11 +12,11 @@ use super::script::{COORDINATOR, Settings, WORKER, quoted};
 use super::{Workers, slurm, tend};
 use crate::client::{Client, ClientArguments};
 use crate::command::{LogArguments, block_on, certs, fresh_request_id, read_spec};
+use crate::credentials::ClientCredentials;
 use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::files;
 use crate::render::{self, Paint};
-use crate::tls::ClientTls;
 
 /// Submit a run: a coordinator as a small job and workers as an array, with TLS between them, and nothing to set up before.
 ///
@@ -62,8 +62,11 @@ pub(super) struct Arguments {
     /// A coordinator that is there already, as the nodes reach it; without it, the coordinator is a job.
     #[arg(long, value_name = "URL[,URL]", conflicts_with = "place")]
     coordinator: Option<String>,
+    /// With --coordinator: a file that holds the workers' token, on a disk that all nodes share.
+    #[arg(long, value_name = "FILE", requires = "coordinator", help_heading = "Access")]
+    worker_token_file: Option<PathBuf>,
     #[command(flatten)]
-    tls: ClientTls,
+    credentials: ClientCredentials,
     #[command(flatten)]
     data: DataArguments,
     /// Further options of `sbatch`, for all jobs.
@@ -119,9 +122,11 @@ impl Arguments {
 
 /// With a coordinator as a job.
 fn alone(arguments: &Arguments, spec: &RunSpec) -> Result<(), Failure> {
-    if arguments.tls.ca.is_some() || arguments.tls.certificate.is_some() || arguments.tls.key.is_some() {
-        return Err(Failure::bad_input("--tls-ca, --tls-certificate and --tls-key need --coordinator")
-            .hint("without it every directory has certificates of its own"));
+    if arguments.credentials.tls.first_flag().is_some() || arguments.credentials.token.file.is_some() {
+        return Err(Failure::bad_input(
+            "--tls-ca, --tls-certificate, --tls-key and --token-file need --coordinator",
+        )
+        .hint("without it every directory has certificates of its own"));
     }
     let directory = arguments
         .place
@@ -212,7 +217,7 @@ fn beside(arguments: &Arguments, coordinator: String, spec: RunSpec) -> Result<(
             path.as_deref().map(|path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
         path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     };
-    let tls = &arguments.tls;
+    let tls = &arguments.credentials.tls;
     let mut worker = arguments.worker()?.variable("HEBBIAN_COORDINATOR", coordinator.clone());
     // What is printed holds no key.
     let files: [(&'static str, &'static str, &Option<PathBuf>); 3] = [
@@ -229,11 +234,15 @@ fn beside(arguments: &Arguments, coordinator: String, spec: RunSpec) -> Result<(
             };
         }
     }
+    if arguments.worker_token_file.is_some() {
+        worker = worker.variable("HEBBIAN_TOKEN_FILE", absolute(&arguments.worker_token_file));
+    }
     let worker = worker.fill(WORKER);
     if arguments.print {
         return render::out(&worker);
     }
-    let client = ClientArguments { coordinator, timeout: Duration::from_secs(10), tls: tls.clone() };
+    let credentials = arguments.credentials.clone();
+    let client = ClientArguments { coordinator, timeout: Duration::from_secs(10), credentials };
     block_on(async {
         let run = {
             let client = Client::connect(&client).await?;

@@ -1,0 +1,190 @@
+//! `hebbian token`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use hebbian_coordinator::access::{Access, AccessRefusal, AccessSettings, NewToken, Role};
+use hebbian_proto::v1::access_service_client::AccessServiceClient;
+use hebbian_proto::{convert, v1};
+
+use super::{LogArguments, ask};
+use crate::client::{Client, ClientArguments, pages};
+use crate::failure::Failure;
+use crate::{files, render};
+
+/// Make, show and revoke tokens: who may do what at a coordinator.
+///
+/// The first token has the role admin, and access is controlled from then on. Of a token the coordinator keeps a hash, a name and a role; its
+/// text is shown once. Whoever asks for something shows it with --token-file FILE or HEBBIAN_TOKEN_FILE, a browser as the password.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Create(CreateArguments),
+    /// List the tokens, those that have ended included.
+    List(ListArguments),
+    /// Revoke a token: nobody is let in by it any more, and connections that used it end.
+    Revoke(RevokeArguments),
+}
+
+/// Make a token and print it, once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hebbian token create me --role admin --out me.token          the first one; from now on everybody needs one
+  export HEBBIAN_TOKEN_FILE=me.token
+  hebbian token create nodes --role worker --expires 90d --out worker.token
+  hebbian token create board --role observer --group vision    for the runs of one group
+  hebbian token create me --role admin --tokens /etc/hebbian/tokens.json    without a coordinator")]
+struct CreateArguments {
+    /// A name for the token, for the audit and for `revoke`.
+    name: String,
+    /// What it lets do: worker (attach), observer (look), operator (look and act) or admin (all, and tokens).
+    #[arg(long, value_name = "ROLE")]
+    role: Role,
+    /// Of an observer or an operator: only the runs of this group.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    group: String,
+    /// After what time it ends [default: never]: `12h`, `90d`.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    expires: Option<Duration>,
+    /// Write the token to a file, for its owner only, in place of printing it.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Print a JSON list.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RevokeArguments {
+    /// The token's name.
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where the tokens are.
+#[derive(Debug, Args)]
+struct Place {
+    /// Change this file of tokens (`access.tokens`) in place of asking a coordinator: one that runs reads it again at SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Create(arguments) => create(&arguments, log),
+        Command::List(arguments) => list(&arguments, log),
+        Command::Revoke(arguments) => revoke(&arguments, log),
+    }
+}
+
+/// The tokens of a file.
+fn opened(file: &std::path::Path) -> Result<std::sync::Arc<Access>, Failure> {
+    let settings = AccessSettings { required: false, file: Some(file.to_owned()) };
+    Access::new(settings).map_err(|error| Failure::bad_input(format_args!("--tokens: {error}")))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn refused(refusal: AccessRefusal) -> Failure {
+    match refusal {
+        AccessRefusal::NoSuchToken(_) => Failure::not_found(refusal),
+        AccessRefusal::File(_) => Failure::failed(refusal),
+        _ => Failure::bad_input(refusal),
+    }
+}
+
+fn service(client: &Client) -> AccessServiceClient<hebbian_worker::session::Authorised> {
+    AccessServiceClient::new(client.channel())
+}
+
+fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure> {
+    let CreateArguments { name, role, group, expires, out, place } = arguments;
+    let role = *role;
+    if let Some(file) = &place.tokens {
+        log.set_up()?;
+        let new = NewToken { name: name.clone(), role, group: group.clone(), expires_in: *expires };
+        // Whoever may write the file needs no token.
+        let (_, secret) = opened(file)?.create(&new, "", true).map_err(refused)?;
+        return show(name, secret.text(), out.as_ref());
+    }
+    ask(log, &place.client, async |client| {
+        let request = v1::CreateTokenRequest {
+            name: name.clone(),
+            role: v1::Role::from(role).into(),
+            group: group.clone(),
+            expires_in: expires.map(convert::from_duration),
+        };
+        let answer = client.answer(service(&client).create_token(request)).await?;
+        show(name, &answer.secret, out.as_ref())
+    })
+}
+
+/// Shows a token, this once.
+fn show(name: &str, secret: &str, out: Option<&PathBuf>) -> Result<(), Failure> {
+    let line = format!("{secret}\n");
+    match out {
+        Some(path) => {
+            files::write_secret(path, &line)?;
+            render::note(&format!(
+                "wrote the token `{name}` to {}; HEBBIAN_TOKEN_FILE names it",
+                path.display()
+            ));
+            Ok(())
+        }
+        None => {
+            render::out(&line)?;
+            render::note(&format!(
+                "this is the only time that the token `{name}` is shown; keep it in a file"
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn list(arguments: &ListArguments, log: &LogArguments) -> Result<(), Failure> {
+    let ListArguments { place, json } = arguments;
+    if let Some(file) = &place.tokens {
+        log.set_up()?;
+        return render::json::or_all(*json, &opened(file)?.list(), render::token::list);
+    }
+    ask(log, &place.client, async |client| {
+        let tokens = pages(async |page_token| {
+            let request = v1::ListTokensRequest { page_size: 0, page_token };
+            let page = client.answer(service(&client).list_tokens(request)).await?;
+            Ok((page.tokens, page.next_page_token))
+        })
+        .await?;
+        render::json::or_all(*json, &tokens, render::token::list)
+    })
+}
+
+fn revoke(arguments: &RevokeArguments, log: &LogArguments) -> Result<(), Failure> {
+    let RevokeArguments { name, place } = arguments;
+    if let Some(file) = &place.tokens {
+        log.set_up()?;
+        opened(file)?.revoke(name, true).map_err(refused)?;
+    } else {
+        ask(log, &place.client, async |client| {
+            let request = v1::RevokeTokenRequest { name: name.clone() };
+            client.answer(service(&client).revoke_token(request)).await.map(|_| ())
+        })?;
+    }
+    render::note(&format!("revoked the token `{name}`"));
+    Ok(())
+}

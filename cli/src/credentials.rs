@@ -1,0 +1,89 @@
+//! What clients and workers show to a coordinator: certificates, and a token where it controls access.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hebbian_shared::limits::TOKEN_FILE_BYTES_MAX;
+use hebbian_worker::session::{Bearer, Coordinators, Credentials, Source};
+use tonic::transport::Endpoint;
+
+use crate::failure::Failure;
+use crate::files;
+use crate::tls::ClientTls;
+
+/// Certificates and a token.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ClientCredentials {
+    #[command(flatten)]
+    pub(crate) tls: ClientTls,
+    #[command(flatten)]
+    pub(crate) token: ClientToken,
+}
+
+/// A token. It is never an argument: whoever lists processes would read it.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ClientToken {
+    /// A file that holds a token, for coordinators that control access; `hebbian token create` makes one.
+    #[arg(long = "token-file", value_name = "FILE", env = "HEBBIAN_TOKEN_FILE", help_heading = "Access")]
+    pub(crate) file: Option<PathBuf>,
+    /// Show the token also to another machine's address without TLS, where whoever is on the way can read it.
+    #[arg(long = "insecure", help_heading = "Access")]
+    pub(crate) plaintext: bool,
+}
+
+impl ClientToken {
+    /// Reads the file.
+    fn bearer(&self) -> Result<Bearer, Failure> {
+        let Some(path) = &self.file else { return Ok(Bearer::default()) };
+        let read = files::read_text(path, TOKEN_FILE_BYTES_MAX).and_then(|text| {
+            Bearer::new(&text)
+                .map_err(|problem| Failure::bad_input(format_args!("{}: {problem}", path.display())))
+        });
+        read.map_err(|failure| match std::env::var_os("HEBBIAN_TOKEN_FILE") {
+            Some(value) if *value == *path.as_os_str() => failure.of("HEBBIAN_TOKEN_FILE"),
+            _ => failure,
+        })
+    }
+}
+
+impl ClientCredentials {
+    fn read(&self) -> Result<Credentials, Failure> {
+        let (tls, bearer) = (self.tls.config()?, self.token.bearer()?);
+        Ok(Credentials { tls, bearer, plaintext: self.token.plaintext })
+    }
+
+    /// The addresses that `field` names, and what is shown there.
+    pub(crate) fn endpoints(
+        &self,
+        field: &str,
+        addresses: &[String],
+    ) -> Result<(Vec<Endpoint>, Bearer), Failure> {
+        let credentials = self.read()?;
+        let endpoints = self.tls.endpoints(field, addresses)?;
+        for endpoint in &endpoints {
+            credentials
+                .check(endpoint.uri())
+                .map_err(|problem| Failure::bad_input(format_args!("{field}: {problem}")))?;
+        }
+        Ok((endpoints, credentials.bearer))
+    }
+
+    /// Where a worker looks for its coordinator: at addresses, or at those in a file, which may change. Certificates and token are read
+    /// again before each connection, so that whoever renews them need not restart the worker.
+    pub(crate) fn coordinators(&self, field: &str, addresses: &[String]) -> Result<Coordinators, Failure> {
+        let credentials = self.clone();
+        // What is wrong at the start is told at once.
+        self.read()?;
+        let source = Source::new(move || credentials.read().map_err(|failure| failure.message().to_owned()));
+        match ClientTls::file_of(field, addresses)? {
+            Some(path) => {
+                let tls_only = self.tls.first_flag().is_some();
+                Ok(Coordinators::File { path: Path::new(path).to_owned(), source, tls_only })
+            }
+            None => {
+                self.endpoints(field, addresses)?;
+                Ok(Coordinators::Addresses { addresses: addresses.to_vec(), source })
+            }
+        }
+    }
+}

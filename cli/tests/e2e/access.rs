@@ -1,0 +1,174 @@
+//! Roles: tokens and certificates, as administrators, workers and browsers use them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{Coordinator, Place, errors, until};
+
+#[test]
+fn tokens_say_who_may_do_what_from_the_first_one_on() {
+    let place = Place::new();
+    let mut coordinator = Coordinator::start(&place);
+    let refused = |arguments: &[&str], code: i32, message: &str| {
+        let output = place.output(&[arguments, &["--coordinator", &coordinator.url]].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", errors(&output));
+        assert!(errors(&output).contains(message), "{arguments:?}: {}", errors(&output));
+    };
+    // As easy as ever, until there is a token.
+    coordinator.ok(&["create", "tiny.toml"]);
+    refused(&["token", "create", "w", "--role", "worker"], 1, "the first token must have the role admin");
+    refused(&["token", "create", "w", "--role", "root"], 2, "`root` is no role");
+    let secret = coordinator.ok(&["token", "create", "boss", "--role", "admin"]);
+    assert!(secret.starts_with("hebbian_") && secret.trim().len() == 72, "{secret}");
+    place.write("boss.token", &secret);
+    let journal = fs::read_to_string(place.path("cluster.sqlite.tokens")).unwrap();
+    assert!(!journal.contains(secret.trim()), "{journal}");
+    refused(&["list"], 1, "takes a token or a certificate with the role observer");
+    refused(&["health"], 0, "");
+    let boss = ["--token-file", "boss.token"];
+    let with = |arguments: &[&str], token: &[&str]| coordinator.ok(&[arguments, token].concat());
+    for (name, role) in [("nodes", "worker"), ("eyes", "observer"), ("hands", "operator")] {
+        let file = format!("{name}.token");
+        with(&["token", "create", name, "--role", role, "--out", &file], &boss);
+        assert_eq!(fs::metadata(place.path(&file)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let (nodes, eyes, hands) =
+        (["--token-file", "nodes.token"], ["--token-file", "eyes.token"], ["--token-file", "hands.token"]);
+    assert!(with(&["list"], &eyes).contains("tiny"));
+    refused(
+        &["pause", "tiny", eyes[0], eyes[1]],
+        1,
+        "`eyes` has the role observer, and PauseRun takes the role operator",
+    );
+    refused(&["list", nodes[0], nodes[1]], 1, "`nodes` has the role worker");
+    refused(&["token", "list", hands[0], hands[1]], 1, "takes the role admin");
+    with(&["pause", "tiny"], &hands);
+    let status = with(&["status", "tiny"], &eyes);
+    assert!(status.contains("token `hands`"), "{status}");
+    let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
+    assert!(
+        log().contains("made the token `nodes` with the role worker") && log().contains("(token `boss`)")
+    );
+    assert!(!log().contains(secret.trim()));
+
+    // A worker with a token of another role is told so, and attaches as soon as its file holds the right one.
+    fs::copy(place.path("eyes.token"), place.path("worker.token")).unwrap();
+    let arguments = [
+        "worker",
+        "--coordinator",
+        &coordinator.url,
+        "--threads",
+        "1",
+        "--name",
+        "node-7",
+        "--token-file",
+        "worker.token",
+    ];
+    let _worker = place.start(&arguments, "one.log");
+    let workers = || with(&["workers"], &eyes);
+    until("it is told why", || {
+        fs::read_to_string(place.path("one.log")).unwrap().contains("Attach takes the role worker")
+    });
+    fs::copy(place.path("nodes.token"), place.path("worker.token")).unwrap();
+    until("it is attached", || workers().contains("node-7"));
+    // Who was let in by a token that is revoked has to leave, also after a restart.
+    with(&["token", "revoke", "nodes"], &boss);
+    until("it is gone", || !workers().contains("node-7"));
+    coordinator.kill_and_restart();
+    let listed = coordinator.ok(&["token", "list", "--token-file", "boss.token"]);
+    let line = |name: &str| listed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("nodes").contains("revoked") && line("eyes").contains("valid"), "{listed}");
+    let output = place.output(&coordinator.arguments(&["list"]));
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+#[test]
+fn a_token_is_refused_where_others_could_read_it_and_a_wrong_file_is_named() {
+    let place = Place::new();
+    place.write("a.token", "hebbian_00\n");
+    place.write("none.token", "two words\n");
+    let check = |arguments: &[&str], message: &str| {
+        let output = place.output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains(message), "{}", errors(&output));
+    };
+    let elsewhere = ["--coordinator", "http://coordinator.example:1", "--token-file", "a.token"];
+    let message = "is not encrypted, and whoever is on the way could read the token";
+    check(&[&["list"], &elsewhere[..]].concat(), message);
+    check(&[&["worker"], &elsewhere[..]].concat(), message);
+    check(&["list", "--token-file", "none.token"], "none.token: holds no token");
+    let missing = place.output(&["worker", "--token-file", "no.token"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(errors(&missing).contains("no.token: cannot be read"), "{}", errors(&missing));
+    place.write("tokens.json", "{");
+    check(
+        &["coordinator", "--listen", "127.0.0.1:0", "--tokens", "tokens.json"],
+        "access.tokens: tokens.json: is no file of tokens",
+    );
+    check(&["token", "list", "--tokens", "tokens.json"], "--tokens: tokens.json: is no file of tokens");
+    // Without a coordinator, for one that is to be started.
+    let secret = place.ok(&["token", "create", "boss", "--role", "admin", "--tokens", "own.json"]);
+    assert!(secret.starts_with("hebbian_"));
+    assert_eq!(fs::metadata(place.path("own.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    place.write("boss.token", &secret);
+    let further = ["--tokens", "own.json", "--access-required"];
+    let coordinator = Coordinator::start_with(&place, &further);
+    coordinator.ok(&["list", "--token-file", "boss.token"]);
+    // What is changed beside it is read at SIGHUP.
+    place.ok(&["token", "revoke", "boss", "--tokens", "own.json"]);
+    coordinator.signal("HUP");
+    until("it is refused", || {
+        let output = place.output(&coordinator.arguments(&["list", "--token-file", "boss.token"]));
+        errors(&output).contains("`boss` was revoked")
+    });
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+#[test]
+fn a_certificate_is_held_to_the_role_that_it_names() {
+    let place = Place::new();
+    place.ok(&["certs"]);
+    for role in ["worker", "observer", "operator", "admin"] {
+        assert!(place.ok(&["certs", "--role", role]).contains(&format!("of the role {role}")));
+    }
+    place.ok(&["certs", "--role", "operator", "--as", "alice"]);
+    let output = place.output(&["certs", "--role", "operator", "--as", "ca"]);
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    let further = [
+        "--tls-certificate",
+        "certs/coordinator.pem",
+        "--tls-key",
+        "certs/coordinator-key.pem",
+        "--tls-client-ca",
+        "certs/ca.pem",
+    ];
+    let coordinator = Coordinator::start_with(&place, &further);
+    let output = |url: &str, arguments: &[&str], name: &str| {
+        let (certificate, key) = (format!("certs/{name}.pem"), format!("certs/{name}-key.pem"));
+        let tls = ["--tls-ca", "certs/ca.pem", "--tls-certificate", &certificate, "--tls-key", &key];
+        place.output(&[arguments, &tls, &["--coordinator", url]].concat())
+    };
+    let url = coordinator.url.clone();
+    let may = |arguments: &[&str], name: &str| output(&url, arguments, name).status.success();
+    // A certificate without a role is as good as ever.
+    assert!(may(&["create", "tiny.toml"], "client") && may(&["list"], "observer"));
+    assert!(!may(&["list"], "worker") && !may(&["pause", "tiny"], "observer"));
+    assert!(may(&["pause", "tiny"], "alice") && !may(&["token", "list"], "alice"));
+    let status = String::from_utf8(output(&url, &["status", "tiny"], "observer").stdout).unwrap();
+    assert!(status.contains("CN=alice"), "{status}");
+    // An admin's certificate makes tokens of any role, and from then on one without a role is nothing.
+    assert!(may(&["token", "create", "eyes", "--role", "observer", "--out", "eyes.token"], "admin"));
+    let refused = output(&url, &["list"], "client");
+    assert!(
+        errors(&refused).contains("takes a token or a certificate with the role observer"),
+        "{}",
+        errors(&refused)
+    );
+    assert!(may(&["list", "--token-file", "eyes.token"], "client"));
+    assert!(
+        !may(&["pause", "tiny", "--token-file", "eyes.token"], "admin"),
+        "whoever shows a token is held to it"
+    );
+    assert_eq!(coordinator.stop(), Some(0));
+}
