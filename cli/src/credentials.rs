@@ -75,15 +75,12 @@ impl ClientCredentials {
         // What is wrong at the start is told at once.
         self.read()?;
         let source = Source::new(move || credentials.read().map_err(|failure| failure.message().to_owned()));
-        match ClientTls::file_of(field, addresses)? {
-            Some(path) => {
-                let tls_only = self.tls.first_flag().is_some();
-                Ok(Coordinators::File { path: Path::new(path).to_owned(), source, tls_only })
-            }
-            None => {
-                self.endpoints(field, addresses)?;
-                Ok(Coordinators::Addresses { addresses: addresses.to_vec(), source })
-            }
+        if let Some(path) = ClientTls::file_of(field, addresses)? {
+            let tls_only = self.tls.first_flag().is_some();
+            Ok(Coordinators::File { path: Path::new(path).to_owned(), source, tls_only })
+        } else {
+            self.endpoints(field, addresses)?;
+            Ok(Coordinators::Addresses { addresses: addresses.to_vec(), source })
         }
     }
 }

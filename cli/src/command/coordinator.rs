@@ -48,6 +48,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 /// SIGTERM and Ctrl-C end it in order; SIGKILL loses nothing that was committed. A coordinator that is started again on
 /// the same journal goes on where the last one stopped.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "Examples:
   hebbian coordinator                                       for this machine only
   hebbian coordinator --listen 0.0.0.0:7420 --insecure      for a private network
@@ -190,20 +191,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         journal::redacted(url)
     );
     tell_access(&access);
-    match &tls {
-        None if !listening.ip().is_loopback() && access.is_on() => {
-            tracing::warn!("there is no TLS: whoever is on the way to {listening} can read tokens");
-        }
-        None if !listening.ip().is_loopback() => {
-            tracing::warn!("there is no TLS: anybody who reaches {listening} can use this coordinator");
-        }
-        Some(tls) if !tls.is_mutual() && !access.is_on() => {
-            tracing::warn!(
-                "there is neither --tls-client-ca nor a token: anybody who reaches {listening} can use this coordinator"
-            );
-        }
-        _ => {}
-    }
+    warn_of_exposure(listening, tls.as_deref(), &access);
     if let Some(path) = server.address_file.as_ref().filter(|_| !configuration.storage.standby) {
         tokio::select! {
             written = write_address(path.clone(), format!("{scheme}://{listening}\n")) => written?,
@@ -355,11 +343,31 @@ fn access(settings: &AccessSection, url: &str) -> Result<Arc<Access>, Failure> {
     Access::new(settings).map_err(|error| Failure::bad_input(format_args!("access.tokens: {error}")))
 }
 
+/// Warns where others can use the coordinator, or read what lets somebody use it.
+fn warn_of_exposure(listening: SocketAddr, tls: Option<&Tls>, access: &Access) {
+    match tls {
+        None if !listening.ip().is_loopback() && access.is_on() => {
+            tracing::warn!("there is no TLS: whoever is on the way to {listening} can read tokens");
+        }
+        None if !listening.ip().is_loopback() => {
+            tracing::warn!("there is no TLS: anybody who reaches {listening} can use this coordinator");
+        }
+        Some(tls) if !tls.is_mutual() && !access.is_on() => {
+            tracing::warn!(
+                "there is neither --tls-client-ca nor a token: anybody who reaches {listening} can use this coordinator"
+            );
+        }
+        _ => {}
+    }
+}
+
 /// Says whether access is controlled.
 fn tell_access(access: &Access) {
     match (access.is_on(), access.valid_tokens()) {
         (true, 0) => {
-            tracing::info!("access is controlled, and no token is valid: certificates with a role are let in")
+            tracing::info!(
+                "access is controlled, and no token is valid: certificates with a role are let in"
+            );
         }
         (true, tokens) => tracing::info!("access is controlled: {tokens} tokens are valid"),
         (false, _) => {}

@@ -16,7 +16,7 @@ use crate::{files, render};
 /// Make, show and revoke tokens: who may do what at a coordinator.
 ///
 /// The first token has the role admin, and access is controlled from then on. Of a token the coordinator keeps a hash, a name and a role; its
-/// text is shown once. Whoever asks for something shows it with --token-file FILE or HEBBIAN_TOKEN_FILE, a browser as the password.
+/// text is shown once. Whoever asks for something shows it with --token-file FILE or `HEBBIAN_TOKEN_FILE`, a browser as the password.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -100,7 +100,6 @@ fn opened(file: &std::path::Path) -> Result<std::sync::Arc<Access>, Failure> {
     Access::new(settings).map_err(|error| Failure::bad_input(format_args!("--tokens: {error}")))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(refusal: AccessRefusal) -> Failure {
     match refusal {
         AccessRefusal::NoSuchToken(_) => Failure::not_found(refusal),
@@ -138,23 +137,14 @@ fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure
 /// Shows a token, this once.
 fn show(name: &str, secret: &str, out: Option<&PathBuf>) -> Result<(), Failure> {
     let line = format!("{secret}\n");
-    match out {
-        Some(path) => {
-            files::write_secret(path, &line)?;
-            render::note(&format!(
-                "wrote the token `{name}` to {}; HEBBIAN_TOKEN_FILE names it",
-                path.display()
-            ));
-            Ok(())
-        }
-        None => {
-            render::out(&line)?;
-            render::note(&format!(
-                "this is the only time that the token `{name}` is shown; keep it in a file"
-            ));
-            Ok(())
-        }
+    if let Some(path) = out {
+        files::write_secret(path, &line)?;
+        render::note(&format!("wrote the token `{name}` to {}; HEBBIAN_TOKEN_FILE names it", path.display()));
+    } else {
+        render::out(&line)?;
+        render::note(&format!("this is the only time that the token `{name}` is shown; keep it in a file"));
     }
+    Ok(())
 }
 
 fn list(arguments: &ListArguments, log: &LogArguments) -> Result<(), Failure> {
