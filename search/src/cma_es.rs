@@ -37,6 +37,7 @@ use noise::NoiseEstimate;
 use parameters::Parameters;
 use sampling::Population;
 use space::Space;
+use state::MAGNITUDE_MAX;
 pub(crate) use state::State;
 
 const FORM: Form = Form { strategy: "cma-es", version: 1 };
@@ -235,7 +236,14 @@ impl CmaEs {
             let problem = format!("at most {} points fit the population", self.parameters.population_size());
             return Err(StrategyError::Sample { candidate: self.parameters.population_size(), problem });
         }
-        self.state.injected = points.iter().map(|point| self.space.to_point(&point.0)).collect();
+        let points: Vec<Vec<f64>> = points.iter().map(|point| self.space.to_point(&point.0)).collect();
+        // A scale may make large what is small.
+        if let Some(candidate) = points.iter().position(|point| !state::bounded(point)) {
+            let problem =
+                format!("all its numbers must be within +-{MAGNITUDE_MAX:e} in units of the scales");
+            return Err(StrategyError::Sample { candidate, problem });
+        }
+        self.state.injected = points;
         self.draw();
         Ok(())
     }
@@ -372,8 +380,8 @@ fn check_samples(samples: &[Genome], length: usize) -> Result<(), StrategyError>
     for (candidate, sample) in samples.iter().enumerate() {
         let problem = if sample.0.len() != length {
             format!("it must hold {length} numbers, not {}", sample.0.len())
-        } else if !sample.0.iter().all(|x| x.is_finite()) {
-            "all its numbers must be finite".to_owned()
+        } else if !state::bounded(&sample.0) {
+            format!("all its numbers must be within +-{MAGNITUDE_MAX:e}")
         } else {
             continue;
         };

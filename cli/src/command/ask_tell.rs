@@ -1,6 +1,7 @@
 //! `hebbian ask-tell`
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
@@ -14,7 +15,8 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::strategy::StrategySpec;
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::fork::parse_setting;
 use super::{LogArguments, parse_seed};
@@ -265,8 +267,36 @@ fn difference(stored: &Settings, asked: &Settings) -> Option<String> {
 #[serde(deny_unknown_fields)]
 struct Line {
     fitness: Option<Vec<Option<Fitness>>>,
+    #[serde(default, deserialize_with = "each_once")]
     partial: Option<BTreeMap<u32, Option<Fitness>>>,
     inject: Option<Vec<Genome>>,
+}
+
+/// Reads fitnesses by candidate; one that stands there twice is refused, whichever of them was meant.
+fn each_once<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<u32, Option<Fitness>>>, D::Error> {
+    struct Candidates;
+
+    impl<'de> Visitor<'de> for Candidates {
+        type Value = BTreeMap<u32, Option<Fitness>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of candidates and their fitness")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut told = BTreeMap::new();
+            while let Some((candidate, fitness)) = map.next_entry()? {
+                if told.insert(candidate, fitness).is_some() {
+                    return Err(A::Error::custom(format!("partial: candidate {candidate} is told twice")));
+                }
+            }
+            Ok(told)
+        }
+    }
+
+    deserializer.deserialize_map(Candidates).map(Some)
 }
 
 /// What a line of input says.

@@ -387,5 +387,7 @@ fn fitnesses_may_be_told_as_they_come() {
         "{\"partial\": {\"4\": 1}}",
         "partial: sample 4: there are 4 candidates, counted from 0",
     );
+    refused(&place, flags, "{\"partial\": {\"0\": 1, \"0\": 2}}", "partial: candidate 0 is told twice");
+    refused(&place, flags, "{\"inject\": [[1e308, 0, 0]]}", "must be within +-1e140");
     refused(&place, flags, "{\"partial\": {\"x\": 1}}", "must be {\"fitness\": [..]} with 4 numbers or null");
 }

@@ -55,11 +55,11 @@ pub(crate) struct State {
 }
 
 /// Beyond this, in either direction, products of two numbers of the state may leave the finite numbers.
-const MAGNITUDE_MAX: f64 = 1e140;
+pub(super) const MAGNITUDE_MAX: f64 = 1e140;
 /// More generations than a spec allows.
 const GENERATIONS_MAX: u32 = 1 << 31;
 
-fn bounded(values: &[f64]) -> bool {
+pub(super) fn bounded(values: &[f64]) -> bool {
     values.iter().all(|v| v.abs() <= MAGNITUDE_MAX)
 }
 

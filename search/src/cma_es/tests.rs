@@ -230,6 +230,15 @@ fn injected_points_are_candidates_and_a_far_one_is_moved_closer() {
     assert!(search.state.injected.is_empty());
     let error = search.inject(&[Genome(vec![1.0])]).unwrap_err().to_string();
     assert!(error.contains("must hold 3 numbers, not 1"), "{error}");
+    // What no search can reach would make a state that cannot be read again; a scale may make it of what is small.
+    for (scales, far) in [(Vec::new(), 1e308), (vec![1.0, 1e-100, 1.0], 1e50)] {
+        let settings = CmaEsSpec { scales, ..settings(8, NoiseHandling::None) };
+        let mut search = CmaEs::new(vec![0.0; 3], &settings, seed());
+        let before = search.state();
+        let error = search.inject(&[Genome(vec![0.0, far, 0.0])]).unwrap_err().to_string();
+        assert!(error.contains("must be within +-1e140"), "{error}");
+        assert_eq!(search.state(), before);
+    }
 }
 
 /// Both covariance updates, and the decompositions of matrices that are torn and of those that are not.
