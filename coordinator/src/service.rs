@@ -16,6 +16,7 @@ pub mod lane;
 pub mod rate;
 mod run;
 mod socket;
+mod spec_text;
 pub mod standby;
 mod status;
 #[cfg(test)]

@@ -148,6 +148,8 @@ limits! {
     RUNS_MAX: usize = 10_000, "runs";
     /// Attached workers.
     WORKERS_MAX: usize = 20_000, "workers";
+    /// Specs of more than 16 KiB that wait to be read, beside the one that is: one core reads, whatever is sent.
+    SPECS_WAITING_MAX: usize = 8, "specs";
     /// Evaluations at a time.
     EVALUATIONS_MAX: usize = 16, "evaluations";
     /// Watchers of all runs together.

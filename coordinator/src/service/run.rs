@@ -12,13 +12,12 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::run_service_server::RunService;
 use hebbian_shared::dispatch::WEIGHT_DEFAULT;
 use hebbian_shared::id::{GenerationIndex, RunId};
-use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::text;
 use tonic::{Request, Response, Status};
 
-use super::audit;
 use super::status::{ask, invalid, refused};
+use super::{audit, spec_text};
 use crate::driver::reading::{Events, Generations, Watch};
 use crate::handle::{Asker, Handle, new_run_id};
 
@@ -64,10 +63,6 @@ fn check_group(run: &v1::Run, group: Option<&str>, request_id: &str) -> Result<(
     }
 }
 
-fn spec_of(text: &str) -> Result<RunSpec, Status> {
-    RunSpec::read(text).map_err(|error| invalid(&ConvertError::of_spec(&error)))
-}
-
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -88,8 +83,8 @@ impl RunService for Runs {
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
         let by = who.clone();
         let name = request_id.clone();
-        let create =
-            Create { request_id, group, weight, by, owner, ..Create::new(new_run_id(), spec_of(&spec)?) };
+        let spec = spec_text::spec(spec).await?;
+        let create = Create { request_id, group, weight, by, owner, ..Create::new(new_run_id(), spec) };
         let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
         check_group(&run, only.as_deref(), &name)?;
         audit::done(&who, "created", &format_args!("run {} (`{}`)", run.id(), run.display_name));
@@ -136,7 +131,7 @@ impl RunService for Runs {
         let v1::ExtendRunRequest { name, limits } = request.into_inner();
         let run = self.run_of("name", &name, group.as_deref()).await?;
         let limits: StopSpec =
-            text::read(&limits).map_err(|error| invalid(&ConvertError::of_text("limits", &error)))?;
+            spec_text::read(limits, text::read, |error| ConvertError::of_text("limits", error)).await?;
         let run = ask(&self.handle, Extend { run, limits, by: who.clone() }).await?;
         audit::done(&who, "extended", &format_args!("run {} (`{}`)", run.id(), run.display_name));
         Ok(Response::new(v1::ExtendRunResponse { run: Some(run) }))
@@ -155,7 +150,7 @@ impl RunService for Runs {
         let (who, owner, group) = (audit::who(&request), audit::owner(&request), audit::group(&request));
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
         let run = self.run_of("name", &name, group.as_deref()).await?;
-        let (spec, closed) = (spec_of(&spec)?, generations.map(GenerationIndex));
+        let (spec, closed) = (spec_text::spec(spec).await?, generations.map(GenerationIndex));
         let of_group = group.as_deref().unwrap_or_default().to_owned();
         let asker = Asker { by: who.clone(), owner, group: of_group };
         let name = request_id.clone();
