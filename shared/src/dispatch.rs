@@ -21,7 +21,7 @@ pub fn check_weight(weight: f64) -> Result<(), String> {
     if (least..=most).contains(&weight) {
         return Ok(());
     }
-    Err(format!("must be from {least} to {most}, not {weight}"))
+    Err(format!("must be from {least} to {most}, not {weight:?}"))
 }
 
 /// A worker's first message.

@@ -168,10 +168,25 @@ impl std::fmt::Display for SpecError {
     }
 }
 
+/// Characters of a field's path, and of what is wrong with it, that an error shows.
+const FIELD_SHOWN: usize = 200;
+const PROBLEM_SHOWN: usize = 2000;
+
+fn cut(text: String, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        None => text,
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
 impl SpecError {
-    /// An error of one field.
+    /// An error of one field. What somebody wrote at great length is shown in part.
     pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { line: None, field: field.into(), problem: problem.into() }
+        Self {
+            line: None,
+            field: cut(field.into(), FIELD_SHOWN),
+            problem: cut(problem.into(), PROBLEM_SHOWN),
+        }
     }
 }
 

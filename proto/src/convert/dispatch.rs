@@ -47,7 +47,9 @@ impl TryFrom<v1::Hello> for Hello {
         // Both are shown on terminals.
         for (field, text) in [("display_name", &message.display_name), ("version", &message.version)] {
             if text.is_empty() || text.chars().any(char::is_control) {
-                return Err(ConvertError::new(field, "must be a text without control characters"));
+                let problem =
+                    format!("must be a text of 1 to {NAME_BYTES_MAX} bytes without control characters");
+                return Err(ConvertError::new(field, problem));
             }
         }
         if !(1..=THREADS_MAX).contains(&message.threads) {
