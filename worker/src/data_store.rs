@@ -269,11 +269,20 @@ impl DataSets for DataStore {
     }
 }
 
+/// Opens a regular file. A device has no length that could be limited, and a pipe would wait for a writer.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        let problem = "it is no regular file; a device or a pipe has no length that could be checked";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    File::open(path)
+}
+
 /// Reads training images, training labels, test images and test labels.
 fn read(files: &[PathBuf; 4]) -> Result<DataSet, DataSetError> {
     let mut opened = Vec::with_capacity(4);
     for path in files {
-        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let file = open_regular(path).map_err(|error| unreadable(path, &error))?;
         opened.push(SourceFile { name: path.display().to_string(), bytes: BufReader::new(file) });
     }
     let Ok(opened) = <[_; 4]>::try_from(opened) else { unreachable!("there are four files") };

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use hebbian_learning::task::data_set::make::{Examples, Labels, Numbers};
 use hebbian_shared::limits::DATA_SET_NUMBER_MAX;
+use hebbian_worker::data_store::open_regular;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 /// Reads the examples of an archive.
 pub(super) fn read(path: &Path) -> Result<Examples, Failure> {
     let failed = |error: &std::io::Error| Failure::file(path, "cannot be read", error);
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    let file = open_regular(path).map_err(|error| failed(&error))?;
     check_size(path, file.metadata().map_err(|error| failed(&error))?.len())?;
     let refused = |problem: String| Failure::bad_input(format_args!("{}: {problem}", path.display()));
     let zip = ZipArchive::new(BufReader::new(file))

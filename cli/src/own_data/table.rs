@@ -9,6 +9,7 @@ use std::path::Path;
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use hebbian_learning::task::data_set::make::{Examples, Labels, Numbers};
 use hebbian_shared::limits::{DATA_SET_NUMBER_MAX, FEATURES_MAX, TABLE_BYTES_MAX};
+use hebbian_worker::data_store::open_regular;
 
 use super::{check_size, shown};
 use crate::failure::Failure;
@@ -55,7 +56,7 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn open(path: &'a Path) -> Result<Self, Failure> {
         let failed = |error: &std::io::Error| Failure::file(path, "cannot be read", error);
-        let file = File::open(path).map_err(|error| failed(&error))?;
+        let file = open_regular(path).map_err(|error| failed(&error))?;
         check_size(path, file.metadata().map_err(|error| failed(&error))?.len())?;
         let mut bytes = BufReader::new(file);
         let start = bytes.fill_buf().map_err(|error| failed(&error))?;

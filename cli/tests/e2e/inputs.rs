@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use crate::support::{Place, SPEC, errors};
 
@@ -200,6 +202,62 @@ fn addresses_are_the_same_for_clients_and_workers() {
         "{}",
         errors(&output)
     );
+}
+
+/// A device has no length that could be limited, and a pipe would wait for a writer.
+#[test]
+fn devices_and_pipes_are_no_journals_data_or_certificates() {
+    let place = Place::new();
+    fs::create_dir(place.path("directory")).unwrap();
+    for name in ["pipe", "pipe.csv", "directory/journal.sqlite"] {
+        assert!(Command::new("mkfifo").arg(place.path(name)).status().unwrap().success());
+    }
+    for name in ["zero.csv", "zero.npz"] {
+        symlink("/dev/zero", place.path(name)).unwrap();
+    }
+    let no_journal = "is a device or a pipe; a journal is a regular file";
+    for arguments in [
+        &["journal", "verify", "./pipe"][..],
+        &["journal", "export", "./pipe"],
+        &["journal", "verify", "directory"],
+        &["report", "./pipe"],
+    ] {
+        assert!(errors(&place.output(arguments)).contains(no_journal), "{arguments:?}");
+    }
+    for data in ["pipe.csv", "zero.csv", "zero.npz"] {
+        check(&place, &["data", "add", "mine", data], 1, &[data, "it is no regular file"]);
+    }
+    for certificate in ["pipe", "/dev/zero"] {
+        let arguments = [
+            "coordinator",
+            "--listen",
+            "127.0.0.1:0",
+            "--storage",
+            "memory:",
+            "--tls-certificate",
+            certificate,
+            "--tls-key",
+            certificate,
+        ];
+        check(
+            &place,
+            &arguments,
+            2,
+            &[certificate, "is a device or a pipe; certificates and keys are regular files"],
+        );
+    }
+}
+
+#[test]
+fn what_is_long_is_shown_in_part() {
+    let place = Place::new();
+    place.write("long.toml", &format!("{} = 1", "x".repeat(3_000_000)));
+    let shown = errors(&place.output(&["check", "long.toml"]));
+    assert!(shown.contains("unknown field `xxx") && shown.len() < 4000, "{} bytes", shown.len());
+    let value = format!("name = \"{}\"", "y".repeat(1_000_000));
+    place.write("long.toml", &value);
+    let shown = errors(&place.output(&["check", "long.toml"]));
+    assert!(shown.len() < 4000, "{} bytes", shown.len());
 }
 
 #[test]

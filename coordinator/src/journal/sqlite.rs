@@ -265,13 +265,16 @@ impl Place {
     }
 }
 
+/// Said of what no journal can be.
+const NO_FILE: &str = "is a device or a pipe; a journal is a regular file";
+
 /// Whether there is no journal yet at a path. What cannot become or be one is refused.
 fn is_new(path: &Path, store: &str) -> Result<bool, JournalError> {
     let store = || store.to_owned();
     let corrupt = |problem: &str| Err(JournalError::Corrupt { store: store(), problem: problem.to_owned() });
     match std::fs::metadata(path) {
         Ok(file) if file.is_dir() => corrupt("is a directory; a journal is a file"),
-        Ok(file) if !file.is_file() => corrupt("is a device or a pipe; a journal is a regular file"),
+        Ok(file) if !file.is_file() => corrupt(NO_FILE),
         Ok(file) if file.len() == 0 => {
             corrupt("is an empty file, not a hebbian journal; remove it, and a new journal begins there")
         }

@@ -1,11 +1,14 @@
 //! TLS of the coordinator's port: a certificate, and with a client authority only peers that have one too.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hebbian_shared::limits::PEM_BYTES_MAX;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -182,8 +185,8 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let own = facts(certificate, &chain[0], now)?;
     let authority = authority(certificate, &chain[chain.len() - 1])?;
     let mut first_end = (own.end, certificate.clone());
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::pem(key, "private key", &error))?;
+    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
+        .map_err(|error| TlsError::pem(key, "private key", &error))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -212,11 +215,32 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     Ok(Used { config: Arc::new(config), certificate: own, authority, first_end })
 }
 
+/// The content of a PEM file, without a mark of the order of its bytes.
+fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let read = || {
+        // A pipe would wait for a writer, at a SIGHUP as well, and a device has no end.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("is a device or a pipe; certificates and keys are regular files"));
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| match error.kind() {
+        io::ErrorKind::Other => TlsError::new(path, error.to_string()),
+        _ => TlsError::pem(path, "text", &pem::Error::Io(error)),
+    })?;
+    if bytes.len() as u64 > PEM_BYTES_MAX {
+        return Err(TlsError::new(path, format!("is larger than the limit of {PEM_BYTES_MAX} bytes")));
+    }
+    Ok(bytes.strip_prefix(b"\xef\xbb\xbf").map_or(bytes.clone(), <[u8]>::to_vec))
+}
+
 /// All certificates of a file, at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let refused = |error: pem::Error| TlsError::pem(path, "certificate", &error);
-    let found = CertificateDer::pem_file_iter(path).map_err(refused)?;
-    let found = found.collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let bytes = bytes(path)?;
+    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(refused)?;
     if found.is_empty() { Err(refused(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
 
@@ -292,6 +316,9 @@ mod tests {
             assert!(Arc::ptr_eq(&config(), &before));
         }
         write(&files, &["b.lan", "a.lan", "10.0.0.1"], (2020, 2200), Some(&ours));
+        // Some editors begin a text with a mark of the order of its bytes.
+        let text = fs::read(&files.certificate).unwrap();
+        fs::write(&files.certificate, [b"\xef\xbb\xbf", &text[..]].concat()).unwrap();
         tls.reload().unwrap();
         assert!(!Arc::ptr_eq(&config(), &before));
     }

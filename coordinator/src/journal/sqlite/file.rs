@@ -72,6 +72,10 @@ impl JournalFile {
         let store = path.display().to_string();
         let explain = |error| explain(&store, &error);
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // Opening a pipe would wait for a writer.
+        if fs::metadata(&path).is_ok_and(|file| !file.is_file() && !file.is_dir()) {
+            return Err(JournalError::Corrupt { store, problem: super::NO_FILE.to_owned() });
+        }
         lock::check(&path, &store)?;
         let has_log = fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0);
         let in_use = lock::is_in_use(&path).unwrap_or(false);

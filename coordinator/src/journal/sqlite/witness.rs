@@ -32,7 +32,10 @@ impl Witness {
     /// What the file beside a journal says; none if there is none, or it is not whole.
     pub(super) fn beside(journal: &Path) -> Option<Self> {
         let mut text = String::new();
-        File::open(beside(journal, ".lock")).ok()?.take(LENGTH_MAX).read_to_string(&mut text).ok()?;
+        let path = beside(journal, ".lock");
+        // Opening a pipe would wait for a writer.
+        path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        File::open(path).ok()?.take(LENGTH_MAX).read_to_string(&mut text).ok()?;
         Self::parse(&text)
     }
 
