@@ -33,6 +33,9 @@ impl RuleFamily for LinearMemorySpec {
             seen: Vec::new(),
             targets: Vec::new(),
             weights: Vec::new(),
+            answered: Vec::new(),
+            products: Vec::new(),
+            solved: Vec::new(),
             is_formed: false,
             is_finite: true,
         })
@@ -53,6 +56,10 @@ struct Memory {
     targets: Vec<f32>,
     /// `[inputs, outputs]`, of all examples if `is_formed`.
     weights: Vec<f64>,
+    /// Scratch: an answer, the products of examples or inputs, what they are solved for. Kept, so that episodes allocate nothing.
+    answered: Vec<f64>,
+    products: Vec<f64>,
+    solved: Vec<f64>,
     is_formed: bool,
     is_finite: bool,
 }
@@ -73,7 +80,9 @@ impl Memory {
     /// `w += rate (y - share w x / n) x`
     fn go_through(&mut self, share: f64) {
         let (rate, outputs) = (self.parameter, self.outputs);
-        let mut errors = vec![0.0; outputs];
+        let mut errors = std::mem::take(&mut self.answered);
+        errors.clear();
+        errors.resize(outputs, 0.0);
         for _ in 0..self.options.passes {
             let examples = self.seen.chunks_exact(self.inputs).zip(self.targets.chunks_exact(outputs));
             for (input, target) in examples {
@@ -86,6 +95,7 @@ impl Memory {
                 }
             }
         }
+        self.answered = errors;
     }
 
     /// The least squares with a ridge: by the products of examples or of inputs, whichever are fewer.
@@ -98,8 +108,11 @@ impl Memory {
         let of = |example: usize, output: usize| f64::from(y[example * outputs + output]);
         if examples <= inputs {
             let product = |a: usize, b: usize| (0..inputs).map(|input| at(a, input) * at(b, input)).sum();
-            let mut solved: Vec<f64> = y.iter().map(|&y| f64::from(y)).collect();
-            solve(square(examples, self.parameter, product), examples, &mut solved, outputs);
+            let solved = &mut self.solved;
+            solved.clear();
+            solved.extend(y.iter().map(|&y| f64::from(y)));
+            square(examples, self.parameter, product, &mut self.products);
+            solve(&mut self.products, examples, solved, outputs);
             for (place, weight) in self.weights.iter_mut().enumerate() {
                 let (input, output) = (place / outputs, place % outputs);
                 *weight = (0..examples).map(|row| at(row, input) * solved[row * outputs + output]).sum();
@@ -110,7 +123,8 @@ impl Memory {
                 let (input, output) = (place / outputs, place % outputs);
                 *weight = (0..examples).map(|row| at(row, input) * of(row, output)).sum();
             }
-            solve(square(inputs, self.parameter, product), inputs, &mut self.weights, outputs);
+            square(inputs, self.parameter, product, &mut self.products);
+            solve(&mut self.products, inputs, &mut self.weights, outputs);
         }
     }
 }
@@ -126,20 +140,20 @@ fn answer(weights: &[f64], input: &[f32], answer: &mut [f64]) {
     }
 }
 
-/// A symmetric matrix of products with a ridge on its diagonal.
-fn square(size: usize, ridge: f64, product: impl Fn(usize, usize) -> f64) -> Vec<f64> {
-    let mut matrix = vec![0.0; size * size];
+/// Makes a symmetric matrix of products with a ridge on its diagonal.
+fn square(size: usize, ridge: f64, product: impl Fn(usize, usize) -> f64, matrix: &mut Vec<f64>) {
+    matrix.clear();
+    matrix.resize(size * size, 0.0);
     for row in 0..size {
         for column in 0..=row {
             let value = product(row, column) + if row == column { ridge } else { 0.0 };
             (matrix[row * size + column], matrix[column * size + row]) = (value, value);
         }
     }
-    matrix
 }
 
 /// Replaces the columns of `sides`, `[row, column]`, by the solutions of a symmetric positive definite system (Cholesky).
-fn solve(mut matrix: Vec<f64>, size: usize, sides: &mut [f64], columns: usize) {
+fn solve(matrix: &mut [f64], size: usize, sides: &mut [f64], columns: usize) {
     for column in 0..size {
         for row in column..size {
             let sum: f64 =
@@ -193,12 +207,15 @@ impl Rule for Memory {
         if !self.is_formed {
             self.form();
         }
-        let mut found = vec![0.0; self.outputs];
+        let mut found = std::mem::take(&mut self.answered);
+        found.clear();
+        found.resize(self.outputs, 0.0);
         let questions = inputs.chunks_exact(self.inputs).zip(predictions.chunks_exact_mut(self.outputs));
         for (input, prediction) in questions {
             answer(&self.weights, input, &mut found);
             prediction.iter_mut().zip(&found).for_each(|(prediction, &found)| *prediction = found as f32);
         }
+        self.answered = found;
     }
 
     fn is_finite(&self) -> bool {
