@@ -192,20 +192,29 @@ async fn without_a_client_authority_everybody_is_let_in() {
 #[tokio::test]
 async fn reloaded_certificates_are_for_new_connections_and_wrong_ones_change_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Authority::new().sign(directory.path(), "server");
-    let old = directory.path().join("old.pem");
-    fs::copy(server.client_ca.as_ref().unwrap(), &old).unwrap();
+    let authority = Authority::new();
+    let server = authority.sign(directory.path(), "server");
+    let trusted = directory.path().join("trusted.pem");
+    fs::copy(server.client_ca.as_ref().unwrap(), &trusted).unwrap();
     let tls = Arc::new(Tls::load(TlsFiles { client_ca: None, ..server.clone() }).unwrap());
     let address = greeter(&tls);
-    assert_eq!(greet(address, &old, None).await, Ok(7));
-    let renewed = Authority::new().sign(directory.path(), "server");
+    assert_eq!(greet(address, &trusted, None).await, Ok(7));
+    // Those who trust the authority would be locked out by another one's certificate.
+    let foreign = Authority::new().sign(directory.path(), "server");
+    let problem = tls.reload().unwrap_err().to_string();
+    assert!(problem.contains("another authority"), "{problem}");
+    assert_eq!(greet(address, &trusted, None).await, Ok(7));
+    check_refused(
+        greet(address, foreign.client_ca.as_ref().unwrap(), None).await,
+        "invalid peer certificate",
+    );
+    authority.sign(directory.path(), "server");
     tls.reload().unwrap();
-    assert_eq!(greet(address, renewed.client_ca.as_ref().unwrap(), None).await, Ok(7));
-    check_refused(greet(address, &old, None).await, "invalid peer certificate");
+    assert_eq!(greet(address, &trusted, None).await, Ok(7));
     fs::write(&server.certificate, "no certificate").unwrap();
     let problem = tls.reload().unwrap_err().to_string();
     assert!(problem.ends_with("server.pem: holds no certificate in PEM form"), "{problem}");
-    assert_eq!(greet(address, renewed.client_ca.as_ref().unwrap(), None).await, Ok(7));
+    assert_eq!(greet(address, &trusted, None).await, Ok(7));
 }
 
 #[test]
