@@ -306,7 +306,7 @@ fn a_journal_that_may_not_grow_pauses_its_runs() {
     until("it pauses", || reason(&status()).contains("the journal cannot be written"));
     let health = || place.output(&coordinator.arguments(&["health"]));
     until("it says that it does not serve", || health().status.code() == Some(1));
-    assert!(errors(&health()).contains("`hebbian status` says why"), "{}", errors(&health()));
+    assert!(errors(&health()).contains("`hebbian status` says which"), "{}", errors(&health()));
     assert!(limit(coordinator.id(), "--fsize=unlimited:unlimited"));
     let before = coordinator.generation(&run);
     until("it goes on", || coordinator.generation(&run) > before);

@@ -162,9 +162,12 @@ fn a_leader_that_hangs_is_followed_and_says_so_when_it_wakes() {
     let Some(server) = Server::shared() else { return };
     let place = Place::new();
     let mut pair = Pair::start(&place, server);
-    let told = place.output(&["status", "--coordinator", &pair.urls[1]]);
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.contains("a standby") && told.contains(&pair.urls[0]), "{told}");
+    // It looks for the lease from time to time.
+    until("the standby knows who leads", || {
+        let told = place.output(&["status", "--coordinator", &pair.urls[1]]);
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        told.contains("a standby") && told.contains(&pair.urls[0])
+    });
     let health = place.output(&["health", "--coordinator", &pair.urls[1]]);
     assert_eq!(health.status.code(), Some(1), "{}", errors(&health));
     let refused = place.output(&["list", "--coordinator", &pair.urls[1]]);
