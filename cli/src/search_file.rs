@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use hebbian_search::Envelope;
-use hebbian_search::ask_tell::{AskTellSnapshot, Settings};
+use hebbian_search::ask_tell::{AskTellSnapshot, Settings, Told};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
@@ -33,7 +33,7 @@ struct Header {
     failed: u32,
     best: Option<(Genome, Fitness)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    told: Vec<(u32, Option<Fitness>)>,
+    told: Vec<(u32, Told)>,
     strategy_digest: Digest,
 }
 
@@ -115,6 +115,7 @@ fn from_bytes(bytes: &[u8]) -> Result<AskTellSnapshot, String> {
 #[cfg(test)]
 mod tests {
     use hebbian_search::ask_tell::AskTell;
+    use hebbian_shared::fitness::Violation;
     use hebbian_shared::seed::Seed;
     use hebbian_shared::spec::strategy::{CmaEsSpec, NoiseHandling, StrategySpec};
 
@@ -128,7 +129,8 @@ mod tests {
         let mut search = AskTell::new(settings).unwrap();
         let fitness = |value: f64| Fitness::new(value).ok();
         search.tell(&[fitness(1.0), None, fitness(0.1 + 0.2), fitness(-1e-320)]).unwrap();
-        search.tell_some(&[(2, fitness(0.1)), (1, None)]).unwrap();
+        let infeasible = Told::from(Violation::new(0.1 + 0.2).unwrap());
+        search.tell_some(&[(2, fitness(0.1).into()), (1, Told::Fitness(None)), (0, infeasible)]).unwrap();
         search.snapshot()
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hebbian_shared::fitness::{Fitness, Verdict};
+use hebbian_shared::fitness::{Fitness, Verdict, Violation};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
@@ -75,6 +75,57 @@ pub fn default_population_size(dimension: usize) -> u32 {
     4 + (3.0 * libm::log(dimension.max(1) as f64)) as u32
 }
 
+/// What is told of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a number, null for a failed candidate, or {\"infeasible\": violation} with a violation of at least 0"
+)]
+pub enum Told {
+    /// Its fitness; `None` where it could not be evaluated.
+    Fitness(Option<Fitness>),
+    /// It is not allowed.
+    Infeasible(Infeasible),
+}
+
+/// By how much a candidate is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Infeasible {
+    /// The violation: finite, not below 0, lower is better.
+    pub infeasible: Violation,
+}
+
+impl From<Option<Fitness>> for Told {
+    fn from(fitness: Option<Fitness>) -> Self {
+        Self::Fitness(fitness)
+    }
+}
+
+impl From<Violation> for Told {
+    fn from(infeasible: Violation) -> Self {
+        Self::Infeasible(Infeasible { infeasible })
+    }
+}
+
+impl Told {
+    fn fitness(self) -> Option<Fitness> {
+        match self {
+            Self::Fitness(fitness) => fitness,
+            Self::Infeasible(_) => None,
+        }
+    }
+
+    /// As of a run's candidate with one evaluation.
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::Fitness(Some(fitness)) => Verdict::Fit(fitness),
+            Self::Fitness(None) => Verdict::Diverged { episodes: 1 },
+            Self::Infeasible(Infeasible { infeasible }) => Verdict::Infeasible(infeasible),
+        }
+    }
+}
+
 /// A search between an ask and its tell, as plain data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AskTellSnapshot {
@@ -82,14 +133,14 @@ pub struct AskTellSnapshot {
     pub settings: Settings,
     /// Generations told; the open generation's index.
     pub generation: u32,
-    /// Fitnesses told, failures included.
+    /// Candidates told of.
     pub evaluations: u64,
     /// Generations in a row of which every candidate failed.
     pub failed: u32,
-    /// The best point told and its fitness; `None` before the first that did not fail.
+    /// The best point told and its fitness; `None` before the first that has one.
     pub best: Option<(Genome, Fitness)>,
-    /// What was told of the open generation: candidates, ascending, with their fitnesses.
-    pub told: Vec<(u32, Option<Fitness>)>,
+    /// What was told of the open generation: candidates, ascending, each with what was told of it.
+    pub told: Vec<(u32, Told)>,
     /// The strategy's state.
     pub strategy: Envelope,
 }
@@ -104,7 +155,7 @@ pub struct AskTell {
     failed: u32,
     best: Option<(Genome, Fitness)>,
     /// What was told of the open generation, by candidate.
-    told: BTreeMap<u32, Option<Fitness>>,
+    told: BTreeMap<u32, Told>,
 }
 
 impl AskTell {
@@ -137,7 +188,7 @@ impl AskTell {
             resume(&settings.strategy, &settings.mean, settings.seed, &Frame::default(), &strategy)?;
         let candidates = strategy.ask();
         let count = told.len();
-        let told: BTreeMap<u32, Option<Fitness>> = told.into_iter().collect();
+        let told: BTreeMap<u32, Told> = told.into_iter().collect();
         if told.len() != count
             || count >= candidates.len()
             || told.keys().any(|&c| c as usize >= candidates.len())
@@ -156,7 +207,7 @@ impl AskTell {
             evaluations: self.evaluations,
             failed: self.failed,
             best: self.best.clone(),
-            told: self.told.iter().map(|(&candidate, &fitness)| (candidate, fitness)).collect(),
+            told: self.told.iter().map(|(&candidate, &told)| (candidate, told)).collect(),
             strategy: self.strategy.state(),
         }
     }
@@ -166,7 +217,7 @@ impl AskTell {
         self.generation
     }
 
-    /// Fitnesses told, failures included.
+    /// Candidates told of.
     pub fn evaluations(&self) -> u64 {
         self.evaluations
     }
@@ -181,14 +232,14 @@ impl AskTell {
         (0..self.candidates.len() as u32).filter(|candidate| !self.told.contains_key(candidate)).collect()
     }
 
-    /// Tells the fitnesses of some candidates, each by its place; with the last one the generation closes, as if all had been told
-    /// together. An error leaves the search as it was.
-    pub fn tell_some(&mut self, some: &[(u32, Option<Fitness>)]) -> Result<(), StrategyError> {
+    /// Tells of some candidates, each by its place; with the last one the generation closes, as if all had been told together. An error
+    /// leaves the search as it was.
+    pub fn tell_some<T: Copy + Into<Told>>(&mut self, some: &[(u32, T)]) -> Result<(), StrategyError> {
         let mut told = self.told.clone();
-        for &(candidate, fitness) in some {
+        for &(candidate, of) in some {
             let problem = if candidate as usize >= self.candidates.len() {
                 format!("there are {} candidates, counted from 0", self.candidates.len())
-            } else if told.insert(candidate, fitness).is_some() {
+            } else if told.insert(candidate, of.into()).is_some() {
                 "its fitness was told before".to_owned()
             } else {
                 continue;
@@ -200,7 +251,7 @@ impl AskTell {
             return Ok(());
         }
         let before = std::mem::take(&mut self.told);
-        let all: Vec<Option<Fitness>> = told.into_values().collect();
+        let all: Vec<Told> = told.into_values().collect();
         self.tell(&all).inspect_err(|_| self.told = before)
     }
 
@@ -215,30 +266,28 @@ impl AskTell {
         }
     }
 
-    /// Closes the open generation: one fitness per candidate, higher is better, `None` where the evaluation failed.
-    /// An error leaves the search as it was.
-    pub fn tell(&mut self, fitnesses: &[Option<Fitness>]) -> Result<(), StrategyError> {
+    /// Closes the open generation: of each candidate its fitness, of which the higher is better, `None` where the evaluation failed,
+    /// or its violation. As in a run, what is infeasible ranks behind every fitness, by its violation, and what failed comes last. An
+    /// error leaves the search as it was.
+    pub fn tell<T: Copy + Into<Told>>(&mut self, of: &[T]) -> Result<(), StrategyError> {
         self.check_untold("the others are told by their places, too")?;
-        let verdict = |fitness: &Option<Fitness>| match *fitness {
-            Some(fitness) => Verdict::Fit(fitness),
-            None => Verdict::Diverged { episodes: 1 },
-        };
-        let verdicts: Vec<Verdict> = fitnesses.iter().map(verdict).collect();
+        let told: Vec<Told> = of.iter().map(|&told| told.into()).collect();
+        let verdicts: Vec<Verdict> = told.iter().map(|told| told.verdict()).collect();
         self.strategy.tell(&Measured::without_gradients(&verdicts))?;
         let mut best = self.best.as_ref().map(|(_, fitness)| *fitness);
         let mut place = None;
-        for (candidate, fitness) in fitnesses.iter().enumerate() {
-            if *fitness > best {
-                (best, place) = (*fitness, Some(candidate));
+        for (candidate, told) in told.iter().enumerate() {
+            if told.fitness() > best {
+                (best, place) = (told.fitness(), Some(candidate));
             }
         }
         if let (Some(place), Some(fitness)) = (place, best) {
             self.best = Some((self.candidates[place].genome.clone(), fitness));
         }
-        let all_failed = fitnesses.iter().all(Option::is_none);
+        let all_failed = told.iter().all(|told| *told == Told::Fitness(None));
         self.failed = if all_failed { self.failed.saturating_add(1) } else { 0 };
         self.generation += 1;
-        self.evaluations += fitnesses.len() as u64;
+        self.evaluations += told.len() as u64;
         self.candidates = self.strategy.ask();
         Ok(())
     }

@@ -9,7 +9,6 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use hebbian_search::StopReason;
 use hebbian_search::ask_tell::{self, AskTell, Settings};
-use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
@@ -30,7 +29,7 @@ const COVARIANCE_MATRICES: usize = 8;
 ///
 /// Out, one line a generation: `{"generation": 0, "candidates": [[0.5, -1.25], ..]}`.
 /// In, one line in answer: `{"fitness": [1.0, null, ..]}`, one per candidate in the same order; higher is better, null is
-/// a failed evaluation. Or `{"partial": {"3": 1.0, "0": null}}`: the fitnesses of some candidates by their places, counted from 0; what
+/// a failed evaluation, `{"infeasible": 0.5}` a candidate that is not allowed, and by how much. Or `{"partial": {"3": 1.0, "0": null}}`: the fitnesses of some candidates by their places, counted from 0; what
 /// is still open is written, and with the last one the generation closes. Or `{"inject": [[..], ..]}`, which puts points of yours among the last candidates (cma-es); the generation is
 /// written again. Out, at the end: `{"stop": "tolx", "detail": "..", "mean": [..], "best": [..], "best_fitness": ..}`.
 /// The end of the input ends the search, too.
@@ -266,20 +265,20 @@ fn difference(stored: &Settings, asked: &Settings) -> Option<String> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    fitness: Option<Vec<Option<Fitness>>>,
+    fitness: Option<Vec<ask_tell::Told>>,
     #[serde(default, deserialize_with = "each_once")]
-    partial: Option<BTreeMap<u32, Option<Fitness>>>,
+    partial: Option<BTreeMap<u32, ask_tell::Told>>,
     inject: Option<Vec<Genome>>,
 }
 
 /// Reads fitnesses by candidate; one that stands there twice is refused, whichever of them was meant.
 fn each_once<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<BTreeMap<u32, Option<Fitness>>>, D::Error> {
+) -> Result<Option<BTreeMap<u32, ask_tell::Told>>, D::Error> {
     struct Candidates;
 
     impl<'de> Visitor<'de> for Candidates {
-        type Value = BTreeMap<u32, Option<Fitness>>;
+        type Value = BTreeMap<u32, ask_tell::Told>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object of candidates and their fitness")
@@ -302,9 +301,9 @@ fn each_once<'de, D: Deserializer<'de>>(
 /// What a line of input says.
 enum Told {
     /// One per candidate.
-    Fitness(Vec<Option<Fitness>>),
+    Fitness(Vec<ask_tell::Told>),
     /// Of some candidates, by their places.
-    Partial(Vec<(u32, Option<Fitness>)>),
+    Partial(Vec<(u32, ask_tell::Told)>),
     /// Points that take the place of the last candidates.
     Inject(Vec<Genome>),
 }

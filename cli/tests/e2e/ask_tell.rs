@@ -298,7 +298,11 @@ fn lines_that_are_no_fitness() {
     );
     check(
         "{\"fitness\": [1, 2, 3, \"4\"]}",
-        "must be {\"fitness\": [..]} with 4 numbers or null: invalid type",
+        "must be {\"fitness\": [..]} with 4 numbers or null: expected a number, null for a failed candidate, or {\"infeasible\"",
+    );
+    check(
+        "{\"fitness\": [1, 2, 3, {\"infeasible\": -1}]}",
+        "must be {\"fitness\": [..]} with 4 numbers or null: expected a number, null for a failed candidate, or {\"infeasible\"",
     );
     check("{\"fitnes\": [1, 2, 3, 4]}", "must be {\"fitness\": [..]} with 4 numbers or null: unknown field");
     check("[1, 2, 3, 4]", "must be {\"fitness\": [..]}");
@@ -390,4 +394,27 @@ fn fitnesses_may_be_told_as_they_come() {
     refused(&place, flags, "{\"partial\": {\"0\": 1, \"0\": 2}}", "partial: candidate 0 is told twice");
     refused(&place, flags, "{\"inject\": [[1e308, 0, 0]]}", "must be within +-1e140");
     refused(&place, flags, "{\"partial\": {\"x\": 1}}", "must be {\"fitness\": [..]} with 4 numbers or null");
+}
+
+/// The line says what a run would: behind every fitness, by the violation, before those that failed.
+#[test]
+fn infeasible_candidates_are_told_by_their_violation() {
+    let place = Place::new();
+    let flags = "--dimension 2 --sigma 1 --population-size 4 --noise none --max-evaluations 4 --seed 3";
+    let mean = |told: Value| {
+        let mut search = Search::start(&place, flags);
+        search.read();
+        search.tell(&told);
+        let last = search.read();
+        assert_eq!(last["stop"], "evaluations");
+        (last["mean"].clone(), last["best_fitness"].clone())
+    };
+    let infeasible = |by: f64| json!({ "infeasible": by });
+    let (ranked, _) = mean(json!([1.0, -1.0, -2.0, null]));
+    let (found, best) = mean(json!([1.0, infeasible(0.5), infeasible(7.0), null]));
+    assert_eq!((&found, best), (&ranked, json!(1.0)));
+    let (swapped, _) = mean(json!([1.0, infeasible(7.0), infeasible(0.5), null]));
+    assert_ne!(swapped, ranked);
+    let (_, best) = mean(json!([null, infeasible(0.0), infeasible(7.0), null]));
+    assert_eq!(best, Value::Null);
 }

@@ -222,3 +222,38 @@ fn the_extremes_that_are_allowed_are_survived() {
 fn the_default_population_is_the_tutorials() {
     assert_eq!([1, 2, 10, 40, 100].map(default_population_size), [4, 6, 10, 15, 17]);
 }
+
+/// The search of a run ranks feasible candidates first, then infeasible ones by their violation, and those that failed last; so does this.
+#[test]
+fn infeasible_candidates_rank_behind_all_fitnesses_by_their_violation() {
+    let strategy = StrategySpec::CmaEs(exact(6));
+    let tell = |told: [Told; 6]| {
+        let mut search = AskTell::new(Settings { strategy: strategy.clone(), ..settings(6) }).unwrap();
+        search.tell(&told).unwrap();
+        search
+    };
+    let fitness = |value: f64| Told::from(Fitness::new(value).ok());
+    let infeasible = |by: f64| Told::from(Violation::new(by).unwrap());
+    let failed = Told::Fitness(None);
+    let search =
+        tell([infeasible(2.0), fitness(-3.0), failed, infeasible(0.5), fitness(1.0), infeasible(9.0)]);
+    // The same order in fitnesses alone; the worst two do not matter to the mean of the best three.
+    let ranked = tell([-4.0, 0.0, -6.0, -1.0, 1.0, -5.0].map(fitness));
+    assert_eq!(search.mean(), ranked.mean());
+    let other = tell([-1.0, 0.0, -6.0, -4.0, 1.0, -5.0].map(fitness));
+    assert_ne!(search.mean(), other.mean());
+    assert_eq!(search.best().unwrap().1, Fitness::new(1.0).unwrap());
+    // In parts, through a snapshot, it is the same; and nothing that is infeasible is a best one, or a failure of all.
+    let mut parts = AskTell::new(Settings { strategy: strategy.clone(), ..settings(6) }).unwrap();
+    parts.tell_some(&[(3, infeasible(0.5)), (0, infeasible(2.0)), (2, failed)]).unwrap();
+    let mut parts = AskTell::restore(parts.snapshot()).unwrap();
+    parts.tell_some(&[(4, fitness(1.0)), (1, fitness(-3.0)), (5, infeasible(9.0))]).unwrap();
+    assert_eq!(parts.snapshot(), search.snapshot());
+    let mut none = AskTell::new(Settings { strategy, ..settings(6) }).unwrap();
+    for _ in 0..25 {
+        let told: Vec<Told> =
+            none.candidates().iter().map(|candidate| infeasible(1.0 + candidate.genome.0[0].abs())).collect();
+        none.tell(&told).unwrap();
+    }
+    assert_eq!((none.best(), none.stop_reason()), (None, None));
+}
