@@ -44,7 +44,6 @@ use hebbian_proto::v1::Leadership;
 use hebbian_shared::dispatch::{Hello, ToWorker};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, RUNS_MAX, WORKERS_MAX};
-use hebbian_shared::spec::Numerics;
 use hebbian_shared::time::Timestamp;
 
 use crate::command::{Command, Held, Refusal};
@@ -328,8 +327,7 @@ impl Engine {
             return;
         }
         self.scheduler.open(id, run.created().weight, batch_max(run.dimension()));
-        let exact = run.spec().numerics == Numerics::Uniform && run.fingerprint().is_some();
-        self.scheduler.set_exact(id, exact);
+        self.scheduler.set_tolerance(id, run.tolerance());
         if matches!(run.state(), RunState::Paused(_)) {
             self.scheduler.pause(id);
         }

@@ -202,6 +202,8 @@ def objective(
     evaluations: int | None = None,
     seeds: Sequence[int] | None = None,
     time_limit: float | None = None,
+    recheck: Mapping[str, float] | None = None,
+    noisy: bool = False,
     parameters: Mapping[str, Parameter] | None = None,
     **named: Parameter,
 ) -> Callable[[Callable[..., Any]], Objective]:
@@ -211,14 +213,23 @@ def objective(
     candidate cannot be evaluated (NaN says the same), :class:`Infeasible` if it is not allowed.
 
     ``name``: what workers serve, the function's name if not given. ``evaluations``: how often each candidate is evaluated, each time with a
-    seed of its own, or with those of ``seeds``. ``time_limit``: seconds of one evaluation. ``parameters``: those whose names mean
-    something else here.
+    seed of its own, or with those of ``seeds``. ``time_limit``: seconds of one evaluation. ``recheck``: how far apart two
+    honest answers may be, ``{"absolute": 1e-9, "relative": 1e-6}``, where a coordinator looks for workers that lie; ``noisy``: an
+    evaluation that is made again may give anything else. ``parameters``: those whose names mean something else here.
     """
     all_parameters = {**named, **(parameters or {})}
     for key, value in all_parameters.items():
         if not isinstance(value, Parameter):
             raise TypeError(f"objective: {key}: must be made by hebbian.real, integer or fixed, not {value!r}")
-    for key, option in (("scores", scores), ("evaluations", evaluations), ("seeds", seeds), ("time_limit", time_limit)):
+    given_options = {
+        "scores": scores,
+        "evaluations": evaluations,
+        "seeds": seeds,
+        "time_limit": time_limit,
+        "recheck": recheck,
+        "noisy": noisy,
+    }
+    for key, option in given_options.items():
         if isinstance(option, Parameter):
             raise TypeError(f"objective: {key}: means something else here; name such a parameter in parameters={{{key!r}: ...}}")
     if not all_parameters:
@@ -227,6 +238,8 @@ def objective(
         "evaluations_per_candidate": evaluations,
         "seeds": None if seeds is None else list(seeds),
         "time_limit_s": time_limit,
+        "recheck": None if recheck is None else dict(recheck),
+        "noisy": noisy or None,
     }
 
     def decorate(function: Callable[..., Any]) -> Objective:

@@ -319,6 +319,10 @@ def test_objectives_say_what_is_wrong_with_them():
     ):
         with pytest.raises(TypeError, match=expected):
             make()
+    noisy = hebbian.objective(x=x, noisy=True)(lambda x: x).spec("minimise", evaluations=10)["problem"]
+    assert noisy["noisy"] is True and "recheck" not in noisy
+    checked = hebbian.objective(x=x, recheck={"relative": 1e-6})(lambda x: x).spec("minimise", evaluations=10)["problem"]
+    assert checked["recheck"] == {"relative": 1e-6} and "noisy" not in checked
     named = hebbian.objective("my-name", parameters={"scores": x}, time_limit=5.0, evaluations=2)(lambda scores: scores)
     spec = named.spec("minimise", evaluations=10, strategy={"kind": "cma-es", "step_size": 0.5}, population_size=6)
     assert spec["problem"] == {

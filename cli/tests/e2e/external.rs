@@ -57,12 +57,18 @@ enum Faults {
     None,
     /// At the first attempt some evaluations end it, some hang, some are answered with nonsense, some with an error.
     Some,
+    /// Every fifth value is a thousandth off.
+    Lies,
 }
 
 /// The command that starts the program.
 fn command(faults: Faults) -> String {
     let program = std::env::current_exe().unwrap();
-    let faults = if faults == Faults::Some { "some" } else { "none" };
+    let faults = match faults {
+        Faults::None => "none",
+        Faults::Some => "some",
+        Faults::Lies => "lies",
+    };
     format!("OBJECTIVE={faults} '{}' --exact external::objective 3>&1 1>&2", program.display())
 }
 
@@ -92,7 +98,7 @@ fn evaluate(request: &Value) -> Value {
 fn objective() {
     let Ok(faults) = std::env::var("OBJECTIVE") else { return };
     let mut answers = fs::OpenOptions::new().write(true).open("/dev/fd/3").unwrap();
-    for line in std::io::stdin().lock().lines() {
+    for (count, line) in std::io::stdin().lock().lines().enumerate() {
         let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let place = request["candidate"].as_u64().unwrap() + 3 * request["generation"].as_u64().unwrap();
         if faults == "some" && request["attempt"] == 1 && request["evaluation"] == 0 {
@@ -111,7 +117,11 @@ fn objective() {
                 _ => {}
             }
         }
-        let text = evaluate(&request).to_string();
+        let mut answer = evaluate(&request);
+        if let Some(value) = answer["value"].as_f64().filter(|_| faults == "lies" && count % 5 == 0) {
+            answer["value"] = json!(value + 1e-3);
+        }
+        let text = answer.to_string();
         // As Python writes it.
         writeln!(answers, "{}", text.replace("\"value\":null", "\"value\":NaN")).unwrap();
     }
@@ -214,6 +224,50 @@ fn a_cluster_gives_a_run_only_to_those_that_serve_it() {
     coordinator.until_state(&rule, "finished");
     let log = fs::read_to_string(place.path("one.log")).unwrap();
     assert!(log.contains("1 slots for walker, valley"), "{log}");
+}
+
+#[test]
+fn a_program_that_lies_is_found_within_the_tolerance_and_the_run_or_its_fork_is_honest() {
+    let place = Place::new();
+    let spec = SPEC
+        .replace("population_size = 8", "population_size = 64")
+        .replace("evaluations_per_candidate = 2", "evaluations_per_candidate = 8")
+        .replace("scores = [", "recheck = { absolute = 1e-6 }\nscores = [")
+        .replace("generations = 12", "generations = 40");
+    place.write("outside.toml", &spec);
+    place.write("coordinator.toml", "[cluster]\nrecheck = 0.02\n");
+    let coordinator = Coordinator::start_with(&place, &["--config", "coordinator.toml"]);
+    let worker = |name: &str, faults: Faults| {
+        let program = command(faults);
+        let arguments =
+            ["worker", "--coordinator", &coordinator.url, "--name", name, "--slots", "1", "--exec", &program];
+        place.start(&arguments, &format!("{name}.log"))
+    };
+    let _honest = ["one", "two", "three"].map(|name| worker(name, Faults::None));
+    let _liar = worker("liar", Faults::Lies);
+    until("all are attached", || coordinator.json(&["workers"]).as_array().unwrap().len() == 4);
+    let run = coordinator.ok(&["create", "outside.toml"]).trim().to_owned();
+    coordinator.until_state(&run, "finished");
+    for worker in coordinator.json(&["workers"]).as_array().unwrap() {
+        let excluded = worker["excluded"].as_str().unwrap_or_default();
+        assert_eq!(excluded.contains("two others agree"), worker["display_name"] == "liar", "{worker}");
+    }
+    let status = coordinator.json(&["status", &run]);
+    assert!(status["notes"].to_string().contains("worker liar gave a wrong answer"), "{status}");
+    // The run itself, a fork from before the first lie, or, where that was in the first generation, the run made anew.
+    let doubt = &status["doubt"];
+    let honest = if doubt.is_null() {
+        run
+    } else if let Some(clean) = doubt["clean_generations"].as_u64() {
+        coordinator.ok(&["fork", &run, "--generation", &clean.to_string()]).trim().to_owned()
+    } else {
+        coordinator.ok(&["create", "outside.toml", "--request-id", "anew"]).trim().to_owned()
+    };
+    coordinator.until_state(&honest, "finished");
+    place.write("found.json", &coordinator.ok(&["result", &honest]));
+    let calm = command(Faults::None);
+    place.ok(&["run", "outside.toml", "--exec", &calm, "--workers", "2", "--out", "local"]);
+    assert_eq!(found(&place.path("found.json")), found(&place.path("local/parameters.json")));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use hebbian_shared::dispatch::Hello;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::spec::Numerics;
+use hebbian_shared::spec::external::Tolerance;
 use hebbian_shared::time::Timestamp;
 
 use super::exclusion::LIED;
@@ -85,7 +86,7 @@ impl Engine {
             run.commit(now, record, &mut writes);
             self.outbox.write(now, &mut writes);
         }
-        self.scheduler.set_exact(id, true);
+        self.scheduler.set_tolerance(id, Some(Tolerance::NONE));
         self.admit_all(now, id);
     }
 
@@ -107,7 +108,7 @@ impl Engine {
             let mut writes = Vec::new();
             run.commit(now, Record::FingerprintReleased, &mut writes);
             self.outbox.write(now, &mut writes);
-            self.scheduler.set_exact(id, false);
+            self.scheduler.set_tolerance(id, None);
             self.submit(now, id);
         }
         self.admit_all(now, id);

@@ -8,6 +8,7 @@ use hebbian_shared::episode::{Asked, EpisodePurpose, Outcome};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId};
 use hebbian_shared::limits::BATCH_LENGTH_MAX;
+use hebbian_shared::spec::external::Tolerance;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
@@ -64,7 +65,7 @@ impl Engine {
         self.evaluations.insert(id, evaluation);
         // Its genomes have travelled with the request.
         self.scheduler.open(id, weight, BATCH_LENGTH_MAX);
-        self.scheduler.set_exact(id, fingerprint.is_some());
+        self.scheduler.set_tolerance(id, fingerprint.map(|_| Tolerance::NONE));
         self.admit_all(now, id);
         let blocks = vec![BlockIndex(0); genomes as usize];
         let portion = Portion { purpose: EpisodePurpose::Search, blocks: &blocks, tasks, length: 1 };

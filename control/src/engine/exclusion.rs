@@ -7,7 +7,6 @@
 use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, RunId, WorkerId};
-use hebbian_shared::spec::Numerics;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
@@ -87,22 +86,26 @@ impl Engine {
         again: Vec<Settlement>,
     ) {
         for said in again {
-            let run = self.runs.get_mut(&id).filter(|run| run.spec().numerics == Numerics::Uniform);
+            let run = self.runs.get_mut(&id).filter(|run| !run.is_noisy());
             let Some((run, name)) = run.zip(self.workers.get(&worker).map(|entry| &entry.hello.name)) else {
                 return;
             };
             let Some((outcome, maker, makers_name)) = run.contradicted_by(purpose, &said) else { continue };
             let generation = run.generation();
             let place = (purpose, said.candidate, said.task);
-            let judged = self.settings.scheduler.recheck.share > 0.0 && !run.is_advancing();
+            let compared = run.tolerance().is_some();
+            let checked = self.settings.scheduler.recheck.share > 0.0;
+            let judged = compared && checked && !run.is_advancing();
             let text = format!(
                 "workers {makers_name} and {name} disagree on candidate {} and task {} of generation {generation}: {}",
                 said.candidate,
                 said.task,
                 if judged {
                     "a third one is asked"
-                } else {
+                } else if compared || run.spec().problem.external().is_none() {
                     "one of them is wrong, and `cluster.recheck` would show which"
+                } else {
+                    "if that may be, the spec says so (`problem.noisy`); else `problem.recheck` says how far they may be apart"
                 }
             );
             let mut writes = Vec::new();

@@ -7,6 +7,8 @@ use hebbian_shared::dispatch::Settlement;
 use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::id::{GenerationIndex, WorkerId};
 use hebbian_shared::limits::CONTRIBUTORS_MAX;
+use hebbian_shared::spec::Numerics;
+use hebbian_shared::spec::external::Tolerance;
 
 use super::Run;
 use super::record::Place;
@@ -44,7 +46,24 @@ impl Run {
         said: &Settlement,
     ) -> Option<(Outcome, WorkerId, String)> {
         let (outcome, maker) = self.open.settled_with((purpose, said.candidate, said.task))?;
-        (*outcome != said.outcome).then(|| (outcome.clone(), WorkerId(maker.session), maker.worker.clone()))
+        let tolerance = self.tolerance().unwrap_or(Tolerance::NONE);
+        let agree = tolerance.agree(outcome, &said.outcome);
+        (!agree).then(|| (outcome.clone(), WorkerId(maker.session), maker.worker.clone()))
+    }
+
+    /// How far apart the answers of honest workers may be, if they can be compared: those of rules when it is known with which numerics.
+    pub fn tolerance(&self) -> Option<Tolerance> {
+        match self.spec().problem.external() {
+            Some(problem) => problem.recheck,
+            None => (self.spec().numerics == Numerics::Uniform && self.fingerprint().is_some())
+                .then_some(Tolerance::NONE),
+        }
+    }
+
+    /// Whether two answers that differ are no news.
+    pub fn is_noisy(&self) -> bool {
+        let external = self.spec().problem.external();
+        external.map_or(self.spec().numerics != Numerics::Uniform, |problem| problem.noisy)
     }
 
     /// The name of a worker that settled something of the open generation.

@@ -1,6 +1,7 @@
 //! Some episodes are computed twice, by different workers, so that one that answers plausibly and wrongly is found.
 //!
-//! A share of the episodes settles only when two workers have said the same of it. Which ones nobody can foresee, and no worker can
+//! A share of the episodes settles only when two workers have said the same of it: to the last bit, or, of an external problem, within
+//! its tolerance. Which ones nobody can foresee, and no worker can
 //! tell that it is asked for the second time. Where two disagree, a third is asked, and so on until two agree; whoever said otherwise
 //! has *lied*. Where nobody else could be asked that is proven, the first answer settles. It costs that share of the computing time
 //! and cannot change what an honest worker's answers make of a run.
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 use hebbian_shared::dispatch::{Report, Settlement};
 use hebbian_shared::episode::{EpisodePurpose, Outcome};
 use hebbian_shared::id::{BlockIndex, GenerationIndex, RunId, WorkerId};
+use hebbian_shared::spec::external::Tolerance;
 
 use super::Scheduler;
 use super::work::Work;
@@ -71,14 +73,14 @@ pub(super) enum Weighed {
 }
 
 impl Work {
-    /// Takes an answer. `picked` says whether the episode is computed twice, `others` whether somebody that is proven could be asked
+    /// Takes an answer. `picked` says whether the episode is computed twice, `tolerance` how far honest answers may be apart, `others` whether somebody that is proven could be asked
     /// beside those that have answered or failed.
     pub(super) fn weigh(
         &mut self,
         slot: u32,
         worker: WorkerId,
         outcome: &Outcome,
-        picked: bool,
+        (picked, tolerance): (bool, Tolerance),
         others: impl Fn(&BTreeSet<WorkerId>) -> bool,
     ) -> Weighed {
         if self.has_settled(slot) || !picked && !self.checks.contains_key(&slot) {
@@ -86,10 +88,9 @@ impl Work {
         }
         let check = self.checks.entry(slot).or_default();
         if !check.has(worker) {
-            let agree = check.answers.iter().any(|(_, said)| said == outcome);
-            if agree {
-                let lied =
-                    check.answers.iter().filter(|(_, said)| said != outcome).map(|(worker, _)| *worker);
+            let agrees = |said: &Outcome| tolerance.agree(said, outcome);
+            if check.answers.iter().any(|(_, said)| agrees(said)) {
+                let lied = check.answers.iter().filter(|(_, said)| !agrees(said)).map(|(worker, _)| *worker);
                 let lied = lied.collect();
                 self.checks.remove(&slot);
                 return Weighed::Settles(lied);
@@ -109,22 +110,24 @@ impl Work {
 }
 
 impl Scheduler {
-    /// Says whether honest workers answer the same of a run: only then something of it is computed twice.
-    pub fn set_exact(&mut self, run: RunId, exact: bool) {
+    /// Says how far apart the answers of honest workers may be: only where they can be compared something is computed twice.
+    pub fn set_tolerance(&mut self, run: RunId, tolerance: Option<Tolerance>) {
         if let Some(entry) = self.runs.get_mut(&run) {
-            entry.exact = exact;
+            entry.tolerance = tolerance;
         }
     }
 
-    /// Which of a run's episodes are computed twice.
-    pub(super) fn recheck(&self, run: RunId) -> Recheck {
-        let exact = self.runs.get(&run).is_some_and(|entry| entry.exact);
-        if exact { self.settings.recheck } else { Recheck::default() }
+    /// Which of a run's episodes are computed twice, and how far apart honest answers may be.
+    pub(super) fn recheck(&self, run: RunId) -> (Recheck, Tolerance) {
+        match self.runs.get(&run).and_then(|entry| entry.tolerance) {
+            Some(tolerance) => (self.settings.recheck, tolerance),
+            None => (Recheck::default(), Tolerance::NONE),
+        }
     }
 
     /// Who could be asked about what a report answers, if that is to be computed twice.
     pub(super) fn who_checks(&self, report: &Report) -> BTreeSet<WorkerId> {
-        let (run, recheck) = (report.run, self.recheck(report.run));
+        let (run, (recheck, _)) = (report.run, self.recheck(report.run));
         let entry = self.runs.get(&run).filter(|entry| entry.is_at(report.generation));
         let Some(work) = entry.and_then(|entry| entry.work.as_ref()) else { return BTreeSet::new() };
         if recheck.share <= 0.0 && work.checks.is_empty() {

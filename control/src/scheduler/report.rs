@@ -37,7 +37,7 @@ impl Scheduler {
         out: &mut Vec<Action>,
     ) -> Reported {
         let who_checks = self.who_checks(&report);
-        let recheck = self.recheck(report.run);
+        let (recheck, tolerance) = self.recheck(report.run);
         self.heard(now, worker);
         let Report { run, generation, purpose, block, settlements, .. } = report;
         let about = self.workers.get_mut(&worker).zip(self.runs.get_mut(&run));
@@ -86,7 +86,7 @@ impl Scheduler {
                     }
                     let picked = recheck.picks(run, generation, slot);
                     let others = |answered: &BTreeSet<WorkerId>| !who_checks.is_subset(answered);
-                    match work.weigh(slot, worker, &settlement.outcome, picked, others) {
+                    match work.weigh(slot, worker, &settlement.outcome, (picked, tolerance), others) {
                         Weighed::Waits => {
                             work.requeue(slot);
                             continue;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hebbian_shared::id::GenerationIndex;
+use hebbian_shared::spec::external::Tolerance;
 use hebbian_shared::time::Timestamp;
 
 use super::Settings;
@@ -42,8 +43,8 @@ impl Share {
 pub(super) struct RunEntry {
     pub(super) work: Option<Work>,
     pub(super) paused: bool,
-    /// Whether honest workers answer the same.
-    pub(super) exact: bool,
+    /// How far honest answers may be apart, if they can be compared.
+    pub(super) tolerance: Option<Tolerance>,
     /// Since when its search advances, after which its next generation comes.
     pub(super) turning: Option<Timestamp>,
     pub(super) share: Share,
@@ -61,7 +62,7 @@ impl RunEntry {
         Self {
             work: None,
             paused: false,
-            exact: true,
+            tolerance: Some(Tolerance::NONE),
             turning: None,
             share: Share { weight, used },
             batch_max,

@@ -4,6 +4,7 @@
 //! (`Transform::{Mirrored, Whole}`). What the objective computes nobody here knows.
 
 mod parameter;
+mod tolerance;
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::Range;
-use super::{Numerics, RunSpec, SpecError};
+use super::{Numerics, RunSpec, SpecError, is_default};
 use crate::episode::{EpisodeKey, Outcome};
 use crate::fitness::Fitness;
 use crate::genome::{Genome, GenomeLayout};
@@ -23,6 +24,7 @@ use crate::limits::{
 use crate::seed::Seed;
 use parameter::check_name;
 pub use parameter::{FixedValue, Parameter, ParameterKind, ParameterValue, Scale};
+pub use tolerance::Tolerance;
 
 /// What is written as the section `problem`: something else than a rule.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
@@ -84,6 +86,15 @@ pub struct External {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = EXTERNAL_SCORES_MAX), transform = score_names)]
     pub scores: Vec<String>,
+    /// How far apart two honest answers may be: with `cluster.recheck` some evaluations are made twice, and whoever says otherwise than
+    /// two others is excluded. Absent: answers are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Tolerance>,
+    /// Whether an evaluation that is made again may give anything else, with the same seed, too. Answers are not compared then, and that
+    /// two of them differ is no news.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub noisy: bool,
     /// What the objective depends on, in the order of a genome's numbers.
     #[schemars(length(min = 1, max = PARAMETERS_MAX))]
     pub parameters: Vec<Parameter>,
@@ -190,6 +201,13 @@ impl External {
             check_name(&field, score)?;
             if self.scores[..place].contains(score) {
                 return Err(SpecError::field(field, format!("names `{score}` twice")));
+            }
+        }
+        if let Some(tolerance) = &self.recheck {
+            tolerance.validate("problem.recheck")?;
+            if self.noisy {
+                let problem = "compares answers, and those of a noisy objective cannot be compared; leave one of both out";
+                return Err(SpecError::field("problem.recheck", problem));
             }
         }
         if self.parameters.len() > PARAMETERS_MAX {

@@ -1,4 +1,5 @@
 use super::*;
+use hebbian_shared::spec::external::Tolerance;
 
 /// Lets all workers answer until nothing happens any more; the answers of each, and who has lied.
 fn settle(
@@ -79,7 +80,23 @@ fn two_that_disagree_wait_for_a_third() {
 #[test]
 fn where_honest_answers_differ_nothing_is_computed_twice() {
     let mut bench = checked(3, 1.0);
-    bench.scheduler.set_exact(run(), false);
+    bench.scheduler.set_tolerance(run(), None);
     let (answers, lied) = settle(&mut bench, |worker| Some(worker.0 as f64));
     assert_eq!((answers.values().sum::<usize>(), lied), (100, vec![]));
+}
+
+#[test]
+fn honest_answers_may_be_a_tolerance_apart() {
+    let tolerance = Tolerance { absolute: 0.25, relative: 0.0 };
+    let mut bench = checked(3, 1.0);
+    bench.scheduler.set_tolerance(run(), Some(tolerance));
+    let (_, lied) = settle(&mut bench, |worker| Some(1.0 + 0.125 * worker.0 as f64));
+    assert_eq!((bench.scheduler.unsettled(run()), lied), (0, vec![]));
+    // One that is further off than that from both of the others.
+    let mut bench = checked(3, 1.0);
+    bench.scheduler.set_tolerance(run(), Some(tolerance));
+    let (_, lied) =
+        settle(&mut bench, |worker| Some(if worker.0 == 3 { 2.0 } else { 0.125 * worker.0 as f64 }));
+    assert_eq!(bench.scheduler.unsettled(run()), 0);
+    assert!(!lied.is_empty() && lied.iter().all(|worker| worker.0 == 3), "{lied:?}");
 }

@@ -136,6 +136,14 @@ fn what_is_wrong_is_named() {
         ("\"minimise\"", "\"down\"", "problem.direction: unknown variant `down`"),
         ("scores = [", "score = [", "problem.score: unknown field `score`"),
         ("[\"steps\"]", "[\"steps\", \"steps\"]", "problem.scores[1]: names `steps` twice"),
+        ("[\"steps\"]", "[]\nrecheck = { relative = 2.0 }", "problem.recheck.relative: "),
+        ("[\"steps\"]", "[]\nrecheck = { absolute = -1.0 }", "problem.recheck.absolute: "),
+        ("[\"steps\"]", "[]\nrecheck = { near = 1.0 }", "problem.recheck.near: unknown field"),
+        (
+            "[\"steps\"]",
+            "[]\nnoisy = true\nrecheck = {}",
+            "problem.recheck: compares answers, and those of a noisy",
+        ),
         ("[\"steps\"]", "[\"a b\"]", "problem.scores[0]: must be 1 to 64 letters"),
         ("candidate = 2", "candidate = 0", "problem.evaluations_per_candidate: must be from 1"),
         (
