@@ -89,7 +89,13 @@ fn what_is_told_in_parts_and_in_any_order_is_as_if_it_had_been_told_together() {
     refused(parts.inject(&[Genome(vec![0.0; 3])]), "sample 4: its fitness was told already");
     assert_eq!(parts.snapshot(), before);
     for told in [vec![(6, fitness)], vec![(1, fitness), (1, None)], (0..6).map(|c| (c, fitness)).collect()] {
-        assert!(AskTell::restore(AskTellSnapshot { told, ..before.clone() }).is_err());
+        assert!(
+            AskTell::restore(AskTellSnapshot {
+                told: told.into_iter().map(|(place, of)| (place, of.into())).collect(),
+                ..before.clone()
+            })
+            .is_err()
+        );
     }
 }
 
@@ -256,4 +262,21 @@ fn infeasible_candidates_rank_behind_all_fitnesses_by_their_violation() {
         none.tell(&told).unwrap();
     }
     assert_eq!((none.best(), none.stop_reason()), (None, None));
+}
+
+#[test]
+fn what_is_told_is_read_and_what_is_wrong_with_it_is_said() {
+    let read = |text: &str| serde_json::from_str::<Vec<Told>>(text).map_err(|error| error.to_string());
+    let told = read("[1, -0.5, null, {\"infeasible\": 0.1}]").unwrap();
+    assert_eq!(told[3], Told::from(Violation::new(0.1).unwrap()));
+    assert_eq!(serde_json::to_string(&told).unwrap(), "[1.0,-0.5,null,{\"infeasible\":0.1}]");
+    for (text, expected) in [
+        ("[\"4\"]", "expected a number, null for a failed candidate, or {\"infeasible\""),
+        ("[{\"infeasible\": -1}]", "expected a number, null for a failed candidate, or {\"infeasible\""),
+        ("[{\"infeasible\": 1, \"by\": 2}]", "expected a number, null"),
+        ("[1e999]", "number out of range"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
 }
