@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::tls::ClientTls;
-use crate::web::DEFAULT_ADDRESS;
+use crate::web::{DEFAULT_ADDRESS, OFF};
 
 /// The port that a coordinator listens on unless it is told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 7420;
@@ -175,11 +175,13 @@ pub(crate) struct WorkerSettings {
     pub(crate) name: Option<String>,
     /// The directory of data sets; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if absent.
     pub(crate) data: Option<PathBuf>,
+    /// Where `/metrics` is served; `off` for nowhere.
+    pub(crate) metrics: String,
     /// Certificates, for addresses that begin with `https://`.
     pub(crate) tls: ClientTls,
     /// A file that holds a token, for coordinators that control access.
     pub(crate) token_file: Option<PathBuf>,
-    /// Whether the token is shown to other machines' addresses without TLS.
+    /// Whether the token is shown to other machines' addresses without TLS, and the metrics to other machines.
     pub(crate) insecure: bool,
 }
 
@@ -193,6 +195,7 @@ impl Default for WorkerSettings {
             grace: "10s".to_owned(),
             name: None,
             data: None,
+            metrics: OFF.to_owned(),
             tls: ClientTls::default(),
             token_file: None,
             insecure: false,

@@ -26,7 +26,8 @@ pub(crate) struct ClientToken {
     /// A file that holds a token, for coordinators that control access; `hebbian token create` makes one.
     #[arg(long = "token-file", value_name = "FILE", env = "HEBBIAN_TOKEN_FILE", help_heading = "Access")]
     pub(crate) file: Option<PathBuf>,
-    /// Show the token also to another machine's address without TLS, where whoever is on the way can read it.
+    /// Show the token also to another machine's address without TLS, where whoever is on the way can read it. A worker also shows its
+    /// metrics to other machines.
     #[arg(long = "insecure", help_heading = "Access")]
     pub(crate) plaintext: bool,
 }

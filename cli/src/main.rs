@@ -29,6 +29,7 @@ mod shipped;
 mod tls;
 mod top;
 mod web;
+mod worker_metrics;
 
 use std::process::ExitCode;
 

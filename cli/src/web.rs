@@ -94,15 +94,15 @@ impl Web {
 }
 
 impl Wanted<'_> {
-    /// The address of the page, if there is to be one and it is allowed.
-    fn resolve(self) -> Result<Option<SocketAddr>, Failure> {
+    /// The address, if there is to be one and it is allowed.
+    pub(crate) fn resolve(self) -> Result<Option<SocketAddr>, Failure> {
         let Self { address, setting, insecure } = self;
         if address == OFF {
             return Ok(None);
         }
         let not_an_address = || {
             Failure::bad_input(format_args!("{setting}: `{address}` is not an address and a port")).hint(format_args!(
-                "write for example {DEFAULT_ADDRESS}, with :0 at the end for a free port, or `{OFF}` for no page"
+                "write for example {DEFAULT_ADDRESS}, with :0 at the end for a free port, or `{OFF}` for none"
             ))
         };
         let resolved =
@@ -111,9 +111,9 @@ impl Wanted<'_> {
             return Ok(Some(resolved));
         }
         Err(Failure::bad_input(format_args!(
-            "{setting}: {address} can be reached by other machines, and the page has no TLS"
+            "{setting}: {address} can be reached by other machines, and there is no TLS"
         ))
-        .hint("take 127.0.0.1 and a tunnel (ssh -L 7421:127.0.0.1:7421 HOST), or a coordinator with --insecure on a private network"))
+        .hint("take 127.0.0.1 and a tunnel (ssh -L 7421:127.0.0.1:7421 HOST), or --insecure on a private network"))
     }
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod body;
+pub mod exposition;
 mod followed;
 mod metrics;
 mod openapi;
@@ -79,26 +80,80 @@ pub fn start(
     entrance: Entrance,
     shutdown: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
-    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    serve("web", listener, shutdown, move || {
+        let site = Site::new(handle, entrance);
+        move |request| {
+            let site = Arc::clone(&site);
+            async move { answer(&site, address, request).await }
+        }
+    })
+}
+
+/// Serves `/metrics` and nothing else, as [`start`] does the page: `text` writes them.
+pub fn start_metrics(
+    listener: TcpListener,
+    text: impl Fn() -> String + Send + Sync + 'static,
+    shutdown: CancellationToken,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    let address = listener.local_addr()?;
+    let text = Arc::new(text);
+    serve("metrics", listener, shutdown, move || {
+        move |request: Request<Incoming>| {
+            let text = Arc::clone(&text);
+            async move {
+                Ok(
+                    match (
+                        access::refusal(request.headers(), address),
+                        request.method(),
+                        request.uri().path(),
+                    ) {
+                        (Some(why), _, _) => plain(StatusCode::FORBIDDEN, &format!("{why}\n")),
+                        (None, &Method::GET, "/metrics") => {
+                            response(StatusCode::OK, exposition::CONTENT_TYPE, Content::whole(text()))
+                        }
+                        (None, &Method::GET, _) => {
+                            plain(StatusCode::NOT_FOUND, "there is /metrics here, and nothing else\n")
+                        }
+                        (None, _, _) => {
+                            plain(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only\n")
+                        }
+                    },
+                )
+            }
+        }
+    })
+}
+
+/// Answers on a thread of its own; `make` makes there what answers.
+fn serve<A, F>(
+    name: &str,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    make: impl FnOnce() -> A + Send + 'static,
+) -> io::Result<std::thread::JoinHandle<()>>
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Content>, Infallible>> + Send + 'static,
+{
+    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept(Site::new(handle, entrance), listener, address, shutdown).await,
-                Err(error) => tracing::error!(%error, "the live page cannot be served"),
+                Ok(listener) => accept(make(), listener, shutdown).await,
+                Err(error) => tracing::error!(%error, "the live page or the metrics cannot be served"),
             }
         });
     };
-    std::thread::Builder::new().name("web".to_owned()).spawn(serve)
+    std::thread::Builder::new().name(name.to_owned()).spawn(serve)
 }
 
-async fn accept(
-    site: Arc<Site>,
-    listener: tokio::net::TcpListener,
-    address: SocketAddr,
-    shutdown: CancellationToken,
-) {
+async fn accept<A, F>(answer: A, listener: tokio::net::TcpListener, shutdown: CancellationToken)
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Content>, Infallible>> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -114,9 +169,8 @@ async fn accept(
                 }
             },
         };
-        let site = Arc::clone(&site);
+        let service = service_fn(answer.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(&site, address, request));
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
             if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
@@ -208,10 +262,7 @@ async fn route(site: &Arc<Site>, path: &str, may: May) -> Response<Content> {
         ["runs", run] => site.page(run).await.map(|page| (html, page.content(may))),
         ["runs", run, "body"] => site.page(run).await.map(|page| (html, Content::whole(page.body))),
         ["runs", run, "events"] => site.run_events(run).await.map(|events| ("text/event-stream", events)),
-        ["metrics"] => Some((
-            "text/plain; version=0.0.4; charset=utf-8",
-            Content::whole(metrics::text(&site.handle).await),
-        )),
+        ["metrics"] => Some((exposition::CONTENT_TYPE, Content::whole(metrics::text(&site.handle).await))),
         ["live.js"] => Some(("text/javascript; charset=utf-8", Content::whole(pages::SCRIPT.to_owned()))),
         ["icon.svg"] => Some(("image/svg+xml", Content::whole(pages::ICON.to_owned()))),
         ["style.css"] => Some(("text/css; charset=utf-8", Content::whole(pages::style()))),

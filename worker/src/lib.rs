@@ -3,5 +3,6 @@
 
 pub mod data_store;
 pub mod evaluator;
+pub mod figures;
 pub mod pool;
 pub mod session;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::evaluator::Evaluator;
+use crate::figures::Figures;
 use crate::pool::Pool;
 pub use connect::{Coordinators, FILE_PREFIX, TransportSettings, endpoints, remedy};
 pub use credentials::{Authorised, Bearer, Credentials, Source};
@@ -48,6 +49,8 @@ pub struct SessionSettings {
     pub report_delay: Duration,
     /// How long episodes may still compute after the shutdown.
     pub shutdown_grace: Duration,
+    /// Where the worker counts what it does.
+    pub figures: Arc<Figures>,
 }
 
 impl SessionSettings {
@@ -61,6 +64,7 @@ impl SessionSettings {
             back_off_max: Duration::from_secs(1),
             report_delay: Duration::from_millis(10),
             shutdown_grace: Duration::from_secs(10),
+            figures: Arc::default(),
         }
     }
 }
@@ -114,6 +118,7 @@ pub async fn run(
             Ok(mut stream) => stream.work(&shutdown).await,
             Err(problem) => StreamEnd::Lost(problem),
         };
+        settings.figures.detached(matches!(end, StreamEnd::Lost(_)));
         match end {
             StreamEnd::Left => break,
             StreamEnd::Drained => {

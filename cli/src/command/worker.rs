@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::local_cluster::{hello, hello_of_program, session_failure};
 use crate::process::signals::Notices;
 use crate::process::supervisor;
+use crate::worker_metrics::WorkerMetrics;
 
 /// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
 ///
@@ -30,12 +31,13 @@ use crate::process::supervisor;
   hebbian worker                                                  for a coordinator on this machine
   hebbian worker --coordinator http://a:7420,http://b:7420        tried in turn until one answers
   hebbian worker --coordinator http://a:7420 --threads 8 --name node-7
+  hebbian worker --metrics 127.0.0.1:7422                         figures for Prometheus at /metrics
   hebbian worker --exec 'python3 objective.py' --slots 4 --serves cart-pole       evaluates an external problem
   hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
-HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__TLS__CA, ...__CERTIFICATE, ...__KEY,
-HEBBIAN__WORKER__TOKEN_FILE, HEBBIAN__WORKER__INSECURE, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__METRICS, HEBBIAN__WORKER__TLS__CA,
+...__CERTIFICATE, ...__KEY, HEBBIAN__WORKER__TOKEN_FILE, HEBBIAN__WORKER__INSECURE, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `worker` and `log`.
     #[arg(long, value_name = "FILE")]
@@ -62,6 +64,10 @@ pub(super) struct Arguments {
     /// A name for people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Serve figures for Prometheus at /metrics of this address and port; `off` does not [default: off]. Other addresses than loopback need
+    /// --insecure.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<String>,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -69,8 +75,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
-    let Arguments { config, coordinator, threads, exec, slots, serves, grace, name, data, credentials } =
-        arguments;
+    let Arguments { config, coordinator, threads, exec, slots, serves, grace, name, metrics, .. } = arguments;
+    let Arguments { data, credentials, .. } = arguments;
     let ClientCredentials { tls, token } = credentials;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
@@ -82,6 +88,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("worker.name", name)
             .flag("worker.grace", grace)
             .flag("worker.data", text(data.directory))
+            .flag("worker.metrics", metrics)
             .flag("worker.tls.ca", text(tls.ca))
             .flag("worker.tls.certificate", text(tls.certificate))
             .flag("worker.tls.key", text(tls.key))
@@ -133,6 +140,11 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
     );
     let mut settings = SessionSettings::new(coordinators, hello);
     settings.shutdown_grace = grace;
+    let figures = Arc::clone(&settings.figures);
+    let metrics = WorkerMetrics::start(&worker.metrics, worker.insecure, threads, figures)?;
+    if let Some(metrics) = &metrics {
+        tracing::info!("metrics at {}", metrics.address());
+    }
     supervisor::ready(&format!("computes for {}", worker.coordinators.join(", ")));
     let end = tokio::select! {
         end = session::run(settings, evaluator, shutdown) => end,

@@ -1,7 +1,4 @@
-//! Figures for monitoring, in Prometheus' text format. No label has values that grow without bound.
-
-use std::fmt::{Display, Write as _};
-use std::fs;
+//! A coordinator's figures for monitoring.
 
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
@@ -9,8 +6,9 @@ use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::figures::{RunState, duration};
 use hebbian_proto::v1;
 
+use super::exposition::Metrics;
 use crate::handle::Handle;
-use crate::timing::{BOUNDS_S, Histogram, Timings};
+use crate::timing::Timings;
 
 /// Names of the states of runs.
 const STATES: [&str; 5] = ["running", "paused", "finished", "cancelled", "failed"];
@@ -19,18 +17,10 @@ const PAGE: u32 = 500;
 /// So many times in a row others were faster: the worker is silent.
 const SILENT: u32 = 3;
 
-/// What is written of the process itself.
-struct Process {
-    resident_bytes: Option<f64>,
-    cpu_s: Option<f64>,
-}
-
 /// All metrics; while the coordinator ends there are none of it.
 pub(super) async fn text(handle: &Handle) -> String {
     match asked(handle).await {
-        Ok((status, runs, workers)) => {
-            written(&status, &runs, &workers, &process()) + &timed(&handle.timings)
-        }
+        Ok((status, runs, workers)) => written(&status, &runs, &workers) + &timed(&handle.timings),
         Err(refusal) => format!("# {}\n", refusal.to_string().replace('\n', " ")),
     }
 }
@@ -57,41 +47,9 @@ async fn asked(handle: &Handle) -> Result<(v1::CoordinatorStatus, Vec<v1::Run>, 
     }
 }
 
-/// Metrics that have been written.
-struct Metrics(String);
-
-impl Metrics {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.family(name, "histogram", help);
-        let (counts, sum) = histogram.read();
-        for (count, bound) in counts.iter().zip(BOUNDS_S) {
-            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {count}");
-        }
-        let all = counts[counts.len() - 1];
-        let _ = writeln!(self.0, "{name}_bucket{{le=\"+Inf\"}} {all}\n{name}_sum {sum}\n{name}_count {all}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        let _ = writeln!(self.0, "{name} {value}");
-    }
-}
-
-fn written(
-    status: &v1::CoordinatorStatus,
-    runs: &[v1::Run],
-    workers: &[v1::Worker],
-    process: &Process,
-) -> String {
-    let mut metrics = Metrics(String::new());
-    let version: String =
-        status.version.chars().filter(|c| c.is_ascii_alphanumeric() || ".-+".contains(*c)).collect();
-    metrics.family("hebbian_build_info", "gauge", "The program's version; always 1.");
-    let _ = writeln!(metrics.0, "hebbian_build_info{{version=\"{version}\"}} 1");
+fn written(status: &v1::CoordinatorStatus, runs: &[v1::Run], workers: &[v1::Worker]) -> String {
+    let mut metrics = Metrics::default();
+    metrics.build(&status.version);
     let uptime = duration(status.uptime).as_secs_f64();
     metrics.one("hebbian_uptime_seconds", "gauge", "Time since the coordinator started.", uptime);
     metrics.one("hebbian_journal_starts", "gauge", "Starts of coordinators on this journal.", status.epoch);
@@ -110,7 +68,7 @@ fn written(
     let of = |state: &str| runs.iter().filter(|run| run.state().is_some_and(|of| of.name() == state)).count();
     metrics.family("hebbian_runs", "gauge", "Runs by state.");
     for state in STATES {
-        let _ = writeln!(metrics.0, "hebbian_runs{{state=\"{state}\"}} {}", of(state));
+        metrics.labelled("hebbian_runs", ("state", state), of(state));
     }
     let running: Vec<&v1::Run> =
         runs.iter().filter(|run| matches!(run.state(), Some(RunState::Running(_)))).collect();
@@ -147,41 +105,18 @@ fn written(
     metrics.one("hebbian_workers_excluded", "gauge", help, count(|worker| !worker.excluded.is_empty()));
     let errors: u64 = workers.iter().map(|worker| worker.errors).sum();
     metrics.one("hebbian_worker_errors", "gauge", "Errors that attached workers reported.", errors);
-    if let Some(bytes) = process.resident_bytes {
-        metrics.one("process_resident_memory_bytes", "gauge", "Resident memory.", bytes);
-    }
-    if let Some(seconds) = process.cpu_s {
-        metrics.one("process_cpu_seconds_total", "counter", "Time of all threads on processors.", seconds);
-    }
-    metrics.0
+    metrics.process();
+    metrics.text()
 }
 
 /// How long the journal and the searches take.
 fn timed(timings: &Timings) -> String {
-    let mut metrics = Metrics(String::new());
+    let mut metrics = Metrics::default();
     let commits = "Commits of the journal, with their synchronisation to the disk.";
     metrics.histogram("hebbian_journal_commit_seconds", commits, &timings.commits);
     let searches = "What a generation's outcomes make of its search.";
     metrics.histogram("hebbian_search_advance_seconds", searches, &timings.searches);
-    metrics.0
-}
-
-/// What Linux says of this process; a file in memory is read in no time.
-fn process() -> Process {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold anything: fields 14 and 15 are the time in hundredths of a second.
-    let fields: Vec<f64> = stat
-        .rsplit_once(')')
-        .map(|(_, rest)| {
-            rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect()
-        })
-        .unwrap_or_default();
-    let cpu_s = (fields.len() == 2).then(|| (fields[0] + fields[1]) / 100.0);
-    Process { resident_bytes: kilobytes.map(|kilobytes| kilobytes * 1024.0), cpu_s }
+    metrics.text()
 }
 
 #[cfg(test)]
@@ -204,7 +139,7 @@ mod tests {
         };
         let timings = Timings::default();
         timings.commits.time(|| ());
-        let text = written(&status, &[run], &[], &process()) + &timed(&timings);
+        let text = written(&status, &[run], &[]) + &timed(&timings);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let name = line.split(['{', ' ']).next().unwrap();
             let of_histogram = |end: &&str| name.ends_with(end) && name.contains("_seconds_");
@@ -225,6 +160,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected} in {text}");
         }
-        assert!(process().resident_bytes.is_some_and(|bytes| bytes > 0.0));
+        let memory = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        assert!(memory.is_some_and(|bytes| bytes.parse::<f64>().is_ok_and(|bytes| bytes > 0.0)), "{text}");
     }
 }

@@ -161,6 +161,7 @@ impl<'a> Stream<'a> {
         let welcome = Welcome::try_from(welcome).map_err(|error| format!("welcome.{error}"))?;
         tracing::info!(worker = %welcome.worker, "attached");
         worker.end.streams += 1;
+        settings.figures.attached();
         let mut heartbeat = tokio::time::interval(welcome.heartbeat_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was gathered while no coordinator was there goes first.
@@ -239,6 +240,7 @@ impl<'a> Stream<'a> {
             if let Err(problem) = step {
                 break StreamEnd::Lost(problem);
             }
+            self.settings.figures.holds(self.held);
         };
         // What was not begun is given to others; what is being computed will be reported on the next stream.
         self.worker.pool.discard_queued();
@@ -345,6 +347,7 @@ impl<'a> Stream<'a> {
     /// Takes over what the pool has finished; reports it at once where a batch is complete, else soon.
     fn gather(&mut self, finished: Finished) {
         self.worker.end.episodes += finished.settlements.len() as u64;
+        self.settings.figures.settled(&finished.settlements);
         let episodes = finished.episodes();
         let ticket = finished.job.ticket;
         self.worker.reports.add(&finished.job.batch, finished.settlements);
