@@ -86,12 +86,18 @@ pub(super) struct PostgresJournal {
     lease: Lease,
 }
 
+/// What start and verification ask of the counters: besides those of every store, when something was written last.
+fn check(session: &Session) -> Result<(), JournalError> {
+    counters::check(session)?;
+    counters::check_counter(session, "written")
+}
+
 impl PostgresJournal {
     /// Opens or creates the journal in a database; waits for the end of the lease of a coordinator that has gone without a word.
     fn open(target: Target, me: &Leader) -> Result<Self, JournalError> {
         let session = Session::open(&target, "hebbian candidate")?;
         schema::prepare(&session)?;
-        counters::check(&session)?;
+        check(&session)?;
         let mut waiting = Waiting::default();
         let epoch = loop {
             match waiting.look(&session, me)? {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 
-use super::schema;
 use super::session::Session;
 use super::target::Target;
+use super::{check, schema};
 use crate::journal::reader::Source;
-use crate::journal::sql::{Row, Sql, counters};
+use crate::journal::sql::{Row, Sql};
 use crate::journal::{JournalError, migrate};
 
 /// See the module.
@@ -47,7 +47,7 @@ impl Sql for Beside {
 
 impl Source for Beside {
     fn check_whole(&self) -> Result<(), JournalError> {
-        counters::check(&self.0)
+        check(&self.0)
     }
 
     /// To a file of SQLite, which can be used by itself or moved into a database.

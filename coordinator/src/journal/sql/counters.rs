@@ -22,23 +22,27 @@ fn read(sql: &dyn Sql, key: &str) -> Result<i64, JournalError> {
 /// Refuses a journal whose counters are missing or beyond counting, or that lacks runs.
 pub(in crate::journal) fn check(sql: &dyn Sql) -> Result<(), JournalError> {
     for key in ["epoch", "commits", "journal"] {
-        // What counts must be able to go on counting.
-        let most = if key == "journal" { i64::MAX } else { i64::MAX / 2 };
-        match read(sql, key) {
-            Ok(number) if (0..=most).contains(&number) => {}
-            Err(error) if error.is_transient() => return Err(error),
-            _ => {
-                return Err(sql.corrupt(format!(
-                    "the journal is damaged: its counter `{key}` is wrong; restore it from a copy"
-                )));
-            }
-        }
+        check_counter(sql, key)?;
     }
     match sums::missing_runs(sql)? {
         0 => Ok(()),
         missing => Err(sql.corrupt(format!(
             "{missing} runs are missing that were acknowledged; restore the journal from a copy"
         ))),
+    }
+}
+
+/// Refuses a journal that lacks a counter, or whose counter cannot go on counting.
+pub(in crate::journal) fn check_counter(sql: &dyn Sql, key: &str) -> Result<(), JournalError> {
+    let most = if key == "journal" { i64::MAX } else { i64::MAX / 2 };
+    match read(sql, key) {
+        Ok(number) if (0..=most).contains(&number) => Ok(()),
+        Err(error) if error.is_transient() => Err(error),
+        _ => {
+            let problem =
+                format!("the journal is damaged: its counter `{key}` is wrong; restore it from a copy");
+            Err(sql.corrupt(problem))
+        }
     }
 }
 
