@@ -110,7 +110,8 @@ impl Authority {
     /// Writes `NAME.pem` and `NAME-key.pem` and the authority's own `NAME-ca.pem`.
     fn sign(&self, directory: &Path, name: &str) -> TlsFiles {
         let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.use_authority_key_identifier_extension = true;
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let file = |suffix: &str| directory.join(format!("{name}{suffix}.pem"));
         fs::write(file(""), certificate.pem()).unwrap();
