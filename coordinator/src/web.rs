@@ -1,5 +1,5 @@
 //! The live page, the metrics and `/api`, over plain HTTP/1.1: what is going on, for people, monitoring and programs. Whoever may
-//! ([`access`]) can pause, resume, cancel, extend and fork runs and have workers leave.
+//! (`access`) can pause, resume, cancel, extend and fork runs and have workers leave.
 //!
 //! It runs on a thread of its own and asks the driver by [`Handle`] as gRPC does, so that however many pages are open, decisions wait for
 //! none of them. A run that somebody looks at is followed once, whoever else looks at it.

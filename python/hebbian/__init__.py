@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from ._objective import Failed, Infeasible, Objective, Parameter, fixed, integer, objective, real
     from .client import Client, Run
     from .connection import Tls
-    from .errors import AlreadyExists, Busy, HebbianError, InvalidRequest, NotFound, NotPermitted, RunEnded, RunPaused, Unavailable, WrongState
+    from .errors import (
+        AlreadyExists,
+        Busy,
+        HebbianError,
+        InvalidRequest,
+        NotFound,
+        NotPermitted,
+        RunEnded,
+        RunPaused,
+        Unavailable,
+        WrongState,
+    )
     from .optimise import Callback, Result, maximise, minimise
     from .rule import Learner, Rule, RuleError
     from .study import Study, Trial

@@ -66,7 +66,9 @@ def _token(path: Paths) -> str:
         raise InvalidRequest(f"token_file: {error}", field="token_file") from error
     token = content.decode("ascii", "replace").strip()
     if len(content) > _TOKEN_FILE_BYTES_MAX or not token or not token.isascii() or any(not "!" <= c <= "~" for c in token):
-        raise InvalidRequest(f"token_file: {path} holds no token, which is one word, as `hebbian token create` prints it", field="token_file")
+        raise InvalidRequest(
+            f"token_file: {path} holds no token, which is one word, as `hebbian token create` prints it", field="token_file"
+        )
     return token
 
 

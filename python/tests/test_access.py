@@ -6,8 +6,9 @@ import pytest
 
 pytest.importorskip("grpc")
 
-import hebbian
 import objectives
+
+import hebbian
 
 
 def create(program, coordinator, folder, name, role, by=None):
@@ -29,13 +30,16 @@ def test_a_token_lets_do_what_its_role_says(coordinator, program, tmp_path, monk
         assert caught.value.code == "PERMISSION_DENIED"
     monkeypatch.setenv("HEBBIAN_TOKEN_FILE", str(admin))
     nodes = create(program, coordinator, tmp_path, "nodes", "worker")
-    with hebbian.Client(coordinator.address) as client:
-        with hebbian.Worker(objectives.score, coordinator=coordinator.address, workers=1, token_file=nodes) as worker:
-            assert worker.session.attached.wait(60)
-            assert [of.display_name for of in client.workers()]
-            subprocess.run([program, "token", "revoke", "nodes", "--coordinator", coordinator.address], check=True, stderr=subprocess.DEVNULL)
-            while worker.session.trouble is None or "was revoked" not in worker.session.trouble:
-                assert not worker.join(0.05)
+    with (
+        hebbian.Client(coordinator.address) as client,
+        hebbian.Worker(objectives.score, coordinator=coordinator.address, workers=1, token_file=nodes) as worker,
+    ):
+        assert worker.session.attached.wait(60)
+        assert [of.display_name for of in client.workers()]
+        revoke = [program, "token", "revoke", "nodes", "--coordinator", coordinator.address]
+        subprocess.run(revoke, check=True, stderr=subprocess.DEVNULL)
+        while worker.session.trouble is None or "was revoked" not in worker.session.trouble:
+            assert not worker.join(0.05)
 
 
 def test_a_token_is_not_sent_where_others_can_read_it(tmp_path, monkeypatch):
