@@ -9,6 +9,7 @@ pytest.importorskip("grpc")
 import objectives
 
 import hebbian
+from hebbian.local import Coordinator
 
 
 def create(program, coordinator, folder, name, role, by=None):
@@ -18,7 +19,15 @@ def create(program, coordinator, folder, name, role, by=None):
     return path
 
 
-def test_a_token_lets_do_what_its_role_says(coordinator, program, tmp_path, monkeypatch):
+@pytest.fixture
+def kept(program, tmp_path):
+    """A coordinator with a journal, beside which tokens are kept."""
+    with Coordinator(tmp_path / "journal") as coordinator:
+        yield coordinator
+
+
+def test_a_token_lets_do_what_its_role_says(kept, program, tmp_path, monkeypatch):
+    coordinator = kept
     admin = create(program, coordinator, tmp_path, "admin", "admin")
     eyes = create(program, coordinator, tmp_path, "eyes", "observer", admin)
     with hebbian.Client(coordinator.address) as client, pytest.raises(hebbian.NotPermitted, match="takes a token"):
