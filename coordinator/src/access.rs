@@ -9,7 +9,7 @@ pub mod table;
 pub mod tokens;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_proto::v1;
@@ -109,13 +109,20 @@ pub struct NewToken {
 #[derive(Debug)]
 pub struct Access {
     settings: AccessSettings,
+    /// Every request looks here, so nobody holds it while a file is read or written.
     book: RwLock<Book>,
+    /// Held by whoever reads or changes the file.
+    file: Mutex<()>,
 }
 
 impl Access {
     /// No tokens, and nobody needs one: a process that serves itself.
     pub fn open() -> Arc<Self> {
-        Arc::new(Self { settings: AccessSettings::default(), book: RwLock::default() })
+        Arc::new(Self {
+            settings: AccessSettings::default(),
+            book: RwLock::default(),
+            file: Mutex::default(),
+        })
     }
 
     /// Reads the tokens.
@@ -126,19 +133,23 @@ impl Access {
         };
         let mut book = Book::default();
         book.take(records);
-        Ok(Arc::new(Self { settings, book: RwLock::new(book) }))
+        Ok(Arc::new(Self { settings, book: RwLock::new(book), file: Mutex::default() }))
     }
 
     /// Reads the tokens again. If that fails, those in use stay in use.
     pub fn reload(&self) -> Result<(), AccessError> {
         let Some(file) = &self.settings.file else { return Ok(()) };
-        let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         match tokens::read(file)? {
-            Some(records) => book.take(records),
-            None if book.is_empty() => {}
+            Some(records) => self.take(records),
+            None if self.read().is_empty() => {}
             None => return Err(AccessError::gone(file)),
         }
         Ok(())
+    }
+
+    fn take(&self, records: Vec<Record>) {
+        self.book.write().unwrap_or_else(PoisonError::into_inner).take(records);
     }
 
     /// Whether whoever shows nothing is kept out.
@@ -280,16 +291,16 @@ impl Access {
                 "access.tokens: names no file to keep tokens in, and this journal is no file beside which one could be".to_owned(),
             )
         })?;
-        let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = match tokens::read(file)? {
             Some(records) => records,
-            None if book.is_empty() => Vec::new(),
+            None if self.read().is_empty() => Vec::new(),
             None => return Err(AccessError::gone(file).into()),
         };
         let changed = change(&mut records)?;
         records.sort_by(|a, b| a.name.cmp(&b.name));
         tokens::write(file, &records)?;
-        book.take(records);
+        self.take(records);
         Ok(changed)
     }
 }

@@ -5,6 +5,7 @@ pub mod access;
 pub mod driver;
 pub mod handle;
 pub mod journal;
+mod regular_file;
 pub mod service;
 mod timing;
 pub mod web;

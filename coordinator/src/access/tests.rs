@@ -177,6 +177,10 @@ fn a_file_that_is_gone_or_damaged_opens_nothing() {
     refused(&good.replace("\"sha256\": \"", "\"sha256\": \"0"), "must have 64 hexadecimal digits");
     refused(&" ".repeat((hebbian_shared::limits::TOKENS_FILE_BYTES_MAX + 1) as usize), "has more than");
     fs::remove_file(&path).unwrap();
+    // To open a pipe would wait for a writer.
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(access.reload().unwrap_err().problem.contains("it must be a regular file"));
+    fs::remove_file(&path).unwrap();
     assert!(access.reload().unwrap_err().problem.contains("is gone"));
     assert!(matches!(access.create(&new("x", Role::Admin), "", false), Err(AccessRefusal::File(_))));
     assert!(access.is_on() && access.judge("Get", LOOKS, token(secret.text())).is_ok());
@@ -226,4 +230,16 @@ fn tokens_are_bounded_and_ended_ones_make_room() {
     let names: Vec<String> = access.list().into_iter().map(|token| token.name).collect();
     assert_eq!(names.len(), TOKENS_MAX);
     assert!(names.contains(&"t0007".to_owned()) && !names.contains(&"t0009".to_owned()), "the oldest goes");
+}
+
+/// A slow disk keeps no request waiting.
+#[test]
+fn requests_are_judged_while_the_file_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let access = at(&directory);
+    let changed = access.change(|_| {
+        assert!(access.book.try_read().is_ok(), "a request would wait for the disk");
+        Ok(())
+    });
+    changed.unwrap();
 }

@@ -19,6 +19,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, NewToken, Role};
+use crate::regular_file;
 
 /// How every token begins, so that people and programs that look for secrets know one.
 pub const PREFIX: &str = "hebbian_";
@@ -245,8 +246,8 @@ struct Stored {
 /// The tokens of a file; none if there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<Record>>, AccessError> {
     let mut text = String::new();
-    let read =
-        File::open(path).and_then(|file| file.take(TOKENS_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let read = regular_file::open(path)
+        .and_then(|file| file.take(TOKENS_FILE_BYTES_MAX + 1).read_to_string(&mut text));
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(AccessError::io(path, "cannot be read", &error)),

@@ -1,8 +1,7 @@
 //! TLS of the coordinator's port: a certificate, and with a client authority only peers that have one too.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +15,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+
+use crate::regular_file;
 
 use crate::access::Role;
 
@@ -217,19 +218,10 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
 
 /// The content of a PEM file, without a mark of the order of its bytes.
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let read = || {
-        // A pipe would wait for a writer, at a SIGHUP as well, and a device has no end.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("is a device or a pipe; certificates and keys are regular files"));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| match error.kind() {
-        io::ErrorKind::Other => TlsError::new(path, error.to_string()),
-        _ => TlsError::pem(path, "text", &pem::Error::Io(error)),
-    })?;
+    let mut bytes = Vec::new();
+    regular_file::open(path)
+        .and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| TlsError::pem(path, "text", &pem::Error::Io(error)))?;
     if bytes.len() as u64 > PEM_BYTES_MAX {
         return Err(TlsError::new(path, format!("is larger than the limit of {PEM_BYTES_MAX} bytes")));
     }
