@@ -16,6 +16,7 @@ mod files;
 mod forecast;
 mod genome_export;
 mod genome_file;
+mod judging;
 mod local_cluster;
 mod own_data;
 mod process;

@@ -1,16 +1,15 @@
-//! `hebbian evaluate`, and the comparison that ends `hebbian run`.
+//! `hebbian evaluate`
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hebbian_learning::comparison::{
-    self, Ablation, Companion, Comparison, ComparisonError, ComparisonSettings, Rival, TunedOver,
+    self, Ablation, Companion, Comparison, ComparisonSettings, Rival, TunedOver,
 };
 use hebbian_learning::evaluation::{Evaluate, Remembering, Score, Stage, Threads};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
-use hebbian_learning::task::TaskError;
 use hebbian_shared::limits::{
     EVALUATION_TASKS_MAX, EVALUATION_UPDATES_MAX, GENOME_FILE_BYTES_MAX, IMAGE_SIDE_MAX,
 };
@@ -30,6 +29,7 @@ use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::files;
 use crate::genome_file::GenomeFile;
+use crate::judging::{comparison_failure, unseen_families};
 use crate::render::progress::Activity;
 use crate::render::{self, Paint};
 
@@ -352,36 +352,6 @@ fn ablations(problem: &RuleLearning) -> Result<Vec<Ablation>, Failure> {
     }
 }
 
-/// A comparison that ended without a result; a wrong setting is named as the flag that sets it.
-pub(super) fn comparison_failure(error: ComparisonError) -> Failure {
-    match error {
-        ComparisonError::Setting { field, problem } => {
-            let flag = match field {
-                "families" => "tasks".to_owned(),
-                "ablations" => "ablate".to_owned(),
-                "rivals" => "beside".to_owned(),
-                "others" => "against".to_owned(),
-                field => field.replace('_', "-"),
-            };
-            Failure::bad_input(format_args!("--{flag}: {problem}"))
-        }
-        ComparisonError::Interrupted => Failure::interrupted(error),
-        ComparisonError::Task(TaskError::DataSet(error)) => data::failure(error),
-        error => Failure::failed(error),
-    }
-}
-
-/// What a rule is judged on: families of its kind that it was not evolved on, and all data sets that its spec names.
-pub(super) fn unseen_families(problem: &RuleLearning) -> Vec<TaskFamily> {
-    let trained = &problem.tasks.families;
-    let data_sets = problem.tasks.data_sets.iter().map(|data_set| TaskFamily::Idx(data_set.name));
-    let mut families: Vec<TaskFamily> = TaskFamily::unseen(trained).chain(data_sets).collect();
-    if families.is_empty() {
-        families = problem.tasks.distinct_families();
-    }
-    families
-}
-
 /// Adds the data sets of `families` to those that the rule's spec names, at a side, and notes the content of all: a
 /// report says what was measured.
 fn describe_data_sets(
@@ -438,64 +408,9 @@ fn parse_hidden(text: &str) -> Result<Hidden, String> {
     Ok(Hidden(hidden.hidden))
 }
 
-/// The comparison of a finished run: the customary one on families that were not trained on.
-pub(super) fn compare_finished(
-    problem: &RuleLearning,
-    genome: &hebbian_shared::genome::Genome,
-    seed: Seed,
-    threads: u32,
-    data: &DataStore,
-    interrupt: &Interrupt,
-) -> Result<Comparison, Failure> {
-    let mut settings = ComparisonSettings::new(problem, unseen_families(problem), seed);
-    // On images a rule is easily no more than a readout.
-    if settings.families.iter().all(|family| family.has_parts()) {
-        settings.ablations = rule::family(&problem.rule).ablations().to_vec();
-    }
-    let activity = Activity::new("comparing the evolved rule with tuned SGD, momentum and Adam");
-    let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
-    let here = Threads { threads: threads as usize, data };
-    comparison::compare(problem, genome, &settings, &here, &show, interrupt).map_err(comparison_failure)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hebbian_shared::spec::RunSpec;
-
-    fn quickstart() -> RuleLearning {
-        RunSpec::read(crate::QUICKSTART).unwrap().problem.rule_learning().unwrap().clone()
-    }
-
-    fn check(families: &[TaskFamily], expected: &[TaskFamily]) {
-        let mut problem = quickstart();
-        problem.tasks.families = families.to_vec();
-        assert_eq!(unseen_families(&problem), expected);
-    }
-
-    #[test]
-    fn a_rule_that_has_seen_all_families_of_its_kind_is_judged_on_these() {
-        let all: Vec<TaskFamily> = TaskFamily::unseen(&[TaskFamily::Xor]).collect();
-        check(&all, &all);
-        check(&all[1..], &all[..1]);
-    }
-
-    #[test]
-    fn data_sets_of_the_spec_are_judged_on() {
-        let mut problem = quickstart();
-        let name = "fashion-mnist".parse().unwrap();
-        problem.tasks.data_sets = vec![DataSetSpec::of(name, 8)];
-        problem.tasks.families = vec![TaskFamily::Digits];
-        assert_eq!(
-            unseen_families(&problem),
-            [TaskFamily::Digits, TaskFamily::Fashion, TaskFamily::Idx(name)]
-        );
-        problem.tasks.families = vec![TaskFamily::Idx(name)];
-        assert_eq!(
-            unseen_families(&problem),
-            [TaskFamily::Digits, TaskFamily::Fashion, TaskFamily::Idx(name)]
-        );
-    }
 
     #[test]
     fn hidden_layers_are_numbers_or_none() {

@@ -29,7 +29,6 @@ use hebbian_worker::data_store::DataStore;
 use hebbian_worker::evaluator::ExecEvaluator;
 use tokio_util::sync::CancellationToken;
 
-use super::evaluate::compare_finished;
 use super::{
     LogArguments, Preset, all_cores, block_on_until_signal, journal_failure, parse_seed, parse_threads,
     read_spec,
@@ -41,6 +40,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::files;
 use crate::forecast::Forecast;
 use crate::genome_file::GenomeFile;
+use crate::judging::compare_finished;
 use crate::local_cluster::{Computing, LocalWorker};
 use crate::render::progress::Progress;
 use crate::render::{self, Paint};

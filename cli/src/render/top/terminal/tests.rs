@@ -6,10 +6,15 @@ use super::*;
 #[expect(dead_code, reason = "the tests of the whole program need the rest of it")]
 mod pty;
 
-/// The child of the test below.
+/// Says that this process is the child of the test below.
+const PANICS: &str = "HEBBIAN_TEST_PANICS";
+
+/// No test where nobody asks for it.
 #[test]
-#[ignore = "it panics on purpose, in a terminal"]
 fn a_picture_that_panics() {
+    if std::env::var_os(PANICS).is_none() {
+        return;
+    }
     let mut screen = Screen::open().unwrap();
     screen.show(&Top::new("http://127.0.0.1:1".to_owned(), None)).unwrap();
     panic!("a planted panic");
@@ -19,7 +24,7 @@ fn a_picture_that_panics() {
 fn a_panic_gives_the_terminal_back_before_it_speaks() {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let name = "render::top::terminal::tests::a_picture_that_panics";
-    command.args(["--exact", name, "--ignored", "--nocapture"]);
+    command.args(["--exact", name, "--nocapture"]).env(PANICS, "yes");
     let mut pty = pty::Pty::start(&command, 24, 80);
     assert_ne!(pty.exit_code(), Some(0));
     let fresh = pty::Pty::start(&Command::new("true"), 24, 80).modes();
