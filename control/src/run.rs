@@ -323,8 +323,7 @@ impl Run {
     /// The open candidate of an asynchronous search that was drawn then.
     pub fn born(&self, purpose: EpisodePurpose, birth: Birth) -> Option<CandidateIndex> {
         let is_open = purpose == EpisodePurpose::Search && self.search_ended.is_none();
-        let place = self.reached.births.iter().position(|of| *of == birth).filter(|_| is_open)?;
-        Some(CandidateIndex(place as u32))
+        self.reached.places.get(&birth).filter(|_| is_open).map(|&place| CandidateIndex(place))
     }
 
     /// What is asked for of each episode of a purpose beside its fitness.

@@ -47,7 +47,7 @@ impl Run {
         let most = candidates_max(&self.spec).max(2 * share as usize);
         let complete = &measurement.complete()[share as usize..];
         let begun = begun.iter().map(|candidate| candidate.0);
-        let begun = begun.filter(|candidate| !measurement.complete().contains(candidate));
+        let begun = begun.filter(|&candidate| !measurement.is_complete(candidate));
         let kept: Vec<u32> = complete.iter().copied().chain(begun).take(most - share as usize).collect();
         let fresh = share + threads.saturating_sub(kept.len() as u32);
         let fresh = fresh.min((most - kept.len()) as u32);

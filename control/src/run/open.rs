@@ -122,7 +122,8 @@ impl Measurement {
         &self.complete
     }
 
-    fn is_complete(&self, candidate: u32) -> bool {
+    /// Whether all episodes of a candidate have an outcome.
+    pub(super) fn is_complete(&self, candidate: u32) -> bool {
         self.left[candidate as usize] == 0
     }
 
@@ -182,15 +183,19 @@ impl OpenGeneration {
         let Some(measurement) = self.measurement(EpisodePurpose::Search) else {
             return (Vec::new(), Vec::new());
         };
-        let place_of = |candidate: &u32| kept.iter().position(|of| of == candidate);
+        let mut places = vec![None; measurement.left.len()];
+        for (&candidate, place) in kept.iter().zip(0..) {
+            places[candidate as usize] = Some(place);
+        }
+        let place_of = |candidate: u32| places[candidate as usize];
         let is_open = |candidate: &&u32| !measurement.is_complete(**candidate);
-        let complete = measurement.complete.iter().filter(|candidate| kept.contains(candidate));
+        let complete = measurement.complete.iter();
         let (mut settlements, mut makers) = (Vec::new(), Vec::<Maker>::new());
         for candidate in complete.chain(kept.iter().filter(is_open)) {
-            let Some(place) = place_of(candidate) else { continue };
+            let Some(place) = place_of(*candidate) else { continue };
             for (of, outcome) in measurement.outcomes_of(*candidate) {
                 settlements.push(Settlement {
-                    candidate: CandidateIndex(place as u32),
+                    candidate: CandidateIndex(place),
                     task: TaskIndex((of % measurement.tasks as usize) as u32),
                     outcome: outcome.clone(),
                     // It was counted in this generation.

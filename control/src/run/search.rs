@@ -4,6 +4,7 @@
 //! [short](Advance::is_short); recovery calls
 //! [`Search::advance`] in place. In both the record of the closed generation installs what it gives, and nothing else changes a search.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Reached {
     /// Of an asynchronous search, when each of them was drawn, which is the generation and the candidate of its episodes. Its block
     /// here is the former. Empty of others.
     pub births: Vec<Birth>,
+    /// The candidate of each birth: what workers say is found without a search.
+    pub places: BTreeMap<Birth, u32>,
     /// The means that may become the result; the first is the search's own choice.
     pub finalists: Vec<Finalist>,
     /// The best sample told so far.
@@ -183,7 +186,8 @@ fn reached(strategy: &dyn Strategy, best: Option<(Arc<Genome>, Fitness)>) -> Arc
     let candidates = candidates.collect();
     let (finalists, wants) = (strategy.finalists(), strategy.wants());
     let stop = strategy.stop_reason().map(stop_reason);
-    Arc::new(Reached { candidates, births, finalists, best, wants, stop })
+    let places = births.iter().copied().zip(0..).collect();
+    Arc::new(Reached { candidates, births, places, finalists, best, wants, stop })
 }
 
 /// A strategy's own account as a figure.
