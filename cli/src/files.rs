@@ -45,6 +45,23 @@ pub(crate) fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Endings by which people and programs tell pictures and pages.
+const FORMATS: [&str; 14] =
+    ["bmp", "eps", "gif", "htm", "html", "jpeg", "jpg", "pdf", "png", "ps", "svg", "tif", "tiff", "webp"];
+
+/// Refuses an output whose name promises another format than those that are `written`.
+pub(crate) fn check_format(path: &Path, written: &[&str]) -> Result<(), Failure> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    match ending.filter(|ending| FORMATS.contains(&&**ending) && !written.contains(&&**ending)) {
+        None => Ok(()),
+        Some(ending) => {
+            let failure =
+                Failure::bad_input(format_args!("--out: {}: no {ending} is written", path.display()));
+            Err(failure.hint(format_args!("name a file that ends in .{}", written.join(" or ."))))
+        }
+    }
+}
+
 /// Writes an output, wherever it goes: the only function that does.
 ///
 /// `-`, and whatever else is standard output, is written to. Links are followed. A device or a pipe is written into. A

@@ -38,6 +38,8 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
+    let out = arguments.out.unwrap_or_else(|| PathBuf::from("-"));
+    files::check_format(&out, &["svg", "png"])?;
     block_on(async {
         let pictures = RunView::of(&Source::of(&arguments.run), &arguments.client).await?.pictures();
         if arguments.list {
@@ -53,7 +55,6 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             ))
             .hint(format_args!("it has {}", names.join(", "))));
         };
-        let out = arguments.out.unwrap_or_else(|| PathBuf::from("-"));
         let is_png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
         if is_png { files::write(&out, raster::png(picture)?) } else { files::write(&out, picture.svg()) }
     })

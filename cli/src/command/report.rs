@@ -30,6 +30,9 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
+    if let Some(out) = &arguments.out {
+        files::check_format(out, &["html", "htm"])?;
+    }
     block_on(async {
         let source = Source::of(&arguments.run);
         let page = RunView::of(&source, &arguments.client).await?.report();

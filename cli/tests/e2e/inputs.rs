@@ -114,6 +114,18 @@ fn a_blank_variable_is_none_and_one_that_names_a_file_is_named() {
 }
 
 #[test]
+fn a_name_that_promises_another_format_is_refused() {
+    let place = Place::new();
+    for (arguments, right) in [
+        (["plot", "runs/mine", "--out", "fitness.gif"], "gif"),
+        (["plot", "runs/mine", "--out", "fitness.HTML"], "html"),
+        (["report", "runs/mine", "--out", "page.pdf"], "pdf"),
+    ] {
+        check(&place, &arguments, 2, &["--out: ", &format!("no {right} is written")]);
+    }
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_no_run_of_a_coordinator() {
     let place = Place::new();
     for command in ["report", "plot", "export"] {
