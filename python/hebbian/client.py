@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from . import v1
 from ._genome import parameters_of
-from .connection import Connection, Paths, Tls, default_coordinator
+from .connection import Cluster, Coordinators, Paths, Tls
 from .errors import HebbianError, RunEnded, RunPaused, Unavailable, WrongState, translated
 
 # A spec: a dictionary, its text as TOML or JSON, or the path of a file with it.
@@ -41,14 +41,20 @@ def _text(spec: Spec) -> str:
 
 
 class Client:
-    """Runs, workers and the state of one coordinator. Without an address it is that of ``HEBBIAN_COORDINATOR``, or this machine's."""
+    """Runs, workers and the state of a coordinator. Without an address it is that of ``HEBBIAN_COORDINATOR``, or this machine's."""
 
     def __init__(
-        self, coordinator: str | None = None, *, tls: Tls | None = None, token_file: Paths | None = None, timeout: float = 30.0
+        self,
+        coordinator: Coordinators | None = None,
+        *,
+        tls: Tls | None = None,
+        token_file: Paths | None = None,
+        timeout: float = 30.0,
     ) -> None:
-        """``token_file``: a file with a token, for coordinators that control access (without it, that of ``HEBBIAN_TOKEN_FILE``).
-        ``timeout``: how many seconds an answer may take."""
-        self._connection = Connection(coordinator or default_coordinator(), tls, timeout, token_file)
+        """``coordinator``: an address, or several of coordinators that stand in for each other, as a list or with commas between them;
+        the one that leads is asked, and when another one takes over, that one. ``token_file``: a file with a token, for coordinators
+        that control access (without it, that of ``HEBBIAN_TOKEN_FILE``). ``timeout``: how many seconds an answer may take."""
+        self._connection = Cluster(coordinator, tls, timeout, token_file)
 
     def __enter__(self) -> Client:
         return self
@@ -62,7 +68,7 @@ class Client:
 
     @property
     def coordinator(self) -> str:
-        """The coordinator's address."""
+        """The coordinator's address; of several that of the one that leads."""
         return self._connection.address
 
     def _runs(self, name: str, request: Any) -> Any:
@@ -188,24 +194,29 @@ class Run:
     def events(self, *, after: int = 0, patience: float = 60.0) -> Iterator[tuple[int, v1.RunEvent]]:
         """What was committed after a sequence number, with its own, until the run has ended: generations, states, notes, validations.
 
-        No event is missed and none comes twice, also when the coordinator restarts meanwhile; it may be away for ``patience`` seconds.
+        No event is missed and none comes twice, also when the coordinator restarts meanwhile, or another one takes over; none may be
+        there for ``patience`` seconds.
         """
         since, wait = None, 0.05
         while True:
-            stream = self.client._connection.stream("RunService", "WatchRun", v1.WatchRunRequest(name=self.name, after_sequence=after))
+            stream = None
             try:
+                request = v1.WatchRunRequest(name=self.name, after_sequence=after)
+                stream = self.client._connection.stream("RunService", "WatchRun", request)
                 for response in stream:
                     after, since, wait = response.sequence, None, 0.05
                     yield after, response.event
                 return
-            except grpc.RpcError as error:
-                problem = translated(error, self.client.coordinator)
+            except (grpc.RpcError, Unavailable) as error:
+                problem = error if isinstance(error, Unavailable) else translated(error, self.client.coordinator)
+                self.client._connection.forget()
                 now = time.monotonic()
                 since = since or now
                 if not isinstance(problem, Unavailable) or now - since > patience:
                     raise problem from None
             finally:
-                stream.cancel()
+                if stream is not None:
+                    stream.cancel()
             time.sleep(wait)
             wait = min(2 * wait, 2.0)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from . import v1
-from .errors import HebbianError, InvalidRequest, refuse
+from .errors import HebbianError, InvalidRequest, Unavailable, refuse
 
 DEFAULT_COORDINATOR = "http://127.0.0.1:7420"
 # As docs/SECURITY.md has them.
@@ -146,6 +147,94 @@ class Connection:
         """A worker's stream."""
         return self._method("stream_stream", "DispatchService", "Attach")(requests, metadata=self._metadata)
 
+    def serves(self, timeout: float) -> bool:
+        """Whether a coordinator answers that serves; a standby does not."""
+        check = self.channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            # An empty request is about the coordinator as a whole, and the answer is the field 1 with the value SERVING.
+            return bool(check(b"", timeout=timeout) == b"\x08\x01")
+        except grpc.RpcError:
+            return False
+
     def close(self) -> None:
         """Ends all that goes on."""
         self.channel.close()
+
+
+Coordinators = str | Sequence[str]
+
+
+def addresses_of(coordinator: Coordinators | None) -> list[str]:
+    """The addresses of a list, or of one text with commas; without them those of ``HEBBIAN_COORDINATOR``, or this machine's."""
+    given = coordinator or default_coordinator()
+    parts = given.split(",") if isinstance(given, str) else given
+    addresses = [part.strip() for part in parts if part.strip()]
+    if not addresses:
+        raise InvalidRequest(f"coordinator: {coordinator!r} has no address; write it as {DEFAULT_COORDINATOR}", field="coordinator")
+    return addresses
+
+
+# What a standby answers; it has done nothing.
+_STANDBY = "this coordinator is a standby"
+# For so long one coordinator of several is asked whether it serves.
+_HEALTH_TIMEOUT = 2.0
+
+
+class Cluster:
+    """Coordinators that stand in for each other: whoever leads is asked. One address is asked without a look."""
+
+    def __init__(
+        self, coordinator: Coordinators | None, tls: Tls | None = None, timeout: float = 30.0, token_file: Paths | None = None
+    ) -> None:
+        self._connections = [Connection(address, tls, timeout, token_file) for address in addresses_of(coordinator)]
+        self._leader = self._connections[0] if len(self._connections) == 1 else None
+        self._timeout = timeout
+
+    @property
+    def address(self) -> str:
+        """The address of the one that leads, or of all while that is not known."""
+        leader = self._leader
+        return leader.address if leader else ",".join(connection.address for connection in self._connections)
+
+    def _leading(self, deadline: float) -> Connection:
+        """The one that leads. While there is none, somebody may be about to."""
+        wait = 0.05
+        while (leader := self._leader) is None:
+            for connection in self._connections:
+                left = deadline - time.monotonic()
+                if connection.serves(min(_HEALTH_TIMEOUT, max(left, 0.1))):
+                    self._leader = connection
+                    break
+            else:
+                if time.monotonic() + wait >= deadline:
+                    raise Unavailable(f"{self.address}: none of these coordinators leads", code="UNAVAILABLE")
+                time.sleep(wait)
+                wait = min(2 * wait, 1.0)
+        return leader
+
+    def forget(self) -> None:
+        """Looks again, the next time, who leads."""
+        if len(self._connections) > 1:
+            self._leader = None
+
+    def call(self, service: str, name: str, request: Any) -> Any:
+        """Asks and waits for the answer. If the leader goes away meanwhile, what only looks is asked again of the next one."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._leading(deadline).call(service, name, request)
+            except Unavailable as error:
+                self.forget()
+                # Anything else may have been done.
+                is_safe = name.startswith(("Get", "List")) or _STANDBY in str(error)
+                if len(self._connections) == 1 or not is_safe or time.monotonic() >= deadline:
+                    raise
+
+    def stream(self, service: str, name: str, request: Any) -> Any:
+        """Asks for a stream of answers: an iterator that can be cancelled."""
+        return self._leading(time.monotonic() + self._timeout).stream(service, name, request)
+
+    def close(self) -> None:
+        """Ends all that goes on."""
+        for connection in self._connections:
+            connection.close()

@@ -13,7 +13,7 @@ from typing import Any
 from . import v1
 from ._objective import Objective
 from .client import Client, Run
-from .connection import Paths, Tls
+from .connection import Coordinators, Paths, Tls
 from .errors import RunEnded
 from .local import Coordinator
 from .worker import Worker, checked, slots_of
@@ -146,7 +146,7 @@ def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Resu
     spec = score.spec(direction, **options)
     result = None
     with ExitStack() as stack:
-        address = coordinator
+        address: Coordinators | None = coordinator
         if address is None:
             own = stack.enter_context(Coordinator(directory))
             address = own.address
@@ -174,7 +174,7 @@ def maximise(
     target: float | None = None,
     time_limit: float | None = None,
     workers: int | None = None,
-    coordinator: str | None = None,
+    coordinator: Coordinators | None = None,
     directory: Paths | None = None,
     seed: int = 1,
     strategy: str | Mapping[str, Any] = "cma-es",
@@ -204,7 +204,7 @@ def minimise(
     target: float | None = None,
     time_limit: float | None = None,
     workers: int | None = None,
-    coordinator: str | None = None,
+    coordinator: Coordinators | None = None,
     directory: Paths | None = None,
     seed: int = 1,
     strategy: str | Mapping[str, Any] = "cma-es",

@@ -21,7 +21,7 @@ from ._objective import Objective, Parameter
 from ._pool import Item, Job
 from ._session import Session
 from .client import Client
-from .connection import Paths, Tls
+from .connection import Coordinators, Paths, Tls, addresses_of
 from .errors import HebbianError, RunEnded
 from .local import Coordinator
 from .optimise import Result, result_of
@@ -73,7 +73,7 @@ class Study:
         /,
         *,
         direction: str,
-        coordinator: str | None = None,
+        coordinator: Coordinators | None = None,
         name: str = "study",
         evaluations: int | None = None,
         generations: int | None = None,
@@ -129,7 +129,7 @@ class Study:
             assert address is not None
             client = self._stack.enter_context(Client(address, tls=tls))
             self.run = client.create(spec, request_id=f"python/{name}")
-            self._session = Session(self.objective, [address], None, 1, tls, credit=parallel)
+            self._session = Session(self.objective, addresses_of(address), None, 1, tls, credit=parallel)
             self._session.add, self._session.discard = self._add, self._discard
             self._threads = [threading.Thread(target=work, daemon=True) for work in (self._work, self._follow)]
         except BaseException:

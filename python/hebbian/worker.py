@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
 from types import FrameType, TracebackType
 
 from ._objective import Objective
 from ._pool import Pool
 from ._session import Session
-from .connection import Paths, Tls, default_coordinator
+from .connection import Coordinators, Paths, Tls, addresses_of
 
 
 def slots_of(workers: int | None) -> int:
@@ -37,13 +36,13 @@ class Worker:
         self,
         score: Objective,
         *,
-        coordinator: str | Sequence[str] | None = None,
+        coordinator: Coordinators | None = None,
         workers: int | None = None,
         name: str | None = None,
         tls: Tls | None = None,
         token_file: Paths | None = None,
     ) -> None:
-        addresses = [coordinator] if isinstance(coordinator, str) else list(coordinator or default_coordinator().split(","))
+        addresses = addresses_of(coordinator)
         slots = slots_of(workers)
         self.session = Session(checked(score), addresses, name, slots, tls, token_file=token_file)
         self._pool = Pool(score, slots, self.session.finished)
@@ -87,7 +86,7 @@ class Worker:
 def work(
     score: Objective,
     *,
-    coordinator: str | Sequence[str] | None = None,
+    coordinator: Coordinators | None = None,
     workers: int | None = None,
     name: str | None = None,
     tls: Tls | None = None,
