@@ -5,6 +5,7 @@
 //! committed events from the journal at its own pace.
 
 pub mod evaluating;
+mod group;
 pub mod handing_over;
 mod journal_thread;
 pub mod reading;

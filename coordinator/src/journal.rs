@@ -139,6 +139,9 @@ pub trait Journal: Send {
     /// The store's name in messages: the path of a file.
     fn store(&self) -> &str;
 
+    /// Which snapshots it keeps beside the last two of each run.
+    fn kept(&self) -> KeptSnapshots;
+
     /// The epoch of this opening, higher than any before.
     fn epoch(&self) -> u64;
 

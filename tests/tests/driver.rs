@@ -16,7 +16,7 @@ use hebbian_coordinator::driver::reading::{Events, Generations, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Asker, Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
-use hebbian_coordinator::journal::{self, Journal, JournalError, StoredEvent};
+use hebbian_coordinator::journal::{self, Journal, JournalError, KeptSnapshots, StoredEvent};
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_event::Kind as Event;
@@ -255,6 +255,10 @@ struct Filling {
 impl Journal for Filling {
     fn store(&self) -> &str {
         self.file.store()
+    }
+
+    fn kept(&self) -> KeptSnapshots {
+        self.file.kept()
     }
 
     fn epoch(&self) -> u64 {

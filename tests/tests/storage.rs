@@ -15,7 +15,7 @@ use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::reader::JournalReader;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
-use hebbian_coordinator::journal::{self, Journal, JournalError};
+use hebbian_coordinator::journal::{self, Journal, JournalError, KeptSnapshots};
 use hebbian_proto::convert::from_duration;
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
@@ -182,6 +182,10 @@ struct Shared(Arc<std::sync::Mutex<MemoryJournal>>, u64);
 impl Journal for Shared {
     fn store(&self) -> &'static str {
         "memory:"
+    }
+
+    fn kept(&self) -> KeptSnapshots {
+        self.0.lock().unwrap().kept()
     }
 
     fn epoch(&self) -> u64 {

@@ -10,6 +10,7 @@ use hebbian_control::engine::effect::{Event, Transaction};
 use hebbian_control::run::record::Write;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::group::Group;
 use crate::handle::Reply;
 use crate::journal::{Journal, JournalError};
 use crate::timing::Timings;
@@ -59,7 +60,7 @@ pub(super) fn spawn(
     let ending = said.clone();
     journal.when_ended(Box::new(move |error| drop(ending.send(Said::Ended(error)))));
     thread::Builder::new().name("journal".into()).spawn(move || {
-        let (group, retry, room_given) = (Vec::new(), None, None);
+        let (group, retry, room_given) = (Group::new(journal.kept()), None, None);
         JournalThread { journal, jobs, said, group, retry, room_given, committed: 0, synced: 0, timings }
             .run();
     })?;
@@ -70,8 +71,7 @@ struct JournalThread {
     journal: Box<dyn Journal>,
     jobs: Receiver<Job>,
     said: UnboundedSender<Said>,
-    /// Transactions in order, not yet written.
-    group: Vec<Transaction>,
+    group: Group,
     /// After a failed attempt: when the next one is due, and how long the wait for it is.
     retry: Option<(Instant, Duration)>,
     /// When the room that is kept was given back.
@@ -105,7 +105,7 @@ impl JournalThread {
                 return;
             }
             if let Some(answer) = closing {
-                let lost = self.group.len();
+                let lost = self.group.transactions().len();
                 // The file is closed before anybody hears that it is.
                 drop(self);
                 let closed = if lost == 0 {
@@ -144,16 +144,16 @@ impl JournalThread {
     fn commit_to_free_room(&mut self, sync: bool) -> Result<(), JournalError> {
         self.journal.give_room();
         self.room_given = Some(Instant::now());
-        self.journal.commit(&self.group, sync).or_else(|error| {
+        self.journal.commit(self.group.transactions(), sync).or_else(|error| {
             // What is deleted goes first where there is no room for the rest. That it is deleted again with the rest changes nothing.
-            let writes = self.group.iter().flat_map(|transaction| &transaction.writes);
+            let writes = self.group.transactions().iter().flat_map(|transaction| &transaction.writes);
             let writes: Vec<Write> =
                 writes.filter(|write| matches!(write, Write::Delete { .. })).cloned().collect();
             if writes.is_empty() {
                 return Err(error);
             }
             self.journal.commit(&[Transaction { position: 0, writes, sync: true }], true)?;
-            self.journal.commit(&self.group, sync)
+            self.journal.commit(self.group.transactions(), sync)
         })?;
         self.keep_room();
         Ok(())
@@ -166,11 +166,13 @@ impl JournalThread {
 
     /// Writes the group. An error that may pass keeps it for the next attempt.
     fn commit(&mut self) -> Result<(), JournalError> {
-        let Some(last) = self.group.last().map(|transaction| transaction.position) else { return Ok(()) };
-        let sync = self.group.iter().any(|transaction| transaction.sync);
-        let committed = self.timings.commits.time(|| self.journal.commit(&self.group, sync));
+        let Some(last) = self.group.transactions().last().map(|transaction| transaction.position) else {
+            return Ok(());
+        };
+        let sync = self.group.transactions().iter().any(|transaction| transaction.sync);
+        let committed = self.timings.commits.time(|| self.journal.commit(self.group.transactions(), sync));
         let written = committed.or_else(|error| {
-            let frees_room = self.group.iter().any(frees_room);
+            let frees_room = self.group.transactions().iter().any(frees_room);
             if matches!(error, JournalError::Full { .. }) && frees_room {
                 self.commit_to_free_room(sync)
             } else {

@@ -147,6 +147,10 @@ impl Journal for MemoryJournal {
         "memory:"
     }
 
+    fn kept(&self) -> KeptSnapshots {
+        self.kept
+    }
+
     fn epoch(&self) -> u64 {
         self.epoch
     }

@@ -294,6 +294,10 @@ impl Journal for PostgresJournal {
         &self.target.name
     }
 
+    fn kept(&self) -> KeptSnapshots {
+        self.kept
+    }
+
     fn epoch(&self) -> u64 {
         self.epoch
     }

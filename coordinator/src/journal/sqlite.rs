@@ -362,6 +362,10 @@ impl Journal for SqliteJournal {
         &self.database.store
     }
 
+    fn kept(&self) -> KeptSnapshots {
+        self.kept
+    }
+
     fn epoch(&self) -> u64 {
         self.epoch
     }

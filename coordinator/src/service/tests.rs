@@ -32,7 +32,7 @@ use super::*;
 use crate::driver::DriverSettings;
 use crate::handle::{Inbox, Request};
 use crate::journal::memory::MemoryJournal;
-use crate::journal::{Journal, JournalError, StoredEvent};
+use crate::journal::{Journal, JournalError, KeptSnapshots, StoredEvent};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +43,10 @@ struct FakeJournal(MemoryJournal);
 impl Journal for FakeJournal {
     fn store(&self) -> &str {
         self.0.store()
+    }
+
+    fn kept(&self) -> KeptSnapshots {
+        self.0.kept()
     }
 
     fn epoch(&self) -> u64 {
