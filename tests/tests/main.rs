@@ -1,5 +1,5 @@
 //! What crosses crates, in one program: it is compiled and linked once. `allocation.rs` and `random_specs.rs`, which count
-//! what is allocated, and `architecture.rs`, which needs none of our code, are programs of their own.
+//! what is allocated, and `architecture.rs` and `documents.rs`, which need none of our code, are programs of their own.
 //!
 //! One file alone: `cargo test --workspace --test suite FILE::`.
 
