@@ -42,42 +42,26 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Web {
-    /// Serves the page where it is wanted. A port in use is a warning and another port, and the usual place that cannot be had is a
-    /// warning and no page: the runs are worth more.
+    /// Serves the page where it is wanted, if it can be had.
     pub(crate) fn start(
         wanted: Wanted<'_>,
         handle: &Handle,
         (acts, access): (Acts, Arc<Access>),
     ) -> Result<Option<Self>, Failure> {
-        let Wanted { setting, .. } = wanted;
-        let Some(address) = wanted.resolve()? else { return Ok(None) };
-        let bound = TcpListener::bind(address).or_else(|error| {
-            if error.kind() != io::ErrorKind::AddrInUse {
-                return Err(error);
-            }
-            tracing::warn!("{setting}: {address} is in use by another process; another port is taken");
-            TcpListener::bind(SocketAddr::new(address.ip(), 0))
-        });
+        let Some(listener) = wanted.listener()? else { return Ok(None) };
         let shutdown = CancellationToken::new();
         let token = Token::random().ok_or_else(|| {
             Failure::failed("the operating system gives no random bytes for the page's token")
         })?;
         let entrance = Entrance { acts, token, access };
-        let started = bound.and_then(|listener| {
-            let listening = listener.local_addr()?;
+        let started = listener.local_addr().and_then(|listening| {
             web::start(handle.clone(), listener, entrance.clone(), shutdown.clone())?;
             Ok(listening)
         });
-        match started {
-            Ok(listening) => Ok(Some(Self { shutdown, listening, entrance })),
-            Err(error) if wanted.address == DEFAULT_ADDRESS => {
-                tracing::warn!("{setting}: there is no live page: cannot listen on {address}: {error}");
-                Ok(None)
-            }
-            Err(error) => {
-                Err(Failure::failed(format_args!("{setting}: cannot listen on {address}: {error}")))
-            }
-        }
+        let listening = started.map_err(|error| {
+            Failure::failed(format_args!("{}: the page cannot be served: {error}", wanted.setting))
+        })?;
+        Ok(Some(Self { shutdown, listening, entrance }))
     }
 
     /// Where it is; while access is not controlled, with the token that lets whoever opens it act.
@@ -94,6 +78,30 @@ impl Web {
 }
 
 impl Wanted<'_> {
+    /// Listens where it is wanted. A port in use is a warning and another port, and the usual place that cannot be had is a warning and
+    /// none: the runs are worth more.
+    pub(crate) fn listener(self) -> Result<Option<TcpListener>, Failure> {
+        let Self { setting, .. } = self;
+        let Some(address) = self.resolve()? else { return Ok(None) };
+        let bound = TcpListener::bind(address).or_else(|error| {
+            if error.kind() != io::ErrorKind::AddrInUse {
+                return Err(error);
+            }
+            tracing::warn!("{setting}: {address} is in use by another process; another port is taken");
+            TcpListener::bind(SocketAddr::new(address.ip(), 0))
+        });
+        match bound {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) if self.address == DEFAULT_ADDRESS => {
+                tracing::warn!("{setting}: there is no live page: cannot listen on {address}: {error}");
+                Ok(None)
+            }
+            Err(error) => {
+                Err(Failure::failed(format_args!("{setting}: cannot listen on {address}: {error}")))
+            }
+        }
+    }
+
     /// The address, if there is to be one and it is allowed.
     pub(crate) fn resolve(self) -> Result<Option<SocketAddr>, Failure> {
         let Self { address, setting, insecure } = self;

@@ -355,7 +355,7 @@ impl Engine {
                 }
                 Action::Expired { worker, why } => {
                     self.note_gone(now, worker, "was lost", &why);
-                    self.happened(now, worker, Happening::Lost, &why);
+                    self.happened(now, worker, Happening::FellSilent, &why);
                     self.workers.remove(&worker);
                     self.outbox.now(Effect::Close { worker, reason: why });
                 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::driver::reading::ForkOrigin;
 use crate::driver::{Ask, Driver};
 use crate::timing::Timings;
+use crate::upkeep::Upkeep;
 
 /// Something for the driver.
 pub(crate) enum Request {
@@ -64,6 +65,7 @@ pub struct Handle {
     workers: mpsc::Sender<Request>,
     strategies: Strategies,
     pub(crate) timings: Arc<Timings>,
+    upkeep: Arc<Upkeep>,
     writable: watch::Receiver<bool>,
     stepping_down: watch::Receiver<bool>,
 }
@@ -153,18 +155,23 @@ impl Handle {
     pub(crate) fn new(strategies: Strategies) -> (Self, Inbox) {
         let (clients, from_clients) = mpsc::channel(INBOX_LENGTH_MAX);
         let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
-        let timings = Arc::default();
+        let (timings, upkeep) = (Arc::default(), Arc::default());
         let (tell, writable) = watch::channel(true);
         let (step, stepping_down) = watch::channel(false);
         let inbox =
             Inbox { clients: from_clients, workers: from_workers, writable: tell, stepping_down: step };
-        (Self { clients, workers, strategies, timings, writable, stepping_down }, inbox)
+        (Self { clients, workers, strategies, timings, upkeep, writable, stepping_down }, inbox)
     }
 
     /// Asks the driver something: any [`Command`](hebbian_control::command::Command), or what is read from the journal
     /// ([`reading`](crate::driver::reading)).
     pub async fn ask<A: Ask>(&self, ask: A) -> Result<A::Answer, Refusal> {
         send(&self.clients, |reply| Request::Ask(Box::new(move |driver| ask.ask(driver, reply)))).await
+    }
+
+    /// Where the process tells what it does beside the runs.
+    pub fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
     }
 
     /// Whether the journal can be written, now and whenever that changes.

@@ -8,4 +8,5 @@ pub mod journal;
 mod regular_file;
 pub mod service;
 mod timing;
+pub mod upkeep;
 pub mod web;

@@ -9,7 +9,7 @@ mod api;
 mod body;
 pub mod exposition;
 mod followed;
-mod metrics;
+pub mod metrics;
 mod openapi;
 mod pages;
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from websockets.sync.client import connect
 
 
-def until(what, holds, seconds=30):
+def until(what, holds, seconds=60):
     """Waits until something holds, and returns it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -30,7 +30,9 @@ class Chromium:
         port_file = profile / "DevToolsActivePort"
         lines = until("chromium listens", lambda: port_file.exists() and port_file.read_text().splitlines()[1:], 60)
         port = port_file.read_text().splitlines()[0]
-        self.socket = connect(f"ws://127.0.0.1:{port}{lines[0]}", max_size=None)
+        self.socket = connect(f"ws://127.0.0.1:{port}{lines[0]}", max_size=None,
+                              # On a busy machine a browser does not answer pings.
+                              ping_interval=None)
         self.number, self.session = 0, None
         self.requests, self.wrong, self.loads = [], [], 0
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -75,7 +77,7 @@ class Chromium:
         self.call("Page.navigate", url=address)
         until(f"{address} is loaded", lambda: self.run("document.readyState") == "complete" and self.loads > before)
 
-    def wait(self, expression, seconds=30):
+    def wait(self, expression, seconds=60):
         return until(expression, lambda: self.run(expression), seconds)
 
     def click(self, selector):

@@ -18,6 +18,7 @@ use hebbian_coordinator::service::data::DataSource;
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_coordinator::upkeep::Upkeep;
 use hebbian_coordinator::web::Acts;
 use hebbian_proto::v1::Leadership;
 use hebbian_shared::digest::Digest;
@@ -27,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::coordinator_backup::Backups;
-use super::coordinator_standby::stand_by;
+use super::coordinator_standby::{StandbyMetrics, stand_by};
 use super::worker::host_name;
 use super::{LogArguments, block_on_one_thread_until_signal, journal_failure, set_up_logging};
 use crate::configuration::{
@@ -180,8 +181,10 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     };
     settings.engine.leadership = journal::can_be_taken_over(url).then_some(leadership);
     let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
-    let wanted = Wanted { address: &server.web, setting: "server.web", insecure: server.insecure };
-    let web = Web::start(wanted, &handle, (Acts::All, Arc::clone(&access)))?;
+    if let Some(tls) = &tls {
+        handle.upkeep().uses(Arc::clone(tls));
+    }
+    let web = Web::start(page_wanted(server), &handle, (Acts::All, Arc::clone(&access)))?;
     if let Some(web) = &web {
         tracing::info!("the live page is at {}, metrics at {}", web.address(), web.metrics());
     }
@@ -217,7 +220,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     supervisor::ready(&format!("listens on {scheme}://{listening}"));
     let unexpected = tokio::select! {
         never = reload_on_hangup(tls, &access) => match never {},
-        never = make_copies(backups) => match never {},
+        never = make_copies(backups, handle.upkeep()) => match never {},
         never = supervisor::watched(async || drop(handle.ask(Status).await)) => match never {},
         () = shutdown.cancelled() => None,
         () = handle.stepped_down() => {
@@ -266,8 +269,16 @@ async fn open_journal(
     });
     let (standing, listener) =
         twice.map_err(|error| Failure::failed(format_args!("cannot listen on {url}: {error}")))?;
+    let metrics = StandbyMetrics::start(page_wanted(&configuration.server))?;
     let journal = stand_by((&address, kept, me), standing, tls, shutdown).await?;
+    // The leader's are to be in the same place.
+    drop(metrics);
     Ok(journal.map(|journal| (journal, listener)))
+}
+
+/// Where the live page and the metrics are wanted.
+fn page_wanted(server: &ServerSettings) -> Wanted<'_> {
+    Wanted { address: &server.web, setting: "server.web", insecure: server.insecure }
 }
 
 /// Where others reach what is listened on.
@@ -279,9 +290,9 @@ fn reachable(listening: SocketAddr) -> String {
     }
 }
 
-async fn make_copies(backups: Option<Backups>) -> Infallible {
+async fn make_copies(backups: Option<Backups>, upkeep: &Upkeep) -> Infallible {
     match backups {
-        Some(backups) => backups.make().await,
+        Some(backups) => backups.make(upkeep).await,
         None => std::future::pending().await,
     }
 }

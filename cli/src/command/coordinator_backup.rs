@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use hebbian_coordinator::upkeep::Upkeep;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -62,7 +63,7 @@ impl Backups {
     }
 
     /// Makes copies for as long as it is polled.
-    pub(super) async fn make(self) -> Infallible {
+    pub(super) async fn make(self, upkeep: &Upkeep) -> Infallible {
         let Self { every, .. } = self;
         let backups = std::sync::Arc::new(self);
         loop {
@@ -77,6 +78,7 @@ impl Backups {
                 Ok(_) => answer.await.unwrap_or_else(|_| Err(Failure::failed("the thread has panicked"))),
                 Err(error) => Err(Failure::failed(format_args!("a thread cannot be started: {error}"))),
             };
+            upkeep.copied(made.is_ok());
             match made {
                 Ok(path) => tracing::info!("the journal was copied to {}", path.display()),
                 Err(failure) => {

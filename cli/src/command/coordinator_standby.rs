@@ -1,6 +1,7 @@
 //! A standby: it listens, says that it does not serve, and leads when the leader is gone.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
@@ -9,6 +10,8 @@ use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::standby::serve_standby;
 use hebbian_coordinator::service::tls::Tls;
+use hebbian_coordinator::web::metrics::of_standby;
+use hebbian_coordinator::web::start_metrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +19,42 @@ use tokio_util::sync::CancellationToken;
 use super::journal_failure;
 use crate::failure::Failure;
 use crate::process::supervisor;
+use crate::web::Wanted;
 
 /// How long whoever asks a standby may go on when it leads: they are to come back, and find what they want.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// The metrics of a standby, where the leader's will be; dropping it frees the place.
+pub(super) struct StandbyMetrics {
+    shutdown: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StandbyMetrics {
+    pub(super) fn start(wanted: Wanted<'_>) -> Result<Option<Self>, Failure> {
+        let Some(listener) = wanted.listener()? else { return Ok(None) };
+        let shutdown = CancellationToken::new();
+        let text = || of_standby(env!("CARGO_PKG_VERSION"));
+        let started = listener
+            .local_addr()
+            .and_then(|address| Ok((address, start_metrics(listener, text, shutdown.clone())?)));
+        let (address, thread) = started.map_err(|error| {
+            Failure::failed(format_args!("{}: metrics cannot be served: {error}", wanted.setting))
+        })?;
+        tracing::info!("metrics at http://{address}/metrics");
+        Ok(Some(Self { shutdown, thread: Some(thread) }))
+    }
+}
+
+impl Drop for StandbyMetrics {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        // It ends at once, and with it the listener.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
 
 /// Waits until the journal has no leader, and opens it; none if this process is to end before.
 pub(super) async fn stand_by(

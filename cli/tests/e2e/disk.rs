@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Coordinator, Place, Process, SPEC, errors, until};
+use crate::support::{Coordinator, Metrics, Place, Process, SPEC, errors, until};
 
 /// A run that does not end by itself.
 fn endless() -> String {
@@ -20,7 +20,7 @@ fn on_disk_of_its_own<'a>(place: &'a Place, mount: &str) -> Option<Disk<'a>> {
     fs::create_dir_all(place.path("disk")).unwrap();
     let script = format!(
         "mount {mount} disk || exit 77; touch mounted; exec \"$0\" coordinator --listen 127.0.0.1:0 --storage \
-         sqlite:disk/j.sqlite --address-file address"
+         sqlite:disk/j.sqlite --address-file address --web 127.0.0.1:0"
     );
     let _ = fs::remove_file(place.path("mounted"));
     let _ = fs::remove_file(place.path("address"));
@@ -89,8 +89,15 @@ fn on_a_full_disk_runs_pause_and_what_frees_room_works() {
     place.write("endless.toml", &endless());
     let Some(mut disk) = on_disk_of_its_own(&place, "-t tmpfs -o size=4m tmpfs") else { return };
     let _worker = disk.worker();
+    let metrics = Metrics::of(&place, "disk.log");
+    let seen = || {
+        let paused = metrics.figure("hebbian_runs{state=\"paused\"}");
+        (metrics.figure("hebbian_journal_trouble"), paused)
+    };
+    assert_eq!(seen(), (0.0, 0.0));
     let runs = [0, 1].map(|_| disk.ok(&["create", "endless.toml"]).trim().to_owned());
     until("the disk is full", || reason(&disk.status(&runs[0])).contains("no space left on the disk"));
+    until("monitoring sees it", || seen() == (1.0, 2.0));
     // What takes room is refused with that reason, and what frees it is done.
     let refused = disk.output(&["create", "endless.toml"]);
     assert!(!refused.status.success() && errors(&refused).contains("no space left"), "{}", errors(&refused));
@@ -103,6 +110,8 @@ fn on_a_full_disk_runs_pause_and_what_frees_room_works() {
     });
     // What it is told it does also if it is full again.
     disk.ok(&["cancel", &runs[1]]);
+    disk.ok(&["delete", &runs[1]]);
+    until("monitoring sees that there is room", || seen() == (0.0, 0.0));
     disk.process.signal("TERM");
     let _ = disk.process.exit_code();
 }

@@ -229,5 +229,21 @@ fn hostile_text_is_shown_and_not_obeyed() {
         clean(&place.output(&coordinator.arguments(arguments)));
     }
     assert_eq!(coordinator.json(&["sweep"])[0]["group"], group);
+    // A worker's name: in tables and in the log. One with controls is refused, and so is one that is longer than names may be.
+    hebbian_tests::liar::attach(&coordinator.url, hostile);
+    let name = "<script>\u{202e}\u{2066}w";
+    hebbian_tests::liar::attach(&coordinator.url, name);
+    until("it is attached", || coordinator.json(&["workers"]).as_array().unwrap().len() == 1);
+    for arguments in [&["workers"][..], &["workers", "--json"], &["status"], &["drain", name]] {
+        let shown = clean(&place.output(&coordinator.arguments(arguments)));
+        assert!(shown.contains("<script>\\u") || arguments == ["status"], "{shown}");
+    }
+    let long = "y".repeat(10_000);
+    let refused = place.output(&["worker", "--coordinator", &coordinator.url, "--name", &long]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(clean(&refused).contains("worker.name: must be 1 to 128 bytes"), "{}", errors(&refused));
+    let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
+    assert!(log.contains("<script>\\u{202e}\\u{2066}w"), "{log}");
+    assert!(!log.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{log:?}");
     assert_eq!(coordinator.stop(), Some(0));
 }

@@ -14,6 +14,7 @@ mod journal;
 mod lies;
 mod life;
 mod local;
+mod metrics;
 mod outputs;
 mod pty;
 mod rules;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hebbian_tests::postgres::Server;
 use serde_json::Value;
 
-use crate::support::{Place, Process, SPEC, bits, errors, until};
+use crate::support::{Metrics, Place, Process, SPEC, bits, errors, until};
 
 /// The longest time without a leader that is promised. Checked where somebody asks for it (`HEBBIAN_KILLS`): a busy machine takes longer.
 const TAKEOVER: Duration = Duration::from_secs(3);
@@ -24,8 +24,8 @@ fn launch(place: &Place, storage: &str, name: &str, listen: &str) -> (Process, S
     let address = place.path(name);
     let _ = fs::remove_file(&address);
     let log = format!("{name}.log");
-    let arguments =
-        ["coordinator", "--standby", "--listen", listen, "--storage", storage, "--address-file", name];
+    let at = ["--listen", listen, "--web", "127.0.0.1:0", "--address-file", name];
+    let arguments = [&["coordinator", "--standby", "--storage", storage][..], &at].concat();
     let mut process = place.start(&arguments, &log);
     until("the coordinator listens", || {
         assert!(!process.has_ended(), "{}", fs::read_to_string(place.path(&log)).unwrap());
@@ -162,6 +162,8 @@ fn a_leader_that_hangs_is_followed_and_says_so_when_it_wakes() {
     let Some(server) = Server::shared() else { return };
     let place = Place::new();
     let mut pair = Pair::start(&place, server);
+    let leads = || ["a.log", "b.log"].map(|log| Metrics::of(&place, log).figure("hebbian_leads"));
+    assert_eq!(leads(), [1.0, 0.0]);
     // It looks for the lease from time to time.
     until("the standby knows who leads", || {
         let told = place.output(&["status", "--coordinator", &pair.urls[1]]);
@@ -186,6 +188,7 @@ fn a_leader_that_hangs_is_followed_and_says_so_when_it_wakes() {
     pair.taken_over(1);
     let others = place.json(&["list", "--json", "--coordinator", &pair.urls[1]]);
     assert_eq!(others[0]["name"], run.as_str());
+    assert_eq!(Metrics::of(&place, "b.log").figure("hebbian_leads"), 1.0);
     pair.processes[0].signal("CONT");
     assert_eq!(pair.processes[0].exit_code(), Some(1));
     let log = fs::read_to_string(place.path("a.log")).unwrap();

@@ -1,7 +1,8 @@
 //! Processes, conditions with a deadline, and a spec that takes a second.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -205,6 +206,48 @@ pub(crate) fn bits(path: &Path) -> Vec<u64> {
     let file: Value = serde_json::from_str(&text).unwrap();
     let values = file["values"].as_array().unwrap();
     values.iter().map(|value| value.as_f64().unwrap().to_bits()).collect()
+}
+
+/// What an address answers to a request for a path.
+pub(crate) fn fetched(address: &str, path: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The metrics of a process, by their address.
+pub(crate) struct Metrics(pub(crate) String);
+
+impl Metrics {
+    /// Where the process's log says that they are, the last time that it says so.
+    pub(crate) fn of(place: &Place, log: &str) -> Self {
+        let told = || {
+            let log = fs::read_to_string(place.path(log)).unwrap_or_default();
+            let (_, rest) = log.rsplit_once("metrics at http://")?;
+            rest.split_once("/metrics").map(|(address, _)| address.to_owned())
+        };
+        until("it says where its metrics are", || told().is_some());
+        Self(told().unwrap())
+    }
+
+    /// All of them.
+    pub(crate) fn text(&self) -> String {
+        let text = fetched(&self.0, "/metrics", &self.0);
+        assert!(
+            text.starts_with("HTTP/1.1 200") && text.contains("content-type: text/plain; version=0.0.4"),
+            "{text}"
+        );
+        text
+    }
+
+    /// One of them, with its label if it has one.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let text = self.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    }
 }
 
 /// A coordinator on a port of its own, with its journal in the test's directory.

@@ -1,8 +1,6 @@
 //! Workers that hang, leave in order, or are shared by runs of different weight.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 use crate::support::{Coordinator, Place, SPEC, bits, errors, until};
 
@@ -96,65 +94,4 @@ fn a_run_has_a_weight() {
     coordinator.kill_and_restart();
     assert_eq!(coordinator.json(&["status", &run])["weight"], 2.5);
     assert_eq!(coordinator.stop(), Some(0));
-}
-
-/// What an address answers to a request for a path.
-fn fetched(address: &str, path: &str, host: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-#[test]
-fn a_workers_metrics_tell_of_its_episodes_and_of_its_coordinators_end() {
-    let place = Place::new();
-    let coordinator = Coordinator::start(&place);
-    let arguments = coordinator.arguments(&["worker", "--threads", "1", "--metrics", "127.0.0.1:0"]);
-    let _worker = place.start(&arguments, "worker.log");
-    let address = || {
-        let log = fs::read_to_string(place.path("worker.log")).unwrap_or_default();
-        let (_, rest) = log.split_once("metrics at http://")?;
-        rest.split_once("/metrics").map(|(address, _)| address.to_owned())
-    };
-    until("it says where they are", || address().is_some());
-    let address = address().unwrap();
-    let figure = |name: &str| -> f64 {
-        let text = fetched(&address, "/metrics", &address);
-        assert!(
-            text.starts_with("HTTP/1.1 200") && text.contains("content-type: text/plain; version=0.0.4"),
-            "{text}"
-        );
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
-    };
-    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
-    coordinator.until_state(&run, "finished");
-    let settled = coordinator.json(&["workers"])[0]["settled_episodes"].as_f64().unwrap();
-    assert!(settled > 1000.0, "{settled}");
-    let of = |outcome: &str| figure(&format!("hebbian_worker_episodes_total{{outcome=\"{outcome}\"}}"));
-    assert!(of("evaluated") + of("diverged") >= settled && of("error") == 0.0);
-    assert_eq!((figure("hebbian_worker_attached"), figure("hebbian_worker_streams_total")), (1.0, 1.0));
-    assert!(figure("hebbian_worker_compute_seconds_total") > 0.0);
-    until("it holds nothing", || figure("hebbian_worker_episodes_held") == 0.0);
-    // Nothing else is there, and nothing for whoever makes another name lead here.
-    assert!(fetched(&address, "/", &address).starts_with("HTTP/1.1 404"));
-    assert!(fetched(&address, "/metrics", "evil.example").starts_with("HTTP/1.1 403"));
-    assert_eq!(coordinator.stop(), Some(0));
-    until("it has lost its coordinator", || figure("hebbian_worker_attached") == 0.0);
-    assert!(figure("hebbian_worker_connection_troubles_total") >= 1.0);
-}
-
-#[test]
-fn metrics_that_other_machines_could_read_are_refused() {
-    let place = Place::new();
-    for (address, expected) in [
-        ("0.0.0.0:0", "worker.metrics: 0.0.0.0:0 can be reached by other machines"),
-        ("7422", "worker.metrics: `7422` is not an address and a port"),
-    ] {
-        let output = place.output(&["worker", "--metrics", address]);
-        assert_eq!(output.status.code(), Some(2));
-        assert!(errors(&output).contains(expected), "{}", errors(&output));
-    }
 }

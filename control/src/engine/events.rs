@@ -21,6 +21,7 @@ pub(crate) enum Happening {
     AskedToLeave,
     Left,
     Lost,
+    FellSilent,
     Silent,
     Barred,
     Excluded,
@@ -33,7 +34,7 @@ impl Happening {
             Self::Attached => "attached",
             Self::AskedToLeave => "asked to leave",
             Self::Left => "left",
-            Self::Lost => "lost",
+            Self::Lost | Self::FellSilent => "lost",
             Self::Silent => "does not answer",
             Self::Barred => "barred",
             Self::Excluded => "excluded",
@@ -47,6 +48,7 @@ pub(crate) struct Events {
     kept: VecDeque<v1::ClusterEvent>,
     attached: u64,
     lost: u64,
+    fell_silent: u64,
 }
 
 impl Events {
@@ -55,9 +57,9 @@ impl Events {
         self.kept.iter().cloned().collect()
     }
 
-    /// How many workers have come, and how many of them were lost.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.attached, self.lost)
+    /// How many workers have come, how many of them were lost, and how many of these fell silent.
+    pub(super) fn counts(&self) -> (u64, u64, u64) {
+        (self.attached, self.lost, self.fell_silent)
     }
 }
 
@@ -69,6 +71,10 @@ impl Engine {
         match what {
             Happening::Attached => events.attached += 1,
             Happening::Lost => events.lost += 1,
+            Happening::FellSilent => {
+                events.lost += 1;
+                events.fell_silent += 1;
+            }
             _ => {}
         }
         if events.kept.len() >= KEPT {

@@ -119,7 +119,7 @@ impl Engine {
 
     /// The coordinator as a whole.
     pub fn status(&self, now: Timestamp) -> v1::CoordinatorStatus {
-        let (attached_workers, lost_workers) = self.events.counts();
+        let (attached_workers, lost_workers, silent_workers) = self.events.counts();
         v1::CoordinatorStatus {
             version: env!("CARGO_PKG_VERSION").into(),
             epoch: self.epoch,
@@ -132,6 +132,7 @@ impl Engine {
             hedged_episodes: self.scheduler.hedged(),
             attached_workers,
             lost_workers,
+            silent_workers,
             events: self.events.kept(),
             leadership: self.settings.leadership.clone(),
             journal_trouble: self.trouble.as_ref().map(|trouble| trouble.reason.clone()),

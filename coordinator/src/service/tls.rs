@@ -115,6 +115,11 @@ impl Tls {
         (left < CERTIFICATE_WARNING).then_some((path, left.as_secs() / 86_400))
     }
 
+    /// When the certificate that ends first does.
+    pub(crate) fn first_end(&self) -> SystemTime {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).first_end.0
+    }
+
     /// Whether peers must show a certificate.
     pub fn is_mutual(&self) -> bool {
         self.files.client_ca.is_some()

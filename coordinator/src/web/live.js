@@ -84,9 +84,17 @@ function show(html) {
 
 let loading = false, again = false, pressed = false;
 
+// Whoever reads can have the page stand still (WCAG 2.2.2).
+const hold = at("hold");
+const isHeld = () => hold.getAttribute("aria-pressed") === "true";
+hold.addEventListener("click", () => {
+  hold.setAttribute("aria-pressed", String(!isHeld()));
+  if (again && !isHeld()) load();
+});
+
 async function load() {
   // What is pressed must still be there when it is let go.
-  if (loading || pressed) { again = true; return; }
+  if (loading || pressed || isHeld()) { again = true; return; }
   loading = true;
   again = false;
   try {
@@ -94,7 +102,7 @@ async function load() {
     if (answer.ok) show(await answer.text());
   } catch { /* The events say when the coordinator is back. */ }
   loading = false;
-  if (again && !pressed) load();
+  if (again && !pressed && !isHeld()) load();
 }
 
 addEventListener("pointerdown", () => { pressed = true; });

@@ -9,6 +9,7 @@ use hebbian_proto::v1;
 use super::exposition::Metrics;
 use crate::handle::Handle;
 use crate::timing::Timings;
+use crate::upkeep::Upkeep;
 
 /// Names of the states of runs.
 const STATES: [&str; 5] = ["running", "paused", "finished", "cancelled", "failed"];
@@ -20,7 +21,9 @@ const SILENT: u32 = 3;
 /// All metrics; while the coordinator ends there are none of it.
 pub(super) async fn text(handle: &Handle) -> String {
     match asked(handle).await {
-        Ok((status, runs, workers)) => written(&status, &runs, &workers) + &timed(&handle.timings),
+        Ok((status, runs, workers)) => {
+            written(&status, &runs, &workers) + &timed(&handle.timings) + &kept_up(handle.upkeep())
+        }
         Err(refusal) => format!("# {}\n", refusal.to_string().replace('\n', " ")),
     }
 }
@@ -63,8 +66,13 @@ fn written(status: &v1::CoordinatorStatus, runs: &[v1::Run], workers: &[v1::Work
     metrics.one("hebbian_episodes_hedged_total", "counter", hedged, status.hedged_episodes);
     let came = "Workers that attached since the start.";
     metrics.one("hebbian_workers_attached_total", "counter", came, status.attached_workers);
-    let lost = "Workers that vanished since the start, or left what they held unfinished.";
-    metrics.one("hebbian_workers_lost_total", "counter", lost, status.lost_workers);
+    let lost =
+        "Workers lost since the start: their connection ended, or they fell silent with what they held.";
+    metrics.family("hebbian_workers_lost_total", "counter", lost);
+    let gone = status.lost_workers.saturating_sub(status.silent_workers);
+    for (reason, count) in [("connection", gone), ("silence", status.silent_workers)] {
+        metrics.labelled("hebbian_workers_lost_total", ("reason", reason), count);
+    }
     let of = |state: &str| runs.iter().filter(|run| run.state().is_some_and(|of| of.name() == state)).count();
     metrics.family("hebbian_runs", "gauge", "Runs by state.");
     for state in STATES {
@@ -103,6 +111,12 @@ fn written(status: &v1::CoordinatorStatus, runs: &[v1::Run], workers: &[v1::Work
     metrics.one("hebbian_workers_silent", "gauge", help, count(|worker| worker.overtaken >= SILENT));
     let help = "Attached workers that are excluded because they lied.";
     metrics.one("hebbian_workers_excluded", "gauge", help, count(|worker| !worker.excluded.is_empty()));
+    let help = "Attached workers that may not work on some running run.";
+    let may_not = |worker: &v1::Worker| {
+        worker.ineligible.iter().any(|why| running.iter().any(|run| run.name == why.run))
+    };
+    let ineligible = workers.iter().filter(|worker| may_not(worker)).count();
+    metrics.one("hebbian_workers_ineligible", "gauge", help, ineligible);
     let errors: u64 = workers.iter().map(|worker| worker.errors).sum();
     metrics.one("hebbian_worker_errors", "gauge", "Errors that attached workers reported.", errors);
     metrics.process();
@@ -119,6 +133,36 @@ fn timed(timings: &Timings) -> String {
     metrics.text()
 }
 
+/// What can fail unseen beside the runs.
+fn kept_up(upkeep: &Upkeep) -> String {
+    let mut metrics = Metrics::default();
+    metrics.one("hebbian_leads", "gauge", LEADS, 1);
+    let help = "Scheduled copies of the journal since the start, by outcome.";
+    metrics.family("hebbian_journal_copies_total", "counter", help);
+    let [made, failed] = upkeep.copies();
+    for (outcome, count) in [("made", made), ("failed", failed)] {
+        metrics.labelled("hebbian_journal_copies_total", ("outcome", outcome), count);
+    }
+    let help = "1 while the last scheduled copy of the journal could not be made.";
+    metrics.one("hebbian_journal_copy_trouble", "gauge", help, u8::from(upkeep.is_copy_missing()));
+    let help = "When the first of the coordinator's certificates expires; without TLS never.";
+    let end = upkeep.certificates_end().map_or_else(|| "+Inf".to_owned(), |end| end.to_string());
+    metrics.one("hebbian_certificate_expiry_timestamp_seconds", "gauge", help, end);
+    metrics.text()
+}
+
+/// What `hebbian_leads` is.
+const LEADS: &str = "1 for the coordinator that leads, 0 for a standby.";
+
+/// The metrics of a standby: it knows nothing of runs and workers.
+pub fn of_standby(version: &str) -> String {
+    let mut metrics = Metrics::default();
+    metrics.build(version);
+    metrics.one("hebbian_leads", "gauge", LEADS, 0);
+    metrics.process();
+    metrics.text()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,9 +173,12 @@ mod tests {
             version: "1\"} 7\nx 1".to_owned(),
             settled_episodes: 12,
             journal_trouble: Some("the disk\nis full".to_owned()),
+            lost_workers: 5,
+            silent_workers: 2,
             ..Default::default()
         };
         let run = v1::Run {
+            name: "runs/one".to_owned(),
             state: Some(RunState::RUNNING.into()),
             generation_episodes: 5,
             settled_episodes: 2,
@@ -139,7 +186,16 @@ mod tests {
         };
         let timings = Timings::default();
         timings.commits.time(|| ());
-        let text = written(&status, &[run], &[]) + &timed(&timings);
+        let upkeep = Upkeep::default();
+        upkeep.copied(true);
+        upkeep.copied(false);
+        let why = |run: &str| v1::worker::Ineligibility { run: run.to_owned(), reason: "x\n} 1".to_owned() };
+        let worker = |runs: &[&str]| v1::Worker {
+            ineligible: runs.iter().map(|run| why(run)).collect(),
+            ..v1::Worker::default()
+        };
+        let workers = [worker(&[]), worker(&["runs/ended"]), worker(&["runs/ended", "runs/one"])];
+        let text = written(&status, &[run], &workers) + &timed(&timings) + &kept_up(&upkeep);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let name = line.split(['{', ' ']).next().unwrap();
             let of_histogram = |end: &&str| name.ends_with(end) && name.contains("_seconds_");
@@ -155,6 +211,13 @@ mod tests {
             "hebbian_runs{state=\"running\"} 1",
             "hebbian_runs_without_workers 1",
             "hebbian_episodes_open 3",
+            "hebbian_workers_lost_total{reason=\"connection\"} 3",
+            "hebbian_workers_lost_total{reason=\"silence\"} 2",
+            "hebbian_workers_ineligible 1",
+            "hebbian_journal_copies_total{outcome=\"made\"} 1",
+            "hebbian_journal_copy_trouble 1",
+            "hebbian_certificate_expiry_timestamp_seconds +Inf",
+            "hebbian_leads 1",
             "hebbian_journal_commit_seconds_bucket{le=\"+Inf\"} 1",
             "hebbian_search_advance_seconds_count 0",
         ] {

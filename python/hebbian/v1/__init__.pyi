@@ -978,7 +978,7 @@ class Worker(_message.Message):
     def __init__(self, id: _Optional[int] = ..., display_name: _Optional[str] = ..., threads: _Optional[int] = ..., version: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., leased_episodes: _Optional[int] = ..., credit: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., errors: _Optional[int] = ..., episode_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., attached: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., draining: _Optional[bool] = ..., ineligible: _Optional[_Iterable[_Union[Worker.Ineligibility, _Mapping[str, _Any]]]] = ..., heard: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., overtaken: _Optional[int] = ..., proven: _Optional[bool] = ..., excluded: _Optional[str] = ..., hedged_episodes: _Optional[int] = ..., serves: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
-    __slots__ = ("version", "epoch", "uptime", "workers", "threads", "active_runs", "settled_episodes", "journal_trouble", "late_messages", "hedged_episodes", "attached_workers", "lost_workers", "events", "leadership")
+    __slots__ = ("version", "epoch", "uptime", "workers", "threads", "active_runs", "settled_episodes", "journal_trouble", "late_messages", "hedged_episodes", "attached_workers", "lost_workers", "events", "leadership", "silent_workers")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
@@ -993,6 +993,7 @@ class CoordinatorStatus(_message.Message):
     LOST_WORKERS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     LEADERSHIP_FIELD_NUMBER: _ClassVar[int]
+    SILENT_WORKERS_FIELD_NUMBER: _ClassVar[int]
     version: str
     epoch: int
     uptime: _duration_pb2.Duration
@@ -1007,7 +1008,8 @@ class CoordinatorStatus(_message.Message):
     lost_workers: int
     events: _containers.RepeatedCompositeFieldContainer[ClusterEvent]
     leadership: Leadership
-    def __init__(self, version: _Optional[str] = ..., epoch: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., active_runs: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., journal_trouble: _Optional[str] = ..., late_messages: _Optional[int] = ..., hedged_episodes: _Optional[int] = ..., attached_workers: _Optional[int] = ..., lost_workers: _Optional[int] = ..., events: _Optional[_Iterable[_Union[ClusterEvent, _Mapping[str, _Any]]]] = ..., leadership: _Optional[_Union[Leadership, _Mapping[str, _Any]]] = ...) -> None: ...
+    silent_workers: int
+    def __init__(self, version: _Optional[str] = ..., epoch: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., active_runs: _Optional[int] = ..., settled_episodes: _Optional[int] = ..., journal_trouble: _Optional[str] = ..., late_messages: _Optional[int] = ..., hedged_episodes: _Optional[int] = ..., attached_workers: _Optional[int] = ..., lost_workers: _Optional[int] = ..., events: _Optional[_Iterable[_Union[ClusterEvent, _Mapping[str, _Any]]]] = ..., leadership: _Optional[_Union[Leadership, _Mapping[str, _Any]]] = ..., silent_workers: _Optional[int] = ...) -> None: ...
 
 class Leadership(_message.Message):
     __slots__ = ("leads", "leader", "address")

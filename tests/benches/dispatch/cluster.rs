@@ -33,11 +33,13 @@ pub(crate) struct Options {
     pub(crate) disk: bool,
     /// The share of episodes that are computed twice.
     pub(crate) recheck: f64,
+    /// Whether the live page and the metrics are served.
+    pub(crate) web: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch: 1024, tls: false, disk: false, recheck: 0.0 }
+        Self { batch: 1024, tls: false, disk: false, recheck: 0.0, web: false }
     }
 }
 
@@ -47,6 +49,8 @@ pub(crate) struct Cluster {
     pub(crate) coordinator: Child,
     pub(crate) url: String,
     pub(crate) workers: Vec<Child>,
+    /// Where the live page is.
+    pub(crate) web: Option<String>,
     channel: Channel,
     storage: String,
     directory: TempDir,
@@ -78,9 +82,10 @@ impl Cluster {
             make_certificates(directory.path());
         }
         let storage = storage(&directory, options);
-        let (coordinator, url) = launch(&directory, options, &storage, "127.0.0.1:0");
+        let (mut coordinator, url) = launch(&directory, options, &storage, "127.0.0.1:0");
+        let web = options.web.then(|| coordinator.line());
         let channel = connect(&url, options.tls.then(|| directory.path().to_owned())).await;
-        Self { options, coordinator, url, workers: Vec::new(), channel, storage, directory }
+        Self { options, coordinator, url, workers: Vec::new(), web, channel, storage, directory }
     }
 
     /// With workers of one thread that are attached.
@@ -227,7 +232,8 @@ fn launch(directory: &TempDir, options: Options, storage: &str, listen: &str) ->
     let path = directory.path();
     let certificates = if options.tls { path.display().to_string() } else { "-".into() };
     let (batch, recheck) = (options.batch.to_string(), options.recheck.to_string());
-    Child::start("coordinator", &[listen.into(), storage.into(), batch, certificates, recheck])
+    let web = if options.web { "web" } else { "-" };
+    Child::start("coordinator", &[listen.into(), storage.into(), batch, certificates, recheck, web.into()])
 }
 
 async fn connect(url: &str, certificates: Option<PathBuf>) -> Channel {

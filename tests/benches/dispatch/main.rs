@@ -14,6 +14,7 @@ mod faults;
 mod holder;
 mod large;
 mod overhead;
+mod page;
 mod process;
 mod role;
 mod scale;
@@ -120,7 +121,7 @@ fn main() {
     if let Some((role, rest)) = &arguments.role {
         return runtime.block_on(play(role, rest));
     }
-    let cases = [overhead::cases(), scale::cases(), faults::cases(), large::cases()];
+    let cases = [overhead::cases(), scale::cases(), faults::cases(), large::cases(), page::cases()];
     let mut chosen = cases.iter().flatten().filter(|case| case.name.starts_with(&arguments.case)).peekable();
     if chosen.peek().is_none() {
         eprintln!("--case: no case begins with `{}`; --list names all", arguments.case);

@@ -9,9 +9,9 @@ use super::role::Work;
 use super::{Case, Figure, case, figure};
 
 /// One episode in each message.
-const EACH: Options = Options { batch: 1, tls: false, disk: false, recheck: 0.0 };
+const EACH: Options = Options { batch: 1, tls: false, disk: false, recheck: 0.0, web: false };
 /// As many as the scheduler likes.
-const BATCHED: Options = Options { batch: 1024, tls: false, disk: false, recheck: 0.0 };
+const BATCHED: Options = Options { batch: 1024, tls: false, disk: false, recheck: 0.0, web: false };
 
 pub(super) fn cases() -> Vec<Case> {
     let tls = |options: Options| Options { tls: true, ..options };

@@ -78,6 +78,19 @@ impl Child {
         (ticks[0] + ticks[1]) / TICKS_PER_SECOND
     }
 
+    /// Processor time that its threads of this name have used, in seconds.
+    pub(crate) fn thread_time(&self, name: &str) -> f64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("it lives");
+        let time = |thread: std::path::PathBuf| {
+            // A thread may end meanwhile.
+            let of = fs::read_to_string(thread.join("comm")).ok()?;
+            let figures = fs::read_to_string(thread.join("schedstat")).ok()?;
+            let nanoseconds: f64 = figures.split(' ').next()?.parse().ok()?;
+            (of.trim() == name).then_some(nanoseconds / 1e9)
+        };
+        threads.filter_map(|thread| time(thread.ok()?.path())).sum()
+    }
+
     /// The share of one core that it uses over a time.
     pub(crate) fn load(&self, over: Duration) -> f64 {
         let (start, used) = (Instant::now(), self.processor_time());

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hebbian_control::scheduler::Recheck;
+use hebbian_coordinator::access::Access;
 use hebbian_coordinator::driver::{self, DriverSettings, secret};
 use hebbian_coordinator::journal::{self, KeptSnapshots, Leader};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
+use hebbian_coordinator::web::{self, Acts, Entrance, Token};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
@@ -66,9 +68,12 @@ pub(crate) fn make_certificates(directory: &Path) {
     }
 }
 
-/// Arguments: address, journal, episodes of a batch at most, directory of certificates or `-`, share of episodes that are computed twice.
+/// Arguments: address, journal, episodes of a batch at most, directory of certificates or `-`, share of episodes that are computed twice,
+/// `web` for the live page, whose address is the second line, or `-`.
 pub(crate) async fn coordinator(arguments: &[String]) {
-    let [listen, storage, batch, certificates, recheck] = arguments else { panic!("five arguments") };
+    let [listen, storage, batch, certificates, recheck, looked_at] = arguments else {
+        panic!("six arguments")
+    };
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit on open files can be raised");
     let mut settings = DriverSettings::default();
     settings.engine.scheduler.batch_length_max = batch.parse().expect("a number");
@@ -87,6 +92,13 @@ pub(crate) async fn coordinator(arguments: &[String]) {
     let listener = connection::bind(listen.parse().expect("an address")).expect("a free port");
     let scheme = if tls.is_some() { "https" } else { "http" };
     report(&format!("{scheme}://{}", listener.local_addr().expect("it listens")));
+    if looked_at == "web" {
+        let page = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        report(&page.local_addr().expect("it listens").to_string());
+        let token = Token::random().expect("random bytes");
+        let entrance = Entrance { acts: Acts::All, token, access: Access::open() };
+        web::start(handle.clone(), page, entrance, CancellationToken::new()).expect("a thread");
+    }
     let lanes = Lanes::for_a_crowd().expect("threads");
     let connections = connection::accept(listener, ConnectionLimits::default(), tls, lanes.clone());
     let settings = TransportSettings { lanes, ..TransportSettings::default() };

@@ -179,7 +179,11 @@ fn hostile_names_are_text() {
     let mut top = Top::new("http://h:1".into(), None);
     let mut hostile = run("0123abcd", HOSTILE, RunState::paused(HOSTILE));
     hostile.notes = vec![HOSTILE.to_owned(), HOSTILE.repeat(1000)];
-    top.take(seen(1, vec![hostile], vec![v1::Worker { excluded: HOSTILE.into(), ..worker(1, HOSTILE) }]));
+    top.take(seen(
+        1,
+        vec![hostile, run("4567cdef", &HOSTILE.repeat(500), RunState::RUNNING)],
+        vec![v1::Worker { excluded: HOSTILE.into(), ..worker(1, &HOSTILE.repeat(500)) }],
+    ));
     top.take(Update::Done(Err(HOSTILE.to_owned())));
     for top in [&top, &asked(&top)] {
         let shown = text(top, 120, 40);
