@@ -23,6 +23,7 @@
 //! workers of this moment, and ends when one comes that may: after a restart of a mixed cluster the wrong worker may
 //! well be the first to come back. Watchers are told by a note. A run without any workers just waits.
 
+mod batch;
 pub mod effect;
 mod eligibility;
 mod evaluation;
@@ -53,10 +54,10 @@ use crate::run::record::{LoadedRun, UnreadableRun};
 use crate::run::recovery::TakenUp;
 use crate::run::strategy::Strategies;
 use crate::scheduler::{self, Action, Scheduler};
+use batch::batch_max;
 use effect::{Effect, Event};
 use evaluation::Evaluation;
 use events::Happening;
-use generation::batch_max;
 use outbox::Outbox;
 pub use retention::Retention;
 
@@ -326,7 +327,11 @@ impl Engine {
         if run.state().is_final() {
             return;
         }
-        self.scheduler.open(id, run.created().weight, batch_max(run.dimension()));
+        self.scheduler.open(
+            id,
+            run.created().weight,
+            batch_max(run.dimension(), run.spec().problem.external().is_some()),
+        );
         self.scheduler.set_tolerance(id, run.tolerance());
         if matches!(run.state(), RunState::Paused(_)) {
             self.scheduler.pause(id);

@@ -6,7 +6,6 @@ use hebbian_search::Birth;
 use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
-use hebbian_shared::limits::BATCH_GENOME_BYTES_MAX;
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
@@ -145,9 +144,4 @@ impl Engine {
         let batch = Batch { run: id, layout, generation, purpose, block, wants, genomes, assignments };
         self.outbox.now(Effect::Send { worker, message: ToWorker::Batch(batch) });
     }
-}
-
-/// The most episodes of a batch: their genomes, all of them different at worst, are one message.
-pub(super) fn batch_max(dimension: usize) -> u32 {
-    (BATCH_GENOME_BYTES_MAX / (8 * dimension.max(1))).max(1) as u32
 }
