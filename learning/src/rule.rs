@@ -53,6 +53,10 @@ pub trait Rule: Send {
     /// Starts with a fresh network. Its initial synapses come from streams below `seed`.
     fn start(&mut self, shape: &Shape, seed: Seed);
 
+    /// Is shown examples whose labels are known to be right, after a start, on tasks that have such. Only rules that learn from them
+    /// within a task want to know.
+    fn show_clean_set(&mut self, _clean: &Batch<'_>) {}
+
     /// One update of the network.
     fn update(&mut self, batch: &Batch<'_>);
 

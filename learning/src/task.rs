@@ -91,6 +91,11 @@ pub trait Task: Send + Sync {
     fn asked_after(&self, _updates: u32) -> usize {
         self.sizes().query
     }
+
+    /// Examples whose labels are known to be right, `[examples, inputs]` and `[examples, outputs]`, if the task has such.
+    fn clean_set(&self) -> Option<(&[f32], &[f32])> {
+        None
+    }
 }
 
 /// Why a task cannot be had.
@@ -107,6 +112,19 @@ pub enum TaskError {
     /// A data set cannot be had.
     #[error(transparent)]
     DataSet(#[from] DataSetError),
+    /// A training set with too few right labels for what is asked of it.
+    #[error(
+        "tasks.label_noise.{field}: of {wanted} examples with a right label {found} were found; ask for fewer, or for fewer samples or \
+         less noise"
+    )]
+    TooFewKnown {
+        /// The field.
+        field: &'static str,
+        /// Examples that were found.
+        found: usize,
+        /// Examples that are needed.
+        wanted: usize,
+    },
     /// A data set is too small for what is asked of it.
     #[error(
         "tasks.query_size: must be below the {examples} training examples of {family}, not {query_size}: the rest is trained on"

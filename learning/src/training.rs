@@ -97,6 +97,9 @@ fn train(
 ) -> Result<(), Unfinished> {
     curve.values.clear();
     rule.start(task.shape(), task.seed());
+    if let Some(clean) = task.clean_set() {
+        rule.show_clean_set(&clean);
+    }
     let sizes = task.sizes();
     let Curve { values, prediction, batch_prediction } = curve;
     prediction.resize(sizes.query * sizes.outputs, 0.0);

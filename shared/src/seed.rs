@@ -60,6 +60,12 @@ pub enum Purpose {
     TaskKey = 21,
     /// Functions that are drawn once and are the same in all runs.
     FixedFunctions = 22,
+    /// Which classes of a task are rare, and how rare.
+    LongTail = 23,
+    /// The numbers with which a weight function begins that learns within a task.
+    WeightFunction = 24,
+    /// Which layers a meta step looks at; the index is the update.
+    Gate = 25,
 }
 
 /// A node of the seed tree, below 2^63 so that it fits wherever an `i64` does (TOML, SQLite, JSON readers).

@@ -40,8 +40,12 @@ pub(super) fn configurations() -> impl Iterator<Item = Configuration> {
     entries().iter().flat_map(|entry| &entry.baselines).map(|baseline| baseline.configuration)
 }
 
-/// The settings for learning tasks of these families in the networks and by the batches of a problem.
+/// The settings for learning tasks of these families in the networks and by the batches of a problem; none where tasks are not those of
+/// the tuning: of all classes, with right labels.
 pub(super) fn find(problem: &RuleLearning, families: &[TaskFamily]) -> Option<&'static Entry> {
+    if problem.tasks.label_noise.is_some() || problem.tasks.classes.is_some() {
+        return None;
+    }
     let images = &problem.tasks.images;
     entries().iter().find(|entry| {
         entry.families == families
@@ -55,6 +59,7 @@ pub(super) fn find(problem: &RuleLearning, families: &[TaskFamily]) -> Option<&'
 #[cfg(test)]
 mod tests {
     use hebbian_shared::spec::RunSpec;
+    use hebbian_shared::spec::task::LabelNoiseSpec;
 
     use super::*;
 
@@ -76,6 +81,9 @@ mod tests {
         assert_eq!(find(problem, &[TaskFamily::Digits, TaskFamily::Fashion]), None);
         let mut other = problem.clone();
         other.tasks.batch_size = 32;
+        assert_eq!(find(&other, &[TaskFamily::Digits]), None);
+        let mut other = problem.clone();
+        other.tasks.label_noise = Some(LabelNoiseSpec::default());
         assert_eq!(find(&other, &[TaskFamily::Digits]), None);
         let mut other = problem.clone();
         other.network.hidden = vec![33];

@@ -6,23 +6,30 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{Purpose, Seed, permutation};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::gradient_descent::Loss;
-use hebbian_shared::spec::rule::sample_weights::{SampleWeightsSpec, WeightInputs};
+use hebbian_shared::spec::rule::sample_weights::{SampleWeightsSpec, WeightForm, WeightInputs};
 use hebbian_shared::spec::rule::warped_descent::{Warp, WarpedDescentSpec, WeightStart};
 use hebbian_shared::spec::strategy::Estimation;
 
 use super::loss::Descended;
 use super::warped_descent::{Form, Network, start};
-use super::{Ablation, Batch, Differentiable, Meaning, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Batch, Companion, Differentiable, Meaning, Networks, Rule, RuleFamily, Shape};
+use weighing::Weighing;
 pub use weight::{WeightFunction, normalise, normalised_slopes};
 
+mod companions;
 mod course;
 pub mod gates;
 pub mod meta;
+mod online;
 pub mod response;
+mod weighing;
 mod weight;
 
 impl RuleFamily for SampleWeightsSpec {
     fn ablations(&self) -> &'static [Ablation] {
+        if self.online.is_some() {
+            return &[];
+        }
         &[Ablation::ConstantWeights, Ablation::ShuffledWeights, Ablation::NoProgress, Ablation::NoLoss]
     }
 
@@ -30,11 +37,18 @@ impl RuleFamily for SampleWeightsSpec {
         &[
             include_str!("sample_weights/canonical/noise.toml"),
             include_str!("sample_weights/canonical/mean.toml"),
+            include_str!("sample_weights/canonical/exponential.toml"),
+            include_str!("sample_weights/canonical/small-loss.toml"),
+            include_str!("sample_weights/canonical/online.toml"),
         ]
     }
 
     fn meaning(&self, problem: &RuleLearning, genome: &Genome) -> Vec<Meaning> {
         const LOSSES: [f64; 8] = [0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0];
+        if self.form != WeightForm::Network || self.online.is_some() {
+            // Its numbers say it themselves, or are no more than where it starts.
+            return Vec::new();
+        }
         let mut function = WeightFunction::<f64>::default();
         if !function.read(&problem.layout(), genome) {
             return Vec::new();
@@ -56,12 +70,19 @@ impl RuleFamily for SampleWeightsSpec {
         }]
     }
 
+    fn companions(&self, problem: &RuleLearning) -> Vec<Companion> {
+        companions::of(self, problem)
+    }
+
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
+        if let Some(gates) = self.online {
+            return Box::new(online::OnlineLearner::new(*self, gates, problem.layout()));
+        }
         Box::new(Learner {
             options: *self,
             ablation,
             layout: problem.layout(),
-            function: WeightFunction::default(),
+            weighing: Weighing::new(self.form),
             learning_rate: 0.0,
             networks: Networks::new(),
         })
@@ -72,6 +93,9 @@ impl RuleFamily for SampleWeightsSpec {
         problem: &RuleLearning,
         estimation: Estimation,
     ) -> Option<Box<dyn Differentiable>> {
+        if self.form != WeightForm::Network || self.online.is_some() {
+            return None;
+        }
         Some(Box::new(course::Course::new(*self, estimation, problem.layout())))
     }
 }
@@ -88,12 +112,12 @@ pub fn form(options: &SampleWeightsSpec, layers: &[usize]) -> Form {
     Form { options, layers: layers.to_vec() }
 }
 
-/// A weight function with the networks that learn by it.
+/// What weighs examples, with the networks that learn by it.
 struct Learner {
     options: SampleWeightsSpec,
     ablation: Option<Ablation>,
     layout: GenomeLayout,
-    function: WeightFunction<f32>,
+    weighing: Weighing,
     learning_rate: f32,
     networks: Networks<Learned>,
 }
@@ -114,7 +138,7 @@ impl Rule for Learner {
     fn load(&mut self, genome: &Genome) -> bool {
         let rate = self.layout.each_parameter("learning_rate", genome).and_then(|mut rate| rate.next());
         self.learning_rate = rate.unwrap_or(self.options.learning_rate) as f32;
-        self.function.read(&self.layout, genome)
+        self.weighing.read(&self.layout, genome)
     }
 
     fn start(&mut self, shape: &Shape, seed: Seed) {
@@ -136,7 +160,7 @@ impl Rule for Learner {
     }
 
     fn update(&mut self, batch: &Batch<'_>) {
-        let (function, options, ablation) = (&self.function, &self.options, self.ablation);
+        let (weighing, options, ablation) = (&mut self.weighing, &self.options, self.ablation);
         let Learned { network, weights, gradient, losses, shares, updates, seed } =
             self.networks.current_mut();
         let progress = match options.inputs {
@@ -153,8 +177,7 @@ impl Rule for Learner {
                     let mean = losses.iter().sum::<f32>() / losses.len() as f32;
                     losses.fill(mean);
                 }
-                shares.clear();
-                shares.extend(losses.iter().map(|&loss| function.weight(loss, progress)));
+                weighing.weigh(losses, progress, shares);
                 if ablation == Some(Ablation::ConstantWeights) {
                     shares.fill(1.0);
                 }

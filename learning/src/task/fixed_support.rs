@@ -27,6 +27,10 @@ impl Task for FixedTask {
     fn query(&self, inputs: &mut [f32], targets: &mut [f32]) {
         self.0.query(inputs, targets);
     }
+
+    fn clean_set(&self) -> Option<(&[f32], &[f32])> {
+        self.0.clean_set()
+    }
 }
 
 #[cfg(test)]

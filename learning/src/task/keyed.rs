@@ -101,6 +101,10 @@ impl Task for BlindTask {
     fn asked_after(&self, updates: u32) -> usize {
         self.task.asked_after(updates)
     }
+
+    fn clean_set(&self) -> Option<(&[f32], &[f32])> {
+        self.task.clean_set()
+    }
 }
 
 #[cfg(test)]

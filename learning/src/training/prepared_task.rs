@@ -103,6 +103,12 @@ impl PreparedTask {
         Batch { inputs, targets, examples }
     }
 
+    /// Examples whose labels are known to be right.
+    pub(super) fn clean_set(&self) -> Option<Batch<'_>> {
+        let (inputs, targets) = self.task.clean_set()?;
+        Some(Batch { inputs, targets, examples: inputs.len() / self.task.sizes().inputs })
+    }
+
     /// The support batch of an update.
     pub(super) fn support(&mut self, update: u32) -> Batch<'_> {
         let TaskSizes { inputs, outputs, support: examples, .. } = self.task.sizes();

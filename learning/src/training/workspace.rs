@@ -143,7 +143,7 @@ pub(super) fn tasks_max(spec: &TaskSpec, families: impl Iterator<Item = TaskFami
     let of_family = |family: TaskFamily| {
         let [inputs, outputs, query] =
             [spec.inputs(family), spec.outputs(family), spec.query_size].map(|number| number as usize);
-        let samples = spec.label_noise.as_ref().map_or(0, |noise| noise.samples as usize);
+        let samples = spec.label_noise.as_ref().map_or(0, |noise| noise.examples() as usize);
         (query + samples) * (inputs + outputs) + if family.is_images() { inputs * inputs } else { 0 }
     };
     let numbers = families.map(of_family).max().unwrap_or(1);

@@ -16,7 +16,7 @@ use crate::limits::{BATCH_SIZE_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
 pub use augmentation::{ImageAugmentation, InputAugmentation};
 pub use family::{FamilyRow, TaskFamily, TaskKind, UnknownFamilyError, Variation};
 pub use keys::{ClassKind, ClassesSpec, ShiftSpec, SinusoidSpec};
-pub use label_noise::{LabelNoiseSpec, NoiseKind};
+pub use label_noise::{LabelNoiseSpec, NoiseKind, Taught};
 pub use remember::RememberSpec;
 
 /// Which tasks, how many and how large.
@@ -161,6 +161,8 @@ impl TaskSpec {
                 let problem = format!("is of families with classes; `{family}` has values");
                 return Err(SpecError::field("tasks.label_noise", problem));
             }
+            let classes = self.families.iter().map(|&family| self.outputs(family).max(2)).max();
+            noise.validate_classes(classes.unwrap_or(2))?;
         }
         self.images.validate()
     }

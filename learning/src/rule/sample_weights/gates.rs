@@ -31,21 +31,59 @@ pub struct Gate<T> {
 impl<T: Number> Sampler<T> {
     /// The gate of a pooled gradient, with Gumbel variates for off and on.
     pub fn gate(&self, pooled: &[T], gumbel: [T; 2], temperature: T) -> Gate<T> {
-        let count = pooled.len() as f64;
-        let mean = sum(pooled.iter().copied()) / T::of(count);
-        let squares = sum(pooled.iter().map(|&x| (x - mean) * (x - mean)));
-        let deviation = T::of((squares.value() / (count - 1.0)).sqrt() + 1e-9);
-        let standard: Vec<T> = pooled.iter().map(|&x| (x - mean) / deviation).collect();
-        let unit = |(row, &bias): (&[T], &T)| {
-            let x = product(row, &standard) + bias;
-            if x.value() > 0.0 { x } else { self.slope * x }
-        };
-        let units: Vec<T> = self.input.chunks_exact(pooled.len()).zip(&self.bias).map(unit).collect();
+        let sums = self.sums(&standard(pooled));
+        let units: Vec<T> =
+            sums.into_iter().map(|x| if x.value() > 0.0 { x } else { self.slope * x }).collect();
         let (off, on) = self.output.split_at(units.len());
         let logit = |row: &[T], place: usize| product(row, &units) + self.offset[place] + gumbel[place];
         let soft = ((logit(on, 1) - logit(off, 0)) / temperature).sigmoid();
         Gate { soft, is_open: soft.value() > 0.5 }
     }
+
+    /// What its units are given.
+    fn sums(&self, standard: &[T]) -> Vec<T> {
+        let rows = self.input.chunks_exact(standard.len()).zip(&self.bias);
+        rows.map(|(row, &bias)| product(row, standard) + bias).collect()
+    }
+
+    /// The slopes of something by its numbers, from that by the logit of "on", of which that by "off" is the negative.
+    #[must_use]
+    pub fn slopes(&self, pooled: &[T], by_on: T) -> Self {
+        let standard = standard(pooled);
+        let sums = self.sums(&standard);
+        let (off, on) = self.output.split_at(sums.len());
+        let (mut input, mut bias, mut slope) = (Vec::new(), Vec::new(), T::of(0.0));
+        let mut output = vec![T::of(0.0); self.output.len()];
+        for (unit, &sum) in sums.iter().enumerate() {
+            let is_above = sum.value() > 0.0;
+            let value = by_on * if is_above { sum } else { self.slope * sum };
+            (output[unit], output[sums.len() + unit]) = (-value, value);
+            let by_unit = by_on * (on[unit] - off[unit]);
+            if !is_above {
+                slope += by_unit * sum;
+            }
+            let by_sum = if is_above { by_unit } else { by_unit * self.slope };
+            bias.push(by_sum);
+            input.extend(standard.iter().map(|&x| by_sum * x));
+        }
+        Self { input, bias, slope, output, offset: [-by_on, by_on] }
+    }
+
+    /// All numbers.
+    pub fn numbers_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let Self { input, bias, slope, output, offset } = self;
+        input.iter_mut().chain(bias).chain([slope]).chain(output).chain(offset)
+    }
+}
+
+/// Numbers with mean 0 and deviation 1.
+fn standard<T: Number>(pooled: &[T]) -> Vec<T> {
+    let count = pooled.len() as f64;
+    let mean = sum(pooled.iter().copied()) / T::of(count);
+    let squares = sum(pooled.iter().map(|&x| (x - mean) * (x - mean)));
+    // Of a single number there is none.
+    let deviation = T::of((squares.value() / (count - 1.0).max(1.0)).sqrt() + 1e-9);
+    pooled.iter().map(|&x| (x - mean) / deviation).collect()
 }
 
 /// What the number of open gates should be, and what it costs if it is another.

@@ -1,5 +1,6 @@
 //! The gradient of a clean loss by the weight function through one update, layer by layer, without second derivatives
 //! (Xu et al. 2021, eq. 7).
+#![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
 
 use hebbian_shared::spec::rule::sample_weights::Normalise;
 
@@ -52,6 +53,7 @@ type Examples<'a, T> = (&'a [T], &'a [T]);
 
 /// One step from weights: training examples, clean examples, each inputs and targets; the learning rate and how weights are
 /// normalised. The weight function is given the loss alone.
+#[inline(always)]
 pub fn step<T: Number>(
     network: &mut Network<T>,
     weights: &[T],
@@ -83,12 +85,11 @@ pub fn step<T: Number>(
     let aligned = |layer: usize| -> Vec<T> {
         let (inputs, outputs) = (layers[layer], layers[layer + 1]);
         let (matrix, biases) = clean_gradient[network.form().weights(layer)].split_at(inputs * outputs);
+        let along =
+            |d: &[T], row: &[T]| d.iter().zip(row).fold(T::of(0.0), |sum, (&d, &slope)| sum + d * slope);
         let of_example = |(a, d): (&[T], &[T])| {
-            let of_output = |(output, (&d, &bias)): (usize, (&T, &T))| {
-                let column = matrix.iter().skip(output).step_by(outputs);
-                d * column.zip(a).fold(bias, |sum, (&c, &a)| sum + c * a)
-            };
-            d.iter().zip(biases).enumerate().map(of_output).fold(T::of(0.0), |sum, x| sum + x)
+            let rows = a.iter().zip(matrix.chunks_exact(outputs));
+            rows.fold(along(d, biases), |sum, (&a, row)| sum + a * along(d, row))
         };
         given[layer].chunks_exact(inputs).zip(errors[layer].chunks_exact(outputs)).map(of_example).collect()
     };

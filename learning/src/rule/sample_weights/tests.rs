@@ -153,6 +153,7 @@ fn random_options() -> impl Strategy<Value = (SampleWeightsSpec, Objective, bool
                 hidden_activation: if relu { HiddenActivation::Relu } else { HiddenActivation::Tanh },
                 learning_rate: 0.5,
                 evolve_learning_rate: evolved,
+                ..SampleWeightsSpec::default()
             };
             (options, objective, prequential)
         },

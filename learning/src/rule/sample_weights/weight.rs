@@ -34,6 +34,12 @@ impl<T: Number> WeightFunction<T> {
         offset.is_some()
     }
 
+    /// All numbers, in the order of [`WeightFunction::slopes`].
+    pub fn numbers_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let Self { input, bias, output, offset } = self;
+        input.iter_mut().chain(bias).chain(output).chain([offset])
+    }
+
     /// What a hidden unit is given.
     #[inline(always)]
     fn sum(&self, unit: usize, loss: T, progress: Option<T>) -> T {

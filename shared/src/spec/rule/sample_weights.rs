@@ -18,6 +18,14 @@ use crate::spec::task::TaskSpec;
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SampleWeightsSpec {
+    /// What says how much an example counts.
+    #[serde(skip_serializing_if = "crate::spec::is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub form: WeightForm,
+    /// Whether the weight function goes on learning within a task, from its clean set, and by the gradients of which layers; none: it
+    /// stays as the genome has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub online: Option<Gates>,
     /// Hidden units of the weight function (H).
     #[schemars(transform = UNITS.schema())]
     pub units: u32,
@@ -40,6 +48,8 @@ pub struct SampleWeightsSpec {
 impl Default for SampleWeightsSpec {
     fn default() -> Self {
         Self {
+            form: WeightForm::Network,
+            online: None,
             units: 8,
             inputs: WeightInputs::LossAndProgress,
             normalise: Normalise::Sum,
@@ -49,6 +59,33 @@ impl Default for SampleWeightsSpec {
             evolve_learning_rate: false,
         }
     }
+}
+
+/// What says how much an example counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightForm {
+    /// A small network of its loss.
+    #[default]
+    Network,
+    /// `exp(-q loss)`, the generalised cross-entropy's weight; with the progress q goes from one number to another. Evolves `steepness`.
+    Exponential,
+    /// 1 for the smallest losses of a batch, 0 for the others. Evolves `kept`, the share that counts.
+    SmallLoss,
+}
+
+/// The layers whose gradients a meta step looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gates {
+    /// All: the exact gradient through one update (Meta-Weight-Net).
+    All,
+    /// The last one.
+    Last,
+    /// One of them, drawn anew for each update.
+    Random,
+    /// The last one, and those that gradient samplers open (`FaMUS`).
+    Learned,
 }
 
 /// What the weight function is given of an example.
@@ -83,6 +120,8 @@ pub enum Normalise {
 
 const UNITS: Range<u32> = Range::new(1, 256);
 const HORIZON: Range<u32> = Range::new(1, 1_000_000);
+/// Of the weight function within a task (Adam), at the search value 0.
+const META_LEARNING_RATE: f64 = 0.01;
 
 impl SampleWeightsSpec {
     /// The name of the family.
@@ -97,10 +136,23 @@ impl RuleOptions for SampleWeightsSpec {
     fn validate(&self) -> Result<(), SpecError> {
         UNITS.check("rule.units", self.units)?;
         HORIZON.check("rule.horizon", self.horizon)?;
+        if self.online.is_some() && self.form != WeightForm::Network {
+            let problem = "is of the form \"network\": leave it out, or `form`";
+            return Err(SpecError::field("rule.online", problem));
+        }
+        if self.online.is_some() && self.inputs != WeightInputs::Loss {
+            let problem =
+                "must be \"loss\" together with `online`: what is learned within a task knows no horizon";
+            return Err(SpecError::field("rule.inputs", problem));
+        }
         LEARNING_RATE.check("rule.learning_rate", self.learning_rate)
     }
 
     fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError> {
+        if self.online.is_some() && tasks.label_noise.as_ref().is_none_or(|noise| noise.clean == 0) {
+            let problem = "must be above 0 for `rule.online`, which learns from the clean set";
+            return Err(SpecError::field("tasks.label_noise.clean", problem));
+        }
         if network.initial_synapses != InitialSynapses::default() {
             return Err(SpecError::field(
                 "network.initial_synapses",
@@ -118,10 +170,25 @@ impl RuleOptions for SampleWeightsSpec {
 
     fn layout(&self, _: &NetworkSpec) -> GenomeLayout {
         let mut layout = GenomeLayout::default();
-        layout.push("input", &[self.units, self.inputs.count()], Transform::IDENTITY);
-        layout.push("bias", &[self.units], Transform::IDENTITY);
-        layout.push("output", &[self.units], Transform::IDENTITY);
-        layout.push("offset", &[], Transform::IDENTITY);
+        match self.form {
+            WeightForm::Network => {
+                layout.push("input", &[self.units, self.inputs.count()], Transform::IDENTITY);
+                layout.push("bias", &[self.units], Transform::IDENTITY);
+                layout.push("output", &[self.units], Transform::IDENTITY);
+                layout.push("offset", &[], Transform::IDENTITY);
+            }
+            WeightForm::Exponential => {
+                let steepness = Transform::Exp { factor: 1.0, scale: 1.0 };
+                layout.push("steepness", &[self.inputs.count()], steepness);
+            }
+            WeightForm::SmallLoss => {
+                layout.push("kept", &[], Transform::Affine { offset: 1.0, scale: 1.0 });
+            }
+        }
+        if self.online.is_some() {
+            let rate = Transform::Exp { factor: META_LEARNING_RATE, scale: 1.0 };
+            layout.push("meta_learning_rate", &[], rate);
+        }
         if self.evolve_learning_rate {
             layout.push("learning_rate", &[], Transform::Exp { factor: self.learning_rate, scale: 1.0 });
         }
@@ -130,15 +197,33 @@ impl RuleOptions for SampleWeightsSpec {
 
     fn network_numbers(&self, sizes: &[usize], batch: f64) -> f64 {
         let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
-        2.0 * NetworkSpec::synapses_of(sizes) + batch * (3.0 * neurons + 4.0)
+        let synapses = NetworkSpec::synapses_of(sizes);
+        let once = 2.0 * synapses + batch * (3.0 * neurons + 5.0);
+        if self.online.is_none() {
+            return once;
+        }
+        // The gradients of two updates, what each layer was given, the slopes of each share; and the samplers.
+        let of_function = f64::from(3 * self.units + 1);
+        once + 3.0 * synapses + batch * (3.0 * neurons + 3.0 * of_function) + 512.0 * neurons
     }
 
     fn multiplications(&self, sizes: &[usize]) -> f64 {
         let of_weight = f64::from(self.units * (self.inputs.count() + 2));
-        3.0 * NetworkSpec::synapses_of(sizes) + of_weight
+        // A meta step is a virtual update, one of the clean set and a pass for the alignment.
+        let passes = if self.online.is_some() { 10.0 } else { 3.0 };
+        passes * NetworkSpec::synapses_of(sizes) + of_weight
     }
 
     fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
+        if self.online.is_some() {
+            let problem =
+                "must be left out for a strategy by gradients, which learns the function from task to task";
+            return Err(SpecError::field("rule.online", problem));
+        }
+        if self.form != WeightForm::Network {
+            let problem = "must be \"network\" for a strategy by gradients; evolve the others";
+            return Err(SpecError::field("rule.form", problem));
+        }
         Ok(())
     }
 
@@ -185,7 +270,14 @@ impl RuleOptions for SampleWeightsSpec {
     }
 
     fn summary(&self) -> String {
-        format!("descent with sample weights by {} units", self.units)
+        match (self.form, self.online) {
+            (WeightForm::Network, None) => format!("descent with sample weights by {} units", self.units),
+            (WeightForm::Network, Some(_)) => {
+                format!("descent with sample weights by {} units that learn within a task", self.units)
+            }
+            (WeightForm::Exponential, _) => "descent with sample weights exp(-q loss)".to_owned(),
+            (WeightForm::SmallLoss, _) => "descent on the smallest losses of a batch".to_owned(),
+        }
     }
 }
 
@@ -202,6 +294,30 @@ mod tests {
         assert_eq!(count(spec), 33);
         assert_eq!(count(SampleWeightsSpec { inputs: WeightInputs::Loss, units: 100, ..spec }), 301);
         assert_eq!(count(SampleWeightsSpec { evolve_learning_rate: true, ..spec }), 34);
+    }
+
+    #[test]
+    fn other_forms_and_online_learners_have_genomes_of_their_own() {
+        let spec = SampleWeightsSpec::default();
+        let names = |spec: SampleWeightsSpec| -> Vec<(String, usize)> {
+            let layout = spec.layout(&NetworkSpec::default());
+            layout.segments().iter().map(|segment| (segment.name.clone(), segment.len())).collect()
+        };
+        let exponential = SampleWeightsSpec { form: WeightForm::Exponential, ..spec };
+        assert_eq!(names(exponential), [("steepness".to_owned(), 2)]);
+        let small = SampleWeightsSpec { form: WeightForm::SmallLoss, evolve_learning_rate: true, ..spec };
+        assert_eq!(names(small), [("kept".to_owned(), 1), ("learning_rate".to_owned(), 1)]);
+        let online = SampleWeightsSpec { online: Some(Gates::All), inputs: WeightInputs::Loss, ..spec };
+        assert_eq!(names(online).last(), Some(&("meta_learning_rate".to_owned(), 1)));
+        assert_eq!(online.validate(), Ok(()));
+        let field = |spec: SampleWeightsSpec| spec.validate().unwrap_err().field;
+        assert_eq!(field(SampleWeightsSpec { online: Some(Gates::Last), ..spec }), "rule.inputs");
+        assert_eq!(field(SampleWeightsSpec { form: WeightForm::SmallLoss, ..online }), "rule.online");
+        let tasks = TaskSpec::of(vec![TaskFamily::Digits]);
+        let error = online.validate_for(&NetworkSpec::default(), &tasks).unwrap_err();
+        assert_eq!(error.field, "tasks.label_noise.clean");
+        assert_eq!(online.check_gradient(&tasks).unwrap_err().field, "rule.online");
+        assert_eq!(exponential.check_gradient(&tasks).unwrap_err().field, "rule.form");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Label noise: some of a task's training labels are wrong, and stay wrong.
+//! A finite training set: some of its labels are wrong, and stay wrong; some classes are rare; a few examples are known to be right.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::spec::SpecError;
 use crate::spec::range::Range;
 
-/// Wrong labels among a finite number of training examples. Queries are clean.
+/// Wrong labels, and rare classes, among a finite number of training examples. Queries are clean.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LabelNoiseSpec {
@@ -18,6 +18,32 @@ pub struct LabelNoiseSpec {
     /// Training examples of a task; the batches of its updates draw from them.
     #[schemars(transform = SAMPLES.schema())]
     pub samples: u32,
+    /// Long tails: by how much the largest class is larger than the smallest, of which every task draws one; none: all classes are alike.
+    /// Which classes are rare is the task's. The largest keeps its part of `samples`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = FACTOR.of_items(), length(max = RATES_MAX))]
+    pub imbalance: Vec<f64>,
+    /// Examples with right labels, as many of each class, that no update trains on: what online learners learn from.
+    #[serde(skip_serializing_if = "crate::spec::is_default")]
+    #[schemars(!skip_serializing_if, transform = CLEAN.schema())]
+    pub clean: u32,
+    /// What updates are drawn from. All but the first is what no rule can know: baselines.
+    #[serde(skip_serializing_if = "crate::spec::is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub taught: Taught,
+}
+
+/// What updates are drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taught {
+    /// All of the training set.
+    #[default]
+    All,
+    /// Those examples of it whose label is right: an oracle.
+    RightLabels,
+    /// The clean set alone.
+    CleanSet,
 }
 
 /// What a wrong label is.
@@ -35,13 +61,22 @@ pub enum NoiseKind {
 
 impl Default for LabelNoiseSpec {
     fn default() -> Self {
-        Self { kind: NoiseKind::Symmetric, rates: vec![0.4], samples: 600 }
+        Self {
+            kind: NoiseKind::Symmetric,
+            rates: vec![0.4],
+            samples: 600,
+            imbalance: Vec::new(),
+            clean: 0,
+            taught: Taught::All,
+        }
     }
 }
 
 const RATE: Range<f64> = Range::new(0.0, 1.0);
 const RATES_MAX: usize = 16;
 const SAMPLES: Range<u32> = Range::new(1, 4096);
+const FACTOR: Range<f64> = Range::new(1.0, 1000.0);
+const CLEAN: Range<u32> = Range::new(0, 1024);
 
 impl LabelNoiseSpec {
     /// Refuses what is out of range, naming the field.
@@ -53,6 +88,63 @@ impl LabelNoiseSpec {
         for (place, &rate) in self.rates.iter().enumerate() {
             RATE.check(&format!("tasks.label_noise.rates[{place}]"), rate)?;
         }
-        SAMPLES.check("tasks.label_noise.samples", self.samples)
+        SAMPLES.check("tasks.label_noise.samples", self.samples)?;
+        if self.imbalance.len() > RATES_MAX {
+            let problem = format!("must be at most {RATES_MAX} numbers, not {}", self.imbalance.len());
+            return Err(SpecError::field("tasks.label_noise.imbalance", problem));
+        }
+        for (place, &factor) in self.imbalance.iter().enumerate() {
+            FACTOR.check(&format!("tasks.label_noise.imbalance[{place}]"), factor)?;
+        }
+        CLEAN.check("tasks.label_noise.clean", self.clean)?;
+        if self.taught == Taught::CleanSet && self.clean == 0 {
+            let problem = "`clean-set` needs examples: set tasks.label_noise.clean";
+            return Err(SpecError::field("tasks.label_noise.taught", problem));
+        }
+        Ok(())
+    }
+
+    /// Refuses a clean set without an example of each of so many classes, naming the field.
+    pub(super) fn validate_classes(&self, classes: u32) -> Result<(), SpecError> {
+        if self.clean > 0 && self.clean < classes {
+            let problem =
+                format!("must be 0, or at least the number of classes ({classes}), not {}", self.clean);
+            return Err(SpecError::field("tasks.label_noise.clean", problem));
+        }
+        Ok(())
+    }
+
+    /// Examples that a task holds, at most.
+    pub fn examples(&self) -> u32 {
+        self.samples + self.clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_range_is_refused_by_its_name() {
+        let spec = LabelNoiseSpec::default();
+        assert_eq!(spec.validate(), Ok(()));
+        for (wrong, field) in [
+            (LabelNoiseSpec { rates: vec![0.2, 1.5], ..spec.clone() }, "tasks.label_noise.rates[1]"),
+            (LabelNoiseSpec { imbalance: vec![0.5], ..spec.clone() }, "tasks.label_noise.imbalance[0]"),
+            (LabelNoiseSpec { imbalance: vec![10.0; 17], ..spec.clone() }, "tasks.label_noise.imbalance"),
+            (LabelNoiseSpec { clean: 1025, ..spec.clone() }, "tasks.label_noise.clean"),
+            (LabelNoiseSpec { taught: Taught::CleanSet, ..spec.clone() }, "tasks.label_noise.taught"),
+        ] {
+            assert_eq!(wrong.validate().unwrap_err().field, field);
+        }
+        let few = LabelNoiseSpec { clean: 9, ..spec };
+        assert_eq!(few.validate_classes(10).unwrap_err().field, "tasks.label_noise.clean");
+        assert_eq!(few.validate_classes(9), Ok(()));
+    }
+
+    #[test]
+    fn a_spec_without_tails_and_clean_examples_is_written_as_before() {
+        let written = serde_json::to_string(&LabelNoiseSpec::default()).unwrap();
+        assert_eq!(written, r#"{"kind":"symmetric","rates":[0.4],"samples":600}"#);
     }
 }
