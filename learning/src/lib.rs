@@ -11,3 +11,4 @@ pub mod interrupt;
 pub mod rule;
 pub mod task;
 pub mod training;
+mod vectors;

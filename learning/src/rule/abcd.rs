@@ -188,7 +188,7 @@ impl Rule for Learner {
     fn update(&mut self, batch: &Batch<'_>) {
         let network = self.networks.current_mut();
         let last = network.len() - 1;
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 forward(network, batch.inputs, batch.examples);
@@ -209,7 +209,7 @@ impl Rule for Learner {
 
     fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]) {
         let network = self.networks.current_mut();
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || forward(network, inputs, examples),
         );

@@ -80,7 +80,7 @@ impl Rule for Learner {
     fn update(&mut self, batch: &Batch<'_>) {
         let Network { perceptron, descent, batch: columns } = self.networks.current_mut();
         columns.load(batch.examples, batch.inputs, batch.targets);
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 perceptron.forward(columns);
@@ -94,7 +94,7 @@ impl Rule for Learner {
     fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]) {
         let Network { perceptron, batch, .. } = self.networks.current_mut();
         batch.load(examples, inputs, &[]);
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || perceptron.forward(batch),
         );

@@ -86,7 +86,7 @@ impl Regression {
             self.factor = factor;
         }
         let factor = &mut self.factor;
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || factorise(factor, known, all),
         );

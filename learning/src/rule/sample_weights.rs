@@ -168,7 +168,7 @@ impl Rule for Learner {
             WeightInputs::LossAndProgress if ablation == Some(Ablation::NoProgress) => Some(0.5),
             WeightInputs::LossAndProgress => Some((*updates as f32 / options.horizon as f32).min(1.0)),
         };
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 network.forward(weights, &[], batch.inputs);
@@ -192,7 +192,7 @@ impl Rule for Learner {
         }
         *updates += 1;
         let rate = self.learning_rate;
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 network.weigh(shares);
@@ -206,7 +206,7 @@ impl Rule for Learner {
 
     fn predict(&mut self, inputs: &[f32], _: usize, predictions: &mut [f32]) {
         let Learned { network, weights, .. } = self.networks.current_mut();
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || network.forward(weights, &[], inputs),
         );

@@ -133,7 +133,7 @@ impl Rule for Learner {
     fn update(&mut self, batch: &Batch<'_>) {
         let (network, parameters) = (self.networks.current_mut(), &self.parameters);
         let [inputs, outputs] = [batch.inputs, batch.targets].map(|values| values.len() / batch.examples);
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 let examples = batch.inputs.chunks_exact(inputs).zip(batch.targets.chunks_exact(outputs));
@@ -148,7 +148,7 @@ impl Rule for Learner {
         let (network, parameters) = (self.networks.current_mut(), &self.parameters);
         network.save(&mut self.seen);
         let (cue, width) = (inputs.len() / examples, predictions.len() / examples);
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 for (cue, prediction) in inputs.chunks_exact(cue).zip(predictions.chunks_exact_mut(width)) {

@@ -164,7 +164,7 @@ impl Rule for Learner {
     fn update(&mut self, batch: &Batch<'_>) {
         let (parameters, descended) = (&self.parameters.0, self.options.loss.into());
         let Learned { network, weights, gradient } = self.networks.current_mut();
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || {
                 network.forward(weights, parameters, batch.inputs);
@@ -178,7 +178,7 @@ impl Rule for Learner {
     fn predict(&mut self, inputs: &[f32], _: usize, predictions: &mut [f32]) {
         let Learned { network, weights, .. } = self.networks.current_mut();
         let parameters = &self.parameters.0;
-        pulp::Arch::new().dispatch(
+        crate::vectors::with_vectors(
             #[inline(always)]
             || network.forward(weights, parameters, inputs),
         );

@@ -7,7 +7,7 @@ const LANES: usize = 8;
 
 /// `out = row times matrix`, the matrix `[row, out]`.
 pub(super) fn times(row: &[f32], matrix: &[f32], out: &mut [f32]) {
-    pulp::Arch::new().dispatch(
+    crate::vectors::with_vectors(
         #[inline(always)]
         || {
             out.fill(0.0);

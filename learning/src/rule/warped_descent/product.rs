@@ -15,13 +15,55 @@ pub(super) struct Left<'a, T> {
     pub(super) term: usize,
 }
 
-/// `sums[row, column] += left[row, term] * right[term, column]`, for one term after the other: along the columns nothing waits for what
-/// was added before.
+impl<T> Left<'_, T> {
+    /// Its rows from one on.
+    #[inline(always)]
+    fn below(&self, row: usize) -> Self {
+        Self { values: &self.values[row * self.row..], ..*self }
+    }
+}
+
+/// Rows and columns of a block whose sums stay in registers.
+const ROWS: usize = 4;
+const COLUMNS: usize = 16;
+
+/// `sums[row, column] += left[row, term] * right[term, column]`, for one term after the other.
 #[inline(always)]
 pub(super) fn add_product<T: Number>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
-    for (row, sums) in sums.chunks_exact_mut(columns).enumerate() {
+    let rows = sums.len() / columns;
+    let whole = rows / ROWS * ROWS;
+    for row in (0..whole).step_by(ROWS) {
+        add_rows::<T, ROWS>(&mut sums[row * columns..], left.below(row), right, columns);
+    }
+    for row in whole..rows {
+        add_rows::<T, 1>(&mut sums[row * columns..], left.below(row), right, columns);
+    }
+}
+
+/// The same for the first rows.
+#[inline(always)]
+fn add_rows<T: Number, const N: usize>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
+    let whole = columns / COLUMNS * COLUMNS;
+    for tile in (0..whole).step_by(COLUMNS) {
+        let of_row = |row: usize| sums[row * columns + tile..].first_chunk::<COLUMNS>();
+        let mut block: [[T; COLUMNS]; N] =
+            std::array::from_fn(|row| *of_row(row).expect("tiles fit into rows"));
         for (term, values) in right.chunks_exact(columns).enumerate() {
-            add(sums, left.values[row * left.row + term * left.term], values);
+            let values: &[T; COLUMNS] = values[tile..].first_chunk().expect("tiles fit into rows");
+            for (row, sums) in block.iter_mut().enumerate() {
+                let factor = left.values[row * left.row + term * left.term];
+                for column in 0..COLUMNS {
+                    sums[column] += factor * values[column];
+                }
+            }
+        }
+        for (row, block) in block.iter().enumerate() {
+            sums[row * columns + tile..][..COLUMNS].copy_from_slice(block);
+        }
+    }
+    for (row, sums) in sums.chunks_exact_mut(columns).take(N).enumerate() {
+        for (term, values) in right.chunks_exact(columns).enumerate() {
+            add(&mut sums[whole..], left.values[row * left.row + term * left.term], &values[whole..]);
         }
     }
 }

@@ -34,9 +34,12 @@ pub(super) fn forward<T: Number>(
             let rank = kept.len();
             let Residual { inputs, bias, outputs, shift } = Residual::of(parameters, rank, d);
             add_each(h, shift, warped);
-            for (row, (kept, &bias)) in kept.iter_mut().zip(bias).enumerate() {
-                *kept = (dot(&inputs[row * d..][..d], h) + bias).tanh();
-                add(warped, *kept, &outputs[row * d..][..d]);
+            dots(inputs, h, kept);
+            for (kept, &bias) in kept.iter_mut().zip(bias) {
+                *kept = (*kept + bias).tanh();
+            }
+            for (&kept, row) in kept.iter().zip(outputs.chunks_exact(d)) {
+                add(warped, kept, row);
             }
         }
     }
@@ -60,10 +63,14 @@ pub(super) fn backward<T: Number>(
         Warp::Diagonal => {
             if let Some(gradient) = &mut gradient {
                 let (scale, shift) = gradient.split_at_mut(d);
-                scale.iter_mut().zip(errors.iter().zip(h)).for_each(|(sum, (&d, &h))| *sum += d * h);
+                for (sum, (&error, &h)) in scale.iter_mut().zip(errors.iter().zip(h)) {
+                    *sum += error * h;
+                }
                 add(&mut shift[..d], T::of(1.0), errors);
             }
-            errors.iter_mut().zip(parameters).for_each(|(error, &scale)| *error = *error * scale);
+            for (error, &scale) in errors.iter_mut().zip(parameters) {
+                *error = *error * scale;
+            }
         }
         Warp::Linear => {
             let matrix = &parameters[..d * d];
@@ -74,18 +81,18 @@ pub(super) fn backward<T: Number>(
                 }
                 add(&mut shift[..d], T::of(1.0), errors);
             }
-            room.clear();
-            room.extend(matrix.chunks_exact(d).map(|row| dot(row, errors)));
+            room.resize(d, T::of(0.0));
+            dots(matrix, errors, room);
             add(errors, T::of(1.0), room);
         }
         Warp::Residual => {
             let rank = kept.len();
             let Residual { inputs, outputs, .. } = Residual::of(parameters, rank, d);
-            room.clear();
-            let of_row = |(row, &kept): (usize, &T)| {
-                dot(&outputs[row * d..][..d], errors) * (T::of(1.0) - kept * kept)
-            };
-            room.extend(kept.iter().enumerate().map(of_row));
+            room.resize(rank, T::of(0.0));
+            dots(outputs, errors, room);
+            for (error, &kept) in room.iter_mut().zip(kept) {
+                *error = *error * (T::of(1.0) - kept * kept);
+            }
             if let Some(gradient) = &mut gradient {
                 let (of_inputs, rest) = gradient.split_at_mut(rank * d);
                 let (of_bias, rest) = rest.split_at_mut(rank);
@@ -140,6 +147,27 @@ pub(super) fn add<T: Number>(sum: &mut [T], factor: T, values: &[T]) {
 fn add_each<T: Number>(x: &[T], y: &[T], sum: &mut [T]) {
     for ((sum, &x), &y) in sum.iter_mut().zip(x).zip(y) {
         *sum = x + y;
+    }
+}
+
+/// The products of a matrix's rows with `x`: of some rows at a time, because each sum waits for the term before.
+#[inline(always)]
+fn dots<T: Number>(matrix: &[T], x: &[T], products: &mut [T]) {
+    const ROWS: usize = 4;
+    let d = x.len();
+    for (rows, products) in matrix.chunks(ROWS * d).zip(products.chunks_mut(ROWS)) {
+        if let Ok(products) = <&mut [T; ROWS]>::try_from(&mut *products) {
+            *products = [T::of(0.0); ROWS];
+            for (place, &x) in x.iter().enumerate() {
+                for (row, sum) in products.iter_mut().enumerate() {
+                    *sum += rows[row * d + place] * x;
+                }
+            }
+        } else {
+            for (row, product) in rows.chunks_exact(d).zip(products) {
+                *product = dot(row, x);
+            }
+        }
     }
 }
 
