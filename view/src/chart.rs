@@ -2,7 +2,7 @@
 
 use crate::number;
 use crate::picture::{Picture, Table};
-use crate::scale::Scale;
+use crate::scale::{Axis, Scale};
 use crate::svg::{Anchor, Drawing, line_path};
 
 /// Width and height of a chart.
@@ -125,8 +125,15 @@ impl Chart {
         let Frame { left, right, top, bottom, .. } = frame;
         drawing.rectangle("bg", None, (0.0, 0.0), size, "");
         drawing.text("h", Anchor::Start, (MARGINS.0, 18.0), &self.title);
-        let x = Scale::of(self.x_logarithmic, self.places(), (left, right), 0.0);
-        let y = Scale::of(self.y_logarithmic, self.values(), (bottom, top), 0.04);
+        let is_counted = self.places().all(|place| libm::trunc(place) == place);
+        let along = match (self.x_logarithmic, is_counted) {
+            (true, _) => Axis::Logarithmic,
+            (false, true) => Axis::Whole,
+            (false, false) => Axis::Linear,
+        };
+        let up = if self.y_logarithmic { Axis::Logarithmic } else { Axis::Linear };
+        let x = Scale::of(along, self.places(), (left, right), 0.0);
+        let y = Scale::of(up, self.values(), (bottom, top), 0.04);
         if let (Some(x), Some(y)) = (&x, &y) {
             self.axes(&mut drawing, frame, x, y);
             self.content(&mut drawing, x, y);

@@ -58,11 +58,19 @@ impl RunPage<'_> {
 
     /// The same with more HTML below its summary.
     pub fn body_with(&self, below_summary: &str) -> String {
+        self.body_around(below_summary, &self.pictures_html())
+    }
+
+    /// The pictures with their numbers: nearly all that a page costs.
+    pub fn pictures_html(&self) -> String {
+        self.pictures().iter().map(Picture::html).collect()
+    }
+
+    /// The page's content around pictures that were drawn before, with more HTML below its summary.
+    pub fn body_around(&self, below_summary: &str, pictures: &str) -> String {
         let mut html = format!("<h1>{}</h1>{}{below_summary}", name(&self.run.display_name), self.summary());
         html.push_str(&self.warnings());
-        for picture in self.pictures() {
-            html.push_str(&picture.html());
-        }
+        html.push_str(pictures);
         html.push_str(&self.validation());
         html.push_str(&self.happened());
         if let Some(result) = self.result {

@@ -9,6 +9,7 @@ use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Get, GetResult};
 use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::v1;
+use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::id::RunId;
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_view::cluster::Throughput;
@@ -27,8 +28,13 @@ use super::{Acts, Entrance, pages};
 use crate::driver::reading::Watch;
 use crate::handle::Handle;
 
-/// A page hears of changes at most once in this time.
-const PACE: Duration = Duration::from_secs(1);
+/// A page hears of changes at most once in this time, so that it shows each within a second.
+const PACE: Duration = Duration::from_millis(500);
+/// A list or a cluster changes all the time; a page of it hears so at this pace.
+const LIST_PACE: Duration = Duration::from_secs(1);
+/// Pictures are drawn again after so many times what drawing them took, so that drawing is a hundredth of a core at most, but after
+/// [`DRAWN_FOR`] in any case. What stands around them is written anew with every change.
+const PICTURES_PACE: u32 = 100;
 /// A page that hears nothing hears a comment, so that it is noticed when it has gone.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Runs that are followed at a time; the one that nobody has looked at for longest is left.
@@ -53,9 +59,9 @@ pub(super) struct Site {
 struct Followed {
     history: Arc<Mutex<History>>,
     /// The sequence number up to which pages were told of changes.
-    told: watch::Receiver<u64>,
-    /// The page as it was drawn last: up to which number, and when. However many look at it, it is drawn once.
-    drawn: Arc<tokio::sync::Mutex<Option<(u64, Instant, Page)>>>,
+    told: Arc<watch::Sender<u64>>,
+    /// The page as it was drawn last. However many look at it, it is drawn once.
+    drawn: Arc<tokio::sync::Mutex<Option<Drawn>>>,
     used: Instant,
     task: JoinHandle<()>,
 }
@@ -63,6 +69,63 @@ struct Followed {
 impl Drop for Followed {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A run's page as it was drawn last.
+struct Drawn {
+    /// Up to which sequence number.
+    up_to: u64,
+    when: Instant,
+    page: Page,
+    pictures: Pictures,
+}
+
+/// A run's pictures, which may be older than what stands around them.
+struct Pictures {
+    up_to: u64,
+    html: String,
+    /// When they may be drawn again.
+    due: Instant,
+    /// Whether pages are told then.
+    awaited: bool,
+}
+
+impl Pictures {
+    fn of(stands: &Standing, history: &History, up_to: u64) -> Self {
+        let begun = Instant::now();
+        let html = stands.page(history).pictures_html();
+        // While its first events come the rest is not waited for. A fast run is always some events ahead.
+        let coming = history.closed() < stands.now.generation - stands.now.generation / 10;
+        let rest = if coming { PACE } else { Self::rest_after(begun.elapsed()) };
+        Self { up_to, html, due: Instant::now() + rest, awaited: false }
+    }
+
+    /// How long nothing is drawn after what took so long.
+    fn rest_after(drawing: Duration) -> Duration {
+        (drawing * PICTURES_PACE).clamp(PACE, DRAWN_FOR)
+    }
+}
+
+/// How a run stands, beside its history.
+struct Standing {
+    now: v1::Run,
+    result: Option<v1::RunResult>,
+    layout: GenomeLayout,
+    objective: String,
+}
+
+impl Standing {
+    fn page<'a>(&'a self, history: &'a History) -> RunPage<'a> {
+        RunPage {
+            run: &self.now,
+            history,
+            result: self.result.as_ref(),
+            layout: &self.layout,
+            objective: &self.objective,
+            comparison: &[],
+            learned: None,
+        }
     }
 }
 
@@ -149,7 +212,7 @@ impl Site {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(PACE).await;
+                tokio::time::sleep(LIST_PACE).await;
                 if sender.send(Bytes::from_static(b"data: list\n\n")).await.is_err() {
                     return;
                 }
@@ -187,11 +250,12 @@ impl Site {
         let now = self.handle.ask(Get { run }).await.ok()?;
         let Following { history, told, drawn } = self.follow(run);
         let mut drawn = drawn.lock().await;
-        let told = *told.borrow();
-        if let Some((up_to, when, page)) = &*drawn
-            && *up_to == told
+        let up_to = *told.borrow();
+        if let Some(Drawn { up_to: drawn_to, when, page, pictures }) = &*drawn
+            && *drawn_to == up_to
             && when.elapsed() < DRAWN_FOR
-            && told >= now.sequence
+            && up_to >= now.sequence
+            && (pictures.up_to == up_to || Instant::now() < pictures.due)
         {
             return Some(page.clone());
         }
@@ -201,25 +265,34 @@ impl Site {
         let result = self.handle.ask(GetResult { run }).await.ok();
         let spec = result.as_ref().and_then(|result| ResolvedSpec::from_json(result.spec.clone()).ok());
         let layout = spec.as_ref().map(|spec| spec.layout()).unwrap_or_default();
-        let objective = spec.map(|spec| spec.objective_name().to_owned());
-        // A copy, which costs less than what is drawn of it while its events wait.
-        let history = lock(&history).clone();
-        let page = RunPage {
-            run: &now,
-            history: &history,
-            result: result.as_ref(),
-            layout: &layout,
-            objective: objective.as_deref().unwrap_or_default(),
-            comparison: &[],
-            learned: None,
+        let objective = spec.map(|spec| spec.objective_name().to_owned()).unwrap_or_default();
+        let stands = Standing { now, result, layout, objective };
+        let still_good = |pictures: &Pictures| {
+            pictures.up_to == up_to || (!stands.now.is_final() && Instant::now() < pictures.due)
         };
+        let earlier = drawn.take().map(|drawn| drawn.pictures).filter(still_good);
+        // A copy, which costs less than what is drawn of it while its events wait.
+        let mut pictures = earlier.unwrap_or_else(|| {
+            let copy = lock(&history).clone();
+            Pictures::of(&stands, &copy, up_to)
+        });
+        if pictures.up_to != up_to && !pictures.awaited {
+            // Whoever has the older ones asks for the others when they are due, also if nothing else changes.
+            pictures.awaited = true;
+            let (told, due) = (Arc::clone(&told), pictures.due);
+            tokio::spawn(async move {
+                tokio::time::sleep_until(due).await;
+                told.send_modify(|_| ());
+            });
+        }
+        let around = pages::acts(&stands.now, self.acts());
         let page = Page {
-            title: format!("{} - hebbian", now.display_name),
-            body: page.body_with(&pages::acts(&now, self.acts())),
+            title: format!("{} - hebbian", stands.now.display_name),
+            body: stands.page(&lock(&history)).body_around(&around, &pictures.html),
             body_path: format!("/runs/{run}/body"),
             events_path: format!("/runs/{run}/events"),
         };
-        *drawn = Some((told, Instant::now(), page.clone()));
+        *drawn = Some(Drawn { up_to, when: Instant::now(), page: page.clone(), pictures });
         Some(page)
     }
 
@@ -227,7 +300,11 @@ impl Site {
     pub(super) async fn run_events(&self, run: &str) -> Option<Content> {
         let run: RunId = run.parse().ok()?;
         self.handle.ask(Get { run }).await.ok()?;
-        let mut told = self.follow(run).told;
+        let mut told = self.follow(run).told.subscribe();
+        if *told.borrow() > 0 {
+            // Whatever was told before this page listened.
+            told.mark_changed();
+        }
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
@@ -254,12 +331,13 @@ impl Site {
         }
         let of = followed.entry(run).or_insert_with(|| {
             let history = Arc::new(Mutex::new(History::default()));
-            let (tell, told) = watch::channel(0);
-            let task = tokio::spawn(take_events(self.handle.clone(), run, Arc::clone(&history), tell));
+            let told = Arc::new(watch::Sender::new(0));
+            let taken = take_events(self.handle.clone(), run, Arc::clone(&history), Arc::clone(&told));
+            let task = tokio::spawn(taken);
             Followed { history, told, drawn: Arc::default(), used: Instant::now(), task }
         });
         of.used = Instant::now();
-        let (history, told, drawn) = (Arc::clone(&of.history), of.told.clone(), Arc::clone(&of.drawn));
+        let (history, told, drawn) = (Arc::clone(&of.history), Arc::clone(&of.told), Arc::clone(&of.drawn));
         Following { history, told, drawn }
     }
 }
@@ -275,8 +353,8 @@ async fn wait_for(history: &Mutex<History>, generations: u32) {
 /// What is known of a run that is followed.
 struct Following {
     history: Arc<Mutex<History>>,
-    told: watch::Receiver<u64>,
-    drawn: Arc<tokio::sync::Mutex<Option<(u64, Instant, Page)>>>,
+    told: Arc<watch::Sender<u64>>,
+    drawn: Arc<tokio::sync::Mutex<Option<Drawn>>>,
 }
 
 fn refused(refusal: &Refusal) -> String {
@@ -285,7 +363,12 @@ fn refused(refusal: &Refusal) -> String {
 
 /// Takes a run's events for as long as the task lives, since a run that has ended may be extended. All pages hear of changes at the
 /// same moments, at most once in [`PACE`].
-async fn take_events(handle: Handle, run: RunId, history: Arc<Mutex<History>>, tell: watch::Sender<u64>) {
+async fn take_events(
+    handle: Handle,
+    run: RunId,
+    history: Arc<Mutex<History>>,
+    tell: Arc<watch::Sender<u64>>,
+) {
     let (mut after, mut told_at) = (0, None::<Instant>);
     loop {
         let watch = Watch { run, after, owner: "the live page".to_owned() };
@@ -310,5 +393,18 @@ async fn take_events(handle: Handle, run: RunId, history: Arc<Mutex<History>>, t
             tell.send_replace(after);
         }
         tokio::time::sleep(PACE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawing_pictures_takes_a_hundredth_of_a_core_at_most_and_none_is_older_than_ten_seconds() {
+        let milliseconds = Duration::from_millis;
+        for (drawing, rest) in [(0, 500), (5, 500), (20, 2_000), (100, 10_000), (3_000, 10_000)] {
+            assert_eq!(Pictures::rest_after(milliseconds(drawing)), milliseconds(rest), "{drawing} ms");
+        }
     }
 }

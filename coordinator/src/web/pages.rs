@@ -38,8 +38,8 @@ pub(super) fn shell(title: &str, (body_path, events_path): (&str, &str), may: Ma
          initial-scale=1\"><title>{}</title><link rel=\"icon\" href=\"/icon.svg\"><link rel=\"stylesheet\" href=\"/style.css\">\
          <script src=\"/live.js\" defer></script></head><body><header><nav aria-label=\"Pages\"><a href=\"/\">Runs</a> \
          <a href=\"/cluster\">Cluster</a> <a id=\"compare\" href=\"/\" hidden>Compare</a></nav>\
-         <button type=\"button\" id=\"hold\" aria-pressed=\"false\">Hold still</button>\
-         <span id=\"connection\" role=\"status\"></span></header><main><div id=\"live\" data-body=\"{}\" data-events=\"{}\" data-may=\"{}\">{body}</div>\
+         <span id=\"connection\" role=\"status\"></span><button type=\"button\" id=\"hold\" aria-pressed=\"false\">Hold \
+         still</button></header><main><div id=\"live\" data-body=\"{}\" data-events=\"{}\" data-may=\"{}\">{body}</div>\
          </main><dialog id=\"dialog\" aria-labelledby=\"question\"><h2 id=\"question\"></h2><p id=\"meaning\"></p><div id=\"fields\">\
          </div><p id=\"refused\" class=\"warning\" role=\"alert\" hidden></p><p class=\"acts\"><button type=\"button\" id=\"no\">No, go back</button>\
          <button type=\"button\" id=\"yes\"></button></p></dialog></body></html>\n",
