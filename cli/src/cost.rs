@@ -56,7 +56,7 @@ pub(crate) struct Cost {
     pub(crate) elapsed_s: Option<f64>,
     /// What the search costs the coordinator.
     pub(crate) search: SearchCost,
-    /// What nobody knows of labels who does not know the task, of families whose tables are finite.
+    /// What is unknown of labels without the task, of families whose tables are finite.
     pub(crate) unknown: BTreeMap<String, Unknown>,
 }
 

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::engine::effect::Ticket;
 
 /// Refuses one thing more to somebody who has `own` of at most `most`, of which others have `others`: each may have half of what
-/// the others leave, so that there is room for who comes. Who has no name is this process, and may have all.
+/// the others leave, so that there is room for newcomers. A caller without a name is this process, and may have all.
 pub fn check_share(
     owner: &str,
     (own, others, most): (usize, usize, usize),

@@ -45,7 +45,7 @@ impl Table {
 
     /// As HTML.
     pub fn html(&self) -> String {
-        // It scrolls by itself where it is wide, also for who has no mouse.
+        // It scrolls by itself where it is wide, also without a mouse.
         let mut html = String::from("<table tabindex=\"0\"><thead><tr>");
         for name in &self.heading {
             let _ = write!(html, "<th scope=\"col\">{}</th>", escape::name(name));

@@ -40,7 +40,7 @@ pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
         lines.push((
             "unknown",
             format!(
-                "{family}: who does not know the task lacks {:.2} bits of a label, {:.2} of a support set",
+                "{family}: without the task {:.2} bits of a label are unknown, {:.2} of a support set",
                 unknown.example, unknown.support
             ),
         ));

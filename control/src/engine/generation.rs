@@ -99,7 +99,7 @@ impl Engine {
         (purpose, block): (EpisodePurpose, BlockIndex),
         episodes: &[(CandidateIndex, TaskIndex)],
     ) {
-        let entry = self.workers.get_mut(&worker).expect("work is given to who is attached");
+        let entry = self.workers.get_mut(&worker).expect("work is given to attached workers");
         let run_spec = self.runs.get(&id).map(|run| Arc::clone(run.spec()));
         let external = run_spec.as_deref().and_then(|spec| Some((spec.problem.external()?, spec.seed)));
         let (layout, wants, candidates, announcement) = if let Some(run) = self.runs.get(&id) {

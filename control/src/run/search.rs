@@ -155,8 +155,8 @@ fn memory(spec: &RunSpec) -> usize {
 /// [short](Advance::is_short) takes less.
 const UNASKED: usize = 1 << 20;
 
-/// Refuses a search before it asks for memory that there is not: who asks for it in vain is ended, and all other runs with it. It may
-/// still be taken by somebody else in between.
+/// Refuses a search before it asks for memory that there is not: a process that asks in vain is ended, with all its runs. Another
+/// process may still take the memory in between.
 fn check_memory(bytes: usize) -> Result<(), StrategyError> {
     if bytes <= UNASKED {
         return Ok(());

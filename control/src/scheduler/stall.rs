@@ -1,7 +1,7 @@
 //! Workers that are heard but do not answer: a hang of their compute threads, or a peer that never reads.
 //!
-//! A hedge saves the generation from such a worker, but only after the age of a hedge, in every generation anew. So who
-//! was overtaken with all that it held gets nothing for a while, and for twice as long each time until it answers again.
+//! A hedge saves the generation from such a worker, but only after the age of a hedge, in every generation anew. So a
+//! worker that was overtaken with all that it held gets nothing for a while, and for twice as long each time until it answers again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //!
 //! A worker is *proven* once it has answered an episode that it was given. Until then it holds little, proven workers are served first, and
 //! what it holds is given to an idle proven one as well as soon as nothing is queued: nobody waits for it. What it may hold grows
-//! with its answers. Who lets others finish all that it held has to prove itself again, by twice as many answers each time.
+//! with its answers. A worker that lets others finish all that it held has to prove itself again, by twice as many answers each time.
 //!
 //! An episode that failed or was lost several times goes to the *most proven* worker that has not failed on it. Only what that one
 //! cannot do either exhausts an episode, so no run pauses for what newcomers say while somebody serves it.

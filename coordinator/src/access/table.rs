@@ -11,7 +11,7 @@ pub enum Needs {
     Role(Role),
 }
 
-/// What something is about: whether there is a part of it for who may only see a group of runs.
+/// What something is about: whether there is a part of it for callers that may only see a group of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// About runs, of which those of other groups are left out; or about nothing in particular.

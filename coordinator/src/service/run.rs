@@ -157,7 +157,7 @@ impl RunService for Runs {
         let forked = self.handle.fork((run, closed), spec, request_id, asker).await;
         let fork = forked.map_err(|error| refused(&error))?;
         check_group(&fork, group.as_deref(), &name)?;
-        audit::done(&who, "forked", &format_args!("run {run} as {} (`{}`)", fork.id(), fork.display_name));
+        audit::forked(&who, run, &fork);
         Ok(Response::new(v1::ForkRunResponse { run: Some(fork) }))
     }
 

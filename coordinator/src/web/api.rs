@@ -131,7 +131,7 @@ fn read<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, Problem> {
     serde_json::from_str(body).map_err(|error| Problem::input(format!("the request's JSON: {error}")))
 }
 
-/// Does what `who` asks at a path below `/api/`, who has shown that they may.
+/// Does what `who` asks at a path below `/api/`, and has shown to be allowed.
 pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (&str, &str)) -> Answer {
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
@@ -164,8 +164,9 @@ pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (
             Ok(json::of(&run))
         }
         ["runs", run, "fork"] => {
-            let run = fork(handle, run_of(run)?, read(body)?, who).await?;
-            done(who, "forked another run as", &run);
+            let parent = run_of(run)?;
+            let run = fork(handle, parent, read(body)?, who).await?;
+            audit::forked(who, parent, &run);
             Ok(json::of(&run))
         }
         ["workers", worker, "drain"] => {

@@ -60,7 +60,7 @@ pub(super) enum Look {
     Taken(u64),
     /// Somebody has it, and was heard of since the first look.
     Held(Leader),
-    /// Somebody has it who was not heard of yet.
+    /// Another coordinator has it, which was not heard of yet.
     Silent(Leader),
 }
 
