@@ -168,7 +168,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let scheme = if tls.is_some() { "https" } else { "http" };
     let me = Leader { name: host_name(), address: format!("{scheme}://{}", reachable(listening)) };
     let leadership = Leadership { leads: true, leader: me.name.clone(), address: me.address.clone() };
-    let listened = (listener, format!("{scheme}://{listening}"), tls.clone());
+    let listened = (listener, format!("{scheme}://{listening}"), tls.clone(), Arc::clone(&access));
     let Some((journal, listener)) = open_journal(&configuration, me, listened, &shutdown).await? else {
         return Ok(());
     };
@@ -248,7 +248,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
 async fn open_journal(
     configuration: &Configuration,
     me: Leader,
-    (listener, url, tls): (TcpListener, String, Option<Arc<Tls>>),
+    (listener, url, tls, access): (TcpListener, String, Option<Arc<Tls>>, Arc<Access>),
     shutdown: &CancellationToken,
 ) -> Result<Option<(Box<dyn Journal>, TcpListener)>, Failure> {
     let kept = KeptSnapshots { every: configuration.retention.snapshots_every };
@@ -270,7 +270,7 @@ async fn open_journal(
     let (standing, listener) =
         twice.map_err(|error| Failure::failed(format_args!("cannot listen on {url}: {error}")))?;
     let metrics = StandbyMetrics::start(page_wanted(&configuration.server))?;
-    let journal = stand_by((&address, kept, me), standing, tls, shutdown).await?;
+    let journal = stand_by((&address, kept, me), (standing, tls, access), shutdown).await?;
     // The leader's are to be in the same place.
     drop(metrics);
     Ok(journal.map(|journal| (journal, listener)))
@@ -396,7 +396,7 @@ impl DataSource for Served {
 }
 
 /// Reads the certificates and the tokens again with every SIGHUP. Without TLS a SIGHUP changes nothing, and ends nothing.
-async fn reload_on_hangup(tls: Option<Arc<Tls>>, access: &Access) -> Infallible {
+pub(super) async fn reload_on_hangup(tls: Option<Arc<Tls>>, access: &Access) -> Infallible {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {

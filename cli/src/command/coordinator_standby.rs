@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hebbian_coordinator::access::Access;
 use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
 use hebbian_coordinator::service::TransportSettings;
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::coordinator::reload_on_hangup;
 use super::journal_failure;
 use crate::failure::Failure;
 use crate::process::supervisor;
@@ -59,14 +61,17 @@ impl Drop for StandbyMetrics {
 /// Waits until the journal has no leader, and opens it; none if this process is to end before.
 pub(super) async fn stand_by(
     (url, kept, me): (&str, KeptSnapshots, Leader),
-    listener: TcpListener,
-    tls: Option<Arc<Tls>>,
+    (listener, tls, access): (TcpListener, Option<Arc<Tls>>, Arc<Access>),
     shutdown: &CancellationToken,
 ) -> Result<Option<Box<dyn Journal>>, Failure> {
     let (tell, seen) = watch::channel(None);
     let ended = CancellationToken::new();
-    let settings = TransportSettings { shutdown_grace: GRACE, ..TransportSettings::default() };
-    let connections = connection::accept(listener, ConnectionLimits::default(), tls, Lanes::one());
+    let settings = TransportSettings {
+        shutdown_grace: GRACE,
+        access: Arc::clone(&access),
+        ..TransportSettings::default()
+    };
+    let connections = connection::accept(listener, ConnectionLimits::default(), tls.clone(), Lanes::one());
     let serving = serve_standby(seen, connections, settings, ended.clone());
     let (address, stop) = (url.to_owned(), shutdown.clone());
     let waiting = tokio::task::spawn_blocking(move || {
@@ -88,6 +93,7 @@ pub(super) async fn stand_by(
     let opened = tokio::select! {
         opened = waiting => opened.map_err(Failure::failed)?,
         () = &mut serving => return Err(Failure::failed("the server has stopped")),
+        never = reload_on_hangup(tls, &access) => match never {},
         never = supervisor::watched(async || ()) => match never {},
     };
     // Whoever was told that this is a standby asks again.

@@ -225,6 +225,41 @@ async fn every_rpc_is_for_the_roles_that_the_table_says() {
     assert_eq!(code, Some(Code::Unimplemented), "what has no row is not answered");
 }
 
+/// A standby lets in as the leader does, and says to nobody else who leads.
+#[tokio::test]
+async fn a_standby_is_for_the_roles_that_the_table_says() {
+    let guarded = Guarded::new().await;
+    guarded.token("first", Role::Admin, "");
+    let (dial, connections) = mpsc::channel(4);
+    let settings = TransportSettings { access: Arc::clone(&guarded.access), ..TransportSettings::default() };
+    let (_tell, seen) = tokio::sync::watch::channel(None);
+    tokio::spawn(standby::serve_standby(
+        seen,
+        ReceiverStream::new(connections),
+        settings,
+        CancellationToken::new(),
+    ));
+    let standby = Guarded { dial, ..guarded };
+    let mut identities = vec![
+        Identity { what: "nothing".to_owned(), ..Identity::default() },
+        Identity::token("an unknown token", "hebbian_00", None),
+    ];
+    for role in Role::ALL {
+        identities.push(Identity::certificate(Some(Ok(role))));
+        identities.push(Identity::token(role.name(), &standby.token(role.name(), role, ""), Some(role)));
+    }
+    for identity in &identities {
+        walk(&standby, identity, |needs| expected(needs, identity)).await;
+    }
+    let channel = standby.connect(&Identity::certificate(Some(Ok(Role::Observer)))).await;
+    let told = ClusterServiceClient::new(channel)
+        .get_coordinator_status(v1::GetCoordinatorStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!told.status.unwrap().leadership.unwrap().leads);
+}
+
 #[tokio::test]
 async fn without_tokens_whoever_names_no_role_may_do_everything() {
     let guarded = Guarded::new().await;
