@@ -1,7 +1,8 @@
-//! What documents promise is there: every test that `docs/SECURITY.md` names, and two or more for each kind of fault.
+//! What documents promise is there: every test that they name, and on the page on security two or more for each kind of fault.
 //!
 //! A program of its own, for it needs none of our code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +126,31 @@ fn every_test_that_the_page_on_security_names_is_there_and_every_kind_has_two() 
     }
     assert_eq!(missing, Vec::<String>::new());
     assert!(kinds >= 16, "only {kinds} kinds");
+}
+
+/// By its name alone, behind its file or not.
+#[test]
+fn every_test_that_other_pages_name_is_there() {
+    let mut files = Vec::new();
+    sources(&root(), &mut files);
+    let sources: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let is_test = |name: &&str| {
+        // Metrics have the program's name.
+        name.matches('_').count() > 3
+            && !name.starts_with("hebbian_")
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let mut count = 0;
+    for page in ["docs/OPERATIONS.md", "docs/ARCHITECTURE.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        let names = quoted.map(|named| named.rsplit_once(".rs: ").map_or(named, |(_, name)| name));
+        let named: BTreeSet<&str> = names.filter(is_test).collect();
+        count += named.len();
+        let gone = named.iter().filter(|name| sources.iter().all(|source| tests_of(source, Some(name)) == 0));
+        assert_eq!(gone.collect::<Vec<_>>(), Vec::<&&str>::new(), "{page} names tests that are not there");
+    }
+    assert!(count >= 20, "only {count} names were found");
 }
 
 #[test]
