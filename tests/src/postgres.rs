@@ -14,9 +14,13 @@ use tempfile::TempDir;
 /// Where Debian's packages put the programs of a server.
 const PACKAGES: &str = "/usr/lib/postgresql";
 
-/// What starts a server, says so, and stops it when nobody listens any more.
-const KEEPER: &str = r#""$0" -w -D "$1" -l "$1/../log" -o "$2" start >/dev/null && echo ready && cat >/dev/null
-"$0" -m immediate -D "$1" stop >/dev/null 2>&1"#;
+/// What starts a server, says so, and stops it when nobody listens any more. Its folder goes with it: a server of a whole process is never
+/// dropped.
+const KEEPER: &str = r#""$0" -w -D "$1" -l "$1/../log" -o "$2" start >/dev/null || exit
+echo ready
+cat >/dev/null
+"$0" -m immediate -D "$1" stop >/dev/null 2>&1
+rm -rf "${1%/*}""#;
 
 /// A server.
 #[derive(Debug)]
@@ -177,5 +181,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::ManuallyDrop;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_ends_leaves_nothing_of_its_server() {
+        let Some(server) = Server::start() else { return };
+        // As a process ends: nothing is dropped, and the pipe is closed.
+        let mut server = ManuallyDrop::new(server);
+        assert!(server.folder().join("data").exists());
+        drop(server.keeper.stdin.take());
+        server.keeper.wait().unwrap();
+        assert!(!server.folder().exists(), "{}", server.folder().display());
     }
 }
