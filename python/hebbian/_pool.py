@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +25,11 @@ from .errors import HebbianError
 
 logger = logging.getLogger("hebbian")
 # How much work a process gets at a time, in seconds and in evaluations.
-_CHUNK_SECONDS, _CHUNK_MAX = 0.02, 1024
+_CHUNK_SECONDS, _CHUNK_MAX = 0.01, 1024
+# Evaluations up to this long are sent to a process before it has answered the last ones: it need not wait while the answer travels.
+_AHEAD_SECONDS = 0.05
+# What is sent ahead must fit into the pipe while the process computes or says its answer: else both would wait for each other.
+_AHEAD_BYTES, _PIPE_BYTES = 1 << 16, 1 << 18
 _START_TIMEOUT = 60.0
 # From SIGTERM to SIGKILL.
 _GRACE = 2.0
@@ -71,11 +76,25 @@ class Job:
         self.fixed, self.time_limit = fixed, time_limit
 
 
+Work = tuple[Job, Item, bool]
+
+
+class _Chunk:
+    """What a process is asked at once: evaluations of one job, each with whether it is to be asked alone."""
+
+    def __init__(self, works: list[Work]) -> None:
+        self.works = works
+        #: Nobody wants any of it any more.
+        self.unwanted = False
+
+
 class _Process:
     """A process that evaluates."""
 
     def __init__(self, content: bytes, slot: int) -> None:
         self.pipe, theirs = Pipe()
+        with socket.socket(fileno=os.dup(self.pipe.fileno())) as end:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_BYTES)
         life, self._life = os.pipe()
         environment = {**os.environ, "HEBBIAN_SLOT": str(slot)}
         # Where this package is.
@@ -94,6 +113,8 @@ class _Process:
             theirs.close()
             os.close(life)
         self.job: Job | None = None
+        #: What it was sent and has not answered: it computes the first, the others wait in its pipe.
+        self.sent: deque[_Chunk] = deque()
         try:
             self.pipe.send((sys.path, content))
             if not self.pipe.poll(_START_TIMEOUT):
@@ -146,11 +167,11 @@ class Pool:
             raise HebbianError(f"the objective cannot be sent to another process: {error}") from error
         self._finished = finished
         self._condition = threading.Condition()
-        self._queue: deque[tuple[Job, Item, bool]] = deque()
+        self._queue: deque[Work] = deque()
         self._closing = False
         self.slots = slots
-        self._working: dict[int, tuple[list[tuple[Job, Item, bool]], float]] = {}
-        self._unwanted: set[int] = set()
+        # What each slot has taken.
+        self._working: dict[int, list[_Chunk]] = {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._duration: float | None = None
         self._threads = [threading.Thread(target=self._serve, args=(slot,), daemon=True) for slot in range(slots)]
@@ -168,9 +189,8 @@ class Pool:
         with self._condition:
             taken = [item for _, item, _ in self._queue if unwanted(item)]
             self._queue = deque(entry for entry in self._queue if not unwanted(entry[1]))
-            for slot, (works, _) in self._working.items():
-                if all(unwanted(item) for _, item, _ in works):
-                    self._unwanted.add(slot)
+            for chunk in (chunk for chunks in self._working.values() for chunk in chunks):
+                chunk.unwanted = chunk.unwanted or all(unwanted(item) for _, item, _ in chunk.works)
             return taken
 
     def processes(self) -> list[subprocess.Popen[bytes]]:
@@ -188,83 +208,120 @@ class Pool:
 
     # What a thread does
 
-    def _take(self, slot: int) -> list[tuple[Job, Item, bool]]:
-        """Waits for work: few evaluations that take long, or many short ones; none when the pool is closed."""
+    def _take(self, slot: int) -> _Chunk | None:
+        """Waits for work: few evaluations that take long, or many short ones; None when the pool is closed."""
         with self._condition:
             while not self._queue and not self._closing:
                 self._condition.wait()
-            if self._closing:
-                return []
-            size = 1
-            if self._duration is not None:
-                size = int(min(_CHUNK_MAX, _CHUNK_SECONDS / max(self._duration, 1e-7)))
-            # The last ones are shared.
-            size = max(1, min(size, -(-len(self._queue) // self.slots)))
-            works = [self._queue.popleft()]
-            alone = works[0][2]
-            while not alone and len(works) < size and self._queue and self._queue[0][0] is works[0][0] and not self._queue[0][2]:
-                works.append(self._queue.popleft())
-            self._working[slot] = works, time.monotonic()
-            self._unwanted.discard(slot)
-            return works
+            return None if self._closing else self._taken(slot)
 
-    def _done(self, slot: int, works: list[tuple[Job, Item, bool]], answers: list[tuple[Outcome, float]]) -> None:
+    def _take_ahead(self, slot: int, job: Job) -> _Chunk | None:
+        """The same for a process that computes for the job; None where it would begin late, or keep it from those that begin sooner."""
         with self._condition:
-            self._working.pop(slot, None)
-            if works and answers:
+            if self._duration is None or self._duration > _AHEAD_SECONDS or self._closing:
+                return None
+            if len(self._queue) < self.slots or self._queue[0][0] is not job:
+                return None
+            most = _AHEAD_BYTES // (9 * len(self._queue[0][1].values) + 64)
+            return self._taken(slot, most) if most else None
+
+    def _taken(self, slot: int, most: int = _CHUNK_MAX) -> _Chunk:
+        size = 1
+        if self._duration is not None:
+            size = int(min(most, _CHUNK_SECONDS / max(self._duration, 1e-7)))
+        # The last ones are shared.
+        size = max(1, min(size, -(-len(self._queue) // self.slots)))
+        works = [self._queue.popleft()]
+        alone = works[0][2]
+        while not alone and len(works) < size and self._queue and self._queue[0][0] is works[0][0] and not self._queue[0][2]:
+            works.append(self._queue.popleft())
+        chunk = _Chunk(works)
+        self._working.setdefault(slot, []).append(chunk)
+        return chunk
+
+    def _let_go(self, slot: int, chunk: _Chunk) -> None:
+        """A slot has nothing to do with a chunk any more."""
+        self._working[slot].remove(chunk)
+        if not self._working[slot]:
+            del self._working[slot]
+
+    def _done(self, slot: int, chunk: _Chunk, answers: list[tuple[Outcome, float]]) -> None:
+        with self._condition:
+            self._let_go(slot, chunk)
+            if answers:
                 mean = sum(seconds for _, seconds in answers) / len(answers)
                 # A longer one counts at once.
                 self._duration = mean if self._duration is None or mean > self._duration else 0.8 * self._duration + 0.2 * mean
-        self._finished(works[0][0], [(item, *answer) for (_, item, _), answer in zip(works, answers)])
+        self._finished(chunk.works[0][0], [(item, *answer) for (_, item, _), answer in zip(chunk.works, answers)])
 
     def _serve(self, slot: int) -> None:
         process: _Process | None = None
         wait = _BACK_OFF_MIN
-        while works := self._take(slot):
-            problem = None
-            if process is not None and process.process.poll() is not None:
-                # It died while it had nothing to do: no evaluation is at fault.
-                logger.warning("an idle evaluating process died: %s; another one is started", process.end())
-                process = None
+        while True:
+            # What the process was sent in advance, or what there is to do.
+            chunk = process.sent[0] if process is not None and process.sent else self._take(slot)
+            if chunk is None:
+                break
             start = time.monotonic()
             try:
+                if process is not None and not process.sent and process.process.poll() is not None:
+                    # It died while it had nothing to do: no evaluation is at fault.
+                    logger.warning("an idle evaluating process died: %s; another one is started", process.end())
+                    process = None
                 if process is None:
                     process = _Process(self._content, slot)
                     self._processes[slot] = process.process
-                answers = self._ask(process, slot, works)
-                wait = _BACK_OFF_MIN
+                answers = self._ask(process, slot, chunk)
             except HebbianError as error:
-                problem, answers = str(error), []
-            if problem is None:
-                self._done(slot, works, answers)
-                continue
-            if process is not None:
-                process.end()
+                self._failed(slot, chunk, process, str(error), time.monotonic() - start)
                 process = None
-            if len(works) > 1 and not self._closing:
-                # Which of them it was is not known: each by itself tells.
                 with self._condition:
-                    self._working.pop(slot, None)
-                    self._queue.extendleft((job, item, True) for job, item, _ in reversed(works))
-                    self._condition.notify_all()
-            else:
-                self._done(slot, works, [((ERROR, cut(problem), None), time.monotonic() - start)])
-            with self._condition:
-                self._condition.wait_for(lambda: self._closing, wait)
-            wait = min(2 * wait, _BACK_OFF_MAX)
+                    self._condition.wait_for(lambda: self._closing, wait)
+                wait = min(2 * wait, _BACK_OFF_MAX)
+                continue
+            wait = _BACK_OFF_MIN
+            self._done(slot, chunk, answers)
         if process is not None:
             process.end()
 
-    def _ask(self, process: _Process, slot: int, works: list[tuple[Job, Item, bool]]) -> list[tuple[Outcome, float]]:
-        """What a process answers; raises if it does not."""
-        job = works[0][0]
-        deadline = time.monotonic() + job.time_limit * len(works)
+    def _failed(self, slot: int, chunk: _Chunk, process: _Process | None, problem: str, seconds: float) -> None:
+        """A process has not answered what it was asked: ends it, and gives others what it has not begun."""
+        ahead = [] if process is None else list(process.sent)[1:]
+        if process is not None:
+            process.end()
+        # Of several it is not known which one it was: each by itself tells.
+        again = len(chunk.works) > 1 and not self._closing
+        with self._condition:
+            for other in reversed(ahead):
+                self._let_go(slot, other)
+                if not self._closing:
+                    self._queue.extendleft(reversed(other.works))
+            if again:
+                self._let_go(slot, chunk)
+                self._queue.extendleft((job, item, True) for job, item, _ in reversed(chunk.works))
+            self._condition.notify_all()
+        if not again:
+            self._done(slot, chunk, [((ERROR, cut(problem), None), seconds)])
+
+    def _send(self, process: _Process, chunk: _Chunk) -> None:
+        """Sends a chunk to its process."""
+        job = chunk.works[0][0]
+        fixed = None if process.job is job else job.fixed
+        process.job = job
+        process.sent.append(chunk)
+        process.pipe.send((fixed, [(item.values, item.seed) for _, item, _ in chunk.works]))
+
+    def _ask(self, process: _Process, slot: int, chunk: _Chunk) -> list[tuple[Outcome, float]]:
+        """What a process answers; raises if it does not. Meanwhile it is sent what comes next."""
+        limit = chunk.works[0][0].time_limit
         unwanted_since: float | None = None
         try:
-            fixed = None if process.job is job else job.fixed
-            process.job = job
-            process.pipe.send((fixed, [(item.values, item.seed) for _, item, _ in works]))
-            while not process.pipe.poll(0.25 if self._unwanted or job.time_limit < 1 else min(1.0, job.time_limit)):
+            if not process.sent:
+                self._send(process, chunk)
+            deadline = time.monotonic() + limit * len(chunk.works)
+            if len(process.sent) == 1 and (ahead := self._take_ahead(slot, chunk.works[0][0])):
+                self._send(process, ahead)
+            while not process.pipe.poll(0.25 if chunk.unwanted or limit < 1 else min(1.0, limit)):
                 now = time.monotonic()
                 if self._closing:
                     raise HebbianError("the worker is leaving")
@@ -272,12 +329,13 @@ class Pool:
                     # Children that it has left behind may hold the pipe open.
                     raise EOFError
                 if now > deadline:
-                    raise HebbianError(f"the evaluation took longer than the time limit of {job.time_limit:g} s")
-                if slot in self._unwanted:
+                    raise HebbianError(f"the evaluation took longer than the time limit of {limit:g} s")
+                if chunk.unwanted:
                     unwanted_since = unwanted_since or now
                     if now - unwanted_since > _UNWANTED:
                         raise HebbianError("the evaluation is not wanted any more")
             answers: list[tuple[Outcome, float]] = process.pipe.recv()
+            process.sent.popleft()
             return answers
         except (EOFError, OSError) as error:
             raise HebbianError(f"the evaluating process died: {process.end()}") from error

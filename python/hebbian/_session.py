@@ -23,7 +23,8 @@ from .connection import Connection, Paths, Tls
 from .errors import HebbianError, InvalidRequest
 
 logger = logging.getLogger("hebbian")
-# An outcome is reported after so long at the latest; outcomes that come together travel together.
+# An outcome is reported after so long at the latest; outcomes that come together travel together. What took half as long to evaluate is
+# reported at once: the next one comes no sooner.
 _REPORT_DELAY = 0.01
 # Settlements of a report, and those that are kept while no coordinator acknowledges.
 _REPORT_MAX, _KEPT_MAX = 16_384, 1 << 20
@@ -138,7 +139,8 @@ class Session:
             self.evaluations += len(outcomes)
             # What completes a block goes at once.
             now = time.monotonic()
-            delay = _REPORT_DELAY if self._held else 0.0
+            took = sum(seconds for *_, seconds in outcomes)
+            delay = _REPORT_DELAY if self._held and took < _REPORT_DELAY / 2 else 0.0
             if any(not self._open.get(entry[0].ticket.about) for entry in outcomes[-1:]):
                 delay = 0.0
             self._report_at = min(self._report_at or now + delay, now + delay)

@@ -41,6 +41,15 @@ def troubled(x, kind, seed):
     return x + seed, {"twice": 2 * x}
 
 
+@hebbian.objective(x=hebbian.real(0.0, deviation=1.0))
+def waits(x):
+    """So many seconds; a negative number ends the process."""
+    if x < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(x)
+    return x
+
+
 @hebbian.objective(weights=hebbian.real(0.5, deviation=0.1, length=3), counts=hebbian.integer(0, 5, length=2), whole=hebbian.integer(0, 3))
 def of_arrays(weights, counts, whole):
     assert weights.shape == (3,) and counts.shape == (2,) and counts.dtype.kind == "i" and isinstance(whole, int)

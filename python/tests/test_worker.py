@@ -17,6 +17,8 @@ import objectives
 
 import hebbian
 from hebbian import v1
+from hebbian._pool import Item, Job
+from hebbian._session import Block, Session, Ticket
 from hebbian.worker import Worker
 
 RUN = "runs/1"
@@ -304,6 +306,73 @@ def test_many_short_evaluations_travel_together(attached):
     stream.batch([[place / count, 3.0] for place in range(count)])
     found, numbers = stream.settlements(count)
     assert math.isclose(found[0].evaluated.fitness, -1.0) and len(numbers) < 400
+
+
+def in_advance(pool):
+    """Counts what a process is sent before it has answered the last."""
+    sent, send = [], pool._send
+
+    def note(process, chunk):
+        sent.extend(item.candidate for _, item, _ in chunk.works if process.sent)
+        send(process, chunk)
+
+    pool._send = note
+    return sent
+
+
+def test_a_process_has_the_next_evaluation_before_it_answers(attached):
+    worker, stream = attached(objectives.waits)
+    stream.announce(objectives.waits)
+    sent = in_advance(worker._pool)
+    stream.batch([0.012])
+    stream.settlements(1)
+    assert not sent, "how long they take was not known"
+    stream.batch([0.012 + place / 1e6 for place in range(8)], generation=1)
+    found, _ = stream.settlements(8)
+    assert [found[place].evaluated.fitness for place in range(8)] == [0.012 + place / 1e6 for place in range(8)]
+    assert sent and not worker._pool._working
+
+
+def test_long_and_large_evaluations_are_not_sent_in_advance(attached):
+    worker, stream = attached(objectives.waits)
+    stream.announce(objectives.waits)
+    sent = in_advance(worker._pool)
+    stream.batch([0.06])
+    stream.settlements(1)
+    stream.batch([0.06, 0.061, 0.062], generation=1)
+    stream.settlements(3)
+    assert not sent
+    large = hebbian.objective("large", x=hebbian.real(0.0, deviation=1.0, length=10_000))(lambda x: float(x[0]))
+    worker, stream = attached(large)
+    stream.announce(large)
+    sent = in_advance(worker._pool)
+    for generation in range(3):
+        stream.batch([[float(place)] * 10_000 for place in range(40)], generation=generation)
+        stream.settlements(40)
+    assert not sent
+
+
+def test_what_was_sent_in_advance_is_not_blamed_for_a_crash(attached):
+    worker, stream = attached(objectives.waits)
+    stream.announce(objectives.waits)
+    sent = in_advance(worker._pool)
+    stream.batch([0.012])
+    stream.settlements(1)
+    stream.batch([0.012, -1.0, 0.013, 0.014, 0.015], generation=1)
+    found, _ = stream.settlements(5)
+    assert "killed by SIGKILL" in found[1].worker_error.reason
+    assert [found[place].evaluated.fitness for place in (0, 2, 3, 4)] == [0.012, 0.013, 0.014, 0.015]
+    assert 2 in sent, "it was in the pipe of the process that died"
+
+
+@pytest.mark.parametrize("seconds, at_once", [(0.02, True), (0.0001, False)])
+def test_what_took_long_is_reported_at_once(seconds, at_once):
+    session = Session(objectives.score, ["http://127.0.0.1:1"], "tested", 1, None)
+    about = Block(RUN, 0, v1.EPISODE_PURPOSE_SEARCH, 0)
+    session._stream, session._held, session._open = 1, 3, {about: 3}
+    before = time.monotonic()
+    session.finished(Job({}, 1.0), [(Item(Ticket(1, about), 0, 0, 7, (1.0, 3.0)), (0, 1.0, ()), seconds)])
+    assert (session._report_at <= time.monotonic()) if at_once else (session._report_at >= before + 0.01)
 
 
 def test_objectives_say_what_is_wrong_with_them():
