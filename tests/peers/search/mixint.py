@@ -9,6 +9,7 @@ interval (see bbob.py)."""
 import argparse
 import functools
 import json
+import pathlib
 import zlib
 
 import numpy as np
@@ -46,7 +47,7 @@ def solve(job, engine, program):
     generator = np.random.default_rng([dimension, function, instance, job["seed"]])
     mean = generator.uniform(bounds[:, 0], bounds[:, 1])
     deviations = (bounds[:, 1] - bounds[:, 0]) / 4
-    seed = zlib.crc32(repr(sorted(job.items())).encode())
+    seed = zlib.crc32(repr(sorted((key, job[key]) for key in ("dimension", "function", "instance", "budget", "seed"))).encode())
 
     def objective(x):
         if problem.evaluations >= budget:
@@ -68,8 +69,40 @@ def solve(job, engine, program):
     return {"evaluations": problem.evaluations, "solved": bool(problem.final_target_hit)}
 
 
-def trio(job, program):
-    return {"job": job, **{engine: solve(job, engine, program) for engine in ("hebbian", *PEERS)}}
+def one(job, program):
+    """One search of one engine. What is drawn does not depend on the engine."""
+    problem = {key: value for key, value in job.items() if key != "engine"}
+    return {"job": job, **solve(problem, job["engine"], program)}
+
+
+def table(arguments, results):
+    """Prints ours beside each peer, by dimension."""
+    found = {}
+    for result in results:
+        job = result["job"]
+        found[job["engine"], job["dimension"], job["function"], job["instance"], job["seed"]] = result
+    print(f"{'D':>3} {'problems':>9} {'ours':>5} {'peer':>5}        {'functions':>9} {'ERT ratio':>9}  95 % interval")
+    for dimension in arguments.dimensions:
+        for peer in PEERS:
+            functions = []
+            for function in arguments.functions:
+                keys = [(dimension, function, i, s) for i in arguments.instances for s in arguments.seeds]
+                both = [key for key in keys if ("hebbian", *key) in found and (peer, *key) in found]
+                functions.append([{"hebbian": found["hebbian", *key], "pycma": found[peer, *key]} for key in both])
+            pairs = [pair for pairs in functions for pair in pairs]
+            functions = [pairs for pairs in functions if pairs]
+            if not functions:
+                continue
+            solved = [sum(pair[engine]["solved"] for pair in pairs) for engine in ("hebbian", "pycma")]
+            ratios = bbob.log_ratios(functions)
+            low, high = bbob.bootstrap(functions)
+            mean = np.exp(np.mean(ratios)) if ratios else np.nan
+            print(f"{dimension:>3} {len(pairs):>9} {solved[0]:>5} {solved[1]:>5} {peer:<6} {len(ratios):>9} {mean:>9.3f}"
+                  f"  {low:.3f} to {high:.3f}")
+            for number, pairs in zip(arguments.functions, functions) if arguments.details else []:
+                engines = [[pair[engine] for pair in pairs] for engine in ("hebbian", "pycma")]
+                counts = " ".join(f"{sum(r['solved'] for r in e):>2}/{len(e)} {bbob.ert(e):>9.0f}" for e in engines)
+                print(f"    f{number:<2} {counts}  {bbob.ert(engines[0]) / bbob.ert(engines[1]):.2f}")
 
 
 def main():
@@ -79,32 +112,27 @@ def main():
     parser.add_argument("--instances", type=search.numbers, default=[1, 2, 3, 4, 5], metavar="I,..")
     parser.add_argument("--budget", type=float, default=2e3, help="evaluations per dimension")
     parser.add_argument("--flags", default="", help="more flags of ask-tell, such as '--noise none'")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=search.numbers, default=[1], metavar="S,..", help="other starts and other draws")
+    parser.add_argument("--engines", default="hebbian,pycma,cmaes", metavar="E,..", help="which of them search")
+    parser.add_argument("--beside", nargs="*", default=[], metavar="FILE", help="results of others than --engines, from earlier calls")
     parser.add_argument("--details", action="store_true", help="print every function")
     arguments = search.arguments(parser)
+    engines = arguments.engines.split(",")
+    # Ours alone has flags.
     jobs = [
-        {"dimension": d, "function": f, "instance": i, "budget": arguments.budget, "flags": arguments.flags, "seed": arguments.seed}
+        {"dimension": d, "function": f, "instance": i, "budget": arguments.budget, "seed": s, "engine": engine}
+        | ({"flags": arguments.flags} if engine == "hebbian" else {})
         for d in arguments.dimensions
+        for s in arguments.seeds
         for i in arguments.instances
+        for engine in engines
         for f in arguments.functions
     ]
-    results = search.run(functools.partial(trio, program=arguments.hebbian), jobs, arguments.out, arguments.workers)
-    print(f"{'D':>3} {'instances':>9} {'ours':>5} {'peer':>5}        {'functions':>9} {'ERT ratio':>9}  95 % interval")
-    for dimension in arguments.dimensions:
-        for peer in PEERS:
-            pairs = [{**result, "pycma": result[peer]} for result in results if result["job"]["dimension"] == dimension]
-            functions = [[pair for pair in pairs if pair["job"]["function"] == function] for function in arguments.functions]
-            functions = [pairs for pairs in functions if pairs]
-            solved = [sum(pair[engine]["solved"] for pair in pairs) for engine in ("hebbian", "pycma")]
-            ratios = bbob.log_ratios(functions)
-            low, high = bbob.bootstrap(functions)
-            mean = np.exp(np.mean(ratios)) if ratios else np.nan
-            print(f"{dimension:>3} {len(pairs):>9} {solved[0]:>5} {solved[1]:>5} {peer:<6} {len(ratios):>9} {mean:>9.3f}"
-                  f"  {low:.3f} to {high:.3f}")
-            for pairs in functions if arguments.details else []:
-                engines = [[pair[engine] for pair in pairs] for engine in ("hebbian", "pycma")]
-                counts = " ".join(f"{sum(r['solved'] for r in e):>2}/{len(e)} {bbob.ert(e):>9.0f}" for e in engines)
-                print(f"    f{pairs[0]['job']['function']:<2} {counts}")
+    results = search.run(functools.partial(one, program=arguments.hebbian), jobs, arguments.out, arguments.workers)
+    for path in arguments.beside:
+        lines = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+        results += [line for line in lines if line["job"]["engine"] not in engines]
+    table(arguments, results)
 
 
 if __name__ == "__main__":
