@@ -22,6 +22,10 @@ use hebbian_learning::interrupt::Interrupt;
 const RUNS_PER_THREAD_MAX: usize = 4;
 /// How long a thread holds back finished episodes to hand them over together.
 const HOLD: Duration = Duration::from_millis(5);
+/// How long what a thread takes from the queue at once should last: where episodes are quick, the queue costs more than they do.
+const TAKEN: Duration = Duration::from_micros(100);
+/// The most episodes that a thread takes because they are quick.
+const TAKEN_MAX: u32 = 64;
 
 /// A batch to compute.
 pub struct Job {
@@ -120,7 +124,7 @@ impl Pool {
         for number in 0..threads as usize {
             let (shared, results) = (pool.shared.clone(), results.clone());
             thread::Builder::new().name(format!("compute-{number}")).spawn(move || {
-                Thread { number, shared, results, held: None, episodes: VecDeque::new() }.work();
+                Thread { number, shared, results, held: None, known: VecDeque::new() }.work();
             })?;
         }
         Ok((pool, receiver))
@@ -159,7 +163,27 @@ struct Thread {
     /// Finished episodes of one job that were not handed over yet, and when they began to be held back.
     held: Option<(Finished, Instant)>,
     /// The most recently used last.
-    episodes: VecDeque<(Arc<dyn Runner>, Box<dyn Episodes>)>,
+    known: VecDeque<Known>,
+}
+
+/// A run that a thread has computed episodes of.
+struct Known {
+    runner: Arc<dyn Runner>,
+    episodes: Box<dyn Episodes>,
+    /// How long each of the last ones took; longer than any before there was one.
+    each: Duration,
+}
+
+impl Known {
+    fn new(runner: &Arc<dyn Runner>) -> Self {
+        Self { runner: runner.clone(), episodes: runner.clone().on_thread(), each: Duration::MAX }
+    }
+
+    /// How many episodes are best taken together.
+    fn together(&self) -> usize {
+        let quick = TAKEN.as_nanos() / self.each.as_nanos().max(1);
+        self.episodes.together().max(quick.min(TAKEN_MAX.into()) as usize)
+    }
 }
 
 impl Thread {
@@ -229,28 +253,33 @@ impl Thread {
 
     /// How many episodes of a job are best run together.
     fn together(&self, job: &Job) -> usize {
-        let known = self.episodes.iter().find(|(runner, _)| Arc::ptr_eq(runner, &job.runner));
-        known.map_or(1, |(_, episodes)| episodes.together())
+        let known = self.known.iter().find(|known| Arc::ptr_eq(&known.runner, &job.runner));
+        known.map_or(1, Known::together)
     }
 
     fn run(&mut self, job: &Job, assignments: &[Assignment]) -> Vec<Option<Outcome>> {
         let genome = |assignment: &Assignment| &*job.batch.genomes[assignment.genome as usize].genome;
         let episodes: Vec<(&Genome, EpisodeKey)> =
             assignments.iter().map(|assignment| (genome(assignment), job.key(*assignment))).collect();
-        let found = self.episodes.iter().position(|(runner, _)| Arc::ptr_eq(runner, &job.runner));
-        let mut known = found.and_then(|place| self.episodes.remove(place));
+        let found = self.known.iter().position(|known| Arc::ptr_eq(&known.runner, &job.runner));
+        let mut known = found.and_then(|place| self.known.remove(place));
+        let start = Instant::now();
         let outcomes = panic::catch_unwind(AssertUnwindSafe(|| {
-            let (_, on_thread) =
-                known.get_or_insert_with(|| (job.runner.clone(), job.runner.clone().on_thread()));
-            on_thread.run_together(&episodes, job.batch.wants, &job.interrupt)
+            let known = known.get_or_insert_with(|| Known::new(&job.runner));
+            known.episodes.run_together(&episodes, job.batch.wants, &job.interrupt)
         }));
         let mut outcomes = match outcomes {
             Ok(outcomes) => {
-                if self.episodes.len() >= RUNS_PER_THREAD_MAX {
-                    self.episodes.pop_front();
+                if self.known.len() >= RUNS_PER_THREAD_MAX {
+                    self.known.pop_front();
                 }
-                self.episodes.extend(known);
+                let each = start.elapsed() / episodes.len() as u32;
+                self.known.extend(known.map(|known| Known { each, ..known }));
                 outcomes
+            }
+            // One of them has spoiled the others' answers, and only it is to blame: episodes are pure, so each is run again by itself.
+            Err(_) if episodes.len() > 1 => {
+                return assignments.chunks(1).flat_map(|assignment| self.run(job, assignment)).collect();
             }
             // What the panic left behind is not used again.
             Err(payload) => {

@@ -109,6 +109,24 @@ fn a_panic_is_a_worker_error_and_the_thread_goes_on() {
 }
 
 #[test]
+fn a_panic_among_quick_episodes_is_only_its_own() {
+    let (pool, mut finished) = Pool::start(1).unwrap();
+    let runner = fake();
+    // Known to be quick, so that the thread takes many of the next job at once.
+    pool.submit(job(&runner, 1, &[1.0], 20));
+    check(&mut finished, 20);
+    let mut genomes = [1.0; 40];
+    genomes[3] = -1.0;
+    genomes[20] = -1.0;
+    pool.submit(job(&runner, 2, &genomes, 1));
+    let (settlements, _) = check(&mut finished, 40);
+    for (place, settlement) in settlements.iter().enumerate() {
+        let expected = matches!(settlement.outcome, Outcome::Evaluated(_));
+        assert_eq!(expected, genomes[place] > 0.0, "{place}: {:?}", settlement.outcome);
+    }
+}
+
+#[test]
 fn an_answer_without_what_was_asked_for_is_a_worker_error() {
     let (pool, mut finished) = Pool::start(1).unwrap();
     let mut asked = job(&fake(), 1, &[2.0], 1);
