@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hebbian_shared::limits::TOKEN_FILE_BYTES_MAX;
-use hebbian_worker::session::{Bearer, Coordinators, Credentials, Source};
+use hebbian_worker::session::{Bearer, Coordinators, Credentials, CredentialsSource};
 use tonic::transport::Endpoint;
 
 use crate::failure::Failure;
@@ -75,7 +75,9 @@ impl ClientCredentials {
         let credentials = self.clone();
         // What is wrong at the start is told at once.
         self.read()?;
-        let source = Source::new(move || credentials.read().map_err(|failure| failure.message().to_owned()));
+        let source = CredentialsSource::new(move || {
+            credentials.read().map_err(|failure| failure.message().to_owned())
+        });
         if let Some(path) = ClientTls::file_of(field, addresses)? {
             let tls_only = self.tls.first_flag().is_some();
             Ok(Coordinators::File { path: Path::new(path).to_owned(), source, tls_only })

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hebbian_coordinator::journal::reader::JournalReader;
-use hebbian_learning::comparison::{Comparison, Configuration};
-use hebbian_learning::demonstration::{Answers, Asked, LOOKS, Learner, SIDE, demonstrate};
+use hebbian_learning::comparison::{BaselineSettings, Comparison};
+use hebbian_learning::demonstration::{Answers, LOOKS, Learner, Probe, SIDE, demonstrate};
 use hebbian_learning::task::data_set::NoDataSets;
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_event::Kind;
@@ -38,7 +38,7 @@ pub(crate) struct RunView {
     objective: String,
     comparison: Vec<Group>,
     /// A baseline that is shown beside the rule, with its name.
-    baseline: Option<(String, Configuration)>,
+    baseline: Option<(String, BaselineSettings)>,
 }
 
 /// Where a run is looked for.
@@ -265,7 +265,7 @@ impl RunView {
         learners.extend(baseline.map(|(name, of)| Learner::by_baseline(name, problem, *of)));
         let family = *problem.tasks.families.first()?;
         let shown = demonstrate(&learners, family, spec.seed, &NoDataSets)?;
-        let answers = |answers: Answers| learned::Learner {
+        let answers = |answers: Answers| learned::LearnerLooks {
             name: answers.name,
             looks: answers.looks,
             accuracy: answers.accuracy,
@@ -274,8 +274,8 @@ impl RunView {
             family: family.name().to_owned(),
             updates: LOOKS.to_vec(),
             asked: match shown.asked {
-                Asked::Plane(examples) => learned::Asked::Plane { side: SIDE, examples },
-                Asked::Images(images) => learned::Asked::Images(images),
+                Probe::Plane(examples) => learned::Question::Plane { side: SIDE, examples },
+                Probe::Images(images) => learned::Question::Images(images),
             },
             learners: shown.learners.into_iter().map(answers).collect(),
         })

@@ -17,8 +17,8 @@ use hebbian_shared::limits::{GROUP_NAME_MAX, TOKEN_LIFETIME_MAX, TOKEN_NAME_MAX,
 use tokio_util::sync::CancellationToken;
 
 pub use role::Role;
-use table::{Needs, Reach, Rule};
-use tokens::{AccessError, Book, Record, Secret};
+use table::{Needs, Reach, Requirement};
+use tokens::{AccessError, Book, Secret, TokenRecord};
 
 /// How access is controlled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Access {
         Ok(())
     }
 
-    fn take(&self, records: Vec<Record>) {
+    fn take(&self, records: Vec<TokenRecord>) {
         self.book.write().unwrap_or_else(PoisonError::into_inner).take(records);
     }
 
@@ -168,7 +168,7 @@ impl Access {
     }
 
     /// Whether somebody may ask for `what`, and who it is as far as that is known.
-    pub fn judge(&self, what: &str, rule: Rule, shown: Shown<'_>) -> Result<Option<Caller>, Denied> {
+    pub fn judge(&self, what: &str, rule: Requirement, shown: Shown<'_>) -> Result<Option<Caller>, Denied> {
         self.judge_at(SystemTime::now(), what, rule, shown)
     }
 
@@ -176,7 +176,7 @@ impl Access {
         &self,
         now: SystemTime,
         what: &str,
-        Rule { needs, reach }: Rule,
+        Requirement { needs, reach }: Requirement,
         Shown { token, certificate }: Shown<'_>,
     ) -> Result<Option<Caller>, Denied> {
         let Needs::Role(needed) = needs else { return Ok(None) };
@@ -216,7 +216,7 @@ impl Access {
 
     /// All tokens, in order of their names.
     pub fn list(&self) -> Vec<v1::Token> {
-        self.read().records().map(Record::message).collect()
+        self.read().records().map(TokenRecord::message).collect()
     }
 
     /// Makes a token. Whoever asks has an admin's certificate, or another way to make more (`has_other_way`), or has the first
@@ -232,7 +232,7 @@ impl Access {
         let failed = || AccessRefusal::Precondition("the operating system gives no random bytes".to_owned());
         let secret = Secret::random().ok_or_else(failed)?;
         let message = self.change(|records| {
-            let is_valid = |record: &Record| record.is_valid(now);
+            let is_valid = |record: &TokenRecord| record.is_valid(now);
             if records.iter().any(|record| record.name == new.name && is_valid(record)) {
                 return Err(AccessRefusal::Exists(new.name.clone()));
             }
@@ -249,12 +249,12 @@ impl Access {
             }
             records.retain(|record| record.name != new.name);
             while records.len() >= TOKENS_MAX {
-                let ended = |record: &Record| record.revoked_unix_s.or(record.expires_unix_s).unwrap_or(u64::MAX);
+                let ended = |record: &TokenRecord| record.revoked_unix_s.or(record.expires_unix_s).unwrap_or(u64::MAX);
                 let oldest = (0..records.len()).filter(|&place| !is_valid(&records[place]));
                 let Some(oldest) = oldest.min_by_key(|&place| ended(&records[place])) else { break };
                 records.remove(oldest);
             }
-            let record = Record::new(new, by, unix_s(now), &secret);
+            let record = TokenRecord::new(new, by, unix_s(now), &secret);
             let message = record.message();
             records.push(record);
             Ok(message)
@@ -268,7 +268,7 @@ impl Access {
         self.change(|records| {
             let place = records.iter().position(|record| record.name == name);
             let place = place.ok_or_else(|| AccessRefusal::NoSuchToken(name.to_owned()))?;
-            let is_admin = |record: &&Record| record.role == Role::Admin && record.is_valid(now);
+            let is_admin = |record: &&TokenRecord| record.role == Role::Admin && record.is_valid(now);
             let is_last = records.iter().filter(is_admin).count() == 1 && is_admin(&&records[place]);
             if is_last && !has_other_way {
                 return Err(AccessRefusal::Precondition(format!(
@@ -284,7 +284,7 @@ impl Access {
     /// Changes the file, as it is now, and takes what it holds then.
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Vec<Record>) -> Result<T, AccessRefusal>,
+        change: impl FnOnce(&mut Vec<TokenRecord>) -> Result<T, AccessRefusal>,
     ) -> Result<T, AccessRefusal> {
         let file = self.settings.file.as_ref().ok_or_else(|| {
             AccessRefusal::Precondition(

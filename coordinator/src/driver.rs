@@ -34,7 +34,7 @@ pub use crate::handle::secret;
 use crate::handle::{Handle, Inbox, Reply, Request};
 use crate::journal::{Journal, JournalError};
 use crate::timing::Timings;
-use journal_thread::{Job, Said};
+use journal_thread::{JournalRequest, Said};
 use waking::Woken;
 
 /// What steers the driver. Nothing here can change a result.
@@ -175,7 +175,7 @@ pub struct Driver {
     started: Instant,
     /// The time of day at the start. Later jumps of that clock change nothing.
     origin: Duration,
-    jobs: thread_mpsc::Sender<Job>,
+    jobs: thread_mpsc::Sender<JournalRequest>,
     searches: thread_mpsc::Sender<Box<Advance>>,
     /// What is to be done with runs that were read again.
     woken: mpsc::UnboundedSender<Woken>,
@@ -275,7 +275,7 @@ impl Driver {
         let mut short = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Commit(transaction) => self.job(Job::Commit(transaction)),
+                Effect::Commit(transaction) => self.job(JournalRequest::Commit(transaction)),
                 Effect::Send { worker, message } => self.send(worker, message),
                 Effect::Close { worker, reason } => {
                     tracing::warn!(%worker, reason, "worker detached");
@@ -312,7 +312,7 @@ impl Driver {
         self.events.extend(advanced.map(Event::Advanced));
     }
 
-    fn job(&self, job: Job) {
+    fn job(&self, job: JournalRequest) {
         // If the thread is gone, what it said last ends the driver.
         let _ = self.jobs.send(job);
     }
@@ -389,7 +389,7 @@ impl Driver {
         read: impl FnOnce(&mut dyn Journal) -> Result<T, Refusal> + Send + 'static,
     ) {
         if self.engine.knows(run) {
-            self.job(Job::Read(Box::new(move |journal| drop(reply.send(read(journal))))));
+            self.job(JournalRequest::Read(Box::new(move |journal| drop(reply.send(read(journal))))));
         } else {
             let _ = reply.send(Err(Refusal::NoSuchRun(run)));
         }
@@ -400,7 +400,7 @@ impl Driver {
         self.carry_out(effects);
         self.outboxes.clear();
         let (answer, closed) = oneshot::channel();
-        self.job(Job::Close { answer });
+        self.job(JournalRequest::Close { answer });
         let closed = closed.await.unwrap_or(Err(Refusal::Journal("its thread has ended".into())));
         if let Err(error) = &closed {
             tracing::error!(%error, "the journal was not closed properly");

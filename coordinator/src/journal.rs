@@ -21,7 +21,7 @@ use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Snapshot, Standing, Write};
+use hebbian_control::run::record::{LoadedRun, Snapshot, StoredStanding, Write};
 
 /// Why a journal cannot be used. Each message names the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +129,7 @@ impl std::fmt::Display for Leader {
 }
 
 /// Who is told that a journal can never be written again.
-pub type Ended = Box<dyn Fn(JournalError) + Send>;
+pub type OnEnd = Box<dyn Fn(JournalError) + Send>;
 
 /// A committed event with the sequence number of its record.
 pub type StoredEvent = (u64, v1::RunEvent);
@@ -151,7 +151,7 @@ pub trait Journal: Send {
     }
 
     /// Has `tell` be called when another coordinator has taken the journal over, though nothing is written at the moment.
-    fn when_ended(&mut self, _tell: Ended) {}
+    fn when_ended(&mut self, _tell: OnEnd) {}
 
     /// The names of coordinators that wait to take the journal over.
     fn standbys(&mut self) -> Result<Vec<String>, JournalError> {
@@ -165,8 +165,8 @@ pub trait Journal: Send {
     fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError>;
 
     /// The same for whoever starts: of runs that have ended without their searches, which are most of a journal.
-    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
-        self.load_each(&mut |loaded| take(Standing::Loaded(loaded)))
+    fn standing_each(&mut self, take: &mut dyn FnMut(StoredStanding)) -> Result<(), JournalError> {
+        self.load_each(&mut |loaded| take(StoredStanding::Loaded(loaded)))
     }
 
     /// Gives back the room that is kept for what frees room.

@@ -34,7 +34,7 @@ use crate::access::Access;
 use crate::handle::Handle;
 use access::May;
 pub use access::Token;
-use api::Problem;
+use api::RequestError;
 use body::Content;
 use followed::Site;
 
@@ -187,7 +187,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Content>, Infallible> {
     if let Some(why) = access::refusal(request.headers(), address) {
-        return Ok(problem(Problem(StatusCode::FORBIDDEN, why.to_owned())));
+        return Ok(problem(RequestError(StatusCode::FORBIDDEN, why.to_owned())));
     }
     let uri = request.uri().clone();
     let Entrance { acts, token, access } = &site.entrance;
@@ -195,7 +195,7 @@ async fn answer(
     let api = uri.path().strip_prefix("/api/");
     let visitor = match access::judge((access, token), asked, request.headers()) {
         Ok(visitor) => visitor,
-        Err((Problem(StatusCode::NOT_FOUND, _), _)) if api.is_none() => return Ok(nothing()),
+        Err((RequestError(StatusCode::NOT_FOUND, _), _)) if api.is_none() => return Ok(nothing()),
         Err((refused, is_asked)) => return Ok(kept_out(refused, is_asked)),
     };
     let answer = match (request.method(), api) {
@@ -205,7 +205,7 @@ async fn answer(
             Ok(body) => api::post(&site.handle, *acts, &visitor.who, (path, &body)).await,
             Err(problem) => Err(problem),
         },
-        _ => Err(Problem(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only".to_owned())),
+        _ => Err(RequestError(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only".to_owned())),
     };
     Ok(match answer {
         Ok(value) => response(StatusCode::OK, JSON, Content::whole(value.to_string())),
@@ -214,7 +214,7 @@ async fn answer(
 }
 
 /// Says why somebody is not let in, and has a browser ask for a token.
-fn kept_out(refused: Problem, is_asked: bool) -> Response<Content> {
+fn kept_out(refused: RequestError, is_asked: bool) -> Response<Content> {
     let mut response = problem(refused);
     if is_asked {
         let how = "Basic realm=\"hebbian: any name, and a token as the password\", charset=\"UTF-8\"";
@@ -225,12 +225,12 @@ fn kept_out(refused: Problem, is_asked: bool) -> Response<Content> {
 
 const JSON: &str = "application/json";
 
-fn problem(Problem(status, why): Problem) -> Response<Content> {
+fn problem(RequestError(status, why): RequestError) -> Response<Content> {
     response(status, JSON, Content::whole(serde_json::json!({ "error": why }).to_string()))
 }
 
 /// All of what was sent with a request, if it is not too much and a text.
-async fn whole(mut body: Incoming) -> Result<String, Problem> {
+async fn whole(mut body: Incoming) -> Result<String, RequestError> {
     let mut bytes = Vec::new();
     let read = async {
         while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -245,7 +245,7 @@ async fn whole(mut body: Incoming) -> Result<String, Problem> {
     let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
     let text = read.ok().and_then(Result::ok).and_then(|()| String::from_utf8(bytes).ok());
     let why = format!("a request has at most {} kB of text", BODY_BYTES_MAX >> 10);
-    text.ok_or(Problem(StatusCode::PAYLOAD_TOO_LARGE, why))
+    text.ok_or(RequestError(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 
 async fn route(site: &Arc<Site>, path: &str, may: May) -> Response<Content> {

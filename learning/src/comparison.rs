@@ -30,7 +30,7 @@ mod tuning;
 
 pub use crate::evaluation::Score;
 pub use crate::rule::{Ablation, Companion};
-pub use baseline::Configuration;
+pub use baseline::BaselineSettings;
 pub use ceiling::Ceiling;
 pub use companions::{CompanionEstimate, CompanionRow};
 pub use contenders::{Rival, TunedBy, TunedSet, UnknownRivalError};
@@ -119,7 +119,7 @@ impl From<EvaluationError> for ComparisonError {
 }
 
 /// What a baseline learns by, in the networks of a rule's problem: its problem and its genome.
-pub(crate) fn baseline_problem(of: &RuleLearning, configuration: Configuration) -> (RuleLearning, Genome) {
+pub(crate) fn baseline_problem(of: &RuleLearning, configuration: BaselineSettings) -> (RuleLearning, Genome) {
     let problem = baseline::problem(of, configuration.options());
     let genome = configuration.genome(&problem);
     (problem, genome)

@@ -5,9 +5,9 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::{InputAugmentation, TaskFamily, TaskKind};
 
-use crate::comparison::{Configuration, baseline_problem};
+use crate::comparison::{BaselineSettings, baseline_problem};
 use crate::evaluation::Stage;
-use crate::rule::{self, Batch, Shape};
+use crate::rule::{self, ExampleBatch, Shape};
 use crate::task::data_set::DataSets;
 use crate::task::{Task, distribution};
 
@@ -36,7 +36,7 @@ impl Learner {
     }
 
     /// By a baseline in the networks of a rule's problem.
-    pub fn by_baseline(name: &str, of: &RuleLearning, configuration: Configuration) -> Self {
+    pub fn by_baseline(name: &str, of: &RuleLearning, configuration: BaselineSettings) -> Self {
         let (problem, genome) = baseline_problem(of, configuration);
         Self { name: name.to_owned(), problem, genome }
     }
@@ -44,7 +44,7 @@ impl Learner {
 
 /// What is asked of the networks.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Asked {
+pub enum Probe {
     /// A grid of the plane, with examples of what is right: place and label.
     Plane(Vec<([f32; 2], f32)>),
     /// Images, each with its class. All are squares.
@@ -68,7 +68,7 @@ pub struct Demonstration {
     /// The task's family.
     pub family: TaskFamily,
     /// What was asked.
-    pub asked: Asked,
+    pub asked: Probe,
     /// What each learner answered.
     pub learners: Vec<Answers>,
 }
@@ -97,17 +97,17 @@ pub fn demonstrate(
         TaskKind::Labels if sizes.inputs == 2 && sizes.outputs == 1 => {
             let (points, _) = inputs.as_chunks::<2>();
             let points = points.iter().copied().zip(targets.iter().copied()).take(POINTS_SHOWN);
-            (Asked::Plane(points.collect()), grid())
+            (Probe::Plane(points.collect()), grid())
         }
         TaskKind::Images if is_square(sizes.inputs) && sizes.outputs > 1 => {
             let images = inputs.chunks_exact(sizes.inputs).zip(targets.chunks_exact(sizes.outputs));
             let images = images.map(|(image, target)| (image.to_vec(), class(target))).take(IMAGES_SHOWN);
             let asked = inputs[..sizes.inputs * sizes.query.min(IMAGES_SHOWN)].to_vec();
-            (Asked::Images(images.collect()), asked)
+            (Probe::Images(images.collect()), asked)
         }
         _ => return None,
     };
-    let query = Batch { inputs: &inputs, targets: &targets, examples: sizes.query };
+    let query = ExampleBatch { inputs: &inputs, targets: &targets, examples: sizes.query };
     let learn = |learner: &Learner| answers(learner, &*task, seed, query, &grid);
     let learners = learners.iter().map(learn).collect::<Option<_>>()?;
     Some(Demonstration { family, asked, learners })
@@ -140,7 +140,7 @@ fn answers(
     learner: &Learner,
     task: &dyn Task,
     seed: Seed,
-    query: Batch<'_>,
+    query: ExampleBatch<'_>,
     asked: &[f32],
 ) -> Option<Answers> {
     let Learner { name, problem, genome } = learner;
@@ -169,7 +169,7 @@ fn answers(
     for done in 0..=UPDATES {
         if done > 0 {
             task.support(done - 1, &mut inputs, &mut targets);
-            rule.update(&Batch { inputs: &inputs, targets: &targets, examples: sizes.support });
+            rule.update(&ExampleBatch { inputs: &inputs, targets: &targets, examples: sizes.support });
         }
         let outputs = answer(&mut *rule, query.inputs);
         if !rule.is_finite() || !outputs.iter().all(|output| output.is_finite()) {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn adam(problem: &RuleLearning) -> Learner {
-        let configuration: Configuration = serde_json::from_str(
+        let configuration: BaselineSettings = serde_json::from_str(
             r#"{"kind": "adam", "learning_rate": 0.05, "initial_weights": "xavier", "activation": "tanh", "loss": "logistic"}"#,
         )
         .unwrap();
@@ -229,7 +229,7 @@ mod tests {
         assert!(adam.accuracy[50] > 0.9 && adam.accuracy[50] > adam.accuracy[0], "{:?}", adam.accuracy);
         assert!(adam.looks.iter().all(|look| look.len() == SIDE * SIDE));
         // What it answers at the examples' cells agrees with the examples about as often.
-        let Asked::Plane(examples) = &shown.asked else { panic!("{shown:?}") };
+        let Probe::Plane(examples) = &shown.asked else { panic!("{shown:?}") };
         let cell = |place: f32| ((f32::midpoint(place, 1.0) * SIDE as f32) as usize).min(SIDE - 1);
         let agrees = |([x, y], label): &&([f32; 2], f32)| {
             (adam.looks[6][cell(*y) * SIDE + cell(*x)] > 0.0) == (*label > 0.0)
@@ -242,7 +242,7 @@ mod tests {
         let problem = problem(include_str!("../../examples/images.toml"));
         let family = TaskFamily::Digits;
         let shown = demonstrate(&[adam(&problem)], family, Seed::new(1).unwrap(), &NoDataSets).unwrap();
-        let Asked::Images(images) = &shown.asked else { panic!("{shown:?}") };
+        let Probe::Images(images) = &shown.asked else { panic!("{shown:?}") };
         assert_eq!(images.len(), IMAGES_SHOWN);
         let learner = &shown.learners[0];
         assert!(learner.looks.iter().all(|look| look.len() == IMAGES_SHOWN));

@@ -26,7 +26,7 @@ pub use hebbian_shared::spec::rule::ablation::Ablation;
 
 /// Examples that a network learns from together.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct ExampleBatch<'a> {
     /// `[examples, inputs]`, row-major.
     pub inputs: &'a [f32],
     /// `[examples, outputs]`, row-major.
@@ -55,10 +55,10 @@ pub trait Rule: Send {
 
     /// Is shown examples whose labels are known to be right, after a start, on tasks that have such. Only rules that learn from them
     /// within a task want to know.
-    fn show_clean_set(&mut self, _clean: &Batch<'_>) {}
+    fn show_clean_set(&mut self, _clean: &ExampleBatch<'_>) {}
 
     /// One update of the network.
-    fn update(&mut self, batch: &Batch<'_>);
+    fn update(&mut self, batch: &ExampleBatch<'_>);
 
     /// Writes what the network answers to `inputs`, `[examples, inputs]`: `[examples, outputs]`. What it learns later does
     /// not depend on it, nor does an answer on the other examples.
@@ -81,10 +81,10 @@ pub trait Differentiable: Rule {
 /// What a network was trained on, and what counts of it.
 pub trait Lesson {
     /// The batch of an update, from 0.
-    fn support(&mut self, update: u32) -> Batch<'_>;
+    fn support(&mut self, update: u32) -> ExampleBatch<'_>;
 
     /// What is asked of the query after so many updates.
-    fn query(&mut self, updates: u32) -> Batch<'_>;
+    fn query(&mut self, updates: u32) -> ExampleBatch<'_>;
 
     /// The weight of the loss of an update's batch, measured before the network learned from it.
     fn support_weight(&self, update: u32) -> f64;

@@ -12,7 +12,7 @@ use hebbian_shared::spec::task::TaskFamily;
 
 use crate::evaluation::Part;
 use crate::interrupt::Interrupt;
-use crate::rule::{self, Ablation, Batch, Lesson, Rule, Shape};
+use crate::rule::{self, Ablation, ExampleBatch, Lesson, Rule, Shape};
 use crate::task::{Distributions, TaskError};
 use objective::Quantity;
 use prepared_task::PreparedTask;
@@ -42,14 +42,14 @@ pub(crate) struct Course<'a> {
 
 impl Course<'_> {
     /// What of a query is measured.
-    fn asked<'a>(&self, query: Batch<'a>) -> Batch<'a> {
+    fn asked<'a>(&self, query: ExampleBatch<'a>) -> ExampleBatch<'a> {
         let Some(part) = self.part else { return query };
         let range = part.range(query.examples);
         let of = |values: &'a [f32]| {
             let width = values.len() / query.examples;
             &values[range.start * width..range.end * width]
         };
-        Batch { inputs: of(query.inputs), targets: of(query.targets), examples: range.len() }
+        ExampleBatch { inputs: of(query.inputs), targets: of(query.targets), examples: range.len() }
     }
 }
 
@@ -132,7 +132,7 @@ fn train(
 /// What a network's answers to a batch are worth.
 fn measure(
     rule: &mut dyn Rule,
-    batch: &Batch<'_>,
+    batch: &ExampleBatch<'_>,
     quantity: Quantity,
     prediction: &mut [f32],
 ) -> Result<f64, Unfinished> {
@@ -274,11 +274,11 @@ struct OfTask<'a> {
 }
 
 impl Lesson for OfTask<'_> {
-    fn support(&mut self, update: u32) -> Batch<'_> {
+    fn support(&mut self, update: u32) -> ExampleBatch<'_> {
         self.task.support(update)
     }
 
-    fn query(&mut self, updates: u32) -> Batch<'_> {
+    fn query(&mut self, updates: u32) -> ExampleBatch<'_> {
         self.task.query(updates)
     }
 

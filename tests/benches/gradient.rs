@@ -9,7 +9,9 @@
 //! - `--json`: a line of JSON for each network and number of threads; `tests/peers/gradient.py` sets JAX beside it.
 //! - `--rounds N`: rounds (7).
 
-use hebbian_learning::rule::multi_state::differentiable::{DifferentiableNetwork, DifferentiableRule, Loss};
+use hebbian_learning::rule::multi_state::differentiable::{
+    AnswerLoss, DifferentiableNetwork, DifferentiableRule,
+};
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{ChaCha8Rng, Seed, fill_normal, index_below};
 use hebbian_shared::spec::RunSpec;
@@ -82,7 +84,7 @@ impl Place {
     fn with_gradient(&mut self) {
         self.train(UPDATES as u64);
         let weight = 1.0 / UPDATES as f64;
-        let loss = (Loss::CrossEntropy, weight);
+        let loss = (AnswerLoss::CrossEntropy, weight);
         self.network.begin_walk(&self.rule);
         self.network.measure(&self.rule, (&self.query.0, &self.query.1), QUERY, loss);
         for (update, (_, targets)) in self.batches.iter().enumerate().rev() {

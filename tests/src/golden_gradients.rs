@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use hebbian_learning::rule::multi_state::Real;
-use hebbian_learning::rule::multi_state::differentiable::{DifferentiableNetwork, DifferentiableRule, Loss};
+use hebbian_learning::rule::multi_state::differentiable::{
+    AnswerLoss, DifferentiableNetwork, DifferentiableRule,
+};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment, Transform};
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleOptions;
@@ -534,8 +536,12 @@ impl<T: Real> Runner<'_, T> {
         for t in (0..=vector.updates).rev() {
             let weight = vector.query_weights[t];
             let examples = (&query.0[..], &query.1[..]);
-            let loss =
-                self.network.measure(&self.rule, examples, vector.query_size, (Loss::CrossEntropy, weight));
+            let loss = self.network.measure(
+                &self.rule,
+                examples,
+                vector.query_size,
+                (AnswerLoss::CrossEntropy, weight),
+            );
             self.value("query_losses", t, loss, vector.expected.query_losses[t])?;
             total += weight * loss;
             let Some(t) = t.checked_sub(1) else { break };
@@ -546,7 +552,7 @@ impl<T: Real> Runner<'_, T> {
             }
             let weight = vector.support_weights[t];
             let target = vector.steps[t].target.to::<T>();
-            let measured = Some((Loss::CrossEntropy, weight));
+            let measured = Some((AnswerLoss::CrossEntropy, weight));
             let loss = self.network.step_back(&self.rule, &target, vector.batch_size, measured);
             self.value("support_losses", t, loss, vector.expected.support_losses[t])?;
             if let Some(sgd) = &vector.sgd {
@@ -591,7 +597,7 @@ impl<T: Real> Runner<'_, T> {
         let measure =
             |network: &mut DifferentiableNetwork<T>, rule: &_, examples: &Examples, count, weight: f64| {
                 let (input, target) = (examples.input.to::<T>(), examples.target.to::<T>());
-                weight * network.measure(rule, (&input, &target), count, (Loss::CrossEntropy, 0.0))
+                weight * network.measure(rule, (&input, &target), count, (AnswerLoss::CrossEntropy, 0.0))
             };
         for (t, &weight) in vector.query_weights.iter().enumerate() {
             let Self { network, rule, .. } = self;

@@ -1,6 +1,7 @@
-//! What must stay absent: shells below the cores, crates that depend upwards, core crates whose lints say less than the root's.
+//! What must stay absent: shells below the cores, crates that depend upwards, core crates whose lints say less than the root's, two things
+//! of one name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,5 +118,118 @@ fn cores_repeat_the_bans_of_the_root() {
     for ban in ["std::time::Instant", "std::fs::File", "std::net::TcpStream", "std::collections::HashMap"] {
         let types = first["disallowed-types"].as_array().expect("a list");
         assert!(types.iter().any(|entry| entry["path"].as_str() == Some(ban)), "cores may name {ban}");
+    }
+}
+
+/// The library crates. The program has none of its names in public.
+const CRATES: [&str; 8] =
+    ["shared", "search", "learning", "control", "proto", "view", "worker", "coordinator"];
+
+/// Names that several crates have, and why that is one concept, or is never confused.
+const SHARED: [(&str, &str); 3] = [
+    ("Settings", "what steers the thing of its module, and is always written with it: `engine::Settings`"),
+    (
+        "Form",
+        "of a strategy's state, and of the shapes that a rule's arithmetic meets; each inside its own crate",
+    ),
+    (
+        "Parameters",
+        "of a strategy, and of a rule's genome, as both literatures call them; inside their own modules",
+    ),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a crate has its sources") {
+        let path = entry.expect("a folder can be listed").path();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+        if path.is_dir() && name != "tests" {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
+            found.push(path);
+        }
+    }
+}
+
+/// The public types, traits and constants that a text declares at the beginning of a line: what is associated with a type, and what a
+/// module of tests has, is indented.
+fn declared(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let (kind, rest) = line.strip_prefix("pub ")?.split_once(' ')?;
+        let is_name = ["struct", "enum", "trait", "type", "const", "static", "union"].contains(&kind);
+        let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+        (is_name && name != "fn").then_some(name)
+    })
+}
+
+#[test]
+fn a_declaration_is_found_by_its_name() {
+    let text = "pub struct One<T> {\npub const TWO: u8 = 1;\npub const fn three() {}\n    pub const FOUR: u8 = 1;\n\
+                pub(crate) enum Five {\npub fn six() {}\npub type Seven = One<u8>;\nstruct Eight;";
+    assert_eq!(declared(text).collect::<Vec<_>>(), ["One", "TWO", "Seven"]);
+}
+
+#[test]
+fn no_two_crates_give_one_name_to_different_things() {
+    let root = root();
+    let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for package in CRATES {
+        let mut files = Vec::new();
+        sources(&root.join(package).join("src"), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).expect("a source is text");
+            for name in declared(&text) {
+                names.entry(name.to_owned()).or_default().insert(package);
+            }
+        }
+    }
+    assert!(names.len() > 300, "{} names are found", names.len());
+    let is_shared = |name: &str| SHARED.iter().any(|(shared, _)| *shared == name);
+    let twice = names.iter().filter(|(name, packages)| packages.len() > 1 && !is_shared(name));
+    let twice: Vec<String> = twice.map(|(name, packages)| format!("`{name}` of {packages:?}")).collect();
+    assert!(twice.is_empty(), "one name per thing (docs/GLOSSARY.md): {}", twice.join(", "));
+    for (name, _) in SHARED {
+        assert!(
+            names.get(name).is_some_and(|packages| packages.len() > 1),
+            "`{name}` is no more of several crates"
+        );
+    }
+}
+
+/// The limits, and every other constant with its file, but for what tests have.
+fn constants() -> (BTreeSet<String>, Vec<(String, PathBuf)>) {
+    let limits = root().join("shared/src/limits.rs");
+    let text = fs::read_to_string(&limits).expect("a source is text");
+    // A row of the table is `NAME: kind = value, "unit";`.
+    let row = |line: &str| {
+        let (name, rest) = line.trim().split_once(": ")?;
+        let is_name = name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        (is_name && rest.ends_with("\";")).then(|| name.to_owned())
+    };
+    let mut others = Vec::new();
+    for package in CRATES.into_iter().chain(["cli"]) {
+        let mut files = Vec::new();
+        sources(&root().join(package).join("src"), &mut files);
+        for file in files.into_iter().filter(|file| *file != limits) {
+            let text = fs::read_to_string(&file).expect("a source is text");
+            for line in text.lines() {
+                let declaration = line.split_once("const ").or_else(|| line.split_once("static "));
+                let name = declaration.and_then(|(before, rest)| Some((before, rest.split_once(':')?.0)));
+                if let Some((before, name)) = name
+                    && (before.is_empty() || before.trim_start().starts_with("pub"))
+                {
+                    others.push((name.to_owned(), file.clone()));
+                }
+            }
+        }
+    }
+    (text.lines().filter_map(row).collect(), others)
+}
+
+#[test]
+fn no_constant_has_the_name_of_a_limit() {
+    let (limits, others) = constants();
+    assert!(limits.len() > 100 && others.len() > 300, "{} limits, {} others", limits.len(), others.len());
+    for (name, file) in others {
+        assert!(!limits.contains(&name), "{}: `{name}` is the name of a limit in limits.rs", file.display());
     }
 }

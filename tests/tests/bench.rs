@@ -9,7 +9,7 @@ use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::effect::{Effect, Event, Transaction};
 use hebbian_control::engine::{Engine, Settings};
 use hebbian_control::run::Advance;
-use hebbian_control::run::record::{Record, Standing, StoredRun, Write};
+use hebbian_control::run::record::{Record, StoredRun, StoredStanding, Write};
 use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal, KeptSnapshots};
 use hebbian_proto::v1;
@@ -65,7 +65,7 @@ pub(crate) fn load(journal: &mut dyn Journal) -> Vec<StoredRun> {
 }
 
 /// What a start reads of a journal.
-pub(crate) fn standing(journal: &mut dyn Journal) -> Vec<Standing> {
+pub(crate) fn standing(journal: &mut dyn Journal) -> Vec<StoredStanding> {
     let mut all = Vec::new();
     journal.standing_each(&mut |standing| all.push(standing)).unwrap();
     all

@@ -12,7 +12,7 @@ use hebbian_control::command::run::{Act, Create, Extend, Get, GetResult, List, R
 use hebbian_control::command::worker;
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{LoadedRun, Snapshot};
-use hebbian_coordinator::driver::reading::{Events, Generations, Watch};
+use hebbian_coordinator::driver::reading::{Generations, RunEvents, Watch};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::{Asker, Handle, new_run_id};
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
@@ -353,7 +353,7 @@ async fn short_searches_advance_in_place_and_others_beside_the_driver() {
 }
 
 /// The next event; the test fails if the watch hangs.
-async fn next(watch: &mut Events) -> Option<v1::WatchRunResponse> {
+async fn next(watch: &mut RunEvents) -> Option<v1::WatchRunResponse> {
     tokio::time::timeout(Duration::from_secs(60), watch.recv()).await.expect("in time")
 }
 

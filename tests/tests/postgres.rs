@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hebbian_control::command::run::{Create, GetResult};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{Record, Standing, Write};
+use hebbian_control::run::record::{Record, StoredStanding, Write};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::new_run_id;
 use hebbian_coordinator::journal::migrate::migrate;
@@ -255,12 +255,12 @@ fn whatever_is_damaged_of_rows_both_judges_agree_and_nothing_changes_unnoticed()
                     assert_eq!(reports.len(), found.len(), "{damage}");
                     for (report, found) in reports.iter().zip(found) {
                         match found {
-                            Standing::Loaded(Err(unreadable)) => {
+                            StoredStanding::Loaded(Err(unreadable)) => {
                                 assert_eq!(report.problems, [unreadable.problem], "{damage}");
                                 failed += 1;
                             }
-                            Standing::Loaded(Ok(stored)) => {
-                                let [Standing::Loaded(Ok(original))] = &original[..] else {
+                            StoredStanding::Loaded(Ok(stored)) => {
+                                let [StoredStanding::Loaded(Ok(original))] = &original[..] else {
                                     panic!("{damage}")
                                 };
                                 // A damaged snapshot is passed over for an older one.
@@ -272,8 +272,8 @@ fn whatever_is_damaged_of_rows_both_judges_agree_and_nothing_changes_unnoticed()
                                 assert_eq!(stored.records.last(), original.records.last(), "{damage}");
                                 accepted += 1;
                             }
-                            Standing::Ended(found) => {
-                                assert_eq!([Standing::Ended(found)], original[..], "{damage}");
+                            StoredStanding::Ended(found) => {
+                                assert_eq!([StoredStanding::Ended(found)], original[..], "{damage}");
                                 accepted += 1;
                             }
                         }

@@ -1,7 +1,7 @@
 //! Shares: what one client may have of what a coordinator serves, and what is left for others.
 
 use crate::bench::{Bench, creation, settings, spec};
-use hebbian_control::command::evaluation::Evaluate;
+use hebbian_control::command::evaluation::CreateEvaluation;
 use hebbian_control::command::run::Create;
 use hebbian_control::engine::Settings;
 use hebbian_coordinator::driver::reading::Watch;
@@ -45,7 +45,7 @@ fn a_client_may_have_half_of_the_evaluations_that_others_leave() {
     let mut evaluate = |number, owner: &str| {
         let (request, owner) = ("{}".into(), owner.to_owned());
         let id = RunId::new(number);
-        bench.request(Evaluate {
+        bench.request(CreateEvaluation {
             id,
             request,
             genomes: 1,

@@ -5,7 +5,7 @@ use crate::lies::watched;
 use hebbian_control::command::run::{Act, AddNote, Create, Extend, GetResult, List, RunAction};
 use hebbian_control::command::{Command as _, page::PageRequest};
 use hebbian_control::engine::effect::Event;
-use hebbian_control::run::record::Standing;
+use hebbian_control::run::record::StoredStanding;
 use hebbian_control::run::recovery::TakenUp;
 use hebbian_coordinator::journal::KeptSnapshots;
 use hebbian_coordinator::journal::sqlite::SqliteJournal;
@@ -75,8 +75,8 @@ fn a_run_that_rests_looks_as_before_and_wakes_as_what_it_was() {
 /// How the run is taken up by a coordinator that starts.
 fn taken_up(bench: &mut Bench) -> TakenUp {
     let standing = standing(&mut bench.journal).into_iter().find(|standing| match standing {
-        Standing::Ended(stored) => stored.run == run(),
-        Standing::Loaded(loaded) => loaded.as_ref().unwrap().run == run(),
+        StoredStanding::Ended(stored) => stored.run == run(),
+        StoredStanding::Loaded(loaded) => loaded.as_ref().unwrap().run == run(),
     });
     TakenUp::of(bench.now, standing.unwrap(), settings().strategies)
 }
@@ -116,12 +116,15 @@ fn every_journal_gives_the_same_of_a_run_that_has_ended() {
         bench.attach(FINGERPRINT);
         let also = |bench: &mut Bench| standing(&mut **bench.also.as_mut().unwrap());
         if cancels {
-            assert!(matches!(also(&mut bench)[..], [Standing::Loaded(Ok(_))]));
+            assert!(matches!(also(&mut bench)[..], [StoredStanding::Loaded(Ok(_))]));
             bench.act(RunAction::Cancel);
         }
         assert!(bench.progress().is_final());
         let stored = also(&mut bench);
-        assert!(matches!(&stored[..], [Standing::Ended(stored)] if stored.best.is_some()), "{stored:?}");
+        assert!(
+            matches!(&stored[..], [StoredStanding::Ended(stored)] if stored.best.is_some()),
+            "{stored:?}"
+        );
         assert_eq!(stored, standing(&mut bench.journal));
     }
 }

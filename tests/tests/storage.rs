@@ -9,7 +9,8 @@ use crate::bench::standing;
 use hebbian_control::command::run::{Act, Create, GetResult, List, RunAction};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{
-    Closed, Contributions, Created, LoadedRun, Maker, Record, Settled, Snapshot, Standing, StoredRun, Write,
+    Closed, Contributions, Created, LoadedRun, Maker, Record, Settled, Snapshot, StoredRun, StoredStanding,
+    Write,
 };
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::memory::MemoryJournal;
@@ -139,7 +140,7 @@ pub(crate) fn check(mut journal: Box<dyn Journal>, reopen: impl Fn(Box<dyn Journ
     assert_eq!(stored.records, expected, "what the last snapshot closed, and what is behind it");
     assert_eq!(journal.snapshots(run).unwrap().iter().map(|closed| closed.0).collect::<Vec<_>>(), [2, 3]);
 
-    let goes_on = |standing: &Standing| matches!(standing, Standing::Loaded(Ok(loaded)) if loaded == stored);
+    let goes_on = |standing: &StoredStanding| matches!(standing, StoredStanding::Loaded(Ok(loaded)) if loaded == stored);
     assert!(matches!(&standing(&mut *journal)[..], [only] if goes_on(only)));
 
     let from = GenerationIndex(1);
@@ -677,7 +678,7 @@ fn whatever_is_damaged_a_start_reads_of_ended_runs_what_verify_does() {
     let whole = fs::read(&path).unwrap();
     let start = || SqliteJournal::open(&path).map(|mut journal| standing(&mut journal));
     let original = start().unwrap();
-    assert!(matches!(&original[..], [Standing::Ended(_)]), "{original:?}");
+    assert!(matches!(&original[..], [StoredStanding::Ended(_)]), "{original:?}");
     let mut next = numbers();
     let (mut refused, mut failed, mut accepted) = (0, 0, 0);
     for flip in 0..flips() {
@@ -697,7 +698,7 @@ fn whatever_is_damaged_a_start_reads_of_ended_runs_what_verify_does() {
                 assert_eq!(reports.len(), found.len(), "flip {flip} at {place}");
                 for (report, found) in reports.iter().zip(found) {
                     match found {
-                        Standing::Loaded(Err(unreadable)) => {
+                        StoredStanding::Loaded(Err(unreadable)) => {
                             assert_eq!(report.problems, [unreadable.problem], "flip {flip} at {place}");
                             failed += 1;
                         }

@@ -12,7 +12,7 @@ const LEFT: f64 = 14.0;
 
 /// What one learner answered.
 #[derive(Clone, Debug)]
-pub struct Learner {
+pub struct LearnerLooks {
     /// Its name.
     pub name: String,
     /// At each look, as far as it came: an output for each point of the plane, or a class for each image.
@@ -23,7 +23,7 @@ pub struct Learner {
 
 /// What was asked.
 #[derive(Clone, Debug)]
-pub enum Asked {
+pub enum Question {
     /// A grid over [-1, 1]^2 with so many points to a side, from below; and examples: place and label.
     Plane {
         /// Points to a side.
@@ -43,16 +43,16 @@ pub struct Learned {
     /// After so many updates it was looked.
     pub updates: Vec<u32>,
     /// What was asked.
-    pub asked: Asked,
+    pub asked: Question,
     /// The rule first, then others.
-    pub learners: Vec<Learner>,
+    pub learners: Vec<LearnerLooks>,
 }
 
 /// The pictures: what was answered, and the accuracy after each update.
 pub fn pictures(learned: &Learned) -> Vec<Picture> {
     let answers = match &learned.asked {
-        Asked::Plane { side, examples } => boundary(learned, *side, examples),
-        Asked::Images(images) => answers(learned, images),
+        Question::Plane { side, examples } => boundary(learned, *side, examples),
+        Question::Images(images) => answers(learned, images),
     };
     vec![answers, accuracy(learned)]
 }
@@ -75,7 +75,7 @@ fn accuracy(learned: &Learned) -> Picture {
     let says = "One task and one network each: how fast the rule learns it, and how fast others do. The comparison has the \
                 averages over many tasks.";
     says.clone_into(&mut chart.says);
-    let row = |learner: &Learner| {
+    let row = |learner: &LearnerLooks| {
         let at =
             |updates: &u32| learner.accuracy.get(*updates as usize).map_or("-".to_owned(), |a| short(*a));
         std::iter::once(learner.name.clone()).chain(learned.updates.iter().map(at)).collect()
@@ -130,7 +130,7 @@ fn boundary(learned: &Learned, side: usize, examples: &[([f32; 2], f32)]) -> Pic
             }
         }
     }
-    let row = |learner: &Learner| {
+    let row = |learner: &LearnerLooks| {
         let share = |look: &Vec<f32>| {
             let positive = look.iter().filter(|output| **output > 0.0).count();
             format!("{:.0} %", 100.0 * positive as f64 / look.len().max(1) as f64)
@@ -234,19 +234,20 @@ fn answers(learned: &Learned, images: &[(Vec<f32>, usize)]) -> Picture {
 mod tests {
     use super::*;
 
-    fn learned(asked: Asked, look: &[f32]) -> Learned {
-        let whole = Learner {
+    fn learned(asked: Question, look: &[f32]) -> Learned {
+        let whole = LearnerLooks {
             name: "rule".to_owned(),
             looks: vec![look.to_vec(); 3],
             accuracy: vec![0.5, 0.75, 1.0],
         };
-        let diverged = Learner { name: "<b>".to_owned(), looks: vec![look.to_vec()], accuracy: vec![0.5] };
+        let diverged =
+            LearnerLooks { name: "<b>".to_owned(), looks: vec![look.to_vec()], accuracy: vec![0.5] };
         Learned { family: "xor".to_owned(), updates: vec![0, 1, 2], asked, learners: vec![whole, diverged] }
     }
 
     #[test]
     fn a_boundary_shows_who_diverged() {
-        let asked = Asked::Plane { side: 2, examples: vec![([0.5, 0.5], 1.0), ([-0.5, 0.5], -1.0)] };
+        let asked = Question::Plane { side: 2, examples: vec![([0.5, 0.5], 1.0), ([-0.5, 0.5], -1.0)] };
         let pictures = pictures(&learned(asked, &[-1.0, 1.0, 1.0, -1.0]));
         let svg = pictures[0].svg();
         assert_eq!(svg.matches(">diverged<").count(), 2);
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn wrong_answers_are_told_from_right_ones_without_colour() {
         let image = vec![0.0; 16];
-        let asked = Asked::Images(vec![(image.clone(), 3), (image, 7)]);
+        let asked = Question::Images(vec![(image.clone(), 3), (image, 7)]);
         let pictures = pictures(&learned(asked, &[3.0, 1.0]));
         assert_eq!(pictures[0].table().rows[0][1..], ["3", "(1)"]);
         assert_eq!(pictures[0].table().rows[5][1..], ["(-)", "(-)"]);

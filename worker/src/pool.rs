@@ -28,7 +28,7 @@ const TAKEN: Duration = Duration::from_micros(100);
 const TAKEN_MAX: u32 = 64;
 
 /// A batch to compute.
-pub struct Job {
+pub struct PoolBatch {
     /// Names the job within its pool's owner.
     pub ticket: u64,
     /// The episodes.
@@ -39,7 +39,7 @@ pub struct Job {
     pub interrupt: Interrupt,
 }
 
-impl Job {
+impl PoolBatch {
     fn key(&self, assignment: Assignment) -> EpisodeKey {
         EpisodeKey {
             run: self.batch.run,
@@ -55,7 +55,7 @@ impl Job {
 /// Episodes of one job that have ended.
 pub struct Finished {
     /// The job.
-    pub job: Arc<Job>,
+    pub job: Arc<PoolBatch>,
     /// Those that were not interrupted.
     pub settlements: Vec<Settlement>,
     /// Number of those that were.
@@ -83,9 +83,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// Jobs and their first episode that no thread has taken.
-    queue: VecDeque<(Arc<Job>, usize)>,
+    queue: VecDeque<(Arc<PoolBatch>, usize)>,
     /// What each thread computes.
-    running: Vec<Option<Arc<Job>>>,
+    running: Vec<Option<Arc<PoolBatch>>>,
     closed: bool,
 }
 
@@ -99,7 +99,7 @@ impl Shared {
 impl State {
     /// The next episode in order of submission, with those behind it in its job that its share allows: of what waits there, one
     /// thread takes no more than its part.
-    fn take(&mut self, most: impl Fn(&Job) -> usize) -> Option<(Arc<Job>, Range<usize>)> {
+    fn take(&mut self, most: impl Fn(&PoolBatch) -> usize) -> Option<(Arc<PoolBatch>, Range<usize>)> {
         loop {
             let threads = self.running.len().max(1);
             let (job, next) = self.queue.front_mut()?;
@@ -131,14 +131,14 @@ impl Pool {
     }
 
     /// Queues a job's episodes.
-    pub fn submit(&self, job: Arc<Job>) {
+    pub fn submit(&self, job: Arc<PoolBatch>) {
         self.shared.state().queue.push_back((job, 0));
         self.shared.work.notify_all();
     }
 
     /// Forgets the episodes that no thread has taken yet; those being computed will still arrive. Returns the jobs with
     /// the place of the first of their episodes that is forgotten.
-    pub fn discard_queued(&self) -> Vec<(Arc<Job>, usize)> {
+    pub fn discard_queued(&self) -> Vec<(Arc<PoolBatch>, usize)> {
         self.shared.state().queue.drain(..).collect()
     }
 }
@@ -222,7 +222,7 @@ impl Thread {
     }
 
     /// The next episodes; waits for them, and hands over what is held before it waits. `None` when the pool is closed.
-    fn next(&mut self) -> Option<(Arc<Job>, Range<usize>)> {
+    fn next(&mut self) -> Option<(Arc<PoolBatch>, Range<usize>)> {
         let shared = self.shared.clone();
         let mut state = shared.state();
         loop {
@@ -252,12 +252,12 @@ impl Thread {
     }
 
     /// How many episodes of a job are best run together.
-    fn together(&self, job: &Job) -> usize {
+    fn together(&self, job: &PoolBatch) -> usize {
         let known = self.known.iter().find(|known| Arc::ptr_eq(&known.runner, &job.runner));
         known.map_or(1, Known::together)
     }
 
-    fn run(&mut self, job: &Job, assignments: &[Assignment]) -> Vec<Option<Outcome>> {
+    fn run(&mut self, job: &PoolBatch, assignments: &[Assignment]) -> Vec<Option<Outcome>> {
         let genome = |assignment: &Assignment| &*job.batch.genomes[assignment.genome as usize].genome;
         let episodes: Vec<(&Genome, EpisodeKey)> =
             assignments.iter().map(|assignment| (genome(assignment), job.key(*assignment))).collect();

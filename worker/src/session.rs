@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::evaluator::Evaluator;
 use crate::figures::Figures;
 use crate::pool::Pool;
-pub use connect::{Coordinators, FILE_PREFIX, TransportSettings, endpoints, remedy};
-pub use credentials::{Authorised, Bearer, Credentials, Source};
+pub use connect::{ConnectionSettings, Coordinators, FILE_PREFIX, endpoints, remedy};
+pub use credentials::{Authorised, Bearer, Credentials, CredentialsSource};
 use reports::Reports;
 use stream::{Stream, StreamEnd, Worker};
 /// TLS of a worker: which authorities it trusts, and the certificate that it shows.
@@ -40,7 +40,7 @@ pub struct SessionSettings {
     /// What the worker says of itself; its `threads` is the number of compute threads.
     pub hello: Hello,
     /// Settings of connections.
-    pub transport: TransportSettings,
+    pub transport: ConnectionSettings,
     /// How long a worker waits after its first failure to attach; it doubles from failure to failure.
     pub back_off_min: Duration,
     /// How long a worker waits at most.
@@ -59,7 +59,7 @@ impl SessionSettings {
         Self {
             coordinators,
             hello,
-            transport: TransportSettings::default(),
+            transport: ConnectionSettings::default(),
             back_off_min: Duration::from_millis(50),
             back_off_max: Duration::from_secs(1),
             report_delay: Duration::from_millis(10),

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::{LogArguments, block_on_until_signal};
 use crate::failure::Failure;
 use crate::render::conformance::{self as shown, Finding};
-use check::{Bench, Check, Subject, Verdict};
+use check::{Bench, Check, CheckOutcome, Subject};
 use played::Played;
 use program::{ADDRESS, Foreign, Living, Program};
 
@@ -144,9 +144,10 @@ fn all(
     let mut cannot = None;
     for check in wanted {
         let start = Instant::now();
-        let verdict = cannot.map_or_else(|| (check.run)(bench), |why: &str| Verdict::Skipped(why.to_owned()));
+        let verdict =
+            cannot.map_or_else(|| (check.run)(bench), |why: &str| CheckOutcome::Skipped(why.to_owned()));
         let is_ours = bench.subject.is_ours();
-        let is_failed = matches!(verdict, Verdict::Failed(_));
+        let is_failed = matches!(verdict, CheckOutcome::Failed(_));
         if is_failed && check.name == SERVES {
             cannot = Some("it does not serve the problem");
         } else if check.ends && !is_ours {
@@ -171,11 +172,11 @@ fn all(
 }
 
 /// What a check found, for people.
-fn finding(check: &'static str, verdict: Verdict, took: Duration) -> Finding {
+fn finding(check: &'static str, verdict: CheckOutcome, took: Duration) -> Finding {
     let (result, seen, right) = match verdict {
-        Verdict::Ok => ("ok", None, None),
-        Verdict::Failed(fault) => ("failed", Some(fault.seen), Some(fault.right)),
-        Verdict::Skipped(why) => ("skipped", Some(why), None),
+        CheckOutcome::Ok => ("ok", None, None),
+        CheckOutcome::Failed(fault) => ("failed", Some(fault.seen), Some(fault.right)),
+        CheckOutcome::Skipped(why) => ("skipped", Some(why), None),
     };
     Finding { check, result, seen, right, seconds: shown::seconds(took) }
 }

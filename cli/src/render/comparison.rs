@@ -222,9 +222,9 @@ fn block(group: &GroupComparison, comparison: &Comparison, paint: Paint) -> Stri
     row(&mut text, "", columns, |column| format!("+-{}", accuracy(column.difference.standard_error)));
     row_painted(&mut text, "  ahead", columns, |column| {
         let (word, painted): (&str, fn(Paint, &str) -> String) = match standing(column) {
-            Standing::Rule => ("rule", Paint::good),
-            Standing::Level => ("level", Paint::dim),
-            Standing::Baseline => ("baseline", Paint::warning),
+            Ahead::Rule => ("rule", Paint::good),
+            Ahead::Level => ("level", Paint::dim),
+            Ahead::Baseline => ("baseline", Paint::warning),
         };
         painted(paint, &format!("{word:>COLUMN_WIDTH$}"))
     });
@@ -276,20 +276,20 @@ fn companions(text: &mut String, columns: &[Column]) {
 }
 
 /// Which row is ahead in a column.
-enum Standing {
+enum Ahead {
     Rule,
     Level,
     Baseline,
 }
 
-fn standing(column: &Column) -> Standing {
+fn standing(column: &Column) -> Ahead {
     let difference = column.difference;
     if difference.mean > difference.standard_error {
-        Standing::Rule
+        Ahead::Rule
     } else if difference.mean < -difference.standard_error {
-        Standing::Baseline
+        Ahead::Baseline
     } else {
-        Standing::Level
+        Ahead::Level
     }
 }
 

@@ -19,7 +19,7 @@ use crate::engine::Engine;
 
 /// Has workers compute what genomes score on tasks. The answer is the evaluation's id; its scores follow as effects.
 #[derive(Clone, Debug)]
-pub struct Evaluate {
+pub struct CreateEvaluation {
     /// A number that nobody can foresee: the evaluation has the first id from here on that no run and no other evaluation has.
     pub id: RunId,
     /// The rule, its genomes and the tasks: a text that only workers understand.
@@ -38,7 +38,7 @@ pub struct Evaluate {
     pub owner: String,
 }
 
-impl Evaluate {
+impl CreateEvaluation {
     fn check(&self) -> Result<(), Refusal> {
         check_weight(self.weight).map_err(|problem| Refusal::field("weight", problem))?;
         let within = |field, found: u64, most: u64| {
@@ -53,7 +53,7 @@ impl Evaluate {
     }
 }
 
-impl Command for Evaluate {
+impl Command for CreateEvaluation {
     type Answer = RunId;
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<RunId, Refusal> {

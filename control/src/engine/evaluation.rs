@@ -13,7 +13,7 @@ use hebbian_shared::time::Timestamp;
 
 use super::Engine;
 use super::effect::{Effect, Scored};
-use crate::command::evaluation::Evaluate;
+use crate::command::evaluation::CreateEvaluation;
 use crate::scheduler::Portion;
 
 /// An evaluation that is being computed.
@@ -50,8 +50,8 @@ impl Evaluation {
 
 impl Engine {
     /// Hands an evaluation to the scheduler.
-    pub(crate) fn begin_evaluation(&mut self, now: Timestamp, command: Evaluate) -> RunId {
-        let Evaluate { id, request, genomes, tasks, points, fingerprint, weight, owner } = command;
+    pub(crate) fn begin_evaluation(&mut self, now: Timestamp, command: CreateEvaluation) -> RunId {
+        let CreateEvaluation { id, request, genomes, tasks, points, fingerprint, weight, owner } = command;
         let id = self.free_id(id);
         let evaluation = Evaluation {
             digest: Digest::of(request.as_bytes()),

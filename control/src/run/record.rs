@@ -324,7 +324,7 @@ pub type LoadedRun = Result<StoredRun, UnreadableRun>;
 
 /// What a journal holds of a run, without the search of one that has ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
+pub enum StoredStanding {
     /// A run that goes on, or that cannot be read.
     Loaded(LoadedRun),
     /// A run that has ended.

@@ -5,7 +5,7 @@ use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::time::Timestamp;
 
 use super::ended::Ended;
-use super::record::{Closed, LoadedRun, Record, Snapshot, Standing, StoredRun, UnreadableRun, Write};
+use super::record::{Closed, LoadedRun, Record, Snapshot, StoredRun, StoredStanding, UnreadableRun, Write};
 use super::search::Search;
 use super::strategy::Strategies;
 use super::{Run, RunError};
@@ -104,10 +104,10 @@ pub enum TakenUp {
 
 impl TakenUp {
     /// A run, of which no more is taken up than a coordinator needs: a summary, if it has ended.
-    pub fn of(now: Timestamp, standing: Standing, strategies: Strategies) -> Self {
+    pub fn of(now: Timestamp, standing: StoredStanding, strategies: Strategies) -> Self {
         match standing {
-            Standing::Loaded(loaded) => Self::whole(now, loaded, strategies),
-            Standing::Ended(stored) => {
+            StoredStanding::Loaded(loaded) => Self::whole(now, loaded, strategies),
+            StoredStanding::Ended(stored) => {
                 let (name, created_unix_ms) =
                     (stored.created.spec.name.clone(), stored.created.created_unix_ms);
                 match Ended::recover(now, stored) {

@@ -22,27 +22,27 @@ pub enum Reach {
 
 /// What is needed for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct Requirement {
     /// Which role.
     pub needs: Needs,
     /// About what it is.
     pub reach: Reach,
 }
 
-const fn needs(role: Role, reach: Reach) -> Rule {
-    Rule { needs: Needs::Role(role), reach }
+const fn needs(role: Role, reach: Reach) -> Requirement {
+    Requirement { needs: Needs::Role(role), reach }
 }
 
-const ANYBODY: Rule = Rule { needs: Needs::Nothing, reach: Reach::Runs };
-const WORKS: Rule = needs(Role::Worker, Reach::Cluster);
-const LOOKS: Rule = needs(Role::Observer, Reach::Runs);
-const LOOKS_AT_ALL: Rule = needs(Role::Observer, Reach::Cluster);
-const ACTS: Rule = needs(Role::Operator, Reach::Runs);
-const ACTS_ON_ALL: Rule = needs(Role::Operator, Reach::Cluster);
-const ADMINISTERS: Rule = needs(Role::Admin, Reach::Cluster);
+const ANYBODY: Requirement = Requirement { needs: Needs::Nothing, reach: Reach::Runs };
+const WORKS: Requirement = needs(Role::Worker, Reach::Cluster);
+const LOOKS: Requirement = needs(Role::Observer, Reach::Runs);
+const LOOKS_AT_ALL: Requirement = needs(Role::Observer, Reach::Cluster);
+const ACTS: Requirement = needs(Role::Operator, Reach::Runs);
+const ACTS_ON_ALL: Requirement = needs(Role::Operator, Reach::Cluster);
+const ADMINISTERS: Requirement = needs(Role::Admin, Reach::Cluster);
 
 /// Every RPC.
-pub const RPCS: [(&str, Rule); 28] = [
+pub const RPCS: [(&str, Requirement); 28] = [
     ("/hebbian.v1.RunService/CreateRun", ACTS),
     ("/hebbian.v1.RunService/GetRun", LOOKS),
     ("/hebbian.v1.RunService/ListRuns", LOOKS),
@@ -75,7 +75,7 @@ pub const RPCS: [(&str, Rule); 28] = [
 ];
 
 /// Every page, what belongs to pages, and `/api`, by method and path; `*` is any one part.
-pub const PAGES: [(&str, &str, Rule); 28] = [
+pub const PAGES: [(&str, &str, Requirement); 28] = [
     ("GET", "/live.js", ANYBODY),
     ("GET", "/icon.svg", ANYBODY),
     ("GET", "/style.css", ANYBODY),
@@ -107,12 +107,12 @@ pub const PAGES: [(&str, &str, Rule); 28] = [
 ];
 
 /// What an RPC takes; none if there is no such RPC.
-pub fn rpc(path: &str) -> Option<Rule> {
+pub fn rpc(path: &str) -> Option<Requirement> {
     RPCS.iter().find(|(of, _)| *of == path).map(|(_, rule)| *rule)
 }
 
 /// What a page takes; none if there is no such page.
-pub fn page(method: &str, path: &str) -> Option<Rule> {
+pub fn page(method: &str, path: &str) -> Option<Requirement> {
     let is = |pattern: &str| {
         let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
         loop {

@@ -17,7 +17,7 @@ fn at(directory: &tempfile::TempDir) -> Arc<Access> {
     Access::new(AccessSettings { required: false, file }).unwrap()
 }
 
-const LOOKS: Rule = Rule { needs: Needs::Role(Role::Observer), reach: Reach::Runs };
+const LOOKS: Requirement = Requirement { needs: Needs::Role(Role::Observer), reach: Reach::Runs };
 
 fn token(text: &str) -> Shown<'_> {
     Shown { token: Some(text), certificate: None }
@@ -218,9 +218,9 @@ fn tokens_are_bounded_and_ended_ones_make_room() {
     let path = directory.path().join("tokens.json");
     let record = |place: usize| {
         let secret = Secret::random().unwrap();
-        Record::new(&new(&format!("t{place:04}"), Role::Admin), "", 1, &secret)
+        TokenRecord::new(&new(&format!("t{place:04}"), Role::Admin), "", 1, &secret)
     };
-    let mut records: Vec<Record> = (0..TOKENS_MAX).map(record).collect();
+    let mut records: Vec<TokenRecord> = (0..TOKENS_MAX).map(record).collect();
     tokens::write(&path, &records).unwrap();
     let access = at(&directory);
     assert_eq!(access.create(&new("more", Role::Admin), "", false).unwrap_err(), AccessRefusal::Full);

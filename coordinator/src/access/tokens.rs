@@ -83,7 +83,7 @@ impl fmt::Debug for Secret {
 /// What is kept of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Record {
+pub(super) struct TokenRecord {
     pub(super) name: String,
     pub(super) role: Role,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -102,7 +102,7 @@ fn moment(unix_s: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(unix_s.min(1 << 40))
 }
 
-impl Record {
+impl TokenRecord {
     pub(super) fn new(new: &NewToken, by: &str, created_unix_s: u64, secret: &Secret) -> Self {
         let by = if by.is_empty() { "this process" } else { by };
         let shown = |c: char| if c.is_control() { '?' } else { c };
@@ -171,7 +171,7 @@ pub(super) struct Book(Vec<Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    record: Record,
+    record: TokenRecord,
     hash: Digest,
     name: Arc<str>,
     revoked: CancellationToken,
@@ -182,12 +182,12 @@ impl Book {
         self.0.is_empty()
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+    pub(super) fn records(&self) -> impl Iterator<Item = &TokenRecord> {
         self.0.iter().map(|entry| &entry.record)
     }
 
     /// Has these in place of those before. What is no more, or was revoked, is told to whoever was let in by it.
-    pub(super) fn take(&mut self, records: Vec<Record>) {
+    pub(super) fn take(&mut self, records: Vec<TokenRecord>) {
         let mut before = std::mem::take(&mut self.0);
         for record in records {
             let Ok(hash) = record.sha256.parse::<Digest>() else { continue };
@@ -240,11 +240,11 @@ impl Book {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
-    tokens: Vec<Record>,
+    tokens: Vec<TokenRecord>,
 }
 
 /// The tokens of a file; none if there is no file.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<Record>>, AccessError> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<TokenRecord>>, AccessError> {
     let mut text = String::new();
     let read = regular_file::open(path)
         .and_then(|file| file.take(TOKENS_FILE_BYTES_MAX + 1).read_to_string(&mut text));
@@ -273,7 +273,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Record>>, AccessError> {
 }
 
 /// Writes a file for its owner only: all of it or nothing, and on the disk before anybody hears of it.
-pub(super) fn write(path: &Path, records: &[Record]) -> Result<(), AccessError> {
+pub(super) fn write(path: &Path, records: &[TokenRecord]) -> Result<(), AccessError> {
     let failed = |error: io::Error| AccessError::io(path, "cannot be written", &error);
     let stored = Stored { tokens: records.to_vec() };
     let text =

@@ -1,6 +1,6 @@
 //! Evaluations, from their beginning to their client.
 
-use hebbian_control::command::evaluation::{Abandon, Evaluate};
+use hebbian_control::command::evaluation::{Abandon, CreateEvaluation};
 use hebbian_control::engine::effect::Scored;
 use hebbian_shared::id::RunId;
 use tokio::sync::mpsc;
@@ -9,15 +9,15 @@ use super::{Ask, Driver};
 use crate::handle::Reply;
 
 /// The scores of an evaluation as they come, then, if it ended early, why. Unbounded, but never longer than the evaluation.
-pub type Arriving = mpsc::UnboundedReceiver<Result<Vec<Scored>, String>>;
+pub type ArrivingScores = mpsc::UnboundedReceiver<Result<Vec<Scored>, String>>;
 
 /// Begins an evaluation; the answer is its id and where its scores arrive. To be followed by [`Abandon`] when nobody waits for
 /// them any more.
 #[derive(Clone, Debug)]
-pub struct Begin(pub Evaluate);
+pub struct Begin(pub CreateEvaluation);
 
 impl Ask for Begin {
-    type Answer = (RunId, Arriving);
+    type Answer = (RunId, ArrivingScores);
 
     fn ask(self, driver: &mut Driver, reply: Reply<Self::Answer>) {
         let begun = driver.engine.execute(driver.now(), self.0).answer.map(|evaluation| {

@@ -2,7 +2,7 @@
 
 use hebbian_control::command::Refusal;
 
-use super::journal_thread::{Job, failed};
+use super::journal_thread::{JournalRequest, failed};
 use super::{Ask, Driver};
 use crate::handle::Reply;
 
@@ -15,7 +15,7 @@ impl Ask for StepDown {
 
     fn ask(self, driver: &mut Driver, reply: Reply<Vec<String>>) {
         let stepping_down = driver.stepping_down.clone();
-        driver.job(Job::Read(Box::new(move |journal| {
+        driver.job(JournalRequest::Read(Box::new(move |journal| {
             let answer = match journal.standbys() {
                 Ok(waiting) if waiting.is_empty() => Err(Refusal::NoStandby),
                 Ok(waiting) => Ok(waiting),

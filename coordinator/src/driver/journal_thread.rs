@@ -35,7 +35,7 @@ pub(super) fn failed(error: JournalError) -> Refusal {
 pub(super) type Read = Box<dyn FnOnce(&mut dyn Journal) + Send>;
 
 /// Something for the thread.
-pub(super) enum Job {
+pub(super) enum JournalRequest {
     Commit(Transaction),
     Read(Read),
     Close { answer: Reply<()> },
@@ -55,7 +55,7 @@ pub(super) fn spawn(
     mut journal: Box<dyn Journal>,
     said: UnboundedSender<Said>,
     timings: Arc<Timings>,
-) -> std::io::Result<Sender<Job>> {
+) -> std::io::Result<Sender<JournalRequest>> {
     let (sender, jobs) = mpsc::channel();
     let ending = said.clone();
     journal.when_ended(Box::new(move |error| drop(ending.send(Said::Ended(error)))));
@@ -69,7 +69,7 @@ pub(super) fn spawn(
 
 struct JournalThread {
     journal: Box<dyn Journal>,
-    jobs: Receiver<Job>,
+    jobs: Receiver<JournalRequest>,
     said: UnboundedSender<Said>,
     group: Group,
     /// After a failed attempt: when the next one is due, and how long the wait for it is.
@@ -120,11 +120,11 @@ impl JournalThread {
     }
 
     /// Takes a job and all that wait behind it: one commit serves them together.
-    fn gather(&mut self, first: Job) -> Option<Reply<()>> {
+    fn gather(&mut self, first: JournalRequest) -> Option<Reply<()>> {
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Commit(transaction) => {
+                JournalRequest::Commit(transaction) => {
                     if let Some((due, _)) = &mut self.retry
                         && frees_room(&transaction)
                     {
@@ -132,8 +132,8 @@ impl JournalThread {
                     }
                     self.group.push(transaction);
                 }
-                Job::Read(read) => read(self.journal.as_mut()),
-                Job::Close { answer } => return Some(answer),
+                JournalRequest::Read(read) => read(self.journal.as_mut()),
+                JournalRequest::Close { answer } => return Some(answer),
             }
             next = self.jobs.try_recv().ok();
         }

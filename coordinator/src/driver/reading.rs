@@ -12,14 +12,14 @@ use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::WATCH_LENGTH_MAX;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::journal_thread::{Job, failed};
+use super::journal_thread::{JournalRequest, failed};
 use super::{Ask, Driver};
 use crate::handle::Reply;
 use crate::journal::Journal;
 
 /// The stream of a run's committed events. It ends after the run's final state, when the coordinator shuts down, or
 /// when the watcher was too slow; the caller watches again from the last sequence number it has seen.
-pub type Events = mpsc::Receiver<v1::WatchRunResponse>;
+pub type RunEvents = mpsc::Receiver<v1::WatchRunResponse>;
 
 /// Closed generations in order.
 #[derive(Clone, Debug)]
@@ -140,15 +140,15 @@ impl Drop for Counted {
 }
 
 impl Ask for Watch {
-    type Answer = Events;
+    type Answer = RunEvents;
 
-    fn ask(self, driver: &mut Driver, reply: Reply<Events>) {
+    fn ask(self, driver: &mut Driver, reply: Reply<RunEvents>) {
         let _ = reply.send(self.begin(driver));
     }
 }
 
 impl Watch {
-    fn begin(self, driver: &mut Driver) -> Result<Events, Refusal> {
+    fn begin(self, driver: &mut Driver) -> Result<RunEvents, Refusal> {
         let Self { run, after, owner } = self;
         let (ended, least) = driver.engine.standing(run).ok_or_else(|| driver.engine.missing(run))?;
         let (sender, receiver) = mpsc::channel(WATCH_LENGTH_MAX);
@@ -179,7 +179,7 @@ async fn follow(
     run: RunId,
     (mut after, least, mut ended): (u64, u64, bool),
     mut published: watch::Receiver<u64>,
-    jobs: &thread_mpsc::Sender<Job>,
+    jobs: &thread_mpsc::Sender<JournalRequest>,
     watcher: &mpsc::Sender<v1::WatchRunResponse>,
 ) {
     loop {
@@ -189,7 +189,7 @@ async fn follow(
             let read = move |journal: &mut dyn Journal| {
                 let _ = answer.send(journal.events(run, after, up_to, PAGE));
             };
-            if jobs.send(Job::Read(Box::new(read))).is_err() {
+            if jobs.send(JournalRequest::Read(Box::new(read))).is_err() {
                 return;
             }
             let Ok(Ok(page)) = page.await else { return };

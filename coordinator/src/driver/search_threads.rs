@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::timing::Timings;
 
 /// The most threads; searches that come together wait for one another beyond that.
-const THREADS_MAX: usize = 4;
+const SEARCH_THREADS_MAX: usize = 4;
 
 /// Starts the threads; what was computed goes to `advanced`. They end with the sender, or when nobody listens.
 pub(super) fn spawn(
@@ -21,7 +21,7 @@ pub(super) fn spawn(
 ) -> std::io::Result<Sender<Box<Advance>>> {
     let (sender, waiting) = mpsc::channel();
     let waiting = Arc::new(Mutex::new(waiting));
-    let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(SEARCH_THREADS_MAX));
     for number in 0..threads {
         let (waiting, advanced, timings) = (Arc::clone(&waiting), advanced.clone(), Arc::clone(timings));
         thread::Builder::new().name(format!("search-{number}")).spawn(move || {

@@ -9,7 +9,7 @@ use hebbian_shared::id::RunId;
 use tokio::sync::oneshot;
 
 use super::Driver;
-use super::journal_thread::{Job, failed};
+use super::journal_thread::{JournalRequest, failed};
 use crate::handle::Reply;
 
 /// What the driver does with a run that was read again.
@@ -25,7 +25,7 @@ impl Driver {
         let (jobs, woken) = (self.jobs.clone(), self.woken.clone());
         tokio::spawn(async move {
             let (answer, read) = oneshot::channel();
-            let job = Job::Read(Box::new(move |journal| drop(answer.send(journal.run(run)))));
+            let job = JournalRequest::Read(Box::new(move |journal| drop(answer.send(journal.run(run)))));
             let _ = jobs.send(job);
             let loaded = match read.await {
                 Ok(loaded) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{
-    Created, LoadedRun, Record, Snapshot, Standing, StoredEnd, StoredRun, Write,
+    Created, LoadedRun, Record, Snapshot, StoredEnd, StoredRun, StoredStanding, Write,
 };
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
@@ -119,9 +119,9 @@ impl Stored {
         }
     }
 
-    fn standing(&self, run: RunId) -> Standing {
+    fn standing(&self, run: RunId) -> StoredStanding {
         if !StoredEnd::is_end(self.records.values()) {
-            return Standing::Loaded(Ok(self.load(run)));
+            return StoredStanding::Loaded(Ok(self.load(run)));
         }
         let closed = |record: &Record| match record {
             Record::GenerationClosed(closed) => Some(closed.best()),
@@ -132,7 +132,7 @@ impl Stored {
         let needed = self.records.iter().filter(|(sequence, record)| {
             StoredEnd::needs(record) && (closed(record).is_none() || Some(**sequence) == last)
         });
-        Standing::Ended(StoredEnd {
+        StoredStanding::Ended(StoredEnd {
             run,
             created: self.created.clone(),
             records: needed.map(|(_, record)| record.clone()).collect(),
@@ -161,7 +161,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+    fn standing_each(&mut self, take: &mut dyn FnMut(StoredStanding)) -> Result<(), JournalError> {
         let runs = self.order.iter().filter_map(|run| Some((*run, self.runs.get(run)?)));
         runs.for_each(|(run, stored)| take(stored.standing(run)));
         Ok(())

@@ -14,7 +14,7 @@ mod tls;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Snapshot, Standing};
+use hebbian_control::run::record::{LoadedRun, Snapshot, StoredStanding};
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
@@ -22,7 +22,7 @@ use super::sql::counters::{self, Position};
 use super::sql::sums::Changes;
 use super::sql::tables::Tables;
 use super::sql::{Sql, rows};
-use super::{Address, Ended, Journal, JournalError, KeptSnapshots, Leader, Opened, StoredEvent, new_writes};
+use super::{Address, Journal, JournalError, KeptSnapshots, Leader, OnEnd, Opened, StoredEvent, new_writes};
 use lease::{LOOK, Lease, Look, Waiting};
 use session::Session;
 use target::Target;
@@ -310,7 +310,7 @@ impl Journal for PostgresJournal {
         self.clock_trusted = false;
     }
 
-    fn when_ended(&mut self, tell: Ended) {
+    fn when_ended(&mut self, tell: OnEnd) {
         self.lease.when_ended(tell);
     }
 
@@ -330,7 +330,7 @@ impl Journal for PostgresJournal {
         })
     }
 
-    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+    fn standing_each(&mut self, take: &mut dyn FnMut(StoredStanding)) -> Result<(), JournalError> {
         let mut begun = false;
         self.each(|tables| {
             tables

@@ -28,7 +28,7 @@ use super::sql::tables::Tables;
 use super::sql::{Row, Sql, rows};
 use super::{Address, Journal, JournalError, KeptSnapshots, Opened, StoredEvent, new_writes};
 use hebbian_control::engine::effect::Transaction;
-use hebbian_control::run::record::{LoadedRun, Snapshot, Standing};
+use hebbian_control::run::record::{LoadedRun, Snapshot, StoredStanding};
 use lock::{FileLock, Identity, NameLock};
 use witness::Witness;
 
@@ -378,7 +378,7 @@ impl Journal for SqliteJournal {
         self.tables().each_run(take)
     }
 
-    fn standing_each(&mut self, take: &mut dyn FnMut(Standing)) -> Result<(), JournalError> {
+    fn standing_each(&mut self, take: &mut dyn FnMut(StoredStanding)) -> Result<(), JournalError> {
         self.tables().each_standing(take)
     }
 

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _};
-use hebbian_control::command::evaluation::{Abandon, Evaluate};
+use hebbian_control::command::evaluation::{Abandon, CreateEvaluation};
 use hebbian_control::engine::effect::Scored;
 use hebbian_proto::convert::ConvertError;
 use hebbian_proto::v1;
@@ -51,7 +51,7 @@ impl EvaluationService for Evaluations {
         };
         let (id, weight) = (new_run_id(), weight.unwrap_or(WEIGHT_DEFAULT));
         let request = request.into();
-        let command = Evaluate { id, request, genomes, tasks, points, fingerprint, weight, owner };
+        let command = CreateEvaluation { id, request, genomes, tasks, points, fingerprint, weight, owner };
         let size = format!("evaluation of {genomes} genomes on {tasks} tasks");
         let (evaluation, arriving) = ask(&self.handle, Begin(command)).await?;
         audit::done(&who, "began an", &size);

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::status::{ask, invalid, refused};
 use super::{audit, spec_text};
-use crate::driver::reading::{Events, Generations, Watch};
+use crate::driver::reading::{Generations, RunEvents, Watch};
 use crate::handle::{Asker, Handle, new_run_id};
 
 /// Answers for runs.
@@ -209,9 +209,9 @@ impl RunService for Runs {
 /// How far a watcher is.
 enum Watching {
     /// It waits for events.
-    Open(Events),
+    Open(RunEvents),
     /// The last event was the run's final state.
-    Final(Events),
+    Final(RunEvents),
     Ended,
 }
 
@@ -220,7 +220,7 @@ enum Watching {
 fn events(
     handle: Handle,
     run: RunId,
-    watch: Events,
+    watch: RunEvents,
 ) -> impl Stream<Item = Result<v1::WatchRunResponse, Status>> {
     let state = (handle, Watching::Open(watch), false);
     stream::unfold(state, move |(handle, watching, any)| async move {

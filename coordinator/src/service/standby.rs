@@ -17,16 +17,16 @@ use super::{TransportSettings, health, serve_routes};
 use crate::journal::Leader;
 
 /// What is known of the leader; nothing before the first look.
-pub type Seen = watch::Receiver<Option<Leader>>;
+pub type LeaderSeen = watch::Receiver<Option<Leader>>;
 
 /// Answers for the cluster: who leads it.
 #[derive(Debug)]
 struct Standby {
-    leader: Seen,
+    leader: LeaderSeen,
 }
 
 /// What whoever wants anything else is told.
-fn refused(leader: &Seen) -> Status {
+fn refused(leader: &LeaderSeen) -> Status {
     let leader = leader.borrow();
     let who = leader
         .as_ref()
@@ -73,7 +73,7 @@ impl ClusterService for Standby {
 
 /// Serves connections as a standby until `shutdown`.
 pub async fn serve_standby<IO>(
-    leader: Seen,
+    leader: LeaderSeen,
     incoming: impl Stream<Item = io::Result<IO>>,
     settings: TransportSettings,
     shutdown: CancellationToken,

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, StatusCode};
 
-use super::api::Problem;
+use super::api::RequestError;
 use crate::access::table::{self, Needs};
 use crate::access::{Access, Denied, Role, Shown};
 use crate::service::gate::BEARER;
@@ -102,11 +102,11 @@ pub(super) fn judge(
     (access, own): (&Access, &Token),
     (method, path): (&str, &str),
     headers: &HeaderMap,
-) -> Result<Visitor, (Problem, bool)> {
-    let refused = |status, why: &str| Err((Problem(status, why.to_owned()), false));
+) -> Result<Visitor, (RequestError, bool)> {
+    let refused = |status, why: &str| Err((RequestError(status, why.to_owned()), false));
     let Some(rule) = table::page(method, path) else {
         return if method == "GET" || (method == "POST" && path.starts_with("/api/")) {
-            Err((Problem::nothing(), false))
+            Err((RequestError::nothing(), false))
         } else {
             refused(StatusCode::METHOD_NOT_ALLOWED, "that is answered to GET only")
         };
@@ -116,8 +116,8 @@ pub(super) fn judge(
         let shown = Shown { token: token.as_deref(), certificate: None };
         let judged = access.judge(&format!("{method} {path}"), rule, shown);
         let caller = judged.map_err(|denied| match denied {
-            Denied::Unknown(why) => (Problem(StatusCode::UNAUTHORIZED, why), true),
-            Denied::Forbidden(why) => (Problem(StatusCode::FORBIDDEN, why), false),
+            Denied::Unknown(why) => (RequestError(StatusCode::UNAUTHORIZED, why), true),
+            Denied::Forbidden(why) => (RequestError(StatusCode::FORBIDDEN, why), false),
         })?;
         let may = caller.as_ref().is_some_and(|caller| caller.role.may(Role::Operator));
         let named = caller.and_then(|caller| caller.token).map(|name| format!(" (token `{name}`)"));

@@ -25,13 +25,13 @@ use crate::service::audit;
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// An answer: what is wrong, or JSON.
-pub(super) type Answer = Result<Value, Problem>;
+pub(super) type Answer = Result<Value, RequestError>;
 
 /// What is wrong with a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
+pub(super) struct RequestError(pub(super) StatusCode, pub(super) String);
 
-impl Problem {
+impl RequestError {
     fn input(problem: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, problem.into())
     }
@@ -41,7 +41,7 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
+impl From<Refusal> for RequestError {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::NoSuchRun(_) | Refusal::NoSuchWorker(_) => StatusCode::NOT_FOUND,
@@ -56,20 +56,21 @@ impl From<Refusal> for Problem {
     }
 }
 
-fn run_of(id: &str) -> Result<RunId, Problem> {
-    id.parse().map_err(|_| Problem(StatusCode::NOT_FOUND, format!("there is no run `{id}` here")))
+fn run_of(id: &str) -> Result<RunId, RequestError> {
+    id.parse().map_err(|_| RequestError(StatusCode::NOT_FOUND, format!("there is no run `{id}` here")))
 }
 
 /// The page that a query asks for: `page_size` and `page_token`.
-fn page_of(query: &str) -> Result<PageRequest, Problem> {
+fn page_of(query: &str) -> Result<PageRequest, RequestError> {
     let mut page = PageRequest::default();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("page_size", size)) => {
-                page.size = size.parse().map_err(|_| Problem::input("page_size: must be a whole number"))?;
+                page.size =
+                    size.parse().map_err(|_| RequestError::input("page_size: must be a whole number"))?;
             }
             Some(("page_token", token)) => token.clone_into(&mut page.token),
-            _ => return Err(Problem::input("the query may have page_size and page_token")),
+            _ => return Err(RequestError::input("the query may have page_size and page_token")),
         }
     }
     Ok(page)
@@ -98,7 +99,7 @@ pub(super) async fn get(handle: &Handle, path: &str, query: &str) -> Answer {
             Ok(json!({ "workers": workers, "next_page_token": page.next_token }))
         }
         ["openapi.json"] => Ok(super::openapi::description()),
-        _ => Err(Problem::nothing()),
+        _ => Err(RequestError::nothing()),
     }
 }
 
@@ -126,9 +127,9 @@ struct Drain {
     within_s: Option<f64>,
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, Problem> {
+fn read<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, RequestError> {
     let body = if body.trim().is_empty() { "{}" } else { body };
-    serde_json::from_str(body).map_err(|error| Problem::input(format!("the request's JSON: {error}")))
+    serde_json::from_str(body).map_err(|error| RequestError::input(format!("the request's JSON: {error}")))
 }
 
 /// Does what `who` asks at a path below `/api/`, and has shown to be allowed.
@@ -154,11 +155,12 @@ pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (
         ["runs", _, "extend" | "fork"] if acts == Acts::OfOneRun => {
             let problem =
                 "`hebbian run` computes its spec and nothing else; a coordinator can extend and fork";
-            Err(Problem(StatusCode::CONFLICT, problem.to_owned()))
+            Err(RequestError(StatusCode::CONFLICT, problem.to_owned()))
         }
         ["runs", run, "extend"] => {
             let run = run_of(run)?;
-            let limits: StopSpec = text::read(body).map_err(|error| Problem::input(error.to_string()))?;
+            let limits: StopSpec =
+                text::read(body).map_err(|error| RequestError::input(error.to_string()))?;
             let run = handle.ask(Extend { run, limits, by: who.to_owned() }).await?;
             done(who, "extended", &run);
             Ok(json::of(&run))
@@ -174,13 +176,13 @@ pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (
             let within = within_s.map_or(Ok(DRAIN_WITHIN), Duration::try_from_secs_f64);
             let within = within.ok().filter(|within| !within.is_zero() && *within <= WAIT_MAX);
             let within =
-                within.ok_or_else(|| Problem::input("within_s: must be above 0 and at most an hour"))?;
-            let worker = worker.parse().map_err(|_| Problem::nothing())?;
+                within.ok_or_else(|| RequestError::input("within_s: must be above 0 and at most an hour"))?;
+            let worker = worker.parse().map_err(|_| RequestError::nothing())?;
             let worker = handle.ask(worker::Drain { worker: WorkerId(worker), within }).await?;
             audit::done(who, "drained", &format_args!("worker {} (`{}`)", worker.id, worker.display_name));
             Ok(json::of(&worker))
         }
-        _ => Err(Problem::nothing()),
+        _ => Err(RequestError::nothing()),
     }
 }
 
@@ -188,7 +190,7 @@ fn done(who: &str, what: &str, run: &v1::Run) {
     audit::done(who, what, &format_args!("run {} (`{}`)", run.id(), run.display_name));
 }
 
-async fn fork(handle: &Handle, parent: RunId, asked: Fork, who: &str) -> Result<v1::Run, Problem> {
+async fn fork(handle: &Handle, parent: RunId, asked: Fork, who: &str) -> Result<v1::Run, RequestError> {
     let Fork { generations, set, request_id } = asked;
     let result = handle.ask(GetResult { run: parent }).await?;
     let spec = changed(&result.spec, &set)?;
@@ -198,20 +200,21 @@ async fn fork(handle: &Handle, parent: RunId, asked: Fork, who: &str) -> Result<
 }
 
 /// A spec with some keys set to other values.
-fn changed(spec: &str, set: &BTreeMap<String, Value>) -> Result<RunSpec, Problem> {
-    let mut tree: Value = serde_json::from_str(spec).map_err(|error| Problem::input(error.to_string()))?;
+fn changed(spec: &str, set: &BTreeMap<String, Value>) -> Result<RunSpec, RequestError> {
+    let mut tree: Value =
+        serde_json::from_str(spec).map_err(|error| RequestError::input(error.to_string()))?;
     for (key, value) in set {
         let mut place = &mut tree;
         for part in key.split('.') {
             let object = place.as_object_mut();
             let object =
-                object.ok_or_else(|| Problem::input(format!("set: `{key}` is not below a section")))?;
+                object.ok_or_else(|| RequestError::input(format!("set: `{key}` is not below a section")))?;
             place = object.entry(part).or_insert_with(|| json!({}));
         }
         *place = value.clone();
     }
     RunSpec::read(&tree.to_string())
-        .map_err(|error| Problem::input(format!("the spec with its changes: {error}")))
+        .map_err(|error| RequestError::input(format!("the spec with its changes: {error}")))
 }
 
 #[cfg(test)]
@@ -225,7 +228,7 @@ mod tests {
         let with = |key: &str, value: Value| changed(&spec, &BTreeMap::from([(key.to_owned(), value)]));
         assert_eq!(with("stop.generations", json!(500)).unwrap().stop.generations, Some(500));
         assert_eq!(with("name", json!("other")).unwrap().name, "other");
-        let Problem(status, problem) = with("seed.x", json!(1)).unwrap_err();
+        let RequestError(status, problem) = with("seed.x", json!(1)).unwrap_err();
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(problem.contains("`seed.x` is not below a section"), "{problem}");
         assert!(with("stop.generation", json!(1)).unwrap_err().1.contains("generation"));

@@ -92,7 +92,7 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn of(stands: &Standing, history: &History, up_to: u64) -> Self {
+    fn of(stands: &RunNow, history: &History, up_to: u64) -> Self {
         let begun = Instant::now();
         let html = stands.page(history).pictures_html();
         // While its first events come the rest is not waited for. A fast run is always some events ahead.
@@ -108,14 +108,14 @@ impl Pictures {
 }
 
 /// How a run stands, beside its history.
-struct Standing {
+struct RunNow {
     now: v1::Run,
     result: Option<v1::RunResult>,
     layout: GenomeLayout,
     objective: String,
 }
 
-impl Standing {
+impl RunNow {
     fn page<'a>(&'a self, history: &'a History) -> RunPage<'a> {
         RunPage {
             run: &self.now,
@@ -266,7 +266,7 @@ impl Site {
         let spec = result.as_ref().and_then(|result| ResolvedSpec::from_json(result.spec.clone()).ok());
         let layout = spec.as_ref().map(|spec| spec.layout()).unwrap_or_default();
         let objective = spec.map(|spec| spec.objective_name().to_owned()).unwrap_or_default();
-        let stands = Standing { now, result, layout, objective };
+        let stands = RunNow { now, result, layout, objective };
         let still_good = |pictures: &Pictures| {
             pictures.up_to == up_to || (!stands.now.is_final() && Instant::now() < pictures.due)
         };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Everything about a baseline that is tuned. What else an optimiser has is as it customarily is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Configuration {
+pub struct BaselineSettings {
     /// The optimiser.
     pub kind: Optimizer,
     /// Its step length, above 0.
@@ -30,7 +30,7 @@ pub struct Configuration {
     pub loss: Loss,
 }
 
-impl Configuration {
+impl BaselineSettings {
     /// The rule's options.
     pub(super) fn options(self) -> GradientDescentSpec {
         let Self { kind, initial_weights, activation, loss, schedule_power, .. } = self;

@@ -11,7 +11,7 @@ use super::ceiling::Ceiling;
 use super::companions::{CompanionEstimate, CompanionRow, Tried};
 use super::contenders::{Contenders, Rival, TunedBy, TunedSet};
 use super::trials::Trial;
-use super::{ComparisonSettings, Configuration};
+use super::{BaselineSettings, ComparisonSettings};
 use crate::evaluation::{Score, Stage};
 use crate::rule::{self, Ablation};
 
@@ -78,7 +78,7 @@ pub struct TunedBaseline {
     /// The kind, with the first number of updates that it won at if others won at others (`adam@5`), and `decay` if its rate falls.
     pub name: String,
     /// What won.
-    pub configuration: Configuration,
+    pub configuration: BaselineSettings,
     /// Numbers of updates at which it won.
     pub tuned_for: Vec<u32>,
     /// Mean accuracy at each of them on the tasks of the tuning, slightly flattered by having been selected there.
@@ -268,9 +268,9 @@ fn column(
         loss: Estimate::of(trials.iter().map(|trial| trial.rule[place] - trial.ablations[number][place])),
     };
     let standing = |number: usize, is_meant: &dyn Fn(&TunedBaseline) -> bool| {
-        Standing::of(&contenders[number].set.baselines, is_meant, number, place, trials)
+        BaselineStanding::of(&contenders[number].set.baselines, is_meant, number, place, trials)
     };
-    let of_rival = |rival, Standing { best, difference, .. }: Standing| RivalEstimate {
+    let of_rival = |rival, BaselineStanding { best, difference, .. }: BaselineStanding| RivalEstimate {
         rival,
         name: best.name,
         accuracy: best.accuracy,
@@ -297,7 +297,7 @@ fn column(
             rivals.extend(standing(number, &stays).map(|standing| of_rival(constant, standing)));
         }
     }
-    let Standing { estimates, best, difference } =
+    let BaselineStanding { estimates, best, difference } =
         standing(0, &|_| true).expect("a comparison has at least one baseline");
     let parts = trials.first().map_or(0, |trial| trial.positions.len());
     let positions =
@@ -321,7 +321,7 @@ fn of_companions(companions: &[Tried], place: usize, trials: &[&Trial]) -> Vec<C
 }
 
 /// How some baselines stand in a column.
-struct Standing {
+struct BaselineStanding {
     estimates: Vec<BaselineEstimate>,
     /// The first of those with the highest mean.
     best: BaselineEstimate,
@@ -329,7 +329,7 @@ struct Standing {
     difference: Estimate,
 }
 
-impl Standing {
+impl BaselineStanding {
     /// Those of the contenders of a number that are meant; `None` if there are none.
     fn of(
         baselines: &[TunedBaseline],
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_best_baseline_is_that_of_the_column_and_overtakes_for_good() {
-        let configuration = |schedule_power| Configuration {
+        let configuration = |schedule_power| BaselineSettings {
             kind: Optimizer::Sgd,
             learning_rate: 1.0,
             momentum: None,

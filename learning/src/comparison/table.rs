@@ -9,7 +9,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::{InputAugmentation, TaskFamily};
 use serde::Deserialize;
 
-use super::{Configuration, TunedBaseline};
+use super::{BaselineSettings, TunedBaseline};
 
 static TABLE: &str = include_str!("../../data/baselines.json");
 
@@ -36,7 +36,7 @@ fn entries() -> &'static [Entry] {
 }
 
 /// All settings that are the best of anything, some more than once.
-pub(super) fn configurations() -> impl Iterator<Item = Configuration> {
+pub(super) fn configurations() -> impl Iterator<Item = BaselineSettings> {
     entries().iter().flat_map(|entry| &entry.baselines).map(|baseline| baseline.configuration)
 }
 

@@ -399,10 +399,10 @@ fn settings_near_the_known_ones_are_tried() {
     let known: Vec<_> = table::configurations().collect();
     assert!(compared.baselines.iter().any(|one| one.name.ends_with(" decay")));
     for TunedBaseline { configuration, .. } in &compared.baselines {
-        let is_near = |known: &Configuration| {
+        let is_near = |known: &BaselineSettings| {
             let ratio = configuration.learning_rate / known.learning_rate;
             (1.0 / 32.0..=2.0).contains(&ratio)
-                && Configuration { learning_rate: known.learning_rate, ..*configuration } == *known
+                && BaselineSettings { learning_rate: known.learning_rate, ..*configuration } == *known
         };
         assert!(known.iter().any(is_near), "{configuration:?}");
     }

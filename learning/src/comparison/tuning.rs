@@ -11,7 +11,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::gradient_descent::{Loss, Optimizer};
 use hebbian_shared::spec::task::TaskFamily;
 
-use super::{ComparisonError, Configuration, Laboratory, TunedBaseline, baseline};
+use super::{BaselineSettings, ComparisonError, Laboratory, TunedBaseline, baseline};
 use crate::evaluation::{EvaluationRequest, Score, Scores, Stage};
 use grid::Class;
 
@@ -104,7 +104,7 @@ pub(super) fn tune(
 ) -> Result<Vec<TunedBaseline>, ComparisonError> {
     let horizons = effort.horizons;
     let classes = tuning.classes(effort);
-    let configurations: Vec<(Class, Configuration)> = classes
+    let configurations: Vec<(Class, BaselineSettings)> = classes
         .iter()
         .flat_map(|&class| effort.grid.of(class, tuning.losses).into_iter().map(move |one| (class, one)))
         .collect();
@@ -177,7 +177,7 @@ struct Group {
 }
 
 /// The groups of what is still in at any horizon.
-fn groups(configurations: &[(Class, Configuration)], in_play: &[Vec<usize>]) -> Vec<Group> {
+fn groups(configurations: &[(Class, BaselineSettings)], in_play: &[Vec<usize>]) -> Vec<Group> {
     let mut last: BTreeMap<usize, usize> = BTreeMap::new();
     for (horizon, places) in in_play.iter().enumerate() {
         last.extend(places.iter().map(|&place| (place, horizon)));
@@ -211,7 +211,7 @@ fn add(sums: &mut [f64], scores: &Scores, genome: usize, (families, tasks): (usi
 /// What won in a class, with the numbers of updates at which it did, of which there are `horizons` in all.
 fn winners(
     class: Class,
-    won: impl Iterator<Item = (u32, Configuration, f64)>,
+    won: impl Iterator<Item = (u32, BaselineSettings, f64)>,
     horizons: usize,
 ) -> Vec<TunedBaseline> {
     let mut tuned: Vec<TunedBaseline> = Vec::new();
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn who_wins_everywhere_needs_no_number_of_updates() {
         let class = Class { kind: Optimizer::Adam, decays: true };
-        let configuration = |learning_rate| Configuration {
+        let configuration = |learning_rate| BaselineSettings {
             kind: Optimizer::Adam,
             learning_rate,
             momentum: Some(0.5),

@@ -13,7 +13,7 @@ use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::abcd::{AbcdSpec, Teaching};
 
-use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for AbcdSpec {
     fn ablations(&self) -> &'static [Ablation] {
@@ -185,7 +185,7 @@ impl Rule for Learner {
         }
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let network = self.networks.current_mut();
         let last = network.len() - 1;
         crate::vectors::with_vectors(

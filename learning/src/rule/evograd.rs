@@ -16,7 +16,7 @@ pub trait Response {
 
 /// An estimate with the steps that lead to it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Estimate {
+pub struct GradientEstimate {
     /// Training loss of each copy.
     pub losses: Vec<f64>,
     /// Its softmax at minus the temperature: what each copy counts.
@@ -45,7 +45,7 @@ pub fn estimate(
     theta: &[f64],
     perturbations: &[Vec<f64>],
     (sigma, temperature): (f64, f64),
-) -> Estimate {
+) -> GradientEstimate {
     let dimension = response.dimension();
     let (mut losses, mut by_lambda) = (Vec::new(), Vec::new());
     for perturbation in perturbations {
@@ -70,12 +70,16 @@ pub fn estimate(
     for (coefficient, slopes) in coefficients.iter().zip(&by_lambda) {
         gradient.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += coefficient * slope);
     }
-    Estimate { losses, weights, merged, coefficients, by_lambda, gradient }
+    GradientEstimate { losses, weights, merged, coefficients, by_lambda, gradient }
 }
 
 /// The directed variant (ours): two copies, up and down the gradient of the clean loss. Over [`effective_rate`] it is the gradient
 /// through one small step, by central differences.
-pub fn directed(response: &mut dyn Response, theta: &[f64], (sigma, temperature): (f64, f64)) -> Estimate {
+pub fn directed(
+    response: &mut dyn Response,
+    theta: &[f64],
+    (sigma, temperature): (f64, f64),
+) -> GradientEstimate {
     let mut up = vec![0.0; theta.len()];
     response.clean_gradient(theta, &mut up);
     let length = product(&up, &up).sqrt();

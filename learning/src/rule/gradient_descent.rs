@@ -9,7 +9,7 @@ use hebbian_shared::spec::rule::gradient_descent::{
     GradientDescentSpec, HiddenActivation, InitialWeights, Loss,
 };
 
-use super::{Ablation, Batch, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 use columns::Columns;
 use optimizer::{Descent, Hyperparameters};
 use perceptron::Perceptron;
@@ -77,7 +77,7 @@ impl Rule for Learner {
         network.descent.reset();
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let Network { perceptron, descent, batch: columns } = self.networks.current_mut();
         columns.load(batch.examples, batch.inputs, batch.targets);
         crate::vectors::with_vectors(

@@ -14,7 +14,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::kernel_ridge::KernelRidgeSpec;
 
-use super::{Ablation, Batch, Rule, RuleFamily, Shape};
+use super::{Ablation, ExampleBatch, Rule, RuleFamily, Shape};
 
 /// Products that are summed side by side.
 const LANES: usize = 8;
@@ -138,7 +138,7 @@ impl Rule for Regression {
         (self.is_solved, self.is_finite) = (false, true);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let room = KERNEL_EXAMPLES_MAX - self.examples();
         let taken = batch.examples.min(room);
         self.seen.extend_from_slice(&batch.inputs[..taken * self.inputs]);

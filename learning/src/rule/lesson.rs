@@ -3,7 +3,7 @@
 use hebbian_shared::seed::{Seed, fill_normal, uniform};
 use hebbian_shared::spec::evaluation::Objective;
 
-use super::{Batch, Lesson};
+use super::{ExampleBatch, Lesson};
 
 fn seed(number: u64) -> Seed {
     Seed::new(number).unwrap()
@@ -47,18 +47,18 @@ impl Examples {
         Self { batches: batches.collect(), objective, prequential }
     }
 
-    pub(super) fn batch(&self, place: usize) -> Batch<'_> {
+    pub(super) fn batch(&self, place: usize) -> ExampleBatch<'_> {
         let (inputs, targets) = &self.batches[place];
-        Batch { inputs, targets, examples: 5 }
+        ExampleBatch { inputs, targets, examples: 5 }
     }
 }
 
 impl Lesson for Examples {
-    fn support(&mut self, update: u32) -> Batch<'_> {
+    fn support(&mut self, update: u32) -> ExampleBatch<'_> {
         self.batch(update as usize)
     }
 
-    fn query(&mut self, _: u32) -> Batch<'_> {
+    fn query(&mut self, _: u32) -> ExampleBatch<'_> {
         self.batch(3)
     }
 

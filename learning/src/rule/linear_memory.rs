@@ -9,7 +9,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::linear_memory::{LinearMemorySpec, MemoryMethod};
 
-use super::{Ablation, Batch, Rule, RuleFamily, Shape};
+use super::{Ablation, ExampleBatch, Rule, RuleFamily, Shape};
 
 impl RuleFamily for LinearMemorySpec {
     fn ablations(&self) -> &'static [Ablation] {
@@ -195,7 +195,7 @@ impl Rule for Memory {
         (self.is_formed, self.is_finite) = (false, true);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let room = KERNEL_EXAMPLES_MAX - self.seen.len() / self.inputs;
         let taken = batch.examples.min(room);
         self.seen.extend_from_slice(&batch.inputs[..taken * self.inputs]);
@@ -254,7 +254,7 @@ mod tests {
         assert!(rule.load(genome));
         rule.start(&Shape { layers: vec![6, 4], batch_max: pairs }, Seed::new(1).unwrap());
         for (inputs, targets) in inputs.chunks_exact(6).zip(targets.chunks_exact(4)) {
-            rule.update(&Batch { inputs, targets, examples: 1 });
+            rule.update(&ExampleBatch { inputs, targets, examples: 1 });
         }
         let mut predictions = vec![0.0; targets.len()];
         rule.predict(&inputs, pairs, &mut predictions);

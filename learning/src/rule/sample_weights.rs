@@ -12,7 +12,7 @@ use hebbian_shared::spec::strategy::Estimation;
 
 use super::loss::Descended;
 use super::warped_descent::{Form, Network, start};
-use super::{Ablation, Batch, Companion, Differentiable, Meaning, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Companion, Differentiable, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
 use weighing::Weighing;
 pub use weight::{WeightFunction, normalise, normalised_slopes};
 
@@ -159,7 +159,7 @@ impl Rule for Learner {
         (learned.updates, learned.seed) = (0, seed);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let (weighing, options, ablation) = (&mut self.weighing, &self.options, self.ablation);
         let Learned { network, weights, gradient, losses, shares, updates, seed } =
             self.networks.current_mut();

@@ -9,7 +9,7 @@ use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::update_networks::UpdateNetworksSpec;
 
-use super::{Ablation, Batch, Companion, Meaning, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Companion, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use form::Form;
 pub use network::Network;
 pub use parameters::Parameters;
@@ -130,7 +130,7 @@ impl Rule for Learner {
         network.ablate(self.ablation);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let (network, parameters) = (self.networks.current_mut(), &self.parameters);
         let [inputs, outputs] = [batch.inputs, batch.targets].map(|values| values.len() / batch.examples);
         crate::vectors::with_vectors(

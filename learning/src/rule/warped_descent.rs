@@ -9,7 +9,7 @@ use hebbian_shared::spec::rule::warped_descent::{WarpedDescentSpec, WeightStart}
 use hebbian_shared::spec::strategy::Estimation;
 
 use super::number::Number;
-use super::{Ablation, Batch, Differentiable, Meaning, Networks, Rule, RuleFamily, Shape};
+use super::{Ablation, Differentiable, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use course::{Course, TrajectoryPoint, leap};
 pub use form::Form;
 pub use network::Network;
@@ -161,7 +161,7 @@ impl Rule for Learner {
         start(learned.network.form(), &self.parameters.0, seed, &mut learned.weights);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let (parameters, descended) = (&self.parameters.0, self.options.loss.into());
         let Learned { network, weights, gradient } = self.networks.current_mut();
         crate::vectors::with_vectors(

@@ -10,7 +10,7 @@ use super::plane;
 
 /// A task as a table of labels by inputs, all of which are equally probable.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table {
+pub struct LabelTable {
     /// Of the task.
     pub probability: f64,
     /// Label of each input.
@@ -36,9 +36,9 @@ fn for_each_key(keys: Keys<'_>, mut with: impl FnMut(f64, &dyn Fn(u32) -> u32)) 
 }
 
 /// H(Y'|X) of one example.
-pub fn conditional(tables: &[Table], keys: Keys<'_>) -> f64 {
+pub fn conditional(tables: &[LabelTable], keys: Keys<'_>) -> f64 {
     let (mut joint, mut of_input) = (BTreeMap::new(), BTreeMap::new());
-    for Table { probability, labels } in tables {
+    for LabelTable { probability, labels } in tables {
         for (&input, &label) in labels {
             let share = probability / labels.len() as f64;
             *of_input.entry(input).or_insert(0.0) += share;
@@ -51,9 +51,9 @@ pub fn conditional(tables: &[Table], keys: Keys<'_>) -> f64 {
 }
 
 /// H(Y'_1 .. Y'_n | X = these inputs) of a support set, over the tasks that have all of them.
-pub fn of_support(tables: &[Table], inputs: &[u32], keys: Keys<'_>) -> f64 {
+pub fn of_support(tables: &[LabelTable], inputs: &[u32], keys: Keys<'_>) -> f64 {
     let (mut joint, mut total) = (BTreeMap::new(), 0.0);
-    for Table { probability, labels } in tables {
+    for LabelTable { probability, labels } in tables {
         let found: Option<Vec<u32>> = inputs.iter().map(|input| labels.get(input).copied()).collect();
         let Some(found) = found else { continue };
         total += probability;
@@ -71,7 +71,7 @@ pub fn of_key(keys: Keys<'_>) -> f64 {
 }
 
 /// Whether for every input different keys or labels give different labels: then H(Y'|X) = H(Y|X) + H(key).
-pub fn is_one_to_one(tables: &[Table], keys: Keys<'_>) -> bool {
+pub fn is_one_to_one(tables: &[LabelTable], keys: Keys<'_>) -> bool {
     let mut seen = BTreeMap::new();
     tables.iter().flat_map(|table| &table.labels).all(|(&input, &label)| {
         keys.iter()
@@ -110,7 +110,7 @@ const FUNCTIONS: u64 = 256;
 /// Points of a support set in the plane.
 const SUPPORT: usize = 5;
 /// The most classes of a task whose orders are counted one by one.
-const CLASSES_MAX: u32 = 7;
+const PERMUTED_CLASSES_MAX: u32 = 7;
 
 /// Of the tasks of a family; `None` if their tables are not finite. Functions in the plane are some hundred, on a grid.
 pub fn of_family(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
@@ -121,9 +121,9 @@ pub fn of_family(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
         let probability = 1.0 / functions.len() as f64;
         let table = |labels: &Vec<bool>| {
             let labels = labels.iter().enumerate().map(|(at, &label)| (at as u32, u32::from(label)));
-            Table { probability, labels: labels.collect() }
+            LabelTable { probability, labels: labels.collect() }
         };
-        let tables: Vec<Table> = functions.iter().map(table).collect();
+        let tables: Vec<LabelTable> = functions.iter().map(table).collect();
         let cells = functions.first()?.len();
         // Points that lie far from each other, none on an axis of symmetry.
         let points: Vec<u32> =
@@ -143,12 +143,12 @@ pub fn of_family(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
     if !has_keys {
         return Some(Unknown { example: 0.0, support: 0.0 });
     }
-    if count > CLASSES_MAX {
+    if count > PERMUTED_CLASSES_MAX {
         // As below: all orders of the classes are equally probable.
         let support = (1..=count).map(|class| libm::log2(f64::from(class))).sum();
         return Some(Unknown { example: libm::log2(f64::from(count)), support });
     }
-    let table = Table { probability: 1.0, labels: (0..count).map(|class| (class, class)).collect() };
+    let table = LabelTable { probability: 1.0, labels: (0..count).map(|class| (class, class)).collect() };
     let (keys, inputs) = (permutations(count), (0..count).collect::<Vec<_>>());
     let tables = [table];
     Some(Unknown { example: conditional(&tables, &keys), support: of_support(&tables, &inputs, &keys) })

@@ -8,27 +8,27 @@ use hebbian_shared::spec::task::{ImageAugmentation, InputAugmentation};
 use super::data_set::{DataSet, NoDataSets};
 use super::*;
 
-type Batch = (Vec<f32>, Vec<f32>);
+type ExampleBatch = (Vec<f32>, Vec<f32>);
 
 fn sample(spec: &TaskSpec, set: TaskSet, family: TaskFamily, seed: u64) -> Box<dyn Task> {
     distribution(family, spec, set, &NoDataSets).unwrap().sample(Seed::new(seed).unwrap()).unwrap()
 }
 
-fn support(task: &dyn Task, update: u32) -> Batch {
+fn support(task: &dyn Task, update: u32) -> ExampleBatch {
     let TaskSizes { inputs, outputs, support, .. } = task.sizes();
     let mut batch = (vec![f32::NAN; inputs * support], vec![f32::NAN; outputs * support]);
     task.support(update, &mut batch.0, &mut batch.1);
     batch
 }
 
-fn query(task: &dyn Task) -> Batch {
+fn query(task: &dyn Task) -> ExampleBatch {
     let TaskSizes { inputs, outputs, query, .. } = task.sizes();
     let mut batch = (vec![f32::NAN; inputs * query], vec![f32::NAN; outputs * query]);
     task.query(&mut batch.0, &mut batch.1);
     batch
 }
 
-fn bits(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
+fn bits(batch: &ExampleBatch) -> (Vec<u32>, Vec<u32>) {
     let of = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect();
     (of(&batch.0), of(&batch.1))
 }
@@ -133,7 +133,7 @@ fn plain_digits(query_size: u32) -> TaskSpec {
     TaskSpec { batch_size: 500, query_size, images, ..TaskSpec::of(vec![TaskFamily::Digits]) }
 }
 
-fn images(batch: &Batch) -> BTreeSet<Vec<u32>> {
+fn images(batch: &ExampleBatch) -> BTreeSet<Vec<u32>> {
     batch.0.chunks_exact(64).map(|image| image.iter().map(|pixel| pixel.to_bits()).collect()).collect()
 }
 
@@ -230,13 +230,13 @@ fn augmentations_permute_or_mix_pixels_and_permute_classes() {
         image.sort_by(f32::total_cmp);
         image
     };
-    let images = |batch: &Batch| batch.0.chunks_exact(64).map(sorted).collect::<Vec<_>>();
+    let images = |batch: &ExampleBatch| batch.0.chunks_exact(64).map(sorted).collect::<Vec<_>>();
     assert_eq!(images(&original), images(&permuted));
     assert_eq!(original.1, permuted.1);
 
     let projected = with(false, InputAugmentation::Projected);
     let variance =
-        |batch: &Batch| batch.0.iter().map(|&x| f64::from(x * x)).sum::<f64>() / batch.0.len() as f64;
+        |batch: &ExampleBatch| batch.0.iter().map(|&x| f64::from(x * x)).sum::<f64>() / batch.0.len() as f64;
     assert!((variance(&projected) / variance(&original) - 1.0).abs() < 0.2);
 
     let relabelled = with(true, InputAugmentation::Original);

@@ -3,7 +3,7 @@
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::task::TaskFamily;
 
-use crate::rule::{Batch, Shape};
+use crate::rule::{ExampleBatch, Shape};
 use crate::task::{Task, TaskSizes};
 
 /// A task, its query and as many of its first support batches as fit.
@@ -95,22 +95,22 @@ impl PreparedTask {
     }
 
     /// What is asked of the query after so many updates.
-    pub(super) fn query(&self, updates: u32) -> Batch<'_> {
+    pub(super) fn query(&self, updates: u32) -> ExampleBatch<'_> {
         let TaskSizes { inputs, outputs, .. } = self.task.sizes();
         let examples = self.task.asked_after(updates);
         let (inputs, targets) =
             (&self.query_inputs[..examples * inputs], &self.query_targets[..examples * outputs]);
-        Batch { inputs, targets, examples }
+        ExampleBatch { inputs, targets, examples }
     }
 
     /// Examples whose labels are known to be right.
-    pub(super) fn clean_set(&self) -> Option<Batch<'_>> {
+    pub(super) fn clean_set(&self) -> Option<ExampleBatch<'_>> {
         let (inputs, targets) = self.task.clean_set()?;
-        Some(Batch { inputs, targets, examples: inputs.len() / self.task.sizes().inputs })
+        Some(ExampleBatch { inputs, targets, examples: inputs.len() / self.task.sizes().inputs })
     }
 
     /// The support batch of an update.
-    pub(super) fn support(&mut self, update: u32) -> Batch<'_> {
+    pub(super) fn support(&mut self, update: u32) -> ExampleBatch<'_> {
         let TaskSizes { inputs, outputs, support: examples, .. } = self.task.sizes();
         let (inputs, targets) = (examples * inputs, examples * outputs);
         let range = |length: usize| update as usize * length..(update as usize + 1) * length;
@@ -126,12 +126,12 @@ impl PreparedTask {
         }
         if update < self.kept {
             let (inputs, targets) = (&self.kept_inputs[range(inputs)], &self.kept_targets[range(targets)]);
-            return Batch { inputs, targets, examples };
+            return ExampleBatch { inputs, targets, examples };
         }
         self.other_inputs.resize(inputs, 0.0);
         self.other_targets.resize(targets, 0.0);
         self.task.support(update, &mut self.other_inputs, &mut self.other_targets);
-        Batch { inputs: &self.other_inputs, targets: &self.other_targets, examples }
+        ExampleBatch { inputs: &self.other_inputs, targets: &self.other_targets, examples }
     }
 }
 

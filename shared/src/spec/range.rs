@@ -15,7 +15,7 @@ pub struct Range<T> {
     open: bool,
 }
 
-impl<T: Number> Range<T> {
+impl<T: SpecNumber> Range<T> {
     /// From `low` to `high`, both included.
     pub const fn new(low: T, high: T) -> Self {
         Self { low, high, open: false }
@@ -67,7 +67,7 @@ impl<T: Number> Range<T> {
 }
 
 /// A number of a spec.
-pub trait Number: Copy + PartialOrd + 'static {
+pub trait SpecNumber: Copy + PartialOrd + 'static {
     /// The number for people.
     fn shown(self) -> String;
 
@@ -77,7 +77,7 @@ pub trait Number: Copy + PartialOrd + 'static {
 
 macro_rules! whole_number {
     ($($kind:ty),+) => {
-        $(impl Number for $kind {
+        $(impl SpecNumber for $kind {
             fn shown(self) -> String {
                 self.to_string()
             }
@@ -91,7 +91,7 @@ macro_rules! whole_number {
 
 whole_number!(u8, u32, u64);
 
-impl Number for f64 {
+impl SpecNumber for f64 {
     fn shown(self) -> String {
         if self == 0.0 || (1e-3..1e6).contains(&self.abs()) || !self.is_finite() {
             self.to_string()
@@ -109,7 +109,7 @@ impl Number for f64 {
 mod tests {
     use super::*;
 
-    fn check<T: Number>(range: Range<T>, value: T, expected: Option<&str>) {
+    fn check<T: SpecNumber>(range: Range<T>, value: T, expected: Option<&str>) {
         let found = range.check("field", value).err().map(|error| error.to_string());
         assert_eq!(found.as_deref(), expected);
     }

@@ -1,6 +1,6 @@
 //! Golden vectors of `EvoGrad`: `evograd-*.json`, all in f64. They are told by what is given.
 
-use hebbian_learning::rule::evograd::{self, Estimate, Response};
+use hebbian_learning::rule::evograd::{self, GradientEstimate, Response};
 use hebbian_learning::rule::loss::Descended;
 use hebbian_learning::rule::sample_weights::meta::step;
 use hebbian_learning::rule::sample_weights::response::{Trained, Training};
@@ -64,7 +64,7 @@ fn perturbations(given: &Value) -> Result<Vec<Vec<f64>>, String> {
 }
 
 /// All that a vector has of an estimate.
-fn check(found: &Estimate, expected: &Value) -> Result<(), String> {
+fn check(found: &GradientEstimate, expected: &Value) -> Result<(), String> {
     for (name, values) in [
         ("losses", &found.losses),
         ("weights", &found.weights),
@@ -253,7 +253,7 @@ fn ridge(given: &Value, expected: &Value) -> Result<(), String> {
     compare_shares("directed.cosine_to_first_order", &[cosine], &directed["cosine_to_first_order"], BOUND)
 }
 
-fn rescaled(found: &Estimate, scale: (f64, f64)) -> Vec<f64> {
+fn rescaled(found: &GradientEstimate, scale: (f64, f64)) -> Vec<f64> {
     let length = evograd::effective_rate(scale, 2, true);
     found.gradient.iter().map(|slope| slope / length).collect()
 }

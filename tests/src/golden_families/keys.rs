@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hebbian_control::run::measures::measures;
-use hebbian_learning::task::entropy::{self, Table};
+use hebbian_learning::task::entropy::{self, LabelTable};
 use hebbian_learning::task::sinusoid::wave;
 use hebbian_shared::spec::task::{ClassKind, ClassesSpec, ShiftSpec};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn entropies(given: &Value, expected: &Value) -> Result<(), String> {
             };
             let labels: Option<BTreeMap<u32, u32>> = labels.iter().map(label).collect();
             let labels = labels.ok_or("labels: must be classes by inputs")?;
-            tables.push(Table { probability: number(task, "probability")?, labels });
+            tables.push(LabelTable { probability: number(task, "probability")?, labels });
         }
         let orders = if keys == "none" { &[] } else { list(&given["keys"], keys)? };
         let orders: Vec<Vec<u32>> =

@@ -38,7 +38,7 @@ impl Episodes for FakeThread {
     }
 }
 
-fn job(runner: &Arc<Fake>, ticket: u64, genomes: &[f64], tasks: u32) -> Arc<Job> {
+fn job(runner: &Arc<Fake>, ticket: u64, genomes: &[f64], tasks: u32) -> Arc<PoolBatch> {
     let genome = |(place, &value): (usize, &f64)| BatchGenome {
         candidate: CandidateIndex(place as u32),
         genome: Arc::new(Genome(vec![value])),
@@ -57,7 +57,7 @@ fn job(runner: &Arc<Fake>, ticket: u64, genomes: &[f64], tasks: u32) -> Arc<Job>
         genomes: genomes.iter().enumerate().map(genome).collect(),
         assignments,
     };
-    Arc::new(Job { ticket, batch, runner: runner.clone(), interrupt: Interrupt::new() })
+    Arc::new(PoolBatch { ticket, batch, runner: runner.clone(), interrupt: Interrupt::new() })
 }
 
 fn fake() -> Arc<Fake> {

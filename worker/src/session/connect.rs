@@ -14,7 +14,7 @@ use tonic::transport::{ClientTlsConfig, Endpoint, Uri};
 use hebbian_shared::limits::ADDRESS_FILE_BYTES_MAX;
 
 use super::SessionError;
-use super::credentials::{Authorised, Bearer, Credentials, Source};
+use super::credentials::{Authorised, Bearer, Credentials, CredentialsSource};
 
 /// Bytes that may wait in each direction of a connection over memory.
 const MEMORY_BUFFER: usize = 1 << 20;
@@ -23,7 +23,7 @@ pub const FILE_PREFIX: &str = "file:";
 
 /// Settings of connections. TLS belongs to the addresses: see [`Coordinators::parse`].
 #[derive(Clone, Debug)]
-pub struct TransportSettings {
+pub struct ConnectionSettings {
     /// How long connecting and being welcomed may take.
     pub connect_timeout: Duration,
     /// A connection that was silent for so long is asked for a sign of life (an HTTP/2 ping).
@@ -32,7 +32,7 @@ pub struct TransportSettings {
     pub keep_alive_timeout: Duration,
 }
 
-impl Default for TransportSettings {
+impl Default for ConnectionSettings {
     /// A coordinator that vanished without a word is noticed within fourteen seconds. Nothing is lost by that time: what the
     /// worker holds, the coordinator gives to others within three.
     fn default() -> Self {
@@ -52,14 +52,14 @@ pub enum Coordinators {
         /// The addresses, at least one.
         addresses: Vec<String>,
         /// What is shown there.
-        source: Source,
+        source: CredentialsSource,
     },
     /// A file with addresses, which is read before each attempt: a coordinator that moves writes its new one.
     File {
         /// The file, in the form of [`Coordinators::read`].
         path: PathBuf,
         /// What is shown there.
-        source: Source,
+        source: CredentialsSource,
         /// Whether addresses that do without TLS are refused.
         tls_only: bool,
     },
@@ -73,7 +73,7 @@ impl Coordinators {
         endpoints(addresses, tls)?;
         let addresses = addresses.iter().map(|address| address.as_ref().to_owned()).collect();
         let credentials = Credentials { tls: tls.clone(), ..Credentials::default() };
-        Ok(Self::Addresses { addresses, source: Source::fixed(credentials) })
+        Ok(Self::Addresses { addresses, source: CredentialsSource::fixed(credentials) })
     }
 
     /// The addresses in a file, one a line; blank lines and those that begin with `#` are none.
@@ -112,7 +112,7 @@ impl Coordinators {
     /// Connects; the attempt's number says which address is next.
     pub(super) async fn connect(
         &self,
-        settings: &TransportSettings,
+        settings: &ConnectionSettings,
         attempt: usize,
     ) -> Result<Authorised, String> {
         let configured = |endpoint: Endpoint| {

@@ -81,9 +81,9 @@ impl Credentials {
 
 /// Where credentials come from. They are read before each connection: what was renewed meanwhile is shown by the next one.
 #[derive(Clone)]
-pub struct Source(Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>);
+pub struct CredentialsSource(Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>);
 
-impl Source {
+impl CredentialsSource {
     /// Reads them from wherever they are; an error says what is wrong.
     pub fn new(read: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
@@ -100,7 +100,7 @@ impl Source {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for CredentialsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Source(..)")
     }

@@ -26,7 +26,7 @@ use super::prepare::Announcement;
 use super::reports::Reports;
 use super::{Authorised, SessionEnd, SessionSettings};
 use crate::evaluator::{Evaluator, Runner};
-use crate::pool::{Finished, Job, Pool};
+use crate::pool::{Finished, Pool, PoolBatch};
 
 /// Messages that may wait to be sent.
 const OUTGOING_LENGTH: usize = 16;
@@ -96,7 +96,7 @@ struct Announced {
 
 /// A job whose episodes have not all arrived.
 struct Open {
-    job: Arc<Job>,
+    job: Arc<PoolBatch>,
     remaining: usize,
 }
 

@@ -26,7 +26,7 @@ impl Fault {
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CheckOutcome {
     /// Nothing wrong.
     Ok,
     /// A fault.
@@ -35,13 +35,13 @@ pub(super) enum Verdict {
     Skipped(String),
 }
 
-impl From<Result<(), Fault>> for Verdict {
+impl From<Result<(), Fault>> for CheckOutcome {
     fn from(result: Result<(), Fault>) -> Self {
         result.map_or_else(Self::Failed, |()| Self::Ok)
     }
 }
 
-impl From<Result<Self, Fault>> for Verdict {
+impl From<Result<Self, Fault>> for CheckOutcome {
     fn from(result: Result<Self, Fault>) -> Self {
         result.unwrap_or_else(Self::Failed)
     }
@@ -54,7 +54,7 @@ pub(super) struct Check {
     /// Whether the worker's process ends by it.
     pub(super) ends: bool,
     /// Tries a worker.
-    pub(super) run: fn(&mut Bench<'_>) -> Verdict,
+    pub(super) run: fn(&mut Bench<'_>) -> CheckOutcome,
 }
 
 /// The worker that is tried, apart from what it says.

@@ -1,7 +1,7 @@
 //! Who may write: one coordinator, which lets everybody see that it lives.
 //!
 //! Three things keep a second one out. The **lease**: the leader's row in `leader` changes several times a second, and whoever wants to
-//! take over has seen it unchanged for [`LEASE`], by its own clock and over a connection that worked. The **lock**: the leader's connection
+//! take over has seen it unchanged for [`LEADERS_LEASE`], by its own clock and over a connection that worked. The **lock**: the leader's connection
 //! holds an advisory lock, which a successor has before it begins, so nothing of the predecessor is on its way any more. The **epoch**: a
 //! successor raises it, and each commit looks at it in its own transaction.
 
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use super::session::Session;
 use super::target::Target;
 use crate::journal::sql::{Sql, counters};
-use crate::journal::{Ended, JournalError, Leader};
+use crate::journal::{JournalError, Leader, OnEnd};
 
 /// For so long the leader's row does not change before somebody else takes over.
-pub(super) const LEASE: Duration = Duration::from_millis(1500);
+pub(super) const LEADERS_LEASE: Duration = Duration::from_millis(1500);
 /// How often it changes.
 const BEAT: Duration = Duration::from_millis(300);
 /// How often somebody who waits looks at it.
@@ -85,7 +85,7 @@ impl Waiting {
                 now
             }
         };
-        if (seen.released || since.elapsed() >= LEASE)
+        if (seen.released || since.elapsed() >= LEADERS_LEASE)
             && let Some(epoch) = take(session, &seen, me)?
         {
             return Ok(Look::Taken(epoch));
@@ -178,7 +178,7 @@ pub(super) fn end_former(session: &Session, epoch: u64) -> Result<(), JournalErr
 #[derive(Default)]
 struct Told {
     ended: Option<JournalError>,
-    tell: Option<Ended>,
+    tell: Option<OnEnd>,
 }
 
 /// Keeps the lease alive, on a connection and a thread of its own. Gives it back when it is dropped.
@@ -247,7 +247,7 @@ impl Lease {
     }
 
     /// Who is to be told when another coordinator has taken over.
-    pub(super) fn when_ended(&self, tell: Ended) {
+    pub(super) fn when_ended(&self, tell: OnEnd) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = &told.ended {
             tell(error.clone());

@@ -9,7 +9,7 @@ use super::scan::{NO_GENERATION, Scan};
 use super::{Sql, as_u32, sums};
 use crate::journal::codec::{decode_record, decode_snapshot};
 use crate::journal::{JournalError, StoredEvent};
-use hebbian_control::run::record::{LoadedRun, Record, Snapshot, Standing, StoredRun, UnreadableRun};
+use hebbian_control::run::record::{LoadedRun, Record, Snapshot, StoredRun, StoredStanding, UnreadableRun};
 
 /// A run with its name and the time of its creation.
 type Listed = (RunId, String, u64);
@@ -67,14 +67,14 @@ impl Tables<'_> {
     /// The same for whoever starts: without the searches of runs that have ended.
     pub(in crate::journal) fn each_standing(
         &self,
-        take: &mut dyn FnMut(Standing),
+        take: &mut dyn FnMut(StoredStanding),
     ) -> Result<(), JournalError> {
         for listed in self.listed()? {
             let standing = readable(listed, |run| match Scan::of(self, run, true)?.end(run) {
-                Ok(ended) => Ok(Standing::Ended(ended)),
-                Err(scan) => Ok(Standing::Loaded(Ok(self.run(run, *scan)?))),
+                Ok(ended) => Ok(StoredStanding::Ended(ended)),
+                Err(scan) => Ok(StoredStanding::Loaded(Ok(self.run(run, *scan)?))),
             });
-            take(standing?.unwrap_or_else(|unreadable| Standing::Loaded(Err(unreadable))));
+            take(standing?.unwrap_or_else(|unreadable| StoredStanding::Loaded(Err(unreadable))));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use hebbian_shared::spec::rule::gradient_descent::{HiddenActivation, InitialWeights, Loss, Optimizer};
 
-use crate::comparison::{Configuration, table};
+use crate::comparison::{BaselineSettings, table};
 
 /// Learning rates of a grid, in equal ratios.
 const RATES: i32 = 18;
@@ -50,7 +50,7 @@ impl Grid {
     }
 
     /// All configurations of a class.
-    pub(super) fn of(self, class: Class, losses: &[Loss]) -> Vec<Configuration> {
+    pub(super) fn of(self, class: Class, losses: &[Loss]) -> Vec<BaselineSettings> {
         if self == Self::Near {
             return near(class, losses);
         }
@@ -70,7 +70,7 @@ impl Grid {
                 for &momentum in self.momenta(kind) {
                     for &initial_weights in self.weights() {
                         for &activation in HiddenActivation::ALL {
-                            grid.extend(losses.iter().map(|&loss| Configuration {
+                            grid.extend(losses.iter().map(|&loss| BaselineSettings {
                                 kind,
                                 learning_rate,
                                 momentum,
@@ -104,16 +104,16 @@ impl Grid {
 }
 
 /// The known configurations of a class at all rates near theirs, each once.
-fn near(class: Class, losses: &[Loss]) -> Vec<Configuration> {
-    let is_meant = |one: &Configuration| {
+fn near(class: Class, losses: &[Loss]) -> Vec<BaselineSettings> {
+    let is_meant = |one: &BaselineSettings| {
         let of = Class { kind: one.kind, decays: one.schedule_power.is_some() };
         of == class && losses.contains(&one.loss)
     };
-    let mut grid: Vec<Configuration> = Vec::new();
+    let mut grid: Vec<BaselineSettings> = Vec::new();
     for known in table::configurations().filter(is_meant) {
         for power in NEAR {
             let learning_rate = known.learning_rate * libm::exp2f(power as f32);
-            let configuration = Configuration { learning_rate, ..known };
+            let configuration = BaselineSettings { learning_rate, ..known };
             if !grid.contains(&configuration) {
                 grid.push(configuration);
             }
@@ -135,7 +135,7 @@ mod tests {
             assert_eq!(all.len(), classes);
             for class in all {
                 let of_class = grid.of(class, Loss::ALL);
-                let distinct = |of: &dyn Fn(&Configuration) -> u64| {
+                let distinct = |of: &dyn Fn(&BaselineSettings) -> u64| {
                     of_class.iter().map(of).collect::<BTreeSet<_>>().len()
                 };
                 let number = |value: Option<f32>| value.map_or(0, |value| u64::from(value.to_bits()));
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn near_what_is_known_lies_each_of_it_at_smaller_and_larger_rates() {
-        let all: Vec<Configuration> =
+        let all: Vec<BaselineSettings> =
             Grid::Near.classes(Optimizer::ALL).into_iter().flat_map(|class| near(class, Loss::ALL)).collect();
         for known in table::configurations() {
             for factor in [1.0 / 32.0, 0.5, 1.0, 2.0] {
-                let expected = Configuration { learning_rate: known.learning_rate * factor, ..known };
+                let expected = BaselineSettings { learning_rate: known.learning_rate * factor, ..known };
                 assert_eq!(all.iter().filter(|one| **one == expected).count(), 1, "{expected:?}");
             }
         }

@@ -68,7 +68,7 @@ fn an_update_is_the_formula() {
             });
             let (inputs, targets) = examples();
             let before = weights(&learner);
-            learner.update(&Batch { inputs: &inputs, targets: &targets, examples: EXAMPLES });
+            learner.update(&ExampleBatch { inputs: &inputs, targets: &targets, examples: EXAMPLES });
             let neurons = neurons(&before, &inputs);
             for (layer, (before, after)) in before.iter().zip(weights(&learner)).enumerate() {
                 let width = neurons[layer + 1][0].len();
@@ -114,7 +114,7 @@ fn the_start_learns_by_the_delta_rule() {
         let mut predictions = [0.0; EXAMPLES * 2];
         learner.predict(&inputs, EXAMPLES, &mut predictions);
         let error = predictions.iter().zip(&targets).map(|(y, t)| (y - t) * (y - t)).sum::<f32>();
-        learner.update(&Batch { inputs: &inputs, targets: &targets, examples: EXAMPLES });
+        learner.update(&ExampleBatch { inputs: &inputs, targets: &targets, examples: EXAMPLES });
         error
     };
     let errors: Vec<f32> = (0..2000).map(|_| error()).collect();

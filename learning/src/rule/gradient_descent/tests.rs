@@ -28,8 +28,8 @@ struct Examples {
 }
 
 impl Examples {
-    fn batch(&self) -> Batch<'_> {
-        Batch { inputs: &self.inputs, targets: &self.targets, examples: self.count }
+    fn batch(&self) -> ExampleBatch<'_> {
+        ExampleBatch { inputs: &self.inputs, targets: &self.targets, examples: self.count }
     }
 
     fn columns(&self) -> Columns {

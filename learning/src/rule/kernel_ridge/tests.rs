@@ -33,7 +33,7 @@ fn examples(count: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
 
 fn learn(learner: &mut Regression, (inputs, targets): &(Vec<f32>, Vec<f32>)) {
     let examples = inputs.len() / INPUTS;
-    learner.update(&Batch { inputs, targets, examples });
+    learner.update(&ExampleBatch { inputs, targets, examples });
 }
 
 fn answers(learner: &mut Regression, inputs: &[f32]) -> Vec<f32> {

@@ -29,10 +29,10 @@ use super::transpose::transpose;
 use adjoint::Adjoint;
 use elementwise::{add_scaled, scale};
 use form::{Form, Scratch};
-use record::{Neurons, Record, Records};
+use record::{Neurons, Records, UpdateRecord};
 
 pub(super) use learner::DifferentiableLearner;
-pub use loss::Loss;
+pub use loss::AnswerLoss;
 pub use parameters::{DifferentiableRule, Parameters};
 
 /// A network with its synapses and all memory: once it has seen its largest batch, nothing is allocated any more.
@@ -237,7 +237,7 @@ impl<T: Real> DifferentiableNetwork<T> {
         {
             record.save(form, &mut self.checkpoints, (self.updates / self.recorded) as usize);
         }
-        let Record { blocks, layers, output, .. } = record;
+        let UpdateRecord { blocks, layers, output, .. } = record;
         transpose(form.arch, input, inputs, layers[0].forward.take(inputs * batch), batch);
         let transposed = self.target.take(target.len());
         transpose(form.arch, target, outputs, transposed, batch);
@@ -307,7 +307,7 @@ impl<T: Real> DifferentiableNetwork<T> {
     }
 
     /// Numbers of one state of a layer of neurons in an update.
-    fn layer_numbers(&self, record: &Record<T>, layer: usize) -> usize {
+    fn layer_numbers(&self, record: &UpdateRecord<T>, layer: usize) -> usize {
         record.output.len() / self.form.sizes[self.form.layers()] * self.form.sizes[layer]
     }
 

@@ -10,7 +10,7 @@ use hebbian_shared::spec::strategy::Estimation;
 use super::ablation::{self, Ablation, FrozenSynapses};
 use super::differentiable::DifferentiableLearner;
 use super::{Network, UpdateRule};
-use crate::rule::{Batch, Differentiable, Networks, Rule, RuleFamily, Shape};
+use crate::rule::{Differentiable, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for MultiStateSpec {
     fn ablations(&self) -> &'static [Ablation] {
@@ -95,7 +95,7 @@ impl Rule for Learner {
         }
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let network = self.networks.current_mut();
         network.update(&self.rule, batch.inputs, batch.targets, batch.examples);
         if self.ablation.is_some_and(Ablation::freezes) {

@@ -5,7 +5,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::rule::gradient_descent::{GradientDescentSpec, InitialWeights, Loss, Optimizer};
-use hebbian_shared::spec::rule::sample_weights::{Gates, SampleWeightsSpec, WeightForm, WeightInputs};
+use hebbian_shared::spec::rule::sample_weights::{GateLayers, SampleWeightsSpec, WeightForm, WeightInputs};
 use hebbian_shared::spec::task::{LabelNoiseSpec, Taught};
 
 use crate::rule::Companion;
@@ -54,10 +54,14 @@ pub(super) fn of(options: &SampleWeightsSpec, problem: &RuleLearning) -> Vec<Com
         let clean = LabelNoiseSpec { taught: Taught::CleanSet, ..noise.clone() };
         rows.push(plain(("clean set", "SGD on the clean set alone"), options, problem, &clean));
         let online = [
-            (Gates::All, "online", "a weight function that learns within the task, by the exact gradient"),
-            (Gates::Last, "online, last", "the same by the last layer's"),
-            (Gates::Random, "online, random", "the same by that of a random layer"),
-            (Gates::Learned, "online, learned", "the same by those layers that gradient samplers open"),
+            (
+                GateLayers::All,
+                "online",
+                "a weight function that learns within the task, by the exact gradient",
+            ),
+            (GateLayers::Last, "online, last", "the same by the last layer's"),
+            (GateLayers::Random, "online, random", "the same by that of a random layer"),
+            (GateLayers::Learned, "online, learned", "the same by those layers that gradient samplers open"),
         ];
         rows.extend(online.map(|(gates, name, meaning)| learner((name, meaning), gates, options, problem)));
     }
@@ -138,7 +142,7 @@ fn small_losses(
 
 fn learner(
     named: (&str, &str),
-    gates: Gates,
+    gates: GateLayers,
     options: &SampleWeightsSpec,
     problem: &RuleLearning,
 ) -> Companion {

@@ -13,10 +13,10 @@ use hebbian_shared::spec::strategy::{Directions, Estimation, Estimator, EvogradS
 use super::response::{Trained, Training};
 use super::weight::{WeightFunction, normalise, normalised_slopes};
 use super::{Network, form, start};
-use crate::rule::evograd::{self, Estimate};
+use crate::rule::evograd::{self, GradientEstimate};
 use crate::rule::loss::Descended;
 use crate::rule::number::{Dual, Number};
-use crate::rule::{Batch, Differentiable, Lesson, Networks, Rule, Shape};
+use crate::rule::{Differentiable, ExampleBatch, Lesson, Networks, Rule, Shape};
 
 /// A rule in f64 that keeps the course of its weights.
 pub(super) struct Course {
@@ -46,7 +46,7 @@ struct Travelled {
 struct Update<'a> {
     weights: &'a [f64],
     progress: Option<f64>,
-    batch: Batch<'a>,
+    batch: ExampleBatch<'a>,
 }
 
 impl Course {
@@ -90,7 +90,7 @@ impl Rule for Course {
         (at.updates, at.seed) = (0, seed);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let at = self.networks.current_mut();
         if self.is_recorded {
             at.course.extend_from_slice(&at.weights);
@@ -122,7 +122,7 @@ impl Rule for Course {
 
 impl Travelled {
     /// The loss of a batch at some weights, with its gradient.
-    fn measure(&mut self, weights: &[f64], batch: &Batch<'_>, descended: Descended) -> f64 {
+    fn measure(&mut self, weights: &[f64], batch: &ExampleBatch<'_>, descended: Descended) -> f64 {
         self.network.forward(weights, &[], batch.inputs);
         let loss = self.network.measure(descended, batch.targets);
         self.network.backward(weights, &[], &mut self.gradient, None);
@@ -182,9 +182,9 @@ impl Travelled {
         &mut self,
         (function, normalise): (&WeightFunction<f64>, Normalise),
         update: &Update<'_>,
-        (query, measured): (&Batch<'_>, Descended),
+        (query, measured): (&ExampleBatch<'_>, Descended),
         (settings, seed): (&EvogradSpec, Seed),
-    ) -> Estimate {
+    ) -> GradientEstimate {
         let EvogradSpec { sigma, temperature, directions, weights_from, .. } = *settings;
         let examples = (update.batch.inputs, update.batch.targets);
         let training = Training { function, normalise, progress: update.progress, examples };
@@ -306,13 +306,13 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(batch: &Batch<'_>) -> Self {
+    fn of(batch: &ExampleBatch<'_>) -> Self {
         let (inputs, targets) = (batch.inputs.to_vec(), batch.targets.to_vec());
         Self { inputs, targets, examples: batch.examples }
     }
 
-    fn batch(&self) -> Batch<'_> {
-        Batch { inputs: &self.inputs, targets: &self.targets, examples: self.examples }
+    fn batch(&self) -> ExampleBatch<'_> {
+        ExampleBatch { inputs: &self.inputs, targets: &self.targets, examples: self.examples }
     }
 }
 

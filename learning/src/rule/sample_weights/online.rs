@@ -6,14 +6,14 @@
 
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, uniform};
-use hebbian_shared::spec::rule::sample_weights::{Gates, SampleWeightsSpec};
+use hebbian_shared::spec::rule::sample_weights::{GateLayers, SampleWeightsSpec};
 
 use super::gates::{self, Expected, Gate, Sampler};
 use super::meta::{self, MetaStep};
 use super::weight::{WeightFunction, normalise};
 use super::{Network, form, start};
 use crate::rule::loss::Descended;
-use crate::rule::{Batch, Networks, Rule, Shape};
+use crate::rule::{ExampleBatch, Networks, Rule, Shape};
 
 /// Of Adam, as is customary.
 const BETAS: [f32; 2] = [0.9, 0.999];
@@ -31,7 +31,7 @@ const EXPECTED: f32 = 1.0;
 /// A rule whose weight function learns.
 pub(super) struct OnlineLearner {
     options: SampleWeightsSpec,
-    gates: Gates,
+    gates: GateLayers,
     layout: GenomeLayout,
     /// What the genome adds to the start.
     from: WeightFunction<f32>,
@@ -57,7 +57,7 @@ struct Learned {
 }
 
 impl OnlineLearner {
-    pub(super) fn new(options: SampleWeightsSpec, gates: Gates, layout: GenomeLayout) -> Self {
+    pub(super) fn new(options: SampleWeightsSpec, gates: GateLayers, layout: GenomeLayout) -> Self {
         Self {
             options,
             gates,
@@ -99,16 +99,16 @@ fn gumbel(rng: &mut ChaCha8Rng) -> f32 {
 
 impl Learned {
     /// The gradient of the clean loss by the weight function, as the gates have it, and with `FaMUS`'s agreement.
-    fn meta_gradient(&mut self, gates: Gates, found: &MetaStep<f32>, rate: f32) -> Vec<f32> {
+    fn meta_gradient(&mut self, gates: GateLayers, found: &MetaStep<f32>, rate: f32) -> Vec<f32> {
         let form = self.network.form();
         let depth = form.layers.len() - 1;
         let only = |open: usize| found.gated(&(0..depth).map(|layer| layer == open).collect::<Vec<_>>());
         let mut rng = self.seed.derive(Purpose::Gate, u64::from(self.updates)).rng();
         match gates {
-            Gates::All => found.gated(&vec![true; depth]),
-            Gates::Last => only(depth - 1),
-            Gates::Random => only(index_below(&mut rng, depth as u32) as usize),
-            Gates::Learned => {
+            GateLayers::All => found.gated(&vec![true; depth]),
+            GateLayers::Last => only(depth - 1),
+            GateLayers::Random => only(index_below(&mut rng, depth as u32) as usize),
+            GateLayers::Learned => {
                 let pooled: Vec<Vec<f32>> =
                     (0..depth - 1).map(|layer| gates::pooled(form, &found.gradient, layer)).collect();
                 let gate = |([sampler, _], pooled): (&[Sampler<f32>; 2], &Vec<f32>)| {
@@ -191,7 +191,7 @@ impl Rule for OnlineLearner {
             moments.resize(numbers, 0.0);
         }
         at.samplers.clear();
-        if self.gates == Gates::Learned {
+        if self.gates == GateLayers::Learned {
             let below = &shape.layers[1..shape.layers.len() - 1];
             at.samplers.extend(below.iter().map(|&outputs| sampler(&mut rng, outputs)));
         }
@@ -200,13 +200,13 @@ impl Rule for OnlineLearner {
         (at.updates, at.seed) = (0, seed);
     }
 
-    fn show_clean_set(&mut self, clean: &Batch<'_>) {
+    fn show_clean_set(&mut self, clean: &ExampleBatch<'_>) {
         let (inputs, targets) = &mut self.networks.current_mut().clean;
         inputs.extend_from_slice(clean.inputs);
         targets.extend_from_slice(clean.targets);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let (options, gates, rate, meta_rate) =
             (self.options, self.gates, self.learning_rate, self.meta_rate);
         let at = self.networks.current_mut();

@@ -43,7 +43,7 @@ fn answers(family: &dyn RuleFamily, rule: RuleSpec, genome: &[f64], ablation: Op
     rule.start(&Shape { layers: vec![4, 6, 3], batch_max: 8 }, seed(2));
     for update in 0..3 {
         let inputs: Vec<f32> = normal(32, update).iter().map(|&x| x as f32).collect();
-        rule.update(&Batch { inputs: &inputs, targets: &classes(8), examples: 8 });
+        rule.update(&ExampleBatch { inputs: &inputs, targets: &classes(8), examples: 8 });
     }
     let inputs: Vec<f32> = normal(32, 9).iter().map(|&x| x as f32).collect();
     let mut answers = vec![0.0; 24];

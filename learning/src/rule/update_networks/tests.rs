@@ -81,7 +81,7 @@ fn special_genomes_are_the_linear_associators() {
         learner.start(&Shape { layers: vec![n, m], batch_max: snippets }, seed(1));
         let [inputs, goals] =
             [&cues, &targets].map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
-        learner.update(&Batch { inputs: &inputs, targets: &goals, examples: snippets });
+        learner.update(&ExampleBatch { inputs: &inputs, targets: &goals, examples: snippets });
         let mut found = vec![0.0; m * snippets];
         learner.predict(&inputs, snippets, &mut found);
         assert!(found.iter().zip(&expected).all(|(&a, b)| (f64::from(a) - b).abs() < 1e-5), "{kind:?}");
@@ -102,7 +102,7 @@ fn learner(
     let layers: Vec<usize> = [4].into_iter().chain(hidden.iter().map(|&n| n as usize)).chain([3]).collect();
     learner.start(&Shape { layers, batch_max: 2 }, seed(7));
     let [inputs, targets] = [bits(8, 3), bits(6, 4)].map(|x| x.iter().map(|&x| x as f32).collect::<Vec<_>>());
-    learner.update(&Batch { inputs: &inputs, targets: &targets, examples: 2 });
+    learner.update(&ExampleBatch { inputs: &inputs, targets: &targets, examples: 2 });
     (learner, inputs)
 }
 
@@ -132,7 +132,7 @@ fn a_rule_of_zeros_writes_nothing() {
     let mut learner = options.compile(&problem, None);
     assert!(learner.load(&problem.layout().initial_mean()));
     learner.start(&Shape { layers: vec![2, 2], batch_max: 1 }, seed(1));
-    learner.update(&Batch { inputs: &[1.0, -1.0], targets: &[1.0, 1.0], examples: 1 });
+    learner.update(&ExampleBatch { inputs: &[1.0, -1.0], targets: &[1.0, 1.0], examples: 1 });
     let mut found = [1.0; 2];
     learner.predict(&[1.0, -1.0], 1, &mut found);
     assert_eq!(found, [0.0, 0.0]);

@@ -13,7 +13,7 @@ use hebbian_shared::spec::strategy::Estimator;
 use super::{Form, Network, Parameters, descend, start};
 use crate::rule::loss::Descended;
 use crate::rule::number::{Dual, Number};
-use crate::rule::{Batch, Differentiable, Lesson, Networks, Rule, Shape};
+use crate::rule::{Differentiable, ExampleBatch, Lesson, Networks, Rule, Shape};
 
 /// A rule in f64 that keeps the course of its weights.
 pub struct Course {
@@ -62,7 +62,7 @@ impl Travelled {
     fn add_gradient(
         &mut self,
         (weights, parameters): (&[f64], &[f64]),
-        batch: &Batch<'_>,
+        batch: &ExampleBatch<'_>,
         (descended, weight): (Descended, f64),
         (lambda, sum): (&mut [f64], &mut [f64]),
     ) -> f64 {
@@ -222,7 +222,7 @@ impl Rule for Course {
         at.course.clear();
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         let (parameters, descended) = (&self.parameters.0, self.options.loss.into());
         let at = self.networks.current_mut();
         if self.is_recorded {

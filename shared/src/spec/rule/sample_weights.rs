@@ -25,7 +25,7 @@ pub struct SampleWeightsSpec {
     /// Whether the weight function goes on learning within a task, from its clean set, and by the gradients of which layers; none: it
     /// stays as the genome has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub online: Option<Gates>,
+    pub online: Option<GateLayers>,
     /// Hidden units of the weight function (H).
     #[schemars(transform = UNITS.schema())]
     pub units: u32,
@@ -77,7 +77,7 @@ pub enum WeightForm {
 /// The layers whose gradients a meta step looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Gates {
+pub enum GateLayers {
     /// All: the exact gradient through one update (Meta-Weight-Net).
     All,
     /// The last one.
@@ -307,11 +307,11 @@ mod tests {
         assert_eq!(names(exponential), [("steepness".to_owned(), 2)]);
         let small = SampleWeightsSpec { form: WeightForm::SmallLoss, evolve_learning_rate: true, ..spec };
         assert_eq!(names(small), [("kept".to_owned(), 1), ("learning_rate".to_owned(), 1)]);
-        let online = SampleWeightsSpec { online: Some(Gates::All), inputs: WeightInputs::Loss, ..spec };
+        let online = SampleWeightsSpec { online: Some(GateLayers::All), inputs: WeightInputs::Loss, ..spec };
         assert_eq!(names(online).last(), Some(&("meta_learning_rate".to_owned(), 1)));
         assert_eq!(online.validate(), Ok(()));
         let field = |spec: SampleWeightsSpec| spec.validate().unwrap_err().field;
-        assert_eq!(field(SampleWeightsSpec { online: Some(Gates::Last), ..spec }), "rule.inputs");
+        assert_eq!(field(SampleWeightsSpec { online: Some(GateLayers::Last), ..spec }), "rule.inputs");
         assert_eq!(field(SampleWeightsSpec { form: WeightForm::SmallLoss, ..online }), "rule.online");
         let tasks = TaskSpec::of(vec![TaskFamily::Digits]);
         let error = online.validate_for(&NetworkSpec::default(), &tasks).unwrap_err();

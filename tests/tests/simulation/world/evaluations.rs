@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hebbian_control::command::evaluation::{Abandon, Evaluate};
+use hebbian_control::command::evaluation::{Abandon, CreateEvaluation};
 use hebbian_control::engine::effect::Scored;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::id::RunId;
@@ -64,7 +64,7 @@ impl World {
                 self.next_run += 1;
                 let request = points.to_string().into();
                 let weight = 0.5 + uniform(&mut self.rng);
-                let command = Evaluate {
+                let command = CreateEvaluation {
                     id,
                     request,
                     genomes,

@@ -15,7 +15,7 @@ use tonic::Status;
 use super::super::prepare::{Announcement, Preparation};
 use super::{Announced, Open, Stream, StreamEnd, said};
 use crate::evaluator::Runner;
-use crate::pool::Job;
+use crate::pool::PoolBatch;
 
 impl Stream<'_> {
     pub(super) fn hear(&mut self, message: Result<Option<v1::AttachResponse>, Status>) -> Result<(), String> {
@@ -154,7 +154,7 @@ impl Stream<'_> {
         }
         self.worker.tickets += 1;
         let ticket = self.worker.tickets;
-        let job = Arc::new(Job { ticket, batch, runner, interrupt: Interrupt::new() });
+        let job = Arc::new(PoolBatch { ticket, batch, runner, interrupt: Interrupt::new() });
         self.open.insert(ticket, Open { job: job.clone(), remaining });
         self.worker.pool.submit(job);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::limits::LEAVING_GRACE;
 
-use super::super::check::{Bench, Fault, Verdict};
+use super::super::check::{Bench, CheckOutcome, Fault};
 use super::super::problem::{Asked, Place, Run, Work};
 use super::super::tried::{Farewell, Stream, StreamEnd};
 
@@ -88,13 +88,13 @@ fn places(heard: &Farewell) -> (BTreeSet<Place>, BTreeSet<Place>) {
     (heard.settled.iter().copied().collect(), given.map(|(candidate, task)| (candidate.0, task.0)).collect())
 }
 
-pub(super) fn gives_back(bench: &mut Bench<'_>) -> Result<Verdict, Fault> {
+pub(super) fn gives_back(bench: &mut Bench<'_>) -> Result<CheckOutcome, Fault> {
     let (run, mut stream) = (bench.run(), bench.attach()?);
     let (work, heard) = begin(&mut stream, &run, BEGUN_MS)?;
     drain(&stream, AMPLE);
     let heard = listen(&mut stream, &run, heard, AMPLE.min(bench.patience))?;
     if !heard.said {
-        return Ok(Verdict::Skipped("it does not leave when it is drained".to_owned()));
+        return Ok(CheckOutcome::Skipped("it does not leave when it is drained".to_owned()));
     }
     let right =
         "of what it holds, a worker that leaves reports what it has begun and gives all the rest back";
@@ -119,11 +119,11 @@ pub(super) fn gives_back(bench: &mut Bench<'_>) -> Result<Verdict, Fault> {
         );
         return Err(Fault::new(seen, right));
     }
-    Ok(Verdict::Ok)
+    Ok(CheckOutcome::Ok)
 }
 
 /// A batch that crosses the message that it leaves.
-pub(super) fn late_batch(bench: &mut Bench<'_>) -> Result<Verdict, Fault> {
+pub(super) fn late_batch(bench: &mut Bench<'_>) -> Result<CheckOutcome, Fault> {
     let (run, mut stream) = (bench.run(), bench.attach()?);
     let (_, heard) = begin(&mut stream, &run, BEGUN_MS)?;
     let late = run.batch(2, &[Asked::default(), Asked::default()]);
@@ -131,12 +131,12 @@ pub(super) fn late_batch(bench: &mut Bench<'_>) -> Result<Verdict, Fault> {
     stream.give(&late);
     let heard = listen(&mut stream, &run, heard, AMPLE.min(bench.patience))?;
     if !heard.said {
-        return Ok(Verdict::Skipped("it does not leave when it is drained".to_owned()));
+        return Ok(CheckOutcome::Skipped("it does not leave when it is drained".to_owned()));
     }
     let given = heard.given.iter().filter(|given| given.generation == late.batch.generation);
     let given: usize = given.map(|given| given.episodes.len()).sum();
     if given == late.places().len() {
-        return Ok(Verdict::Ok);
+        return Ok(CheckOutcome::Ok);
     }
     Err(Fault::new(
         format!("of {} evaluations that came while it left it gave {given} back", late.places().len()),
@@ -163,11 +163,13 @@ pub(super) fn drains_in_time(bench: &mut Bench<'_>) -> Result<(), Fault> {
     ))
 }
 
-pub(super) fn terminates(bench: &mut Bench<'_>) -> Result<Verdict, Fault> {
+pub(super) fn terminates(bench: &mut Bench<'_>) -> Result<CheckOutcome, Fault> {
     let (run, mut stream) = (bench.run(), bench.attach()?);
     let (work, heard) = begin(&mut stream, &run, BEGUN_MS)?;
     if !bench.subject.terminate() {
-        return Ok(Verdict::Skipped("only a worker that `--exec` starts can be sent SIGTERM".to_owned()));
+        return Ok(CheckOutcome::Skipped(
+            "only a worker that `--exec` starts can be sent SIGTERM".to_owned(),
+        ));
     }
     let within = bench.patience;
     let heard = listen(&mut stream, &run, heard, within)?;
@@ -182,5 +184,5 @@ pub(super) fn terminates(bench: &mut Bench<'_>) -> Result<Verdict, Fault> {
     }
     drop(stream);
     has_ended(bench, "it was sent SIGTERM")?;
-    Ok(Verdict::Ok)
+    Ok(CheckOutcome::Ok)
 }

@@ -52,7 +52,7 @@ fn check(family: TaskFamily, activation: HiddenActivation, hidden: &[u32], learn
     for update in 0..50 {
         task.support(update, &mut buffers.0, &mut buffers.1);
         network.update(&rule, &buffers.0, &buffers.1, sizes.support);
-        learner.update(&Batch { inputs: &buffers.0, targets: &buffers.1, examples: sizes.support });
+        learner.update(&ExampleBatch { inputs: &buffers.0, targets: &buffers.1, examples: sizes.support });
     }
     let parameters = learner.networks.current().perceptron.parameters();
     let mut moved = 0.0_f32;

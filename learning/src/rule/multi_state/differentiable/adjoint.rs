@@ -9,7 +9,7 @@ use super::elementwise::{
 use super::form::{Form, Scratch, split};
 use super::loss::LossScratch;
 use super::parameters::{DifferentiableRule, Parameters};
-use super::record::{Neurons, Record};
+use super::record::{Neurons, UpdateRecord};
 use crate::rule::multi_state::Real;
 use crate::rule::multi_state::buffer::Buffer;
 use crate::rule::multi_state::contraction::{
@@ -72,7 +72,7 @@ impl Form {
     pub(super) fn synapse_adjoint<T: Real>(
         &self,
         rule: &DifferentiableRule<T>,
-        record: &Record<T>,
+        record: &UpdateRecord<T>,
         layer: usize,
         t: u64,
         batch: usize,
@@ -128,7 +128,7 @@ impl Form {
     pub(super) fn hebbian_adjoint<T: Real>(
         &self,
         rule: &DifferentiableRule<T>,
-        record: &Record<T>,
+        record: &UpdateRecord<T>,
         layer: usize,
         batch: usize,
         adjoint: &mut Adjoint<T>,
@@ -189,7 +189,7 @@ impl Form {
     pub(super) fn backward_adjoint<T: Real>(
         &self,
         rule: &DifferentiableRule<T>,
-        record: &Record<T>,
+        record: &UpdateRecord<T>,
         layer: usize,
         batch: usize,
         adjoint: &mut Adjoint<T>,
@@ -244,7 +244,7 @@ impl Form {
     /// From the last layer after the feedback to the prediction.
     pub(super) fn feedback_adjoint<T: Real>(
         &self,
-        record: &Record<T>,
+        record: &UpdateRecord<T>,
         batch: usize,
         adjoint: &mut Adjoint<T>,
         scratch: &mut Scratch<T>,

@@ -5,7 +5,7 @@ use pulp::Arch;
 
 use super::elementwise::{add_scaled, gate, needs_argument, softmax};
 use super::parameters::{DifferentiableRule, Parameters};
-use super::record::{Neurons, Record};
+use super::record::{Neurons, UpdateRecord};
 use crate::rule::multi_state::Real;
 use crate::rule::multi_state::activation::activate;
 use crate::rule::multi_state::buffer::Buffer;
@@ -218,13 +218,13 @@ impl Form {
     pub(super) fn backward_pass<T: Real>(
         &self,
         rules: &DifferentiableRule<T>,
-        record: &mut Record<T>,
+        record: &mut UpdateRecord<T>,
         target: &[T],
         batch: usize,
         scratch: &mut Scratch<T>,
     ) {
         let (k, arch, last) = (self.states, self.arch, self.layers());
-        let Record { blocks, layers, output, .. } = record;
+        let UpdateRecord { blocks, layers, output, .. } = record;
         let feedback = layers[last].backward.take(k * output.len());
         feedback.fill(T::ZERO);
         let (prediction, rest) = feedback.split_at_mut(output.len());
@@ -276,13 +276,13 @@ impl Form {
     pub(super) fn hebbian_sums<T: Real>(
         &self,
         rules: &DifferentiableRule<T>,
-        record: &mut Record<T>,
+        record: &mut UpdateRecord<T>,
         batch: usize,
         scratch: &mut Scratch<T>,
     ) {
         let (k, arch) = (self.states, self.arch);
         let weight = T::from_f64(self.batch_weight(batch));
-        let Record { blocks, layers, mean_squares, .. } = record;
+        let UpdateRecord { blocks, layers, mean_squares, .. } = record;
         for layer in 0..self.layers() {
             let ((n, m), rule) = (self.shape(layer), rules.of_layer(layer));
             let (here, next) = (&layers[layer], &layers[layer + 1].backward);
@@ -319,7 +319,7 @@ impl Form {
     pub(super) fn learn<T: Real>(
         &self,
         rules: &DifferentiableRule<T>,
-        record: &Record<T>,
+        record: &UpdateRecord<T>,
         t: u64,
         after: &mut [Buffer<T>],
         bounds: &mut [Option<f64>],

@@ -11,9 +11,9 @@ use hebbian_shared::spec::evaluation::Objective;
 use hebbian_shared::spec::network::InitialSynapses;
 use hebbian_shared::spec::rule::multi_state::MultiStateSpec;
 
-use super::{DifferentiableNetwork, DifferentiableRule, Loss};
+use super::{AnswerLoss, DifferentiableNetwork, DifferentiableRule};
 use crate::rule::Ablation;
-use crate::rule::{Batch, Differentiable, Lesson, Networks, Rule, Shape};
+use crate::rule::{Differentiable, ExampleBatch, Lesson, Networks, Rule, Shape};
 
 /// A rule with its networks.
 pub(in crate::rule::multi_state) struct DifferentiableLearner {
@@ -59,7 +59,7 @@ impl DifferentiableLearner {
     }
 
     /// One update, or the same once more.
-    fn learn(&mut self, batch: &Batch<'_>) {
+    fn learn(&mut self, batch: &ExampleBatch<'_>) {
         let targets = if self.options.is_extended() {
             shares(batch.targets, self.is_pair(), &mut self.shares)
         } else {
@@ -108,7 +108,7 @@ impl Rule for DifferentiableLearner {
         network.start(&self.rule, &self.initial_synapses, seed, recorded);
     }
 
-    fn update(&mut self, batch: &Batch<'_>) {
+    fn update(&mut self, batch: &ExampleBatch<'_>) {
         self.learn(batch);
     }
 
@@ -145,8 +145,8 @@ impl Differentiable for DifferentiableLearner {
     fn walk_back(&mut self, lesson: &mut dyn Lesson, gradient: &mut [f64]) -> Option<f64> {
         let is_pair = self.is_pair();
         let loss = match lesson.objective() {
-            Objective::SquaredError => Loss::Squared { outputs: self.outputs },
-            Objective::Logistic | Objective::Accuracy => Loss::CrossEntropy,
+            Objective::SquaredError => AnswerLoss::Squared { outputs: self.outputs },
+            Objective::Logistic | Objective::Accuracy => AnswerLoss::CrossEntropy,
         };
         let mut total = 0.0;
         self.networks.current_mut().begin_walk(&self.rule);

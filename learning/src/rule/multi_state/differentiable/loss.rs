@@ -9,7 +9,7 @@ use crate::rule::multi_state::buffer::Buffer;
 /// What is measured of answers to examples of classes; a mean over the examples. Answers are multiplied by the loss's temperature
 /// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
+pub enum AnswerLoss {
     /// The cross-entropy of their softmax.
     CrossEntropy,
     /// The squared differences from 1 at the class and -1 elsewhere, averaged over the outputs. An answer of two neurons for
@@ -28,7 +28,7 @@ pub(super) struct LossScratch<T> {
     sums: Buffer<T>,
 }
 
-impl Loss {
+impl AnswerLoss {
     /// The loss of `logits`, and the derivative of `weight` times it by them, which is added to `adjoint`, and by the
     /// temperature. All matrices are `[neuron, example]`.
     #[allow(clippy::too_many_arguments)]

@@ -254,7 +254,7 @@ impl Parameters {
 
 /// The parameters of one set, in the type that networks compute with.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rule<T> {
+pub(super) struct SetParameters<T> {
     /// The forward transform with the weight of what arrives folded in.
     pub(super) forward: Vec<T>,
     /// What it makes of a bias neuron.
@@ -271,7 +271,7 @@ pub(super) struct Rule<T> {
     pub(super) keep: Vec<T>,
 }
 
-impl<T: Real> Rule<T> {
+impl<T: Real> SetParameters<T> {
     /// Becomes set `set` of the parameters.
     pub(super) fn take(&mut self, parameters: &Parameters, set: usize) {
         let k = parameters.states;
@@ -315,7 +315,7 @@ impl<T: Real> Rule<T> {
 #[derive(Clone, Debug, Default)]
 pub struct DifferentiableRule<T> {
     pub(super) parameters: Parameters,
-    sets: Vec<Rule<T>>,
+    sets: Vec<SetParameters<T>>,
     pub(super) readout: Vec<T>,
     /// Whether the backward transform is zero whatever the genome says, so that its numbers have no part in anything.
     pub(super) lacks_backward_transform: bool,
@@ -340,7 +340,7 @@ impl<T: Real> DifferentiableRule<T> {
     }
 
     fn fold(&mut self) {
-        self.sets.resize_with(self.parameters.sets, Rule::default);
+        self.sets.resize_with(self.parameters.sets, SetParameters::default);
         for (set, rule) in self.sets.iter_mut().enumerate() {
             rule.take(&self.parameters, set);
         }
@@ -353,7 +353,7 @@ impl<T: Real> DifferentiableRule<T> {
         &self.parameters
     }
 
-    pub(super) fn of_layer(&self, layer: usize) -> &Rule<T> {
+    pub(super) fn of_layer(&self, layer: usize) -> &SetParameters<T> {
         &self.sets[self.parameters.set(layer)]
     }
 }

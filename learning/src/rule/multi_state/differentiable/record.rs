@@ -19,7 +19,7 @@ pub(super) struct Neurons<T> {
 
 /// One update.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Record<T> {
+pub(super) struct UpdateRecord<T> {
     /// Per layer of synapses `[synapses or Hebbian sums, state, n + 1, m]`, the bias row last.
     pub(super) blocks: Vec<Buffer<T>>,
     /// Per layer of neurons.
@@ -30,7 +30,7 @@ pub(super) struct Record<T> {
     pub(super) mean_squares: Vec<f64>,
 }
 
-impl<T: Real> Record<T> {
+impl<T: Real> UpdateRecord<T> {
     /// With zeros in all blocks.
     pub(super) fn new(form: &Form) -> Self {
         let block = |layer| Buffer::zeros(2 * form.states * form.stride(layer));
@@ -56,7 +56,7 @@ impl<T: Real> Record<T> {
 /// Records of consecutive updates, the last of which holds nothing but the synapses that the one before has left.
 #[derive(Clone, Debug)]
 pub(super) struct Records<T> {
-    all: Vec<Record<T>>,
+    all: Vec<UpdateRecord<T>>,
     /// Place of the record of the next update.
     place: usize,
     /// Updates that are recorded before the first record is used again.
@@ -66,19 +66,19 @@ pub(super) struct Records<T> {
 impl<T: Real> Records<T> {
     /// Of one update at a time.
     pub(super) fn new(form: &Form) -> Self {
-        Self { all: vec![Record::new(form), Record::new(form)], place: 0, length: 1 }
+        Self { all: vec![UpdateRecord::new(form), UpdateRecord::new(form)], place: 0, length: 1 }
     }
 
     /// Begins anew, with room for `length` updates; the synapses are those of the next update.
     pub(super) fn start(&mut self, form: &Form, length: usize) {
         while self.all.len() <= length {
-            self.all.push(Record::new(form));
+            self.all.push(UpdateRecord::new(form));
         }
         (self.place, self.length) = (0, length);
     }
 
     /// The record of the next update, and that behind it.
-    pub(super) fn next(&mut self) -> (&mut Record<T>, &mut Record<T>) {
+    pub(super) fn next(&mut self) -> (&mut UpdateRecord<T>, &mut UpdateRecord<T>) {
         if self.place == self.length {
             let (first, last) = self.all.split_at_mut(self.place);
             std::mem::swap(&mut first[0].blocks, &mut last[0].blocks);
@@ -104,7 +104,7 @@ impl<T: Real> Records<T> {
     }
 
     /// The record of the last update.
-    pub(super) fn last(&self) -> Option<&Record<T>> {
+    pub(super) fn last(&self) -> Option<&UpdateRecord<T>> {
         self.all.get(self.place.checked_sub(1)?)
     }
 
@@ -117,7 +117,7 @@ impl<T: Real> Records<T> {
     }
 
     /// The record at the place.
-    pub(super) fn current(&self) -> &Record<T> {
+    pub(super) fn current(&self) -> &UpdateRecord<T> {
         &self.all[self.place]
     }
 

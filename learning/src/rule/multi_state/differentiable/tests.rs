@@ -63,7 +63,7 @@ struct Trial {
     options: MultiStateSpec,
     layout: GenomeLayout,
     network: DifferentiableNetwork<f64>,
-    loss: Loss,
+    loss: AnswerLoss,
     updates: u64,
     batch: usize,
     /// Inputs and targets of all updates and of the query.
@@ -92,7 +92,7 @@ impl Trial {
             layout: options.layout(&network),
             network: DifferentiableNetwork::new(options, sizes, batch),
             options: options.clone(),
-            loss: if squared { Loss::Squared { outputs } } else { Loss::CrossEntropy },
+            loss: if squared { AnswerLoss::Squared { outputs } } else { AnswerLoss::CrossEntropy },
             updates,
             batch,
             examples: (0..=updates).map(|_| examples()).collect(),

@@ -4,7 +4,7 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::spec::rule::multi_state::BackwardUpdate;
 
 use super::adjoint::Adjoint;
-use super::loss::Loss;
+use super::loss::AnswerLoss;
 use super::parameters::DifferentiableRule;
 use super::{Answer, DifferentiableNetwork, Draws};
 use crate::rule::multi_state::Real;
@@ -49,7 +49,7 @@ impl<T: Real> DifferentiableNetwork<T> {
         rule: &DifferentiableRule<T>,
         (input, target): (&[T], &[T]),
         examples: usize,
-        (loss, weight): (Loss, f64),
+        (loss, weight): (AnswerLoss, f64),
     ) -> f64 {
         let Self { form, records, answer: Answer { layers, output }, adjoint, scratch, .. } = self;
         let (inputs, outputs) = (form.sizes[0], form.sizes[form.layers()]);
@@ -93,7 +93,7 @@ impl<T: Real> DifferentiableNetwork<T> {
         rule: &DifferentiableRule<T>,
         target: &[T],
         batch: usize,
-        measured: Option<(Loss, f64)>,
+        measured: Option<(AnswerLoss, f64)>,
     ) -> f64 {
         let Self { form, records, adjoint, scratch, .. } = self;
         self.updates -= 1;

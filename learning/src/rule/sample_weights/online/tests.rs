@@ -18,7 +18,7 @@ fn targets(examples: usize) -> Vec<f32> {
     (0..examples * 3).map(|place| if place % 3 == place / 3 % 3 { 1.0 } else { -1.0 }).collect()
 }
 
-fn learner(gates: Gates, normalise: Normalise) -> OnlineLearner {
+fn learner(gates: GateLayers, normalise: Normalise) -> OnlineLearner {
     let options = SampleWeightsSpec {
         online: Some(gates),
         units: 6,
@@ -67,15 +67,15 @@ fn clean_loss(
 #[test]
 fn the_function_goes_down_the_clean_loss_after_a_virtual_update() {
     for how in [Normalise::Sum, Normalise::Mean] {
-        let mut learner = learner(Gates::All, how);
+        let mut learner = learner(GateLayers::All, how);
         let (inputs, clean) = (normal(48, 1), normal(36, 2));
         let (labels, clean_labels) = (targets(12), targets(9));
-        learner.show_clean_set(&Batch { inputs: &clean, targets: &clean_labels, examples: 9 });
+        learner.show_clean_set(&ExampleBatch { inputs: &clean, targets: &clean_labels, examples: 9 });
         let at = learner.networks.current_mut();
         let before: Vec<f64> = at.function.numbers_mut().map(|&mut number| f64::from(number)).collect();
         assert!(before.iter().all(|&number| number != 0.0), "at zeros there is no gradient");
         let weights = at.weights.clone();
-        learner.update(&Batch { inputs: &inputs, targets: &labels, examples: 12 });
+        learner.update(&ExampleBatch { inputs: &inputs, targets: &labels, examples: 12 });
         let at = learner.networks.current_mut();
         let after: Vec<f64> = at.function.numbers_mut().map(|&mut number| f64::from(number)).collect();
         let examples = ((&inputs[..], &labels[..]), (&clean[..], &clean_labels[..]));
@@ -108,21 +108,30 @@ fn gates_choose_layers_and_without_a_clean_set_nothing_is_learned() {
     let theta = |gates, is_clean: bool, updates: u64| {
         let mut learner = learner(gates, Normalise::Sum);
         if is_clean {
-            learner.show_clean_set(&Batch { inputs: &normal(36, 2), targets: &targets(9), examples: 9 });
+            learner.show_clean_set(&ExampleBatch {
+                inputs: &normal(36, 2),
+                targets: &targets(9),
+                examples: 9,
+            });
         }
         for update in 0..updates {
-            learner.update(&Batch { inputs: &normal(48, 10 + update), targets: &targets(12), examples: 12 });
+            learner.update(&ExampleBatch {
+                inputs: &normal(48, 10 + update),
+                targets: &targets(12),
+                examples: 12,
+            });
         }
         assert!(learner.is_finite());
         let at = learner.networks.current_mut();
         at.function.numbers_mut().map(|number| *number).collect::<Vec<f32>>()
     };
-    let all = [Gates::All, Gates::Last, Gates::Random, Gates::Learned].map(|gates| theta(gates, true, 6));
+    let all = [GateLayers::All, GateLayers::Last, GateLayers::Random, GateLayers::Learned]
+        .map(|gates| theta(gates, true, 6));
     for (place, found) in all.iter().enumerate() {
         assert!(all[..place].iter().all(|other| other != found), "{place}");
     }
-    assert_eq!(theta(Gates::All, true, 6), all[0], "a start forgets what was learned");
-    assert_eq!(theta(Gates::All, false, 6), theta(Gates::All, true, 0));
+    assert_eq!(theta(GateLayers::All, true, 6), all[0], "a start forgets what was learned");
+    assert_eq!(theta(GateLayers::All, false, 6), theta(GateLayers::All, true, 0));
 }
 
 #[test]
