@@ -21,6 +21,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_shared::limits::{
+    PAGE_BODY_BYTES_MAX, PAGE_BODY_TIMEOUT, PAGE_CONNECTIONS_MAX, PAGE_HEAD_BYTES_MAX, PAGE_HEAD_TIMEOUT,
+};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
@@ -38,20 +41,9 @@ use api::RequestError;
 use body::Content;
 use followed::Site;
 
-/// Connections at a time; more wait.
-const CONNECTIONS_MAX: usize = 256;
-/// How long a request may take to arrive.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Nothing comes from elsewhere, nothing is embedded elsewhere, and no text of a page can run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
-
-/// Bytes of what is sent with a request.
-const BODY_BYTES_MAX: usize = 64 << 10;
-/// How long that may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the page may do to runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +146,9 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<Content>, Infallible>> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
         let stream = tokio::select! {
             () = shutdown.cancelled() => return,
             accepted = listener.accept() => match accepted {
@@ -172,7 +164,9 @@ where
         let service = service_fn(answer.clone());
         tokio::spawn(async move {
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+            http.timer(TokioTimer::new())
+                .header_read_timeout(PAGE_HEAD_TIMEOUT)
+                .max_buf_size(PAGE_HEAD_BYTES_MAX);
             if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
                 tracing::debug!(%error, "a connection to the live page broke");
             }
@@ -234,17 +228,18 @@ async fn whole(mut body: Incoming) -> Result<String, RequestError> {
     let mut bytes = Vec::new();
     let read = async {
         while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            // What is no data is a trailer, which says nothing here.
             let Ok(data) = frame.map_err(|_| ())?.into_data() else { continue };
-            if bytes.len() + data.len() > BODY_BYTES_MAX {
+            if bytes.len() + data.len() > PAGE_BODY_BYTES_MAX {
                 return Err(());
             }
             bytes.extend_from_slice(&data);
         }
         Ok(())
     };
-    let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    let read = tokio::time::timeout(PAGE_BODY_TIMEOUT, read).await;
     let text = read.ok().and_then(Result::ok).and_then(|()| String::from_utf8(bytes).ok());
-    let why = format!("a request has at most {} kB of text", BODY_BYTES_MAX >> 10);
+    let why = format!("a request has at most {} kB of text", PAGE_BODY_BYTES_MAX >> 10);
     text.ok_or(RequestError(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 

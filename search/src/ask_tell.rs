@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use hebbian_shared::fitness::{Fitness, Verdict, Violation};
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::{ASK_TELL_NUMBERS_MAX, START_NUMBER_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
@@ -16,11 +17,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     Candidate, Envelope, Frame, Measured, Restart, StopReason, Strategy, StrategyError, resume, start, stop,
 };
-
-/// The most numbers of a population, dimension times population size: 1 GB.
-pub const POPULATION_NUMBERS_MAX: usize = 1 << 27;
-/// The largest coordinate of an initial mean.
-pub const COORDINATE_MAX: f64 = 1e100;
 
 /// All that determines the points of a search but the fitnesses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,9 +37,9 @@ impl Settings {
         if dimension == 0 {
             return Err(SpecError::field("mean", "must hold at least one number"));
         }
-        if let Some(place) = self.mean.iter().position(|x| x.is_nan() || x.abs() > COORDINATE_MAX) {
+        if let Some(place) = self.mean.iter().position(|x| x.is_nan() || x.abs() > START_NUMBER_MAX) {
             let problem =
-                format!("number {place} must be within +-{COORDINATE_MAX:e}, not {:?}", self.mean[place]);
+                format!("number {place} must be within +-{START_NUMBER_MAX:e}, not {:?}", self.mean[place]);
             return Err(SpecError::field("mean", problem));
         }
         self.strategy.validate(&self.mean)?;
@@ -57,11 +53,11 @@ impl Settings {
             return Err(SpecError::field("strategy.asynchronous", problem));
         }
         let population_size = self.strategy.population_size() as usize;
-        if dimension.saturating_mul(population_size) > POPULATION_NUMBERS_MAX {
+        if dimension.saturating_mul(population_size) > ASK_TELL_NUMBERS_MAX {
             return Err(SpecError::field(
                 "strategy.population_size",
                 format!(
-                    "{population_size} candidates of dimension {dimension} are more than {POPULATION_NUMBERS_MAX} \
+                    "{population_size} candidates of dimension {dimension} are more than {ASK_TELL_NUMBERS_MAX} \
                      numbers"
                 ),
             ));

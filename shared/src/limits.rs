@@ -84,6 +84,18 @@ limits! {
     IMAGE_SIDE_MAX: u32 = 64, "pixels";
     /// Features of a table: as many inputs as the largest images have.
     FEATURES_MAX: u32 = 4096, "features";
+    /// Shares of wrong labels, or factors of long tails, that tasks draw from.
+    LABEL_NOISE_RATES_MAX: usize = 16, "numbers";
+    /// Classes of a data set that tasks choose from, for the search and for judging each.
+    TASK_CLASSES_MAX: usize = 256, "classes";
+    /// Time of a run: ten years.
+    RUN_TIME_S_MAX: u64 = 10 * 365 * 86_400, "s";
+    /// Numbers of a population of `hebbian ask-tell`: 1 GiB.
+    ASK_TELL_NUMBERS_MAX: usize = 1 << 27, "numbers";
+    /// A field's path that an error shows; of a longer one its beginning.
+    FIELD_SHOWN_MAX: usize = 200, "characters";
+    /// What an error says is wrong with it.
+    PROBLEM_SHOWN_MAX: usize = 2000, "characters";
     /// Parameters of an external problem.
     PARAMETERS_MAX: usize = 16_384, "parameters";
     /// Name of a parameter or of a score.
@@ -160,6 +172,10 @@ limits! {
     OUTBOX_LENGTH_MAX: usize = 1024, "messages";
     /// Messages that wait for one watcher; one that takes none is left behind.
     WATCH_LENGTH_MAX: usize = 64, "messages";
+    /// Happenings to workers that are told of; the oldest go.
+    EVENTS_MAX: usize = 64, "happenings";
+    /// Why something happened, as it is told.
+    EVENT_REASON_MAX: usize = 300, "characters";
     /// Notes of a run; the oldest go.
     NOTES_MAX: usize = 32, "notes";
     /// Workers of a run that are told apart where answers are checked, each with a snapshot from before its first one.
@@ -180,6 +196,8 @@ limits! {
     COMPUTE_TIME_MAX: Duration = Duration::from_secs(24 * 3600), "s";
     /// Time of a drained worker to leave, interval of heartbeats.
     WAIT_MAX: Duration = Duration::from_secs(3600), "s";
+    /// Time of a drained worker to leave if nobody says another one.
+    DRAIN_WITHIN: Duration = Duration::from_secs(10), "s";
     /// Time that it may take longer, until it is detached.
     LEAVING_GRACE: Duration = Duration::from_secs(2), "s";
 
@@ -226,6 +244,24 @@ limits! {
     /// Attachments of a peer at once: all workers may come back from behind one address.
     ATTACH_BURST_MAX: f64 = 20_000.0, "requests";
 
+    ["the live page and `/api`"]
+    /// Connections at a time; further ones wait.
+    PAGE_CONNECTIONS_MAX: usize = 256, "connections";
+    /// Head of a request.
+    PAGE_HEAD_BYTES_MAX: usize = 16 << 10, "bytes";
+    /// Time for it to arrive.
+    PAGE_HEAD_TIMEOUT: Duration = Duration::from_secs(10), "s";
+    /// What is sent with a request.
+    PAGE_BODY_BYTES_MAX: usize = 64 << 10, "bytes";
+    /// Time for that to arrive.
+    PAGE_BODY_TIMEOUT: Duration = Duration::from_secs(10), "s";
+    /// Runs that pages follow at a time, or show beside each other; the one that nobody has looked at for longest is left.
+    PAGE_RUNS_FOLLOWED_MAX: usize = 16, "runs";
+    /// Runs or workers that a page asks for.
+    PAGE_ITEMS_MAX: u32 = 500, "items";
+    /// Workers that a page shows one by one.
+    PAGE_WORKERS_MAX: usize = 100, "workers";
+
     ["data sets"]
     /// A data set that is sent: its four files as they are stored.
     DATA_SET_BYTES_MAX: u64 = 2 << 30, "bytes";
@@ -253,6 +289,8 @@ limits! {
     TABLE_BYTES_MAX: usize = 512 << 20, "bytes";
     /// Header of an array in an archive.
     ARRAY_HEADER_BYTES_MAX: usize = 64 << 10, "bytes";
+    /// An element of such an array: a text, of four bytes a character.
+    ARRAY_ELEMENT_BYTES_MAX: usize = 4 * 256, "bytes";
     /// Classes of a data set: a label is one byte.
     CLASSES_MAX: usize = 256, "classes";
     /// Name of a class.
@@ -321,6 +359,12 @@ limits! {
     PEM_BYTES_MAX: u64 = 1 << 20, "bytes";
     /// A file with addresses of coordinators.
     ADDRESS_FILE_BYTES_MAX: u64 = 4096, "bytes";
+    /// What is read of the file beside a journal that says what was acknowledged last.
+    WITNESS_BYTES_MAX: u64 = 256, "bytes";
+    /// Least time between copies of a journal.
+    BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1), "s";
+    /// Workers of an array of Slurm: what Slurm takes as it comes (`MaxArraySize`).
+    SLURM_WORKERS_MAX: u32 = 1000, "workers";
     /// Runs of one sweep.
     SWEEP_RUNS_MAX: u64 = 1000, "runs";
 }

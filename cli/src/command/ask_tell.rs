@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use hebbian_search::StopReason;
 use hebbian_search::ask_tell::{self, AskTell, Settings};
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::ASK_TELL_NUMBERS_MAX;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::SpecError;
 use hebbian_shared::spec::stop::StopSpec;
@@ -110,8 +111,8 @@ fn parse_mean(text: &str) -> Result<Mean, String> {
 
 fn parse_dimension(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(dimension) if (1..=ask_tell::POPULATION_NUMBERS_MAX).contains(&dimension) => Ok(dimension),
-        _ => Err(format!("a dimension is from 1 to {}", ask_tell::POPULATION_NUMBERS_MAX)),
+        Ok(dimension) if (1..=ASK_TELL_NUMBERS_MAX).contains(&dimension) => Ok(dimension),
+        _ => Err(format!("a dimension is from 1 to {ASK_TELL_NUMBERS_MAX}")),
     }
 }
 

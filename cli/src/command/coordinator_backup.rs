@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hebbian_coordinator::upkeep::Upkeep;
+use hebbian_shared::limits::BACKUP_INTERVAL_MIN;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -20,8 +21,6 @@ const NAME: (&str, &str) = ("hebbian-", ".sqlite");
 const MOMENT: &str = "%Y%m%dT%H%M%SZ";
 /// When a copy that failed is tried again, unless the next one is due earlier.
 const RETRY: Duration = Duration::from_secs(60);
-/// Copies more often than that would be all that the disk does.
-const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// When what is copied where.
 #[derive(Debug)]
@@ -43,11 +42,9 @@ impl Backups {
         }
         let every = humantime::parse_duration(&settings.every)
             .map_err(|error| error.to_string())
-            .and_then(
-                |every| {
-                    if every >= EVERY_MIN { Ok(every) } else { Err("must be at least 1s".to_owned()) }
-                },
-            )
+            .and_then(|every| {
+                if every >= BACKUP_INTERVAL_MIN { Ok(every) } else { Err("must be at least 1s".to_owned()) }
+            })
             .map_err(|problem| {
                 Failure::bad_input(format_args!("backup.every: `{}`: {problem}", settings.every))
                     .hint("write for example 1h or 30min")

@@ -8,13 +8,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand};
-use hebbian_shared::limits::THREADS_MAX;
+use hebbian_shared::limits::{SLURM_WORKERS_MAX, THREADS_MAX};
 
 use super::LogArguments;
 use crate::failure::Failure;
-
-/// Most workers of an array: what Slurm takes as it comes (`MaxArraySize`).
-const WORKERS_MAX: u32 = 1000;
 
 /// Run on a Slurm cluster: a coordinator as a job, and workers as an array that outlives its walltime.
 #[derive(Debug, Args)]
@@ -40,10 +37,10 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 #[derive(Clone, Copy, Debug, Args)]
 struct Workers {
     /// Fewest workers that are kept while the run has little to do.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SLURM_WORKERS_MAX as i64))]
     min: u32,
     /// Most workers.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=SLURM_WORKERS_MAX as i64))]
     max: u32,
     /// Compute threads of each worker.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=THREADS_MAX as i64))]

@@ -2,11 +2,9 @@
 
 use std::io::Read;
 
-use hebbian_shared::limits::{ARRAY_HEADER_BYTES_MAX, TABLE_BYTES_MAX};
+use hebbian_shared::limits::{ARRAY_ELEMENT_BYTES_MAX, ARRAY_HEADER_BYTES_MAX, TABLE_BYTES_MAX};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// The longest element: texts of as many characters of four bytes.
-const ELEMENT_BYTES_MAX: usize = 4 * 256;
 
 /// What the elements of an array are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +120,7 @@ impl Array {
         };
         let width = length.saturating_mul(unit);
         let known = if widths.is_empty() {
-            (1..=ELEMENT_BYTES_MAX).contains(&width)
+            (1..=ARRAY_ELEMENT_BYTES_MAX).contains(&width)
         } else {
             widths.contains(&width)
         };

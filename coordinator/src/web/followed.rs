@@ -11,6 +11,7 @@ use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::v1;
 use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::id::RunId;
+use hebbian_shared::limits::{PAGE_ITEMS_MAX, PAGE_RUNS_FOLLOWED_MAX};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_view::cluster::Throughput;
 use hebbian_view::document::RunPage;
@@ -37,10 +38,6 @@ const LIST_PACE: Duration = Duration::from_secs(1);
 const PICTURES_PACE: u32 = 100;
 /// A page that hears nothing hears a comment, so that it is noticed when it has gone.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Runs that are followed at a time; the one that nobody has looked at for longest is left.
-const FOLLOWED_MAX: usize = 16;
-/// Runs and workers of the list.
-const LISTED_MAX: u32 = 500;
 /// A page is drawn after this time, whether all of its run's events have come or not; the others follow.
 const FIRST_EVENTS: Duration = Duration::from_millis(600);
 /// How often the throughput is looked at.
@@ -183,7 +180,7 @@ impl Site {
     pub(super) async fn list(&self) -> Page {
         let asked = async {
             let status = self.handle.ask(Status).await?;
-            let page = PageRequest { size: LISTED_MAX, token: String::new() };
+            let page = PageRequest { size: PAGE_ITEMS_MAX, token: String::new() };
             let runs = self.handle.ask(run::List { page }).await?.items;
             Ok(pages::overview(&status, &runs))
         };
@@ -198,7 +195,7 @@ impl Site {
     pub(super) async fn cluster(&self) -> Page {
         let asked = async {
             let status = self.handle.ask(Status).await?;
-            let page = PageRequest { size: LISTED_MAX, token: String::new() };
+            let page = PageRequest { size: PAGE_ITEMS_MAX, token: String::new() };
             let workers = self.handle.ask(worker::List { page }).await?.items;
             let throughput = lock(&self.throughput).clone();
             Ok(pages::cluster(&status, &workers, &throughput))
@@ -224,7 +221,7 @@ impl Site {
     /// Runs beside each other, which are named by their ids with commas between them; `None` if there is none of them.
     pub(super) async fn compared(&self, ids: &str) -> Option<Page> {
         let mut named = Vec::new();
-        for id in ids.split(',').take(FOLLOWED_MAX) {
+        for id in ids.split(',').take(PAGE_RUNS_FOLLOWED_MAX) {
             let run: RunId = id.parse().ok()?;
             let Ok(now) = self.handle.ask(Get { run }).await else { continue };
             let history = self.follow(run).history;
@@ -239,7 +236,7 @@ impl Site {
             named.iter().map(|(name, run, history)| Compared { name, group: &run.group, history }).collect();
         let pictures: String = runs::pictures(&compared).iter().map(Picture::html).collect();
         let runs: Vec<&v1::Run> = named.iter().map(|(_, run, _)| run).collect();
-        let left_out = ids.split(',').count().saturating_sub(FOLLOWED_MAX);
+        let left_out = ids.split(',').count().saturating_sub(PAGE_RUNS_FOLLOWED_MAX);
         let body = pages::compared(&runs, left_out, &pictures);
         Some(Page::of_cluster("Runs compared - hebbian", body, format!("/compare/{ids}/body")))
     }
@@ -323,7 +320,7 @@ impl Site {
 
     fn follow(&self, run: RunId) -> Following {
         let mut followed = lock(&self.followed);
-        if !followed.contains_key(&run) && followed.len() >= FOLLOWED_MAX {
+        if !followed.contains_key(&run) && followed.len() >= PAGE_RUNS_FOLLOWED_MAX {
             let oldest = followed.iter().min_by_key(|(_, of)| of.used).map(|(run, _)| *run);
             if let Some(oldest) = oldest {
                 followed.remove(&oldest);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hebbian_proto::figures::{RunState, duration};
 use hebbian_proto::v1;
+use hebbian_shared::limits::PAGE_WORKERS_MAX;
 use hebbian_view::cluster::Throughput;
 use hebbian_view::document::{PAGE_STYLE, state};
 use hebbian_view::escape::{name, text};
@@ -22,9 +23,6 @@ pub(super) const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox
 
 /// What the live page has beside what a report has.
 const LIVE_STYLE: &str = include_str!("live.css");
-
-/// Workers that the page lists one by one.
-const WORKERS_MAX: usize = 100;
 
 /// The style of every page.
 pub(super) fn style() -> String {
@@ -294,8 +292,8 @@ fn workers_table(workers: &[v1::Worker], attached: u64) -> String {
     if workers.is_empty() {
         return "<h2>Workers</h2><p>None is attached. <code>hebbian worker --coordinator URL</code> attaches one.</p>".to_owned();
     }
-    let rows: String = workers.iter().take(WORKERS_MAX).map(row).collect();
-    let more = attached.saturating_sub(workers.len().min(WORKERS_MAX) as u64);
+    let rows: String = workers.iter().take(PAGE_WORKERS_MAX).map(row).collect();
+    let more = attached.saturating_sub(workers.len().min(PAGE_WORKERS_MAX) as u64);
     let more = if more > 0 {
         format!("<p>and {more} more: <code>hebbian workers</code></p>")
     } else {

@@ -153,7 +153,7 @@ async fn what_changes_something_needs_the_token() {
     assert_eq!(post("runs/x/pause", &own, "").await.0, 404);
     assert_eq!(post("workers/7/drain", &own, "").await.0, 404);
     assert_eq!(post("workers/7/drain", &own, "{\"within_s\": 0}").await.0, 400);
-    assert_eq!(post(&path("note"), &own, &"x".repeat(BODY_BYTES_MAX + 1)).await.0, 413);
+    assert_eq!(post(&path("note"), &own, &"x".repeat(PAGE_BODY_BYTES_MAX + 1)).await.0, 413);
     let listed = get(address, "/api/runs").await;
     assert!(
         listed.contains(&format!("\"name\":\"runs/{}\"", run.id())) && listed.contains("application/json"),

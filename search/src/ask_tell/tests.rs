@@ -213,7 +213,7 @@ fn what_no_search_can_start_from_is_refused() {
 fn the_extremes_that_are_allowed_are_survived() {
     for step_size in [1e-100, 1e6] {
         let strategy = StrategySpec::CmaEs(CmaEsSpec { step_size, ..exact(4) });
-        let mean = vec![COORDINATE_MAX, -COORDINATE_MAX, 0.0];
+        let mean = vec![START_NUMBER_MAX, -START_NUMBER_MAX, 0.0];
         let mut search = AskTell::new(Settings { strategy, mean, ..settings(4) }).unwrap();
         for _ in 0..50 {
             assert!(search.candidates().iter().all(|c| c.genome.0.iter().all(|x| x.is_finite())));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SpecError;
 use super::range::Range;
+use crate::limits::RUN_TIME_S_MAX;
 
 /// Limits; the first that is met ends the run. At least one of `generations`, `evaluations` and `time_limit_s` is needed.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -30,8 +31,7 @@ pub struct StopSpec {
 
 const GENERATIONS: Range<u32> = Range::new(1, 100_000_000);
 const EVALUATIONS: Range<u64> = Range::new(1, 1 << 53);
-/// Ten years.
-const TIME_LIMIT_S: Range<u64> = Range::new(1, 10 * 365 * 86_400);
+const TIME_LIMIT_S: Range<u64> = Range::new(1, RUN_TIME_S_MAX);
 
 impl std::fmt::Display for StopSpec {
     /// The limits in one line, as they are written in a spec.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use hebbian_shared::limits::PEM_BYTES_MAX;
+use hebbian_shared::limits::{PEM_BYTES_MAX, SLURM_WORKERS_MAX};
 use hebbian_shared::spec::RunSpec;
 
 use super::script::{COORDINATOR, Settings, WORKER, quoted};
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     spec: PathBuf,
     /// Exactly so many workers: --min and --max at once.
     #[arg(long = "workers", value_name = "N", conflicts_with_all = ["min", "max"],
-          value_parser = clap::value_parser!(u32).range(1..=super::WORKERS_MAX as i64))]
+          value_parser = clap::value_parser!(u32).range(1..=SLURM_WORKERS_MAX as i64))]
     exactly: Option<u32>,
     #[command(flatten)]
     workers: Workers,

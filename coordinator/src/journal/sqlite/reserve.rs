@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::witness;
+use hebbian_shared::limits::WITNESS_BYTES_MAX;
 
 /// The length of the file with the room: enough for the records of cancellations and for the pages that deletions touch.
 const BYTES: u64 = 1 << 20;
@@ -16,8 +16,8 @@ pub(super) fn take(file: &File) -> io::Result<()> {
     if file.metadata()?.len() >= BYTES {
         return Ok(());
     }
-    let zeros = vec![0; (BYTES - witness::LENGTH_MAX) as usize];
-    file.write_all_at(&zeros, witness::LENGTH_MAX).inspect_err(|_| {
+    let zeros = vec![0; (BYTES - WITNESS_BYTES_MAX) as usize];
+    file.write_all_at(&zeros, WITNESS_BYTES_MAX).inspect_err(|_| {
         // What was written of it is given back.
         let _ = release(file);
     })
@@ -25,7 +25,7 @@ pub(super) fn take(file: &File) -> io::Result<()> {
 
 /// Gives the room back.
 pub(super) fn release(file: &File) -> io::Result<()> {
-    if file.metadata()?.len() > witness::LENGTH_MAX { file.set_len(witness::LENGTH_MAX) } else { Ok(()) }
+    if file.metadata()?.len() > WITNESS_BYTES_MAX { file.set_len(WITNESS_BYTES_MAX) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -46,6 +46,6 @@ mod tests {
         release(&file).unwrap();
         let mut said = [0; 18];
         file.read_exact_at(&mut said, 0).unwrap();
-        assert_eq!((&said, file.metadata().unwrap().len()), (b"what the file says", witness::LENGTH_MAX));
+        assert_eq!((&said, file.metadata().unwrap().len()), (b"what the file says", WITNESS_BYTES_MAX));
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_shared::digest::Digest;
+use hebbian_shared::limits::WITNESS_BYTES_MAX;
 
 use super::beside;
 use crate::journal::JournalError;
@@ -18,8 +19,6 @@ use crate::journal::sql::counters::Position;
 
 /// What the file begins with.
 const FORMAT: &str = "hebbian-witness-1";
-/// So much of the file is read; what it says is shorter.
-pub(super) const LENGTH_MAX: u64 = 256;
 
 /// What was acknowledged last, and when, by a clock that was plausible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,7 @@ impl Witness {
         let path = beside(journal, ".lock");
         // Opening a pipe would wait for a writer.
         path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        File::open(path).ok()?.take(LENGTH_MAX).read_to_string(&mut text).ok()?;
+        File::open(path).ok()?.take(WITNESS_BYTES_MAX).read_to_string(&mut text).ok()?;
         Self::parse(&text)
     }
 

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::TASK_CLASSES_MAX;
 use crate::spec::SpecError;
 use crate::spec::range::Range;
 
@@ -18,10 +19,10 @@ pub struct ClassesSpec {
     #[serde(default)]
     pub kind: ClassKind,
     /// Classes of the tasks that a search meets, by their places among those of the data set, from 0.
-    #[schemars(length(max = PLACES_MAX), extend("uniqueItems" = true))]
+    #[schemars(length(max = TASK_CLASSES_MAX), extend("uniqueItems" = true))]
     pub train: Vec<u32>,
     /// Classes that it never meets: rules are judged on them, in any choice and order.
-    #[schemars(length(max = PLACES_MAX), extend("uniqueItems" = true))]
+    #[schemars(length(max = TASK_CLASSES_MAX), extend("uniqueItems" = true))]
     pub test: Vec<u32>,
 }
 
@@ -39,7 +40,6 @@ pub enum ClassKind {
 }
 
 const WAY: Range<u32> = Range::new(2, 256);
-const PLACES_MAX: usize = 256;
 
 impl ClassesSpec {
     /// Refuses what is out of range, naming the field.
@@ -48,8 +48,8 @@ impl ClassesSpec {
         let way = self.way as usize;
         for (field, places) in [("train", &self.train), ("test", &self.test)] {
             let field = format!("tasks.classes.{field}");
-            if places.len() < way || places.len() > PLACES_MAX {
-                let problem = format!("must be {way} to {PLACES_MAX} classes, not {}", places.len());
+            if places.len() < way || places.len() > TASK_CLASSES_MAX {
+                let problem = format!("must be {way} to {TASK_CLASSES_MAX} classes, not {}", places.len());
                 return Err(SpecError::field(field, problem));
             }
             if let Some(twice) = places.iter().enumerate().find(|(at, place)| places[..*at].contains(place)) {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::LABEL_NOISE_RATES_MAX;
 use crate::spec::SpecError;
 use crate::spec::range::Range;
 
@@ -13,7 +14,7 @@ pub struct LabelNoiseSpec {
     /// What a wrong label is.
     pub kind: NoiseKind,
     /// Shares of noise, of which every task draws one.
-    #[schemars(transform = RATE.of_items(), length(min = 1, max = RATES_MAX))]
+    #[schemars(transform = RATE.of_items(), length(min = 1, max = LABEL_NOISE_RATES_MAX))]
     pub rates: Vec<f64>,
     /// Training examples of a task; the batches of its updates draw from them.
     #[schemars(transform = SAMPLES.schema())]
@@ -21,7 +22,7 @@ pub struct LabelNoiseSpec {
     /// Long tails: by how much the largest class is larger than the smallest, of which every task draws one; none: all classes are alike.
     /// Which classes are rare is the task's. The largest keeps its part of `samples`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = FACTOR.of_items(), length(max = RATES_MAX))]
+    #[schemars(transform = FACTOR.of_items(), length(max = LABEL_NOISE_RATES_MAX))]
     pub imbalance: Vec<f64>,
     /// Examples with right labels, as many of each class, that no update trains on: what online learners learn from.
     #[serde(skip_serializing_if = "crate::spec::is_default")]
@@ -73,7 +74,6 @@ impl Default for LabelNoiseSpec {
 }
 
 const RATE: Range<f64> = Range::new(0.0, 1.0);
-const RATES_MAX: usize = 16;
 const SAMPLES: Range<u32> = Range::new(1, 4096);
 const FACTOR: Range<f64> = Range::new(1.0, 1000.0);
 const CLEAN: Range<u32> = Range::new(0, 1024);
@@ -81,16 +81,17 @@ const CLEAN: Range<u32> = Range::new(0, 1024);
 impl LabelNoiseSpec {
     /// Refuses what is out of range, naming the field.
     pub(super) fn validate(&self) -> Result<(), SpecError> {
-        if self.rates.is_empty() || self.rates.len() > RATES_MAX {
-            let problem = format!("must be 1 to {RATES_MAX} numbers, not {}", self.rates.len());
+        if self.rates.is_empty() || self.rates.len() > LABEL_NOISE_RATES_MAX {
+            let problem = format!("must be 1 to {LABEL_NOISE_RATES_MAX} numbers, not {}", self.rates.len());
             return Err(SpecError::field("tasks.label_noise.rates", problem));
         }
         for (place, &rate) in self.rates.iter().enumerate() {
             RATE.check(&format!("tasks.label_noise.rates[{place}]"), rate)?;
         }
         SAMPLES.check("tasks.label_noise.samples", self.samples)?;
-        if self.imbalance.len() > RATES_MAX {
-            let problem = format!("must be at most {RATES_MAX} numbers, not {}", self.imbalance.len());
+        if self.imbalance.len() > LABEL_NOISE_RATES_MAX {
+            let problem =
+                format!("must be at most {LABEL_NOISE_RATES_MAX} numbers, not {}", self.imbalance.len());
             return Err(SpecError::field("tasks.label_noise.imbalance", problem));
         }
         for (place, &factor) in self.imbalance.iter().enumerate() {
