@@ -28,7 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::genome::{Genome, GenomeLayout};
-use crate::limits::{EPISODES_PER_GENERATION_MAX, RUN_NAME_MAX, TASKS_PER_GENERATION_MAX, UPDATES_MAX};
+use crate::limits::{
+    EPISODES_PER_GENERATION_MAX, FIELD_SHOWN_MAX, PROBLEM_SHOWN_MAX, RUN_NAME_MAX, TASKS_PER_GENERATION_MAX,
+    UPDATES_MAX,
+};
 use crate::seed::Seed;
 use data_set::DataSetSpec;
 use evaluation::EvaluationSpec;
@@ -145,7 +148,7 @@ fn default_seed() -> Seed {
 /// Why a spec was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecError {
-    /// The line of the text, counted from 1; `None` where the error is not one of reading.
+    /// The line of the field, or of the section that it is missing in, counted from 1; `None` where there is no text, or it is one line.
     pub line: Option<usize>,
     /// The field's path as it is written, for example `tasks.per_generation`; empty where it is the text as a whole.
     pub field: String,
@@ -168,10 +171,6 @@ impl std::fmt::Display for SpecError {
     }
 }
 
-/// Characters of a field's path, and of what is wrong with it, that an error shows.
-const FIELD_SHOWN: usize = 200;
-const PROBLEM_SHOWN: usize = 2000;
-
 fn cut(text: String, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         None => text,
@@ -184,8 +183,8 @@ impl SpecError {
     pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             line: None,
-            field: cut(field.into(), FIELD_SHOWN),
-            problem: cut(problem.into(), PROBLEM_SHOWN),
+            field: cut(field.into(), FIELD_SHOWN_MAX),
+            problem: cut(problem.into(), PROBLEM_SHOWN_MAX),
         }
     }
 }
@@ -201,8 +200,8 @@ impl RunSpec {
 
     /// Reads and validates a spec written as TOML or JSON.
     pub fn read(text: &str) -> Result<Self, SpecError> {
-        let spec: Self = text::read(text)?;
-        spec.validate()?;
+        let spec = text::read_spec(text)?;
+        spec.validate().map_err(|error| error.located(text))?;
         Ok(spec)
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use hebbian_proto::v1;
-use hebbian_shared::spec::{ResolvedSpec, RunSpec};
+use hebbian_shared::spec::{ResolvedSpec, RunSpec, SpecError};
 
 use super::{LogArguments, ask, fresh_request_id, parse_request_id};
 use crate::client::ClientArguments;
@@ -90,8 +90,11 @@ fn changed(spec: &RunSpec, settings: &[(String, String)]) -> Result<RunSpec, Fai
         }
         place.insert(last.to_owned(), value);
     }
-    RunSpec::read(&table.to_string())
-        .map_err(|error| Failure::bad_input(format_args!("the spec with its changes: {error}")))
+    // Nobody sees the text, nor its lines.
+    RunSpec::read(&table.to_string()).map_err(|error| {
+        let error = SpecError { line: None, ..error };
+        Failure::bad_input(format_args!("the spec with its changes: {error}"))
+    })
 }
 
 #[cfg(test)]

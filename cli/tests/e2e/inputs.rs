@@ -48,7 +48,21 @@ fn wrong_specs() {
         "population_size = 3",
         &["strategy.population_size: must be from 4 to"],
     );
-    spec(&place, "states = 2", "states = 17", &["rule.states: must be from 1 to 16, not 17"]);
+    let line = |of: &str| format!("line {}: ", SPEC.lines().position(|line| line.contains(of)).unwrap() + 1);
+    let (states, size) = (line("states = 2"), line("population_size = 8"));
+    spec(&place, "states = 2", "states = 17", &[&states, "rule.states: must be from 1 to 16, not 17"]);
+    spec(
+        &place,
+        "states = 2",
+        "states = \"two\"",
+        &[&states, "rule.states: must be a whole number from 1 to 16"],
+    );
+    spec(
+        &place,
+        "population_size = 8",
+        "population_size = -8",
+        &[&size, "strategy.population_size: must be a whole number from 4 to 65536, not -8"],
+    );
     spec(&place, "\"xor\"", "\"xnor\"", &["xnor"]);
     spec(&place, "generations = 60", "", &["stop: must set at least one"]);
     spec(&place, "seed = 7", "version = 9", &["version: this program reads version 1, not 9"]);

@@ -1,11 +1,14 @@
 //! Specs as text: TOML or JSON as people and programs write them, and the JSON that stands for a spec for ever.
 
+pub(super) mod place;
+mod wording;
+
 use std::ops::Deref;
 
 use serde::Deserializer;
 use serde::de::DeserializeOwned;
 
-use super::{RunSpec, SpecError};
+use super::{RunSpec, SpecError, schema};
 use crate::digest::Digest;
 use crate::limits::SPEC_BYTES_MAX;
 
@@ -23,7 +26,7 @@ pub struct ResolvedSpec {
 impl ResolvedSpec {
     /// Reads and validates the text that another program wrote.
     pub fn from_json(json: String) -> Result<Self, SpecError> {
-        let spec: RunSpec = read_json(&json)?;
+        let spec: RunSpec = read_json(&json, no_range)?;
         spec.validate()?;
         let digest = Digest::of(json.as_bytes());
         Ok(Self { spec, json, digest })
@@ -63,38 +66,68 @@ impl Deref for ResolvedSpec {
     }
 }
 
-/// Reads TOML or JSON: text whose first character is `{` is JSON. An error names the field by its path.
+/// The range of the number at a path of a text, in words.
+type RangeOf = fn(path: &str, text: &str) -> Option<String>;
+
+fn no_range(_: &str, _: &str) -> Option<String> {
+    None
+}
+
+/// Reads TOML or JSON: text whose first character is `{` is JSON. An error names the field by its path, and its line.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
+    read_within(text, no_range)
+}
+
+/// Reads a whole spec: of numbers errors name the range, too.
+pub(super) fn read_spec(text: &str) -> Result<RunSpec, SpecError> {
+    read_within(text, |path, text| schema::range_of(path, &tree(text)?))
+}
+
+fn read_within<T: DeserializeOwned>(text: &str, range_of: RangeOf) -> Result<T, SpecError> {
     if text.len() as u64 > SPEC_BYTES_MAX {
         let problem = format!("must have at most {SPEC_BYTES_MAX} bytes, not {}", text.len());
         return Err(SpecError::field("", problem));
     }
-    if text.trim_start().starts_with('{') { read_json(text) } else { read_toml(text) }
+    if is_json(text) { read_json(text, range_of) } else { read_toml_within(text, range_of) }
 }
 
-/// Reads TOML. An error names the line, and the field by its path.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// Reads TOML. An error names the field by its path, and its line.
 pub fn read_toml<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
+    read_toml_within(text, no_range)
+}
+
+fn read_toml_within<T: DeserializeOwned>(text: &str, range_of: RangeOf) -> Result<T, SpecError> {
     let wrong = |path: String, error: &toml::de::Error| {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        SpecError { line, ..SpecError::of_reading(path, error.message()) }
+        let range = |path: &str| range_of(path, text);
+        let line = error.span().map(|span| place::line_at(text, span.start));
+        SpecError { line, ..SpecError::of_reading(path, error.message(), range) }.located(text)
     };
     let deserializer = toml::Deserializer::parse(text).map_err(|error| wrong(String::new(), &error))?;
     with_path(deserializer, wrong)
 }
 
-fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, SpecError> {
+fn read_json<T: DeserializeOwned>(text: &str, range_of: RangeOf) -> Result<T, SpecError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let wrong = |path: String, error: &serde_json::Error| {
+        let range = |path: &str| range_of(path, text);
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&place).unwrap_or(&message);
         // JSON that programs write is one line: there the column of what is no JSON says more, and a field is named by its path.
         let is_one_line = !text.contains('\n');
-        if is_one_line && (error.is_syntax() || error.is_eof()) {
-            return SpecError::of_reading(path, &format!("column {}: {}", error.column(), as_json(message)));
+        let is_no_json = error.is_syntax() || error.is_eof();
+        if is_one_line && is_no_json {
+            let message = format!("column {}: {}", error.column(), as_json(message));
+            return SpecError::of_reading(path, &message, range);
         }
         let line = (!is_one_line).then_some(error.line());
-        SpecError { line, ..SpecError::of_reading(path, as_json(message)) }
+        let wrong = SpecError { line, ..SpecError::of_reading(path, as_json(message), range) };
+        // Where the text stops being JSON is known exactly.
+        if is_no_json { wrong } else { wrong.located(text) }
     };
     let value = with_path(&mut deserializer, wrong)?;
     deserializer.end().map_err(|error| wrong(String::new(), &error))?;
@@ -117,20 +150,35 @@ const SECTIONS_OF_RULES: [&str; 5] = ["rule", "network", "tasks", "evaluation", 
 
 impl SpecError {
     /// An error that arose while the field at `path` was read.
-    fn of_reading(path: String, message: &str) -> Self {
-        let message = in_plain_words(&message.replace('\n', " "));
-        // The check of a section as a whole names the field itself.
-        match message.split_once(": ") {
+    fn of_reading(path: String, message: &str, range: impl FnOnce(&str) -> Option<String>) -> Self {
+        let message = message.replace('\n', " ");
+        let (path, message) = match message.split_once(": ") {
+            // The check of a section as a whole names the field itself.
             Some((field, problem)) if !path.is_empty() && field.starts_with(&format!("{path}.")) => {
-                Self::field(field, problem)
+                (field.to_owned(), problem)
             }
             // So does that of the whole.
             Some((field, problem)) if path.is_empty() && SECTIONS_OF_RULES.contains(&field) => {
-                Self::field(field, problem)
+                (field.to_owned(), problem)
             }
-            _ => Self::field(path, message),
-        }
+            _ => (path, &*message),
+        };
+        let problem = wording::in_plain_words(message, || range(&path));
+        Self::field(path, problem)
     }
+
+    /// The same error with the line of its field, if the text has the field.
+    pub(super) fn located(self, text: &str) -> Self {
+        Self { line: place::line_of(text, &self.field).or(self.line), ..self }
+    }
+}
+
+/// All that a text says, as values.
+fn tree(text: &str) -> Option<serde_json::Value> {
+    if is_json(text) {
+        return serde_json::from_str(text).ok();
+    }
+    serde_json::to_value(text.parse::<toml::Table>().ok()?).ok()
 }
 
 /// What JSON's parser says of a text that is no JSON, with what would be right.
@@ -145,19 +193,4 @@ fn as_json(message: &str) -> &str {
         "key must be a string" => "a key must be a string in double quotes",
         other => other,
     }
-}
-
-/// The numbers of Rust's types in words, and what is missing with where to find it.
-fn in_plain_words(message: &str) -> String {
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    if let Some(field) = missing {
-        return format!(
-            "the field `{field}` is missing; docs/spec.schema.json and examples/quickstart.toml have every field"
-        );
-    }
-    let mut message = message.replace(" as i128", "");
-    for unsigned in ["u8", "u16", "u32", "u64"] {
-        message = message.replace(&format!("expected {unsigned}"), "expected a whole number from 0 on");
-    }
-    message.replace("expected f64", "expected a number")
 }

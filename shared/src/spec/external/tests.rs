@@ -193,18 +193,15 @@ fn what_is_wrong_is_named() {
     }
     let many = SPEC.replace("candidate = 2", "candidate = 4096").replace("size = 8", "size = 4000");
     let error = RunSpec::read(&many).unwrap_err().to_string();
-    assert!(
-        error.starts_with("problem.evaluations_per_candidate: times strategy.population_size"),
-        "{error}"
-    );
+    assert!(error.contains(": problem.evaluations_per_candidate: times strategy.population_size"), "{error}");
     let start = SPEC.find("[[problem").unwrap();
     let none = format!("{}parameters = []\n[stop]\ngenerations = 1", &SPEC[..start]);
-    assert!(RunSpec::read(&none).unwrap_err().to_string().starts_with("problem.parameters: must have one"));
+    assert!(RunSpec::read(&none).unwrap_err().to_string().contains(": problem.parameters: must have one"));
 }
 
 #[test]
 fn only_its_parameters_say_what_is_an_integer() {
     let text = SPEC.replace("step_size = 1.0", "step_size = 1.0\nintegers = [1]");
     let error = RunSpec::read(&text).unwrap_err().to_string();
-    assert!(error.starts_with("strategy.integers: is of points for ask-tell"), "{error}");
+    assert!(error.contains(": strategy.integers: is of points for ask-tell"), "{error}");
 }

@@ -294,6 +294,9 @@ mod tests {
         let (_, after) = rest.split_once("\n[start]").unwrap();
         let error = RunSpec::read(&format!("{before}strategy = {{ kind = \"gradient\" }}\n[start]{after}"))
             .unwrap_err();
-        assert_eq!(error.to_string(), "rule.symmetric_synapses: must be true together with a gradient");
+        assert_eq!(
+            (error.field.as_str(), error.problem.as_str()),
+            ("rule.symmetric_synapses", "must be true together with a gradient")
+        );
     }
 }

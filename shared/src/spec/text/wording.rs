@@ -1,0 +1,86 @@
+//! What serde says is wrong, in the words of people who write specs.
+
+/// What was written instead of what was expected: `must be ..., not ...`. Numbers are `within` a range, where it is known.
+pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<String>) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    if let Some(field) = missing {
+        return format!(
+            "the field `{field}` is missing; docs/spec.schema.json and examples/quickstart.toml have every field"
+        );
+    }
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    // What was written may say `, expected ` itself.
+    let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => {
+            within().unwrap_or_else(|| "a whole number from 0 on".to_owned())
+        }
+        "i8" | "i16" | "i32" | "i64" | "isize" => within().unwrap_or_else(|| "a whole number".to_owned()),
+        "f32" | "f64" => within().unwrap_or_else(|| "a number".to_owned()),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "a text in quotes".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a section".to_owned(),
+        other if other.starts_with("struct ") => "a section".to_owned(),
+        other => other.to_owned(),
+    };
+    format!("must be {expected}, not {}", written(found))
+}
+
+/// What serde found, as it was written.
+fn written(found: &str) -> &str {
+    let found = found.strip_suffix(" as i128").or_else(|| found.strip_suffix(" as u128")).unwrap_or(found);
+    let number =
+        ["integer `", "floating point `", "boolean `"].iter().find_map(|kind| found.strip_prefix(kind));
+    match (number, found) {
+        (Some(number), _) => number.strip_suffix('`').unwrap_or(number),
+        (None, "sequence") => "a list",
+        (None, "map") => "a section",
+        (None, "null" | "unit value") => "null",
+        (None, other) => other.strip_prefix("string ").unwrap_or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_wrong_and_what_would_be_right_are_said() {
+        let states = || Some("a whole number from 1 to 16".to_owned());
+        for (message, expected) in [
+            ("invalid value: integer `-8`, expected u32", "must be a whole number from 1 to 16, not -8"),
+            (
+                "invalid value: integer `99999999999999999999` as i128, expected u64",
+                "must be a whole number from 1 to 16, not 99999999999999999999",
+            ),
+            ("invalid type: string \"two\", expected u8", "must be a whole number from 1 to 16, not \"two\""),
+            (
+                "invalid type: floating point `1.5`, expected u8",
+                "must be a whole number from 1 to 16, not 1.5",
+            ),
+            ("invalid type: integer `1`, expected a string", "must be a text in quotes, not 1"),
+            ("invalid type: string \"yes\", expected a boolean", "must be true or false, not \"yes\""),
+            ("invalid type: boolean `true`, expected a sequence", "must be a list, not true"),
+            ("invalid type: sequence, expected struct NetworkSpec", "must be a section, not a list"),
+            (
+                "invalid type: string \", expected u8\", expected a boolean",
+                "must be true or false, not \", expected u8\"",
+            ),
+            ("unknown field `a`, expected `b`", "unknown field `a`, expected `b`"),
+        ] {
+            assert_eq!(in_plain_words(message, states), expected);
+        }
+        let nowhere = || None;
+        assert_eq!(
+            in_plain_words("invalid value: integer `-1`, expected u32", nowhere),
+            "must be a whole number from 0 on, not -1"
+        );
+        assert_eq!(
+            in_plain_words("invalid type: string \"x\", expected f64", nowhere),
+            "must be a number, not \"x\""
+        );
+    }
+}
