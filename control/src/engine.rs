@@ -227,26 +227,7 @@ impl Engine {
     pub fn take(&mut self, now: Timestamp, event: Event) {
         match event {
             Event::FromWorker { worker, message } => self.hear(now, worker, message),
-            Event::Detach { worker } => {
-                // A worker that has said good-bye is not lost, if it has given back all that it held.
-                match self.scheduler.load(worker) {
-                    Some(load) if load.draining && load.leased > 0 => {
-                        let why = "it had not finished all that it held";
-                        self.note_gone(now, worker, "left", why);
-                        self.happened(now, worker, Happening::Lost, why);
-                    }
-                    Some(load) if !load.draining => {
-                        let why = "its connection ended";
-                        self.note_gone(now, worker, "was lost", why);
-                        self.happened(now, worker, Happening::Lost, why);
-                    }
-                    _ => self.happened(now, worker, Happening::Left, ""),
-                }
-                self.workers.remove(&worker);
-                let mut actions = Vec::new();
-                self.scheduler.detach(worker, &mut actions);
-                self.carry_out(now, actions);
-            }
+            Event::Detach { worker } => self.detach(now, worker),
             Event::Advanced(advanced) => self.advanced(now, *advanced),
             Event::Journalled { committed, synced } => {
                 self.trouble = None;
@@ -257,6 +238,32 @@ impl Engine {
             }
             Event::Tick => {}
         }
+    }
+
+    /// A worker is gone. One that fell silent was detached then, and now its stream has ended, too.
+    fn detach(&mut self, now: Timestamp, worker: WorkerId) {
+        let Some(load) = self.scheduler.load(worker) else { return };
+        // A worker that has said good-bye is not lost, if it has given back all that it held.
+        if load.draining && load.leased == 0 {
+            self.happened(now, worker, Happening::Left, "");
+        } else {
+            let (how, why) = if load.draining {
+                ("left", "it had not finished all that it held")
+            } else {
+                ("was lost", "its connection ended")
+            };
+            self.note_gone(now, worker, how, why);
+            self.happened(now, worker, Happening::Lost, why);
+        }
+        self.workers.remove(&worker);
+        let mut actions = Vec::new();
+        self.scheduler.detach(worker, &mut actions);
+        self.carry_out(now, actions);
+    }
+
+    /// The name of an attached worker.
+    fn name_of(&self, worker: WorkerId) -> &str {
+        &self.workers[&worker].hello.name
     }
 
     /// Says whether events are waiting that were not taken yet: a worker that seems silent may have spoken.
@@ -374,7 +381,7 @@ impl Engine {
                 }
                 Action::Exhausted { run, reason } => self.end_evaluation(now, run, Err(reason)),
                 Action::Barred { run, worker, reason } => {
-                    let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
+                    let name = self.name_of(worker);
                     let text = format!("worker {name} may no longer work on this run: {reason}");
                     self.note(now, run, text);
                     self.happened(now, worker, Happening::Barred, &reason);

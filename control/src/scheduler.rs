@@ -7,6 +7,7 @@
 //! and then to two workers; leases are held by attached workers; nobody holds more than its credit; an episode
 //! settles exactly once.
 
+mod barring;
 mod dispatch;
 mod leaving;
 mod recheck;
@@ -212,8 +213,11 @@ impl Scheduler {
     }
 
     /// A worker is gone: what it held is queued again at once. Of one that said that it leaves, that counts as no loss.
+    ///
+    /// # Panics
+    /// If it is not attached.
     pub fn detach(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
-        let Some(gone) = self.workers.remove(&worker) else { return };
+        let gone = self.workers.remove(&worker).expect("only an attached worker is detached");
         self.threads -= gone.threads;
         self.believed -= gone.counted;
         self.unanswering.remove(&worker);
@@ -255,6 +259,9 @@ impl Scheduler {
     }
 
     /// A run that wants none any more.
+    ///
+    /// # Panics
+    /// If the run is not open.
     pub fn close(&mut self, now: Timestamp, run: RunId, out: &mut Vec<Action>) {
         self.drop_work(now, run, None, out);
         self.runs.remove(&run);
@@ -264,16 +271,24 @@ impl Scheduler {
     }
 
     /// Holds a run's episodes back. What is leased stays leased, and its outcomes are welcome.
+    ///
+    /// # Panics
+    /// If the run is not open.
     pub fn pause(&mut self, run: RunId) {
-        if let Some(entry) = self.runs.get_mut(&run) {
-            entry.paused = true;
-        }
+        self.entry(run).paused = true;
+    }
+
+    fn entry(&mut self, run: RunId) -> &mut RunEntry {
+        self.runs.get_mut(&run).expect("a run is open until it is closed")
     }
 
     /// Hands a run's episodes out again, and forgets errors, losses and quarantines.
+    ///
+    /// # Panics
+    /// If the run is not open.
     pub fn resume(&mut self, run: RunId) {
         let level = self.level();
-        let Some(entry) = self.runs.get_mut(&run) else { return };
+        let entry = self.entry(run);
         entry.paused = false;
         entry.share.join(level);
         if let Some(work) = &mut entry.work {
@@ -286,10 +301,7 @@ impl Scheduler {
                 standing.barred = None;
             }
         }
-        let eligible = self.count_eligible(run);
-        if let Some(entry) = self.runs.get_mut(&run) {
-            entry.eligible = eligible;
-        }
+        self.entry(run).eligible = self.count_eligible(run);
     }
 
     /// The episodes of a run's next generation, without those already settled. What is left of the generation before is
@@ -307,29 +319,20 @@ impl Scheduler {
         out: &mut Vec<Action>,
     ) {
         self.withdraw(now, run, out);
-        let entry = self.runs.get_mut(&run).expect("a run is opened before its episodes are submitted");
+        let entry = self.entry(run);
         entry.turning = None;
         entry.work = Some(Work::new(generation, portions, settled));
     }
 
     /// Withdraws what is left of a run's generation, while its search advances to the next.
+    ///
+    /// # Panics
+    /// If the run is not open.
     pub fn withdraw(&mut self, now: Timestamp, run: RunId, out: &mut Vec<Action>) {
-        if let Some(entry) = self.runs.get_mut(&run) {
-            entry.turning = Some(now);
-        }
-        let generation =
-            self.runs.get(&run).and_then(|entry| entry.work.as_ref()).map(|work| work.generation);
+        let entry = self.entry(run);
+        entry.turning = Some(now);
+        let generation = entry.work.as_ref().map(|work| work.generation);
         self.drop_work(now, run, generation, out);
-    }
-
-    /// Keeps a worker from a run while it is attached.
-    pub fn bar(&mut self, run: RunId, worker: WorkerId, reason: String, out: &mut Vec<Action>) {
-        self.bar_for(run, worker, reason, Bar::Session, out);
-    }
-
-    /// A worker says that it cannot work on a run; it is asked again when the run is resumed.
-    pub fn rejected(&mut self, run: RunId, worker: WorkerId, reason: String, out: &mut Vec<Action>) {
-        self.bar_for(run, worker, reason, Bar::UntilResumed, out);
     }
 
     /// Looks at the clock: detaches workers not heard of, queues overdue leases again, hedges old ones. Call it when
@@ -413,32 +416,7 @@ impl Scheduler {
         }
     }
 
-    fn bar_for(&mut self, run: RunId, worker: WorkerId, reason: String, bar: Bar, out: &mut Vec<Action>) {
-        let Some(barred) = self.workers.get_mut(&worker) else { return };
-        let standing = barred.standings.entry(run).or_default();
-        if standing.barred.is_some() {
-            return;
-        }
-        standing.barred = Some((reason.clone(), bar));
-        if let Some(entry) = self.runs.get_mut(&run) {
-            entry.eligible -= u32::from(!barred.draining);
-        }
-        let held: Vec<_> = barred.leases.range((run, 0)..=(run, LeaseId::MAX)).copied().collect();
-        for key in &held {
-            barred.leases.remove(key);
-        }
-        let why = ("its worker may no longer work on the run", barred.is_proven());
-        for &(_, lease) in &held {
-            self.lose(run, lease, Some(why), out);
-        }
-        if !held.is_empty() {
-            out.push(Action::Withdraw { worker, run, up_to: None });
-        }
-        out.push(Action::Barred { run, worker, reason });
-        self.refresh(worker);
-    }
-
-    /// Ends all leases of a run's generation, telling their workers.
+    /// Ends all leases of a run's generation, if one is handed out, telling their workers.
     fn drop_work(
         &mut self,
         now: Timestamp,
@@ -446,7 +424,7 @@ impl Scheduler {
         up_to: Option<GenerationIndex>,
         out: &mut Vec<Action>,
     ) {
-        let Some(entry) = self.runs.get_mut(&run) else { return };
+        let entry = self.runs.get_mut(&run).expect("a run is open until it is closed");
         let Some(work) = entry.work.take() else { return };
         let is_proven = |worker| self.workers[&worker].is_proven();
         let overtaken = stall::overtaken(now, &work, entry.hedge_age(&self.settings), is_proven);

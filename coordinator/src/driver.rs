@@ -318,6 +318,7 @@ impl Driver {
     }
 
     fn send(&mut self, worker: WorkerId, message: ToWorker) {
+        // One that has gone, of which the engine hears next.
         let Some(outbox) = self.outboxes.get(&worker) else { return };
         if let Err(error) = outbox.try_send(Arc::new(message)) {
             let reason = match error {

@@ -40,7 +40,7 @@ impl Engine {
 
     /// Why a worker may not work on a run or an evaluation.
     fn unfit(&self, id: RunId, worker: WorkerId) -> Option<String> {
-        let WorkerEntry { hello, excluded, .. } = self.workers.get(&worker)?;
+        let WorkerEntry { hello, excluded, .. } = &self.workers[&worker];
         let external = self.runs.get(&id).and_then(|run| run.spec().problem.external());
         if *excluded {
             Some(LIED.to_owned())
@@ -68,7 +68,7 @@ impl Engine {
     /// Takes the fingerprint of a run or an evaluation from the worker that is the first to settle something of it; the others may go on
     /// if theirs is the same.
     pub(super) fn take_fingerprint(&mut self, now: Timestamp, id: RunId, worker: WorkerId) {
-        let Some(hello) = self.workers.get(&worker).map(|entry| &entry.hello) else { return };
+        let hello = &self.workers[&worker].hello;
         let fingerprint = hello.fingerprint;
         if let Some(evaluation) = self.evaluations.get_mut(&id) {
             if evaluation.fingerprint.replace(fingerprint).is_some() {

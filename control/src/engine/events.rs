@@ -5,14 +5,10 @@ use std::collections::VecDeque;
 use hebbian_proto::figures::moment;
 use hebbian_proto::v1;
 use hebbian_shared::id::WorkerId;
+use hebbian_shared::limits::{EVENT_REASON_MAX, EVENTS_MAX};
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
-
-/// Events that are kept: the last ones.
-const KEPT: usize = 64;
-/// Characters of a reason that are kept.
-const WHY_MAX: usize = 300;
 
 /// What may happen to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +60,23 @@ impl Events {
 }
 
 impl Engine {
-    /// Keeps what has happened to a worker that is known.
+    /// Keeps what has happened to an attached worker.
+    ///
+    /// # Panics
+    /// If it is no more known.
     pub(crate) fn happened(&mut self, now: Timestamp, worker: WorkerId, what: Happening, why: &str) {
-        let Some(entry) = self.workers.get(&worker) else { return };
+        let name = self.name_of(worker).to_owned();
+        self.happened_to(now, (worker, name), what, why);
+    }
+
+    /// Keeps what has happened to a worker of this name, which may have gone.
+    pub(super) fn happened_to(
+        &mut self,
+        now: Timestamp,
+        (worker, name): (WorkerId, String),
+        what: Happening,
+        why: &str,
+    ) {
         let events = &mut self.events;
         match what {
             Happening::Attached => events.attached += 1,
@@ -77,15 +87,15 @@ impl Engine {
             }
             _ => {}
         }
-        if events.kept.len() >= KEPT {
+        if events.kept.len() >= EVENTS_MAX {
             events.kept.pop_front();
         }
         events.kept.push_back(v1::ClusterEvent {
             time: Some(moment(now.0.as_millis() as u64)),
             worker: worker.0,
-            display_name: entry.hello.name.clone(),
+            display_name: name,
             what: what.words().to_owned(),
-            why: why.chars().take(WHY_MAX).collect(),
+            why: why.chars().take(EVENT_REASON_MAX).collect(),
         });
     }
 }

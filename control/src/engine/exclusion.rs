@@ -21,21 +21,23 @@ impl Engine {
     /// Keeps a worker that has lied from everything, and forgets what it said as far as possible.
     pub(super) fn exclude(&mut self, now: Timestamp, worker: WorkerId, run: RunId) {
         let told = self.runs.values().find_map(|run| run.name_of(worker));
-        let name = match self.workers.get_mut(&worker) {
+        let known = match self.workers.get_mut(&worker) {
             Some(entry) if entry.excluded => return,
             Some(entry) => {
                 entry.excluded = true;
-                entry.hello.name.clone()
+                let mut actions = Vec::new();
+                for job in self.runs.keys().chain(self.evaluations.keys()) {
+                    self.scheduler.bar(*job, worker, LIED.to_owned(), &mut actions);
+                }
+                Some((entry.hello.name.clone(), actions))
             }
-            // It has gone, and what it said is still here.
-            None => told.unwrap_or_default(),
+            None => None,
         };
-        self.note(now, run, format!("worker {name} gave a wrong answer; {LIED}"));
-        self.happened(now, worker, Happening::Excluded, LIED);
-        let mut actions = Vec::new();
-        for job in self.runs.keys().chain(self.evaluations.keys()) {
-            self.scheduler.bar(*job, worker, LIED.to_owned(), &mut actions);
-        }
+        // What one said that has gone is still here; of an evaluation nobody remembers its name.
+        let (name, actions) = known.unwrap_or_else(|| (told.unwrap_or_default(), Vec::new()));
+        let shown = if name.is_empty() { "a worker that has gone".into() } else { format!("worker {name}") };
+        self.note(now, run, format!("{shown} gave a wrong answer; {LIED}"));
+        self.happened_to(now, (worker, name.clone()), Happening::Excluded, LIED);
         self.carry_out(now, actions);
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         for run in runs {
@@ -50,7 +52,7 @@ impl Engine {
 
     /// Forgets what a worker settled of a run's open generation, and marks the run if there is more.
     fn disown(&mut self, now: Timestamp, id: RunId, worker: WorkerId, name: &str) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let run = self.runs.get_mut(&id).expect("answers are disowned in runs that are there");
         let Some(first) = run.first_settled(worker, name) else { return };
         let generation = run.generation();
         let mut writes = Vec::new();
@@ -76,7 +78,7 @@ impl Engine {
         }
     }
 
-    /// Compares what says again how episodes ended with what has settled them.
+    /// Compares what says again how episodes ended with what has settled them; not of evaluations, nor of a run whose answers may differ.
     pub(super) fn compare(
         &mut self,
         now: Timestamp,
@@ -86,10 +88,8 @@ impl Engine {
         again: Vec<Settlement>,
     ) {
         for said in again {
-            let run = self.runs.get_mut(&id).filter(|run| !run.is_noisy());
-            let Some((run, name)) = run.zip(self.workers.get(&worker).map(|entry| &entry.hello.name)) else {
-                return;
-            };
+            let Some(run) = self.runs.get_mut(&id).filter(|run| !run.is_noisy()) else { return };
+            let name = &self.workers[&worker].hello.name;
             let Some((outcome, maker, makers_name)) = run.contradicted_by(purpose, &said) else { continue };
             let generation = run.generation();
             let place = (purpose, said.candidate, said.task);
@@ -124,8 +124,9 @@ impl Engine {
         if self.settings.scheduler.recheck.share <= 0.0 {
             return;
         }
-        let Some((run, entry)) = self.runs.get_mut(&id).zip(self.workers.get(&worker)) else { return };
-        if let Some(worker) = run.is_new(&entry.hello.name) {
+        // Of an evaluation nothing is kept.
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if let Some(worker) = run.is_new(&self.workers[&worker].hello.name) {
             let generation = run.generation();
             let mut writes = Vec::new();
             run.commit(now, Record::Contributor { worker, generation }, &mut writes);

@@ -12,9 +12,12 @@ use crate::run::record::{Maker, Record, Settled};
 use crate::scheduler::Reported;
 
 impl Engine {
-    /// Takes what a worker said.
+    /// Takes what a worker said. What one says that was detached meanwhile comes late.
     pub(super) fn hear(&mut self, now: Timestamp, worker: WorkerId, message: FromWorker) {
         if !self.workers.contains_key(&worker) {
+            if matches!(message, FromWorker::Report(_) | FromWorker::GiveBack(_)) {
+                self.scheduler.count_late();
+            }
             return;
         }
         self.scheduler.heard(now, worker);
@@ -29,9 +32,8 @@ impl Engine {
                         reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX).collect();
                     self.scheduler.rejected(run, worker, reason, &mut actions);
                     // If it is asked again, it begins with the spec.
-                    if let Some(entry) = self.workers.get_mut(&worker) {
-                        entry.specs.remove(&run);
-                    }
+                    let entry = self.workers.get_mut(&worker).expect("it was found above");
+                    entry.specs.remove(&run);
                 }
                 self.carry_out(now, actions);
             }
@@ -111,8 +113,7 @@ impl Engine {
         {
             let mut writes = Vec::new();
             let session = worker;
-            let name = self.workers.get(&worker).map_or("", |entry| entry.hello.name.as_str());
-            let (worker, episodes) = (name.to_owned(), settlements.len() as u32);
+            let (worker, episodes) = (self.workers[&worker].hello.name.clone(), settlements.len() as u32);
             let makers = vec![Maker { worker, session: session.0, episodes }];
             let settled = Record::Settled(Settled { generation, purpose, settlements, makers });
             run.commit(now, settled, &mut writes);

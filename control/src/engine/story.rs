@@ -6,6 +6,7 @@ use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::time::Timestamp;
 
 use super::Engine;
+use crate::run::Run;
 
 /// Notes of lost workers come at most once per this time for each run: a worker that comes and goes must not fill the
 /// journal.
@@ -14,7 +15,7 @@ const LOST_INTERVAL: Duration = Duration::from_secs(1);
 impl Engine {
     /// Notes that this coordinator has taken a run up, unless the run has ended or nothing of it was done before.
     pub(super) fn note_taken_up(&mut self, now: Timestamp, id: RunId) {
-        let Some(run) = self.runs.get(&id) else { return };
+        let run = &self.runs[&id];
         let progress = run.progress();
         if run.state().is_final() || (progress.generation, progress.settled_episodes) == (0, 0) {
             return;
@@ -26,10 +27,11 @@ impl Engine {
         self.note(now, id, text);
     }
 
-    /// Notes in a run that a worker does not answer. Of those that never did one note tells, however many there are.
+    /// Notes in a run that a worker does not answer. Of those that never did one note tells, however many there are. An evaluation has no
+    /// notes.
     pub(super) fn note_overtaken(&mut self, now: Timestamp, worker: WorkerId, run: RunId, ever: bool) {
-        let name = self.workers.get(&worker).map_or("?", |entry| entry.hello.name.as_str());
-        let generation = self.runs.get(&run).map_or(0, |run| run.generation().0);
+        let Some(generation) = self.runs.get(&run).map(Run::generation) else { return };
+        let name = self.name_of(worker);
         let text = if ever {
             format!(
                 "worker {name} does not answer in generation {generation}: others finished all that it held; it gets \
@@ -43,20 +45,22 @@ impl Engine {
         self.note(now, run, text);
     }
 
-    /// Notes a lost worker in the runs that it worked on. To be called while it is known.
+    /// Notes a lost worker in the runs that it worked on.
+    ///
+    /// # Panics
+    /// If it is no more known.
     pub(super) fn note_gone(&mut self, now: Timestamp, worker: WorkerId, how: &str, why: &str) {
-        let Some(entry) = self.workers.get(&worker) else { return };
-        let name = entry.hello.name.clone();
-        let runs: Vec<RunId> = entry.specs.iter().copied().collect();
-        for run in runs {
+        let name = self.name_of(worker).to_owned();
+        let specs = self.workers[&worker].specs.iter();
+        let runs = specs.filter_map(|id| Some((*id, self.runs.get(id)?.generation())));
+        for (run, generation) in runs.collect::<Vec<_>>() {
             let told = self.lost_told.get(&run);
             if told.is_some_and(|told| now.since(*told) < LOST_INTERVAL) {
                 continue;
             }
             self.lost_told.insert(run, now);
             let text = format!(
-                "worker {name} {how} in generation {} ({why}); its episodes are handed out again",
-                self.runs.get(&run).map_or(0, |run| run.generation().0)
+                "worker {name} {how} in generation {generation} ({why}); its episodes are handed out again"
             );
             self.note(now, run, text);
         }

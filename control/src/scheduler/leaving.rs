@@ -9,8 +9,11 @@ use super::Scheduler;
 impl Scheduler {
     /// A worker takes nothing more; it reports or gives back what it holds. With `leaves_at` it is detached if it is
     /// still there then.
+    ///
+    /// # Panics
+    /// If it is not attached.
     pub fn drain(&mut self, worker: WorkerId, leaves_at: Option<Timestamp>) {
-        let Some(leaving) = self.workers.get_mut(&worker) else { return };
+        let leaving = self.workers.get_mut(&worker).expect("only an attached worker leaves");
         leaving.leaves_at = [leaving.leaves_at, leaves_at].into_iter().flatten().min();
         if std::mem::replace(&mut leaving.draining, true) {
             return;
@@ -22,7 +25,7 @@ impl Scheduler {
     }
 
     /// A worker gives episodes back that it has not begun: they are queued again at once, and that counts neither as an
-    /// error nor as a loss.
+    /// error nor as a loss. What it does not hold any more comes late.
     pub fn give_back(&mut self, now: Timestamp, worker: WorkerId, given: &GiveBack) {
         self.heard(now, worker);
         let about = self.workers.get_mut(&worker).zip(self.runs.get_mut(&given.run));
@@ -32,9 +35,14 @@ impl Scheduler {
         };
         let work = entry.work.as_mut().expect("the run is at a generation");
         let mut refund = std::time::Duration::ZERO;
+        let mut unheld = false;
         for &(candidate, task) in &given.episodes {
-            let Some(slot) = work.slot(given.purpose, given.block, candidate, task) else { continue };
-            let Some(released) = work.release(worker, slot) else { continue };
+            let slot = work.slot(given.purpose, given.block, candidate, task);
+            let Some((slot, released)) = slot.and_then(|slot| Some((slot, work.release(worker, slot)?)))
+            else {
+                unheld = true;
+                continue;
+            };
             giver.hand_back(1, released.estimate);
             if released.last {
                 giver.leases.remove(&(given.run, released.lease));
@@ -43,6 +51,7 @@ impl Scheduler {
             work.requeue(slot);
         }
         entry.share.refund(refund);
+        self.late += u64::from(unheld);
         self.refresh(worker);
     }
 }

@@ -23,7 +23,7 @@ impl Scheduler {
         settled: impl Fn(EpisodePurpose, CandidateIndex, TaskIndex) -> bool,
         kept: &[u32],
     ) {
-        let entry = self.runs.get_mut(&run).expect("a run is opened before its episodes are submitted");
+        let entry = self.entry(run);
         let mut work = Work::new(generation, portions, settled);
         let all: Vec<u32>;
         let before = entry.work.take();
@@ -38,7 +38,7 @@ impl Scheduler {
         let dropped = before.map_or_else(Vec::new, |before| work.carry(before, kept));
         entry.work = Some(work);
         for Dropped { lease, worker: id, episodes, estimate, is_over } in dropped {
-            let Some(worker) = self.workers.get_mut(&id) else { continue };
+            let worker = self.workers.get_mut(&id).expect("a lease's worker is attached");
             worker.hand_back(episodes, estimate);
             if is_over {
                 worker.leases.remove(&(run, lease));

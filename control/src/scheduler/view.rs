@@ -55,6 +55,11 @@ impl Scheduler {
         self.late
     }
 
+    /// Counts a message of a worker that was detached meanwhile.
+    pub fn count_late(&mut self) {
+        self.late += 1;
+    }
+
     /// Episodes that a second worker was given since the start, because the first one took long with them.
     pub fn hedged(&self) -> u64 {
         self.hedged

@@ -75,7 +75,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Gets ready for a run, or finds out that this worker cannot; meanwhile its batches wait.
+    /// Gets ready for a run, or finds out that this worker cannot; meanwhile its batches wait. Of a run that it has rejected, or that was
+    /// withdrawn, there is nothing to get ready for.
     fn prepare(&mut self, run: RunId) {
         let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
         if announced.preparing || self.worker.runner(announced.digest).is_some() {
@@ -94,6 +95,7 @@ impl Stream<'_> {
     pub(super) fn prepared(&mut self, run: RunId, runner: Result<Arc<dyn Runner>, String>) {
         match runner {
             Ok(runner) => {
+                // It may have been withdrawn meanwhile.
                 let Some(Some(announced)) = self.runs.get_mut(&run) else { return };
                 announced.preparing = false;
                 let waiting = std::mem::take(&mut announced.waiting);
