@@ -1,10 +1,12 @@
 //! The coordinator's async shell: `driver` carries out what `hebbian-control` decides, `journal` keeps it, `service` is
-//! the gRPC face of both, `web` the live page and the metrics, `access` who may do what with either.
+//! the gRPC face of both, `web` the live page and the metrics, `operator` what
+//! operators do by both, `access` who may do what with either.
 
 pub mod access;
 pub mod driver;
 pub mod handle;
 pub mod journal;
+mod operator;
 mod regular_file;
 pub mod service;
 mod timing;

@@ -1,10 +1,11 @@
 //! `hebbian drain`
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::Args;
 use hebbian_proto::{convert, v1};
-use hebbian_shared::limits::WAIT_MAX;
+use hebbian_shared::limits::{DRAIN_WITHIN, WAIT_MAX};
 
 use super::{LogArguments, ask};
 use crate::client::{Client, ClientArguments};
@@ -13,6 +14,9 @@ use crate::render;
 
 /// How often `--wait` looks whether the worker is still there.
 const POLL: Duration = Duration::from_millis(200);
+
+/// The time that workers have, as it is written in arguments.
+static WITHIN: LazyLock<String> = LazyLock::new(|| humantime::format_duration(DRAIN_WITHIN).to_string());
 
 /// Ask workers to leave for good: they finish what they have begun, report it, give the rest back and end.
 ///
@@ -28,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "WORKER")]
     workers: Vec<String>,
     /// The time they have; what is not finished by then is given to others.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_within)]
+    #[arg(long, value_name = "TIME", default_value = WITHIN.as_str(), value_parser = parse_within)]
     within: Duration,
     /// Wait until they have left.
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use hebbian_proto::{convert, v1};
+use hebbian_proto::v1;
 use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
@@ -18,8 +18,6 @@ use crate::top::{Effect, Request, Seen, Top, Update};
 
 /// How often the coordinator is asked how all stands.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The time that a worker has to leave, as `hebbian drain` has it.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Watch runs and workers on a terminal, and pause, resume, cancel and drain them with keys.
 #[derive(Debug, Args)]
@@ -195,8 +193,7 @@ impl Link {
                 answer.map(|_| "the run has ended".to_owned())
             }
             Request::Drain(worker) => {
-                let request =
-                    v1::DrainWorkerRequest { worker, within: Some(convert::from_duration(DRAIN_WITHIN)) };
+                let request = v1::DrainWorkerRequest { worker, within: None };
                 let answer = client.answer(client.cluster().drain_worker(request)).await;
                 answer.map(|_| "the worker finishes what it has begun, and leaves".to_owned())
             }

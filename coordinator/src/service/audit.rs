@@ -6,8 +6,6 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use hebbian_proto::v1;
-use hebbian_shared::id::RunId;
 use hyper::http::Extensions;
 use tonic::Request;
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -85,9 +83,4 @@ pub(super) fn group<T>(request: &Request<T>) -> Option<Arc<str>> {
 pub(crate) fn done(who: &str, what: &str, to: &dyn std::fmt::Display) {
     let by = if who.is_empty() { "this process" } else { who };
     tracing::info!(target: "hebbian::audit", by, "{what} {to}");
-}
-
-/// A run was forked.
-pub(crate) fn forked(who: &str, parent: RunId, fork: &v1::Run) {
-    done(who, "forked", &format_args!("run {parent} as {} (`{}`)", fork.id(), fork.display_name));
 }

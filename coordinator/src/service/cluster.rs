@@ -1,10 +1,8 @@
 //! The cluster, for clients.
 
-use std::time::Duration;
-
 use hebbian_control::command::coordinator;
 use hebbian_control::command::page::PageRequest;
-use hebbian_control::command::worker::{Drain, List};
+use hebbian_control::command::worker::List;
 use hebbian_proto::convert::up_to_an_hour;
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_server::ClusterService;
@@ -12,12 +10,10 @@ use hebbian_shared::id::WorkerId;
 use tonic::{Request, Response, Status};
 
 use super::audit;
-use super::status::{ask, invalid};
+use super::status::{ask, invalid, refused};
 use crate::driver::handing_over::StepDown;
 use crate::handle::Handle;
-
-/// The time of a worker to leave if nobody says.
-const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
+use crate::operator::Operator;
 
 /// Answers for the cluster.
 #[derive(Debug)]
@@ -48,12 +44,10 @@ impl ClusterService for Cluster {
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
         let who = audit::who(&request);
         let v1::DrainWorkerRequest { worker, within } = request.into_inner();
-        let within = match within {
-            None => DRAIN_DEFAULT,
-            some => up_to_an_hour("within", some).map_err(|error| invalid(&error))?,
-        };
-        let drained = ask(&self.handle, Drain { worker: WorkerId(worker), within }).await?;
-        audit::done(&who, "drained", &format_args!("worker {worker} (`{}`)", drained.display_name));
+        let within = within.map(|within| up_to_an_hour("within", Some(within))).transpose();
+        let within = within.map_err(|error| invalid(&error))?;
+        let operator = Operator { handle: &self.handle, who: &who };
+        let drained = operator.drain(WorkerId(worker), within).await.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::DrainWorkerResponse { worker: Some(drained) }))
     }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures_util::{Stream, stream};
 use hebbian_control::command::Refusal;
 use hebbian_control::command::page::PageRequest;
-use hebbian_control::command::run::{Act, AddNote, Create, Extend, Get, GetResult, List, RunAction};
+use hebbian_control::command::run::{Create, Get, GetResult, List, RunAction};
 use hebbian_proto::convert::{ConvertError, parse_run_name};
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
@@ -19,7 +19,8 @@ use tonic::{Request, Response, Status};
 use super::status::{ask, invalid, refused};
 use super::{audit, spec_text};
 use crate::driver::reading::{Generations, RunEvents, Watch};
-use crate::handle::{Asker, Handle, new_run_id};
+use crate::handle::{Handle, new_run_id};
+use crate::operator::Operator;
 
 /// Answers for runs.
 #[derive(Debug)]
@@ -49,17 +50,11 @@ impl Runs {
     {
         let (who, group) = (audit::who(request), audit::group(request));
         let run = self.run_of("name", name, group.as_deref()).await?;
-        let done = ask(&self.handle, Act { run, action, by: who.clone() }).await?;
-        audit::done(&who, action.done(), &format_args!("run {run} (`{}`)", done.display_name));
-        Ok(done)
+        self.operator(&who).act(run, action).await.map_err(|error| refused(&error))
     }
-}
 
-/// Refuses the run that was created by this name before, if it is of another group than the caller's.
-fn check_group(run: &v1::Run, group: Option<&str>, request_id: &str) -> Result<(), Status> {
-    match group {
-        Some(group) if run.group != group => Err(refused(&Refusal::RequestIdReused(request_id.to_owned()))),
-        _ => Ok(()),
+    fn operator<'a>(&'a self, who: &'a str) -> Operator<'a> {
+        Operator { handle: &self.handle, who }
     }
 }
 
@@ -82,12 +77,10 @@ impl RunService for Runs {
         };
         let weight = weight.unwrap_or(WEIGHT_DEFAULT);
         let by = who.clone();
-        let name = request_id.clone();
         let spec = spec_text::spec(spec).await?;
         let create = Create { request_id, group, weight, by, owner, ..Create::new(new_run_id(), spec) };
-        let run = self.handle.create(create).await.map_err(|error| refused(&error))?;
-        check_group(&run, only.as_deref(), &name)?;
-        audit::done(&who, "created", &format_args!("run {} (`{}`)", run.id(), run.display_name));
+        let run = self.operator(&who).create(create, only.as_deref()).await;
+        let run = run.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::CreateRunResponse { run: Some(run) }))
     }
 
@@ -132,8 +125,7 @@ impl RunService for Runs {
         let run = self.run_of("name", &name, group.as_deref()).await?;
         let limits: StopSpec =
             spec_text::read(limits, text::read, |error| ConvertError::of_text("limits", error)).await?;
-        let run = ask(&self.handle, Extend { run, limits, by: who.clone() }).await?;
-        audit::done(&who, "extended", &format_args!("run {} (`{}`)", run.id(), run.display_name));
+        let run = self.operator(&who).extend(run, limits).await.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::ExtendRunResponse { run: Some(run) }))
     }
 
@@ -141,8 +133,7 @@ impl RunService for Runs {
         let (who, group) = (audit::who(&request), audit::group(&request));
         let v1::AddRunNoteRequest { name, text } = request.into_inner();
         let run = self.run_of("name", &name, group.as_deref()).await?;
-        let run = ask(&self.handle, AddNote { run, text }).await?;
-        audit::done(&who, "added a note to", &format_args!("run {} (`{}`)", run.id(), run.display_name));
+        let run = self.operator(&who).add_note(run, text).await.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::AddRunNoteResponse { run: Some(run) }))
     }
 
@@ -150,14 +141,10 @@ impl RunService for Runs {
         let (who, owner, group) = (audit::who(&request), audit::owner(&request), audit::group(&request));
         let v1::ForkRunRequest { name, generations, spec, request_id } = request.into_inner();
         let run = self.run_of("name", &name, group.as_deref()).await?;
-        let (spec, closed) = (spec_text::spec(spec).await?, generations.map(GenerationIndex));
-        let of_group = group.as_deref().unwrap_or_default().to_owned();
-        let asker = Asker { by: who.clone(), owner, group: of_group };
-        let name = request_id.clone();
-        let forked = self.handle.fork((run, closed), spec, request_id, asker).await;
-        let fork = forked.map_err(|error| refused(&error))?;
-        check_group(&fork, group.as_deref(), &name)?;
-        audit::forked(&who, run, &fork);
+        let spec = spec_text::spec(spec).await?;
+        let asker = (owner, group.as_deref());
+        let fork = self.operator(&who).fork((run, generations), spec, request_id, asker).await;
+        let fork = fork.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::ForkRunResponse { run: Some(fork) }))
     }
 

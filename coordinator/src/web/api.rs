@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
-use hebbian_control::command::run::{Act, AddNote, Extend, Get, GetResult, List, RunAction};
+use hebbian_control::command::run::{Get, GetResult, List, RunAction};
 use hebbian_control::command::{Refusal, worker};
 use hebbian_proto::{json, v1};
-use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
+use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::WAIT_MAX;
 use hebbian_shared::spec::stop::StopSpec;
 use hebbian_shared::spec::{RunSpec, text};
@@ -18,11 +18,8 @@ use serde_json::{Value, json};
 
 use super::Acts;
 use crate::driver::reading::Generations;
-use crate::handle::{Asker, Handle, new_run_id};
-use crate::service::audit;
-
-/// The time that a worker has that is asked to leave, unless the request says another one.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+use crate::handle::{Handle, new_run_id};
+use crate::operator::Operator;
 
 /// An answer: what is wrong, or JSON.
 pub(super) type Answer = Result<Value, RequestError>;
@@ -135,6 +132,7 @@ fn read<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, RequestError> {
 /// Does what `who` asks at a path below `/api/`, and has shown to be allowed.
 pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (&str, &str)) -> Answer {
     let parts: Vec<&str> = path.split('/').collect();
+    let operator = Operator { handle, who };
     match parts[..] {
         ["runs", run, act @ ("pause" | "resume" | "cancel")] => {
             let action = match act {
@@ -142,15 +140,11 @@ pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (
                 "resume" => RunAction::Resume,
                 _ => RunAction::Cancel,
             };
-            let run = handle.ask(Act { run: run_of(run)?, action, by: who.to_owned() }).await?;
-            done(who, action.done(), &run);
-            Ok(json::of(&run))
+            Ok(json::of(&operator.act(run_of(run)?, action).await?))
         }
         ["runs", run, "note"] => {
             let Note { text } = read(body)?;
-            let run = handle.ask(AddNote { run: run_of(run)?, text }).await?;
-            done(who, "added a note to", &run);
-            Ok(json::of(&run))
+            Ok(json::of(&operator.add_note(run_of(run)?, text).await?))
         }
         ["runs", _, "extend" | "fork"] if acts == Acts::OfOneRun => {
             let problem =
@@ -161,42 +155,30 @@ pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (
             let run = run_of(run)?;
             let limits: StopSpec =
                 text::read(body).map_err(|error| RequestError::input(error.to_string()))?;
-            let run = handle.ask(Extend { run, limits, by: who.to_owned() }).await?;
-            done(who, "extended", &run);
-            Ok(json::of(&run))
+            Ok(json::of(&operator.extend(run, limits).await?))
         }
-        ["runs", run, "fork"] => {
-            let parent = run_of(run)?;
-            let run = fork(handle, parent, read(body)?, who).await?;
-            audit::forked(who, parent, &run);
-            Ok(json::of(&run))
-        }
+        ["runs", run, "fork"] => Ok(json::of(&fork(operator, run_of(run)?, read(body)?).await?)),
         ["workers", worker, "drain"] => {
             let Drain { within_s } = read(body)?;
-            let within = within_s.map_or(Ok(DRAIN_WITHIN), Duration::try_from_secs_f64);
-            let within = within.ok().filter(|within| !within.is_zero() && *within <= WAIT_MAX);
-            let within =
-                within.ok_or_else(|| RequestError::input("within_s: must be above 0 and at most an hour"))?;
+            let within = within_s.map(|within| {
+                let within = Duration::try_from_secs_f64(within).ok();
+                let within = within.filter(|within| !within.is_zero() && *within <= WAIT_MAX);
+                within.ok_or_else(|| RequestError::input("within_s: must be above 0 and at most an hour"))
+            });
             let worker = worker.parse().map_err(|_| RequestError::nothing())?;
-            let worker = handle.ask(worker::Drain { worker: WorkerId(worker), within }).await?;
-            audit::done(who, "drained", &format_args!("worker {} (`{}`)", worker.id, worker.display_name));
-            Ok(json::of(&worker))
+            Ok(json::of(&operator.drain(WorkerId(worker), within.transpose()?).await?))
         }
         _ => Err(RequestError::nothing()),
     }
 }
 
-fn done(who: &str, what: &str, run: &v1::Run) {
-    audit::done(who, what, &format_args!("run {} (`{}`)", run.id(), run.display_name));
-}
-
-async fn fork(handle: &Handle, parent: RunId, asked: Fork, who: &str) -> Result<v1::Run, RequestError> {
+async fn fork(operator: Operator<'_>, parent: RunId, asked: Fork) -> Result<v1::Run, RequestError> {
     let Fork { generations, set, request_id } = asked;
-    let result = handle.ask(GetResult { run: parent }).await?;
+    let result = operator.handle.ask(GetResult { run: parent }).await?;
     let spec = changed(&result.spec, &set)?;
-    let asker = Asker { by: who.to_owned(), owner: who.to_owned(), group: String::new() };
     let request_id = if request_id.is_empty() { format!("page-{}", new_run_id()) } else { request_id };
-    Ok(handle.fork((parent, generations.map(GenerationIndex)), spec, request_id, asker).await?)
+    let owner = operator.who.to_owned();
+    Ok(operator.fork((parent, generations), spec, request_id, (owner, None)).await?)
 }
 
 /// A spec with some keys set to other values.
