@@ -16,5 +16,5 @@ pub(crate) fn with_vectors<R>(kernel: impl FnMut() -> R) -> R {
             (self.0)()
         }
     }
-    pulp::Arch::new().dispatch(Kernel(kernel))
+    hebbian_shared::vectors::arch().dispatch(Kernel(kernel))
 }

@@ -14,3 +14,4 @@ pub mod limits;
 pub mod seed;
 pub mod spec;
 pub mod time;
+pub mod vectors;

@@ -13,6 +13,7 @@ mod engine;
 mod fuzz;
 mod golden;
 mod gradients;
+mod levels;
 mod lies;
 mod life;
 mod network;

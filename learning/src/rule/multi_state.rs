@@ -179,7 +179,7 @@ impl<T: Real> Network<T> {
         let forward_layers =
             if options.forward_activations_in_synapse_update { layers(batch_max) } else { Vec::new() };
         Self {
-            arch: Arch::new(),
+            arch: hebbian_shared::vectors::arch(),
             activations: Activations {
                 forward: of(&options.forward_activation),
                 last: of(&options.last_layer_activation),

@@ -255,7 +255,7 @@ fn a_search_has_the_same_bits_in_any_vectors() {
                 }
                 search
             };
-            let (wide, narrow) = (run(), crate::linear_algebra::kernel::narrow(run));
+            let (wide, narrow) = (run(), hebbian_shared::vectors::narrow(run));
             assert_eq!(wide.state().digest(), narrow.state().digest(), "n = {dimension}, {noise:?}");
             assert_eq!(wide.ask(), narrow.ask());
             assert_ne!(wide.mean().0, vec![1.0; dimension]);

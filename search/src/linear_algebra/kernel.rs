@@ -18,31 +18,8 @@ macro_rules! dispatch {
                 $kernel($(self.$name),*)
             }
         }
-        $crate::linear_algebra::kernel::arch().dispatch(Call { $($name,)* })
+        hebbian_shared::vectors::arch().dispatch(Call { $($name,)* })
     }};
 }
 
 pub(super) use dispatch;
-
-/// The widest vectors of the CPU.
-pub(super) fn arch() -> pulp::Arch {
-    #[cfg(test)]
-    if NARROW.get() {
-        return pulp::Arch::Scalar;
-    }
-    pulp::Arch::new()
-}
-
-#[cfg(test)]
-thread_local! {
-    static NARROW: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Runs something with the vectors that every CPU has.
-#[cfg(test)]
-pub(crate) fn narrow<T>(run: impl FnOnce() -> T) -> T {
-    NARROW.set(true);
-    let result = run();
-    NARROW.set(false);
-    result
-}

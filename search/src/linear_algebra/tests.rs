@@ -1,10 +1,10 @@
 use hebbian_shared::seed::{Seed, fill_normal};
 
 use super::eigen::{NoDecomposition, decompose};
-use super::kernel::narrow;
 use super::matrix::Matrix;
 use super::product::{Part, View, add_product, product};
 use super::*;
+use hebbian_shared::vectors::narrow;
 
 fn random(rows: usize, columns: usize, seed: u64) -> Matrix {
     let mut matrix = Matrix::zeros(rows, columns);

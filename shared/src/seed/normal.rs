@@ -65,7 +65,7 @@ fn pair(words: [u64; 2]) -> [f64; 2] {
 
 /// As [`pair`], for the words of as many pairs as there are lanes: first the first variates, then the second ones.
 fn pairs(bytes: &[u8; 16 * LANES]) -> [[f64; LANES]; 2] {
-    let (mut normals, hard) = pulp::Arch::new().dispatch(Pairs(bytes));
+    let (mut normals, hard) = crate::vectors::arch().dispatch(Pairs(bytes));
     if hard {
         let [firsts, seconds] = &mut normals;
         for (lane, places) in firsts.iter_mut().zip(seconds).enumerate() {

@@ -214,7 +214,7 @@ impl Rule for OnlineLearner {
             let (clean_inputs, clean_targets) = std::mem::take(&mut at.clean);
             let Learned { network, weights, function, .. } = at;
             let examples = ((batch.inputs, batch.targets), (&clean_inputs[..], &clean_targets[..]));
-            let found = pulp::Arch::new().dispatch(
+            let found = hebbian_shared::vectors::arch().dispatch(
                 #[inline(always)]
                 || meta::step(network, weights, function, examples, (rate, options.normalise)),
             );
@@ -224,7 +224,7 @@ impl Rule for OnlineLearner {
         }
         at.updates += 1;
         let Learned { network, weights, gradient, losses, shares, function, .. } = at;
-        pulp::Arch::new().dispatch(
+        hebbian_shared::vectors::arch().dispatch(
             #[inline(always)]
             || {
                 network.forward(weights, &[], batch.inputs);
@@ -243,7 +243,7 @@ impl Rule for OnlineLearner {
 
     fn predict(&mut self, inputs: &[f32], _: usize, predictions: &mut [f32]) {
         let Learned { network, weights, .. } = self.networks.current_mut();
-        pulp::Arch::new().dispatch(
+        hebbian_shared::vectors::arch().dispatch(
             #[inline(always)]
             || network.forward(weights, &[], inputs),
         );

@@ -83,7 +83,7 @@ impl Form {
         };
         assert_eq!(fan_in.len(), layers, "a reference for each layer of synapses");
         Self {
-            arch: Arch::new(),
+            arch: hebbian_shared::vectors::arch(),
             sizes: sizes.to_vec(),
             states,
             forward: of(&options.forward_activation),
