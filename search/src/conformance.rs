@@ -268,6 +268,7 @@ fn one_dimension_is_enough() {
 
 /// Every candidate diverges with probability one half, whatever its fitness. Random search never converges.
 #[test]
+#[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
 fn half_of_every_population_may_diverge() {
     let cma_es = CmaEsSpec { noise: NoiseHandling::None, ..CmaEsSpec::of(10) };
     for (strategy, generations, reached) in [

@@ -298,6 +298,7 @@ mod tests {
     /// Ros and Hansen's figure 1 shows about 3e3, 1.5e4 and 4e4 evaluations at n = 10, 40 and 100, growing nearly
     /// linearly, where full CMA-ES needs 4e3, 5e4 and 3e5.
     #[test]
+    #[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
     fn scales_of_coordinates_are_learnt_in_linear_time() {
         for (dimension, population_size, limit) in [(10, 10, 4_000), (40, 15, 16_000), (100, 17, 45_000)] {
             let mut counts: Vec<usize> =

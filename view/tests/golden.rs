@@ -143,6 +143,7 @@ fn pictures_of_fixed_histories_are_as_they_were() {
 }
 
 #[test]
+#[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
 fn ten_thousand_generations_are_pictures_below_a_hundred_kilobytes() {
     let history = History::of(&generations(10_000));
     for picture in panels::all(&history, &layout(), "accuracy") {

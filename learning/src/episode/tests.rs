@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
+
 mod gradient;
 
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};

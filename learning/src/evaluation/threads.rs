@@ -113,6 +113,10 @@ impl Threads<'_> {
 
 /// The results of `compute` for jobs, in their order, up to the first that is an error. After an error nobody starts another
 /// job.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever calls says how many threads, and results come in the order of the jobs"
+)]
 fn map(
     jobs: &[TaskOfRequest],
     threads: usize,

@@ -155,6 +155,7 @@ pub fn of_family(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
 mod tests {
     use hebbian_shared::spec::task::{ClassesSpec, ImageAugmentation};
 

@@ -82,6 +82,7 @@ impl Task for Sinusoid {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
 mod tests {
     use hebbian_shared::spec::task::TaskFamily;
 

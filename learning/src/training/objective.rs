@@ -113,6 +113,7 @@ fn cross_entropy(prediction: &[f32], class: usize) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
 mod tests {
     use super::*;
 

@@ -107,6 +107,7 @@ fn weak_noise_is_measured_but_does_not_slow_the_search_down() {
 }
 
 #[test]
+#[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
 fn mirrored_candidates_come_in_pairs_and_converge_as_fast() {
     let evaluations = |mirrored| {
         let settings = CmaEsSpec { mirrored, ..settings(10, NoiseHandling::None) };

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
+
 use hebbian_shared::seed::{Seed, fill_normal};
 
 use super::eigen::{NoDecomposition, decompose};

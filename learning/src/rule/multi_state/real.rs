@@ -303,12 +303,12 @@ impl Real for f64 {
 
     #[inline(always)]
     fn tanh_vector<S: Simd>(_: S, x: Self) -> Self {
-        x.tanh()
+        Real::tanh(x)
     }
 
     #[inline(always)]
     fn rectified_tanh_vector<S: Simd>(simd: S, x: Self) -> Self {
-        Self::rectify_vector(simd, x.tanh())
+        Self::rectify_vector(simd, Real::tanh(x))
     }
 
     #[inline(always)]

@@ -186,6 +186,7 @@ fn gain(function: Function, n: usize, durations: Durations, seeds: u64) -> (f64,
 }
 
 #[test]
+#[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
 fn heavy_tails_hold_nobody_up() {
     let functions: [(&str, Function); 3] =
         [("sphere", sphere), ("ellipsoid", ellipsoid), ("Rosenbrock", rosenbrock)];
@@ -200,6 +201,7 @@ fn heavy_tails_hold_nobody_up() {
 }
 
 #[test]
+#[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
 fn it_does_not_diverge_when_the_slowest_takes_a_thousand_times_as_long() {
     let functions: [Function; 3] = [sphere, ellipsoid, rosenbrock];
     for function in functions {

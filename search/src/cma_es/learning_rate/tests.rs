@@ -1,3 +1,4 @@
+#![expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
 #![expect(clippy::needless_range_loop, reason = "formulas are written with their indices")]
 
 use hebbian_shared::fitness::{Fitness, Verdict};

@@ -280,7 +280,7 @@ mod tests {
         let (mut out, mut largest, mut sums) = ([0.0; 6], [0.0; 2], [0.0; 2]);
         softmax(Arch::new(), &logits, 2.0, &mut out, (&mut largest, &mut sums));
         assert!(out[0] == 1.0 && out[2] < 1e-30 && out[4] < 1e-30);
-        let weights = [0.0_f64, 0.0, -1.0].map(f64::exp);
+        let weights = [0.0_f64, 0.0, -1.0].map(libm::exp);
         let sum: f64 = weights.iter().sum();
         for (j, weight) in weights.iter().enumerate() {
             assert!((out[2 * j + 1] - weight / sum).abs() < 1e-15);
