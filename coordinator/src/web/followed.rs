@@ -11,7 +11,7 @@ use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::v1;
 use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::id::RunId;
-use hebbian_shared::limits::{PAGE_ITEMS_MAX, PAGE_RUNS_FOLLOWED_MAX};
+use hebbian_shared::limits::{PAGE_ITEMS_MAX, PAGE_RUNS_FOLLOWED_MAX, WATCH_LENGTH_MAX};
 use hebbian_shared::spec::ResolvedSpec;
 use hebbian_view::cluster::Throughput;
 use hebbian_view::document::RunPage;
@@ -30,12 +30,16 @@ use crate::driver::reading::Watch;
 use crate::handle::Handle;
 
 /// A page hears of changes at most once in this time, so that it shows each within a second.
-const PACE: Duration = Duration::from_millis(500);
+const PACE: Duration = Duration::from_millis(600);
+/// The events of a fast run are taken together at this pace, so that none of them wakes the thread by itself.
+const GATHER: Duration = Duration::from_millis(100);
+/// Whoever has so many events at once is behind, and takes the next ones without delay.
+const BEHIND: usize = WATCH_LENGTH_MAX / 2;
 /// A list or a cluster changes all the time; a page of it hears so at this pace.
 const LIST_PACE: Duration = Duration::from_secs(1);
-/// Pictures are drawn again after so many times what drawing them took, so that drawing is a hundredth of a core at most, but after
-/// [`DRAWN_FOR`] in any case. What stands around them is written anew with every change.
-const PICTURES_PACE: u32 = 100;
+/// Pictures are drawn again after so many times what drawing them took, so that drawing is a third of a hundredth of a core at most, but
+/// after [`DRAWN_FOR`] in any case. What stands around them is written anew with every change.
+const PICTURES_PACE: u32 = 300;
 /// A page that hears nothing hears a comment, so that it is noticed when it has gone.
 const SILENCE: Duration = Duration::from_secs(15);
 /// A page is drawn after this time, whether all of its run's events have come or not; the others follow.
@@ -76,6 +80,21 @@ struct Drawn {
     when: Instant,
     page: Page,
     pictures: Pictures,
+    spec: Arc<FromSpec>,
+}
+
+/// What a page needs of a run's spec, which never changes but by an extension of its limits.
+#[derive(Default)]
+struct FromSpec {
+    layout: GenomeLayout,
+    objective: String,
+}
+
+impl FromSpec {
+    fn of(json: String) -> Option<Self> {
+        let spec = ResolvedSpec::from_json(json).ok()?;
+        Some(Self { layout: spec.layout(), objective: spec.objective_name().to_owned() })
+    }
 }
 
 /// A run's pictures, which may be older than what stands around them.
@@ -108,8 +127,7 @@ impl Pictures {
 struct RunNow {
     now: v1::Run,
     result: Option<v1::RunResult>,
-    layout: GenomeLayout,
-    objective: String,
+    spec: Arc<FromSpec>,
 }
 
 impl RunNow {
@@ -118,8 +136,8 @@ impl RunNow {
             run: &self.now,
             history,
             result: self.result.as_ref(),
-            layout: &self.layout,
-            objective: &self.objective,
+            layout: &self.spec.layout,
+            objective: &self.spec.objective,
             comparison: &[],
             learned: None,
         }
@@ -260,14 +278,17 @@ impl Site {
             wait_for(&history, now.generation).await;
         }
         let result = self.handle.ask(GetResult { run }).await.ok();
-        let spec = result.as_ref().and_then(|result| ResolvedSpec::from_json(result.spec.clone()).ok());
-        let layout = spec.as_ref().map(|spec| spec.layout()).unwrap_or_default();
-        let objective = spec.map(|spec| spec.objective_name().to_owned()).unwrap_or_default();
-        let stands = RunNow { now, result, layout, objective };
+        let earlier = drawn.take();
+        let spec = match (&earlier, &result) {
+            (Some(earlier), _) if !earlier.spec.objective.is_empty() => Arc::clone(&earlier.spec),
+            (_, Some(result)) => Arc::new(FromSpec::of(result.spec.clone()).unwrap_or_default()),
+            (_, None) => Arc::default(),
+        };
+        let stands = RunNow { now, result, spec };
         let still_good = |pictures: &Pictures| {
             pictures.up_to == up_to || (!stands.now.is_final() && Instant::now() < pictures.due)
         };
-        let earlier = drawn.take().map(|drawn| drawn.pictures).filter(still_good);
+        let earlier = earlier.map(|drawn| drawn.pictures).filter(still_good);
         // A copy, which costs less than what is drawn of it while its events wait.
         let mut pictures = earlier.unwrap_or_else(|| {
             let copy = lock(&history).clone();
@@ -289,7 +310,7 @@ impl Site {
             body_path: format!("/runs/{run}/body"),
             events_path: format!("/runs/{run}/events"),
         };
-        *drawn = Some(Drawn { up_to, when: Instant::now(), page: page.clone(), pictures });
+        *drawn = Some(Drawn { up_to, when: Instant::now(), page: page.clone(), pictures, spec: stands.spec });
         Some(page)
     }
 
@@ -366,7 +387,7 @@ async fn take_events(
     history: Arc<Mutex<History>>,
     tell: Arc<watch::Sender<u64>>,
 ) {
-    let (mut after, mut told_at) = (0, None::<Instant>);
+    let (mut after, mut told_at, mut gathered) = (0, None::<Instant>, Vec::new());
     loop {
         let watch = Watch { run, after, owner: "the live page".to_owned() };
         if let Ok(mut events) = handle.ask(watch).await {
@@ -374,11 +395,20 @@ async fn take_events(
                 let due = told_at.map_or_else(Instant::now, |told_at| told_at + PACE);
                 let has_news = *tell.borrow() != after;
                 tokio::select! {
-                    event = events.recv() => {
-                        let Some(v1::WatchRunResponse { sequence, event }) = event else { break };
-                        after = sequence;
-                        if let Some(event) = event {
-                            lock(&history).take(&event);
+                    got = events.recv_many(&mut gathered, WATCH_LENGTH_MAX) => {
+                        if got == 0 {
+                            break;
+                        }
+                        let mut history = lock(&history);
+                        for v1::WatchRunResponse { sequence, event } in gathered.drain(..) {
+                            after = sequence;
+                            if let Some(event) = event {
+                                history.take(&event);
+                            }
+                        }
+                        drop(history);
+                        if got < BEHIND {
+                            tokio::time::sleep(GATHER).await;
                         }
                     }
                     () = tokio::time::sleep_until(due), if has_news => {
@@ -398,9 +428,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drawing_pictures_takes_a_hundredth_of_a_core_at_most_and_none_is_older_than_ten_seconds() {
+    fn drawing_pictures_takes_little_of_a_core_and_none_is_older_than_ten_seconds() {
         let milliseconds = Duration::from_millis;
-        for (drawing, rest) in [(0, 500), (5, 500), (20, 2_000), (100, 10_000), (3_000, 10_000)] {
+        for (drawing, rest) in [(0, 600), (1, 600), (5, 1_500), (20, 6_000), (100, 10_000), (3_000, 10_000)] {
             assert_eq!(Pictures::rest_after(milliseconds(drawing)), milliseconds(rest), "{drawing} ms");
         }
     }
