@@ -266,7 +266,7 @@ impl Site {
         let Following { history, told, drawn } = self.follow(run);
         let mut drawn = drawn.lock().await;
         let up_to = *told.borrow();
-        if let Some(Drawn { up_to: drawn_to, when, page, pictures }) = &*drawn
+        if let Some(Drawn { up_to: drawn_to, when, page, pictures, .. }) = &*drawn
             && *drawn_to == up_to
             && when.elapsed() < DRAWN_FOR
             && up_to >= now.sequence
@@ -399,14 +399,15 @@ async fn take_events(
                         if got == 0 {
                             break;
                         }
-                        let mut history = lock(&history);
-                        for v1::WatchRunResponse { sequence, event } in gathered.drain(..) {
-                            after = sequence;
-                            if let Some(event) = event {
-                                history.take(&event);
+                        {
+                            let mut history = lock(&history);
+                            for v1::WatchRunResponse { sequence, event } in gathered.drain(..) {
+                                after = sequence;
+                                if let Some(event) = event {
+                                    history.take(&event);
+                                }
                             }
                         }
-                        drop(history);
                         if got < BEHIND {
                             tokio::time::sleep(GATHER).await;
                         }
