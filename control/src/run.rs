@@ -320,6 +320,11 @@ impl Run {
         self.reached.births.get(candidate.as_usize()).copied().filter(|_| is_open)
     }
 
+    /// When each candidate of an asynchronous search was drawn; none of all others.
+    pub fn births(&self) -> &[Birth] {
+        if self.search_ended.is_none() { &self.reached.births } else { &[] }
+    }
+
     /// The open candidate of an asynchronous search that was drawn then.
     pub fn born(&self, purpose: EpisodePurpose, birth: Birth) -> Option<CandidateIndex> {
         let is_open = purpose == EpisodePurpose::Search && self.search_ended.is_none();

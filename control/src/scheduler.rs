@@ -39,8 +39,6 @@ use worker::{Bar, Worker};
 
 /// How often leases are compared with the clock while some may be overdue.
 const HEDGE_CHECK: Duration = Duration::from_millis(25);
-/// The largest multiple of the usual turnaround that a lease may last before it counts as lost; doubles with each loss.
-const OVERDUE_TURNAROUNDS: u32 = 20;
 
 /// What the scheduler wants done or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -367,30 +365,6 @@ impl Scheduler {
         [Some(self.next_expiry_check), hedge, rested].into_iter().flatten().min()
     }
 
-    /// Queues again what has been leased for far longer than usual, although its worker lives.
-    fn lose_overdue(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        let mut overdue = Vec::new();
-        for (&run, entry) in &self.runs {
-            let Some(work) = &entry.work else { continue };
-            // While nothing is known, an episode may well be longer than the time in which a worker must be heard.
-            let usual = entry.turnaround.median().unwrap_or(self.settings.lease);
-            let threshold = usual.saturating_mul(OVERDUE_TURNAROUNDS).max(self.settings.lease);
-            for (&id, lease) in work.leases.iter().take_while(|(_, l)| now.since(l.since) >= threshold) {
-                if now.since(lease.since) >= threshold.saturating_mul(1 << work.lost_before(id).min(16)) {
-                    overdue.push((run, id, lease.worker));
-                }
-            }
-        }
-        for (run, lease, worker) in overdue {
-            let holder = self.workers.get_mut(&worker).expect("a lease's worker is attached");
-            holder.leases.remove(&(run, lease));
-            let why = ("it took far longer than others", holder.is_proven());
-            self.stalled(now, worker, run, out);
-            self.lose(run, lease, Some(why), out);
-            self.refresh(worker);
-        }
-    }
-
     /// Ends a lease and queues its open episodes again. Without a reason it counts as no loss; with it comes whether its worker
     /// was proven.
     fn lose(&mut self, run: RunId, lease: LeaseId, why: Option<(&str, bool)>, out: &mut Vec<Action>) {
@@ -429,12 +403,14 @@ impl Scheduler {
         let is_proven = |worker| self.workers[&worker].is_proven();
         let overtaken = stall::overtaken(now, &work, entry.hedge_age(&self.settings), is_proven);
         let mut holders = BTreeSet::new();
-        for (id, lease) in work.leases {
+        for (&id, lease) in &work.leases {
             let worker = self.workers.get_mut(&lease.worker).expect("a lease's worker is attached");
             worker.leases.remove(&(run, id));
             worker.hand_back(lease.held, lease.estimate);
             holders.insert(lease.worker);
         }
+        let attached = work.strayed.iter().map(|(_, worker)| *worker);
+        holders.extend(attached.filter(|worker| self.workers.contains_key(worker)));
         for worker in overtaken {
             self.stalled(now, worker, run, out);
         }

@@ -372,7 +372,12 @@ class _Stream:
         elif kind == "withdraw":
             withdraw = message.withdraw
             last = withdraw.up_to_generation if withdraw.HasField("up_to_generation") else 1 << 32
-            self._withdrawn(withdraw.run, last)
+            self._withdrawn(lambda item: item.ticket.about.run == withdraw.run and item.ticket.about.generation <= last)
+        elif kind == "withdraw_episodes":
+            unwanted = message.withdraw_episodes
+            block = Block(unwanted.run, unwanted.generation, unwanted.purpose, unwanted.block)
+            episodes = {(episode.candidate, episode.task) for episode in unwanted.episodes}
+            self._withdrawn(lambda item: item.ticket.about == block and (item.candidate, item.task) in episodes)
         elif kind == "drain":
             self._leave("drained", message.drain.within.ToTimedelta().total_seconds())
         elif kind == "evaluation":
@@ -423,16 +428,11 @@ class _Stream:
         else:
             session.add(run.job, items)
 
-    def _withdrawn(self, run: str, last: int) -> None:
+    def _withdrawn(self, unwanted: Callable[[Item], bool]) -> None:
         session = self._session
-
-        def unwanted(item: Item) -> bool:
-            about: Block = item.ticket.about
-            return about.run == run and about.generation <= last
-
         for item in session.discard(unwanted):
             if item.ticket.stream == self._number:
                 session._held -= 1
                 session._open[item.ticket.about] -= 1
-        for about in [about for about in session._open if about.run == run and about.generation <= last and not session._open[about]]:
+        for about in [about for about, held in session._open.items() if not held]:
             del session._open[about]

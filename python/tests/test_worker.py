@@ -212,6 +212,28 @@ def test_what_is_withdrawn_is_not_evaluated(attached):
     assert worker.evaluations < 5
 
 
+def test_single_evaluations_are_withdrawn(attached):
+    worker, stream = attached(objectives.troubled)
+    stream.announce(objectives.troubled)
+    stream.batch([300, 50, 51, 52])
+    about = {"run": RUN, "generation": 0, "purpose": v1.EPISODE_PURPOSE_SEARCH}
+    stream.say(withdraw_episodes={**about, "episodes": [{"candidate": 2}, {"candidate": 1, "task": 1}]})
+    stream.say(withdraw_episodes={**about, "generation": 1, "episodes": [{"candidate": 3}]})
+    found, _ = stream.settlements(3)
+    assert {place: of.evaluated.fitness for place, of in found.items()} == {0: 307, 1: 57, 3: 59}
+    # One that has begun ends, with its process, and the next one comes.
+    worker, stream = attached(objectives.waits)
+    stream.announce(objectives.waits)
+    stream.batch([1000.0], generation=2)
+    while not worker._pool._working:
+        time.sleep(0.01)
+    stream.say(withdraw_episodes={**about, "generation": 2, "episodes": [{"candidate": 0}]})
+    stream.batch([0.05], generation=3)
+    while (report := stream.next("report")).generation == 2:
+        assert "not wanted" in report.settlements[0].worker_error.reason
+    assert report.settlements[0].evaluated.fitness == 0.05
+
+
 def test_a_run_that_was_withdrawn_may_come_again(attached):
     _, stream = attached(objectives.troubled)
     stream.announce(objectives.troubled)

@@ -161,6 +161,21 @@ pub struct GiveBack {
     pub episodes: Vec<(CandidateIndex, TaskIndex)>,
 }
 
+/// Episodes of one block that a worker need not finish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwanted {
+    /// The run.
+    pub run: RunId,
+    /// The generation, as the worker knows it.
+    pub generation: GenerationIndex,
+    /// What for.
+    pub purpose: EpisodePurpose,
+    /// The set of tasks.
+    pub block: BlockIndex,
+    /// Which.
+    pub episodes: Vec<(CandidateIndex, TaskIndex)>,
+}
+
 /// From worker to coordinator, after the hello.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
@@ -212,6 +227,8 @@ pub enum ToWorker {
         /// The last generation that is not wanted; `None` withdraws the whole run.
         up_to: Option<GenerationIndex>,
     },
+    /// These episodes are no longer wanted; others of their generation are.
+    WithdrawEpisodes(Unwanted),
     /// Finish what you have begun, report it, give the rest back and leave for good.
     Drain {
         /// In this time; what is not finished by then is lost.

@@ -13,7 +13,7 @@ use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker};
+use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker, Unwanted};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -71,12 +71,23 @@ struct World {
     /// When each worker has done all that it has.
     busy: BTreeMap<WorkerId, Duration>,
     next: u64,
+    /// How long the fastest evaluation takes, and whether the next one never ends.
+    fastest: f64,
+    hangs: bool,
+    /// How often each worker has answered.
+    answered: BTreeMap<WorkerId, u32>,
+    /// What workers were told that nobody wants any more.
+    withdrawn: Vec<(WorkerId, Unwanted)>,
     /// The parameters of every evaluation that was ever handed out.
     known: BTreeMap<(EpisodePurpose, GenerationIndex, CandidateIndex), Vec<u64>>,
 }
 
 impl World {
     fn new(seed: u64, spec: RunSpec) -> Self {
+        Self::taking(1e-3, false, seed, spec)
+    }
+
+    fn taking(fastest: f64, hangs: bool, seed: u64, spec: RunSpec) -> Self {
         let journal = MemoryJournal::default().keeping(KeptSnapshots { every: 1 });
         let (engine, _) = Engine::recover(Timestamp::default(), Settings::default(), 1, Vec::new());
         let mut world = Self {
@@ -87,6 +98,10 @@ impl World {
             said: BTreeMap::new(),
             busy: BTreeMap::new(),
             next: 1,
+            fastest,
+            hangs,
+            answered: BTreeMap::new(),
+            withdrawn: Vec::new(),
             known: BTreeMap::new(),
         };
         assert!(world.engine.execute(world.now, Create::new(run(), spec)).answer.is_ok());
@@ -126,6 +141,10 @@ impl World {
                     self.evaluate(worker, &batch);
                     continue;
                 }
+                Effect::Send { worker, message: ToWorker::WithdrawEpisodes(unwanted) } => {
+                    self.take_back(worker, unwanted);
+                    continue;
+                }
                 _ => continue,
             };
             effects.extend(self.engine.handle(self.now, event));
@@ -140,7 +159,9 @@ impl World {
             let bits: Vec<u64> = of.parameters.iter().map(|x| x.to_bits()).collect();
             let place = (batch.purpose, batch.generation, of.candidate);
             assert_eq!(self.known.entry(place).or_insert_with(|| bits.clone()), &bits, "{place:?}");
-            let took = Duration::from_secs_f64(1e-3 * (1.0 - uniform(&mut self.rng)).powf(-1.0 / 1.5));
+            let tail = (1.0 - uniform(&mut self.rng)).powf(-1.0 / 1.5);
+            let tail = if std::mem::take(&mut self.hangs) { 1e9 } else { tail };
+            let took = Duration::from_secs_f64(self.fastest * tail);
             let busy = self.busy.entry(worker).or_default();
             *busy = (*busy).max(self.now.0) + took;
             let value: f64 = of.parameters.iter().map(|x| (x - 1.0) * (x - 1.0)).sum();
@@ -163,6 +184,38 @@ impl World {
         }
     }
 
+    /// The worker drops what nobody wants any more, and comes sooner to what is behind it.
+    fn take_back(&mut self, worker: WorkerId, unwanted: Unwanted) {
+        for &(candidate, _) in &unwanted.episodes {
+            assert!(self.known.contains_key(&(unwanted.purpose, unwanted.generation, candidate)));
+        }
+        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.said).into_iter().partition(|(_, (of, _))| *of == worker);
+        self.said = others;
+        let mut busy = self.now.0;
+        for ((_, number), (_, message)) in own {
+            let FromWorker::Report(report) = &message else { unreachable!("workers only report here") };
+            let settlement = &report.settlements[0];
+            let is_unwanted = (report.generation, report.purpose) == (unwanted.generation, unwanted.purpose)
+                && unwanted.episodes.contains(&(settlement.candidate, settlement.task));
+            if !is_unwanted {
+                busy += settlement.compute_time;
+                self.said.insert((busy, number), (worker, message));
+            }
+        }
+        self.busy.insert(worker, busy);
+        self.withdrawn.push((worker, unwanted));
+    }
+
+    /// All workers say that they live.
+    fn live(&mut self) {
+        for worker in 1..=WORKERS {
+            let event = Event::FromWorker { worker: WorkerId(worker), message: FromWorker::Heartbeat };
+            let effects = self.engine.handle(self.now, event);
+            self.carry_out(effects);
+        }
+    }
+
     /// Lets the next answer come; false once there is nothing to come.
     fn step(&mut self) -> bool {
         if self.progress().is_final() {
@@ -174,6 +227,7 @@ impl World {
             (Some(time), deadline) if deadline.is_none_or(|deadline| time <= deadline.0) => {
                 let ((time, _), (worker, message)) = self.said.pop_first().unwrap();
                 self.now = Timestamp(time.max(self.now.0));
+                *self.answered.entry(worker).or_default() += 1;
                 Event::FromWorker { worker, message }
             }
             (_, deadline) => {
@@ -264,6 +318,29 @@ fn whoever_goes_on_from_any_record_has_the_same_bits() {
     let progress = world.progress();
     assert!(progress.notes[0].starts_with("asynchronous: the result depends on the order"), "{progress:?}");
     assert_eq!(progress.last_generation.unwrap().evaluations, 25 * 6);
+}
+
+/// An evaluation that never ends keeps its worker only until another worker has settled it.
+#[test]
+fn an_evaluation_that_nobody_wants_any_more_is_taken_back() {
+    let mut world = World::taking(1.0, true, 3, spec(80));
+    let never = Duration::from_secs(100_000_000);
+    let hung = world.said.values().find_map(|(worker, message)| match message {
+        FromWorker::Report(report) if report.settlements[0].compute_time > never => {
+            Some((*worker, report.generation, report.settlements[0].candidate, report.settlements[0].task))
+        }
+        _ => None,
+    });
+    let (worker, born, candidate, task) = hung.expect("the first evaluation hangs");
+    while world.step() {
+        world.live();
+    }
+    let is_it = |(to, unwanted): &(WorkerId, Unwanted)| {
+        *to == worker && unwanted.generation == born && unwanted.episodes.contains(&(candidate, task))
+    };
+    assert!(world.withdrawn.iter().any(is_it), "{:?}", world.withdrawn);
+    assert!(world.answered[&worker] > 10, "it is of use again: {:?}", world.answered);
+    assert!(world.now.0 < never);
 }
 
 #[test]

@@ -22,7 +22,8 @@ use hebbian_proto::v1;
 use hebbian_search::Envelope;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Unwanted,
+    Welcome,
 };
 use hebbian_shared::episode::{Agreement, EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
@@ -164,6 +165,13 @@ fn what_a_coordinator_says_to_workers() {
         ToWorker::Spec { run: RunId::new(5), spec },
         ToWorker::Acknowledge { sequence: 7 },
         ToWorker::Withdraw { run: RunId::new(5), up_to: Some(GenerationIndex(2)) },
+        ToWorker::WithdrawEpisodes(Unwanted {
+            run: RunId::new(5),
+            generation: GenerationIndex(2),
+            purpose: EpisodePurpose::Search,
+            block: BlockIndex(0),
+            episodes: vec![(CandidateIndex(3), TaskIndex(1))],
+        }),
         ToWorker::Drain { within: Duration::from_secs(30) },
     ];
     let corpus: Vec<Vec<u8>> =

@@ -3,7 +3,8 @@
 //! Threads are not pinned to cores: several workers on one host would all take the first ones.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -35,11 +36,29 @@ pub struct PoolBatch {
     pub batch: Batch,
     /// What runs them.
     pub runner: Arc<dyn Runner>,
-    /// Raised when the job's episodes are no longer wanted: nothing finer than a batch is ever withdrawn.
-    pub interrupt: Interrupt,
+    /// Places of the batch's assignments that are no longer wanted.
+    unwanted: Mutex<BTreeSet<usize>>,
 }
 
 impl PoolBatch {
+    /// All episodes of a batch.
+    pub fn new(ticket: u64, batch: Batch, runner: Arc<dyn Runner>) -> Self {
+        Self { ticket, batch, runner, unwanted: Mutex::default() }
+    }
+
+    fn unwanted(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of some episodes that are wanted.
+    fn wanted(&self, taken: Range<usize>) -> Cow<'_, [Assignment]> {
+        let (unwanted, all) = (self.unwanted(), &self.batch.assignments);
+        if unwanted.is_empty() {
+            return Cow::Borrowed(&all[taken]);
+        }
+        Cow::Owned(taken.filter(|place| !unwanted.contains(place)).map(|place| all[place]).collect())
+    }
+
     fn key(&self, assignment: Assignment) -> EpisodeKey {
         EpisodeKey {
             run: self.batch.run,
@@ -84,8 +103,10 @@ struct Shared {
 struct State {
     /// Jobs and their first episode that no thread has taken.
     queue: VecDeque<(Arc<PoolBatch>, usize)>,
-    /// What each thread computes.
-    running: Vec<Option<Arc<PoolBatch>>>,
+    /// What each thread computes: the places of a job's assignments.
+    running: Vec<Option<(Arc<PoolBatch>, Range<usize>)>>,
+    /// Raised when nothing of what a thread computes is wanted any more.
+    interrupts: Vec<Arc<Interrupt>>,
     closed: bool,
 }
 
@@ -122,9 +143,10 @@ impl Pool {
         let pool = Self { shared: Arc::default() };
         pool.shared.state().running = vec![None; threads as usize];
         for number in 0..threads as usize {
-            let (shared, results) = (pool.shared.clone(), results.clone());
+            let (shared, results, interrupt) = (pool.shared.clone(), results.clone(), Arc::default());
+            pool.shared.state().interrupts.push(Arc::clone(&interrupt));
             thread::Builder::new().name(format!("compute-{number}")).spawn(move || {
-                Thread { number, shared, results, held: None, known: VecDeque::new() }.work();
+                Thread { number, shared, results, interrupt, held: None, known: VecDeque::new() }.work();
             })?;
         }
         Ok((pool, receiver))
@@ -134,6 +156,23 @@ impl Pool {
     pub fn submit(&self, job: Arc<PoolBatch>) {
         self.shared.state().queue.push_back((job, 0));
         self.shared.work.notify_all();
+    }
+
+    /// Takes back episodes of a job. Those that have not begun are passed over; what a thread computes is interrupted where nothing of it is
+    /// wanted any more. All arrive as interrupted.
+    pub fn withdraw(&self, job: &Arc<PoolBatch>, is_unwanted: impl Fn(Assignment) -> bool) {
+        let state = self.shared.state();
+        let mut unwanted = job.unwanted();
+        let all = job.batch.assignments.iter().enumerate();
+        unwanted.extend(all.filter(|(_, assignment)| is_unwanted(**assignment)).map(|(place, _)| place));
+        for (running, interrupt) in state.running.iter().zip(&state.interrupts) {
+            if let Some((running, taken)) = running
+                && Arc::ptr_eq(running, job)
+                && taken.clone().all(|place| unwanted.contains(&place))
+            {
+                interrupt.raise();
+            }
+        }
     }
 
     /// Forgets the episodes that no thread has taken yet; those being computed will still arrive. Returns the jobs with
@@ -148,9 +187,7 @@ impl Drop for Pool {
         let mut state = self.shared.state();
         state.closed = true;
         state.queue.clear();
-        for job in state.running.iter().flatten() {
-            job.interrupt.raise();
-        }
+        state.interrupts.iter().for_each(|interrupt| interrupt.raise());
         drop(state);
         self.shared.work.notify_all();
     }
@@ -160,6 +197,7 @@ struct Thread {
     number: usize,
     shared: Arc<Shared>,
     results: mpsc::UnboundedSender<Finished>,
+    interrupt: Arc<Interrupt>,
     /// Finished episodes of one job that were not handed over yet, and when they began to be held back.
     held: Option<(Finished, Instant)>,
     /// The most recently used last.
@@ -193,16 +231,14 @@ impl Thread {
                 self.hand_over();
             }
             let start = Instant::now();
-            let assignments = &job.batch.assignments[taken];
-            let outcomes = if job.interrupt.is_raised() {
-                vec![None; assignments.len()]
-            } else {
-                self.run(&job, assignments)
-            };
-            let compute_time = start.elapsed() / assignments.len() as u32;
+            let asked = taken.len();
+            let assignments = job.wanted(taken);
+            let outcomes = if assignments.is_empty() { Vec::new() } else { self.run(&job, &assignments) };
+            let compute_time = start.elapsed() / (assignments.len() as u32).max(1);
             let (held, since) = self.held.get_or_insert_with(|| {
                 (Finished { job: job.clone(), settlements: Vec::new(), interrupted: 0 }, start)
             });
+            held.interrupted += asked - assignments.len();
             for (assignment, outcome) in assignments.iter().zip(outcomes) {
                 match outcome {
                     Some(outcome) => held.settlements.push(Settlement {
@@ -230,7 +266,8 @@ impl Thread {
                 return None;
             }
             if let Some((job, taken)) = state.take(|job| self.together(job)) {
-                state.running[self.number] = Some(job.clone());
+                self.interrupt.clear();
+                state.running[self.number] = Some((job.clone(), taken.clone()));
                 return Some((job, taken));
             }
             state.running[self.number] = None;
@@ -266,7 +303,7 @@ impl Thread {
         let start = Instant::now();
         let outcomes = panic::catch_unwind(AssertUnwindSafe(|| {
             let known = known.get_or_insert_with(|| Known::new(&job.runner));
-            known.episodes.run_together(&episodes, job.batch.wants, &job.interrupt)
+            known.episodes.run_together(&episodes, job.batch.wants, &self.interrupt)
         }));
         let mut outcomes = match outcomes {
             Ok(outcomes) => {
@@ -289,7 +326,7 @@ impl Thread {
         };
         for (outcome, (genome, _)) in outcomes.iter_mut().zip(&episodes) {
             match outcome {
-                None if !job.interrupt.is_raised() => {
+                None if !self.interrupt.is_raised() => {
                     let reason = "the episode stopped without being asked to".to_owned();
                     *outcome = Some(Outcome::WorkerError { reason });
                 }

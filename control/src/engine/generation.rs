@@ -1,9 +1,10 @@
 //! Generations on their way: the search that asks, the episodes that are handed out, the close.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hebbian_search::Birth;
-use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker};
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker, Unwanted};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::time::Timestamp;
@@ -51,11 +52,12 @@ impl Engine {
         let (id, generation) = advanced.place();
         let Some(run) = self.runs.get_mut(&id).filter(|run| run.awaits(&advanced)) else { return };
         let mut writes = Vec::new();
+        let births = run.births().to_vec();
         let closed = run.close(now, advanced, &mut writes);
         self.outbox.write(now, &mut writes);
         match closed {
             Ok(()) => {
-                self.begin_generation(now, id);
+                self.begin_generation_after(now, id, &births);
                 // Of an asynchronous search enough may have come meanwhile.
                 self.close_generation(now, id);
             }
@@ -68,6 +70,11 @@ impl Engine {
     /// Hands the open generation's episodes to the scheduler: those of the search, or, if a criterion is met, those that
     /// measure its result.
     pub(crate) fn begin_generation(&mut self, now: Timestamp, id: RunId) {
+        self.begin_generation_after(now, id, &[]);
+    }
+
+    /// The same after a generation whose candidates were drawn then.
+    fn begin_generation_after(&mut self, now: Timestamp, id: RunId, births: &[Birth]) {
         let run = self.runs.get_mut(&id).expect("a generation is begun of a run that is there");
         let mut writes = Vec::new();
         if run.search_ended().is_none()
@@ -76,19 +83,51 @@ impl Engine {
             run.end_search(now, reason, &mut writes);
         }
         self.outbox.write(now, &mut writes);
-        self.submit(now, id);
+        self.submit_after(now, id, births);
     }
 
-    /// Hands what is open of a run's generation to the scheduler.
+    /// Hands what is open of a run's generation to the scheduler, once more.
     pub(super) fn submit(&mut self, now: Timestamp, id: RunId) {
+        let births = self.runs[&id].births().to_vec();
+        self.submit_after(now, id, &births);
+    }
+
+    fn submit_after(&mut self, now: Timestamp, id: RunId, births: &[Birth]) {
         let run = &self.runs[&id];
         let mut actions = Vec::new();
         let settled = |purpose, candidate, task| run.has_settled(purpose, candidate, task);
         if run.is_asynchronous() {
-            return self.scheduler.turn(id, run.generation(), &run.portions(), settled, run.kept());
+            let portions = run.portions();
+            let unwanted = self.scheduler.turn(id, run.generation(), &portions, settled, run.kept());
+            for (worker, episodes) in unwanted {
+                self.withdraw_episodes(worker, id, births, &episodes);
+            }
+            return;
         }
         self.scheduler.submit(now, id, run.generation(), &run.portions(), settled, &mut actions);
         self.carry_out(now, actions);
+    }
+
+    /// Takes back what a worker holds of an asynchronous search: candidates of a generation, which it knows by their births.
+    fn withdraw_episodes(
+        &mut self,
+        worker: WorkerId,
+        run: RunId,
+        births: &[Birth],
+        episodes: &[(CandidateIndex, TaskIndex)],
+    ) {
+        let mut by_birth: BTreeMap<u32, Vec<(CandidateIndex, TaskIndex)>> = BTreeMap::new();
+        for &(candidate, task) in episodes {
+            if let Some(birth) = births.get(candidate.as_usize()) {
+                by_birth.entry(birth.generation).or_default().push((CandidateIndex(birth.candidate), task));
+            }
+        }
+        for (generation, episodes) in by_birth {
+            let (generation, purpose, block) =
+                (GenerationIndex(generation), EpisodePurpose::Search, BlockIndex(0));
+            let unwanted = Unwanted { run, generation, purpose, block, episodes };
+            self.outbox.now(Effect::Send { worker, message: ToWorker::WithdrawEpisodes(unwanted) });
+        }
     }
 
     pub(super) fn send_batch(

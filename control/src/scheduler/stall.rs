@@ -12,6 +12,8 @@ use hebbian_shared::time::Timestamp;
 use super::work::{Lease, Work};
 use super::{Action, Scheduler};
 
+/// The largest multiple of the usual turnaround that a lease may last before it counts as lost; doubles with each loss.
+const OVERDUE_TURNAROUNDS: u32 = 20;
 /// After so many times in a row it is told: before, the worker may just have been slow.
 const TOLD_AFTER: u32 = 3;
 
@@ -55,6 +57,33 @@ impl Scheduler {
         self.unanswering.remove(&id);
         if let Some(until) = worker.rests_until.take() {
             self.resting.remove(&(until, id));
+        }
+    }
+
+    /// Queues again what has been leased for far longer than usual, although its worker lives.
+    pub(super) fn lose_overdue(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        let mut overdue = Vec::new();
+        for (&run, entry) in &self.runs {
+            let Some(work) = &entry.work else { continue };
+            // While nothing is known, an episode may well be longer than the time in which a worker must be heard.
+            let usual = entry.turnaround.median().unwrap_or(self.settings.lease);
+            let threshold = usual.saturating_mul(OVERDUE_TURNAROUNDS).max(self.settings.lease);
+            for (&id, lease) in work.leases.iter().take_while(|(_, l)| now.since(l.since) >= threshold) {
+                if now.since(lease.since) >= threshold.saturating_mul(1 << work.lost_before(id).min(16)) {
+                    overdue.push((run, id, lease.worker));
+                }
+            }
+        }
+        for (run, lease, worker) in overdue {
+            let holder = self.workers.get_mut(&worker).expect("a lease's worker is attached");
+            holder.leases.remove(&(run, lease));
+            let why = ("it took far longer than others", holder.is_proven());
+            if let Some(work) = self.runs.get_mut(&run).and_then(|entry| entry.work.as_mut()) {
+                work.stray(lease);
+            }
+            self.stalled(now, worker, run, out);
+            self.lose(run, lease, Some(why), out);
+            self.refresh(worker);
         }
     }
 

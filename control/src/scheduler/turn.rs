@@ -1,10 +1,12 @@
 //! Generations of asynchronous runs: workers go on with what they have begun.
 
+use std::collections::BTreeMap;
+
 use hebbian_shared::episode::EpisodePurpose;
-use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 
 use super::Scheduler;
-use super::work::{Dropped, Portion, Work};
+use super::work::{Carried, Dropped, Portion, Work};
 
 impl Scheduler {
     /// Takes what nobody has begun of an asynchronous run's search from the queue; the candidates that somebody has.
@@ -14,7 +16,8 @@ impl Scheduler {
     }
 
     /// The episodes of an asynchronous run's next generation, of which the candidates `kept` of the last one are the first. Workers
-    /// go on with theirs; what they hold of the others is expected no more.
+    /// go on with theirs; what they hold of the others, or of what has settled, is expected no more: it is the answer, by worker, with its
+    /// places in the last generation.
     pub fn turn(
         &mut self,
         run: RunId,
@@ -22,7 +25,7 @@ impl Scheduler {
         portions: &[Portion<'_>],
         settled: impl Fn(EpisodePurpose, CandidateIndex, TaskIndex) -> bool,
         kept: &[u32],
-    ) {
+    ) -> BTreeMap<WorkerId, Vec<(CandidateIndex, TaskIndex)>> {
         let entry = self.entry(run);
         let mut work = Work::new(generation, portions, settled);
         let all: Vec<u32>;
@@ -35,16 +38,25 @@ impl Scheduler {
             }
             _ => kept,
         };
-        let dropped = before.map_or_else(Vec::new, |before| work.carry(before, kept));
+        let Carried { dropped, strayed } =
+            before.map_or_else(Carried::default, |before| work.carry(before, kept));
         entry.work = Some(work);
+        let mut unwanted: BTreeMap<WorkerId, Vec<(CandidateIndex, TaskIndex)>> = BTreeMap::new();
+        for (worker, episode) in strayed {
+            if self.workers.contains_key(&worker) {
+                unwanted.entry(worker).or_default().push(episode);
+            }
+        }
         for Dropped { lease, worker: id, episodes, estimate, is_over } in dropped {
             let worker = self.workers.get_mut(&id).expect("a lease's worker is attached");
-            worker.hand_back(episodes, estimate);
+            worker.hand_back(episodes.len() as u32, estimate);
+            unwanted.entry(id).or_default().extend(episodes);
             if is_over {
                 worker.leases.remove(&(run, lease));
             }
             self.refresh(id);
         }
+        unwanted
     }
 
     /// Threads that are counted on.

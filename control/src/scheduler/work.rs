@@ -14,7 +14,7 @@ use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex, WorkerId};
 use hebbian_shared::time::Timestamp;
 
-pub(super) use turn::Dropped;
+pub(super) use turn::{Carried, Dropped};
 
 use super::recheck::Check;
 use super::trust::RESERVED_AFTER;
@@ -140,6 +140,8 @@ pub(super) struct Work {
     pub(super) held_by_newcomers: VecDeque<LeaseId>,
     /// What is computed twice and was answered once.
     pub(super) checks: BTreeMap<u32, Check>,
+    /// What workers that live may still compute although their leases were lost.
+    pub(super) strayed: Vec<(u32, WorkerId)>,
 }
 
 impl Work {
@@ -183,6 +185,7 @@ impl Work {
             next_lease: 1,
             held_by_newcomers: VecDeque::new(),
             checks: BTreeMap::new(),
+            strayed: Vec::new(),
         };
         for slot in 0..start {
             let (purpose, _, candidate, task) = work.episode(slot);
@@ -336,6 +339,7 @@ impl Work {
 
     /// Ends a worker's hold on an episode, if it has one.
     pub(super) fn release(&mut self, worker: WorkerId, slot: u32) -> Option<Released> {
+        self.heard_of(slot, worker);
         let episode = &mut self.episodes[slot as usize];
         for place in 0..2 {
             let id = episode.leases[place];

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    ALL_PROBLEMS, Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Welcome,
+    ALL_PROBLEMS, Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Unwanted,
+    Welcome,
 };
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -140,6 +141,40 @@ impl TryFrom<v1::GiveBack> for GiveBack {
         check_length("episodes", &message.episodes, BATCH_EPISODES_MAX)?;
         let episode =
             |episode: &v1::give_back::Episode| (CandidateIndex(episode.candidate), TaskIndex(episode.task));
+        Ok(Self {
+            run: parse_run_name("run", &message.run)?,
+            generation: GenerationIndex(message.generation),
+            purpose: EpisodePurpose::from_wire("purpose", message.purpose)?,
+            block: BlockIndex(message.block),
+            episodes: message.episodes.iter().map(episode).collect(),
+        })
+    }
+}
+
+impl From<&Unwanted> for v1::WithdrawEpisodes {
+    fn from(unwanted: &Unwanted) -> Self {
+        let episode = |&(candidate, task): &(CandidateIndex, TaskIndex)| v1::withdraw_episodes::Episode {
+            candidate: candidate.0,
+            task: task.0,
+        };
+        Self {
+            run: run_name(unwanted.run),
+            generation: unwanted.generation.0,
+            purpose: unwanted.purpose.to_wire(),
+            block: unwanted.block.0,
+            episodes: unwanted.episodes.iter().map(episode).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::WithdrawEpisodes> for Unwanted {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::WithdrawEpisodes) -> Result<Self, ConvertError> {
+        check_length("episodes", &message.episodes, BATCH_EPISODES_MAX)?;
+        let episode = |episode: &v1::withdraw_episodes::Episode| {
+            (CandidateIndex(episode.candidate), TaskIndex(episode.task))
+        };
         Ok(Self {
             run: parse_run_name("run", &message.run)?,
             generation: GenerationIndex(message.generation),
@@ -345,6 +380,7 @@ impl From<&ToWorker> for v1::AttachResponse {
                     run: run_name(*run),
                     up_to_generation: up_to.map(|generation| generation.0),
                 }),
+                ToWorker::WithdrawEpisodes(unwanted) => Response::WithdrawEpisodes(unwanted.into()),
                 ToWorker::Drain { within } => {
                     Response::Drain(v1::Drain { within: Some(from_duration(*within)) })
                 }
@@ -378,6 +414,10 @@ impl TryFrom<v1::AttachResponse> for ToWorker {
                 run: parse_run_name("withdraw.run", &run)?,
                 up_to: up_to_generation.map(GenerationIndex),
             }),
+            Response::WithdrawEpisodes(unwanted) => unwanted
+                .try_into()
+                .map(Self::WithdrawEpisodes)
+                .map_err(|error: ConvertError| error.within("withdraw_episodes")),
             Response::Drain(v1::Drain { within }) => {
                 Ok(Self::Drain { within: up_to_an_hour("drain.within", within)? })
             }

@@ -2,7 +2,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome,
+    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Unwanted,
+    Welcome,
 };
 use hebbian_shared::episode::{Agreement, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Violation;
@@ -155,11 +156,17 @@ proptest! {
     #[test]
     fn what_a_coordinator_says_survives(
         batch in batch(),
+        episodes in vec((any::<u32>(), any::<u32>()), 0..5),
         run in run_id(),
         up_to in option::of(any::<u32>()),
         sequence in any::<u64>(),
     ) {
         check::<_, v1::Batch>(&batch);
+        let (generation, purpose, block) = (batch.generation, batch.purpose, batch.block);
+        let episodes =
+            episodes.into_iter().map(|(candidate, task)| (CandidateIndex(candidate), TaskIndex(task))).collect();
+        let unwanted = Unwanted { run, generation, purpose, block, episodes };
+        check::<_, v1::AttachResponse>(&ToWorker::WithdrawEpisodes(unwanted));
         check::<_, v1::AttachResponse>(&ToWorker::Batch(batch));
         check::<_, v1::AttachResponse>(&ToWorker::Acknowledge { sequence });
         check::<_, v1::AttachResponse>(&ToWorker::Withdraw { run, up_to: up_to.map(GenerationIndex) });

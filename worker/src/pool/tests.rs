@@ -57,7 +57,7 @@ fn job(runner: &Arc<Fake>, ticket: u64, genomes: &[f64], tasks: u32) -> Arc<Pool
         genomes: genomes.iter().enumerate().map(genome).collect(),
         assignments,
     };
-    Arc::new(PoolBatch { ticket, batch, runner: runner.clone(), interrupt: Interrupt::new() })
+    Arc::new(PoolBatch::new(ticket, batch, runner.clone()))
 }
 
 fn fake() -> Arc<Fake> {
@@ -145,9 +145,41 @@ fn an_interrupt_ends_running_and_queued_episodes() {
     pool.submit(job(&runner, 2, &[1.0], 3));
     thread::sleep(Duration::from_millis(20));
     assert!(finished.try_recv().is_err());
-    endless.interrupt.raise();
+    pool.withdraw(&endless, |_| true);
     let (settlements, interrupted) = check(&mut finished, 8);
     assert_eq!((settlements.len(), interrupted), (3, 5));
+}
+
+/// What has arrived when so many episodes have: how many have settled, and how many were interrupted.
+fn arrived(finished: &mut mpsc::UnboundedReceiver<Finished>, episodes: usize) -> (usize, usize) {
+    let (mut settled, mut interrupted) = (0, 0);
+    while settled + interrupted < episodes {
+        let part = finished.blocking_recv().expect("threads live");
+        settled += part.settlements.len();
+        interrupted += part.interrupted;
+    }
+    (settled, interrupted)
+}
+
+#[test]
+fn single_episodes_are_taken_back_and_the_others_of_their_job_are_not() {
+    let (pool, mut finished) = Pool::start(2).unwrap();
+    let endless = f64::INFINITY;
+    // Both threads are stuck; behind them waits what is wanted and what is not.
+    let mixed = job(&fake(), 1, &[endless, endless, 3.0, endless, 5.0], 1);
+    pool.submit(mixed.clone());
+    while pool.shared.state().running.iter().flatten().count() < 2 {
+        thread::yield_now();
+    }
+    pool.withdraw(&mixed, |assignment| assignment.genome == 3);
+    assert!(finished.try_recv().is_err(), "what is wanted goes on");
+    pool.withdraw(&mixed, |assignment| assignment.genome == 1);
+    // One thread is free: it passes over the one and computes the others.
+    assert_eq!(arrived(&mut finished, 4), (2, 2));
+    pool.withdraw(&mixed, |assignment| assignment.genome == 0);
+    assert_eq!(arrived(&mut finished, 1), (0, 1));
+    pool.submit(job(&fake(), 2, &[1.0], 3));
+    assert_eq!(arrived(&mut finished, 3), (3, 0), "what was raised is no more");
 }
 
 #[test]
@@ -158,7 +190,7 @@ fn what_is_discarded_never_arrives_and_what_runs_does() {
     pool.submit(endless.clone());
     thread::sleep(Duration::from_millis(20));
     pool.discard_queued();
-    endless.interrupt.raise();
+    pool.withdraw(&endless, |_| true);
     pool.submit(job(&runner, 2, &[1.0], 1));
     assert_eq!(check(&mut finished, 2).1, 1);
 }

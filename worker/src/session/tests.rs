@@ -8,7 +8,9 @@ use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_server::{DispatchService, DispatchServiceServer};
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, Report, ToWorker, Welcome};
+use hebbian_shared::dispatch::{
+    Assignment, Batch, BatchGenome, FromWorker, Report, ToWorker, Unwanted, Welcome,
+};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
@@ -391,6 +393,41 @@ async fn withdrawn_work_is_interrupted_and_not_reported() {
     // The withdrawn run can go on.
     stream.say(work(1, 2, 2)).await;
     check(&mut stream, 2, 2).await;
+}
+
+#[tokio::test]
+async fn single_episodes_are_withdrawn_and_the_others_reported() {
+    let mut setting = Setting::new();
+    let mut stream = setting.attached().await;
+    setting.evaluator.closed.store(true, Ordering::Relaxed);
+    stream.say(announce(1, "one")).await;
+    stream.say(work(1, 0, 8)).await;
+    stream.say(work(1, 1, 2)).await;
+    setting.evaluator.until(2, 0).await;
+    let unwanted = |generation, tasks: &[u32]| {
+        ToWorker::WithdrawEpisodes(Unwanted {
+            run: RunId::new(1),
+            generation: GenerationIndex(generation),
+            purpose: EpisodePurpose::Search,
+            block: BlockIndex(0),
+            episodes: tasks.iter().map(|&task| (CandidateIndex(5), TaskIndex(task))).collect(),
+        })
+    };
+    // One that waits, one that is being computed, and some that there are not.
+    stream.say(&unwanted(0, &[7, 0, 100])).await;
+    stream.say(&unwanted(3, &[1])).await;
+    setting.evaluator.until(3, 1).await;
+    setting.evaluator.closed.store(false, Ordering::Relaxed);
+    let mut found = Vec::new();
+    while found.len() < 8 {
+        let report = stream.hear_report().await;
+        found.extend(report.settlements.iter().map(|of| (report.generation.0, of.task.0)));
+    }
+    found.sort_unstable();
+    assert_eq!(found, [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (1, 0), (1, 1)]);
+    setting.evaluator.until(9, 1).await;
+    let end = setting.end().await;
+    assert_eq!(end.episodes, 8);
 }
 
 #[tokio::test]

@@ -40,6 +40,81 @@ fn generation_telling(bench: &mut Bench, index: u32, now: &mut u64) -> (usize, u
     (deaf, told.count())
 }
 
+/// Whom the scheduler tells that a generation is not wanted any more.
+fn withdrawn(actions: &[Action]) -> Vec<WorkerId> {
+    let workers = actions.iter().filter_map(|action| match action {
+        Action::Withdraw { worker, .. } => Some(*worker),
+        _ => None,
+    });
+    workers.collect()
+}
+
+/// Worker 1 lives and computes its only episode for ever, until its lease is lost and worker 2 has it.
+fn strayed() -> (Bench, u64) {
+    let mut bench = Bench::new(1, 1, 1);
+    assert_eq!(bench.dispatch(ms(0)).len(), 1);
+    let mut now = 0;
+    while bench.scheduler.runs[&run()].work.as_ref().unwrap().strayed.is_empty() {
+        now += 1000;
+        assert!(now < 1_000_000, "the lease is lost");
+        bench.scheduler.heard(ms(now), WorkerId(1));
+        let mut actions = Vec::new();
+        bench.scheduler.tick(ms(now), &mut actions);
+    }
+    bench.scheduler.attach(ms(now), WorkerId(2), 1);
+    let episode = (CandidateIndex(0), TaskIndex(0));
+    assert_eq!(bench.dispatch(ms(now)), [(WorkerId(2), vec![episode])]);
+    assert_eq!(bench.report(ms(now), WorkerId(2), &[episode], &fit()).0, 1);
+    (bench, now)
+}
+
+#[test]
+fn what_was_lost_to_a_worker_that_lives_is_withdrawn_when_it_is_settled_elsewhere() {
+    let (mut bench, now) = strayed();
+    let mut actions = Vec::new();
+    bench.scheduler.withdraw(ms(now), run(), &mut actions);
+    assert_eq!(withdrawn(&actions), [WorkerId(1)]);
+    // Who has said how it ended all the same computes it no more.
+    let (mut bench, now) = strayed();
+    bench.report(ms(now), WorkerId(1), &[(CandidateIndex(0), TaskIndex(0))], &fit());
+    let mut actions = Vec::new();
+    bench.scheduler.withdraw(ms(now), run(), &mut actions);
+    assert_eq!(withdrawn(&actions), []);
+    // Nor does one that is gone.
+    let (mut bench, now) = strayed();
+    let mut actions = Vec::new();
+    bench.scheduler.detach(WorkerId(1), &mut actions);
+    bench.scheduler.withdraw(ms(now), run(), &mut actions);
+    assert_eq!(withdrawn(&actions), []);
+}
+
+#[test]
+fn an_asynchronous_run_takes_back_single_episodes() {
+    let blocks = vec![BlockIndex(0); 2];
+    let (mut bench, _) = strayed();
+    // Its candidate is the first of the next generation, or none of it: it has settled either way.
+    for kept in [&[0][..], &[]] {
+        let (portion, settled) =
+            (search(&blocks, 1), |_, candidate: CandidateIndex, _| candidate.0 < kept.len() as u32);
+        let unwanted = bench.scheduler.turn(run(), GenerationIndex(1), &[portion], settled, kept);
+        assert_eq!(unwanted[&WorkerId(1)], [(CandidateIndex(0), TaskIndex(0))]);
+        bench.scheduler.check_invariants();
+        (bench, _) = strayed();
+    }
+    // What goes on is nobody's to take back.
+    let mut bench = Bench::new(2, 2, 1);
+    let given = bench.dispatch(ms(0));
+    assert_eq!(given.len(), 2);
+    let unwanted =
+        bench.scheduler.turn(run(), GenerationIndex(1), &[search(&blocks, 1)], |_, _, _| false, &[1]);
+    let (worker, _) = given.iter().find(|(_, episodes)| episodes[0].0 == CandidateIndex(0)).unwrap();
+    assert_eq!(
+        unwanted.into_iter().collect::<Vec<_>>(),
+        [(*worker, vec![(CandidateIndex(0), TaskIndex(0))])]
+    );
+    bench.scheduler.check_invariants();
+}
+
 #[test]
 fn who_lives_but_never_answers_costs_less_and_less() {
     let mut bench = Bench::new(2, 1, 1);

@@ -1,12 +1,12 @@
 //! What a worker does about each message of its coordinator.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hebbian_learning::interrupt::Interrupt;
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Batch, FromWorker, ToWorker};
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, ToWorker, Unwanted};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::{ANNOUNCED_RUNS_MAX, EPISODES_HELD_MAX};
 use hebbian_shared::spec::ResolvedSpec;
@@ -49,6 +49,7 @@ impl Stream<'_> {
             ToWorker::Batch(batch) => self.take(batch)?,
             ToWorker::Acknowledge { sequence } => self.worker.reports.acknowledge(sequence),
             ToWorker::Withdraw { run, up_to } => self.withdraw(run, up_to),
+            ToWorker::WithdrawEpisodes(unwanted) => self.withdraw_episodes(&unwanted),
             ToWorker::Drain { within } => self.leave(StreamEnd::Drained, within),
         }
         Ok(())
@@ -156,16 +157,38 @@ impl Stream<'_> {
         }
         self.worker.tickets += 1;
         let ticket = self.worker.tickets;
-        let job = Arc::new(PoolBatch { ticket, batch, runner, interrupt: Interrupt::new() });
+        let job = Arc::new(PoolBatch::new(ticket, batch, runner));
         self.open.insert(ticket, Open { job: job.clone(), remaining });
         self.worker.pool.submit(job);
+    }
+
+    /// Interrupts single episodes that are not wanted. Nothing is said about them.
+    fn withdraw_episodes(&mut self, unwanted: &Unwanted) {
+        let Unwanted { run, generation, purpose, block, .. } = *unwanted;
+        let episodes: BTreeSet<_> = unwanted.episodes.iter().copied().collect();
+        let is_about =
+            |of: &Batch| (of.run, of.generation, of.purpose, of.block) == (run, generation, purpose, block);
+        let is_unwanted = |genomes: &[BatchGenome], assignment: Assignment| {
+            episodes.contains(&(genomes[assignment.genome as usize].candidate, assignment.task))
+        };
+        for open in self.open.values().filter(|open| is_about(&open.job.batch)) {
+            let genomes = &open.job.batch.genomes;
+            self.worker.pool.withdraw(&open.job, |assignment| is_unwanted(genomes, assignment));
+        }
+        if let Some(Some(announced)) = self.runs.get_mut(&run) {
+            for batch in announced.waiting.iter_mut().filter(|batch| is_about(batch)) {
+                let before = batch.assignments.len();
+                batch.assignments.retain(|assignment| !is_unwanted(&batch.genomes, *assignment));
+                self.held -= before - batch.assignments.len();
+            }
+        }
     }
 
     /// Interrupts what is not wanted. Nothing is said about it.
     fn withdraw(&mut self, run: RunId, up_to: Option<GenerationIndex>) {
         let unwanted = |batch: &Batch| batch.run == run && up_to.is_none_or(|last| batch.generation <= last);
         for open in self.open.values().filter(|open| unwanted(&open.job.batch)) {
-            open.job.interrupt.raise();
+            self.worker.pool.withdraw(&open.job, |_| true);
         }
         if let Some(Some(announced)) = self.runs.get_mut(&run) {
             let gone = announced.waiting.extract_if(.., |batch| unwanted(batch));
