@@ -12,6 +12,7 @@ pub mod memory;
 pub mod migrate;
 mod postgres;
 pub mod reader;
+pub mod repair;
 mod sql;
 pub mod sqlite;
 

@@ -22,6 +22,7 @@ mod pycma;
 mod python;
 mod quotas;
 mod recovery;
+mod repair;
 mod resting;
 mod schema;
 mod sharing;

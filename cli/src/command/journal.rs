@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::reader::JournalReader;
+use hebbian_coordinator::journal::repair::{Finding, Mode, repair};
 use hebbian_coordinator::journal::{migrate, redacted};
 
 use super::{LogArguments, journal_failure};
@@ -11,8 +12,8 @@ use crate::failure::Failure;
 use crate::files;
 use crate::render::{self, Paint};
 
-/// Check, export, copy or move a journal. Also while a coordinator uses it, but for moving it: nothing is locked, nothing but copies is
-/// written.
+/// Check, export, copy, mend or move a journal. Also while a coordinator uses it, but for mending and moving it: nothing is locked, nothing
+/// but copies is written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian journal verify journal.sqlite                       can a coordinator go on from it?
@@ -21,6 +22,8 @@ use crate::render::{self, Paint};
   hebbian journal backup journal.sqlite --out backup.sqlite   a copy of this moment; to restore it, stop the
                                                               coordinator and start it on the copy
   hebbian journal verify postgresql://hebbian@db.example/hebbian
+  hebbian journal repair journal.sqlite                       what is wrong, and what would be done about it
+  hebbian journal repair journal.sqlite --yes                 do it, after a copy was made
   hebbian journal migrate sqlite:journal.sqlite postgresql://hebbian@db.example/hebbian")]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -35,6 +38,8 @@ enum What {
     Export(Export),
     /// Copy the journal as it is at this moment, to a file of SQLite.
     Backup(Backup),
+    /// Say what is wrong with a journal that no coordinator uses, and what would be done about it; with --yes, copy the journal and do it.
+    Repair(Repair),
     /// Copy a journal that no coordinator uses into another store, row by row. Where it comes from it stays as it is; go on with one of
     /// both.
     Migrate(Migrate),
@@ -78,6 +83,21 @@ struct Backup {
 }
 
 #[derive(Debug, Args)]
+struct Repair {
+    /// The journal's file, a directory of `hebbian run`, or `postgresql://USER@HOST/DATABASE`.
+    journal: PathBuf,
+    /// Do it.
+    #[arg(long)]
+    yes: bool,
+    /// With --yes: the copy of what is there before, a file that must not exist yet [default: the journal's file with `.before-repair`].
+    #[arg(long, value_name = "FILE", requires = "yes")]
+    copy: Option<PathBuf>,
+    /// Print what was found as a JSON array, one object per finding.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct Migrate {
     /// Where it is: sqlite:PATH or `postgresql://USER@HOST/DATABASE`.
     from: String,
@@ -103,6 +123,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         What::Verify(arguments) => verify(&arguments),
         What::Export(arguments) => export(&arguments),
         What::Backup(arguments) => backup(&arguments),
+        What::Repair(arguments) => mend(&arguments),
         What::Migrate(Migrate { from, to }) => {
             let moved = migrate::migrate(&from, &to).map_err(|error| journal_failure(&error))?;
             let (runs, rows) =
@@ -117,6 +138,73 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     }
 }
 
+/// Whether an address is a database's.
+fn is_database(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.starts_with("postgresql://") || text.starts_with("postgres://"))
+}
+
+/// The file that a path, a directory or `sqlite:PATH` means.
+fn file(path: &Path) -> Result<PathBuf, Failure> {
+    let path = path.to_str().and_then(|text| text.strip_prefix("sqlite:")).map_or(path, Path::new);
+    let path = if path.is_dir() { path.join("journal.sqlite") } else { path.to_owned() };
+    match std::fs::metadata(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => Err(Failure::file(&path, "the journal cannot be read", &error)),
+    }
+}
+
+fn mend(arguments: &Repair) -> Result<(), Failure> {
+    let Repair { journal, yes, copy, json } = arguments;
+    let text = |path: &Path| {
+        let failure =
+            || Failure::bad_input(format_args!("{}: the journal's name is not UTF-8", path.display()));
+        path.to_str().map(str::to_owned).ok_or_else(failure)
+    };
+    let (url, beside) = if is_database(journal) {
+        (text(journal)?, None)
+    } else {
+        let path = file(journal)?;
+        let name = text(&path)?;
+        (format!("sqlite:{name}"), Some(PathBuf::from(format!("{name}.before-repair"))))
+    };
+    let copy = copy.clone().or(beside);
+    let mode = match (yes, &copy) {
+        (false, _) => Mode::Look,
+        (true, Some(copy)) => Mode::Mend(copy.clone()),
+        (true, None) => {
+            return Err(Failure::bad_input("--copy: must name a file for what is in the database before")
+                .hint("hebbian journal repair postgresql://... --yes --copy before.sqlite"));
+        }
+    };
+    let findings = repair(&url, &mode).map_err(|error| journal_failure(&error))?;
+    render::out(&if *json {
+        render::journal::findings_json(&findings)
+    } else {
+        render::journal::findings(&findings, Paint::stdout())
+    })?;
+    mended(&findings, &redacted(&url), copy.as_deref().filter(|_| *yes))
+}
+
+/// What is left to say; an error where something is wrong, or was left.
+fn mended(findings: &[Finding], name: &str, copy: Option<&Path>) -> Result<(), Failure> {
+    let name = name.strip_prefix("sqlite:").unwrap_or(name);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let Some(copy) = copy else {
+        return Err(Failure::failed(format_args!("{name}: nothing was changed"))
+            .hint("the same with --yes does it, after it has copied what is there"));
+    };
+    render::note(&format!("{name} is mended; what was there before is in {}", copy.display()));
+    match findings.iter().filter(|finding| !finding.mended).count() {
+        0 => Ok(()),
+        left => {
+            let left = render::text::plural(left as u64, "run");
+            Err(Failure::failed(format_args!("{name}: {left} could not be mended")))
+        }
+    }
+}
+
 /// A journal, and what it is called in messages.
 fn open(path: &Path) -> Result<(String, JournalReader), Failure> {
     if let Some(address) = path.to_str()
@@ -124,11 +212,7 @@ fn open(path: &Path) -> Result<(String, JournalReader), Failure> {
     {
         return Ok((redacted(address), opened.map_err(|error| journal_failure(&error))?));
     }
-    let path = path.to_str().and_then(|text| text.strip_prefix("sqlite:")).map_or(path, Path::new);
-    let path = if path.is_dir() { path.join("journal.sqlite") } else { path.to_owned() };
-    if let Err(error) = std::fs::metadata(&path) {
-        return Err(Failure::file(&path, "the journal cannot be read", &error));
-    }
+    let path = file(path)?;
     let reader = JournalReader::open(&path).map_err(|error| journal_failure(&error))?;
     Ok((path.display().to_string(), reader))
 }
@@ -149,7 +233,7 @@ fn verify(arguments: &Verify) -> Result<(), Failure> {
         "{path}: {damaged} of {} cannot be taken up",
         render::text::plural(reports.len() as u64, "run")
     ))
-    .hint("restore the journal from a copy; a coordinator shows such runs as failed"))
+    .hint("`hebbian journal repair` says what can be mended, or restore the journal from a copy; a coordinator shows such runs as failed"))
 }
 
 fn export(arguments: &Export) -> Result<(), Failure> {

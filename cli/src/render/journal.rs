@@ -1,6 +1,7 @@
 //! Journals: what `hebbian journal verify` found, and the rows of `hebbian journal export`.
 
 use hebbian_coordinator::journal::reader::{RunReport, StoredEpisode};
+use hebbian_coordinator::journal::repair::Finding;
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::episode::Outcome;
 use hebbian_shared::id::RunId;
@@ -101,6 +102,37 @@ pub(crate) fn verified_json(reports: &[RunReport]) -> String {
         })
     };
     pretty(&reports.iter().map(of).collect::<Vec<_>>())
+}
+
+/// Two lines for each finding: what is wrong, and what is done about it.
+pub(crate) fn findings(findings: &[Finding], paint: Paint) -> String {
+    if findings.is_empty() {
+        return format!("{}; there is nothing to mend\n", paint.good("sound"));
+    }
+    let of = |finding: &Finding| {
+        let whose = finding.run.map_or_else(String::new, |run| match &*finding.name {
+            "" => format!("run {run}: "),
+            name => format!("run {run} ({}): ", escape::line(name)),
+        });
+        let remedy = escape::line(&finding.remedy);
+        let remedy = if finding.mended { remedy.into_owned() } else { paint.bad(&remedy) };
+        format!("{} {whose}{}\n  {remedy}\n", paint.warning("problem:"), escape::line(&finding.problem))
+    };
+    findings.iter().map(of).collect()
+}
+
+/// As [`findings`], for programs.
+pub(crate) fn findings_json(findings: &[Finding]) -> String {
+    let of = |finding: &Finding| {
+        json!({
+            "run": finding.run,
+            "spec": finding.name,
+            "problem": finding.problem,
+            "remedy": finding.remedy,
+            "mended": finding.mended,
+        })
+    };
+    pretty(&findings.iter().map(of).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

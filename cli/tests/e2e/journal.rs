@@ -111,3 +111,50 @@ fn damage_is_found_and_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(errors(&output).contains("is not a hebbian journal"), "{}", errors(&output));
 }
+
+/// What is damaged is told before anything is done about it, and the run that is mended comes to the same genome.
+#[test]
+fn a_damaged_journal_is_mended_and_its_run_comes_to_the_same_genome() {
+    let place = Place::new();
+    place.ok(&["run", "tiny.toml", "--out", "out"]);
+    fs::copy(place.path("out/journal.sqlite"), place.path("cluster.sqlite")).unwrap();
+    assert!(place.ok(&["journal", "repair", "cluster.sqlite"]).contains("sound; there is nothing to mend"));
+    let damage = "UPDATE generations SET record = substr(record, 2) WHERE generation = 20; \
+                  UPDATE snapshots SET snapshot = substr(snapshot, 2); DELETE FROM meta WHERE key = 'epoch'";
+    Connection::open(place.path("cluster.sqlite")).unwrap().execute_batch(damage).unwrap();
+    let damaged = fs::read(place.path("cluster.sqlite")).unwrap();
+    let looked = place.output(&["journal", "repair", "cluster.sqlite"]);
+    let told = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert_eq!(looked.status.code(), Some(1), "{told}");
+    for expected in
+        ["its counter `epoch`", "(tiny): a row of `generations` is damaged", "goes back to generation 20"]
+    {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert!(
+        errors(&looked).contains("cluster.sqlite: nothing was changed") && errors(&looked).contains("--yes")
+    );
+    assert_eq!(fs::read(place.path("cluster.sqlite")).unwrap(), damaged);
+    let mended = place.output(&["journal", "repair", "cluster.sqlite", "--yes", "--json"]);
+    assert_eq!(mended.status.code(), Some(0), "{}", errors(&mended));
+    let findings: serde_json::Value = serde_json::from_slice(&mended.stdout).unwrap();
+    assert!(findings.as_array().unwrap().iter().all(|finding| finding["mended"] == true), "{findings}");
+    assert_eq!(fs::read(place.path("cluster.sqlite.before-repair")).unwrap(), damaged);
+    place.ok(&["journal", "verify", "cluster.sqlite"]);
+
+    let coordinator = Coordinator::start(&place);
+    let held = place.output(&["journal", "repair", "cluster.sqlite"]);
+    assert!(errors(&held).contains("another hebbian process is using this journal"), "{}", errors(&held));
+    let run = coordinator.json(&["list"])[0]["name"].as_str().unwrap().replace("runs/", "");
+    assert!(coordinator.ok(&["status", &run]).contains("its journal was repaired"));
+    assert_eq!(coordinator.generation(&run), 20);
+    let _worker = coordinator.worker("one");
+    coordinator.ok(&["resume", &run]);
+    coordinator.until_state(&run, "finished");
+    coordinator.ok(&["result", &run, "--out", "again.json"]);
+    assert_eq!(
+        crate::support::bits(&place.path("again.json")),
+        crate::support::bits(&place.path("out/genome.json"))
+    );
+    assert_eq!(coordinator.stop(), Some(0));
+}

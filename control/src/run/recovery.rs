@@ -5,8 +5,10 @@ use hebbian_shared::id::GenerationIndex;
 use hebbian_shared::time::Timestamp;
 
 use super::ended::Ended;
-use super::record::{Closed, LoadedRun, Record, Snapshot, StoredRun, StoredStanding, UnreadableRun, Write};
-use super::search::Search;
+use super::record::{
+    Closed, Created, LoadedRun, Record, Snapshot, StoredRun, StoredStanding, UnreadableRun, Write,
+};
+use super::search::{Search, Step};
 use super::strategy::Strategies;
 use super::{Run, RunError};
 
@@ -75,20 +77,47 @@ impl Run {
         if generation != self.generation {
             return Err(format!("generation {} is missing", self.generation));
         }
-        let step = search.advance(generation, &closed.told, closed.turn.as_ref());
-        let step =
-            step.map_err(|error| format!("generation {generation} cannot be computed again: {error}"))?;
-        let (found, said) = (step.snapshot.digest, &closed.summary.state_digest);
-        if found.0 != **said {
-            return Err(format!(
-                "computing generation {generation} again gives state {}, and not {} as its record says: the record is damaged, or \
-                 this program or machine computes otherwise than the one that wrote it",
-                found.short(),
-                short(said)
-            ));
-        }
+        advance(&mut search, closed)?;
         *again += 1;
         Ok(search)
+    }
+}
+
+/// Advances a search by what the record of a closed generation says was told, and refuses another state than the record's.
+fn advance(search: &mut Search, closed: &Closed) -> Result<Step, String> {
+    let generation = GenerationIndex(closed.summary.generation);
+    let step = search.advance(generation, &closed.told, closed.turn.as_ref());
+    let step = step.map_err(|error| format!("generation {generation} cannot be computed again: {error}"))?;
+    let (found, said) = (step.snapshot.digest, &closed.summary.state_digest);
+    if found.0 != **said {
+        return Err(format!(
+            "computing generation {generation} again gives state {}, and not {} as its record says: the record is damaged, or \
+             this program or machine computes otherwise than the one that wrote it",
+            found.short(),
+            short(said)
+        ));
+    }
+    Ok(step)
+}
+
+/// The snapshots of a run, computed again from the records of its closed generations, one after the other.
+#[derive(Debug)]
+pub struct Recomputation(Search);
+
+impl Recomputation {
+    /// Begins where the run did, or at a snapshot of it that is whole.
+    pub fn begin(created: &Created, from: Option<&Snapshot>, strategies: Strategies) -> Result<Self, String> {
+        created.spec.validate().map_err(|error| error.to_string())?;
+        let search = match from {
+            Some(snapshot) => Search::restore(&created.spec, strategies, snapshot),
+            None => Search::begin(&created.spec, strategies, created.origin.as_deref()),
+        };
+        search.map(Self).map_err(|error| error.to_string())
+    }
+
+    /// The snapshot behind the next closed generation.
+    pub fn after(&mut self, closed: &Closed) -> Result<Snapshot, String> {
+        advance(&mut self.0, closed).map(|step| step.snapshot)
     }
 }
 

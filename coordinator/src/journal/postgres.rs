@@ -6,6 +6,7 @@
 mod beside;
 mod emptied;
 mod lease;
+mod repair;
 mod schema;
 mod session;
 mod target;
@@ -29,6 +30,7 @@ use target::Target;
 
 pub(super) use beside::Beside;
 pub(super) use emptied::Emptied;
+pub(super) use repair::repair;
 pub(super) use target::{is_ours, redacted};
 
 /// After a server could not be reached, readers are told so for this long without another attempt: they would wait in a row.

@@ -4,6 +4,7 @@
 //! same, byte for byte.
 
 pub(super) mod counters;
+pub(super) mod mend;
 pub(super) mod rows;
 mod scan;
 pub(super) mod sums;

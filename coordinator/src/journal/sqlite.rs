@@ -8,6 +8,7 @@ mod address;
 mod file;
 mod lock;
 mod new_file;
+mod repair;
 mod reserve;
 mod schema;
 mod witness;
@@ -35,6 +36,7 @@ use witness::Witness;
 pub use address::COMPANIONS;
 pub(super) use file::JournalFile;
 pub(super) use new_file::NewFile;
+pub(super) use repair::repair;
 
 /// How long a commit waits for somebody else's lock on the file, for example the `sqlite3` tool's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

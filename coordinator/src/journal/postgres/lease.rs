@@ -153,6 +153,24 @@ pub(super) fn lock(session: &Session) -> Result<(), JournalError> {
     sql.all("SELECT 1 FROM (SELECT pg_advisory_lock(?1)) AS locked", &[LOCK.into()], |_| Ok(())).map(drop)
 }
 
+/// Takes the lock if nobody has it. Whether it was taken.
+pub(super) fn try_lock(session: &Session) -> Result<bool, JournalError> {
+    let sql: &dyn Sql = session;
+    Ok(sql.number("SELECT pg_try_advisory_lock(?1)::int", &[LOCK.into()])? != 0)
+}
+
+/// How often the leader has shown that it lives.
+pub(super) fn beats(session: &Session) -> Result<Option<(i64, i64)>, JournalError> {
+    let sql: &dyn Sql = session;
+    sql.first("SELECT epoch, beat FROM leader", &[], |row| Ok((row[0].as_i64()?, row[1].as_i64()?)))
+}
+
+/// Whether nobody leads, as whoever led last has said.
+pub(super) fn is_released(session: &Session) -> Result<bool, JournalError> {
+    let sql: &dyn Sql = session;
+    Ok(sql.first("SELECT released FROM leader", &[], |row| Ok(row[0].as_i64()? != 0))?.unwrap_or(true))
+}
+
 /// Calls the connection of a leader so that [`end_former`] knows it.
 pub(super) fn name(session: &Session, epoch: u64) -> Result<(), JournalError> {
     session.execute("SELECT set_config('application_name', ?1, false)", &[role(epoch).into()])?;

@@ -7,19 +7,23 @@ use super::sums::Changes;
 use super::{Row, Sql};
 use crate::journal::codec::{encode_record, encode_snapshot};
 use crate::journal::{JournalError, KeptSnapshots};
-use hebbian_control::run::record::{Record, Write};
+use hebbian_control::run::record::{Created, Record, Write};
 
 /// A table whose rows belong to a run.
+#[derive(Debug)]
 pub(super) struct Table {
     name: &'static str,
     /// All columns that a checksum covers, in the order in which it does; the number of a run is the database's.
     columns: &'static str,
 }
 
-const RUNS: Table = Table { name: "runs", columns: "run, name, state, spec, request_id, created_unix_ms" };
-const RECORDS: Table = Table { name: "records", columns: "run, sequence, kind, generation, record" };
-const GENERATIONS: Table = Table { name: "generations", columns: "run, generation, sequence, record" };
-const SNAPSHOTS: Table = Table { name: "snapshots", columns: "run, closed, snapshot" };
+pub(super) const RUNS: Table =
+    Table { name: "runs", columns: "run, name, state, spec, request_id, created_unix_ms" };
+pub(super) const RECORDS: Table =
+    Table { name: "records", columns: "run, sequence, kind, generation, record" };
+pub(super) const GENERATIONS: Table =
+    Table { name: "generations", columns: "run, generation, sequence, record" };
+pub(super) const SNAPSHOTS: Table = Table { name: "snapshots", columns: "run, closed, snapshot" };
 
 /// The tables without which a run is not what it was. Snapshots are a cache, and checked when they are used.
 pub(super) const NEEDED: [&Table; 3] = [&RUNS, &RECORDS, &GENERATIONS];
@@ -56,6 +60,12 @@ impl Table {
         (*last == ValueRef::Integer(sum)).then_some(sum)
     }
 
+    /// What the checksum of a row of [`Table::of_run`] must be, and what it is.
+    pub(super) fn sums(&self, row: &Row<'_>) -> (i64, Option<i64>) {
+        let Some((last, values)) = row.split_last() else { return (0, None) };
+        (checksum(self, values.iter().copied()), last.as_i64().ok())
+    }
+
     /// Where a column stands in a row of [`Table::of_run`].
     pub(super) fn place(&self, column: &str) -> usize {
         self.columns.split(", ").position(|known| known == column).expect("the table has it")
@@ -67,7 +77,7 @@ impl Table {
     }
 
     /// Writes a row; its checksum.
-    fn insert(&self, sql: &dyn Sql, mut values: Vec<Value>) -> Result<i64, JournalError> {
+    pub(super) fn insert(&self, sql: &dyn Sql, mut values: Vec<Value>) -> Result<i64, JournalError> {
         let sum = checksum(self, values.iter().map(ValueRef::from));
         values.push(Value::Integer(sum));
         let places: Vec<String> = (1..=values.len()).map(|place| format!("?{place}")).collect();
@@ -129,16 +139,8 @@ fn write_record(
 ) -> Result<(), JournalError> {
     let bytes = encode_record(record);
     if let Record::Created(created) = record {
-        let values = vec![
-            run.to_owned().into(),
-            created.spec.name.clone().into(),
-            "running".to_owned().into(),
-            created.spec.json().to_owned().into(),
-            created.request_id.clone().into(),
-            (created.created_unix_ms as i64).into(),
-        ];
         Changes::begin(sql, run)?;
-        sums.add(run, RUNS.insert(sql, values)?);
+        sums.add(run, RUNS.insert(sql, of_creation(run, created, "running"))?);
     }
     if let Record::StateChanged { state, .. } = record {
         change_state(sql, run, state.name(), sums)?;
@@ -171,6 +173,18 @@ fn write_record(
         vec![run.to_owned().into(), sequence.into(), kind.to_owned().into(), generation.into(), bytes.into()];
     sums.add(run, RECORDS.insert(sql, values)?);
     Ok(())
+}
+
+/// The row of a run in `runs`.
+pub(super) fn of_creation(run: &str, created: &Created, state: &str) -> Vec<Value> {
+    vec![
+        run.to_owned().into(),
+        created.spec.name.clone().into(),
+        state.to_owned().into(),
+        created.spec.json().to_owned().into(),
+        created.request_id.clone().into(),
+        (created.created_unix_ms as i64).into(),
+    ]
 }
 
 /// Changes the state that the row of a run shows, and its checksum.

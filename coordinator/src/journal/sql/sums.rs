@@ -10,18 +10,18 @@ use super::Sql;
 use crate::journal::JournalError;
 
 /// How many runs there are.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 /// The key of a run's sum.
 pub(super) fn key(run: &str) -> String {
     format!("rows {run}")
 }
 
-fn read(sql: &dyn Sql, key: &str) -> Result<Option<i64>, JournalError> {
+pub(super) fn read(sql: &dyn Sql, key: &str) -> Result<Option<i64>, JournalError> {
     sql.first("SELECT value FROM meta WHERE key = ?1", &[key.to_owned().into()], |row| row[0].as_i64())
 }
 
-fn store(sql: &dyn Sql, key: &str, value: i64) -> Result<(), JournalError> {
+pub(in crate::journal) fn store(sql: &dyn Sql, key: &str, value: i64) -> Result<(), JournalError> {
     let write = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     sql.execute(write, &[key.to_owned().into(), value.into()])
 }

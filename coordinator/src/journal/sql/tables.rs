@@ -90,6 +90,11 @@ impl Tables<'_> {
         readable(listed, |run| self.run(run, Scan::of(self, run, false)?))
     }
 
+    /// All runs of which there is anything, with their names as far as they can be read.
+    pub(in crate::journal) fn names(&self) -> Result<Vec<(RunId, String)>, JournalError> {
+        Ok(self.listed()?.into_iter().map(|(run, name, _)| (run, name)).collect())
+    }
+
     /// All runs of which there is anything, with their names and the times of their creation as far as they can be read.
     fn listed(&self) -> Result<Vec<Listed>, JournalError> {
         self.listed_of(LISTED, &[])

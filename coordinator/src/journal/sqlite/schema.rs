@@ -139,9 +139,14 @@ pub(super) fn prepare(database: &Database) -> Result<(), JournalError> {
     let Database { store, connection } = database;
     let fail = |error: rusqlite::Error| explain(store, &error);
     recognise(connection, store)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+    log(connection).map_err(fail)?;
     check_health(database)
+}
+
+/// Writes through a log, whose commits are on the disk.
+pub(super) fn log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")
 }
 
 /// Refuses a file whose structure is damaged.

@@ -81,7 +81,7 @@ impl Witness {
             store: store.to_owned(),
             problem: format!(
                 "it ends with commit {}, but commit {commits} was acknowledged: the last {} are lost, with its log {} or \
-                 because an older copy was put in its place; if it shall go on from there all the same, remove {}",
+                 because an older copy was put in its place; `hebbian journal repair` lets it go on from there all the same (or remove {})",
                 found.commits,
                 commits - found.commits,
                 beside(path, "-wal").display(),
