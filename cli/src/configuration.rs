@@ -66,6 +66,8 @@ pub(crate) struct ServerTlsSettings {
     pub(crate) key: Option<PathBuf>,
     /// Authorities; with them only peers that show a certificate of theirs are let in.
     pub(crate) client_ca: Option<PathBuf>,
+    /// Lists of certificates of those authorities that were revoked.
+    pub(crate) revoked: Option<PathBuf>,
 }
 
 impl Default for ServerSettings {

@@ -212,6 +212,7 @@ fn serve_connection<IO>(
         .max_header_list_size(HEADERS_BYTES_MAX);
     let (peer, routes, asked) = (io.connect_info(), routes.clone(), Arc::clone(&place));
     let (gate, cut, ended) = Gate::new(Arc::clone(&settings.access), audit::certificate::<IO>(&peer));
+    let shown = peer.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (mut head, body) = request.into_parts();
         audit::introduce::<IO>(&peer, &mut head.extensions);
@@ -234,7 +235,12 @@ fn serve_connection<IO>(
         let _counted = (counted, ended);
         let mut connection = pin!(connection);
         let served = tokio::select! {
-            served = connection.as_mut() => served,
+            // Whoever may no more gets no further answer.
+            biased;
+            () = audit::revoked::<IO>(&shown) => {
+                tracing::info!("a connection ends, for the certificate of its peer was revoked");
+                return;
+            }
             () = cut.cancelled() => {
                 tracing::info!("a connection ends, for the token that it was used with was revoked or has expired");
                 return;
@@ -243,6 +249,7 @@ fn serve_connection<IO>(
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            served = connection.as_mut() => served,
         };
         if let Err(error) = served {
             tracing::debug!(%error, "a connection broke");

@@ -1,9 +1,11 @@
 //! `hebbian certs`
 
+mod revoke;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use hebbian_coordinator::access::Role;
 use hebbian_shared::limits::{PEM_BYTES_MAX, TOKEN_NAME_MAX};
 use rcgen::{
@@ -24,15 +26,21 @@ const DAYS: u16 = 825;
 /// They are for a cluster of your own: whoever has the files of the authority can let others in, so keep ca-key.pem
 /// away from the machines. Where DIR holds an authority already, it signs new certificates for the other two.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Example:
   hebbian certs --out certs --name coordinator.lan
   hebbian coordinator --listen 0.0.0.0:7420 --tls-certificate certs/coordinator.pem \\
       --tls-key certs/coordinator-key.pem --tls-client-ca certs/ca.pem
   hebbian worker --coordinator https://coordinator.lan:7420 --tls-ca certs/ca.pem \\
       --tls-certificate certs/client.pem --tls-key certs/client-key.pem
   hebbian certs --out certs --role worker                      worker.pem, which may only compute
-  hebbian certs --out certs --role operator --as alice         alice.pem")]
+  hebbian certs --out certs --role operator --as alice         alice.pem
+  hebbian certs revoke --out certs alice.pem                   nobody is let in by it any more, see --tls-revoked of the coordinator"
+)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Where to write ca.pem, ca-key.pem, coordinator.pem, coordinator-key.pem, client.pem and client-key.pem.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     out: PathBuf,
@@ -48,8 +56,17 @@ pub(super) struct Arguments {
     named: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Revoke certificates of the authority in a directory: adds them to its list, revoked.pem.
+    Revoke(revoke::Arguments),
+}
+
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
+    if let Some(What::Revoke(arguments)) = &arguments.what {
+        return render::out(&revoke::revoke(arguments)?);
+    }
     let Some(role) = arguments.role else {
         return render::out(&make(&arguments.out, &arguments.names)?);
     };

@@ -114,6 +114,10 @@ pub(super) struct Arguments {
     /// Let in only workers and clients with a certificate of this authority (PEM).
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     tls_client_ca: Option<PathBuf>,
+    /// With --tls-client-ca: a list of certificates that were revoked (PEM), as `hebbian certs revoke` writes it. Whoever shows one of them is
+    /// kept out, and after a SIGHUP open connections with it end.
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_revoked: Option<PathBuf>,
 }
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
@@ -134,6 +138,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("server.tls.certificate", text(arguments.tls_certificate))
             .flag("server.tls.key", text(arguments.tls_key))
             .flag("server.tls.client_ca", text(arguments.tls_client_ca))
+            .flag("server.tls.revoked", text(arguments.tls_revoked))
     })?;
     if configuration.storage.standby && !journal::can_be_taken_over(&configuration.storage.url) {
         return Err(Failure::bad_input("--standby: storage.url must be postgresql://USER@HOST/DATABASE")
@@ -320,28 +325,32 @@ async fn write_address(path: PathBuf, text: String) -> Result<(), Failure> {
 
 /// The certificates, if there are any.
 fn tls(settings: &ServerTlsSettings) -> Result<Option<Arc<Tls>>, Failure> {
-    let ServerTlsSettings { certificate, key, client_ca } = settings;
+    let ServerTlsSettings { certificate, key, client_ca, revoked } = settings;
     let missing = |field: &str, other: &str| {
         Err(Failure::bad_input(format_args!("server.tls.{field}: must be set where server.tls.{other} is"))
             .hint("`hebbian certs` makes certificates to start with"))
     };
+    if revoked.is_some() && client_ca.is_none() {
+        return missing("client_ca", "revoked");
+    }
     let files = match (certificate, key, client_ca) {
-        (Some(certificate), Some(key), client_ca) => {
-            TlsFiles { certificate: certificate.clone(), key: key.clone(), client_ca: client_ca.clone() }
-        }
+        (Some(certificate), Some(key), client_ca) => TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: client_ca.clone(),
+            revoked: revoked.clone(),
+        },
         (None, None, None) => return Ok(None),
         (None, Some(_), _) => return missing("certificate", "key"),
         (Some(_), None, _) => return missing("key", "certificate"),
         (None, None, Some(_)) => return missing("certificate", "client_ca"),
     };
     Tls::load(files).map(Arc::new).map(Some).map_err(|error| {
-        let field = if client_ca.as_ref().is_some_and(|path| path.display().to_string() == error.path) {
-            "client_ca"
-        } else if certificate.as_ref().is_some_and(|path| path.display().to_string() == error.path) {
-            "certificate"
-        } else {
-            "key"
+        let fields = [("client_ca", client_ca), ("certificate", certificate), ("revoked", revoked)];
+        let is_it = |path: &Option<PathBuf>| {
+            path.as_ref().is_some_and(|path| path.display().to_string() == error.path)
         };
+        let field = fields.iter().find(|(_, path)| is_it(path)).map_or("key", |(field, _)| field);
         Failure::bad_input(format_args!("server.tls.{field}: {error}"))
     })
 }
@@ -418,7 +427,10 @@ pub(super) async fn reload_on_hangup(tls: Option<Arc<Tls>>, access: &Access) -> 
             Err(error) => tracing::error!(%error, "SIGHUP: the tokens in use stay in use"),
         }
         match tls.as_deref().map(Tls::reload) {
-            Some(Ok(())) => tracing::info!("SIGHUP: the certificates were read again"),
+            Some(Ok(())) => {
+                let revoked = tls.as_deref().map_or(0, Tls::revoked);
+                tracing::info!(revoked, "SIGHUP: the certificates were read again");
+            }
             Some(Err(error)) => {
                 tracing::error!(%error, "SIGHUP: the new certificates are refused; the old ones stay in use");
             }
@@ -480,6 +492,7 @@ mod tests {
         check(ServerTlsSettings { certificate: path(), ..none() }, "server.tls.key: must be set");
         check(ServerTlsSettings { key: path(), ..none() }, "server.tls.certificate: must be set");
         check(ServerTlsSettings { client_ca: path(), ..none() }, "server.tls.certificate: must be set");
+        check(ServerTlsSettings { revoked: path(), ..none() }, "server.tls.client_ca: must be set");
         check(
             ServerTlsSettings { certificate: path(), key: path(), ..none() },
             "server.tls.certificate: x.pem: cannot be read",

@@ -87,6 +87,63 @@ fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_re
     assert_eq!(coordinator.stop(), Some(0));
 }
 
+/// A certificate that got lost is taken back: whoever shows it is kept out, and what was open with it ends. Others go on.
+#[test]
+fn a_revoked_certificate_lets_nobody_in_and_what_it_opened_ends() {
+    let place = Place::new();
+    place.ok(&["certs", "--role", "worker", "--as", "lost"]);
+    place.ok(&["certs", "--role", "worker", "--as", "kept"]);
+    assert!(place.ok(&["certs", "revoke"]).contains("which has 0"));
+    let server = [&SERVER[..], &["--tls-revoked", "certs/revoked.pem"]].concat();
+    let coordinator = Coordinator::start_with(&place, &server);
+    let url = coordinator.url.clone();
+    let worker = |name: &str| {
+        let (own, key) = (format!("certs/{name}.pem"), format!("certs/{name}-key.pem"));
+        let identity = ["--tls-certificate", &own, "--tls-key", &key, "--threads", "1", "--name", name];
+        let arguments = [&["worker", "--coordinator", &url][..], &TRUST, &identity].concat();
+        place.start(&arguments, &format!("{name}.log"))
+    };
+    let workers = || place.ok(&[&["workers", "--coordinator", &url][..], &TRUST, &IDENTITY].concat());
+    let (_lost, _kept) = (worker("lost"), worker("kept"));
+    until("both are attached", || workers().contains("lost") && workers().contains("kept"));
+    assert!(place.ok(&["certs", "revoke", "lost.pem"]).contains("1 added to certs/revoked.pem, which has 1"));
+    assert!(
+        place
+            .ok(&["certs", "revoke", "certs/lost.pem", "0a:0B"])
+            .contains("(1 were in it before), which has 2")
+    );
+    coordinator.signal("HUP");
+    until("its connection ends", || !workers().contains("lost"));
+    let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
+    until("it is told why", || {
+        log().contains("the certificate of its peer was revoked")
+            && log().contains("the peer's certificate was revoked (--tls-revoked)")
+    });
+    assert!(workers().contains("kept"));
+    // What could have no effect is refused.
+    place.ok(&["certs", "--out", "foreign"]);
+    for (arguments, expected) in [
+        (
+            &["certs", "revoke", "foreign/client.pem"][..],
+            "foreign/client.pem: was not signed by the authority in certs",
+        ),
+        (&["certs", "revoke", "ca.pem"], "ca.pem: is an authority itself"),
+        (&["certs", "revoke", "nobody"], "`nobody` is neither a file, nor one in certs, nor a serial number"),
+        (&["certs", "revoke", "--out", "nowhere", "0a"], "--out: there is no authority in nowhere"),
+    ] {
+        let refused = place.output(arguments);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
+    }
+    fs::copy(place.path("foreign/ca.pem"), place.path("certs/revoked.pem")).unwrap();
+    coordinator.signal("HUP");
+    until("it is refused, and the list before stays", || {
+        log().contains("holds no list of revoked certificates")
+    });
+    assert!(!workers().contains("lost"));
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
 #[test]
 fn wrong_certificates_are_named_and_nothing_is_started() {
     let place = Place::new();
@@ -104,6 +161,10 @@ fn wrong_certificates_are_named_and_nothing_is_started() {
     check(
         &with(&["--tls-certificate", "empty.pem", "--tls-key", "empty.pem"]),
         "server.tls.certificate: empty.pem: holds no certificate in PEM form",
+    );
+    check(
+        &with(&["--tls-revoked", "empty.pem"]),
+        "server.tls.client_ca: must be set where server.tls.revoked is",
     );
     check(&["worker", "--tls-key", "empty.pem"], "--tls-certificate: must be given with --tls-key");
     check(

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use hyper::http::Extensions;
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -21,6 +22,8 @@ pub struct PeerInfo {
     pub(super) subject: Option<Subject>,
     /// The role that the certificate names, or what is wrong with that.
     pub(super) role: Option<Result<Role, String>>,
+    /// Cancelled when the certificate is revoked.
+    pub(super) revoked: Option<CancellationToken>,
 }
 
 /// Whom a certificate names.
@@ -43,6 +46,14 @@ pub(super) fn introduce<IO: Connected>(peer: &IO::ConnectInfo, extensions: &mut 
 /// The role that the certificate of a connection's peer names.
 pub(super) fn certificate<IO: Connected>(peer: &IO::ConnectInfo) -> Option<Result<Role, String>> {
     (peer as &dyn Any).downcast_ref::<PeerInfo>().and_then(|peer| peer.role.clone())
+}
+
+/// Waits until the certificate of a connection's peer is revoked; for ever, if it has shown none.
+pub(super) async fn revoked<IO: Connected>(peer: &IO::ConnectInfo) {
+    match (peer as &dyn Any).downcast_ref::<PeerInfo>().and_then(|peer| peer.revoked.clone()) {
+        Some(revoked) => revoked.cancelled_owned().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Whom a token or else a certificate names.

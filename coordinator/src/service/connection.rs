@@ -27,7 +27,7 @@ use tonic::transport::server::Connected;
 use super::audit::{PeerInfo, Subject};
 use super::lane::Lanes;
 use super::socket::Socket;
-use super::tls::Tls;
+use super::tls::{Shown, Tls};
 
 /// Connections over memory that may wait to be accepted.
 const MEMORY_BACKLOG: usize = 64;
@@ -151,12 +151,17 @@ impl Acceptor {
         let opening = async move {
             let opening = async {
                 match tls {
-                    Some(tls) => Ok(Transport::Tls(Box::new(tls.acceptor().accept(socket).await?))),
-                    None => first_words(socket.here()?).await.map(|()| Transport::Plain(socket)),
+                    Some(tls) => {
+                        let stream = tls.acceptor().accept(socket).await?;
+                        let chain = stream.get_ref().1.peer_certificates();
+                        let shown = chain.map(|chain| tls.shown(chain));
+                        Ok((Transport::Tls(Box::new(stream)), shown))
+                    }
+                    None => first_words(socket.here()?).await.map(|()| (Transport::Plain(socket), None)),
                 }
             };
             match tokio::time::timeout(timeout, opening).await {
-                Ok(Ok(transport)) => Ok(Connection { transport, _permit: permit }),
+                Ok(Ok((transport, shown))) => Ok(Connection { transport, shown, _permit: permit }),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Err(Refused { peer, reason: None })
                 }
@@ -175,13 +180,16 @@ impl Acceptor {
 
 /// Why a connection was not opened, in words where the library has only a name.
 fn explain(error: &io::Error) -> String {
-    use tokio_rustls::rustls::{Error, InvalidMessage};
+    use tokio_rustls::rustls::{CertificateError, Error, InvalidMessage};
     match error.get_ref().and_then(|cause| cause.downcast_ref()) {
         Some(Error::NoCertificatesPresented) => {
             "the peer sent no certificate, and this coordinator requires one (--tls-client-ca)".to_owned()
         }
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             "the peer does not speak TLS, and this port accepts nothing else".to_owned()
+        }
+        Some(Error::InvalidCertificate(CertificateError::Revoked)) => {
+            "the peer's certificate was revoked (--tls-revoked)".to_owned()
         }
         Some(Error::InvalidCertificate(problem)) => {
             format!("the authority of --tls-client-ca did not sign the peer's certificate: {problem}")
@@ -253,6 +261,8 @@ impl Complaints {
 #[derive(Debug)]
 pub struct Connection {
     transport: Transport,
+    /// Cancelled when the certificate that the peer has shown is revoked.
+    shown: Option<Shown>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -267,14 +277,19 @@ impl Connected for Connection {
 
     fn connect_info(&self) -> PeerInfo {
         match &self.transport {
-            Transport::Plain(stream) => PeerInfo { tcp: stream.connect_info(), subject: None, role: None },
+            Transport::Plain(stream) => {
+                PeerInfo { tcp: stream.connect_info(), subject: None, role: None, revoked: None }
+            }
             Transport::Tls(stream) => {
                 let (tcp, session) = stream.get_ref();
                 let shown = session.peer_certificates().and_then(|chain| chain.first());
                 let tcp = tcp.connect_info();
+                let revoked = self.shown.as_deref().cloned();
                 match shown.and_then(super::tls::holder) {
-                    Some((subject, role)) => PeerInfo { tcp, subject: Some(Subject(subject.into())), role },
-                    None => PeerInfo { tcp, subject: None, role: None },
+                    Some((subject, role)) => {
+                        PeerInfo { tcp, subject: Some(Subject(subject.into())), role, revoked }
+                    }
+                    None => PeerInfo { tcp, subject: None, role: None, revoked },
                 }
             }
         }

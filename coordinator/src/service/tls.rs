@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hebbian_shared::limits::PEM_BYTES_MAX;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_util::sync::CancellationToken;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 use crate::regular_file;
@@ -32,6 +33,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Authorities whose certificates let a peer in (mutual TLS); none lets everybody in.
     pub client_ca: Option<PathBuf>,
+    /// Lists of those authorities' certificates that were revoked (X.509 CRLs): whoever shows one of them is not let in.
+    pub revoked: Option<PathBuf>,
 }
 
 /// Why certificates cannot be used.
@@ -62,12 +65,21 @@ impl TlsError {
     }
 }
 
-/// Certificates in use. New connections take those of the last successful [`Tls::reload`]; open ones keep theirs.
+/// Certificates in use. New connections take those of the last successful [`Tls::reload`]; open ones keep theirs, unless the peer's has been
+/// revoked.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
     used: Mutex<Used>,
+    /// Connections whose peers have shown certificates. Some may have ended.
+    pub(super) open: Mutex<Vec<(Vec<Named>, Weak<CancellationToken>)>>,
 }
+
+/// What tells a certificate from all others: its issuer's name and its serial number, as they are encoded.
+pub(super) type Named = (Vec<u8>, Vec<u8>);
+
+/// A connection whose peer has shown a certificate: cancelled when that is revoked. To be held until its end.
+pub(super) type Shown = Arc<CancellationToken>;
 
 /// What new connections get.
 #[derive(Clone, Debug)]
@@ -79,13 +91,15 @@ struct Used {
     authority: Vec<u8>,
     /// When the first of all certificates ends.
     first_end: (SystemTime, PathBuf),
+    /// Certificates of peers that were revoked.
+    revoked: Arc<BTreeSet<Named>>,
 }
 
 impl Tls {
     /// Reads the files.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let used = Mutex::new(read(&files, SystemTime::now())?);
-        Ok(Self { files, used })
+        Ok(Self { files, used, open: Mutex::default() })
     }
 
     /// Reads the files again. If that fails, the certificates in use stay in use. It also fails where the new certificate would
@@ -104,8 +118,40 @@ impl Tls {
                            restart the coordinator to change the authority";
             return Err(TlsError::new(&self.files.certificate, problem));
         }
+        let revoked = Arc::clone(&new.revoked);
         *used = new;
+        // Still under the lock: whoever is shown after it is compared with the new list.
+        for (named, open) in self.open.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(open) = open.upgrade().filter(|_| named.iter().any(|named| revoked.contains(named))) {
+                open.cancel();
+            }
+        }
         Ok(())
+    }
+
+    /// Follows a connection whose peer has shown a certificate with those between it and its authority.
+    pub(super) fn shown(&self, chain: &[CertificateDer<'_>]) -> Shown {
+        let named: Vec<Named> = chain.iter().filter_map(named).collect();
+        let shown = Shown::default();
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        // The list may have been read between the handshake and now.
+        if named.iter().any(|named| used.revoked.contains(named)) {
+            shown.cancel();
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has ended is forgotten whenever there are twice as many.
+        if open.len() == open.capacity() {
+            open.retain(|(_, open)| open.strong_count() > 0);
+            let live = open.len();
+            open.reserve(live.max(16));
+        }
+        open.push((named, Arc::downgrade(&shown)));
+        shown
+    }
+
+    /// How many certificates are revoked.
+    pub fn revoked(&self) -> usize {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).revoked.len()
     }
 
     /// The certificate that ends first, if that is soon: its file, and in how many days.
@@ -129,6 +175,11 @@ impl Tls {
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         Arc::clone(&self.used.lock().unwrap_or_else(PoisonError::into_inner).config).into()
     }
+}
+
+fn named(certificate: &CertificateDer<'_>) -> Option<Named> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some((certificate.issuer().as_raw().to_vec(), certificate.raw_serial().to_vec()))
 }
 
 /// What a certificate says.
@@ -186,7 +237,7 @@ fn facts(path: &Path, certificate: &CertificateDer<'_>, now: SystemTime) -> Resu
 }
 
 fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
-    let TlsFiles { certificate, key, client_ca } = files;
+    let TlsFiles { certificate, key, client_ca, revoked } = files;
     let chain = certificates(certificate)?;
     let own = facts(certificate, &chain[0], now)?;
     let authority = authority(certificate, &chain[chain.len() - 1])?;
@@ -197,20 +248,29 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::new(certificate, error.to_string()))?;
+    let mut listed = BTreeSet::new();
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            for authority in certificates(path)? {
-                let end = facts(path, &authority, now)?.end;
+            let authorities = certificates(path)?;
+            for authority in &authorities {
+                let end = facts(path, authority, now)?.end;
                 if end < first_end.0 {
                     first_end = (end, path.clone());
                 }
-                roots.add(authority).map_err(|error| TlsError::new(path, error.to_string()))?;
+                roots.add(authority.clone()).map_err(|error| TlsError::new(path, error.to_string()))?;
             }
+            let lists = match revoked {
+                Some(path) => lists(path, &authorities, &mut listed)?,
+                None => Vec::new(),
+            };
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .with_crls(lists)
+                // One of the authorities may have a list, and others not.
+                .allow_unknown_revocation_status()
                 .build()
-                .map_err(|error| TlsError::new(path, error.to_string()))?;
+                .map_err(|error| TlsError::new(revoked.as_ref().unwrap_or(path), error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -218,7 +278,40 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let mut config =
         builder.with_single_cert(chain, private).map_err(|error| TlsError::new(key, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Used { config: Arc::new(config), certificate: own, authority, first_end })
+    Ok(Used { config: Arc::new(config), certificate: own, authority, first_end, revoked: Arc::new(listed) })
+}
+
+/// Reads lists of revoked certificates. A list that none of the authorities has signed would have no effect.
+fn lists(
+    path: &Path,
+    authorities: &[CertificateDer<'_>],
+    listed: &mut BTreeSet<Named>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let refused = |error: pem::Error| TlsError::pem(path, "list of revoked certificates (X509 CRL)", &error);
+    let bytes = bytes(path)?;
+    let found = CertificateRevocationListDer::pem_slice_iter(&bytes);
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    if found.is_empty() {
+        return Err(refused(pem::Error::NoItemsFound));
+    }
+    for list in &found {
+        let (_, list) = x509_parser::parse_x509_crl(list)
+            .map_err(|error| TlsError::new(path, format!("holds a list that cannot be read: {error}")))?;
+        let has_signed = |authority: &CertificateDer<'_>| {
+            x509_parser::parse_x509_certificate(authority).is_ok_and(|(_, authority)| {
+                authority.subject() == list.issuer() && list.verify_signature(authority.public_key()).is_ok()
+            })
+        };
+        if !authorities.iter().any(has_signed) {
+            let problem =
+                format!("holds a list of `{}` that no authority of the peers has signed", list.issuer());
+            return Err(TlsError::new(path, problem));
+        }
+        let issuer = list.issuer().as_raw();
+        let named = list.iter_revoked_certificates().map(|of| (issuer.to_vec(), of.raw_serial().to_vec()));
+        listed.extend(named);
+    }
+    Ok(found)
 }
 
 /// The content of a PEM file, without a mark of the order of its bytes.
@@ -287,7 +380,8 @@ mod tests {
     fn a_certificate_that_would_lock_everybody_out_is_refused_and_the_old_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let files = TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None };
+        let files =
+            TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None, revoked: None };
         let refused = |error: TlsError, expected: &str| {
             assert!(error.problem.contains(expected), "{error}");
             assert_eq!(error.path, files.certificate.display().to_string());
@@ -324,7 +418,8 @@ mod tests {
     fn an_end_that_is_near_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let files = TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None };
+        let files =
+            TlsFiles { certificate: path("c.pem"), key: path("k.pem"), client_ca: None, revoked: None };
         write(&files, &["a.lan"], (2020, 2200), None);
         let tls = Tls::load(files).unwrap();
         let day = Duration::from_secs(86_400);

@@ -87,7 +87,9 @@ pub(crate) async fn coordinator(arguments: &[String]) {
     let (handle, driver) = driver::start(settings, journal).await.expect("it starts");
     let tls = directory(certificates).map(|directory| {
         let [certificate, key] = ["coordinator.pem", "key.pem"].map(|file| directory.join(file));
-        Arc::new(Tls::load(TlsFiles { certificate, key, client_ca: None }).expect("certificates"))
+        Arc::new(
+            Tls::load(TlsFiles { certificate, key, client_ca: None, revoked: None }).expect("certificates"),
+        )
     });
     let listener = connection::bind(listen.parse().expect("an address")).expect("a free port");
     let scheme = if tls.is_some() { "https" } else { "http" };

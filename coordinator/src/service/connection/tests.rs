@@ -111,13 +111,43 @@ impl Authority {
     fn sign(&self, directory: &Path, name: &str) -> TlsFiles {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        if name.starts_with("expired") {
+            parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
         parameters.use_authority_key_identifier_extension = true;
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let file = |suffix: &str| directory.join(format!("{name}{suffix}.pem"));
         fs::write(file(""), certificate.pem()).unwrap();
         fs::write(file("-key"), key.serialize_pem()).unwrap();
         fs::write(file("-ca"), &self.pem).unwrap();
-        TlsFiles { certificate: file(""), key: file("-key"), client_ca: Some(file("-ca")) }
+        TlsFiles { certificate: file(""), key: file("-key"), client_ca: Some(file("-ca")), revoked: None }
+    }
+}
+
+/// The serial number of a certificate.
+fn serial(files: &TlsFiles) -> Vec<u8> {
+    let certificate = CertificateDer::from_pem_file(&files.certificate).unwrap();
+    x509_parser::parse_x509_certificate(&certificate).unwrap().1.raw_serial().to_vec()
+}
+
+impl Authority {
+    /// A list of certificates that it revokes.
+    fn revoke(&self, serials: &[Vec<u8>]) -> String {
+        let revoked = |serial: &Vec<u8>| rcgen::RevokedCertParams {
+            serial_number: rcgen::SerialNumber::from_slice(serial),
+            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2026, 1, 1),
+            next_update: rcgen::date_time_ymd(2027, 1, 1),
+            crl_number: rcgen::SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 }
 
@@ -242,4 +272,44 @@ fn files_that_do_not_fit_are_named() {
     );
     let problem = Tls::load(TlsFiles { key: other.key, ..files }).unwrap_err();
     assert!(problem.path.ends_with("other-key.pem"), "{problem}");
+}
+
+#[tokio::test]
+async fn who_shows_an_expired_or_a_revoked_certificate_is_kept_out_and_open_connections_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let [server, lost, other, expired] =
+        ["server", "lost", "other", "expired"].map(|name| authority.sign(directory.path(), name));
+    let list = directory.path().join("revoked.pem");
+    fs::write(&list, authority.revoke(&[vec![7]])).unwrap();
+    let trusted = server.client_ca.clone().unwrap();
+    let tls = Arc::new(Tls::load(TlsFiles { revoked: Some(list.clone()), ..server.clone() }).unwrap());
+    let address = greeter(&tls);
+    assert_eq!(greet(address, &trusted, Some(&lost)).await, Ok(7));
+    check_refused(greet(address, &trusted, Some(&expired)).await, "CertificateExpired");
+    let chain = |files: &TlsFiles| [CertificateDer::from_pem_file(&files.certificate).unwrap()];
+    let (open, stays) = (tls.shown(&chain(&lost)), tls.shown(&chain(&other)));
+    fs::write(&list, authority.revoke(&[vec![7], serial(&lost)])).unwrap();
+    tls.reload().unwrap();
+    assert_eq!((open.is_cancelled(), stays.is_cancelled()), (true, false));
+    assert!(
+        tls.shown(&chain(&lost)).is_cancelled(),
+        "the list came between its handshake and its first word"
+    );
+    check_refused(greet(address, &trusted, Some(&lost)).await, "CertificateRevoked");
+    assert_eq!(greet(address, &trusted, Some(&other)).await, Ok(7));
+    // A list that has no effect is refused, and the one before stays.
+    for (text, expected) in [
+        (Authority::new().revoke(&[]), "that no authority of the peers has signed"),
+        ("nothing".to_owned(), "revoked.pem: holds no list of revoked certificates"),
+    ] {
+        fs::write(&list, text).unwrap();
+        let problem = tls.reload().unwrap_err().to_string();
+        assert!(problem.contains(expected), "{problem}");
+        check_refused(greet(address, &trusted, Some(&lost)).await, "CertificateRevoked");
+    }
+    for _ in 0..100 {
+        tls.shown(&chain(&other));
+    }
+    assert!(tls.open.lock().unwrap().len() < 40, "connections that have ended are forgotten");
 }

@@ -118,10 +118,16 @@ impl Guarded {
     }
 
     async fn connect(&self, identity: &Identity) -> Channel {
+        self.connect_until(identity, &CancellationToken::new()).await
+    }
+
+    /// A connection whose certificate, if there is one, is revoked by a token.
+    async fn connect_until(&self, identity: &Identity, revoked: &CancellationToken) -> Channel {
         let remote_addr: Option<SocketAddr> = Some(([10, 0, 0, 7], 4242).into());
         let tcp = TcpConnectInfo { local_addr: None, remote_addr };
         let subject = identity.has_certificate.then(|| Subject("CN=alice".into()));
-        let info = PeerInfo { tcp, subject, role: identity.certificate.clone() };
+        let revoked = identity.has_certificate.then(|| revoked.clone());
+        let info = PeerInfo { tcp, subject, role: identity.certificate.clone(), revoked };
         let dial = self.dial.clone();
         let connector = tower::service_fn(move |_: Uri| {
             let (dial, info) = (dial.clone(), info.clone());
@@ -223,6 +229,28 @@ async fn every_rpc_is_for_the_roles_that_the_table_says() {
     let channel = guarded.connect(&identities[0]).await;
     let code = call(&channel, "/hebbian.v1.RunService/NoSuchRpc", Some(&admin), b"").await;
     assert_eq!(code, Some(Code::Unimplemented), "what has no row is not answered");
+}
+
+/// A revoked certificate is refused by the handshake (see `connection::tests`); what was opened with it before is answered no more,
+/// whatever its role and whatever is asked.
+#[tokio::test]
+async fn no_rpc_is_answered_over_a_connection_whose_certificate_was_revoked() {
+    let guarded = Guarded::new().await;
+    guarded.token("first", Role::Admin, "");
+    for role in Role::ALL.map(Some).into_iter().chain([None]) {
+        let identity = Identity::certificate(role.map(Ok));
+        for (path, _) in table::RPCS {
+            let revoked = CancellationToken::new();
+            let channel = guarded.connect_until(&identity, &revoked).await;
+            assert_eq!(call(&channel, "/grpc.health.v1.Health/Check", None, b"").await, None, "it is open");
+            revoked.cancel();
+            let request = http::Request::post(format!("http://test{path}"))
+                .header("content-type", "application/grpc")
+                .body(tonic::body::Body::empty());
+            let answer = tokio::time::timeout(PATIENCE, channel.oneshot(request.unwrap())).await;
+            assert!(answer.expect("in time").is_err(), "{path} with {}", identity.what);
+        }
+    }
 }
 
 /// A standby lets in as the leader does, and says to nobody else who leads.
