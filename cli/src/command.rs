@@ -18,6 +18,7 @@ mod extend;
 mod fork;
 mod genome;
 mod health;
+mod home;
 mod journal;
 mod list;
 mod man;
@@ -235,14 +236,21 @@ fn without_blank_variables(command: clap::Command) -> clap::Command {
 impl Program {
     /// Reads the arguments; prints help and version where they are asked for.
     pub(crate) fn parse_arguments() -> Result<Self, Failure> {
-        let parsed = without_blank_variables(Self::command())
-            .try_get_matches()
-            .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        let command = without_blank_variables(Self::command());
+        let parsed = command.clone().try_get_matches();
+        if let Ok(matches) = &parsed {
+            home::check(&command, matches)?;
+        }
+        let parsed = parsed.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
         parsed.map_err(|error| match error.kind() {
             // Somebody who wrote `hebbian` alone wants to know what there is.
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
             _ if error.use_stderr() => usage_failure(&error, std::env::args().nth(1).as_deref()),
-            _ => error.exit(),
+            // Whoever redirects the help must learn that it was not written.
+            _ => match render::styled(&error.render()) {
+                Ok(()) => std::process::exit(0),
+                Err(failure) => failure,
+            },
         })
     }
 

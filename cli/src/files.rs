@@ -98,12 +98,12 @@ pub(crate) fn create(path: &Path, make: impl FnOnce(&Path) -> Result<(), Failure
             let temporary = temporary(&std::env::temp_dir(), 0o600).map_err(failed)?;
             make(temporary.path())?;
             let mut made = File::open(temporary.path()).map_err(failed)?;
-            match stream {
-                Destination::Stream => io::copy(&mut made, &mut open_stream(path).map_err(failed)?),
-                _ => io::copy(&mut made, &mut io::stdout().lock()),
-            }
-            .map(|_| ())
-            .map_err(failed)
+            let mut out: Box<dyn io::Write> = match stream {
+                Destination::Stream => Box::new(open_stream(path).map_err(failed)?),
+                _ => Box::new(io::stdout().lock()),
+            };
+            // What is still buffered would fail unheard.
+            io::copy(&mut made, &mut out).and_then(|_| out.flush()).map_err(failed)
         }
     }
 }
@@ -242,7 +242,7 @@ fn sync_directory(file: &Path) -> io::Result<()> {
     }
 }
 
-fn check_parent(path: &Path, file: &Path) -> Result<(), Failure> {
+pub(crate) fn check_parent(path: &Path, file: &Path) -> Result<(), Failure> {
     if parent(file).is_dir() {
         return Ok(());
     }

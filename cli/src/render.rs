@@ -96,6 +96,13 @@ pub(crate) fn out(text: &str) -> Result<(), Failure> {
     out_bytes(escape::printed(text).as_bytes())
 }
 
+/// Prints a text of the argument parser's, in its colours where there are any.
+pub(crate) fn styled(text: &clap::builder::StyledStr) -> Result<(), Failure> {
+    let coloured = colour_allowed() && io::stdout().is_terminal();
+    let text = if coloured { text.ansi().to_string() } else { text.to_string() };
+    out_bytes(text.as_bytes())
+}
+
 /// As [`out`], for what need not be text.
 pub(crate) fn out_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();

@@ -6,7 +6,10 @@
 //! {"format":"hebbian-search-1","settings":{},"generation":7,"evaluations":70,"failed":0,"best":[[0.5],-0.25],"strategy_digest":".."}
 //! ```
 
-use std::path::Path;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use hebbian_search::Envelope;
 use hebbian_search::ask_tell::{AskTellSnapshot, Settings, Told};
@@ -21,6 +24,62 @@ use crate::files;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-search-1";
+
+/// A search file that no other process uses as long as this is held: `FILE.lock` beside it is locked, and goes with it. The file itself is
+/// replaced with every generation, so a lock on it would be lost.
+#[derive(Debug)]
+pub(crate) struct Held {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Held {
+    /// Takes the search file at a path, by whichever link it is reached.
+    pub(crate) fn take(path: &Path) -> Result<Self, Failure> {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        files::check_parent(path, &real)?;
+        let mut lock = real.into_os_string();
+        lock.push(".lock");
+        let lock = PathBuf::from(lock);
+        let failed = |error: &io::Error| {
+            Failure::writing(&lock, &format!("--snapshot: {} cannot be locked", path.display()), error)
+        };
+        loop {
+            let mut options = File::options();
+            let file = options
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&lock)
+                .map_err(|error| failed(&error))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Failure::bad_input(format_args!(
+                        "--snapshot: {} is used by another `hebbian ask-tell`, which has locked {}",
+                        path.display(),
+                        lock.display()
+                    ))
+                    .hint("let it end, or name another file: each search needs its own"));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            }
+            // Whoever held it before may have removed it in between.
+            let named = fs::metadata(&lock).ok().map(|there| (there.dev(), there.ino()));
+            let held = file.metadata().map_err(|error| failed(&error))?;
+            if named == Some((held.dev(), held.ino())) {
+                return Ok(Self { path: lock, _file: file });
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Where it is left, it does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +96,20 @@ struct Header {
     strategy_digest: Digest,
 }
 
+/// Refuses what is no file that could be read again.
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    if files::is_standard(path) {
+        return Err(Failure::bad_input("--snapshot: must be a file that can be read again, not `-`"));
+    }
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Failure::bad_input(format_args!("--snapshot: {} is not a regular file", path.display())))
+        }
+        // Reading or writing it says what is wrong.
+        _ => Ok(()),
+    }
+}
+
 /// Writes a search; whatever happens, the file holds either this one or what it held before.
 pub(crate) fn write(path: &Path, search: &AskTellSnapshot) -> Result<(), Failure> {
     files::write(path, to_bytes(search))
@@ -44,18 +117,8 @@ pub(crate) fn write(path: &Path, search: &AskTellSnapshot) -> Result<(), Failure
 
 /// Reads a search; `None` if there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<AskTellSnapshot>, Failure> {
-    if files::is_standard(path) {
-        return Err(Failure::bad_input("--snapshot: must be a file that can be read again, not `-`"));
-    }
     match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Ok(metadata) if !metadata.is_file() => {
-            return Err(Failure::bad_input(format_args!(
-                "--snapshot: {} is not a regular file",
-                path.display()
-            )));
-        }
-        // Reading it says what is wrong.
         _ => {}
     }
     let bytes = files::read_bytes(path, SEARCH_FILE_BYTES_MAX)?;

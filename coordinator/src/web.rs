@@ -13,16 +13,18 @@ pub mod metrics;
 mod openapi;
 mod pages;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hebbian_shared::limits::{
-    PAGE_BODY_BYTES_MAX, PAGE_BODY_TIMEOUT, PAGE_CONNECTIONS_MAX, PAGE_HEAD_BYTES_MAX, PAGE_HEAD_TIMEOUT,
+    PAGE_BODY_BYTES_MAX, PAGE_BODY_TIMEOUT, PAGE_CONNECTIONS_MAX, PAGE_CONNECTIONS_OF_ONE_MAX,
+    PAGE_HEAD_BYTES_MAX, PAGE_HEAD_TIMEOUT,
 };
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::handle::Handle;
+use crate::service::rate;
 use access::May;
 pub use access::Token;
 use api::RequestError;
@@ -147,12 +150,16 @@ where
     F: Future<Output = Result<Response<Content>, Infallible>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX));
+    let shares = Shares::default();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
-        let stream = tokio::select! {
+        let (stream, share) = tokio::select! {
             () = shutdown.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, from)) => match shares.take(from.ip()) {
+                    Some(share) => (stream, share),
+                    None => continue,
+                },
                 Err(error) => {
                     tracing::debug!(%error, "a connection to the live page could not be opened");
                     // For want of files, which others may give back.
@@ -170,8 +177,45 @@ where
             if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
                 tracing::debug!(%error, "a connection to the live page broke");
             }
-            drop(place);
+            drop((place, share));
         });
+    }
+}
+
+/// How many connections each address has, or each network where addresses are cheap.
+#[derive(Clone, Debug, Default)]
+struct Shares(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+
+/// A connection of an address, until it is dropped.
+#[derive(Debug)]
+struct Share {
+    shares: Shares,
+    peer: IpAddr,
+}
+
+impl Shares {
+    /// A place for an address; none if it has its share.
+    fn take(&self, address: IpAddr) -> Option<Share> {
+        let peer = rate::peer(address);
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = shares.entry(peer).or_default();
+        if *count >= PAGE_CONNECTIONS_OF_ONE_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Share { shares: self.clone(), peer })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = shares.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                shares.remove(&self.peer);
+            }
+        }
     }
 }
 

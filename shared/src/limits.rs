@@ -106,6 +106,8 @@ limits! {
     EXTERNAL_TEXT_BYTES_MAX: usize = 1024, "bytes";
     /// Named figures that an evaluation gives beside its value: a generation's figures hold them.
     EXTERNAL_SCORES_MAX: usize = 16, "scores";
+    /// The shortest time that an evaluation may be given: below it nobody answers.
+    EXTERNAL_TIME_LIMIT_S_MIN: f64 = 0.001, "s";
     /// Time that an evaluation may take: 30 days.
     EXTERNAL_TIME_LIMIT_S_MAX: f64 = 2_592_000.0, "s";
 
@@ -247,6 +249,8 @@ limits! {
     ["the live page and `/api`"]
     /// Connections at a time; further ones wait.
     PAGE_CONNECTIONS_MAX: usize = 256, "connections";
+    /// Of them, those of one address; further ones are closed at once.
+    PAGE_CONNECTIONS_OF_ONE_MAX: usize = 128, "connections";
     /// Head of a request.
     PAGE_HEAD_BYTES_MAX: usize = 16 << 10, "bytes";
     /// Time for it to arrive.

@@ -177,8 +177,13 @@ impl Arguments {
         }
         for (field, text) in &self.set {
             let refuse = |problem: &str| Failure::bad_input(format_args!("--set {field}: {problem}"));
-            if written.contains_key(field) || field == "initial_mean" {
+            if ["kind", "population_size", "step_size", "learning_rate", "noise", "restarts", "initial_mean"]
+                .contains(&field.as_str())
+            {
                 return Err(refuse("has a flag of its own"));
+            }
+            if written.contains_key(field) {
+                return Err(refuse("is given twice; write it once"));
             }
             let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"));
             let value = parsed.ok().and_then(|mut table| table.remove("value"));
@@ -186,6 +191,15 @@ impl Arguments {
             StrategySpec::deserialize(written.clone()).map_err(|error| refuse(&error.to_string()))?;
         }
         StrategySpec::deserialize(written).map_err(Failure::bad_input)
+    }
+
+    /// Keeps other searches from the snapshot.
+    fn hold(&self) -> Result<Option<search_file::Held>, Failure> {
+        // What is wrong with the flags is told first, and leaves nothing behind.
+        self.settings()?;
+        let Some(path) = &self.snapshot else { return Ok(None) };
+        search_file::check(path)?;
+        search_file::Held::take(path).map(Some)
     }
 
     /// The search of the flags, from the snapshot if there is one.
@@ -364,6 +378,7 @@ fn parse_line(line: &[u8], candidates: usize, size_max: u64) -> Result<Told, Str
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
     let limits = arguments.limits();
+    let held = arguments.hold()?;
     let mut search = arguments.search()?;
     let mut input = io::stdin().lock();
     let mut line = Vec::new();
@@ -371,6 +386,8 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     loop {
         let own = || if arguments.no_stop { None } else { search.stop_reason() };
         if let Some(reason) = search.limit_reached(&limits).or_else(own) {
+            // Whoever reads that it has ended may go on with the file.
+            drop(held);
             return render::out(&render::ask_tell::stop(&search, &reason));
         }
         render::out(&next)?;
@@ -381,6 +398,8 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         if !read {
             let detail = format!("the input ended in generation {}", search.generation());
             let reason = StopReason { criterion: "end-of-input".to_owned(), detail };
+            // Whoever reads that it has ended may go on with the file.
+            drop(held);
             return render::out(&render::ask_tell::stop(&search, &reason));
         }
         let generation = search.generation();

@@ -77,8 +77,11 @@ fn changed(spec: &RunSpec, settings: &[(String, String)]) -> Result<RunSpec, Fai
         return Ok(spec.clone());
     }
     let mut table: toml::Table = toml::from_str(&spec.to_toml()).expect("a spec is a TOML table");
-    for (key, written) in settings {
+    for (place, (key, written)) in settings.iter().enumerate() {
         let refuse = |problem: &str| Failure::bad_input(format_args!("--set {key}: {problem}"));
+        if settings[..place].iter().any(|(before, _)| before == key) {
+            return Err(refuse("is given twice; write it once"));
+        }
         let parsed = toml::from_str::<toml::Table>(&format!("value = {written}"));
         let value = parsed.ok().and_then(|mut table| table.remove("value"));
         let value = value.unwrap_or_else(|| toml::Value::String(written.clone()));
@@ -111,6 +114,11 @@ mod tests {
             }
             (found, _) => panic!("{settings:?} gave {found:?}"),
         }
+    }
+
+    #[test]
+    fn a_key_is_set_once() {
+        check(&["seed=2", "seed=3"], Err("--set seed: is given twice"));
     }
 
     #[test]

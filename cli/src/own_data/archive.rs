@@ -1,11 +1,11 @@
 //! Archives of NumPy's arrays: `x_train`, `y_train` and, if there is a test part, `x_test`, `y_test`.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 use hebbian_learning::task::data_set::make::{Examples, Labels, Numbers};
-use hebbian_shared::limits::DATA_SET_NUMBER_MAX;
+use hebbian_shared::limits::{DATA_SET_NUMBER_MAX, TABLE_FILE_BYTES_MAX};
 use hebbian_worker::data_store::open_regular;
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -31,6 +31,7 @@ struct Archive {
 
 impl Archive {
     fn examples(&mut self) -> Result<Examples, String> {
+        self.check_declared()?;
         let [has_inputs, has_labels] = ["x_test", "y_test"].map(|name| self.has(name));
         if has_inputs != has_labels {
             let (there, absent) = if has_inputs { ("x_test", "y_test") } else { ("y_test", "x_test") };
@@ -50,6 +51,22 @@ impl Archive {
             None
         };
         Ok(Examples { shape, train, test, labels })
+    }
+
+    /// Refuses an archive whose arrays say that together they are larger than such a file may be: a few kilobytes can be gigabytes of zeros.
+    fn check_declared(&mut self) -> Result<(), String> {
+        let mut declared = 0_u64;
+        for name in ["x_train", "y_train", "x_test", "y_test"] {
+            if let Ok(file) = self.zip.by_name(&format!("{name}.npy")) {
+                declared = declared.saturating_add(file.size());
+            }
+        }
+        if declared > TABLE_FILE_BYTES_MAX {
+            return Err(format!(
+                "its arrays are {declared} bytes when they are unpacked, which is more than the limit of {TABLE_FILE_BYTES_MAX}"
+            ));
+        }
+        Ok(())
     }
 
     /// The numbers of a part, and the shape of an example; its labels are added to `labels`.
@@ -106,7 +123,9 @@ impl Archive {
             ZipError::FileNotFound => format!("has no array `{name}`; it has {}", names.join(", ")),
             error => format!("{name}: cannot be read: {error}"),
         })?;
-        Array::read(file).map_err(|problem| format!("{name}: {problem}"))
+        // What is packed may be more than it says.
+        let declared = file.size();
+        Array::read(file.take(declared)).map_err(|problem| format!("{name}: {problem}"))
     }
 }
 

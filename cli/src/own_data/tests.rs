@@ -287,6 +287,31 @@ fn arrays_that_cannot_be_used_are_refused_by_name_and_place() {
     assert!(error.contains("a.npz: is no .npz archive"), "{error}");
 }
 
+/// An archive of kilobytes may say that it is gigabytes, or say less than it is.
+#[test]
+fn what_an_archive_says_of_its_size_is_believed_in_neither_direction() {
+    let place = Place::new();
+    let labels = array("{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }", &[0, 1, 0, 1]);
+    let files = [("x_train.npy", array(INPUTS, &[1, 2, 3, 4])), ("y_train.npy", labels)];
+    for (declared, expected) in [
+        (0x7fff_ffff_u32, "its arrays are 4294967294 bytes when they are unpacked"),
+        (20, "x_train: ends within its header"),
+    ] {
+        let path = compressed(&place, &files);
+        let mut bytes = fs::read(&path).unwrap();
+        let directory = b"PK\x01\x02";
+        let entries: Vec<usize> =
+            (0..bytes.len() - 4).filter(|&place| bytes[place..place + 4] == directory[..]).collect();
+        assert_eq!(entries.len(), 2);
+        for entry in entries {
+            bytes[entry + 24..entry + 28].copy_from_slice(&declared.to_le_bytes());
+        }
+        fs::write(&path, bytes).unwrap();
+        let error = made_of(&[path]).expect_err(expected);
+        assert!(error.contains(expected), "no `{expected}` in: {error}");
+    }
+}
+
 /// See `tests/tests/fuzz.rs`.
 #[test]
 fn bytes_that_nobody_wrote_are_read_or_refused() {

@@ -136,6 +136,7 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
         // A larger limit goes on; other flags do not.
         let mut more = Search::start(&place, &format!("{flags} --max-evaluations 400 --snapshot state"));
         assert_eq!(more.read()["generation"], whole.len());
+        drop(more);
         for (change, message) in [
             (flags.replace("--seed 5", "--seed 6"), "--seed is 5 there and 6 here"),
             (flags.replace("--sigma 0.3", "--sigma 0.4"), "--sigma is 0.3 there and 0.4 here"),
@@ -150,6 +151,30 @@ fn a_search_continues_from_its_snapshot_bit_for_bit() {
             refused(&place, &format!("{change} --snapshot state"), "", message);
         }
     }
+}
+
+/// Two searches on one file would take turns to destroy each other's.
+#[test]
+fn a_snapshot_has_one_search_at_a_time() {
+    let place = Place::new();
+    let flags = "--dimension 2 --sigma 0.5 --snapshot search.state";
+    let mut first = Search::start(&place, flags);
+    first.read();
+    std::os::unix::fs::symlink("search.state", place.path("link.state")).unwrap();
+    let linked = "--dimension 2 --sigma 0.5 --snapshot link.state";
+    for flags in [flags, linked] {
+        let message = "is used by another `hebbian ask-tell`, which has locked";
+        refused(&place, flags, "", message);
+    }
+    // Killed: nobody tidies up, and nobody is kept out.
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    let mut second = Search::start(&place, linked);
+    second.read();
+    drop(second.input.take());
+    assert_eq!(second.read()["stop"], "end-of-input");
+    assert!(second.child.wait().unwrap().success());
+    assert!(!place.path("search.state.lock").exists(), "what ends in order leaves nothing");
 }
 
 #[test]
@@ -235,6 +260,11 @@ fn refused(place: &Place, flags: &str, input: &str, message: &str) {
 fn flags_that_no_search_can_start_from() {
     let place = Place::new();
     let check = |flags: &str, message: &str| refused(&place, flags, "", message);
+    check(
+        "--dimension 3 --sigma 1 --set fixed=[0] --set fixed=[1]",
+        "--set fixed: is given twice; write it once",
+    );
+    check("--dimension 3 --sigma 1 --set noise=none", "--set noise: has a flag of its own");
     check("--dimension 3 --sigma 0", "--sigma: must be from 1e-100 to 1e6, not 0");
     check("--dimension 3 --sigma NaN", "--sigma: must be from 1e-100 to 1e6, not NaN");
     check("--dimension 3 --sigma -1", "--sigma: must be from 1e-100 to 1e6, not -1");

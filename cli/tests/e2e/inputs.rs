@@ -179,6 +179,24 @@ fn wrong_arguments() {
     check(&place, &["run", "--log", "hebbian=loud"], 2, &["log.filter: `hebbian=loud`"]);
 }
 
+/// A shell that was kept from it has not expanded `~`, and a directory of that name is what nobody wants.
+#[test]
+fn a_home_that_no_shell_has_expanded() {
+    let place = Place::new();
+    for (arguments, flag) in [
+        (&["run", "tiny.toml", "--out", "~/foo"][..], "--out: the shell has not expanded the `~` of ~/foo"),
+        (&["run", "~/spec.toml"], "the shell has not expanded the `~` of ~/spec.toml"),
+        (&["certs", "--out=~ann/certs"], "--out: the shell has not expanded the `~` of ~ann/certs"),
+        (
+            &["coordinator", "--storage", "sqlite:~/journal.sqlite"],
+            "`sqlite:~/journal.sqlite` begins with `~`",
+        ),
+        (&["journal", "verify", "~/journal.sqlite"], "JOURNAL: the shell has not expanded the `~`"),
+    ] {
+        check(&place, arguments, 2, &[flag]);
+    }
+}
+
 /// Clients and workers read addresses with one function.
 #[test]
 fn addresses_are_the_same_for_clients_and_workers() {

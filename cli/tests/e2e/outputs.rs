@@ -117,3 +117,33 @@ fn no_output_takes_the_place_of_a_journal() {
     assert_eq!(backprop.status.code(), Some(2), "{}", errors(&backprop));
     place.ok(&["journal", "verify", "j.sqlite"]);
 }
+
+/// What could not be written is an error with one line, whoever writes it.
+#[test]
+fn standard_output_that_takes_nothing_fails_in_one_line() {
+    let place = Place::new();
+    place.write("short.toml", &crate::support::SPEC.replace("generations = 60", "generations = 2"));
+    place.ok(&["run", "short.toml", "--out", "out"]);
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["run", "--help"],
+        &["completions", "bash"],
+        &["spec"],
+        &["spec", "--schema"],
+        &["journal", "verify", "out"],
+        &["journal", "export", "out"],
+        &["journal", "backup", "out", "--out", "-"],
+        &["report", "out", "--out", "-"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = place.command(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", errors(&output));
+        let told = errors(&output);
+        assert!(
+            told.contains("cannot be written: ") && told.to_lowercase().contains("no space left"),
+            "{arguments:?}: {told}"
+        );
+        assert_eq!(told.lines().filter(|line| line.contains("error:")).count(), 1, "{arguments:?}: {told}");
+    }
+}

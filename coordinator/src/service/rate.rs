@@ -107,7 +107,7 @@ impl Rates {
 }
 
 /// A peer's identity: its IPv4 address, or the /64 that its IPv6 address belongs to.
-pub(super) fn peer(address: IpAddr) -> IpAddr {
+pub(crate) fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = u128::from(address) & !u128::from(u64::MAX);

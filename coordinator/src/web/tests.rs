@@ -85,6 +85,40 @@ async fn pages_metrics_and_events_of_a_run_are_served() {
     shutdown.cancel();
 }
 
+/// One address takes its share, and others are still answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_cannot_take_all_places() {
+    let (_handle, address, shutdown, _) = start_site().await;
+    let from = async |host: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((host, 0).into()).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        let request = format!("GET /style.css HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let mut word = [0; 4];
+        // A reset is as good an end as any.
+        let answered =
+            stream.write_all(request.as_bytes()).await.is_ok() && stream.read_exact(&mut word).await.is_ok();
+        (answered && &word == b"HTTP").then_some(stream)
+    };
+    let mut open = Vec::new();
+    for _ in 0..PAGE_CONNECTIONS_OF_ONE_MAX {
+        open.push(from([127, 0, 0, 1]).await.expect("it is within its share"));
+    }
+    for _ in 0..2 * PAGE_CONNECTIONS_MAX {
+        assert!(from([127, 0, 0, 1]).await.is_none());
+    }
+    assert!(from([127, 0, 0, 2]).await.is_some());
+    open.truncate(PAGE_CONNECTIONS_OF_ONE_MAX / 2);
+    // The server hears of the ends a moment later.
+    let again = async {
+        while from([127, 0, 0, 1]).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.expect("places come back");
+    shutdown.cancel();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_hosts_other_pages_and_changes_are_refused() {
     let (_handle, address, shutdown, _) = start_site().await;

@@ -18,8 +18,8 @@ use crate::episode::{EpisodeKey, Outcome};
 use crate::fitness::Fitness;
 use crate::genome::{Genome, GenomeLayout};
 use crate::limits::{
-    EXTERNAL_SCORES_MAX, EXTERNAL_TIME_LIMIT_S_MAX, GENOME_VALUES_MAX, PARAMETER_NAME_MAX, PARAMETERS_MAX,
-    RUN_NAME_MAX, TASKS_PER_GENERATION_MAX,
+    EXTERNAL_SCORES_MAX, EXTERNAL_TIME_LIMIT_S_MAX, EXTERNAL_TIME_LIMIT_S_MIN, GENOME_VALUES_MAX,
+    PARAMETER_NAME_MAX, PARAMETERS_MAX, RUN_NAME_MAX, TASKS_PER_GENERATION_MAX,
 };
 use crate::seed::Seed;
 use parameter::check_name;
@@ -146,7 +146,7 @@ const EVALUATIONS: Range<u32> = Range::new(1, TASKS_PER_GENERATION_MAX);
 /// Seeds of evaluations: what every generator takes.
 const SEED: Range<u32> = Range::new(0, (1 << SEED_BITS) - 1);
 const SEED_BITS: u32 = 31;
-const TIME_LIMIT_S: Range<f64> = Range::above(0.0, EXTERNAL_TIME_LIMIT_S_MAX);
+const TIME_LIMIT_S: Range<f64> = Range::new(EXTERNAL_TIME_LIMIT_S_MIN, EXTERNAL_TIME_LIMIT_S_MAX);
 /// Whether a text can be the name of a run or of an objective: it becomes a part of paths and of command lines, where `..` or `--json`
 /// would mean something else.
 pub fn is_plain_name(name: &str) -> bool {

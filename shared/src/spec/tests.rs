@@ -68,6 +68,8 @@ fn a_text_is_told_apart_by_its_first_character() {
         format!("column {after}: the text must end after its object; remove what follows")
     );
     assert_eq!(error("{\"name\": \"a\""), "column 12: the text ends within an object; a `}` is missing");
+    let deep = error(&format!("{{\"strategy\": {{\"x\": {}", "[".repeat(100_000)));
+    assert!(deep.contains("lists and objects stand in each other too deeply"), "{deep}");
     assert_eq!(
         error("{\n  \"name\": \"a\",\n}"),
         "line 3: no comma may stand before a closing bracket; remove it"

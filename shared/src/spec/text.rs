@@ -189,6 +189,9 @@ fn as_json(message: &str) -> &str {
         "EOF while parsing a string" => "the text ends within a string; a `\"` is missing",
         "EOF while parsing a value" => "the text ends where a value must be",
         "trailing characters" => "the text must end after its object; remove what follows",
+        "recursion limit exceeded" => {
+            "lists and objects stand in each other too deeply; no field of a spec needs more than a few"
+        }
         "trailing comma" => "no comma may stand before a closing bracket; remove it",
         "key must be a string" => "a key must be a string in double quotes",
         other => other,

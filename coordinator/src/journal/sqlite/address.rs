@@ -26,6 +26,11 @@ pub(super) fn path(path: &str) -> Result<&Path, String> {
     if path.trim() != path {
         return Err(format!("has a blank at an end of its path; write `sqlite:{}`", path.trim()));
     }
+    if path.starts_with("~/") {
+        return Err(
+            "begins with `~`, which is a home directory to shells only; write the whole path".to_owned()
+        );
+    }
     if path == "-" {
         return Err("is standard output, and a journal is a file that is read again".to_owned());
     }
@@ -69,6 +74,7 @@ mod tests {
             (" j.sqlite", "write `sqlite:j.sqlite`"),
             ("j.sqlite ", "write `sqlite:j.sqlite`"),
             ("-", "is standard output"),
+            ("~/j.sqlite", "write the whole path"),
             ("a\nb", "a control character"),
             ("j.sqlite-wal", "write `sqlite:j.sqlite`"),
             ("j.sqlite.lock", "write `sqlite:j.sqlite`"),

@@ -151,7 +151,12 @@ fn what_is_wrong_is_named() {
             "candidate = 2\nseeds = [1]",
             "problem.evaluations_per_candidate: must be the number of",
         ),
-        ("candidate = 2", "candidate = 2\ntime_limit_s = 0", "problem.time_limit_s: must be above 0"),
+        ("candidate = 2", "candidate = 2\ntime_limit_s = 0", "problem.time_limit_s: must be from 0.001 to"),
+        (
+            "candidate = 2",
+            "candidate = 2\ntime_limit_s = 1e-300",
+            "problem.time_limit_s: must be from 0.001 to",
+        ),
         ("\"rate\"", "\"seed\"", "problem.parameters[0].name: must not be \"seed\""),
         ("\"rate\"", "\"layers\"", "problem.parameters[2].name: names `layers` twice"),
         ("\"rate\"", "\"1st\"", "problem.parameters[0].name: must be 1 to 64 letters"),
