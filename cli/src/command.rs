@@ -19,7 +19,7 @@ mod fork;
 mod genome;
 mod health;
 mod home;
-mod journal;
+pub(crate) mod journal;
 mod list;
 mod man;
 mod note;

@@ -137,6 +137,8 @@ impl Default for RetentionSettings {
 pub(crate) struct BackupSettings {
     /// Where copies go; none without it.
     pub(crate) directory: Option<PathBuf>,
+    /// Or the bucket where they go: `s3://BUCKET/PREFIX`.
+    pub(crate) url: Option<String>,
     /// From one copy to the next, for example `1h`.
     pub(crate) every: String,
     /// The most copies that are kept, the newest ones; 0 for all.
@@ -145,7 +147,7 @@ pub(crate) struct BackupSettings {
 
 impl Default for BackupSettings {
     fn default() -> Self {
-        Self { directory: None, every: "1h".to_owned(), keep: 24 }
+        Self { directory: None, url: None, every: "1h".to_owned(), keep: 24 }
     }
 }
 

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod command;
 mod configuration;
+mod copies;
 mod cost;
 mod credentials;
 mod data;

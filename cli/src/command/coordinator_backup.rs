@@ -1,18 +1,15 @@
 //! Scheduled copies of a coordinator's journal: `[backup]` of its configuration.
 
 use std::convert::Infallible;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use hebbian_coordinator::upkeep::Upkeep;
-use hebbian_shared::limits::BACKUP_INTERVAL_MIN;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::journal;
 use crate::configuration::BackupSettings;
+use crate::copies::Copies;
 use crate::failure::Failure;
 
 /// What the names of copies begin and end with; between them stands the moment, so that names sort by age.
@@ -21,12 +18,14 @@ const NAME: (&str, &str) = ("hebbian-", ".sqlite");
 const MOMENT: &str = "%Y%m%dT%H%M%SZ";
 /// When a copy that failed is tried again, unless the next one is due earlier.
 const RETRY: Duration = Duration::from_secs(60);
+/// Copies more often than that would be all that the disk does.
+const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// When what is copied where.
 #[derive(Debug)]
 pub(super) struct Backups {
     journal: PathBuf,
-    directory: PathBuf,
+    copies: Copies,
     every: Duration,
     keep: usize,
 }
@@ -34,29 +33,37 @@ pub(super) struct Backups {
 impl Backups {
     /// What the settings ask for, if they ask for copies; checked, so that the first failure is not tonight's.
     pub(super) fn new(settings: &BackupSettings, url: &str) -> Result<Option<Self>, Failure> {
-        let Some(directory) = &settings.directory else { return Ok(None) };
+        let field = match (&settings.directory, &settings.url) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => "backup.directory",
+            (None, Some(_)) => "backup.url",
+            (Some(_), Some(_)) => {
+                return Err(Failure::bad_input(
+                    "backup.url: cannot stand beside backup.directory; leave one of both out",
+                ));
+            }
+        };
         let journal = url.strip_prefix("sqlite:").unwrap_or(url);
         if url == "memory:" {
-            return Err(Failure::bad_input("backup.directory: memory: is nothing that could be copied")
+            return Err(Failure::bad_input(format_args!("{field}: memory: is nothing that could be copied"))
                 .hint("storage.url must be sqlite:PATH or postgresql://USER@HOST/DATABASE"));
         }
         let every = humantime::parse_duration(&settings.every)
             .map_err(|error| error.to_string())
-            .and_then(|every| {
-                if every >= BACKUP_INTERVAL_MIN { Ok(every) } else { Err("must be at least 1s".to_owned()) }
-            })
+            .and_then(
+                |every| {
+                    if every >= EVERY_MIN { Ok(every) } else { Err("must be at least 1s".to_owned()) }
+                },
+            )
             .map_err(|problem| {
                 Failure::bad_input(format_args!("backup.every: `{}`: {problem}", settings.every))
                     .hint("write for example 1h or 30min")
             })?;
-        fs::create_dir_all(directory)
-            .map_err(|error| Failure::writing(directory, "backup.directory: cannot be created", &error))?;
-        Ok(Some(Self {
-            journal: PathBuf::from(journal),
-            directory: directory.clone(),
-            every,
-            keep: settings.keep as usize,
-        }))
+        let copies = match (&settings.directory, &settings.url) {
+            (Some(directory), _) => Copies::directory(directory)?,
+            (None, url) => Copies::bucket(field, url.as_deref().unwrap_or_default())?,
+        };
+        Ok(Some(Self { journal: PathBuf::from(journal), copies, every, keep: settings.keep as usize }))
     }
 
     /// Makes copies for as long as it is polled.
@@ -64,7 +71,9 @@ impl Backups {
         let Self { every, .. } = self;
         let backups = std::sync::Arc::new(self);
         loop {
-            tokio::time::sleep(backups.due_in(SystemTime::now())).await;
+            let looked = std::sync::Arc::clone(&backups);
+            let due = tokio::task::spawn_blocking(move || looked.due_in(SystemTime::now())).await;
+            tokio::time::sleep(due.unwrap_or_default()).await;
             let (made, answer) = tokio::sync::oneshot::channel();
             let copied = std::sync::Arc::clone(&backups);
             // A thread of its own: the end of the process does not wait for a copy.
@@ -77,7 +86,7 @@ impl Backups {
             };
             upkeep.copied(made.is_ok());
             match made {
-                Ok(path) => tracing::info!("the journal was copied to {}", path.display()),
+                Ok(place) => tracing::info!("the journal was copied to {place}"),
                 Err(failure) => {
                     tracing::error!("the journal could not be copied: {}", failure.message());
                     tokio::time::sleep(RETRY.min(every)).await;
@@ -88,8 +97,8 @@ impl Backups {
 
     /// Until the next copy is due: an interval after the last one, also of an earlier process; at once where there is none.
     fn due_in(&self, now: SystemTime) -> Duration {
-        let newest = copies(&self.directory).ok().and_then(|copies| copies.into_iter().next_back());
-        let made = newest.and_then(|path| fs::metadata(path).and_then(|there| there.modified()).ok());
+        let newest = self.copies.list(is_copy).ok().and_then(|copies| copies.into_iter().next_back());
+        let made = newest.and_then(|copy| copy.made);
         match made {
             // A clock that was set back makes nobody wait for longer.
             Some(made) => self.every.saturating_sub(now.duration_since(made).unwrap_or_default()),
@@ -98,46 +107,34 @@ impl Backups {
     }
 
     /// Makes a copy, and removes the oldest ones beyond those that are kept.
-    fn make_one(&self, now: Timestamp) -> Result<PathBuf, Failure> {
+    fn make_one(&self, now: Timestamp) -> Result<String, Failure> {
         let moment = now.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
-        let path = self.directory.join(format!("{}{moment}{}", NAME.0, NAME.1));
-        journal::copy(&self.journal, &path)?;
-        let reading =
-            |error: io::Error| Failure::writing(&self.directory, "old copies cannot be removed", &error);
-        let copies = copies(&self.directory).map_err(reading)?;
+        let place = self.copies.add(&self.journal, &format!("{}{moment}{}", NAME.0, NAME.1))?;
+        let copies = self.copies.list(is_copy)?;
         let surplus = if self.keep == 0 { 0 } else { copies.len().saturating_sub(self.keep) };
         for old in &copies[..surplus] {
-            fs::remove_file(old).map_err(reading)?;
+            self.copies.remove(&old.name)?;
         }
-        Ok(path)
+        Ok(place)
     }
 }
 
-/// The copies in a directory, oldest first. What has another name is not ours.
-fn copies(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let is_copy = |name: &str| {
-        let moment = name.strip_prefix(NAME.0).and_then(|rest| rest.strip_suffix(NAME.1));
-        moment.is_some_and(|moment| jiff::civil::DateTime::strptime(MOMENT, moment).is_ok())
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(is_copy) {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
+/// Whether a name is a copy's. What has another name is not ours.
+pub(super) fn is_copy(name: &str) -> bool {
+    let moment = name.strip_prefix(NAME.0).and_then(|rest| rest.strip_suffix(NAME.1));
+    moment.is_some_and(|moment| jiff::civil::DateTime::strptime(MOMENT, moment).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn settings(every: &str) -> (tempfile::TempDir, BackupSettings) {
         let place = tempfile::tempdir().unwrap();
         let directory = Some(place.path().join("copies"));
-        (place, BackupSettings { directory, every: every.to_owned(), keep: 2 })
+        (place, BackupSettings { directory, every: every.to_owned(), keep: 2, url: None })
     }
 
     #[test]
@@ -155,15 +152,16 @@ mod tests {
     #[test]
     fn a_copy_is_due_an_interval_after_the_last_one() {
         let (_place, settings) = settings("1h");
+        let directory = settings.directory.clone().unwrap();
         let backups = Backups::new(&settings, "sqlite:x").unwrap().unwrap();
         let now = SystemTime::now();
         assert_eq!(backups.due_in(now), Duration::ZERO);
         // Neither is a copy of ours.
         for name in ["hebbian-mine.sqlite", "hebbian-20260101T000000Z.sqlite-wal"] {
-            fs::write(backups.directory.join(name), "").unwrap();
+            fs::write(directory.join(name), "").unwrap();
         }
         assert_eq!(backups.due_in(now), Duration::ZERO);
-        let copy = backups.directory.join("hebbian-20260101T000000Z.sqlite");
+        let copy = directory.join("hebbian-20260101T000000Z.sqlite");
         fs::write(&copy, "").unwrap();
         let made = fs::metadata(&copy).unwrap().modified().unwrap();
         let hour = Duration::from_secs(3600);

@@ -7,10 +7,11 @@ use hebbian_coordinator::journal::reader::JournalReader;
 use hebbian_coordinator::journal::repair::{Finding, Mode, repair};
 use hebbian_coordinator::journal::{migrate, redacted};
 
+use super::coordinator_backup::is_copy;
 use super::{LogArguments, journal_failure};
 use crate::failure::Failure;
-use crate::files;
 use crate::render::{self, Paint};
+use crate::{copies, files};
 
 /// Check, export, copy, mend or move a journal. Also while a coordinator uses it, but for mending and moving it: nothing is locked, nothing
 /// but copies is written.
@@ -38,6 +39,8 @@ enum What {
     Export(Export),
     /// Copy the journal as it is at this moment, to a file of SQLite.
     Backup(Backup),
+    /// Fetch a copy that a coordinator keeps in a bucket (`backup.url`), to start a coordinator on it.
+    Fetch(Fetch),
     /// Say what is wrong with a journal that no coordinator uses, and what would be done about it; with --yes, copy the journal and do it.
     Repair(Repair),
     /// Copy a journal that no coordinator uses into another store, row by row. Where it comes from it stays as it is; go on with one of
@@ -78,6 +81,16 @@ struct Backup {
     /// The journal's file, a directory of `hebbian run`, or `postgresql://USER@HOST/DATABASE`.
     journal: PathBuf,
     /// The copy, a file that must not exist yet; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Fetch {
+    /// The copy, `s3://BUCKET/PREFIX/NAME`, or `s3://BUCKET/PREFIX` for the newest one.
+    #[arg(value_name = "URL")]
+    url: String,
+    /// Where to, a file that must not exist yet.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -124,6 +137,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         What::Export(arguments) => export(&arguments),
         What::Backup(arguments) => backup(&arguments),
         What::Repair(arguments) => mend(&arguments),
+        What::Fetch(Fetch { url, out }) => fetch(&url, &out),
         What::Migrate(Migrate { from, to }) => {
             let moved = migrate::migrate(&from, &to).map_err(|error| journal_failure(&error))?;
             let (runs, rows) =
@@ -295,8 +309,21 @@ fn backup(arguments: &Backup) -> Result<(), Failure> {
     Ok(())
 }
 
+fn fetch(url: &str, out: &Path) -> Result<(), Failure> {
+    let mut fetched = String::new();
+    files::create(out, |temporary| {
+        fetched = copies::fetch(url, is_copy, temporary)?;
+        let copy = JournalReader::open(temporary).map_err(|error| Failure::failed(&error))?;
+        copy.runs().map_err(|error| Failure::failed(&error)).map(|_| ())
+    })?;
+    if !files::is_standard(out) {
+        render::note(&format!("{fetched} is in {}; a coordinator can be started on it", out.display()));
+    }
+    Ok(())
+}
+
 /// Copies a journal into a file that is not there yet; what the journal is called.
-pub(super) fn copy(journal: &Path, out: &Path) -> Result<String, Failure> {
+pub(crate) fn copy(journal: &Path, out: &Path) -> Result<String, Failure> {
     let (path, reader) = open(journal)?;
     files::create(out, |temporary| {
         reader.copy_to(temporary).map_err(|error| Failure::failed(&error))?;

@@ -2,6 +2,8 @@
 
 mod access;
 mod ask_tell;
+#[cfg(feature = "object-store")]
+mod bucket;
 mod cluster;
 mod data;
 mod disk;

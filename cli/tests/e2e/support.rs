@@ -119,9 +119,15 @@ impl Place {
 
     /// Starts it and goes on; its lines on standard error go to the file `log`.
     pub(crate) fn start(&self, arguments: &[&str], log: &str) -> Process {
+        self.start_with(&[], arguments, log)
+    }
+
+    /// The same with variables.
+    pub(crate) fn start_with(&self, variables: &[(&str, String)], arguments: &[&str], log: &str) -> Process {
         let log = fs::OpenOptions::new().append(true).create(true).open(self.path(log)).unwrap();
-        let child = self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Process(child)
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Process(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 }
 
