@@ -36,6 +36,8 @@ pub(crate) struct Configuration {
     pub(crate) cluster: ClusterSettings,
     /// Copies of the coordinator's journal.
     pub(crate) backup: BackupSettings,
+    /// Where traces of coordinator and worker go.
+    pub(crate) traces: TracesSettings,
     /// The worker.
     pub(crate) worker: WorkerSettings,
 }
@@ -148,6 +150,22 @@ pub(crate) struct BackupSettings {
 impl Default for BackupSettings {
     fn default() -> Self {
         Self { directory: None, url: None, every: "1h".to_owned(), keep: 24 }
+    }
+}
+
+/// Section `traces`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TracesSettings {
+    /// A collector of OpenTelemetry, for example `http://127.0.0.1:4317`; `off` for none. Absent: what the variables of OpenTelemetry say.
+    pub(crate) endpoint: Option<String>,
+    /// The least time from one traced generation of a run to its next one, for example `1s`.
+    pub(crate) every: String,
+}
+
+impl Default for TracesSettings {
+    fn default() -> Self {
+        Self { endpoint: None, every: humantime::format_duration(hebbian_trace::EVERY).to_string() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use hebbian_coordinator::service::data::DataSource;
 use hebbian_learning::task::data_set::{DataSet, DataSetError, DataSets as _, Form};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::spec::RunSpec;
@@ -24,6 +25,16 @@ pub(crate) struct DataArguments {
 
 /// Where data sets are if nobody says it and there is no home: never in the working directory, which is another one next time.
 const HOMELESS: &str = "/var/lib/hebbian/data";
+
+/// The directory of a coordinator, whose workers may fetch what is in it.
+#[derive(Debug)]
+pub(crate) struct Served(pub(crate) Arc<DataStore>);
+
+impl DataSource for Served {
+    fn files(&self, digest: Digest) -> Option<[PathBuf; 4]> {
+        self.0.files(digest)
+    }
+}
 
 /// What becomes of a directory of data sets that was named and is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ mod search_file;
 mod shipped;
 mod tls;
 mod top;
+mod traces;
 mod web;
 mod worker_metrics;
 

@@ -10,6 +10,7 @@ pub mod handing_over;
 mod journal_thread;
 pub mod reading;
 mod search_threads;
+mod traces;
 mod waking;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,15 +27,17 @@ use hebbian_shared::dispatch::ToWorker;
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::WATCHERS_MAX;
 use hebbian_shared::time::Timestamp;
+use hebbian_trace::Tracer;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use crate::handle::secret;
-use crate::handle::{Handle, Inbox, Reply, Request};
+use crate::handle::{Handle, Inbox, Outgoing, Reply, Request};
 use crate::journal::{Journal, JournalError};
 use crate::timing::Timings;
 use journal_thread::{JournalRequest, Said};
+use traces::Traces;
 use waking::Woken;
 
 /// What steers the driver. Nothing here can change a result.
@@ -46,6 +49,8 @@ pub struct DriverSettings {
     pub watchers_max: usize,
     /// Whether somebody says that the clock is right, however far it is from the journal's last change.
     pub clock_confirmed: bool,
+    /// Who wants to know what is done when.
+    pub tracer: Tracer,
 }
 
 /// A coordinator that was off for longer, or whose clock is wrong by more, deletes no runs by their age until somebody says
@@ -66,7 +71,12 @@ fn implausible(now: SystemTime, last: SystemTime) -> Option<String> {
 
 impl Default for DriverSettings {
     fn default() -> Self {
-        Self { engine: engine::Settings::default(), watchers_max: WATCHERS_MAX, clock_confirmed: false }
+        Self {
+            engine: engine::Settings::default(),
+            watchers_max: WATCHERS_MAX,
+            clock_confirmed: false,
+            tracer: Tracer::default(),
+        }
     }
 }
 
@@ -117,7 +127,8 @@ pub async fn start(
     let thread = |error: std::io::Error| StartError::Thread(error.to_string());
     let (advanced, searched) = mpsc::unbounded_channel();
     let (woken, waking) = mpsc::unbounded_channel();
-    let (handle, inbox) = Handle::new(settings.engine.strategies);
+    let (mut handle, inbox) = Handle::new(settings.engine.strategies);
+    handle.tracer = settings.tracer.clone();
     let timings = Arc::clone(&handle.timings);
     let searches = search_threads::spawn(&advanced, &timings).map_err(thread)?;
     let stepping_down = inbox.stepping_down.clone();
@@ -125,6 +136,7 @@ pub async fn start(
     let driver = Driver {
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
         watching: reading::Watching::default(),
+        traces: Traces::new(settings.tracer.clone()),
         settings,
         engine,
         started: Instant::now(),
@@ -179,7 +191,7 @@ pub struct Driver {
     searches: thread_mpsc::Sender<Box<Advance>>,
     /// What is to be done with runs that were read again.
     woken: mpsc::UnboundedSender<Woken>,
-    outboxes: BTreeMap<WorkerId, mpsc::Sender<Arc<ToWorker>>>,
+    outboxes: BTreeMap<WorkerId, mpsc::Sender<Outgoing>>,
     /// Answers that wait for the disk.
     held: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
     /// The durable sequence number of each run, as its watchers see it.
@@ -190,6 +202,7 @@ pub struct Driver {
     evaluations: BTreeMap<RunId, mpsc::UnboundedSender<Result<Vec<Scored>, String>>>,
     next_worker: u64,
     timings: Arc<Timings>,
+    traces: Traces,
     /// Whether this coordinator gives way to another one.
     stepping_down: watch::Sender<bool>,
     /// Events that effects gave rise to.
@@ -261,6 +274,12 @@ impl Driver {
     }
 
     fn handle(&mut self, event: Event) {
+        match &event {
+            Event::Advanced(advanced) => self.traces.advanced(advanced.place()),
+            Event::Journalled { synced, .. } => self.traces.synced(*synced),
+            Event::Detach { worker } => self.traces.gone(*worker),
+            _ => {}
+        }
         self.engine.take(self.now(), event);
         self.settle();
     }
@@ -275,16 +294,24 @@ impl Driver {
         let mut short = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Commit(transaction) => self.job(JournalRequest::Commit(transaction)),
+                Effect::Commit(transaction) => {
+                    self.traces.commits(&transaction);
+                    self.job(JournalRequest::Commit(transaction));
+                }
                 Effect::Send { worker, message } => self.send(worker, message),
                 Effect::Close { worker, reason } => {
                     tracing::warn!(%worker, reason, "worker detached");
                     self.outboxes.remove(&worker);
+                    self.traces.gone(worker);
                 }
-                Effect::Advance(advance) if advance.is_short() => short.push(advance),
                 Effect::Advance(advance) => {
-                    // The threads live as long as this sender.
-                    let _ = self.searches.send(advance);
+                    self.traces.advances(advance.place());
+                    if advance.is_short() {
+                        short.push(advance);
+                    } else {
+                        // The threads live as long as this sender.
+                        let _ = self.searches.send(advance);
+                    }
                 }
                 Effect::Publish { run, sequence } => {
                     let published = self.published.entry(run).or_insert_with(|| watch::Sender::new(0));
@@ -320,7 +347,8 @@ impl Driver {
     fn send(&mut self, worker: WorkerId, message: ToWorker) {
         // One that has gone, of which the engine hears next.
         let Some(outbox) = self.outboxes.get(&worker) else { return };
-        if let Err(error) = outbox.try_send(Arc::new(message)) {
+        let trace = self.traces.sends(worker, &message);
+        if let Err(error) = outbox.try_send(Outgoing { message, trace }) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "the worker does not read its messages",
                 mpsc::error::TrySendError::Closed(_) => "the worker's stream is closed",
@@ -349,11 +377,13 @@ impl Driver {
                 }
             }
             Request::FromWorker { worker, message } => {
+                self.traces.hears(worker, &message);
                 self.engine.take(self.now(), Event::FromWorker { worker, message });
             }
             Request::Detach { worker, reason } => {
                 if self.outboxes.remove(&worker).is_some() {
                     tracing::info!(%worker, reason, "worker detached");
+                    self.traces.gone(worker);
                     self.engine.take(self.now(), Event::Detach { worker });
                 }
             }

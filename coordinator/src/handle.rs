@@ -14,12 +14,22 @@ use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker, Welcome};
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::INBOX_LENGTH_MAX;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
+use hebbian_trace::{TraceContext, Tracer};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::reading::ForkOrigin;
 use crate::driver::{Ask, Driver};
 use crate::timing::Timings;
 use crate::upkeep::Upkeep;
+
+/// Something for a worker.
+#[derive(Debug, PartialEq)]
+pub struct Outgoing {
+    /// What.
+    pub message: ToWorker,
+    /// Where it stands, if it is traced.
+    pub trace: Option<TraceContext>,
+}
 
 /// Something for the driver.
 pub(crate) enum Request {
@@ -32,7 +42,7 @@ pub(crate) enum Request {
         /// Where it is, for people.
         peer: String,
         /// Its stream; dropping it is the coordinator's good-bye.
-        outbox: mpsc::Sender<Arc<ToWorker>>,
+        outbox: mpsc::Sender<Outgoing>,
         /// The answer.
         reply: Reply<Welcome>,
     },
@@ -65,6 +75,7 @@ pub struct Handle {
     workers: mpsc::Sender<Request>,
     strategies: Strategies,
     pub(crate) timings: Arc<Timings>,
+    pub(crate) tracer: Tracer,
     upkeep: Arc<Upkeep>,
     writable: watch::Receiver<bool>,
     stepping_down: watch::Receiver<bool>,
@@ -155,12 +166,12 @@ impl Handle {
     pub(crate) fn new(strategies: Strategies) -> (Self, Inbox) {
         let (clients, from_clients) = mpsc::channel(INBOX_LENGTH_MAX);
         let (workers, from_workers) = mpsc::channel(INBOX_LENGTH_MAX);
-        let (timings, upkeep) = (Arc::default(), Arc::default());
+        let (timings, tracer, upkeep) = (Arc::default(), Tracer::default(), Arc::default());
         let (tell, writable) = watch::channel(true);
         let (step, stepping_down) = watch::channel(false);
         let inbox =
             Inbox { clients: from_clients, workers: from_workers, writable: tell, stepping_down: step };
-        (Self { clients, workers, strategies, timings, upkeep, writable, stepping_down }, inbox)
+        (Self { clients, workers, strategies, timings, tracer, upkeep, writable, stepping_down }, inbox)
     }
 
     /// Asks the driver something: any [`Command`](hebbian_control::command::Command), or what is read from the journal
@@ -244,7 +255,7 @@ impl Handle {
         &self,
         hello: Hello,
         peer: String,
-        outbox: mpsc::Sender<Arc<ToWorker>>,
+        outbox: mpsc::Sender<Outgoing>,
     ) -> Result<Welcome, Refusal> {
         send(&self.workers, |reply| Request::Attach { hello, peer, outbox, reply }).await
     }

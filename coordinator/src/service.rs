@@ -40,6 +40,8 @@ use hebbian_shared::limits::{
     COORDINATOR_MESSAGE_BYTES_MAX, HEADERS_BYTES_MAX, HELLO_TIMEOUT, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
     PEER_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
 };
+use hebbian_trace::{Span, TRACEPARENT, Tracer};
+use hyper::HeaderMap;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -51,6 +53,7 @@ use tonic::codegen::Service as _;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Connected;
+use tonic::{Code, Status};
 
 use crate::access::Access;
 use crate::handle::Handle;
@@ -152,13 +155,14 @@ pub async fn serve<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
+    let tracer = handle.tracer.clone();
     let routes = routes(handle, &settings).await;
-    serve_routes(routes, incoming, settings, shutdown).await;
+    serve_routes((routes, tracer), incoming, settings, shutdown).await;
 }
 
 /// Serves connections with these services.
 async fn serve_routes<IO>(
-    routes: Routes,
+    routes: (Routes, Tracer),
     incoming: impl Stream<Item = io::Result<IO>>,
     settings: TransportSettings,
     shutdown: CancellationToken,
@@ -195,7 +199,7 @@ async fn serve_routes<IO>(
 /// Starts to serve a connection.
 fn serve_connection<IO>(
     io: IO,
-    routes: &Routes,
+    (routes, tracer): &(Routes, Tracer),
     settings: &TransportSettings,
     connections: &TaskTracker,
     shutdown: CancellationToken,
@@ -211,6 +215,7 @@ fn serve_connection<IO>(
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .max_header_list_size(HEADERS_BYTES_MAX);
     let (peer, routes, asked) = (io.connect_info(), routes.clone(), Arc::clone(&place));
+    let tracer = tracer.clone();
     let (gate, cut, ended) = Gate::new(Arc::clone(&settings.access), audit::certificate::<IO>(&peer));
     let shown = peer.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -219,6 +224,8 @@ fn serve_connection<IO>(
         let judged = gate.judge(head.uri.path(), &head.headers, &mut head.extensions);
         let moved = judged.is_ok() && asked.decide(is_workers(head.uri.path()));
         let mut routes = routes.clone();
+        let traceparent = head.headers.get(TRACEPARENT).and_then(|header| header.to_str().ok());
+        let span = judged.as_ref().ok().and_then(|()| tracer.begin_request(head.uri.path(), traceparent));
         async move {
             if let Err(status) = judged {
                 return Ok(status.into_http());
@@ -226,7 +233,11 @@ fn serve_connection<IO>(
             if moved {
                 tokio::task::yield_now().await;
             }
-            routes.call(hyper::Request::from_parts(head, body)).await
+            let answer = routes.call(hyper::Request::from_parts(head, body)).await;
+            if let (Some(span), Ok(answer)) = (span, &answer) {
+                answered(span, answer.headers());
+            }
+            answer
         }
     });
     let connection = http2.serve_connection(TokioIo::new(io), service);
@@ -255,6 +266,17 @@ fn serve_connection<IO>(
             tracing::debug!(%error, "a connection broke");
         }
     }));
+}
+
+/// A request was answered; of a stream, its answer has begun.
+fn answered(mut span: Span, headers: &HeaderMap) {
+    match Status::from_header_map(headers) {
+        Some(status) if status.code() != Code::Ok => {
+            span.set("rpc.grpc.status_code", i32::from(status.code()).unsigned_abs());
+            span.fail(status.message());
+        }
+        _ => span.set("rpc.grpc.status_code", 0_u32),
+    }
 }
 
 /// Whether a request is what a worker begins with.

@@ -1,7 +1,6 @@
 //! How many episodes a second one coordinator settles: the driver with its journal, two workers that answer at once,
 //! no wire. `cargo bench -p hebbian-tests --bench driver`
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hebbian_control::command::run::{Create, Get};
@@ -36,7 +35,7 @@ async fn work(handle: Handle) {
     let worker = handle.attach(hello, "here".into(), outbox).await.expect("the driver is up").worker;
     let mut sequence = 0;
     while let Some(message) = inbox.recv().await {
-        let ToWorker::Batch(batch) = &*Arc::clone(&message) else { continue };
+        let ToWorker::Batch(batch) = &message.message else { continue };
         let settlements = batch.assignments.iter().map(|assignment| {
             let genome = &batch.genomes[assignment.genome as usize];
             let fitness = Fitness::new(-genome.genome.0[0] * genome.genome.0[0]).expect("finite");

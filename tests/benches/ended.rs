@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hebbian_control::command::run::{Create, Get};
@@ -44,7 +43,7 @@ async fn work(handle: Handle) {
             }
         };
         let Some(message) = message else { return };
-        let ToWorker::Batch(batch) = &*Arc::clone(&message) else { continue };
+        let ToWorker::Batch(batch) = &message.message else { continue };
         let settlements = batch.assignments.iter().map(|assignment| {
             let genome = &batch.genomes[assignment.genome as usize];
             let fitness = Fitness::new((genome.genome.0[0] * 0.1).clamp(0.0, 1.0)).expect("finite");

@@ -13,7 +13,8 @@ const CORES: [&str; 5] = ["shared", "search", "learning", "control", "view"];
 const SHELLS: [&str; 4] = ["tokio", "tonic", "hyper", "rusqlite"];
 
 /// Each crate with those of ours that it may depend on, directly or not.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
+    ("hebbian-trace", &[]),
     ("hebbian-shared", &[]),
     ("hebbian-search", &["hebbian-shared"]),
     ("hebbian-learning", &["hebbian-shared"]),
@@ -22,9 +23,16 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("hebbian-control", &["hebbian-search", "hebbian-proto", "hebbian-shared"]),
     (
         "hebbian-coordinator",
-        &["hebbian-control", "hebbian-search", "hebbian-view", "hebbian-proto", "hebbian-shared"],
+        &[
+            "hebbian-control",
+            "hebbian-search",
+            "hebbian-trace",
+            "hebbian-view",
+            "hebbian-proto",
+            "hebbian-shared",
+        ],
     ),
-    ("hebbian-worker", &["hebbian-learning", "hebbian-proto", "hebbian-shared"]),
+    ("hebbian-worker", &["hebbian-learning", "hebbian-proto", "hebbian-trace", "hebbian-shared"]),
 ];
 
 fn root() -> PathBuf {
@@ -122,8 +130,8 @@ fn cores_repeat_the_bans_of_the_root() {
 }
 
 /// The library crates. The program has none of its names in public.
-const CRATES: [&str; 8] =
-    ["shared", "search", "learning", "control", "proto", "view", "worker", "coordinator"];
+const CRATES: [&str; 9] =
+    ["shared", "search", "learning", "control", "proto", "view", "trace", "worker", "coordinator"];
 
 /// Names that several crates have, and why that is one concept, or is never confused.
 const SHARED: [(&str, &str); 3] = [

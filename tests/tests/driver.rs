@@ -73,7 +73,7 @@ async fn work_slowly(handle: Handle, delay: Duration) {
             }
         };
         let Some(message) = message else { return };
-        let ToWorker::Batch(batch) = &*Arc::clone(&message) else { continue };
+        let ToWorker::Batch(batch) = &message.message else { continue };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

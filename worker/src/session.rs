@@ -14,6 +14,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use hebbian_shared::dispatch::Hello;
+use hebbian_trace::Tracer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +52,8 @@ pub struct SessionSettings {
     pub shutdown_grace: Duration,
     /// Where the worker counts what it does.
     pub figures: Arc<Figures>,
+    /// Who wants to know what is done when.
+    pub tracer: Tracer,
 }
 
 impl SessionSettings {
@@ -65,6 +68,7 @@ impl SessionSettings {
             report_delay: Duration::from_millis(10),
             shutdown_grace: Duration::from_secs(10),
             figures: Arc::default(),
+            tracer: Tracer::default(),
         }
     }
 }

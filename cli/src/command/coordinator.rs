@@ -14,15 +14,12 @@ use hebbian_coordinator::access::{Access, AccessSettings};
 use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
-use hebbian_coordinator::service::data::DataSource;
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_coordinator::upkeep::Upkeep;
 use hebbian_coordinator::web::Acts;
 use hebbian_proto::v1::Leadership;
-use hebbian_shared::digest::Digest;
-use hebbian_worker::data_store::DataStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +36,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::process::signals::Notices;
 use crate::process::supervisor;
+use crate::traces::Traces;
 use crate::web::{Wanted, Web};
 
 /// How often it is looked whether a certificate ends soon.
@@ -62,10 +60,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__SERVER__LISTEN,
 HEBBIAN__SERVER__INSECURE, HEBBIAN__SERVER__WEB, HEBBIAN__SERVER__ADDRESS_FILE, HEBBIAN__SERVER__TLS__CERTIFICATE, ...__KEY,
 ...__CLIENT_CA, HEBBIAN__ACCESS__REQUIRED, HEBBIAN__ACCESS__TOKENS, HEBBIAN__STORAGE__URL, HEBBIAN__STORAGE__STANDBY, HEBBIAN__STORAGE__DATA, HEBBIAN__RETENTION__KEEP_DAYS, ...__KEEP_RUNS,
-...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__BACKUP__DIRECTORY, ...__URL, ...__EVERY, ...__KEEP, HEBBIAN__LOG__FORMAT,
-HEBBIAN__LOG__FILTER), flags.")]
+...__SNAPSHOTS_EVERY, HEBBIAN__CLUSTER__RECHECK, HEBBIAN__BACKUP__DIRECTORY, ...__URL, ...__EVERY, ...__KEEP, HEBBIAN__TRACES__ENDPOINT,
+...__EVERY, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
-    /// A TOML file with the sections `server`, `access`, `storage`, `retention`, `cluster`, `backup` and `log`.
+    /// A TOML file with the sections `server`, `access`, `storage`, `retention`, `cluster`, `backup`, `traces` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one, which is logged [default: 127.0.0.1:7420].
@@ -156,6 +154,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let wanted = address(server, tls.is_some())?;
     let access = access(&configuration.access, url)?;
     let backups = Backups::new(&configuration.backup, url)?;
+    let traces = Traces::start(&configuration.traces, "hebbian-coordinator", &host_name())?;
     let data = data::store("storage.data", configuration.storage.data.clone(), MissingDirectory::Told)?;
     let cannot_listen = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -178,7 +177,8 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         return Ok(());
     };
     let RetentionSettings { keep_days, keep_runs, clock_confirmed, .. } = configuration.retention;
-    let mut settings = DriverSettings { clock_confirmed, ..DriverSettings::default() };
+    let tracer = traces.tracer();
+    let mut settings = DriverSettings { clock_confirmed, tracer, ..DriverSettings::default() };
     settings.engine.scheduler.recheck = Recheck { share: recheck(&configuration)?, secret: driver::secret() };
     settings.engine.retention = Retention {
         keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
@@ -214,7 +214,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         handle.clone(),
         connection::accept(listener, ConnectionLimits::default(), tls.clone(), lanes.clone()),
         TransportSettings {
-            data: Arc::new(Served(data)),
+            data: Arc::new(data::Served(data)),
             lanes,
             access: Arc::clone(&access),
             ..TransportSettings::default()
@@ -391,16 +391,6 @@ fn tell_access(access: &Access) {
         }
         (true, tokens) => tracing::info!("access is controlled: {tokens} tokens are valid"),
         (false, _) => {}
-    }
-}
-
-/// The coordinator's data directory.
-#[derive(Debug)]
-struct Served(Arc<DataStore>);
-
-impl DataSource for Served {
-    fn files(&self, digest: Digest) -> Option<[PathBuf; 4]> {
-        self.0.files(digest)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::local_cluster::{hello, hello_of_program, session_failure};
 use crate::process::signals::Notices;
 use crate::process::supervisor;
+use crate::traces::Traces;
 use crate::worker_metrics::WorkerMetrics;
 
 /// Start a worker: it connects to a coordinator, computes the episodes that it is given, and keeps nothing.
@@ -37,9 +38,9 @@ use crate::worker_metrics::WorkerMetrics;
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
 HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__METRICS, HEBBIAN__WORKER__TLS__CA,
-...__CERTIFICATE, ...__KEY, HEBBIAN__WORKER__TOKEN_FILE, HEBBIAN__WORKER__INSECURE, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
+...__CERTIFICATE, ...__KEY, HEBBIAN__WORKER__TOKEN_FILE, HEBBIAN__WORKER__INSECURE, HEBBIAN__TRACES__ENDPOINT, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
-    /// A TOML file with the sections `worker` and `log`.
+    /// A TOML file with the sections `worker`, `traces` and `log`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Addresses of coordinators, tried in turn, or `file:PATH` of a file that holds them and may change [default: `http://127.0.0.1:7420`].
@@ -140,6 +141,8 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
     );
     let mut settings = SessionSettings::new(coordinators, hello);
     settings.shutdown_grace = grace;
+    let traces = Traces::start(&configuration.traces, "hebbian-worker", &settings.hello.name)?;
+    settings.tracer = traces.tracer();
     let figures = Arc::clone(&settings.figures);
     let metrics = WorkerMetrics::start(&worker.metrics, worker.insecure, threads, figures)?;
     if let Some(metrics) = &metrics {

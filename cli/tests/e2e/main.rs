@@ -24,4 +24,5 @@ mod standby;
 mod support;
 mod tls;
 mod top;
+mod traces;
 mod workers;

@@ -81,7 +81,8 @@ impl Place {
         let mut command = program();
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("HEBBIAN") || name == "RUST_LOG" {
+            let text = name.to_string_lossy();
+            if text.starts_with("HEBBIAN") || text.starts_with("OTEL_") || name == "RUST_LOG" {
                 command.env_remove(name);
             }
         }

@@ -1,7 +1,6 @@
 //! Work, for workers: one stream per worker, whose life is the worker's life.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_server::DispatchService;
-use hebbian_shared::dispatch::{FromWorker, Hello, ToWorker};
+use hebbian_shared::dispatch::{FromWorker, Hello};
 use hebbian_shared::id::WorkerId;
 use hebbian_shared::limits::OUTBOX_LENGTH_MAX;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{invalid, refused};
-use crate::handle::Handle;
+use crate::handle::{Handle, Outgoing};
 
 /// Attaches workers.
 #[derive(Debug)]
@@ -86,7 +85,8 @@ impl DispatchService for Dispatch {
         });
         let welcome = welcomed.await.map_err(|_| Status::unavailable("the coordinator is shutting down"))?;
         let welcome = welcome.map_err(|error| refused(&error))?;
-        let welcome = v1::AttachResponse { kind: Some(ResponseKind::Welcome((&welcome).into())) };
+        let kind = Some(ResponseKind::Welcome((&welcome).into()));
+        let welcome = v1::AttachResponse { kind, ..Default::default() };
         Ok(Response::new(WorkerStream { welcome: Some(welcome), ..stream }))
     }
 }
@@ -132,7 +132,7 @@ async fn pass_on(handle: &Handle, worker: WorkerId, mut incoming: Streaming<v1::
 #[derive(Debug)]
 pub(super) struct WorkerStream {
     welcome: Option<v1::AttachResponse>,
-    queue: mpsc::Receiver<Arc<ToWorker>>,
+    queue: mpsc::Receiver<Outgoing>,
     closed: Option<oneshot::Receiver<Status>>,
     ended: bool,
     /// Dropped with the stream: tells the task that reads the worker's messages that nobody is there.
@@ -158,6 +158,11 @@ impl Stream for WorkerStream {
                 return Poll::Ready(Some(Err(status)));
             }
         }
-        self.queue.poll_recv(context).map(|message| message.map(|message| Ok((&*message).into())))
+        self.queue.poll_recv(context).map(|next| {
+            next.map(|Outgoing { message, trace }| {
+                let traceparent = trace.map(|trace| trace.to_string());
+                Ok(v1::AttachResponse { traceparent, ..(&message).into() })
+            })
+        })
     }
 }

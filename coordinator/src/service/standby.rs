@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use hebbian_proto::v1;
 use hebbian_proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use hebbian_trace::Tracer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -89,5 +90,5 @@ pub async fn serve_standby<IO>(
             let answer = refused(&told).into_http::<tonic::body::Body>();
             async move { answer }
         });
-    serve_routes(Routes::from(routes), incoming, settings, shutdown).await;
+    serve_routes((Routes::from(routes), Tracer::default()), incoming, settings, shutdown).await;
 }

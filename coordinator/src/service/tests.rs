@@ -30,7 +30,7 @@ mod limits;
 use super::connection::memory;
 use super::*;
 use crate::driver::DriverSettings;
-use crate::handle::{Inbox, Request};
+use crate::handle::{Inbox, Outgoing, Request};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::{Journal, JournalError, KeptSnapshots, StoredEvent};
 
@@ -127,7 +127,7 @@ async fn intercept(
 }
 
 /// A worker as the driver sees it: its hello and its outbox.
-type FakeWorker = (Hello, mpsc::Sender<Arc<ToWorker>>);
+type FakeWorker = (Hello, mpsc::Sender<Outgoing>);
 
 /// What the driver hears of a worker.
 #[derive(Debug, PartialEq)]
@@ -176,7 +176,7 @@ impl Setting {
     }
 
     /// Attaches a worker past the interception; what it is sent.
-    async fn attach_to_driver(&self) -> mpsc::Receiver<Arc<ToWorker>> {
+    async fn attach_to_driver(&self) -> mpsc::Receiver<Outgoing> {
         let (outbox, sent) = mpsc::channel(16);
         let hello = Hello::try_from(match hello().kind {
             Some(RequestKind::Hello(hello)) => hello,
@@ -454,7 +454,8 @@ async fn a_worker_is_welcomed_heard_and_detached() {
     assert!(matches!(first.kind, Some(ResponseKind::Welcome(_))));
     let (hello, outbox) = setting.workers.recv().await.unwrap();
     assert_eq!(hello.name, "worker");
-    outbox.send(Arc::new(ToWorker::Acknowledge { sequence: 5 })).await.unwrap();
+    let message = ToWorker::Acknowledge { sequence: 5 };
+    outbox.send(Outgoing { message, trace: None }).await.unwrap();
     let message = stream.message().await.unwrap().unwrap();
     assert_eq!(ToWorker::try_from(message), Ok(ToWorker::Acknowledge { sequence: 5 }));
     sender.send((&FromWorker::Heartbeat).into()).await.unwrap();

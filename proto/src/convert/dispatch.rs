@@ -385,6 +385,7 @@ impl From<&ToWorker> for v1::AttachResponse {
                     Response::Drain(v1::Drain { within: Some(from_duration(*within)) })
                 }
             }),
+            traceparent: None,
         }
     }
 }

@@ -371,6 +371,7 @@ fn hellos_that_would_spoil_a_terminal_are_refused() {
     let half = v1::Welcome { worker: 1, heartbeat_interval, ..Default::default() };
     check_refused::<Welcome, _>(half, "idle_heartbeat_interval: must be set");
     let eternal = v1::Drain { within: Some(prost_types::Duration { seconds: 3601, nanos: 0 }) };
-    let eternal = v1::AttachResponse { kind: Some(v1::attach_response::Kind::Drain(eternal)) };
+    let eternal =
+        v1::AttachResponse { kind: Some(v1::attach_response::Kind::Drain(eternal)), ..Default::default() };
     check_refused::<ToWorker, _>(eternal, "drain.within: must be above 0 and at most an hour");
 }

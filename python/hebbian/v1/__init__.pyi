@@ -169,7 +169,7 @@ class AttachRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping[str, _Any]]] = ..., report: _Optional[_Union[Report, _Mapping[str, _Any]]] = ..., reject: _Optional[_Union[Reject, _Mapping[str, _Any]]] = ..., leaving: _Optional[_Union[Leaving, _Mapping[str, _Any]]] = ..., give_back: _Optional[_Union[GiveBack, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("welcome", "announcement", "batch", "acknowledge", "withdraw", "drain", "evaluation", "withdraw_episodes")
+    __slots__ = ("welcome", "announcement", "batch", "acknowledge", "withdraw", "drain", "evaluation", "withdraw_episodes", "traceparent")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCEMENT_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +178,7 @@ class AttachResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
     WITHDRAW_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     announcement: RunAnnouncement
     batch: Batch
@@ -186,7 +187,8 @@ class AttachResponse(_message.Message):
     drain: Drain
     evaluation: EvaluationAnnouncement
     withdraw_episodes: WithdrawEpisodes
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., announcement: _Optional[_Union[RunAnnouncement, _Mapping[str, _Any]]] = ..., batch: _Optional[_Union[Batch, _Mapping[str, _Any]]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping[str, _Any]]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping[str, _Any]]] = ..., drain: _Optional[_Union[Drain, _Mapping[str, _Any]]] = ..., evaluation: _Optional[_Union[EvaluationAnnouncement, _Mapping[str, _Any]]] = ..., withdraw_episodes: _Optional[_Union[WithdrawEpisodes, _Mapping[str, _Any]]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., announcement: _Optional[_Union[RunAnnouncement, _Mapping[str, _Any]]] = ..., batch: _Optional[_Union[Batch, _Mapping[str, _Any]]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping[str, _Any]]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping[str, _Any]]] = ..., drain: _Optional[_Union[Drain, _Mapping[str, _Any]]] = ..., evaluation: _Optional[_Union[EvaluationAnnouncement, _Mapping[str, _Any]]] = ..., withdraw_episodes: _Optional[_Union[WithdrawEpisodes, _Mapping[str, _Any]]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("display_name", "threads", "episode_semantics", "fingerprint", "version", "serves")

@@ -4,14 +4,17 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hebbian_proto::convert::run_name;
 use hebbian_proto::v1;
 use hebbian_proto::v1::data_service_client::DataServiceClient;
 use hebbian_shared::digest::Digest;
+use hebbian_shared::id::RunId;
 use hebbian_shared::limits::{DATA_SET_BYTES_MAX, DATA_SET_PIECE_BYTES_MAX, DATA_SET_PIECE_TIMEOUT};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
+use hebbian_trace::{Kind, Span, TRACEPARENT, TraceContext, Tracer};
 use tokio::sync::Semaphore;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use super::Authorised;
 use crate::evaluator::{Evaluator, Runner};
@@ -40,21 +43,34 @@ pub(super) struct Preparation {
     pub(super) channel: Authorised,
     /// For one data set at a time.
     pub(super) turn: Arc<Semaphore>,
+    pub(super) tracer: Tracer,
 }
 
 impl Preparation {
     /// The run's runner, or why there is none.
-    pub(super) async fn run(self) -> Result<Arc<dyn Runner>, String> {
+    pub(super) async fn run(self, run: RunId) -> Result<Arc<dyn Runner>, String> {
+        let mut span = self.tracer.begin("prepare", Kind::Internal);
+        if let Some(span) = &mut span {
+            span.set("hebbian.run", run_name(run));
+        }
+        let prepared = self.fetch_and_prepare(span.as_ref().map(Span::context)).await;
+        if let (Some(span), Err(problem)) = (span, &prepared) {
+            span.fail(problem);
+        }
+        prepared
+    }
+
+    async fn fetch_and_prepare(&self, trace: Option<TraceContext>) -> Result<Arc<dyn Runner>, String> {
         let reason = match self.prepare().await {
             Ok(runner) => return Ok(runner),
             Err(reason) => reason,
         };
-        self.fetch_lacking().await.map_err(|problem| format!("{reason} ({problem})"))?;
+        self.fetch_lacking(trace).await.map_err(|problem| format!("{reason} ({problem})"))?;
         self.prepare().await
     }
 
     /// Fetches the data sets that the spec needs and that are not here.
-    async fn fetch_lacking(&self) -> Result<(), String> {
+    async fn fetch_lacking(&self, trace: Option<TraceContext>) -> Result<(), String> {
         let _turn = self.turn.acquire().await.map_err(|error| error.to_string())?;
         // Another run may have fetched them while this one waited.
         let (evaluator, work) = (self.evaluator.clone(), self.work.clone());
@@ -65,7 +81,7 @@ impl Preparation {
             })
         });
         for (name, digest) in lacking.await? {
-            self.fetch(name, digest).await?;
+            self.fetch(name, digest, trace).await?;
             let (name, digest) = (name.as_str(), digest.short());
             tracing::info!(name, digest, "fetched a data set from the coordinator");
         }
@@ -82,9 +98,14 @@ impl Preparation {
     }
 
     /// Fetches a data set; waits while the coordinator is busy.
-    async fn fetch(&self, name: DataSetName, digest: Digest) -> Result<(), String> {
+    async fn fetch(
+        &self,
+        name: DataSetName,
+        digest: Digest,
+        trace: Option<TraceContext>,
+    ) -> Result<(), String> {
         for _ in 0..BUSY_MAX {
-            match self.fetch_once(name, digest).await {
+            match self.fetch_once(name, digest, trace).await {
                 Err(FetchError::Status(status)) if status.code() == Code::ResourceExhausted => {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
@@ -99,10 +120,17 @@ impl Preparation {
         Err("the coordinator is too busy to send it".to_owned())
     }
 
-    async fn fetch_once(&self, name: DataSetName, digest: Digest) -> Result<(), FetchError> {
+    async fn fetch_once(
+        &self,
+        name: DataSetName,
+        digest: Digest,
+        trace: Option<TraceContext>,
+    ) -> Result<(), FetchError> {
         let mut client = DataServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DATA_SET_PIECE_BYTES_MAX + 1024);
-        let request = v1::GetDataSetRequest { digest: digest.0.to_vec() };
+        let mut request = Request::new(v1::GetDataSetRequest { digest: digest.0.to_vec() });
+        let traceparent = trace.and_then(|trace| trace.to_string().parse().ok());
+        traceparent.map(|header| request.metadata_mut().insert(TRACEPARENT, header));
         let mut pieces = in_time(client.get_data_set(request)).await?.into_inner();
         let evaluator = self.evaluator.clone();
         let mut arriving =

@@ -14,6 +14,7 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{Assignment, Batch, FromWorker, GiveBack, Welcome};
 use hebbian_shared::id::RunId;
 use hebbian_shared::limits::{COORDINATOR_MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, PREPARED_RUNS_MAX};
+use hebbian_trace::Span;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -91,13 +92,16 @@ struct Announced {
     layout_digest: Digest,
     preparing: bool,
     /// Batches that wait for the preparation.
-    waiting: Vec<Batch>,
+    waiting: Vec<(Batch, Option<Span>)>,
 }
 
 /// A job whose episodes have not all arrived.
 struct Open {
     job: Arc<PoolBatch>,
     remaining: usize,
+    /// If the batch is traced: from its arrival to its last outcome, and the time that was computed.
+    span: Option<Span>,
+    compute_time: Duration,
 }
 
 type Prepared = (RunId, Result<Arc<dyn Runner>, String>);
@@ -278,9 +282,9 @@ impl<'a> Stream<'a> {
             self.give_back(&job.batch, rest);
         }
         let announced = self.runs.values_mut().flatten();
-        let waiting: Vec<Batch> =
+        let waiting: Vec<_> =
             announced.flat_map(|announced| std::mem::take(&mut announced.waiting)).collect();
-        for batch in waiting {
+        for (batch, _) in waiting {
             self.give_back(&batch, &batch.assignments);
         }
     }
@@ -350,13 +354,17 @@ impl<'a> Stream<'a> {
         self.settings.figures.settled(&finished.settlements);
         let episodes = finished.episodes();
         let ticket = finished.job.ticket;
+        let compute_time: Duration = finished.settlements.iter().map(|settled| settled.compute_time).sum();
         self.worker.reports.add(&finished.job.batch, finished.settlements);
         // A job of an earlier stream is not open.
         if let Some(open) = self.open.get_mut(&ticket) {
             open.remaining -= episodes;
             self.held -= episodes;
+            open.compute_time += compute_time;
             if open.remaining == 0 {
-                self.open.remove(&ticket);
+                if let Some(Open { span: Some(mut span), compute_time, .. }) = self.open.remove(&ticket) {
+                    span.set("hebbian.compute_time_s", compute_time.as_secs_f64());
+                }
                 self.report();
                 return;
             }

@@ -192,7 +192,12 @@ impl Setting {
             heartbeat_interval: Duration::from_millis(20),
             idle_heartbeat_interval: Duration::from_millis(60),
         };
-        stream.say(v1::AttachResponse { kind: Some(ResponseKind::Welcome((&welcome).into())) }).await;
+        stream
+            .say(v1::AttachResponse {
+                kind: Some(ResponseKind::Welcome((&welcome).into())),
+                traceparent: None,
+            })
+            .await;
         stream
     }
 
@@ -467,7 +472,8 @@ async fn nonsense_ends_the_stream_and_the_worker_comes_back() {
     let mut nonsense = work(1, 0, 1);
     let Some(ResponseKind::Batch(batch)) = &mut nonsense.kind else { unreachable!() };
     batch.assignments[0].genome = 9;
-    let again = v1::AttachResponse { kind: Some(ResponseKind::Welcome(v1::Welcome::default())) };
+    let again =
+        v1::AttachResponse { kind: Some(ResponseKind::Welcome(v1::Welcome::default())), traceparent: None };
     for message in [work(1, 0, 1), nonsense, again] {
         let mut stream = setting.attached().await;
         stream.say(message).await;

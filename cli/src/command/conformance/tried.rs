@@ -298,5 +298,5 @@ pub(super) fn ended(how: Option<String>) -> Fault {
 /// A welcome as a message.
 pub(super) fn welcome(id: u64, (busy, idle): (Duration, Duration)) -> v1::AttachResponse {
     let welcome = Welcome { worker: WorkerId(id), heartbeat_interval: busy, idle_heartbeat_interval: idle };
-    v1::AttachResponse { kind: Some(ResponseKind::Welcome((&welcome).into())) }
+    v1::AttachResponse { kind: Some(ResponseKind::Welcome((&welcome).into())), traceparent: None }
 }

@@ -34,12 +34,12 @@ async fn an_evaluation_is_computed_by_workers_and_ends_with_its_client() {
     let mut stream = client.evaluate(request()).await.unwrap().into_inner();
     // It waits for a worker.
     let mut sent = setting.attach_to_driver().await;
-    let first = sent.recv().await.unwrap();
-    assert!(matches!(&*first, ToWorker::Evaluation { request: text, .. } if **text == *request().request));
+    let first = sent.recv().await.unwrap().message;
+    assert!(matches!(&first, ToWorker::Evaluation { request: text, .. } if **text == *request().request));
     let (mut found, mut sequence) = (Vec::new(), 0);
     while found.len() < 6 {
-        let message = sent.recv().await.unwrap();
-        let ToWorker::Batch(batch) = &*message else { continue };
+        let message = sent.recv().await.unwrap().message;
+        let ToWorker::Batch(batch) = &message else { continue };
         assert!(batch.genomes.iter().all(|genome| genome.genome.0.is_empty()), "they travelled before");
         sequence += 1;
         // What comes twice is told once.
@@ -60,7 +60,7 @@ async fn an_evaluation_is_computed_by_workers_and_ends_with_its_client() {
     // The next one's client goes: its worker is told.
     let stream = client.evaluate(request()).await.unwrap();
     let evaluation = loop {
-        if let ToWorker::Batch(batch) = &*sent.recv().await.unwrap()
+        if let ToWorker::Batch(batch) = &sent.recv().await.unwrap().message
             && batch.generation == GenerationIndex(0)
         {
             break batch.run;
@@ -68,7 +68,7 @@ async fn an_evaluation_is_computed_by_workers_and_ends_with_its_client() {
     };
     drop(stream);
     let withdrawn = ToWorker::Withdraw { run: evaluation, up_to: None };
-    let told = async { while *sent.recv().await.unwrap() != withdrawn {} };
+    let told = async { while sent.recv().await.unwrap().message != withdrawn {} };
     tokio::time::timeout(PATIENCE, told).await.expect("in time");
     let workers = setting.driver.ask(List::default()).await.unwrap().items;
     assert_eq!(workers[0].leased_episodes, 0);

@@ -63,7 +63,8 @@ async fn a_client_does_not_wait_behind_a_crowd_of_workers() {
     let heard = tokio::time::timeout(PATIENCE, said.recv()).await;
     assert_eq!(heard.expect("it goes on"), Some(Said::Message(FromWorker::Heartbeat)));
     // Both directions work in the other lane.
-    crowd.2.send(Arc::new(ToWorker::Drain { within: Duration::from_secs(1) })).await.unwrap();
+    let message = ToWorker::Drain { within: Duration::from_secs(1) };
+    crowd.2.send(Outgoing { message, trace: None }).await.unwrap();
     let told = tokio::time::timeout(PATIENCE, crowd.1.message()).await.expect("in time").unwrap();
     assert!(matches!(told.unwrap().kind, Some(ResponseKind::Drain(_))));
 

@@ -24,7 +24,7 @@ async fn a_worker_is_drained_within_a_time() {
         let worker = client.drain_worker(request).await.unwrap().into_inner().worker.unwrap();
         assert_eq!((worker.id, worker.draining), (1, true));
         let within = Duration::from_secs(expected);
-        assert_eq!(*sent.recv().await.unwrap(), ToWorker::Drain { within });
+        assert_eq!(sent.recv().await.unwrap().message, ToWorker::Drain { within });
     }
     let request = v1::DrainWorkerRequest { worker: 1, within: seconds(0) };
     check(&client.drain_worker(request).await.unwrap_err(), Code::InvalidArgument, "within");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hebbian_proto::convert::run_name;
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_shared::digest::Digest;
@@ -10,6 +12,7 @@ use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, ToWor
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::{ANNOUNCED_RUNS_MAX, EPISODES_HELD_MAX};
 use hebbian_shared::spec::ResolvedSpec;
+use hebbian_trace::{Kind, Span, TraceContext};
 use tonic::Status;
 
 use super::super::prepare::{Announcement, Preparation};
@@ -19,7 +22,7 @@ use crate::pool::PoolBatch;
 
 impl Stream<'_> {
     pub(super) fn hear(&mut self, message: Result<Option<v1::AttachResponse>, Status>) -> Result<(), String> {
-        let message = match message {
+        let mut message = match message {
             Ok(Some(message)) => message,
             Ok(None) => return Err("the coordinator closed the stream".to_owned()),
             Err(status) => return Err(said(&status)),
@@ -38,6 +41,7 @@ impl Stream<'_> {
             tracing::debug!("the coordinator said something of a kind that this worker does not know");
             return Ok(());
         }
+        let traceparent = message.traceparent.take();
         match ToWorker::try_from(message)
             .map_err(|error| format!("the coordinator sent nonsense: {error}"))?
         {
@@ -46,13 +50,27 @@ impl Stream<'_> {
                 let digest = Digest::of(request.as_bytes());
                 self.announce(evaluation, Announcement::Evaluation(request), (digest, digest))?;
             }
-            ToWorker::Batch(batch) => self.take(batch)?,
+            ToWorker::Batch(batch) => {
+                let span = self.begin_span(&batch, traceparent.as_deref());
+                self.take(batch, span)?;
+            }
             ToWorker::Acknowledge { sequence } => self.worker.reports.acknowledge(sequence),
             ToWorker::Withdraw { run, up_to } => self.withdraw(run, up_to),
             ToWorker::WithdrawEpisodes(unwanted) => self.withdraw_episodes(&unwanted),
             ToWorker::Drain { within } => self.leave(StreamEnd::Drained, within),
         }
         Ok(())
+    }
+
+    /// Begins the span of a batch that the coordinator traces.
+    fn begin_span(&self, batch: &Batch, traceparent: Option<&str>) -> Option<Span> {
+        let tracer = &self.settings.tracer;
+        let parent = traceparent.filter(|_| tracer.is_on()).and_then(TraceContext::parse)?;
+        let mut span = tracer.begin_below(parent, "compute", Kind::Server)?;
+        span.set("hebbian.run", run_name(batch.run));
+        span.set("hebbian.generation", batch.generation.0);
+        span.set("hebbian.episodes", batch.assignments.len() as u64);
+        Some(span)
     }
 
     fn announced(&mut self, run: RunId, spec: ResolvedSpec) -> Result<(), String> {
@@ -89,8 +107,9 @@ impl Stream<'_> {
             work: announced.work.clone(),
             channel: self.channel.clone(),
             turn: self.worker.fetching.clone(),
+            tracer: self.settings.tracer.clone(),
         };
-        self.preparing.spawn(async move { (run, preparation.run().await) });
+        self.preparing.spawn(async move { (run, preparation.run(run).await) });
     }
 
     pub(super) fn prepared(&mut self, run: RunId, runner: Result<Arc<dyn Runner>, String>) {
@@ -101,8 +120,8 @@ impl Stream<'_> {
                 announced.preparing = false;
                 let waiting = std::mem::take(&mut announced.waiting);
                 self.worker.remember(announced.digest, runner.clone());
-                for batch in waiting {
-                    self.submit(batch, runner.clone());
+                for (batch, span) in waiting {
+                    self.submit(batch, runner.clone(), span);
                 }
             }
             Err(reason) => self.reject(run, reason),
@@ -113,12 +132,12 @@ impl Stream<'_> {
     fn reject(&mut self, run: RunId, reason: String) {
         tracing::warn!(%run, reason, "this worker cannot work on a run");
         if let Some(Some(announced)) = self.runs.insert(run, None) {
-            self.held -= announced.waiting.iter().map(|batch| batch.assignments.len()).sum::<usize>();
+            self.held -= announced.waiting.iter().map(|(batch, _)| batch.assignments.len()).sum::<usize>();
         }
         self.urgent.push_back(FromWorker::Reject { run, reason });
     }
 
-    fn take(&mut self, batch: Batch) -> Result<(), String> {
+    fn take(&mut self, batch: Batch, span: Option<Span>) -> Result<(), String> {
         let run = batch.run;
         let Some(announced) = self.runs.get_mut(&run) else {
             return Err(format!("the coordinator sent a batch of run {run}, which it has not announced"));
@@ -142,15 +161,15 @@ impl Stream<'_> {
             // It crossed the message that the worker leaves.
             self.give_back(&batch, &batch.assignments);
         } else if let Some(runner) = self.worker.runner(announced.digest) {
-            self.submit(batch, runner);
+            self.submit(batch, runner, span);
         } else {
-            announced.waiting.push(batch);
+            announced.waiting.push((batch, span));
             self.prepare(run);
         }
         Ok(())
     }
 
-    fn submit(&mut self, batch: Batch, runner: Arc<dyn Runner>) {
+    fn submit(&mut self, batch: Batch, runner: Arc<dyn Runner>, span: Option<Span>) {
         let remaining = batch.assignments.len();
         if remaining == 0 {
             return;
@@ -158,7 +177,8 @@ impl Stream<'_> {
         self.worker.tickets += 1;
         let ticket = self.worker.tickets;
         let job = Arc::new(PoolBatch::new(ticket, batch, runner));
-        self.open.insert(ticket, Open { job: job.clone(), remaining });
+        let compute_time = Duration::ZERO;
+        self.open.insert(ticket, Open { job: job.clone(), remaining, span, compute_time });
         self.worker.pool.submit(job);
     }
 
@@ -176,7 +196,7 @@ impl Stream<'_> {
             self.worker.pool.withdraw(&open.job, |assignment| is_unwanted(genomes, assignment));
         }
         if let Some(Some(announced)) = self.runs.get_mut(&run) {
-            for batch in announced.waiting.iter_mut().filter(|batch| is_about(batch)) {
+            for (batch, _) in announced.waiting.iter_mut().filter(|(batch, _)| is_about(batch)) {
                 let before = batch.assignments.len();
                 batch.assignments.retain(|assignment| !is_unwanted(&batch.genomes, *assignment));
                 self.held -= before - batch.assignments.len();
@@ -191,8 +211,8 @@ impl Stream<'_> {
             self.worker.pool.withdraw(&open.job, |_| true);
         }
         if let Some(Some(announced)) = self.runs.get_mut(&run) {
-            let gone = announced.waiting.extract_if(.., |batch| unwanted(batch));
-            self.held -= gone.map(|batch| batch.assignments.len()).sum::<usize>();
+            let gone = announced.waiting.extract_if(.., |(batch, _)| unwanted(batch));
+            self.held -= gone.map(|(batch, _)| batch.assignments.len()).sum::<usize>();
             // A run may come back, an evaluation has ended.
             if up_to.is_none() && matches!(announced.work, Announcement::Evaluation(_)) {
                 self.runs.remove(&run);

@@ -147,7 +147,7 @@ pub(super) fn unknown_fields(bench: &mut Bench<'_>) -> Result<(), Fault> {
     // A kind of message that is none yet.
     stream.say_bytes(around(900, b"said by a newer version"));
     let work = run.batch(0, &[Asked::default(), Asked::default()]);
-    let batch = v1::AttachResponse { kind: Some(Kind::Batch((&work.batch).into())) };
+    let batch = v1::AttachResponse { kind: Some(Kind::Batch((&work.batch).into())), traceparent: None };
     send(&stream, &batch);
     stream.outcomes(&work).map(drop).map_err(|fault| Fault {
         seen: format!(

@@ -268,7 +268,8 @@ impl Worker {
         });
         let Ok(incoming) = client.attach(requests).await else { return End::Lost };
         let mut incoming = incoming.into_inner();
-        let Ok(Some(v1::AttachResponse { kind: Some(Hears::Welcome(welcome)) })) = incoming.message().await
+        let Ok(Some(v1::AttachResponse { kind: Some(Hears::Welcome(welcome)), .. })) =
+            incoming.message().await
         else {
             return End::Lost;
         };
