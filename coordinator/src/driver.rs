@@ -8,6 +8,7 @@ pub mod evaluating;
 mod group;
 pub mod handing_over;
 mod journal_thread;
+mod phases;
 pub mod reading;
 mod search_threads;
 mod traces;
@@ -37,6 +38,7 @@ use crate::handle::{Handle, Inbox, Outgoing, Reply, Request};
 use crate::journal::{Journal, JournalError};
 use crate::timing::Timings;
 use journal_thread::{JournalRequest, Said};
+use phases::Phases;
 use traces::Traces;
 use waking::Woken;
 
@@ -137,6 +139,7 @@ pub async fn start(
         watchers: Arc::new(Semaphore::new(settings.watchers_max)),
         watching: reading::Watching::default(),
         traces: Traces::new(settings.tracer.clone()),
+        phases: Phases::new(Arc::clone(&timings)),
         settings,
         engine,
         started: Instant::now(),
@@ -203,6 +206,7 @@ pub struct Driver {
     next_worker: u64,
     timings: Arc<Timings>,
     traces: Traces,
+    phases: Phases,
     /// Whether this coordinator gives way to another one.
     stepping_down: watch::Sender<bool>,
     /// Events that effects gave rise to.
@@ -275,9 +279,15 @@ impl Driver {
 
     fn handle(&mut self, event: Event) {
         match &event {
-            Event::Advanced(advanced) => self.traces.advanced(advanced.place()),
-            Event::Journalled { synced, .. } => self.traces.synced(*synced),
-            Event::Detach { worker } => self.traces.gone(*worker),
+            Event::Advanced(advanced) => {
+                self.traces.advanced(advanced.place());
+                self.phases.advanced(advanced.place().0, Instant::now());
+            }
+            Event::Journalled { synced, .. } => {
+                self.traces.synced(*synced);
+                self.phases.synced(*synced, Instant::now());
+            }
+            Event::Detach { worker } => self.gone(*worker),
             _ => {}
         }
         self.engine.take(self.now(), event);
@@ -296,16 +306,18 @@ impl Driver {
             match effect {
                 Effect::Commit(transaction) => {
                     self.traces.commits(&transaction);
+                    self.phases.commits(&transaction, Instant::now());
                     self.job(JournalRequest::Commit(transaction));
                 }
                 Effect::Send { worker, message } => self.send(worker, message),
                 Effect::Close { worker, reason } => {
                     tracing::warn!(%worker, reason, "worker detached");
                     self.outboxes.remove(&worker);
-                    self.traces.gone(worker);
+                    self.gone(worker);
                 }
                 Effect::Advance(advance) => {
                     self.traces.advances(advance.place());
+                    self.phases.advances(advance.place().0, Instant::now());
                     if advance.is_short() {
                         short.push(advance);
                     } else {
@@ -339,6 +351,12 @@ impl Driver {
         self.events.extend(advanced.map(Event::Advanced));
     }
 
+    /// What is told of a worker ends with it.
+    fn gone(&mut self, worker: WorkerId) {
+        self.traces.gone(worker);
+        self.phases.gone(worker);
+    }
+
     fn job(&self, job: JournalRequest) {
         // If the thread is gone, what it said last ends the driver.
         let _ = self.jobs.send(job);
@@ -348,6 +366,9 @@ impl Driver {
         // One that has gone, of which the engine hears next.
         let Some(outbox) = self.outboxes.get(&worker) else { return };
         let trace = self.traces.sends(worker, &message);
+        if let ToWorker::Batch(batch) = &message {
+            self.phases.sends(batch.run, Instant::now());
+        }
         if let Err(error) = outbox.try_send(Outgoing { message, trace }) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "the worker does not read its messages",
@@ -367,9 +388,11 @@ impl Driver {
                 let worker = WorkerId(self.next_worker);
                 self.next_worker += 1;
                 tracing::info!(%worker, name = hello.name, threads = hello.threads, peer, "worker attached");
+                let threads = hello.threads;
                 let attached = self.engine.execute(self.now(), Attach { worker, hello }).answer;
                 if attached.is_ok() {
                     self.outboxes.insert(worker, outbox);
+                    self.phases.attached(worker, threads);
                 }
                 // Whoever else asked may have gone; only a worker's absence has consequences.
                 if reply.send(attached).is_err() && self.outboxes.remove(&worker).is_some() {
@@ -378,12 +401,13 @@ impl Driver {
             }
             Request::FromWorker { worker, message } => {
                 self.traces.hears(worker, &message);
+                self.phases.hears(&message);
                 self.engine.take(self.now(), Event::FromWorker { worker, message });
             }
             Request::Detach { worker, reason } => {
                 if self.outboxes.remove(&worker).is_some() {
                     tracing::info!(%worker, reason, "worker detached");
-                    self.traces.gone(worker);
+                    self.gone(worker);
                     self.engine.take(self.now(), Event::Detach { worker });
                 }
             }

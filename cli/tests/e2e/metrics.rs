@@ -156,3 +156,36 @@ fn metrics_that_other_machines_could_read_are_refused() {
         assert!(errors(&output).contains(expected), "{}", errors(&output));
     }
 }
+
+#[test]
+fn where_the_time_of_generations_went_and_what_workers_reported_is_told() {
+    let place = Place::new();
+    endless(&place);
+    let coordinator = Coordinator::start_with(&place, &["--web", "127.0.0.1:0"]);
+    let metrics = Metrics::of(&place, "coordinator.log");
+    let figure = |name: &str| metrics.figure(name);
+    let parts = || {
+        ["compute", "waiting", "search", "disk"]
+            .map(|part| figure(&format!("hebbian_generation_seconds_total{{part=\"{part}\"}}")))
+    };
+    assert_eq!((parts(), figure("hebbian_generations_total")), ([0.0; 4], 0.0));
+    let mut worker = coordinator.worker("one");
+    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
+    coordinator.until_state(&run, "finished");
+    until("the last close is on the disk", || figure("hebbian_generations_total") == 60.0);
+    let [compute, waiting, search, disk] = parts();
+    assert!(compute > search && waiting > 0.0 && search > 0.0 && disk > 0.0, "{:?}", parts());
+    assert!(compute + waiting + search < figure("hebbian_uptime_seconds"), "{:?}", parts());
+    let reported =
+        |outcome: &str| figure(&format!("hebbian_episodes_reported_total{{outcome=\"{outcome}\"}}"));
+    assert!(reported("evaluated") + reported("diverged") >= 60.0 * 8.0 * 4.0 && reported("error") == 0.0);
+    assert_eq!(figure("hebbian_watchers"), 0.0);
+    let run = coordinator.ok(&["create", "endless.toml"]).trim().to_owned();
+    let mut watch = place.start(&coordinator.arguments(&["watch", &run]), "watch.log");
+    until("somebody watches", || figure("hebbian_watchers") == 1.0);
+    watch.kill();
+    until("nobody watches any more", || figure("hebbian_watchers") == 0.0);
+    worker.kill();
+    until("episodes wait for a worker", || figure("hebbian_episodes_queued") > 0.0);
+    assert_eq!(coordinator.stop(), Some(0));
+}

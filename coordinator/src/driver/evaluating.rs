@@ -47,6 +47,7 @@ impl Driver {
 
     /// Tells the client of an evaluation that it has ended.
     pub(super) fn evaluation_ended(&mut self, evaluation: RunId, end: Result<(), String>) {
+        self.phases.evaluated(evaluation);
         self.traces.evaluated(evaluation, end.as_ref().err().map(String::as_str));
         if let (Some(client), Err(reason)) = (self.evaluations.remove(&evaluation), end) {
             let _ = client.send(Err(reason));

@@ -1,6 +1,7 @@
 //! What the driver is asked that only the journal knows: closed generations, events, where a fork begins.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc as thread_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use super::journal_thread::{JournalRequest, failed};
 use super::{Ask, Driver};
 use crate::handle::Reply;
 use crate::journal::Journal;
+use crate::timing::Timings;
 
 /// The stream of a run's committed events. It ends after the run's final state, when the coordinator shuts down, or
 /// when the watcher was too slow; the caller watches again from the last sequence number it has seen.
@@ -113,22 +115,25 @@ pub(super) type Watching = Arc<Mutex<BTreeMap<String, usize>>>;
 struct Counted {
     owner: String,
     watching: Watching,
+    timings: Arc<Timings>,
 }
 
 impl Counted {
     /// Counts a watch of an owner that may have one more.
-    fn new(owner: String, watching: &Watching, most: usize) -> Result<Self, Refusal> {
+    fn new(owner: String, watching: &Watching, timings: &Arc<Timings>, most: usize) -> Result<Self, Refusal> {
         let mut counts = watching.lock().unwrap_or_else(PoisonError::into_inner);
         let own = counts.get(&owner).copied().unwrap_or(0);
         let others = counts.values().sum::<usize>() - own;
         check_share(&owner, (own, others, most), "watches")?;
         *counts.entry(owner.clone()).or_default() += 1;
-        Ok(Self { owner, watching: Arc::clone(watching) })
+        timings.watchers.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { owner, watching: Arc::clone(watching), timings: Arc::clone(timings) })
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.timings.watchers.fetch_sub(1, Ordering::Relaxed);
         let mut counts = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.owner) {
             *count -= 1;
@@ -159,7 +164,10 @@ impl Watch {
             let most = driver.settings.watchers_max;
             Refusal::Limit(format!("{most} runs are being watched, which is the limit"))
         })?;
-        let counted = Counted::new(owner, &driver.watching, driver.settings.watchers_max)?;
+        let counted = {
+            let most = driver.settings.watchers_max;
+            Counted::new(owner, &driver.watching, &driver.timings, most)?
+        };
         let published = driver.published.entry(run).or_insert_with(|| watch::Sender::new(0)).subscribe();
         let jobs = driver.jobs.clone();
         tokio::spawn(async move {

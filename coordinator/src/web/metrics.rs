@@ -1,5 +1,7 @@
 //! A coordinator's figures for monitoring.
 
+use std::sync::atomic::Ordering;
+
 use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::{Refusal, run, worker};
@@ -90,6 +92,12 @@ fn written(status: &v1::CoordinatorStatus, runs: &[v1::Run], workers: &[v1::Work
     );
     let leased = sum(|run| run.leased_episodes);
     metrics.one("hebbian_episodes_leased", "gauge", "Episodes that workers hold.", leased);
+    // A hedged episode is open once and held twice.
+    let queued = sum(|run| {
+        let open = run.generation_episodes.saturating_sub(run.settled_episodes);
+        open.saturating_sub(run.leased_episodes)
+    });
+    metrics.one("hebbian_episodes_queued", "gauge", "Open episodes that no worker holds.", queued);
     let alone = running.iter().filter(|run| run.eligible_workers == 0).count();
     metrics.one("hebbian_runs_without_workers", "gauge", "Running runs that no worker may work on.", alone);
     let doubted = runs.iter().filter(|run| run.doubt.is_some()).count();
@@ -130,6 +138,22 @@ fn timed(timings: &Timings) -> String {
     metrics.histogram("hebbian_journal_commit_seconds", commits, &timings.commits);
     let searches = "What a generation's outcomes make of its search.";
     metrics.histogram("hebbian_search_advance_seconds", searches, &timings.searches);
+    let (parts, closed) = timings.generations();
+    metrics.one("hebbian_generations_total", "counter", "Generations closed since the start.", closed);
+    let help = "Time of these by what it went to, summed over runs: computing as long as all threads together would have \
+                needed, waiting for the rest of it, the search, the close on its way to the disk.";
+    metrics.family("hebbian_generation_seconds_total", "counter", help);
+    for (part, seconds) in parts {
+        metrics.labelled("hebbian_generation_seconds_total", ("part", part), seconds);
+    }
+    let help =
+        "Episodes that workers have reported since the start, by outcome; late and hedged ones as well.";
+    metrics.family("hebbian_episodes_reported_total", "counter", help);
+    for (outcome, count) in timings.reported.read() {
+        metrics.labelled("hebbian_episodes_reported_total", ("outcome", outcome), count);
+    }
+    let help = "Clients and pages that watch a run.";
+    metrics.one("hebbian_watchers", "gauge", help, timings.watchers.load(Ordering::Relaxed));
     metrics.text()
 }
 
@@ -166,6 +190,8 @@ pub fn of_standby(version: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timing::Part;
+    use std::time::Duration;
 
     #[test]
     fn every_sample_has_a_family_and_hostile_text_stands_nowhere() {
@@ -182,10 +208,13 @@ mod tests {
             state: Some(RunState::RUNNING.into()),
             generation_episodes: 5,
             settled_episodes: 2,
+            leased_episodes: 1,
             ..Default::default()
         };
         let timings = Timings::default();
         timings.commits.time(|| ());
+        timings.spent(Part::Disk, Duration::from_millis(1500));
+        timings.closed();
         let upkeep = Upkeep::default();
         upkeep.copied(true);
         upkeep.copied(false);
@@ -211,6 +240,12 @@ mod tests {
             "hebbian_runs{state=\"running\"} 1",
             "hebbian_runs_without_workers 1",
             "hebbian_episodes_open 3",
+            "hebbian_episodes_queued 2",
+            "hebbian_generations_total 1",
+            "hebbian_generation_seconds_total{part=\"compute\"} 0",
+            "hebbian_generation_seconds_total{part=\"disk\"} 1.5",
+            "hebbian_episodes_reported_total{outcome=\"error\"} 0",
+            "hebbian_watchers 0",
             "hebbian_workers_lost_total{reason=\"connection\"} 3",
             "hebbian_workers_lost_total{reason=\"silence\"} 2",
             "hebbian_workers_ineligible 1",
