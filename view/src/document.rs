@@ -76,7 +76,7 @@ impl RunPage<'_> {
         if let Some(result) = self.result {
             let _ = write!(
                 html,
-                "<details><summary>Spec</summary><pre tabindex=\"0\">{}</pre></details>",
+                "<details><summary>Spec</summary><pre role=\"region\" aria-label=\"Spec\" tabindex=\"0\">{}</pre></details>",
                 text(&result.spec)
             );
         }
@@ -164,7 +164,11 @@ impl RunPage<'_> {
         let after = [last.updates, last.extended_updates].map(|updates| format!("after {updates}"));
         let heading = ["family", "trained on", "tasks", &after[0], &after[1], "diverged"];
         let table = Table::new(&heading, rows.collect());
-        format!("<h2>The last validation (generation {})</h2>{}", last.generation, table.html())
+        format!(
+            "<h2>The last validation (generation {})</h2>{}",
+            last.generation,
+            table.html("The last validation")
+        )
     }
 
     fn happened(&self) -> String {
@@ -183,7 +187,7 @@ impl RunPage<'_> {
                 .rev()
                 .map(|mark| vec![mark.generation.to_string(), mark.kind.to_owned(), mark.text.clone()]);
             let table = Table::new(&["generation", "what", "why"], rows.collect());
-            let _ = write!(html, "<h2>What happened</h2>{}", table.html());
+            let _ = write!(html, "<h2>What happened</h2>{}", table.html("What happened"));
         }
         html
     }

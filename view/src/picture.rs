@@ -43,10 +43,9 @@ impl Table {
         Self { heading: self.heading, rows: self.rows.into_iter().enumerate().filter_map(kept).collect() }
     }
 
-    /// As HTML.
-    pub fn html(&self) -> String {
-        // It scrolls by itself where it is wide, also without a mouse.
-        let mut html = String::from("<table tabindex=\"0\"><thead><tr>");
+    /// As HTML; `label` says what it is about.
+    pub fn html(&self, label: &str) -> String {
+        let mut html = String::from("<table><thead><tr>");
         for name in &self.heading {
             let _ = write!(html, "<th scope=\"col\">{}</th>", escape::name(name));
         }
@@ -63,8 +62,15 @@ impl Table {
             }
             html.push_str("</tr>");
         }
-        html + "</tbody></table>"
+        scrolling(label, &(html + "</tbody></table>"))
     }
+}
+
+/// A table that scrolls by itself where it is wide, also without a mouse: what takes the focus has a role and a name. (The table cannot do
+/// it: as a block it is none to some screen readers.)
+pub fn scrolling(label: &str, table: &str) -> String {
+    let label = escape::name(label);
+    format!("<div class=\"wide\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">{table}</div>")
 }
 
 impl Picture {
@@ -87,7 +93,7 @@ impl Picture {
         let table = if self.table.rows.is_empty() {
             String::new()
         } else {
-            format!("<details><summary>Numbers: {title}</summary>{}</details>", self.table.html())
+            format!("<details><summary>Numbers: {title}</summary>{}</details>", self.table.html(&self.title))
         };
         format!(
             "<figure id=\"{}\"><svg class=\"hv\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}. {says}\">{}</svg>\

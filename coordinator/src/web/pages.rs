@@ -9,7 +9,7 @@ use hebbian_view::cluster::Throughput;
 use hebbian_view::document::{PAGE_STYLE, state};
 use hebbian_view::escape::{name, text};
 use hebbian_view::number::{count, optional, seconds, short};
-use hebbian_view::picture::{Picture, STYLE};
+use hebbian_view::picture::{Picture, STYLE, scrolling};
 
 use super::Acts;
 use super::access::May;
@@ -92,12 +92,11 @@ fn trouble(status: &v1::CoordinatorStatus) -> String {
     })
 }
 
-fn table(heading: &[&str], rows: &str) -> String {
+fn table(label: &str, heading: &[&str], rows: &str) -> String {
     let cell = |name: &&str| format!("<th scope=\"col\">{name}</th>");
     let heading: String = heading.iter().map(cell).collect();
-    format!(
-        "<div class=\"wide\" tabindex=\"0\"><table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    let table = format!("<table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table>");
+    scrolling(label, &table)
 }
 
 /// Runs, and the coordinator.
@@ -133,7 +132,7 @@ pub(super) fn overview(status: &v1::CoordinatorStatus, runs: &[v1::Run]) -> Stri
             "group",
             "seed",
         ];
-        table(&heading, &rows)
+        table("Runs", &heading, &rows)
     };
     format!("<h1>hebbian</h1>{}{facts}<h2>Runs, newest first</h2>{runs}", trouble(status))
 }
@@ -187,7 +186,7 @@ pub(super) fn compared(runs: &[&v1::Run], left_out: usize, pictures: &str) -> St
         )
     };
     let rows: String = runs.iter().map(row).collect();
-    let table = table(&["run", "state", "generation", "best fitness", "group", "seed"], &rows);
+    let table = table("Runs", &["run", "state", "generation", "best fitness", "group", "seed"], &rows);
     format!("<h1>{} beside each other</h1>{more}{table}{pictures}", counted(runs.len() as u64, "run"))
 }
 
@@ -236,7 +235,7 @@ fn happened(status: &v1::CoordinatorStatus) -> String {
     let rows: String = status.events.iter().rev().map(row).collect();
     format!(
         "<h2>What happened to workers, newest first</h2>{}",
-        table(&["when", "worker", "what", "why"], &rows)
+        table("What happened to workers", &["when", "worker", "what", "why"], &rows)
     )
 }
 
@@ -312,5 +311,5 @@ fn workers_table(workers: &[v1::Worker], attached: u64) -> String {
         "trouble",
         "leave",
     ];
-    format!("<h2>Workers</h2>{}{more}", table(&heading, &rows))
+    format!("<h2>Workers</h2>{}{more}", table("Workers", &heading, &rows))
 }
