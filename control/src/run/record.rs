@@ -358,6 +358,13 @@ pub enum Write {
 }
 
 impl Write {
+    /// Which run it is about.
+    pub fn run(&self) -> RunId {
+        match self {
+            Self::Record { run, .. } | Self::Snapshot { run, .. } | Self::Delete { run } => *run,
+        }
+    }
+
     /// Whether a full disk is fuller by nothing, or is by less than it will be emptier: a run is deleted, or ends so that it can be.
     pub fn frees_room(&self) -> bool {
         match self {

@@ -1,5 +1,6 @@
 //! The journal's own thread: it groups commits, tries again while the disk is full, and reads for whoever asks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use hebbian_control::command::Refusal;
 use hebbian_control::engine::effect::{Event, Transaction};
 use hebbian_control::run::record::Write;
+use hebbian_shared::id::RunId;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::group::Group;
@@ -23,6 +25,18 @@ const ROOM_INTERVAL: Duration = Duration::from_secs(30);
 
 fn frees_room(transaction: &Transaction) -> bool {
     transaction.writes.iter().any(Write::frees_room)
+}
+
+/// The deletions of a group, and the group without all that is about runs that it deletes.
+fn apart(transactions: &[Transaction]) -> (Vec<Write>, Vec<Transaction>) {
+    let writes = transactions.iter().flat_map(|transaction| &transaction.writes);
+    let deleted: Vec<Write> = writes.filter(|write| matches!(write, Write::Delete { .. })).cloned().collect();
+    let gone: BTreeSet<RunId> = deleted.iter().map(Write::run).collect();
+    let rest = transactions.iter().map(|transaction| {
+        let kept = transaction.writes.iter().filter(|write| !gone.contains(&write.run()));
+        Transaction { writes: kept.cloned().collect(), ..*transaction }
+    });
+    (deleted, rest.collect())
 }
 
 /// A journal's failure as whoever asks is told it.
@@ -145,15 +159,13 @@ impl JournalThread {
         self.journal.give_room();
         self.room_given = Some(Instant::now());
         self.journal.commit(self.group.transactions(), sync).or_else(|error| {
-            // What is deleted goes first where there is no room for the rest. That it is deleted again with the rest changes nothing.
-            let writes = self.group.transactions().iter().flat_map(|transaction| &transaction.writes);
-            let writes: Vec<Write> =
-                writes.filter(|write| matches!(write, Write::Delete { .. })).cloned().collect();
-            if writes.is_empty() {
+            // What is deleted goes first where there is no room for the rest, of which nothing is then written that it takes with it.
+            let (deleted, rest) = apart(self.group.transactions());
+            if deleted.is_empty() {
                 return Err(error);
             }
-            self.journal.commit(&[Transaction { position: 0, writes, sync: true }], true)?;
-            self.journal.commit(self.group.transactions(), sync)
+            self.journal.commit(&[Transaction { position: 0, writes: deleted, sync: true }], true)?;
+            self.journal.commit(&rest, sync)
         })?;
         self.keep_room();
         Ok(())
@@ -210,5 +222,33 @@ impl JournalThread {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_control::run::record::Record;
+
+    use super::*;
+
+    #[test]
+    fn what_a_deletion_takes_with_it_needs_no_room() {
+        let note = |run: u64| Write::Record {
+            run: RunId::new(run),
+            sequence: 1,
+            record: Record::Note { text: "what was changed".to_owned() },
+        };
+        let transaction =
+            |position, writes: &[Write]| Transaction { position, writes: writes.to_vec(), sync: true };
+        let delete = Write::Delete { run: RunId::new(1) };
+        let group = [
+            transaction(1, &[note(1), note(2)]),
+            transaction(2, &[note(1)]),
+            transaction(3, &[delete.clone()]),
+        ];
+        let (deleted, rest) = apart(&group);
+        assert_eq!(deleted, [delete]);
+        // Each position is still committed, in its order.
+        assert_eq!(rest, [transaction(1, &[note(2)]), transaction(2, &[]), transaction(3, &[])]);
     }
 }
