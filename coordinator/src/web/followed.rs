@@ -9,6 +9,7 @@ use hebbian_control::command::page::PageRequest;
 use hebbian_control::command::run::{Get, GetResult};
 use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::v1;
+use hebbian_proto::v1::run_event::Kind;
 use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::id::RunId;
 use hebbian_shared::limits::{PAGE_ITEMS_MAX, PAGE_RUNS_FOLLOWED_MAX, WATCH_LENGTH_MAX};
@@ -33,8 +34,6 @@ use crate::handle::Handle;
 const PACE: Duration = Duration::from_millis(600);
 /// The events of a fast run are taken together at this pace, so that none of them wakes the thread by itself.
 const GATHER: Duration = Duration::from_millis(100);
-/// Whoever has so many events at once is behind, and takes the next ones without delay.
-const BEHIND: usize = WATCH_LENGTH_MAX / 2;
 /// A list or a cluster changes all the time; a page of it hears so at this pace.
 const LIST_PACE: Duration = Duration::from_secs(1);
 /// Pictures are drawn again after so many times what drawing them took, so that drawing is a third of a hundredth of a core at most, but
@@ -380,7 +379,7 @@ fn refused(refusal: &Refusal) -> String {
 }
 
 /// Takes a run's events for as long as the task lives, since a run that has ended may be extended. All pages hear of changes at the
-/// same moments, at most once in [`PACE`].
+/// same moments, at most once in [`PACE`]; of notes and states, which are rare and waited for, within [`GATHER`].
 async fn take_events(
     handle: Handle,
     run: RunId,
@@ -388,11 +387,15 @@ async fn take_events(
     tell: Arc<watch::Sender<u64>>,
 ) {
     let (mut after, mut told_at, mut gathered) = (0, None::<Instant>, Vec::new());
+    // Whether something is new that does not come with every generation.
+    let mut is_rare = false;
     loop {
         let watch = Watch { run, after, owner: "the live page".to_owned() };
         if let Ok(mut events) = handle.ask(watch).await {
+            let mut past = newest(&handle, run).await;
             loop {
-                let due = told_at.map_or_else(Instant::now, |told_at| told_at + PACE);
+                let pace = if is_rare { GATHER } else { PACE };
+                let due = told_at.map_or_else(Instant::now, |told_at| told_at + pace);
                 let has_news = *tell.borrow() != after;
                 tokio::select! {
                     got = events.recv_many(&mut gathered, WATCH_LENGTH_MAX) => {
@@ -404,17 +407,19 @@ async fn take_events(
                             for v1::WatchRunResponse { sequence, event } in gathered.drain(..) {
                                 after = sequence;
                                 if let Some(event) = event {
+                                    is_rare |= matches!(event.kind, Some(Kind::Note(_) | Kind::State(_)));
                                     history.take(&event);
                                 }
                             }
                         }
-                        if got < BEHIND {
+                        if after >= past {
                             tokio::time::sleep(GATHER).await;
                         }
                     }
                     () = tokio::time::sleep_until(due), if has_news => {
                         tell.send_replace(after);
-                        told_at = Some(Instant::now());
+                        (told_at, is_rare) = (Some(Instant::now()), false);
+                        past = newest(&handle, run).await;
                     }
                 }
             }
@@ -422,6 +427,11 @@ async fn take_events(
         }
         tokio::time::sleep(PACE).await;
     }
+}
+
+/// The number of a run's newest record: what is before it is past, and is read as fast as it comes.
+async fn newest(handle: &Handle, run: RunId) -> u64 {
+    handle.ask(Get { run }).await.map_or(0, |now| now.sequence)
 }
 
 #[cfg(test)]
