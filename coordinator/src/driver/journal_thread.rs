@@ -244,7 +244,7 @@ mod tests {
         let group = [
             transaction(1, &[note(1), note(2)]),
             transaction(2, &[note(1)]),
-            transaction(3, &[delete.clone()]),
+            transaction(3, std::slice::from_ref(&delete)),
         ];
         let (deleted, rest) = apart(&group);
         assert_eq!(deleted, [delete]);
