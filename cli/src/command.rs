@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod conformance;
 mod coordinator;
+mod coordinator_access;
 mod coordinator_backup;
 mod coordinator_standby;
 mod create;

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::coordinator::reload_on_hangup;
+use super::coordinator_access::reload_on_hangup;
 use super::journal_failure;
 use crate::failure::Failure;
 use crate::process::supervisor;
