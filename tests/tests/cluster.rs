@@ -51,38 +51,35 @@ pub(crate) fn spec() -> RunSpec {
     RunSpec::read(&text).unwrap()
 }
 
-/// The mean of a run that one thread computes episode by episode, without scheduler, journal and wire.
-fn sequential(spec: &RunSpec) -> Genome {
+/// The mean after each of the first generations, which one thread computes episode by episode, without scheduler, journal and wire.
+pub(crate) fn means(spec: &RunSpec, generations: u32) -> Vec<Genome> {
     let runner = EpisodeRunner::new(Arc::new(spec.clone())).unwrap();
     let mut workspace = Workspace::new();
     let mut strategy = hebbian_control::run::strategy::build(spec);
-    for generation in 0..GENERATIONS {
-        let measured: Vec<Measured> = strategy
-            .ask()
-            .iter()
-            .zip(0..)
-            .map(|(candidate, index)| {
-                let episodes = (0..spec.tasks_per_generation()).map(|task| {
-                    let key = EpisodeKey {
-                        run: RunId::new(0),
-                        generation: GenerationIndex(generation),
-                        purpose: EpisodePurpose::Search,
-                        block: candidate.block,
-                        candidate: CandidateIndex(index),
-                        task: TaskIndex(task),
-                    };
-                    runner.run(&mut workspace, &candidate.genome, &key, &Interrupt::new()).unwrap()
-                });
-                Measured::of_outcomes(episodes).expect("outcomes of the genome, not of the worker")
-            })
-            .collect();
+    let close = |generation| {
+        let measure = |(candidate, place): (&hebbian_search::Candidate, u32)| {
+            let episodes = (0..spec.tasks_per_generation()).map(|task| {
+                let key = EpisodeKey {
+                    run: RunId::new(0),
+                    generation: GenerationIndex(generation),
+                    purpose: EpisodePurpose::Search,
+                    block: candidate.block,
+                    candidate: CandidateIndex(place),
+                    task: TaskIndex(task),
+                };
+                runner.run(&mut workspace, &candidate.genome, &key, &Interrupt::new()).unwrap()
+            });
+            Measured::of_outcomes(episodes).expect("outcomes of the genome, not of the worker")
+        };
+        let measured: Vec<Measured> = strategy.ask().iter().zip(0..).map(measure).collect();
         strategy.tell(&measured).unwrap();
-    }
-    strategy.mean()
+        strategy.mean()
+    };
+    (0..generations).map(close).collect()
 }
 
 pub(crate) fn check(result: &v1::RunResult) {
-    let expected = sequential(&spec());
+    let expected = means(&spec(), GENERATIONS).pop().expect("it has generations");
     let bits = |genome: &[f64]| genome.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert!(expected.0.iter().any(|&value| value != 0.0), "the search has moved");
     assert_eq!(result.generations, GENERATIONS);

@@ -1,15 +1,7 @@
 //! One result on every CPU: what the README promises of the quickstart, with the widest vectors of this CPU and with those that every CPU
 //! has. `tests/slow/cpu` asks whole programs, as other CPUs.
 
-use std::sync::Arc;
-
-use hebbian_learning::episode::EpisodeRunner;
-use hebbian_learning::interrupt::Interrupt;
-use hebbian_learning::training::Workspace;
-use hebbian_search::Measured;
-use hebbian_shared::episode::{EpisodeKey, EpisodePurpose};
 use hebbian_shared::genome::Genome;
-use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::vectors::narrow;
 
@@ -24,29 +16,7 @@ fn narrow_generations() -> u32 {
 /// The means of the quickstart's first generations.
 fn means(generations: u32) -> Vec<Genome> {
     let spec = RunSpec::read(include_str!("../../examples/quickstart.toml")).unwrap();
-    let runner = EpisodeRunner::new(Arc::new(spec.clone())).unwrap();
-    let mut workspace = Workspace::new();
-    let mut strategy = hebbian_control::run::strategy::build(&spec);
-    let close = |generation| {
-        let measure = |(candidate, place): (&hebbian_search::Candidate, u32)| {
-            let episodes = (0..spec.tasks_per_generation()).map(|task| {
-                let key = EpisodeKey {
-                    run: RunId::new(0),
-                    generation: GenerationIndex(generation),
-                    purpose: EpisodePurpose::Search,
-                    block: candidate.block,
-                    candidate: CandidateIndex(place),
-                    task: TaskIndex(task),
-                };
-                runner.run(&mut workspace, &candidate.genome, &key, &Interrupt::new()).unwrap()
-            });
-            Measured::of_outcomes(episodes).expect("outcomes of the genome, not of the worker")
-        };
-        let measured: Vec<Measured> = strategy.ask().iter().zip(0..).map(measure).collect();
-        strategy.tell(&measured).unwrap();
-        strategy.mean()
-    };
-    (0..generations).map(close).collect()
+    crate::cluster::means(&spec, generations)
 }
 
 #[test]

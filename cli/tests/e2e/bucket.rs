@@ -8,6 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::support::{Place, SPEC, bits, errors, until};
 
+/// A coordinator that makes the copies that `backup.toml` says.
+const COORDINATOR: [&str; 9] = [
+    "coordinator",
+    "--listen",
+    "127.0.0.1:0",
+    "--storage",
+    "sqlite:cluster.sqlite",
+    "--address-file",
+    "address",
+    "--config",
+    "backup.toml",
+];
+
 /// Whom the server lets in.
 const KEY: &str = "test-key";
 const SECRET: &str = "nobody-may-see-this";
@@ -159,18 +172,7 @@ fn copies_in_a_bucket_are_kept_in_number_and_restored_to_the_same_genome() {
         bucket.objects.lock().unwrap().insert(name.to_owned(), Vec::new());
     }
     let variables = bucket.variables(KEY);
-    let arguments = [
-        "coordinator",
-        "--listen",
-        "127.0.0.1:0",
-        "--storage",
-        "sqlite:cluster.sqlite",
-        "--address-file",
-        "address",
-        "--config",
-        "backup.toml",
-    ];
-    let mut coordinator = place.start_with(&variables, &arguments, "coordinator.log");
+    let mut coordinator = place.start_with(&variables, &COORDINATOR, "coordinator.log");
     until("the coordinator listens", || place.path("address").exists());
     let url = fs::read_to_string(place.path("address")).unwrap().trim().to_owned();
     let run = place.ok(&["create", "short.toml", "--coordinator", &url]).trim().to_owned();
@@ -225,16 +227,7 @@ fn a_bucket_that_refuses_and_addresses_that_name_none_are_told_without_secrets()
     let bucket = Bucket::start();
     let variables = bucket.variables("another-key");
     place.write("backup.toml", "[backup]\nurl = 's3://backups/x'\nevery = '1s'\n");
-    let arguments = [
-        "coordinator",
-        "--listen",
-        "127.0.0.1:0",
-        "--storage",
-        "sqlite:cluster.sqlite",
-        "--config",
-        "backup.toml",
-    ];
-    let _coordinator = place.start_with(&variables, &arguments, "coordinator.log");
+    let _coordinator = place.start_with(&variables, &COORDINATOR, "coordinator.log");
     let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
     until("the failure is told", || log().contains("the journal could not be copied: s3://backups/x: "));
     assert!(!log().contains(SECRET), "{}", log());

@@ -96,15 +96,14 @@ impl Collector {
     }
 }
 
-fn traced(place: &Place, endpoint: &str) {
+fn configure(place: &Place, endpoint: &str) {
     place.write("traces.toml", &format!("traces = {{ endpoint = \"{endpoint}\", every = \"0s\" }}\n"));
 }
 
-#[test]
-fn a_generation_is_one_trace_across_coordinator_and_worker() {
-    let (place, collector) = (Place::new(), Collector::start());
-    traced(&place, &collector.address);
-    let coordinator = Coordinator::start_with(&place, &["--config", "traces.toml"]);
+/// A run to its end by a coordinator and a worker that send traces there; the worker has ended.
+fn traced<'a>(place: &'a Place, endpoint: &str) -> Coordinator<'a> {
+    configure(place, endpoint);
+    let coordinator = Coordinator::start_with(place, &["--config", "traces.toml"]);
     let arguments =
         ["worker", "--coordinator", &coordinator.url, "--threads", "1", "--config", "traces.toml"];
     let mut worker = place.start(&arguments, "worker.log");
@@ -112,6 +111,13 @@ fn a_generation_is_one_trace_across_coordinator_and_worker() {
     coordinator.until_state(&run, "finished");
     worker.signal("TERM");
     assert_eq!(worker.exit_code(), Some(0));
+    coordinator
+}
+
+#[test]
+fn a_generation_is_one_trace_across_coordinator_and_worker() {
+    let (place, collector) = (Place::new(), Collector::start());
+    let coordinator = traced(&place, &collector.address);
     // What is left is sent at the end.
     assert_eq!(coordinator.stop(), Some(0));
 
@@ -155,17 +161,10 @@ fn a_collector_that_is_away_holds_nothing_up() {
     let place = Place::new();
     // Nobody listens there any more.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    traced(&place, &format!("http://{free}"));
-    let coordinator = Coordinator::start_with(&place, &["--config", "traces.toml"]);
-    let arguments =
-        ["worker", "--coordinator", &coordinator.url, "--threads", "1", "--config", "traces.toml"];
-    let mut worker = place.start(&arguments, "worker.log");
-    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
-    coordinator.until_state(&run, "finished");
+    let coordinator = traced(&place, &format!("http://{free}"));
     let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
     until("the log says so", || log().contains(&format!("traces cannot be sent to http://{free}")));
-    worker.signal("TERM");
-    assert_eq!((worker.exit_code(), coordinator.stop()), (Some(0), Some(0)));
+    assert_eq!(coordinator.stop(), Some(0));
     assert_eq!(log().matches("traces cannot be sent").count(), 1, "{}", log());
 }
 
@@ -173,7 +172,7 @@ fn a_collector_that_is_away_holds_nothing_up() {
 fn an_endpoint_that_is_none_is_named() {
     let place = Place::new();
     for (endpoint, program) in [("collector:4317", "coordinator"), ("", "worker")] {
-        traced(&place, endpoint);
+        configure(&place, endpoint);
         let output = place.output(&[program, "--config", "traces.toml"]);
         let expected = format!(
             "traces.endpoint: must be the address of a collector, for example http://127.0.0.1:4317, not `{endpoint}`"
