@@ -63,7 +63,7 @@ fn nor_do_they_change_what_gradients_find() {
     check_kills(BY_GRADIENTS, &["1", "2", "4"]);
 }
 
-fn check_kills(spec: &str, numbers_of_workers: &[&str]) {
+pub(crate) fn check_kills(spec: &str, numbers_of_workers: &[&str]) {
     let place = Place::new();
     place.write("long.toml", spec);
     let mut results = Vec::new();

@@ -8,6 +8,7 @@ mod cluster;
 mod data;
 mod disk;
 mod external;
+mod families;
 mod faults;
 mod genome;
 mod inputs;
