@@ -54,3 +54,15 @@ def waits(x):
 def of_arrays(weights, counts, whole):
     assert weights.shape == (3,) and counts.shape == (2,) and counts.dtype.kind == "i" and isinstance(whole, int)
     return float(weights.sum() + counts.sum() + whole)
+
+
+_told = 0
+
+
+@hebbian.objective(x=hebbian.real(0.0, deviation=1.0, length=3), evaluations=8, recheck={"absolute": 1e-6})
+def told(x, seed):
+    """Where HEBBIAN_TEST_LIES is set, every fifth value is a little too good."""
+    global _told
+    _told += 1
+    lie = 1e-3 if "HEBBIAN_TEST_LIES" in os.environ and _told % 5 == 0 else 0.0
+    return -float(((x - 1) ** 2).sum()) + (seed % 100) / 1e4 + lie
