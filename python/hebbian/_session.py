@@ -349,9 +349,9 @@ class _Stream:
         for about, given in by_block.items():
             session._held -= len(given)
             session._open[about] -= len(given)
-            episodes = [v1.GiveBack.Episode(candidate=item.candidate, task=item.task) for item in given]
+            episodes = [v1.BlockEpisodes.Episode(candidate=item.candidate, task=item.task) for item in given]
             self._say(
-                give_back=v1.GiveBack(
+                give_back=v1.BlockEpisodes(
                     run=about.run,
                     generation=about.generation,
                     purpose=about.purpose,  # type: ignore[arg-type]

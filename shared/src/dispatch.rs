@@ -146,24 +146,9 @@ pub struct Report {
     pub settlements: Vec<Settlement>,
 }
 
-/// Episodes of one block that a worker has not begun and will not begin.
+/// Episodes of one block: those that a worker gives back, or need not finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GiveBack {
-    /// The run.
-    pub run: RunId,
-    /// The generation.
-    pub generation: GenerationIndex,
-    /// What for.
-    pub purpose: EpisodePurpose,
-    /// The set of tasks.
-    pub block: BlockIndex,
-    /// Which.
-    pub episodes: Vec<(CandidateIndex, TaskIndex)>,
-}
-
-/// Episodes of one block that a worker need not finish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unwanted {
+pub struct BlockEpisodes {
     /// The run.
     pub run: RunId,
     /// The generation, as the worker knows it.
@@ -193,7 +178,7 @@ pub enum FromWorker {
     /// The worker wants to leave: no more batches; it reports or gives back what it holds and closes the stream.
     Leaving,
     /// A worker that leaves gives back what it has not begun.
-    GiveBack(GiveBack),
+    GiveBack(BlockEpisodes),
 }
 
 /// From coordinator to worker, after the welcome.
@@ -228,7 +213,7 @@ pub enum ToWorker {
         up_to: Option<GenerationIndex>,
     },
     /// These episodes are no longer wanted; others of their generation are.
-    WithdrawEpisodes(Unwanted),
+    WithdrawEpisodes(BlockEpisodes),
     /// Finish what you have begun, report it, give the rest back and leave for good.
     Drain {
         /// In this time; what is not finished by then is lost.

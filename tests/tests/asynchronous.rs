@@ -13,7 +13,7 @@ use hebbian_coordinator::journal::memory::MemoryJournal;
 use hebbian_coordinator::journal::{Journal as _, KeptSnapshots};
 use hebbian_proto::v1;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Batch, FromWorker, Hello, Report, Settlement, ToWorker, Unwanted};
+use hebbian_shared::dispatch::{Batch, BlockEpisodes, FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::id::{CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -77,7 +77,7 @@ struct World {
     /// How often each worker has answered.
     answered: BTreeMap<WorkerId, u32>,
     /// What workers were told that nobody wants any more.
-    withdrawn: Vec<(WorkerId, Unwanted)>,
+    withdrawn: Vec<(WorkerId, BlockEpisodes)>,
     /// The parameters of every evaluation that was ever handed out.
     known: BTreeMap<(EpisodePurpose, GenerationIndex, CandidateIndex), Vec<u64>>,
 }
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// The worker drops what nobody wants any more, and comes sooner to what is behind it.
-    fn take_back(&mut self, worker: WorkerId, unwanted: Unwanted) {
+    fn take_back(&mut self, worker: WorkerId, unwanted: BlockEpisodes) {
         for &(candidate, _) in &unwanted.episodes {
             assert!(self.known.contains_key(&(unwanted.purpose, unwanted.generation, candidate)));
         }
@@ -335,7 +335,7 @@ fn an_evaluation_that_nobody_wants_any_more_is_taken_back() {
     while world.step() {
         world.live();
     }
-    let is_it = |(to, unwanted): &(WorkerId, Unwanted)| {
+    let is_it = |(to, unwanted): &(WorkerId, BlockEpisodes)| {
         *to == worker && unwanted.generation == born && unwanted.episodes.contains(&(candidate, task))
     };
     assert!(world.withdrawn.iter().any(is_it), "{:?}", world.withdrawn);

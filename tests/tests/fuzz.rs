@@ -22,8 +22,7 @@ use hebbian_proto::v1;
 use hebbian_search::Envelope;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Unwanted,
-    Welcome,
+    Assignment, Batch, BatchGenome, BlockEpisodes, FromWorker, Hello, Report, Settlement, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{Agreement, EPISODE_SEMANTICS, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
@@ -126,7 +125,7 @@ fn what_workers_say() {
         FromWorker::Report(report),
         FromWorker::Reject { run: RunId::new(5), reason: "no data".into() },
         FromWorker::Leaving,
-        FromWorker::GiveBack(GiveBack {
+        FromWorker::GiveBack(BlockEpisodes {
             run: RunId::new(5),
             generation: GenerationIndex(2),
             purpose: EpisodePurpose::Search,
@@ -165,7 +164,7 @@ fn what_a_coordinator_says_to_workers() {
         ToWorker::Spec { run: RunId::new(5), spec },
         ToWorker::Acknowledge { sequence: 7 },
         ToWorker::Withdraw { run: RunId::new(5), up_to: Some(GenerationIndex(2)) },
-        ToWorker::WithdrawEpisodes(Unwanted {
+        ToWorker::WithdrawEpisodes(BlockEpisodes {
             run: RunId::new(5),
             generation: GenerationIndex(2),
             purpose: EpisodePurpose::Search,

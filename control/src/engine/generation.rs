@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hebbian_search::Birth;
-use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, ToWorker, Unwanted};
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, BlockEpisodes, ToWorker};
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
 use hebbian_shared::time::Timestamp;
@@ -125,7 +125,7 @@ impl Engine {
         for (generation, episodes) in by_birth {
             let (generation, purpose, block) =
                 (GenerationIndex(generation), EpisodePurpose::Search, BlockIndex(0));
-            let unwanted = Unwanted { run, generation, purpose, block, episodes };
+            let unwanted = BlockEpisodes { run, generation, purpose, block, episodes };
             self.outbox.now(Effect::Send { worker, message: ToWorker::WithdrawEpisodes(unwanted) });
         }
     }

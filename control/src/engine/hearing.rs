@@ -1,7 +1,7 @@
 //! What workers say.
 
 use hebbian_search::Birth;
-use hebbian_shared::dispatch::{FromWorker, GiveBack, Report, Settlement};
+use hebbian_shared::dispatch::{BlockEpisodes, FromWorker, Report, Settlement};
 use hebbian_shared::episode::EpisodePurpose;
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, WorkerId};
 use hebbian_shared::limits::REASON_BYTES_MAX;
@@ -77,7 +77,7 @@ impl Engine {
         }
     }
 
-    fn find_given_back(&self, given: &mut GiveBack) {
+    fn find_given_back(&self, given: &mut BlockEpisodes) {
         let Some(run) = self.runs.get(&given.run).filter(|run| run.is_asynchronous()) else { return };
         let (id, purpose, born) = (given.run, given.purpose, given.generation);
         let found = |&(candidate, task)| Some((self.find(id, purpose, born, candidate)?, task));

@@ -1,6 +1,6 @@
 //! Workers that leave in order: they finish what they can, give the rest back, and are gone by a deadline.
 
-use hebbian_shared::dispatch::GiveBack;
+use hebbian_shared::dispatch::BlockEpisodes;
 use hebbian_shared::id::WorkerId;
 use hebbian_shared::time::Timestamp;
 
@@ -26,7 +26,7 @@ impl Scheduler {
 
     /// A worker gives episodes back that it has not begun: they are queued again at once, and that counts neither as an
     /// error nor as a loss. What it does not hold any more comes late.
-    pub fn give_back(&mut self, now: Timestamp, worker: WorkerId, given: &GiveBack) {
+    pub fn give_back(&mut self, now: Timestamp, worker: WorkerId, given: &BlockEpisodes) {
         self.heard(now, worker);
         let about = self.workers.get_mut(&worker).zip(self.runs.get_mut(&given.run));
         let Some((giver, entry)) = about.filter(|(_, entry)| entry.is_at(given.generation)) else {

@@ -5,7 +5,7 @@ mod stall;
 mod trust;
 
 use super::*;
-use hebbian_shared::dispatch::{GiveBack, Report, Settlement};
+use hebbian_shared::dispatch::{BlockEpisodes, Report, Settlement};
 use hebbian_shared::episode::{Evaluation, Outcome};
 use hebbian_shared::fitness::Fitness;
 
@@ -339,7 +339,7 @@ fn what_comes_late_is_counted() {
     assert_eq!(bench.scheduler.late(), 0);
     let (run, generation) = (run(), GenerationIndex(7));
     let (purpose, block) = (EpisodePurpose::Search, BlockIndex(0));
-    let given = GiveBack { run, generation, purpose, block, episodes: episodes.clone() };
+    let given = BlockEpisodes { run, generation, purpose, block, episodes: episodes.clone() };
     bench.scheduler.give_back(ms(1), *worker, &given);
     assert_eq!(bench.scheduler.late(), 1, "of another generation");
     bench.scheduler.bar(run, *worker, "it lacks something".to_owned(), &mut Vec::new());

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    ALL_PROBLEMS, Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, ToWorker, Unwanted,
-    Welcome,
+    ALL_PROBLEMS, Assignment, Batch, BatchGenome, BlockEpisodes, FromWorker, Hello, Report, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{EpisodePurpose, Wants};
 use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex, WorkerId};
@@ -118,9 +117,9 @@ pub fn up_to_an_hour(field: &str, message: Option<prost_types::Duration>) -> Res
     Ok(duration)
 }
 
-impl From<&GiveBack> for v1::GiveBack {
-    fn from(given: &GiveBack) -> Self {
-        let episode = |&(candidate, task): &(CandidateIndex, TaskIndex)| v1::give_back::Episode {
+impl From<&BlockEpisodes> for v1::BlockEpisodes {
+    fn from(given: &BlockEpisodes) -> Self {
+        let episode = |&(candidate, task): &(CandidateIndex, TaskIndex)| v1::block_episodes::Episode {
             candidate: candidate.0,
             task: task.0,
         };
@@ -134,45 +133,12 @@ impl From<&GiveBack> for v1::GiveBack {
     }
 }
 
-impl TryFrom<v1::GiveBack> for GiveBack {
+impl TryFrom<v1::BlockEpisodes> for BlockEpisodes {
     type Error = ConvertError;
 
-    fn try_from(message: v1::GiveBack) -> Result<Self, ConvertError> {
+    fn try_from(message: v1::BlockEpisodes) -> Result<Self, ConvertError> {
         check_length("episodes", &message.episodes, BATCH_EPISODES_MAX)?;
-        let episode =
-            |episode: &v1::give_back::Episode| (CandidateIndex(episode.candidate), TaskIndex(episode.task));
-        Ok(Self {
-            run: parse_run_name("run", &message.run)?,
-            generation: GenerationIndex(message.generation),
-            purpose: EpisodePurpose::from_wire("purpose", message.purpose)?,
-            block: BlockIndex(message.block),
-            episodes: message.episodes.iter().map(episode).collect(),
-        })
-    }
-}
-
-impl From<&Unwanted> for v1::WithdrawEpisodes {
-    fn from(unwanted: &Unwanted) -> Self {
-        let episode = |&(candidate, task): &(CandidateIndex, TaskIndex)| v1::withdraw_episodes::Episode {
-            candidate: candidate.0,
-            task: task.0,
-        };
-        Self {
-            run: run_name(unwanted.run),
-            generation: unwanted.generation.0,
-            purpose: unwanted.purpose.to_wire(),
-            block: unwanted.block.0,
-            episodes: unwanted.episodes.iter().map(episode).collect(),
-        }
-    }
-}
-
-impl TryFrom<v1::WithdrawEpisodes> for Unwanted {
-    type Error = ConvertError;
-
-    fn try_from(message: v1::WithdrawEpisodes) -> Result<Self, ConvertError> {
-        check_length("episodes", &message.episodes, BATCH_EPISODES_MAX)?;
-        let episode = |episode: &v1::withdraw_episodes::Episode| {
+        let episode = |episode: &v1::block_episodes::Episode| {
             (CandidateIndex(episode.candidate), TaskIndex(episode.task))
         };
         Ok(Self {

@@ -2,8 +2,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Unwanted,
-    Welcome,
+    Assignment, Batch, BatchGenome, BlockEpisodes, FromWorker, Hello, Report, Settlement, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{Agreement, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Violation;
@@ -165,7 +164,7 @@ proptest! {
         let (generation, purpose, block) = (batch.generation, batch.purpose, batch.block);
         let episodes =
             episodes.into_iter().map(|(candidate, task)| (CandidateIndex(candidate), TaskIndex(task))).collect();
-        let unwanted = Unwanted { run, generation, purpose, block, episodes };
+        let unwanted = BlockEpisodes { run, generation, purpose, block, episodes };
         check::<_, v1::AttachResponse>(&ToWorker::WithdrawEpisodes(unwanted));
         check::<_, v1::AttachResponse>(&ToWorker::Batch(batch));
         check::<_, v1::AttachResponse>(&ToWorker::Acknowledge { sequence });
@@ -181,7 +180,7 @@ proptest! {
         let run = report.run;
         let Report { generation, purpose, block, .. } = report;
         let episodes = report.settlements.iter().map(|settled| (settled.candidate, settled.task)).collect();
-        check::<_, v1::AttachRequest>(&FromWorker::GiveBack(GiveBack {
+        check::<_, v1::AttachRequest>(&FromWorker::GiveBack(BlockEpisodes {
             run,
             generation,
             purpose,

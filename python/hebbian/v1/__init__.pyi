@@ -165,8 +165,8 @@ class AttachRequest(_message.Message):
     report: Report
     reject: Reject
     leaving: Leaving
-    give_back: GiveBack
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping[str, _Any]]] = ..., report: _Optional[_Union[Report, _Mapping[str, _Any]]] = ..., reject: _Optional[_Union[Reject, _Mapping[str, _Any]]] = ..., leaving: _Optional[_Union[Leaving, _Mapping[str, _Any]]] = ..., give_back: _Optional[_Union[GiveBack, _Mapping[str, _Any]]] = ...) -> None: ...
+    give_back: BlockEpisodes
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping[str, _Any]]] = ..., report: _Optional[_Union[Report, _Mapping[str, _Any]]] = ..., reject: _Optional[_Union[Reject, _Mapping[str, _Any]]] = ..., leaving: _Optional[_Union[Leaving, _Mapping[str, _Any]]] = ..., give_back: _Optional[_Union[BlockEpisodes, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
     __slots__ = ("welcome", "announcement", "batch", "acknowledge", "withdraw", "drain", "evaluation", "withdraw_episodes", "traceparent")
@@ -186,9 +186,9 @@ class AttachResponse(_message.Message):
     withdraw: Withdraw
     drain: Drain
     evaluation: EvaluationAnnouncement
-    withdraw_episodes: WithdrawEpisodes
+    withdraw_episodes: BlockEpisodes
     traceparent: str
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., announcement: _Optional[_Union[RunAnnouncement, _Mapping[str, _Any]]] = ..., batch: _Optional[_Union[Batch, _Mapping[str, _Any]]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping[str, _Any]]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping[str, _Any]]] = ..., drain: _Optional[_Union[Drain, _Mapping[str, _Any]]] = ..., evaluation: _Optional[_Union[EvaluationAnnouncement, _Mapping[str, _Any]]] = ..., withdraw_episodes: _Optional[_Union[WithdrawEpisodes, _Mapping[str, _Any]]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., announcement: _Optional[_Union[RunAnnouncement, _Mapping[str, _Any]]] = ..., batch: _Optional[_Union[Batch, _Mapping[str, _Any]]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping[str, _Any]]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping[str, _Any]]] = ..., drain: _Optional[_Union[Drain, _Mapping[str, _Any]]] = ..., evaluation: _Optional[_Union[EvaluationAnnouncement, _Mapping[str, _Any]]] = ..., withdraw_episodes: _Optional[_Union[BlockEpisodes, _Mapping[str, _Any]]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("display_name", "threads", "episode_semantics", "fingerprint", "version", "serves")
@@ -316,32 +316,11 @@ class Withdraw(_message.Message):
     up_to_generation: int
     def __init__(self, run: _Optional[str] = ..., up_to_generation: _Optional[int] = ...) -> None: ...
 
-class WithdrawEpisodes(_message.Message):
-    __slots__ = ("run", "generation", "purpose", "block", "episodes")
-    class Episode(_message.Message):
-        __slots__ = ("candidate", "task")
-        CANDIDATE_FIELD_NUMBER: _ClassVar[int]
-        TASK_FIELD_NUMBER: _ClassVar[int]
-        candidate: int
-        task: int
-        def __init__(self, candidate: _Optional[int] = ..., task: _Optional[int] = ...) -> None: ...
-    RUN_FIELD_NUMBER: _ClassVar[int]
-    GENERATION_FIELD_NUMBER: _ClassVar[int]
-    PURPOSE_FIELD_NUMBER: _ClassVar[int]
-    BLOCK_FIELD_NUMBER: _ClassVar[int]
-    EPISODES_FIELD_NUMBER: _ClassVar[int]
-    run: str
-    generation: int
-    purpose: EpisodePurpose
-    block: int
-    episodes: _containers.RepeatedCompositeFieldContainer[WithdrawEpisodes.Episode]
-    def __init__(self, run: _Optional[str] = ..., generation: _Optional[int] = ..., purpose: _Optional[_Union[EpisodePurpose, str]] = ..., block: _Optional[int] = ..., episodes: _Optional[_Iterable[_Union[WithdrawEpisodes.Episode, _Mapping[str, _Any]]]] = ...) -> None: ...
-
 class Leaving(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class GiveBack(_message.Message):
+class BlockEpisodes(_message.Message):
     __slots__ = ("run", "generation", "purpose", "block", "episodes")
     class Episode(_message.Message):
         __slots__ = ("candidate", "task")
@@ -359,8 +338,8 @@ class GiveBack(_message.Message):
     generation: int
     purpose: EpisodePurpose
     block: int
-    episodes: _containers.RepeatedCompositeFieldContainer[GiveBack.Episode]
-    def __init__(self, run: _Optional[str] = ..., generation: _Optional[int] = ..., purpose: _Optional[_Union[EpisodePurpose, str]] = ..., block: _Optional[int] = ..., episodes: _Optional[_Iterable[_Union[GiveBack.Episode, _Mapping[str, _Any]]]] = ...) -> None: ...
+    episodes: _containers.RepeatedCompositeFieldContainer[BlockEpisodes.Episode]
+    def __init__(self, run: _Optional[str] = ..., generation: _Optional[int] = ..., purpose: _Optional[_Union[EpisodePurpose, str]] = ..., block: _Optional[int] = ..., episodes: _Optional[_Iterable[_Union[BlockEpisodes.Episode, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("within",)

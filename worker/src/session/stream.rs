@@ -11,7 +11,7 @@ use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_client::DispatchServiceClient;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Assignment, Batch, FromWorker, GiveBack, Welcome};
+use hebbian_shared::dispatch::{Assignment, Batch, BlockEpisodes, FromWorker, Welcome};
 use hebbian_shared::id::RunId;
 use hebbian_shared::limits::{COORDINATOR_MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, PREPARED_RUNS_MAX};
 use hebbian_trace::Span;
@@ -299,7 +299,13 @@ impl<'a> Stream<'a> {
             |assignment: &Assignment| (batch.genomes[assignment.genome as usize].candidate, assignment.task);
         let Batch { run, generation, purpose, block, .. } = *batch;
         let episodes = rest.iter().map(episode).collect();
-        self.urgent.push_back(FromWorker::GiveBack(GiveBack { run, generation, purpose, block, episodes }));
+        self.urgent.push_back(FromWorker::GiveBack(BlockEpisodes {
+            run,
+            generation,
+            purpose,
+            block,
+            episodes,
+        }));
     }
 
     /// Whether nothing is held and all is sent.

@@ -9,7 +9,7 @@ use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_proto::v1::dispatch_service_server::{DispatchService, DispatchServiceServer};
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::{
-    Assignment, Batch, BatchGenome, FromWorker, Report, ToWorker, Unwanted, Welcome,
+    Assignment, Batch, BatchGenome, BlockEpisodes, FromWorker, Report, ToWorker, Welcome,
 };
 use hebbian_shared::episode::{EpisodeKey, EpisodePurpose, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
@@ -410,7 +410,7 @@ async fn single_episodes_are_withdrawn_and_the_others_reported() {
     stream.say(work(1, 1, 2)).await;
     setting.evaluator.until(2, 0).await;
     let unwanted = |generation, tasks: &[u32]| {
-        ToWorker::WithdrawEpisodes(Unwanted {
+        ToWorker::WithdrawEpisodes(BlockEpisodes {
             run: RunId::new(1),
             generation: GenerationIndex(generation),
             purpose: EpisodePurpose::Search,

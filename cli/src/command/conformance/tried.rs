@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
-use hebbian_shared::dispatch::{FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Welcome};
+use hebbian_shared::dispatch::{BlockEpisodes, FromWorker, Hello, Report, Settlement, ToWorker, Welcome};
 use hebbian_shared::id::{RunId, WorkerId};
 use hebbian_shared::limits::{HEARTBEAT_INTERVAL, IDLE_HEARTBEAT_INTERVAL, IDLE_LEASE, LEASE};
 use prost::Message as _;
@@ -266,7 +266,7 @@ pub(super) enum StreamEnd {
 #[derive(Debug, Default)]
 pub(super) struct Farewell {
     pub(super) settled: Vec<Place>,
-    pub(super) given: Vec<GiveBack>,
+    pub(super) given: Vec<BlockEpisodes>,
     /// Whether it said that it leaves.
     pub(super) said: bool,
     /// How the stream ended, if it did.

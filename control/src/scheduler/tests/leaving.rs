@@ -1,9 +1,9 @@
 use super::*;
-use hebbian_shared::dispatch::GiveBack;
+use hebbian_shared::dispatch::BlockEpisodes;
 
-fn given_back(episodes: Vec<(CandidateIndex, TaskIndex)>, generation: u32) -> GiveBack {
+fn given_back(episodes: Vec<(CandidateIndex, TaskIndex)>, generation: u32) -> BlockEpisodes {
     let (run, generation) = (run(), GenerationIndex(generation));
-    GiveBack { run, generation, purpose: EpisodePurpose::Search, block: BlockIndex(0), episodes }
+    BlockEpisodes { run, generation, purpose: EpisodePurpose::Search, block: BlockIndex(0), episodes }
 }
 
 #[test]

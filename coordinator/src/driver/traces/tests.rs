@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hebbian_control::run::record::Closed;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{BatchGenome, GiveBack, Report, Settlement};
+use hebbian_shared::dispatch::{BatchGenome, BlockEpisodes, Report, Settlement};
 use hebbian_shared::episode::{Outcome, Wants};
 use hebbian_shared::genome::Genome;
 use hebbian_trace::{EndedSpan, Value};
@@ -108,7 +108,7 @@ fn a_generation_is_traced_from_its_first_batch_to_its_close_on_the_disk() {
     bench.report(1, 0, 2..4);
     bench.check(&["batch"]);
     let episodes = vec![(CandidateIndex(4), TaskIndex(4))];
-    let given = GiveBack {
+    let given = BlockEpisodes {
         run: the_run(),
         generation: GenerationIndex(0),
         purpose: EpisodePurpose::Search,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hebbian_control::command::worker::Attach;
 use hebbian_control::engine::Engine;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Batch, FromWorker, GiveBack, Hello, Report, Settlement, ToWorker, Unwanted};
+use hebbian_shared::dispatch::{Batch, BlockEpisodes, FromWorker, Hello, Report, Settlement, ToWorker};
 use hebbian_shared::episode::{EPISODE_SEMANTICS, EpisodeKey, Evaluation, Outcome, Wants};
 use hebbian_shared::fitness::Fitness;
 use hebbian_shared::genome::Genome;
@@ -181,7 +181,7 @@ impl World {
                 let up_to = up_to.unwrap_or(GenerationIndex(u32::MAX));
                 worker.queue.retain(|(key, ..)| key.run != run || key.generation > up_to);
             }
-            ToWorker::WithdrawEpisodes(Unwanted { run, generation, purpose, block, episodes }) => {
+            ToWorker::WithdrawEpisodes(BlockEpisodes { run, generation, purpose, block, episodes }) => {
                 let about = (run, generation, purpose, block);
                 worker.queue.retain(|(key, ..)| {
                     (key.run, key.generation, key.purpose, key.block) != about
@@ -201,7 +201,10 @@ impl World {
         }
         for ((run, generation, purpose, block), episodes) in given {
             self.count(Fault::GivenBack);
-            self.say(place, FromWorker::GiveBack(GiveBack { run, generation, purpose, block, episodes }));
+            self.say(
+                place,
+                FromWorker::GiveBack(BlockEpisodes { run, generation, purpose, block, episodes }),
+            );
         }
     }
 

@@ -8,7 +8,7 @@ use hebbian_proto::convert::run_name;
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_response::Kind as ResponseKind;
 use hebbian_shared::digest::Digest;
-use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, FromWorker, ToWorker, Unwanted};
+use hebbian_shared::dispatch::{Assignment, Batch, BatchGenome, BlockEpisodes, FromWorker, ToWorker};
 use hebbian_shared::id::{GenerationIndex, RunId};
 use hebbian_shared::limits::{ANNOUNCED_RUNS_MAX, EPISODES_HELD_MAX};
 use hebbian_shared::spec::ResolvedSpec;
@@ -183,8 +183,8 @@ impl Stream<'_> {
     }
 
     /// Interrupts single episodes that are not wanted. Nothing is said about them.
-    fn withdraw_episodes(&mut self, unwanted: &Unwanted) {
-        let Unwanted { run, generation, purpose, block, .. } = *unwanted;
+    fn withdraw_episodes(&mut self, unwanted: &BlockEpisodes) {
+        let BlockEpisodes { run, generation, purpose, block, .. } = *unwanted;
         let episodes: BTreeSet<_> = unwanted.episodes.iter().copied().collect();
         let is_about =
             |of: &Batch| (of.run, of.generation, of.purpose, of.block) == (run, generation, purpose, block);

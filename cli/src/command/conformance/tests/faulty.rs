@@ -460,12 +460,12 @@ impl Worker {
 }
 
 fn give_back(items: Vec<Item>, say: &impl Fn(Says)) {
-    let mut given: BTreeMap<Block, Vec<v1::give_back::Episode>> = BTreeMap::new();
+    let mut given: BTreeMap<Block, Vec<v1::block_episodes::Episode>> = BTreeMap::new();
     for item in items {
-        let episode = v1::give_back::Episode { candidate: item.candidate, task: item.task };
+        let episode = v1::block_episodes::Episode { candidate: item.candidate, task: item.task };
         given.entry(item.batch).or_default().push(episode);
     }
     for ((run, generation, purpose, block), episodes) in given {
-        say(Says::GiveBack(v1::GiveBack { run, generation, purpose, block, episodes }));
+        say(Says::GiveBack(v1::BlockEpisodes { run, generation, purpose, block, episodes }));
     }
 }
