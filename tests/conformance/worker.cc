@@ -201,6 +201,7 @@ class Worker {
                 while (!kept_.empty() && kept_.front().report().sequence() <= message.acknowledge().sequence()) kept_.pop_front();
                 break;
             case v1::AttachResponse::kWithdraw: withdrawn(message.withdraw()); break;
+            case v1::AttachResponse::kWithdrawEpisodes: withdrawn(message.withdraw_episodes()); break;
             case v1::AttachResponse::kDrain: leave_locked(duration(message.drain().within())); break;
             case v1::AttachResponse::kEvaluation: reject(message.evaluation().name(), "this worker evaluates external problems only"); break;
             // What a newer coordinator says.
@@ -254,9 +255,20 @@ class Worker {
     }
 
     void withdrawn(const v1::Withdraw &withdraw) {
-        const auto unwanted = [&](const Item &item) {
+        drop([&](const Item &item) {
             return std::get<0>(item.block) == withdraw.run() && (!withdraw.has_up_to_generation() || std::get<1>(item.block) <= withdraw.up_to_generation());
-        };
+        });
+    }
+
+    void withdrawn(const v1::BlockEpisodes &of) {
+        const Block block{of.run(), of.generation(), of.purpose(), of.block()};
+        std::set<std::pair<uint32_t, uint32_t>> episodes;
+        for (const auto &episode : of.episodes()) episodes.emplace(episode.candidate(), episode.task());
+        drop([&](const Item &item) { return item.block == block && episodes.count({item.candidate, item.task}) > 0; });
+    }
+
+    // Forgets what has not begun and is not wanted any more.
+    template <typename Unwanted> void drop(Unwanted unwanted) {
         const auto rest = std::remove_if(queue_.begin(), queue_.end(), unwanted);
         held_ -= static_cast<size_t>(queue_.end() - rest);
         queue_.erase(rest, queue_.end());

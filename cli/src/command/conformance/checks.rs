@@ -35,6 +35,7 @@ pub(super) const ALL: &[Check] = checks![
     "heartbeats": life::heartbeats,
     "idle-heartbeats": life::idle_heartbeats,
     "withdraw": life::withdraw,
+    "withdraw-episodes": life::withdraw_episodes,
     "run-end": life::run_end,
     "run-again": life::run_again,
     "resends": sessions::resends,

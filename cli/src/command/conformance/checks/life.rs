@@ -1,12 +1,13 @@
 //! Whether a worker is heard, and what it does with work that is not wanted any more.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use hebbian_shared::dispatch::ToWorker;
-use hebbian_shared::id::GenerationIndex;
+use hebbian_shared::dispatch::{BlockEpisodes, ToWorker};
+use hebbian_shared::id::{CandidateIndex, GenerationIndex, TaskIndex};
 
 use super::super::check::{Bench, Fault};
-use super::super::problem::{Asked, Run, Work};
+use super::super::problem::{Asked, Place, Run, Work, place};
 use super::super::tried::{INTERVALS, Next, Stream, ended, idle_lease, is_about, lease};
 
 /// How long the evaluation takes during which a worker must be heard.
@@ -127,6 +128,46 @@ pub(super) fn withdraw(bench: &mut Bench<'_>) -> Result<(), Fault> {
         ),
         "evaluations up to Withdraw.up_to_generation that have not begun are dropped, and nothing is said of them",
     ))
+}
+
+/// A worker may evaluate what it need not; it may not drop the neighbours.
+pub(super) fn withdraw_episodes(bench: &mut Bench<'_>) -> Result<(), Fault> {
+    let (run, mut stream) = (bench.run(), bench.attach()?);
+    stream.announce(&run);
+    let work = give_backlog(&mut stream, &run, 2)?;
+    // Of the half that has not begun each second one is not wanted.
+    let places = work.places();
+    let half = places[places.len() / 2..].iter().enumerate();
+    let (unwanted, mut missing): (Vec<_>, Vec<_>) = half.partition(|(number, _)| number % 2 == 0);
+    let batch = &work.batch;
+    let episodes =
+        unwanted.iter().map(|&(_, &(candidate, task))| (CandidateIndex(candidate), TaskIndex(task)));
+    stream.say(&ToWorker::WithdrawEpisodes(BlockEpisodes {
+        run: run.id,
+        generation: batch.generation,
+        purpose: batch.purpose,
+        block: batch.block,
+        episodes: episodes.collect(),
+    }));
+    let wanted = missing.len();
+    let mut until = stream.deadline();
+    while !missing.is_empty() {
+        let Some(report) = stream.report(run.id, until)? else {
+            return Err(Fault::new(
+                format!(
+                    "{} of {wanted} evaluations beside those that were withdrawn were never settled",
+                    missing.len()
+                ),
+                "withdraw_episodes is about the evaluations that it names; all others of their generation are settled",
+            ));
+        };
+        if is_about(&report, &work) {
+            until = stream.deadline();
+            let settled: BTreeSet<Place> = report.settlements.iter().map(place).collect();
+            missing.retain(|(_, place)| !settled.contains(place));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn run_end(bench: &mut Bench<'_>) -> Result<(), Fault> {

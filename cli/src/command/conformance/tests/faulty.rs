@@ -44,6 +44,7 @@ pub(super) enum Fault {
     SilentWhileItComputes,
     SilentWhileIdle,
     IgnoresWithdraw,
+    DropsTheNeighbours,
     IgnoresTheEndOfRuns,
     ForgetsRuns,
     ForgetsReports,
@@ -84,6 +85,11 @@ impl Fault {
         (Self::SilentWhileItComputes, &["heartbeats"], "it was silent for 3.0s while it evaluated"),
         (Self::SilentWhileIdle, &["idle-heartbeats"], "while it held nothing"),
         (Self::IgnoresWithdraw, &["withdraw"], "more of a generation that was withdrawn"),
+        (
+            Self::DropsTheNeighbours,
+            &["withdraw-episodes"],
+            "beside those that were withdrawn were never settled",
+        ),
         (Self::IgnoresTheEndOfRuns, &["run-end"], "more of a run that had ended"),
         (Self::ForgetsRuns, &["run-again"], "a run was withdrawn and came again: "),
         (Self::ForgetsReports, &["resends"], "never came again"),
@@ -354,6 +360,18 @@ impl Worker {
                 if self.has(Fault::ForgetsRuns) && withdrawn.up_to_generation.is_none() {
                     self.runs.remove(&withdrawn.run);
                 }
+            }
+            Some(Hears::WithdrawEpisodes(unwanted)) => {
+                let block = (unwanted.run, unwanted.generation, unwanted.purpose, unwanted.block);
+                let (all, before) = (self.has(Fault::DropsTheNeighbours), self.queue.len());
+                let is_named = |item: &Item| {
+                    let named = |of: &v1::block_episodes::Episode| {
+                        (of.candidate, of.task) == (item.candidate, item.task)
+                    };
+                    all || unwanted.episodes.iter().any(named)
+                };
+                self.queue.retain(|item| item.batch != block || !is_named(item));
+                self.held -= before - self.queue.len();
             }
             Some(Hears::Drain(drain)) if !self.has(Fault::IgnoresDrain) => {
                 self.leave(duration(drain.within), say, leave_by);
