@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Record, Write};
-use hebbian_proto::figures::{RunState, duration};
-use hebbian_proto::v1;
+use hebbian_proto::figures::RunState;
 use hebbian_shared::dispatch::FromWorker;
 use hebbian_shared::id::{RunId, WorkerId};
 use tokio::time::Instant;
@@ -32,6 +31,8 @@ struct Run {
     out: Option<Instant>,
     /// How long that was, when its search has begun to advance.
     episodes: Duration,
+    /// What workers computed on its episodes, whatever they were for.
+    computed: Duration,
     /// Since when its search advances.
     searching: Option<Instant>,
 }
@@ -58,9 +59,12 @@ impl Phases {
     }
 
     /// A worker has said something.
-    pub(super) fn hears(&self, message: &FromWorker) {
-        if let FromWorker::Report(report) = message {
-            self.timings.reported.count(&report.settlements);
+    pub(super) fn hears(&mut self, message: &FromWorker) {
+        let FromWorker::Report(report) = message else { return };
+        self.timings.reported.count(&report.settlements);
+        if let Some(run) = self.runs.get_mut(&report.run) {
+            let computed = report.settlements.iter().map(|of| of.compute_time);
+            run.computed = computed.fold(run.computed, Duration::saturating_add);
         }
     }
 
@@ -83,8 +87,8 @@ impl Phases {
     pub(super) fn commits(&mut self, transaction: &Transaction, now: Instant) {
         for write in &transaction.writes {
             match write {
-                Write::Record { run, record: Record::GenerationClosed(closed), .. } => {
-                    self.closes(*run, &closed.summary);
+                Write::Record { run, record: Record::GenerationClosed(_), .. } => {
+                    self.closes(*run);
                     self.closing.entry(transaction.position).or_default().push(now);
                 }
                 Write::Record { run, record: Record::StateChanged { state, .. }, .. }
@@ -99,11 +103,11 @@ impl Phases {
     }
 
     /// Of the time in which a generation's episodes were out, as much was computing as all threads together would have needed.
-    fn closes(&mut self, run: RunId, summary: &v1::GenerationSummary) {
+    fn closes(&mut self, run: RunId) {
         let Some(run) = self.runs.get_mut(&run) else { return };
         let threads = self.threads.values().sum::<u32>().max(1);
-        let episodes = std::mem::take(&mut run.episodes);
-        let compute = (duration(summary.compute_time) / threads).min(episodes);
+        let (episodes, computed) = (std::mem::take(&mut run.episodes), std::mem::take(&mut run.computed));
+        let compute = (computed / threads).min(episodes);
         self.timings.spent(Part::Compute, compute);
         self.timings.spent(Part::Waiting, episodes.saturating_sub(compute));
     }
@@ -128,11 +132,29 @@ impl Phases {
 mod tests {
     use super::*;
     use hebbian_control::run::record::Closed;
-    use hebbian_proto::convert::from_duration;
+    use hebbian_proto::v1;
+    use hebbian_shared::dispatch::{Report, Settlement};
+    use hebbian_shared::episode::{EpisodePurpose, Outcome};
+    use hebbian_shared::id::{BlockIndex, CandidateIndex, GenerationIndex, TaskIndex};
 
-    fn close(phases: &mut Phases, position: u64, compute_time: Duration, now: Instant) {
-        let compute_time = Some(from_duration(compute_time));
-        let summary = v1::GenerationSummary { compute_time, ..Default::default() };
+    /// A worker reports an episode, of the search or of a validation, that took so long.
+    fn report(phases: &mut Phases, purpose: EpisodePurpose, compute_time: Duration) {
+        let (candidate, task) = (CandidateIndex(0), TaskIndex(0));
+        let settlement = Settlement { candidate, task, outcome: Outcome::Diverged, compute_time };
+        let (run, generation, block) = (RunId::new(1), GenerationIndex(0), BlockIndex(0));
+        let settlements = vec![settlement];
+        phases.hears(&FromWorker::Report(Report {
+            sequence: 1,
+            run,
+            generation,
+            purpose,
+            block,
+            settlements,
+        }));
+    }
+
+    fn close(phases: &mut Phases, position: u64, now: Instant) {
+        let summary = v1::GenerationSummary::default();
         let closed = Closed { summary, told: Vec::new(), contributions: BTreeMap::new(), turn: None };
         let record = Record::GenerationClosed(Box::new(closed));
         let writes = vec![Write::Record { run: RunId::new(1), sequence: position, record }];
@@ -156,19 +178,22 @@ mod tests {
         phases.attached(WorkerId(3), 1);
         phases.sends(run, at(100));
         phases.sends(run, at(150));
+        report(&mut phases, EpisodePurpose::Search, Duration::from_millis(100));
+        report(&mut phases, EpisodePurpose::Validation, Duration::from_millis(300));
         phases.advances(run, at(300));
         phases.advanced(run, at(310));
         // 4 threads computed 0.4 s together, so 0.1 s of the 0.2 s are computing.
-        close(&mut phases, 5, Duration::from_millis(400), at(311));
+        close(&mut phases, 5, at(311));
         check(&phases, [100, 100, 10, 0], 0);
         phases.synced(4, at(320));
         phases.synced(5, at(331));
         check(&phases, [100, 100, 10, 20], 1);
         // More than the clock allows is no waiting.
         phases.sends(run, at(340));
+        report(&mut phases, EpisodePurpose::Search, Duration::from_secs(9));
         phases.advances(run, at(350));
         phases.advanced(run, at(351));
-        close(&mut phases, 6, Duration::from_secs(9), at(351));
+        close(&mut phases, 6, at(351));
         phases.synced(6, at(351));
         check(&phases, [110, 100, 11, 20], 2);
     }
