@@ -9,8 +9,9 @@ use crate::svg::{Anchor, Drawing, line_path};
 const SIZE: (f64, f64) = (720.0, 300.0);
 /// Left, right, top and bottom margins.
 const MARGINS: (f64, f64, f64, f64) = (64.0, 14.0, 46.0, 44.0);
-/// How wide a letter of a legend is, about.
-const LETTER: f64 = 6.8;
+/// How wide letters of a legend are, at most: the wide ones, and others.
+const WIDE_LETTER: f64 = 11.0;
+const LETTER: f64 = 7.2;
 /// Points that all lines of a chart have together, at most.
 const POINTS_MAX: usize = 9000;
 /// Rows of the table below a chart, at most.
@@ -80,6 +81,8 @@ pub(crate) struct Chart {
     pub(crate) x_logarithmic: bool,
     pub(crate) y: &'static str,
     pub(crate) y_logarithmic: bool,
+    /// Whether its values are counts: there is nothing between two whole numbers.
+    pub(crate) y_counted: bool,
     pub(crate) bands: Vec<Band>,
     pub(crate) lines: Vec<Line>,
     pub(crate) dots: Vec<Dots>,
@@ -100,6 +103,7 @@ impl Chart {
             x_logarithmic: false,
             y,
             y_logarithmic: false,
+            y_counted: false,
             bands: Vec::new(),
             lines: Vec::new(),
             dots: Vec::new(),
@@ -131,7 +135,11 @@ impl Chart {
             (false, true) => Axis::Whole,
             (false, false) => Axis::Linear,
         };
-        let up = if self.y_logarithmic { Axis::Logarithmic } else { Axis::Linear };
+        let up = match (self.y_logarithmic, self.y_counted) {
+            (true, _) => Axis::Logarithmic,
+            (false, true) => Axis::Whole,
+            (false, false) => Axis::Linear,
+        };
         let x = Scale::of(along, self.places(), (left, right), 0.0);
         let y = Scale::of(up, self.values(), (bottom, top), 0.04);
         if let (Some(x), Some(y)) = (&x, &y) {
@@ -255,7 +263,7 @@ impl Chart {
         let mut entries = Vec::new();
         for (place, &(name, colour, class, times)) in named.iter().enumerate() {
             let name: String = shortened(name, NAME_LETTERS_MAX);
-            let width = 22.0 + LETTER * name.chars().count() as f64;
+            let width = 22.0 + width(&name);
             if x + width > SIZE.0 && x > MARGINS.0 {
                 (x, row) = (MARGINS.0, row + 1);
             }
@@ -285,6 +293,12 @@ fn draw_legend(entries: &[Entry], drawing: &mut Drawing) {
         }
         drawing.text("k", Anchor::Start, (x + 18.0, *y), name);
     }
+}
+
+/// How wide a name is at most, in the fonts that people have.
+fn width(name: &str) -> f64 {
+    let wide = |letter: char| matches!(letter, 'm' | 'w' | 'M' | 'W' | '@' | '%') || !letter.is_ascii();
+    name.chars().map(|letter| if wide(letter) { WIDE_LETTER } else { LETTER }).sum()
 }
 
 /// A name with at most so many letters.

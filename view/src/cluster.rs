@@ -77,6 +77,7 @@ impl Throughput {
         value: fn(&Look) -> f64,
     ) -> Picture {
         let mut chart = Chart::new(id, title, "minutes since the coordinator's start", axis);
+        chart.y_counted = id == "workers";
         let points = self.points.iter().map(|look| (look.at_s / 60.0, Some(value(look)))).collect();
         chart.lines.push(Line { name: String::new(), colour: 0, paths: vec![points], thin: false });
         (chart.nothing, chart.says) = ("nothing was measured yet", says);

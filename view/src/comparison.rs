@@ -6,6 +6,9 @@ use crate::chart::{Band, Chart, Line};
 use crate::number::digits;
 use crate::picture::{Picture, Table};
 
+/// Curves with a band, the first ones: those of all of many would hide each other.
+const BANDS_MAX: usize = 8;
+
 /// One learner's scores.
 #[derive(Clone, Debug)]
 pub struct Curve {
@@ -36,8 +39,7 @@ pub fn picture(place: usize, group: &Group) -> Picture {
     for (colour, curve) in group.curves.iter().enumerate() {
         let points =
             || group.updates.iter().zip(&curve.scores).map(|(&updates, score)| (f64::from(updates), score));
-        // Bands of all would hide each other.
-        if colour < 4 {
+        if colour < BANDS_MAX {
             let band = points().map(|(at, score)| {
                 (at, score.mean - 2.0 * score.standard_error, score.mean + 2.0 * score.standard_error)
             });
@@ -46,8 +48,9 @@ pub fn picture(place: usize, group: &Group) -> Picture {
         let path = points().map(|(at, score)| (at, Some(score.mean))).collect();
         chart.lines.push(Line { name: curve.name.clone(), colour, paths: vec![path], thin: false });
     }
+    let whose = if group.curves.len() > BANDS_MAX { " of the first eight" } else { "" };
     chart.says = format!(
-        "{} of each learner on fresh tasks; bands are two standard errors to either side.",
+        "{} of each learner on fresh tasks; bands{whose} are two standard errors to either side.",
         group.score
     );
     let rows = group.curves.iter().map(|curve| {
@@ -59,7 +62,7 @@ pub fn picture(place: usize, group: &Group) -> Picture {
     });
     let heading = std::iter::once("learner".to_owned())
         .chain(group.updates.iter().map(|updates| format!("{updates} updates")));
-    chart.table = Table { heading: heading.collect(), rows: rows.collect() };
+    chart.table = Table { heading: heading.collect(), rows: rows.collect(), ..Table::default() };
     let picture = chart.draw();
     Picture { id: format!("comparison-{}", place + 1), ..picture }
 }

@@ -11,8 +11,9 @@ use crate::escape::{name, text};
 use crate::history::History;
 use crate::learned::{self, Learned};
 use crate::number::{count, digits, optional, seconds};
+use crate::panels::{self, Fitness};
 use crate::picture::{Picture, STYLE, Table};
-use crate::{panels, rule};
+use crate::rule;
 
 /// The style of pages beside that of pictures.
 pub const PAGE_STYLE: &str = include_str!("page.css");
@@ -39,16 +40,27 @@ pub struct RunPage<'a> {
 impl RunPage<'_> {
     /// All pictures, in the order of the page.
     pub fn pictures(&self) -> Vec<Picture> {
-        let mut pictures = panels::all(self.history, self.layout, self.objective);
+        let mut pictures = panels::all(self.history, self.layout, self.fitness());
         pictures.extend(
             self.comparison.iter().enumerate().map(|(place, group)| comparison::picture(place, group)),
         );
         pictures.extend(self.learned.map(learned::pictures).unwrap_or_default());
         if let Some(result) = self.result {
-            pictures.extend(rule::matrices(self.layout, &Genome(result.mean.clone())));
+            pictures.extend(rule::matrices(self.layout, &Genome(result.mean.clone()), self.found()));
         }
-        pictures.extend(rule::over_generations(self.history, self.layout));
+        pictures.extend(rule::over_generations(self.history, self.layout, self.found()));
         pictures
+    }
+
+    /// What a fitness is.
+    fn fitness(&self) -> Fitness<'_> {
+        let is_minus_value = self.run.objective.as_ref().is_some_and(|objective| objective.minimise);
+        Fitness { measures: self.objective, is_minus_value }
+    }
+
+    /// What is searched for, at the beginning of a title.
+    fn found(&self) -> &'static str {
+        if self.run.objective.is_some() { "The result" } else { "The rule" }
     }
 
     /// The page's content.
@@ -106,7 +118,20 @@ impl RunPage<'_> {
         let limit =
             run.generations_limit.map_or_else(String::new, |limit| format!(" of {}", count(limit.into())));
         rows.push(("generations", format!("{}{limit}", count(self.history.closed().into()))));
-        rows.push(("best fitness of any sample", optional(run.best_fitness)));
+        if let Some(objective) = &run.objective {
+            let what = if objective.minimise { "minimise" } else { "maximise" };
+            rows.push(("objective", format!("{what} {}", objective.name)));
+            let value = run.best_fitness.map(|fitness| if objective.minimise { -fitness } else { fitness });
+            rows.push(("best value of any sample", optional(value)));
+            let scores = last.map(|last| &last.best_scores[..]).unwrap_or_default();
+            let score = |(name, score): (&String, &f64)| format!("{name} {}", optional(Some(*score)));
+            if !scores.is_empty() {
+                let scores: Vec<String> = objective.scores.iter().zip(scores).map(score).collect();
+                rows.push(("scores of the last best", scores.join(", ")));
+            }
+        } else {
+            rows.push(("best fitness of any sample", optional(run.best_fitness)));
+        }
         rows.push(("last median fitness", optional(last.and_then(|last| last.median_fitness))));
         if let Some(figures) = self.history.remeasurement().or(run.remeasurement.as_ref())
             && let Some(fitness) = figures.mean.as_ref().and_then(|mean| mean.fitness.as_ref())

@@ -34,7 +34,8 @@ pub struct Point {
     pub evaluations: u64,
     /// Seconds that the run had been running.
     pub elapsed_s: f64,
-    /// Seconds of a generation on average, and seconds of compute time of its episodes, summed over threads.
+    /// Seconds of a generation on average, and seconds of compute time of its episodes, those of its validation among them, summed over
+    /// threads.
     pub wall_s: f64,
     /// See [`Point::wall_s`].
     pub compute_s: f64,
@@ -113,6 +114,8 @@ pub struct Mark {
 pub struct History {
     length: u32,
     points: Vec<Point>,
+    /// The validation of a generation that has not closed, and its seconds of compute time.
+    computed_before: (u32, f64),
     validations: Vec<v1::ValidationSummary>,
     validations_every: u32,
     validations_taken: u32,
@@ -127,6 +130,7 @@ impl Default for History {
         Self {
             length: 1,
             points: Vec::new(),
+            computed_before: (0, 0.0),
             validations: Vec::new(),
             validations_every: 1,
             validations_taken: 0,
@@ -186,6 +190,10 @@ impl History {
         }
         let before_s = self.points.last().map_or(0.0, |point| point.elapsed_s);
         self.add(Point::of(summary, before_s));
+        let (generation, seconds) = std::mem::take(&mut self.computed_before);
+        if generation == summary.generation {
+            self.compute(generation, seconds);
+        }
         while self.points.len() > POINTS_MAX {
             self.length *= 2;
             let points = std::mem::take(&mut self.points);
@@ -204,6 +212,7 @@ impl History {
     }
 
     fn validation(&mut self, summary: &v1::ValidationSummary) {
+        self.compute(summary.generation, duration(summary.compute_time).as_secs_f64());
         // The last one is always there.
         if self.validations_taken > 0 && !(self.validations_taken - 1).is_multiple_of(self.validations_every)
         {
@@ -218,6 +227,15 @@ impl History {
                 place += 1;
                 place % 2 == 1
             });
+        }
+    }
+
+    /// Takes compute time of a generation beside that of its candidates; the generation may close later.
+    fn compute(&mut self, generation: u32, seconds: f64) {
+        let is_there = |point: &&mut Point| (point.generations.0..=point.generations.1).contains(&generation);
+        match self.points.iter_mut().rev().find(is_there) {
+            Some(point) => point.compute_s += seconds / point.length(),
+            None => self.computed_before = (generation, seconds),
         }
     }
 
@@ -303,6 +321,38 @@ mod tests {
         assert_eq!(points[0].generations, (0, 31));
         assert!(points.windows(2).all(|pair| pair[0].generations.1 + 1 == pair[1].generations.0));
         assert_eq!((points[0].best, history.best()), (Some(31.0), Some(9999.0)));
+    }
+
+    #[test]
+    fn compute_time_is_that_of_candidates_and_of_validations() {
+        let seconds =
+            |seconds| Some(hebbian_proto::convert::from_duration(std::time::Duration::from_secs(seconds)));
+        let closed = |generation| {
+            let compute_time = seconds(2);
+            v1::RunEvent::of(Kind::Generation(v1::GenerationSummary {
+                generation,
+                compute_time,
+                ..Default::default()
+            }))
+        };
+        let validated = |generation| {
+            let compute_time = seconds(5);
+            v1::RunEvent::of(Kind::Validation(v1::ValidationSummary {
+                generation,
+                compute_time,
+                ..Default::default()
+            }))
+        };
+        let compute = |events: &[v1::RunEvent]| -> Vec<f64> {
+            History::of(events).points().iter().map(|point| point.compute_s).collect()
+        };
+        assert_eq!(compute(&[validated(0), closed(0), closed(1), validated(1), closed(2)]), [7.0, 7.0, 2.0]);
+        // That of the result belongs to no generation.
+        assert_eq!(compute(&[closed(0), validated(1)]), [2.0]);
+        let long: Vec<v1::RunEvent> =
+            (0..10_000).flat_map(|generation| [closed(generation), validated(generation)]).collect();
+        let history = History::of(&long);
+        assert!(history.points().iter().all(|point| (point.compute_s - 7.0).abs() < 1e-9));
     }
 
     #[test]

@@ -82,7 +82,11 @@ fn accuracy(learned: &Learned) -> Picture {
     };
     let heading = std::iter::once("learner".to_owned());
     let heading = heading.chain(learned.updates.iter().map(|updates| format!("{updates} updates")));
-    chart.table = Table { heading: heading.collect(), rows: learned.learners.iter().map(row).collect() };
+    chart.table = Table {
+        heading: heading.collect(),
+        rows: learned.learners.iter().map(row).collect(),
+        ..Table::default()
+    };
     chart.draw()
 }
 
@@ -141,7 +145,11 @@ fn boundary(learned: &Learned, side: usize, examples: &[([f32; 2], f32)]) -> Pic
     };
     let heading = std::iter::once("share of the plane with a positive answer".to_owned());
     let heading = heading.chain(learned.updates.iter().map(|updates| after(*updates)));
-    let table = Table { heading: heading.collect(), rows: learned.learners.iter().map(row).collect() };
+    let table = Table {
+        heading: heading.collect(),
+        rows: learned.learners.iter().map(row).collect(),
+        ..Table::default()
+    };
     Picture {
         id: "boundary".to_owned(),
         title,
@@ -226,7 +234,7 @@ fn answers(learned: &Learned, images: &[(Vec<f32>, usize)]) -> Picture {
             .to_owned(),
         size,
         elements: drawing.into_elements() + &strokes(&paths, step, grey) + &labels.into_elements(),
-        table: Table { heading, rows },
+        table: Table { heading, rows, ..Table::default() },
     }
 }
 

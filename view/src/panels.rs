@@ -30,9 +30,18 @@ fn marks(history: &History) -> Vec<(f64, String)> {
     history.marks().iter().map(of).collect()
 }
 
+/// What a fitness is.
+#[derive(Clone, Copy, Debug)]
+pub struct Fitness<'a> {
+    /// What it measures, as the spec names it.
+    pub measures: &'a str,
+    /// Whether it is minus the value of an objective that is minimised.
+    pub is_minus_value: bool,
+}
+
 /// All charts of a run, those that a run's strategy has nothing for left out.
-pub fn all(history: &History, layout: &GenomeLayout, objective: &str) -> Vec<Picture> {
-    let mut pictures = vec![fitness(history, objective)];
+pub fn all(history: &History, layout: &GenomeLayout, of: Fitness<'_>) -> Vec<Picture> {
+    let mut pictures = vec![fitness(history, of)];
     if !history.validations().is_empty() {
         pictures.push(validation(history));
     }
@@ -42,12 +51,12 @@ pub fn all(history: &History, layout: &GenomeLayout, objective: &str) -> Vec<Pic
 }
 
 /// Fitness of the candidates, with quantiles; marks where the search began anew or the run was halted.
-pub fn fitness(history: &History, objective: &str) -> Picture {
+pub fn fitness(history: &History, of: Fitness<'_>) -> Picture {
     let mut chart = Chart::new(
         "fitness",
         "Fitness of a generation's candidates",
         GENERATION,
-        "fitness, higher is better",
+        if of.is_minus_value { "fitness: minus the value" } else { "fitness, higher is better" },
     );
     for (name, low, high) in [("10 to 90 %", 1, 5), ("25 to 75 %", 2, 4)] {
         let points = history.points().iter().filter(|point| point.quantiles.len() == 7);
@@ -59,7 +68,7 @@ pub fn fitness(history: &History, objective: &str) -> Picture {
     }
     chart.lines.push(line("best", 1, of_points(history, |point| point.best)));
     chart.lines.push(line("median", 0, of_points(history, |point| point.median)));
-    if objective == "accuracy" && !history.validations().is_empty() {
+    if of.measures == "accuracy" && !history.validations().is_empty() {
         let of = |summary: &v1::ValidationSummary| {
             let accuracy = summary.accuracy?;
             Some((f64::from(summary.generation), accuracy.mean, accuracy.standard_error))
@@ -250,7 +259,7 @@ fn ends_of(history: &History, lines: &[Line]) -> Table {
         format!("least, generation {last}"),
         format!("greatest, generation {last}"),
     ];
-    Table { heading: heading.to_vec(), rows: rows.collect() }
+    Table { heading: heading.to_vec(), rows: rows.collect(), ..Table::default() }
 }
 
 /// Step size and the ratio of the longest axis to the shortest.
@@ -322,8 +331,8 @@ pub fn time(history: &History) -> Picture {
     });
     chart.says = if totals.0 > 0.0 {
         format!(
-            "On average {} threads computed: {} of compute in {} of running. Where this is far below the threads that you have, episodes \
-             are too short or workers wait.",
+            "On average {} threads computed: {} of compute, validations included, in {} of running. Where this is far below the threads that \
+             you have, episodes are too short or workers wait.",
             short(totals.1 / totals.0),
             crate::number::seconds(totals.1),
             crate::number::seconds(totals.0),

@@ -29,23 +29,32 @@ pub struct Table {
     pub heading: Vec<String>,
     /// Rows.
     pub rows: Vec<Vec<String>>,
+    /// How many rows there were before some were left out; 0 if none was.
+    pub(crate) rows_before: usize,
 }
 
 impl Table {
     pub(crate) fn new(heading: &[&str], rows: Vec<Vec<String>>) -> Self {
-        Self { heading: heading.iter().map(|name| (*name).to_owned()).collect(), rows }
+        Self { heading: heading.iter().map(|name| (*name).to_owned()).collect(), rows, rows_before: 0 }
     }
 
-    /// At most so many of its rows, the last among them.
+    /// At most so many of its rows, and the first; the last among them.
     pub(crate) fn shortened(self, most: usize) -> Self {
         let (every, length) = (self.rows.len().div_ceil(most).max(1), self.rows.len());
-        let kept = |(place, row)| ((length - 1 - place) % every == 0).then_some(row);
-        Self { heading: self.heading, rows: self.rows.into_iter().enumerate().filter_map(kept).collect() }
+        let kept = |(place, row)| (place == 0 || (length - 1 - place) % every == 0).then_some(row);
+        let rows: Vec<_> = self.rows.into_iter().enumerate().filter_map(kept).collect();
+        let rows_before = if rows.len() < length { length } else { 0 };
+        Self { heading: self.heading, rows, rows_before }
     }
 
     /// As HTML; `label` says what it is about.
     pub fn html(&self, label: &str) -> String {
-        let mut html = String::from("<table><thead><tr>");
+        let mut html = String::from("<table>");
+        if self.rows_before > 0 {
+            let (shown, all) = (self.rows.len(), self.rows_before);
+            let _ = write!(html, "<caption>{shown} of {all} rows; `hebbian export` has all</caption>");
+        }
+        html.push_str("<thead><tr>");
         for name in &self.heading {
             let _ = write!(html, "<th scope=\"col\">{}</th>", escape::name(name));
         }
@@ -71,6 +80,19 @@ impl Table {
 pub fn scrolling(label: &str, table: &str) -> String {
     let label = escape::name(label);
     format!("<div class=\"wide\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">{table}</div>")
+}
+
+/// Pictures below each other, as one; `None` if there are none.
+pub fn stacked(id: &str, title: &str, pictures: &[&Picture]) -> Option<Picture> {
+    let width = pictures.iter().map(|picture| picture.size.0).reduce(f64::max)?;
+    let (mut height, mut elements) = (0.0, String::new());
+    for picture in pictures {
+        let _ = write!(elements, "<g transform=\"translate(0 {height})\">{}</g>", picture.elements);
+        height += picture.size.1;
+    }
+    let says = pictures.iter().map(|picture| picture.says.as_str()).collect::<Vec<_>>().join(" ");
+    let (id, title, table) = (id.to_owned(), title.to_owned(), Table::default());
+    Some(Picture { id, title, says, size: (width, height), elements, table })
 }
 
 impl Picture {
@@ -113,11 +135,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pictures_stand_below_each_other() {
+        let of = |size, elements: &str| Picture {
+            id: "one".to_owned(),
+            title: "One".to_owned(),
+            says: "It says.".to_owned(),
+            size,
+            elements: elements.to_owned(),
+            table: Table::default(),
+        };
+        let (low, high) = (of((10.0, 20.0), "<path d=\"M0 1\"/>"), of((30.0, 5.0), "<path d=\"M0 2\"/>"));
+        let all = stacked("all", "All", &[&low, &high]).unwrap();
+        assert_eq!(all.size, (30.0, 25.0));
+        assert!(
+            all.svg().contains("<g transform=\"translate(0 20)\"><path d=\"M0 2\"/></g>"),
+            "{}",
+            all.svg()
+        );
+        assert_eq!(stacked("all", "All", &[]), None);
+    }
+
+    #[test]
     fn a_shortened_table_has_its_last_row() {
-        let rows = (0..101).map(|row| vec![row.to_string()]).collect();
+        let rows = (0..102).map(|row| vec![row.to_string()]).collect();
         let table = Table::new(&["row"], rows).shortened(25);
-        assert!(table.rows.len() <= 25);
-        assert_eq!(table.rows.last().unwrap()[0], "100");
+        assert!(
+            table.rows.len() <= 26 && table.html("t").contains("<caption>22 of 102 rows"),
+            "{}",
+            table.html("t")
+        );
+        assert_eq!((&table.rows[0][0][..], &table.rows.last().unwrap()[0][..]), ("0", "101"));
         assert!(Table::default().shortened(3).rows.is_empty());
     }
 }

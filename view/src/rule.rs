@@ -20,8 +20,8 @@ fn sides(segment: &Segment) -> (usize, usize) {
     (segment.len() / columns, columns)
 }
 
-/// The parts of a genome, each as a matrix of its parameters.
-pub fn matrices(layout: &GenomeLayout, genome: &Genome) -> Option<Picture> {
+/// The parts of a genome, each as a matrix of its parameters; `found` says what it is, at the beginning of the title.
+pub fn matrices(layout: &GenomeLayout, genome: &Genome, found: &str) -> Option<Picture> {
     if genome.0.len() != layout.dimension() || genome.0.is_empty() {
         return None;
     }
@@ -72,22 +72,16 @@ pub fn matrices(layout: &GenomeLayout, genome: &Genome) -> Option<Picture> {
     }
     let size = (WIDTH, low.max(60.0));
     drawing.rectangle("bg", None, (0.0, 0.0), size, "");
-    drawing.text("h", Anchor::Start, (14.0, 18.0), "The rule: parameters of the mean");
+    let title = format!("{found}: parameters of the mean");
+    drawing.text("h", Anchor::Start, (14.0, 18.0), &title);
     let elements = drawing.into_elements() + &parts.into_elements();
     let table = Table::new(&["part", "rows x columns", "least", "greatest", "parameters"], rows);
-    let says = "Each square is a number of the rule: orange above zero, blue below, as strong as its share of the part's largest.";
-    Some(Picture {
-        id: "rule".to_owned(),
-        title: "The rule: parameters of the mean".to_owned(),
-        says: says.to_owned(),
-        size,
-        elements,
-        table,
-    })
+    let says = "Each square is a parameter: orange above zero, blue below, as strong as its share of the part's largest.";
+    Some(Picture { id: "rule".to_owned(), title, says: says.to_owned(), size, elements, table })
 }
 
 /// The mean over generations: a row for each number of the genome.
-pub fn over_generations(history: &History, layout: &GenomeLayout) -> Option<Picture> {
+pub fn over_generations(history: &History, layout: &GenomeLayout, found: &str) -> Option<Picture> {
     let n = layout.dimension();
     let means = history.points().iter().filter_map(|point| {
         let distribution = point.search.distribution.as_ref()?;
@@ -112,16 +106,20 @@ pub fn over_generations(history: &History, layout: &GenomeLayout) -> Option<Pict
     let size = (WIDTH, bottom + 40.0);
     let mut drawing = Drawing::default();
     drawing.rectangle("bg", None, (0.0, 0.0), size, "");
-    drawing.text("h", Anchor::Start, (14.0, 18.0), "The rule over generations: search values of the mean");
+    drawing.text(
+        "h",
+        Anchor::Start,
+        (14.0, 18.0),
+        &format!("{found} over generations: search values of the mean"),
+    );
     let elements = drawing.into_elements() + &strokes(&paths, height, colour);
     let mut labels = Drawing::default();
-    let mut free = 0.0;
+    let mut free = 0.0_f64;
     for segment in layout.segments() {
-        let y = top + height * (segment.start as f64 + segment.len() as f64 / 2.0) + 4.0;
-        if y >= free {
-            labels.text("k", Anchor::End, (left - 6.0, y), &segment.name);
-            free = y + 11.0;
-        }
+        // Below the one before, where rows are lower than letters.
+        let y = free.max(top + height * (segment.start as f64 + segment.len() as f64 / 2.0) + 4.0);
+        labels.text("k", Anchor::End, (left - 6.0, y), &segment.name);
+        free = y + 11.0;
     }
     labels.text("k", Anchor::Start, (left, bottom + 16.0), "first generations");
     labels.text("k", Anchor::End, (WIDTH - 14.0, bottom + 16.0), &format!("generation {last}"));
@@ -144,7 +142,7 @@ pub fn over_generations(history: &History, layout: &GenomeLayout) -> Option<Pict
     );
     Some(Picture {
         id: "rule-history".to_owned(),
-        title: "The rule over generations".to_owned(),
+        title: format!("{found} over generations"),
         says: "Each row is a number of the genome, each column a generation: orange above zero, blue below."
             .to_owned(),
         size,

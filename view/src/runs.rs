@@ -49,12 +49,13 @@ fn sets<'a>(runs: &[Compared<'a>]) -> Vec<Set<'a>> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for run in runs {
         if let Some(&place) = places.get(run.group).filter(|_| !run.group.is_empty()) {
-            sets[place].histories.push(run.history);
+            let set = &mut sets[place];
+            set.histories.push(run.history);
+            run.group.clone_into(&mut set.name);
             continue;
         }
         places.insert(run.group, sets.len());
-        let name = if run.group.is_empty() { run.name } else { run.group };
-        sets.push(Set { name: name.to_owned(), histories: vec![run.history] });
+        sets.push(Set { name: run.name.to_owned(), histories: vec![run.history] });
     }
     for set in &mut sets {
         let several = set.histories.len();
@@ -172,6 +173,8 @@ mod tests {
         assert_eq!(table[2][..3], ["d", "-", "-"]);
         assert_eq!((median(&low, 7.0), median(&high, 7.0), median(&high, 8.0)), (Some(0.0), Some(2.0), None));
         assert_eq!(best(&alone, 450.0), Some(6.0));
+        // One run of a group is a run.
+        assert_eq!(super::pictures(&runs[..1])[0].table().rows[0][0], "a");
         assert!(pictures[0].svg().contains("class=\"b f0\""), "the band of the group");
         assert_eq!(pictures.len(), 2, "nothing was validated");
     }

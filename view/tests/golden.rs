@@ -11,14 +11,18 @@ use std::path::Path;
 use hebbian_proto::figures::RunState;
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_event::Kind;
+use hebbian_shared::estimate::Estimate;
 use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::spec::RunSpec;
+use hebbian_view::comparison::{self, Curve, Group};
 use hebbian_view::document::RunPage;
 use hebbian_view::history::History;
-use hebbian_view::panels;
+use hebbian_view::panels::{self, Fitness};
 use hebbian_view::picture::Picture;
 
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
+
+const ACCURACY: Fitness<'_> = Fitness { measures: "accuracy", is_minus_value: false };
 
 fn layout() -> GenomeLayout {
     RunSpec::read(QUICKSTART).unwrap().layout()
@@ -92,6 +96,10 @@ fn state(state: RunState) -> v1::RunEvent {
 }
 
 fn check(case: &str, history: &History, picture: &Picture) {
+    check_picture(case, picture, &format!("the picture of {} generations", history.closed()));
+}
+
+fn check_picture(case: &str, picture: &Picture, what: &str) {
     let svg = picture.svg();
     assert!(svg.len() < 100_000, "{case}: {} bytes", svg.len());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{case}-{}.svg", picture.id));
@@ -100,20 +108,38 @@ fn check(case: &str, history: &History, picture: &Picture) {
         fs::write(&path, &svg).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        svg == expected,
-        "{}: the picture of {} generations is another",
-        path.display(),
-        history.closed()
-    );
+    assert!(svg == expected, "{}: {what} is another", path.display());
+}
+
+#[test]
+fn every_learner_of_a_comparison_has_a_band_and_a_place_in_the_legend() {
+    let names = ["evolved rule", "sgd", "momentum@5", "momentum@10", "adam"];
+    let curve = |(place, name): (usize, &&str)| {
+        let score = |update: usize| Estimate {
+            mean: 0.5 + 0.08 * update as f64 - 0.03 * place as f64,
+            standard_error: 0.01,
+        };
+        Curve { name: (*name).to_owned(), scores: (0..5).map(score).collect() }
+    };
+    let group = Group {
+        name: "and, xor".to_owned(),
+        score: "accuracy".to_owned(),
+        updates: vec![3, 5, 10, 20, 50],
+        curves: names.iter().enumerate().map(curve).collect(),
+    };
+    let picture = comparison::picture(0, &group);
+    for (place, name) in names.iter().enumerate() {
+        assert!(picture.svg().contains(&format!("class=\"b f{place}\"")), "{name}");
+    }
+    check_picture("five", &picture, "the comparison");
 }
 
 #[test]
 fn pictures_of_fixed_histories_are_as_they_were() {
     let none = History::default();
-    check("none", &none, &panels::fitness(&none, "accuracy"));
+    check("none", &none, &panels::fitness(&none, ACCURACY));
     let one = History::of(&generations(1));
-    check("one", &one, &panels::fitness(&one, "accuracy"));
+    check("one", &one, &panels::fitness(&one, ACCURACY));
     let mut diverged = generations(20);
     for event in &mut diverged {
         let Some(Kind::Generation(summary)) = &mut event.kind else { unreachable!() };
@@ -121,7 +147,7 @@ fn pictures_of_fixed_histories_are_as_they_were() {
         summary.fitness_quantiles.clear();
     }
     let diverged = History::of(&diverged);
-    check("diverged", &diverged, &panels::fitness(&diverged, "accuracy"));
+    check("diverged", &diverged, &panels::fitness(&diverged, ACCURACY));
     let mut restarted = generations(60);
     if let Some(Kind::Generation(summary)) = &mut restarted[30].kind {
         summary.search.as_mut().unwrap().restart = Some(v1::Restart {
@@ -133,12 +159,12 @@ fn pictures_of_fixed_histories_are_as_they_were() {
         });
     }
     let restarted = History::of(&restarted);
-    check("restart", &restarted, &panels::fitness(&restarted, "accuracy"));
+    check("restart", &restarted, &panels::fitness(&restarted, ACCURACY));
     let mut paused = vec![state(RunState::RUNNING)];
     paused.extend(generations(30));
     paused.extend([validation(10), validation(20), state(RunState::paused("three workers failed"))]);
     let paused = History::of(&paused);
-    check("paused", &paused, &panels::fitness(&paused, "accuracy"));
+    check("paused", &paused, &panels::fitness(&paused, ACCURACY));
     check("paused", &paused, &panels::validation(&paused));
 }
 
@@ -146,10 +172,10 @@ fn pictures_of_fixed_histories_are_as_they_were() {
 #[expect(clippy::disallowed_macros, reason = "what was measured is shown to whoever wants to see it")]
 fn ten_thousand_generations_are_pictures_below_a_hundred_kilobytes() {
     let history = History::of(&generations(10_000));
-    for picture in panels::all(&history, &layout(), "accuracy") {
+    for picture in panels::all(&history, &layout(), ACCURACY) {
         check("long", &history, &picture);
     }
-    let picture = hebbian_view::rule::over_generations(&history, &layout()).unwrap();
+    let picture = hebbian_view::rule::over_generations(&history, &layout(), "The rule").unwrap();
     check("long", &history, &picture);
     let run = v1::Run::default();
     let page = RunPage {
