@@ -10,6 +10,7 @@ mod copies;
 mod cost;
 mod credentials;
 mod data;
+mod demonstrated;
 mod export;
 mod external_result;
 mod failure;

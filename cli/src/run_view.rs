@@ -5,24 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hebbian_coordinator::journal::reader::JournalReader;
-use hebbian_learning::comparison::{BaselineSettings, Comparison};
-use hebbian_learning::demonstration::{Answers, LOOKS, Learner, Probe, SIDE, demonstrate};
-use hebbian_learning::task::data_set::NoDataSets;
+use hebbian_learning::comparison::{BaselineSettings, Comparison, shown_adam};
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_event::Kind;
-use hebbian_shared::genome::{Genome, GenomeLayout};
+use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::id::RunId;
 use hebbian_shared::spec::ResolvedSpec;
-use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_view::comparison::{Curve, Group};
 use hebbian_view::document::RunPage;
 use hebbian_view::history::History;
-use hebbian_view::learned::{self, Learned};
+use hebbian_view::learned::Learned;
 use hebbian_view::picture::Picture;
 use serde::Serialize;
 
 use crate::client::{Client, ClientArguments};
+use crate::demonstrated;
 use crate::failure::Failure;
 use crate::report::Report;
 
@@ -248,37 +246,12 @@ impl RunView {
 
     /// The same beside baselines.
     pub(crate) fn compared(self, comparison: &Comparison) -> Self {
-        let adams = comparison.baselines.iter().filter(|of| of.configuration.kind == Optimizer::Adam);
-        // Of several the one that was tuned for about as many updates as the picture shows.
-        let adam = adams.max_by_key(|of| (of.tuned_for.contains(&10), of.tuned_for.len()));
-        let baseline = adam.map(|of| (of.name.clone(), of.configuration));
+        let baseline = shown_adam(&comparison.baselines).map(|of| (of.name.clone(), of.configuration));
         Self { comparison: groups(comparison), baseline, ..self }
     }
 
-    /// What networks answer that learn a fresh task by the result, and by Adam where it was tuned.
     fn learned(&self) -> Option<Learned> {
-        let spec = ResolvedSpec::from_json(self.result.spec.clone()).ok()?;
-        let problem = spec.problem.rule_learning()?;
-        let genome = Genome(self.result.mean.clone());
-        let mut learners = vec![Learner::by_rule("evolved rule", problem, genome)];
-        let baseline = self.baseline.as_ref();
-        learners.extend(baseline.map(|(name, of)| Learner::by_baseline(name, problem, *of)));
-        let family = *problem.tasks.families.first()?;
-        let shown = demonstrate(&learners, family, spec.seed, &NoDataSets)?;
-        let answers = |answers: Answers| learned::LearnerLooks {
-            name: answers.name,
-            looks: answers.looks,
-            accuracy: answers.accuracy,
-        };
-        Some(Learned {
-            family: family.name().to_owned(),
-            updates: LOOKS.to_vec(),
-            asked: match shown.asked {
-                Probe::Plane(examples) => learned::Question::Plane { side: SIDE, examples },
-                Probe::Images(images) => learned::Question::Images(images),
-            },
-            learners: shown.learners.into_iter().map(answers).collect(),
-        })
+        demonstrated::learned(&self.result, self.baseline.as_ref())
     }
 
     fn page<'a>(&'a self, learned: Option<&'a Learned>) -> RunPage<'a> {

@@ -10,6 +10,7 @@ use hebbian_coordinator::access::Access;
 use hebbian_coordinator::web::{self, Acts, Entrance, Token};
 use tokio_util::sync::CancellationToken;
 
+use crate::demonstrated;
 use crate::failure::Failure;
 
 /// Where the page is unless it is told otherwise.
@@ -55,7 +56,9 @@ impl Web {
         })?;
         let entrance = Entrance { acts, token, access };
         let started = listener.local_addr().and_then(|listening| {
-            web::start(handle.clone(), listener, entrance.clone(), shutdown.clone())?;
+            let demonstrate: web::Demonstrate = Arc::new(demonstrated::for_the_page);
+            let served = (entrance.clone(), Some(demonstrate));
+            web::start(handle.clone(), listener, served, shutdown.clone())?;
             Ok(listening)
         });
         let listening = started.map_err(|error| {

@@ -7,11 +7,13 @@
 mod access;
 mod api;
 mod body;
+mod demonstrated;
 pub mod exposition;
 mod followed;
 pub mod metrics;
 mod openapi;
 mod pages;
+mod rates;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,7 +29,10 @@ use hebbian_shared::limits::{
     PAGE_HEAD_BYTES_MAX, PAGE_HEAD_TIMEOUT,
 };
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, VARY,
+    WWW_AUTHENTICATE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -42,6 +47,7 @@ use access::May;
 pub use access::Token;
 use api::RequestError;
 use body::Content;
+pub use demonstrated::Demonstrate;
 use followed::Site;
 
 /// Nothing comes from elsewhere, nothing is embedded elsewhere, and no text of a page can run.
@@ -68,16 +74,16 @@ pub struct Entrance {
     pub access: Arc<Access>,
 }
 
-/// Starts to serve on a thread of its own until `shutdown`.
+/// Starts to serve on a thread of its own until `shutdown`. Without `demonstrate` no page shows what a rule does.
 pub fn start(
     handle: Handle,
     listener: TcpListener,
-    entrance: Entrance,
+    (entrance, demonstrate): (Entrance, Option<Demonstrate>),
     shutdown: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     let address = listener.local_addr()?;
     serve("web", listener, shutdown, move || {
-        let site = Site::new(handle, entrance);
+        let site = Site::new(handle, entrance, demonstrate);
         move |request| {
             let site = Arc::clone(&site);
             async move { answer(&site, address, request).await }
@@ -168,7 +174,12 @@ where
                 }
             },
         };
-        let service = service_fn(answer.clone());
+        let answer = answer.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let takes_gzip = access::takes_gzip(request.headers());
+            let answered = answer(request);
+            async move { answered.await.map(|response| if takes_gzip { packed(response) } else { response }) }
+        });
         tokio::spawn(async move {
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new())
@@ -230,7 +241,7 @@ async fn answer(
     let uri = request.uri().clone();
     let Entrance { acts, token, access } = &site.entrance;
     let asked = (request.method().as_str(), uri.path());
-    let api = uri.path().strip_prefix("/api/");
+    let api = uri.path().strip_prefix("/api/").or_else(|| uri.path().strip_prefix("/api"));
     let visitor = match access::judge((access, token), asked, request.headers()) {
         Ok(visitor) => visitor,
         Err((RequestError(StatusCode::NOT_FOUND, _), _)) if api.is_none() => return Ok(nothing()),
@@ -262,6 +273,7 @@ fn kept_out(refused: RequestError, is_asked: bool) -> Response<Content> {
 }
 
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
 
 fn problem(RequestError(status, why): RequestError) -> Response<Content> {
     response(status, JSON, Content::whole(serde_json::json!({ "error": why }).to_string()))
@@ -288,18 +300,19 @@ async fn whole(mut body: Incoming) -> Result<String, RequestError> {
 }
 
 async fn route(site: &Arc<Site>, path: &str, may: May) -> Response<Content> {
-    let html = "text/html; charset=utf-8";
+    let html = HTML;
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let found = match parts[..] {
         [""] => Some((html, site.list().await.content(may))),
-        ["body"] => Some((html, Content::whole(site.list().await.body))),
+        ["body"] => Some((html, Content::Text(site.list().await.body))),
         ["cluster"] => Some((html, site.cluster().await.content(may))),
-        ["cluster", "body"] => Some((html, Content::whole(site.cluster().await.body))),
+        ["cluster", "body"] => Some((html, Content::Text(site.cluster().await.body))),
         ["events"] => Some(("text/event-stream", Site::every_second())),
         ["compare", runs] => site.compared(runs).await.map(|page| (html, page.content(may))),
-        ["compare", runs, "body"] => site.compared(runs).await.map(|page| (html, Content::whole(page.body))),
+        ["compare", runs, "body"] => site.compared(runs).await.map(|page| (html, Content::Text(page.body))),
         ["runs", run] => site.page(run).await.map(|page| (html, page.content(may))),
-        ["runs", run, "body"] => site.page(run).await.map(|page| (html, Content::whole(page.body))),
+        ["runs", run, "body"] => site.page(run).await.map(|page| (html, Content::Text(page.body))),
+        ["runs", run, "demonstrated"] => site.demonstrated(run).await.map(|page| (html, page.content(may))),
         ["runs", run, "events"] => site.run_events(run).await.map(|events| ("text/event-stream", events)),
         ["metrics"] => Some((exposition::CONTENT_TYPE, Content::whole(metrics::text(&site.handle).await))),
         ["live.js"] => Some(("text/javascript; charset=utf-8", Content::whole(pages::SCRIPT.to_owned()))),
@@ -314,7 +327,10 @@ async fn route(site: &Arc<Site>, path: &str, may: May) -> Response<Content> {
 }
 
 fn nothing() -> Response<Content> {
-    plain(StatusCode::NOT_FOUND, "there is nothing here\n")
+    let page = "<!doctype html><html lang=\"en\"><head><title>Nothing - hebbian</title><link rel=\"icon\" href=\"/icon.svg\">\
+                <link rel=\"stylesheet\" href=\"/style.css\"></head><body><main><h1>There is nothing here</h1><p>A run that was \
+                deleted has no page any more. <a href=\"/\">Runs</a></p></main></body></html>\n";
+    response(StatusCode::NOT_FOUND, HTML, Content::whole(page.to_owned()))
 }
 
 fn plain(status: StatusCode, text: &str) -> Response<Content> {
@@ -330,6 +346,16 @@ fn response(status: StatusCode, kind: &'static str, content: Content) -> Respons
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// The same by gzip, if it is a text of some length. Nothing on a page is secret: tokens are told to nobody.
+fn packed(mut response: Response<Content>) -> Response<Content> {
+    if let Some(content) = response.body().packed() {
+        *response.body_mut() = content;
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    }
     response
 }
 

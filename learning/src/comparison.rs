@@ -30,7 +30,7 @@ mod tuning;
 
 pub use crate::evaluation::Score;
 pub use crate::rule::{Ablation, Companion};
-pub use baseline::BaselineSettings;
+pub use baseline::{BaselineSettings, known_adam, shown_adam};
 pub use ceiling::Ceiling;
 pub use companions::{CompanionEstimate, CompanionRow};
 pub use contenders::{Rival, TunedBy, TunedSet, UnknownRivalError};

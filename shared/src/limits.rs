@@ -265,6 +265,8 @@ limits! {
     PAGE_ITEMS_MAX: u32 = 500, "items";
     /// Workers that a page shows one by one.
     PAGE_WORKERS_MAX: usize = 100, "workers";
+    /// Numbers of the networks that learn while somebody waits for what a rule does.
+    DEMONSTRATED_NUMBERS_MAX: f64 = 2e6, "numbers";
 
     ["data sets"]
     /// A data set that is sent: its four files as they are stored.

@@ -75,7 +75,7 @@ pub const RPCS: [(&str, Requirement); 28] = [
 ];
 
 /// Every page, what belongs to pages, and `/api`, by method and path; `*` is any one part.
-pub const PAGES: [(&str, &str, Requirement); 28] = [
+pub const PAGES: [(&str, &str, Requirement); 29] = [
     ("GET", "/live.js", ANYBODY),
     ("GET", "/icon.svg", ANYBODY),
     ("GET", "/style.css", ANYBODY),
@@ -89,6 +89,7 @@ pub const PAGES: [(&str, &str, Requirement); 28] = [
     ("GET", "/runs/*", LOOKS_AT_ALL),
     ("GET", "/runs/*/body", LOOKS_AT_ALL),
     ("GET", "/runs/*/events", LOOKS_AT_ALL),
+    ("GET", "/runs/*/demonstrated", LOOKS_AT_ALL),
     ("GET", "/metrics", LOOKS_AT_ALL),
     ("GET", "/api/openapi.json", ANYBODY),
     ("GET", "/api/status", LOOKS_AT_ALL),

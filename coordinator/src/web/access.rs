@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, StatusCode};
 
 use super::api::RequestError;
@@ -52,6 +52,15 @@ impl fmt::Debug for Token {
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok())
+}
+
+/// Whether an answer by gzip is taken.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let takes = |coding: &str| match coding.split_once(';') {
+        Some((name, quality)) => name.trim() == "gzip" && quality.trim() != "q=0",
+        None => coding.trim() == "gzip",
+    };
+    header(headers, ACCEPT_ENCODING).is_some_and(|codings| codings.split(',').any(takes))
 }
 
 /// Why a request is not answered, if it is not.
@@ -139,7 +148,9 @@ const WHO: &str = "the live page";
 /// The token that a request shows: programs and the page's script say it, browsers give it as the password that somebody has typed.
 fn shown(headers: &HeaderMap) -> Option<String> {
     let header = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
-    if let Some(token) = header.strip_prefix(BEARER) {
+    if let Some((scheme, token)) = header.split_once(' ')
+        && scheme.eq_ignore_ascii_case(BEARER.trim_end())
+    {
         return Some(token.trim().to_owned());
     }
     let password = header.strip_prefix("Basic ").and_then(|coded| {
@@ -195,6 +206,7 @@ mod tests {
         };
         let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
         check(&format!("Bearer {}", token.text()), true);
+        check(&format!("bearer {}", token.text()), true);
         check(&format!("Bearer {}0", token.text()), false);
         check(&format!("Bearer {}", &token.text()[1..]), false);
         check(token.text(), false);

@@ -25,7 +25,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::access::May;
-use super::body::Content;
+use super::body::{Content, Packed};
+use super::demonstrated::{Demonstrate, Demonstrated};
+use super::rates::Rates;
 use super::{Acts, Entrance, pages};
 use crate::driver::reading::Watch;
 use crate::handle::Handle;
@@ -54,6 +56,9 @@ pub(super) struct Site {
     pub(super) entrance: Entrance,
     followed: Mutex<BTreeMap<RunId, Followed>>,
     throughput: Mutex<Throughput>,
+    rates: Mutex<Rates>,
+    demonstrate: Option<Demonstrate>,
+    demonstrated: Demonstrated,
 }
 
 struct Followed {
@@ -87,12 +92,15 @@ struct Drawn {
 struct FromSpec {
     layout: GenomeLayout,
     objective: String,
+    /// Whether what is searched for is a learning rule.
+    has_rule: bool,
 }
 
 impl FromSpec {
     fn of(json: String) -> Option<Self> {
         let spec = ResolvedSpec::from_json(json).ok()?;
-        Some(Self { layout: spec.layout(), objective: spec.objective_name().to_owned() })
+        let has_rule = spec.problem.rule_learning().is_some();
+        Some(Self { layout: spec.layout(), objective: spec.objective_name().to_owned(), has_rule })
     }
 }
 
@@ -147,7 +155,7 @@ impl RunNow {
 #[derive(Clone)]
 pub(super) struct Page {
     title: String,
-    pub(super) body: String,
+    pub(super) body: Arc<Packed>,
     body_path: String,
     events_path: String,
 }
@@ -156,12 +164,22 @@ impl Page {
     /// All of it, for somebody who may do so much.
     pub(super) fn content(self, may: May) -> Content {
         let paths = (self.body_path.as_str(), self.events_path.as_str());
-        Content::whole(pages::shell(&self.title, paths, may, &self.body))
+        Content::whole(pages::shell(&self.title, paths, may, self.body.text()))
+    }
+
+    /// One that changes only when it is loaded again.
+    pub(super) fn at_rest(title: String, body: String) -> Self {
+        Self { title, body: Packed::new(body), body_path: String::new(), events_path: String::new() }
     }
 
     /// One that changes all the time.
     fn of_cluster(title: &str, body: String, body_path: String) -> Self {
-        Self { title: title.to_owned(), body, body_path, events_path: "/events".to_owned() }
+        Self {
+            title: title.to_owned(),
+            body: Packed::new(body),
+            body_path,
+            events_path: "/events".to_owned(),
+        }
     }
 }
 
@@ -171,9 +189,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Site {
     /// To be called where tasks can be started.
-    pub(super) fn new(handle: Handle, entrance: Entrance) -> Arc<Self> {
-        let (followed, throughput) = (Mutex::default(), Mutex::default());
-        let site = Arc::new(Self { handle, entrance, followed, throughput });
+    pub(super) fn new(handle: Handle, entrance: Entrance, demonstrate: Option<Demonstrate>) -> Arc<Self> {
+        let site = Arc::new(Self {
+            handle,
+            entrance,
+            followed: Mutex::default(),
+            throughput: Mutex::default(),
+            rates: Mutex::default(),
+            demonstrate,
+            demonstrated: Demonstrated::default(),
+        });
         let looking = Arc::downgrade(&site);
         tokio::spawn(async move {
             while let Some(site) = looking.upgrade() {
@@ -215,7 +240,9 @@ impl Site {
             let page = PageRequest { size: PAGE_ITEMS_MAX, token: String::new() };
             let workers = self.handle.ask(worker::List { page }).await?.items;
             let throughput = lock(&self.throughput).clone();
-            Ok(pages::cluster(&status, &workers, &throughput))
+            let mut rates = lock(&self.rates);
+            rates.look(Instant::now(), &workers);
+            Ok(pages::cluster(&status, &workers, (&throughput, &rates)))
         };
         let body = asked.await.unwrap_or_else(|refusal: Refusal| refused(&refusal));
         Page::of_cluster("Cluster - hebbian", body, "/cluster/body".to_owned())
@@ -256,6 +283,11 @@ impl Site {
         let left_out = ids.split(',').count().saturating_sub(PAGE_RUNS_FOLLOWED_MAX);
         let body = pages::compared(&runs, left_out, &pictures);
         Some(Page::of_cluster("Runs compared - hebbian", body, format!("/compare/{ids}/body")))
+    }
+
+    /// What a run's rule does; `None` if there is no such run, or nobody here knows.
+    pub(super) async fn demonstrated(&self, id: &str) -> Option<Page> {
+        self.demonstrated.page(&self.handle, self.demonstrate.as_ref()?, id).await
     }
 
     /// The page of a run that is named by its id; `None` if there is none.
@@ -302,10 +334,14 @@ impl Site {
                 told.send_modify(|_| ());
             });
         }
-        let around = pages::acts(&stands.now, self.acts());
+        let demonstrated = match (&self.demonstrate, stands.spec.has_rule) {
+            (Some(_), true) => format!("<p><a href=\"/runs/{run}/demonstrated\">What the rule does</a></p>"),
+            _ => String::new(),
+        };
+        let around = pages::acts(&stands.now, self.acts()) + &demonstrated;
         let page = Page {
             title: format!("{} - hebbian", stands.now.display_name),
-            body: stands.page(&lock(&history)).body_around(&around, &pictures.html),
+            body: Packed::new(stands.page(&lock(&history)).body_around(&around, &pictures.html)),
             body_path: format!("/runs/{run}/body"),
             events_path: format!("/runs/{run}/events"),
         };

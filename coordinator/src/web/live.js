@@ -214,4 +214,5 @@ at("yes").addEventListener("click", async () => {
 });
 
 dress();
-listen();
+// Some pages change only when they are loaded again.
+if (live.dataset.events) listen(); else hold.hidden = true;

@@ -13,6 +13,7 @@ use hebbian_view::picture::{Picture, STYLE, scrolling};
 
 use super::Acts;
 use super::access::May;
+use super::rates::Rates;
 
 /// Loads a page's content again whenever the coordinator says that it has changed.
 pub(super) const SCRIPT: &str = include_str!("live.js");
@@ -122,15 +123,15 @@ pub(super) fn overview(status: &v1::CoordinatorStatus, runs: &[v1::Run]) -> Stri
     } else {
         let heading = [
             "run",
-            "compare",
             "state",
             "generation",
-            "of it settled",
             "best fitness",
             "last median",
+            "of it settled",
             "workers that may",
             "group",
             "seed",
+            "compare",
         ];
         table("Runs", &heading, &rows)
     };
@@ -150,9 +151,9 @@ fn run_row(run: &v1::Run, groups: &BTreeMap<&str, Vec<&str>>) -> String {
     // Nothing is open in a run that has ended.
     let settled = if run.is_final() { "-".to_owned() } else { format!("{:.0} %", 100.0 * run.settled()) };
     format!(
-        "<tr><th scope=\"row\"><a href=\"/runs/{id}\">{shown}</a></th><td><input type=\"checkbox\" data-run=\"{id}\" \
-         aria-label=\"compare {shown}, seed {seed}\"></td><td>{}</td><td>{}{limit}</td><td>{settled}</td><td>{}</td><td>{}</td>\
-         <td>{}</td><td>{group}</td><td>{seed}</td></tr>",
+        "<tr><th scope=\"row\"><a href=\"/runs/{id}\">{shown}</a> <small>{id}</small></th><td>{}</td><td>{}{limit}</td><td>{}</td>\
+         <td>{}</td><td>{settled}</td><td>{}</td><td>{group}</td><td>{seed}</td><td><input type=\"checkbox\" data-run=\"{id}\" \
+         aria-label=\"compare {shown}, seed {seed}\"></td></tr>",
         name(&state(run)),
         run.generation,
         optional(run.best_fitness),
@@ -194,7 +195,7 @@ pub(super) fn compared(runs: &[&v1::Run], left_out: usize, pictures: &str) -> St
 pub(super) fn cluster(
     status: &v1::CoordinatorStatus,
     workers: &[v1::Worker],
-    throughput: &Throughput,
+    (throughput, rates): (&Throughput, &Rates),
 ) -> String {
     let rate = throughput.rate().map_or_else(|| "-".to_owned(), short);
     let facts = facts(&[
@@ -214,7 +215,7 @@ pub(super) fn cluster(
     format!(
         "<h1>Cluster</h1>{}{facts}{}{pictures}{}",
         trouble(status),
-        workers_table(workers, u64::from(status.workers)),
+        workers_table(workers, u64::from(status.workers), rates),
         happened(status)
     )
 }
@@ -260,7 +261,7 @@ fn workers_trouble(worker: &v1::Worker) -> String {
     trouble.join("; ")
 }
 
-fn workers_table(workers: &[v1::Worker], attached: u64) -> String {
+fn workers_table(workers: &[v1::Worker], attached: u64, rates: &Rates) -> String {
     let row = |worker: &v1::Worker| {
         let attached = duration(worker.attached).as_secs_f64();
         let shown = name(&worker.display_name);
@@ -274,13 +275,13 @@ fn workers_table(workers: &[v1::Worker], attached: u64) -> String {
             )
         };
         format!(
-            "<tr><th scope=\"row\">{shown}</th><td>{}</td><td>{} / {}</td><td>{}</td><td>{:.1}</td><td>{}</td><td>{}</td><td>{}</td>\
+            "<tr><th scope=\"row\">{shown}</th><td>{}</td><td>{} / {}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td>{}</td><td>{}</td><td>{drain}</td></tr>",
             worker.threads,
             worker.leased_episodes,
             worker.credit,
             count(worker.settled_episodes),
-            worker.settled_episodes as f64 / attached.max(1.0),
+            rates.of(worker.id).map_or_else(|| "-".to_owned(), short),
             count(worker.hedged_episodes),
             seconds(attached),
             seconds(duration(worker.heard).as_secs_f64()),

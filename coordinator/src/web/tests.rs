@@ -1,6 +1,7 @@
 //! The live page over a real connection, without a browser.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hebbian_control::command::run::Create;
 use hebbian_shared::spec::RunSpec;
@@ -23,6 +24,15 @@ async fn start_site() -> (Handle, SocketAddr, CancellationToken, Token) {
     start_site_with(Access::open()).await
 }
 
+/// Says how often it was asked, and after how many numbers.
+fn demonstrate() -> Demonstrate {
+    let asked = AtomicU32::new(0);
+    Arc::new(move |result| {
+        let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(format!("<p>shown {asked}: {} numbers</p>", result.mean.len()))
+    })
+}
+
 async fn start_site_with(access: Arc<Access>) -> (Handle, SocketAddr, CancellationToken, Token) {
     let journal = journal::open("memory:").unwrap();
     let (handle, _) = driver::start(DriverSettings::default(), journal).await.unwrap();
@@ -31,18 +41,22 @@ async fn start_site_with(access: Arc<Access>) -> (Handle, SocketAddr, Cancellati
     let shutdown = CancellationToken::new();
     let token = Token::random().unwrap();
     let entrance = Entrance { acts: Acts::All, token: token.clone(), access };
-    start(handle.clone(), listener, entrance, shutdown.clone()).unwrap();
+    start(handle.clone(), listener, (entrance, Some(demonstrate())), shutdown.clone()).unwrap();
     (handle, address, shutdown, token)
 }
 
 /// The whole answer to a request whose head is `lines`.
-async fn ask(address: SocketAddr, first: &str, lines: &str) -> String {
+async fn ask_bytes(address: SocketAddr, first: &str, lines: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("{first} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8(answer).unwrap()
+    answer
+}
+
+async fn ask(address: SocketAddr, first: &str, lines: &str) -> String {
+    String::from_utf8(ask_bytes(address, first, lines).await).unwrap()
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
@@ -68,6 +82,14 @@ async fn pages_metrics_and_events_of_a_run_are_served() {
     for (path, kind) in [("/live.js", "text/javascript"), ("/style.css", "text/css")] {
         assert!(get(address, path).await.contains(&format!("content-type: {kind}")));
     }
+    // As browsers ask for it.
+    let lines = format!("Host: {address}\r\nAccept-Encoding: br;q=1, gzip, zstd\r\n");
+    let packed = ask_bytes(address, &format!("GET /runs/{}/body", run.id()), &lines).await;
+    let body = packed.windows(4).position(|at| at == b"\r\n\r\n").unwrap() + 4;
+    assert!(String::from_utf8_lossy(&packed[..body]).contains("content-encoding: gzip"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed[body..]), &mut text).unwrap();
+    assert!(text.contains("<figure id=\"fitness\">") && packed.len() < text.len() / 2, "{}", packed.len());
     for path in ["/runs/ffffffffff", "/runs/x", "/runs/../events", "/nothing"] {
         assert!(get(address, path).await.starts_with("HTTP/1.1 404"), "{path}");
     }
@@ -82,6 +104,24 @@ async fn pages_metrics_and_events_of_a_run_are_served() {
         assert!(length > 0, "the stream has ended after {seen}");
         seen.push_str(std::str::from_utf8(&piece[..length]).unwrap());
     }
+    shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_rule_does_is_computed_when_it_is_asked_for_and_once() {
+    let (handle, address, shutdown, _) = start_site().await;
+    let spec = RunSpec::read(QUICKSTART).unwrap();
+    let run = handle.create(Create::new(new_run_id(), spec)).await.unwrap();
+    let path = format!("/runs/{}/demonstrated", run.id());
+    let page = get(address, &format!("/runs/{}", run.id())).await;
+    assert!(page.contains(&format!("<a href=\"{path}\">")), "{page}");
+    for _ in 0..2 {
+        let page = get(address, &path).await;
+        assert!(page.contains("<p>shown 1: 68 numbers</p>") && page.contains("data-events=\"\""), "{page}");
+    }
+    assert!(get(address, "/runs/ffffffffff/demonstrated").await.starts_with("HTTP/1.1 404"));
+    let told = get(address, "/api").await;
+    assert!(told.starts_with("HTTP/1.1 404") && told.contains("/api/openapi.json"), "{told}");
     shutdown.cancel();
 }
 

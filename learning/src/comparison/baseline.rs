@@ -8,6 +8,8 @@ use hebbian_shared::spec::rule::gradient_descent::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{TunedBaseline, contenders, table};
+
 /// Everything about a baseline that is tuned. What else an optimiser has is as it customarily is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +62,32 @@ impl BaselineSettings {
         }
         genome
     }
+}
+
+/// Adam among tuned baselines, to be shown beside a rule: of several the one that was tuned for about as many updates as are shown.
+pub fn shown_adam(baselines: &[TunedBaseline]) -> Option<&TunedBaseline> {
+    let adams = baselines.iter().filter(|of| of.configuration.kind == Optimizer::Adam);
+    adams.max_by_key(|of| (of.tuned_for.contains(&10), of.tuned_for.len()))
+}
+
+/// Adam for a rule's tasks without tuning it: as the program has it for them, else with the learning rate that suits small networks.
+/// With its name.
+pub fn known_adam(rule: &RuleLearning) -> (String, BaselineSettings) {
+    let entry = table::find(rule, &contenders::tuned_on(rule));
+    if let Some(of) = entry.and_then(|entry| shown_adam(&entry.baselines)) {
+        return (of.name.clone(), of.configuration);
+    }
+    let has_classes = rule.tasks.families.iter().all(|family| family.has_classes());
+    let settings = BaselineSettings {
+        kind: Optimizer::Adam,
+        learning_rate: 0.03,
+        momentum: None,
+        schedule_power: None,
+        initial_weights: InitialWeights::Xavier,
+        activation: HiddenActivation::Tanh,
+        loss: if has_classes { Loss::Logistic } else { Loss::Squared },
+    };
+    ("Adam, rate 0.03, not tuned".to_owned(), settings)
 }
 
 /// The problem of learning a rule's tasks in its networks by gradient descent.

@@ -120,7 +120,7 @@ async fn look(address: String, run: RunId, bodies: Arc<AtomicU64>) {
         let length = events.read(&mut buffer).await.expect("events");
         assert!(length > 0, "the events have ended");
         if buffer[..length].windows(6).any(|at| at == b"data: ") {
-            get(&address, &format!("/runs/{run}/body")).await;
+            body(&address, run).await;
             bodies.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -133,9 +133,25 @@ async fn scrape(address: String) {
     }
 }
 
+/// What has changed, as browsers ask for it.
+async fn body(address: &str, run: RunId) {
+    let mut stream = ask_for(address, &format!("/runs/{run}/body"), "Accept-Encoding: gzip\r\n").await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer[..100.min(answer.len())])
+    );
+}
+
 async fn ask(address: &str, path: &str) -> TcpStream {
+    ask_for(address, path, "").await
+}
+
+async fn ask_for(address: &str, path: &str, lines: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("the page is served");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{lines}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     stream
 }

@@ -99,7 +99,7 @@ pub(crate) async fn coordinator(arguments: &[String]) {
         report(&page.local_addr().expect("it listens").to_string());
         let token = Token::random().expect("random bytes");
         let entrance = Entrance { acts: Acts::All, token, access: Access::open() };
-        web::start(handle.clone(), page, entrance, CancellationToken::new()).expect("a thread");
+        web::start(handle.clone(), page, (entrance, None), CancellationToken::new()).expect("a thread");
     }
     let lanes = Lanes::for_a_crowd().expect("threads");
     let connections = connection::accept(listener, ConnectionLimits::default(), tls, lanes.clone());
