@@ -120,7 +120,7 @@ async fn sweep(
     if json {
         return render::out(&render::json::pretty(&runs.iter().map(render::json::of).collect::<Vec<_>>()));
     }
-    let show = Paint::stderr().command(&format!("hebbian sweep {group}"));
+    let show = Paint::stderr().command(&format!("hebbian sweep {}", render::text::shell_word(&group)));
     render::note(&format!(
         "created {} of `{}` as group `{group}`; see how they stand with {show}",
         render::text::plural(runs.len() as u64, "run"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hebbian_view::picture::{Picture, stacked};
 
 use super::{LogArguments, block_on};
 use crate::client::ClientArguments;
@@ -23,7 +24,7 @@ pub(super) struct Arguments {
     /// A directory of `hebbian run`, a journal (with #RUN behind it if it holds several runs), or a run of a coordinator.
     run: String,
     /// Which picture: fitness, validation, means, deviations, axes, step, noise, time, comparison-1 and so on, boundary or answers,
-    /// learning, rule, rule-history.
+    /// learning, rule, rule-history. Or several below each other: panels (means, deviations, axes, step, noise), comparison.
     #[arg(long, value_name = "NAME", default_value = "fitness")]
     what: String,
     /// Print the names of the run's pictures, and what each shows.
@@ -43,11 +44,10 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     block_on(async {
         let pictures = RunView::of(&Source::of(&arguments.run), &arguments.client).await?.pictures();
         if arguments.list {
-            let line =
-                |picture: &hebbian_view::picture::Picture| format!("{:14}{}\n", picture.id, picture.title);
+            let line = |picture: &Picture| format!("{:14}{}\n", picture.id, picture.title);
             return render::out(&pictures.iter().map(line).collect::<String>());
         }
-        let Some(picture) = pictures.iter().find(|picture| picture.id == arguments.what) else {
+        let Some(picture) = chosen(&pictures, &arguments.what) else {
             let names: Vec<&str> = pictures.iter().map(|picture| picture.id.as_str()).collect();
             return Err(Failure::not_found(format_args!(
                 "--what: the run has no picture `{}`",
@@ -55,7 +55,41 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             ))
             .hint(format_args!("it has {}", names.join(", "))));
         };
+        let picture = &picture;
         let is_png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
         if is_png { files::write(&out, raster::png(picture)?) } else { files::write(&out, picture.svg()) }
     })
+}
+
+/// The picture of that name, or those of a group as one.
+fn chosen(pictures: &[Picture], what: &str) -> Option<Picture> {
+    let of_group: Vec<&Picture> = match what {
+        "panels" => {
+            let is_panel = |picture: &&Picture| {
+                ["means", "deviations", "axes", "step", "noise"].contains(&picture.id.as_str())
+            };
+            pictures.iter().filter(is_panel).collect()
+        }
+        "comparison" => pictures.iter().filter(|picture| picture.id.starts_with("comparison-")).collect(),
+        _ => return pictures.iter().find(|picture| picture.id == what).cloned(),
+    };
+    let title = if what == "panels" { "The search" } else { "The rule beside baselines" };
+    stacked(what, title, &of_group)
+}
+
+#[cfg(test)]
+mod tests {
+    use hebbian_view::history::History;
+    use hebbian_view::panels;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_one_picture_and_what_is_not_there_is_none() {
+        let pictures = [panels::time(&History::default())];
+        assert_eq!(chosen(&pictures, "time").as_ref(), Some(&pictures[0]));
+        for missing in ["panels", "comparison", "tim"] {
+            assert_eq!(chosen(&pictures, missing), None, "{missing}");
+        }
+    }
 }

@@ -186,6 +186,11 @@ async fn evolve(
         render::note(&format!("watch it at {}", web.address()));
     }
     let found = search(&handle, directory, machine, (web.is_some(), shutdown)).await;
+    // Whoever watches can look at the run while its rule is compared.
+    let compared = match &found {
+        Ok(Found::Finished { run, .. }) if web.is_some() => Some(compare(run, machine, shutdown).await),
+        _ => None,
+    };
     drop(web);
     let closed = handle.shut_down().await;
     // The driver has answered; what is left of it is its thread's end.
@@ -209,7 +214,11 @@ async fn evolve(
         let name = render::run::state_name(run.state.as_ref());
         return Err(Failure::failed(format_args!("the run has no result: it was {name}")));
     };
-    let comparison = compare(&run, machine, shutdown).await.map_err(|failure| match failure.kind() {
+    let compared = match compared {
+        Some(compared) => compared,
+        None => compare(&run, machine, shutdown).await,
+    };
+    let comparison = compared.map_err(|failure| match failure.kind() {
         FailureKind::Interrupted => Failure::interrupted(format_args!(
             "the search is finished and saved in {}, but not compared with baselines",
             directory.path().display()
@@ -452,18 +461,11 @@ fn failed(error: Refusal) -> Failure {
 /// What to type to go on.
 fn resume_command(directory: &Path, machine: &Machine) -> String {
     let workers = machine.workers.map_or_else(String::new, |workers| format!(" --workers {workers}"));
-    let exec = machine.exec.as_ref().map_or_else(String::new, |exec| format!(" --exec {}", shell_word(exec)));
-    format!("hebbian run --out {}{workers}{exec}", shell_word(&directory.display().to_string()))
-}
-
-/// A word as a shell takes it.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    let exec = machine
+        .exec
+        .as_ref()
+        .map_or_else(String::new, |exec| format!(" --exec {}", render::text::shell_word(exec)));
+    format!("hebbian run --out {}{workers}{exec}", render::text::shell_word(&directory.display().to_string()))
 }
 
 fn show_report(report: &Report, directory: &RunDirectory, json: bool) -> Result<(), Failure> {
@@ -472,7 +474,7 @@ fn show_report(report: &Report, directory: &RunDirectory, json: bool) -> Result<
     }
     let text = render::report::text(report, Paint::stdout());
     // Without `--tasks`, the tasks are such as the rule has outputs for.
-    let rule = shell_word(&directory.result().display().to_string());
+    let rule = render::text::shell_word(&directory.result().display().to_string());
     let next = report.result.is_none().then(|| format!("hebbian evaluate {rule} --updates 5,50,500"));
     render::out(&(text + &render::report::files(directory, next.as_deref(), Paint::stdout())))
 }

@@ -29,6 +29,10 @@ pub(crate) enum Notices {
 pub(crate) fn on_signal(notices: Notices) -> io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut quit = match notices {
+        Notices::End => Some(signal(SignalKind::quit())?),
+        Notices::Nothing => None,
+    };
     let mut hangup = match notices {
         Notices::End if !is_ignored(SIGHUP) => Some(signal(SignalKind::from_raw(SIGHUP))?),
         _ => None,
@@ -43,6 +47,7 @@ pub(crate) fn on_signal(notices: Notices) -> io::Result<CancellationToken> {
             let (name, end) = tokio::select! {
                 _ = interrupt.recv() => ("SIGINT", Some(SignalKind::interrupt())),
                 _ = terminate.recv() => ("SIGTERM", Some(SignalKind::terminate())),
+                () = received(quit.as_mut()) => ("SIGQUIT", Some(SignalKind::quit())),
                 () = received(hangup.as_mut()) => ("SIGHUP", None),
                 _ = first.recv() => ("SIGUSR1", None),
                 _ = second.recv() => ("SIGUSR2", None),

@@ -61,7 +61,7 @@ pub(crate) fn list(runs: &[v1::Run]) -> String {
             run.display_name.clone(),
             state_name(run.state.as_ref()).to_owned(),
             generations(run),
-            text::fitness(last.and_then(|last| last.best_fitness)),
+            text::fitness(run.best_fitness),
             text::fitness(last.and_then(|last| last.median_fitness)),
             run.weight.to_string(),
             run.eligible_workers.to_string(),
@@ -69,7 +69,7 @@ pub(crate) fn list(runs: &[v1::Run]) -> String {
         ]
     };
     let mut header =
-        vec!["run", "spec", "state", "generation", "best", "median", "weight", "workers", "created"];
+        vec!["run", "spec", "state", "generation", "best", "last median", "weight", "workers", "created"];
     let mut rows: Vec<Vec<String>> = runs.iter().map(row).collect();
     if runs.iter().any(|run| !run.group.is_empty()) {
         header.push("group/seed");

@@ -42,7 +42,7 @@ impl Summary {
 /// The runs of a group with what they found together.
 pub(crate) fn table(runs: &[v1::Run], paint: Paint) -> String {
     let header =
-        ["run", "seed", "state", "generation", "best", "median", "mean on fresh tasks", "validation"];
+        ["run", "seed", "state", "generation", "best", "last median", "mean on fresh tasks", "validation"];
     let row = |run: &v1::Run| {
         let last = run.last_generation.as_ref();
         let figures = run.remeasurement.as_ref().and_then(|figures| figures.mean.as_ref());
@@ -51,7 +51,7 @@ pub(crate) fn table(runs: &[v1::Run], paint: Paint) -> String {
             run.seed.to_string(),
             super::run::state_name(run.state.as_ref()).to_owned(),
             super::run::generations(run),
-            text::fitness(last.and_then(|last| last.best_fitness)),
+            text::fitness(run.best_fitness),
             text::fitness(last.and_then(|last| last.median_fitness)),
             text::estimate(figures.and_then(|mean| mean.fitness)),
             text::estimate(run.validation.as_ref().and_then(|of| of.accuracy)),

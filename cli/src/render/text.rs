@@ -34,6 +34,16 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-=,%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// A count with three significant digits: `950`, `13.2k`, `4.07M`.
 pub(crate) fn count(number: f64) -> String {
     let scaled = |value: f64, unit: &str| {
@@ -168,5 +178,14 @@ mod tests {
     fn tables_end_without_blanks() {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["bcd".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["name", "n"], &[1], rows), "NAME   N\na      1\nbcd   22\n");
+    }
+
+    #[test]
+    fn words_are_quoted_where_the_shell_would_read_them() {
+        for (text, expected) in
+            [("/a/b-1", "/a/b-1"), ("", "''"), ("a b", "'a b'"), ("$(x)", "'$(x)'"), ("a\nb", "'a\nb'")]
+        {
+            assert_eq!(shell_word(text), expected);
+        }
     }
 }

@@ -35,6 +35,8 @@ fn a_run_is_interrupted_resumed_finished_and_told_again() {
     }
     assert_eq!(place.ok(&["report", "whole", "--out", "-"]), page);
     let picture = place.ok(&["plot", "whole", "--what", "step"]);
+    let panels = place.ok(&["plot", "whole", "--what", "panels"]);
+    assert!(panels.matches("<g transform=\"translate(0 ").count() >= 4, "below each other: {panels}");
     assert!(picture.starts_with("<svg ") && picture.contains("step size"), "{picture}");
     place.ok(&["plot", "whole", "--what", "boundary", "--out", "boundary.PNG"]);
     assert_eq!(fs::read(place.path("boundary.PNG")).unwrap()[..8], *b"\x89PNG\r\n\x1a\n");

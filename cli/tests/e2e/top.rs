@@ -106,7 +106,7 @@ fn a_signal_ends_it_in_order_and_a_lost_coordinator_is_found_again() {
     place.ok(&["note", "tiny", "written later", "--coordinator", &coordinator.url]);
     pty.until_shown("written later");
 
-    for signal in ["TERM", "INT", "HUP"] {
+    for signal in ["TERM", "INT", "HUP", "QUIT"] {
         let mut pty = Pty::start(&top(&place, &coordinator), 24, 80);
         let fresh = Pty::start(&Command::new("true"), 24, 80).modes();
         pty.until_shown("tiny");

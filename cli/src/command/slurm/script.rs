@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::render::text::shell_word;
+
 /// The coordinator's job.
 pub(super) const COORDINATOR: &str = include_str!("../../../../deploy/slurm/coordinator.sh");
 /// A worker: a task of an array.
@@ -43,19 +45,9 @@ impl Settings {
             let _ = writeln!(text, "#SBATCH {}", option_text(option));
         }
         for (name, value) in &self.variables {
-            let _ = writeln!(text, "export {name}={}", quoted(value));
+            let _ = writeln!(text, "export {name}={}", shell_word(value));
         }
         script.replacen(SETTINGS, &text, 1)
-    }
-}
-
-/// A text as a word of the shell.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-=,%+@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -87,15 +79,6 @@ mod tests {
             assert!(at(r"export HEBBIAN='/opt/it'\''s/hebbian'") < at("set -u"));
             // Nothing that is a command stands before the options.
             assert!(lines[..time].iter().all(|line| line.starts_with('#')));
-        }
-    }
-
-    #[test]
-    fn words_are_quoted_where_the_shell_would_read_them() {
-        for (text, expected) in
-            [("/a/b-1", "/a/b-1"), ("", "''"), ("a b", "'a b'"), ("$(x)", "'$(x)'"), ("a\nb", "'a\nb'")]
-        {
-            assert_eq!(quoted(text), expected);
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use hebbian_shared::limits::{PEM_BYTES_MAX, SLURM_WORKERS_MAX};
 use hebbian_shared::spec::RunSpec;
 
-use super::script::{COORDINATOR, Settings, WORKER, quoted};
+use super::script::{COORDINATOR, Settings, WORKER};
 use super::{Workers, slurm, tend};
 use crate::client::{Client, ClientArguments};
 use crate::command::{LogArguments, block_on, certs, fresh_request_id, read_spec};
@@ -16,6 +16,7 @@ use crate::credentials::ClientCredentials;
 use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::files;
+use crate::render::text::shell_word;
 use crate::render::{self, Paint};
 
 /// Submit a run: a coordinator as a small job and workers as an array, with TLS between them, and nothing to set up before.
@@ -153,7 +154,7 @@ fn alone(arguments: &Arguments, spec: &RunSpec) -> Result<(), Failure> {
         .variable("HEBBIAN_TLS_KEY", at("certs/client-key.pem"))
         .fill(WORKER);
     if arguments.print {
-        let place = quoted(&directory.to_string_lossy());
+        let place = shell_word(&directory.to_string_lossy());
         return render::out(&format!(
             "# The directory, on a disk that all nodes share:\n#   mkdir -p {place} && cd {place}\n\
              #   hebbian certs, and the spec as spec.toml\n\
@@ -195,11 +196,11 @@ fn alone(arguments: &Arguments, spec: &RunSpec) -> Result<(), Failure> {
     ));
     let status = Paint::stderr().command(&format!(
         "HEBBIAN_TLS_CA={ca} HEBBIAN_TLS_CERTIFICATE={certificate} HEBBIAN_TLS_KEY={key} hebbian watch {name} --coordinator file:{file}",
-        ca = quoted(&at("certs/ca.pem")),
-        certificate = quoted(&at("certs/client.pem")),
-        key = quoted(&at("certs/client-key.pem")),
-        name = quoted(&spec.name),
-        file = quoted(&at("coordinator")),
+        ca = shell_word(&at("certs/ca.pem")),
+        certificate = shell_word(&at("certs/client.pem")),
+        key = shell_word(&at("certs/client-key.pem")),
+        name = shell_word(&spec.name),
+        file = shell_word(&at("coordinator")),
     ));
     render::note(&format!("follow it with {status}"));
     render::note(&format!("end it with scancel {job}, which ends the workers too"));
