@@ -66,9 +66,14 @@ impl Settings {
     }
 }
 
-/// The population size if none is named: 4 + 3 ln n, rounded down (Hansen's tutorial, equation 48).
-pub fn default_population_size(dimension: usize) -> u32 {
-    4 + (3.0 * libm::log(dimension.max(1) as f64)) as u32
+/// The population size if none is named, rounded down: 4 + 3 ln n (Hansen's tutorial, equation 48); with k integers
+/// 6 + 3 (ln n + ln k), pycma's.
+pub fn default_population_size(dimension: usize, integers: usize) -> u32 {
+    let of_reals = 3.0 * libm::log(dimension.max(1) as f64);
+    match integers {
+        0 => 4 + of_reals as u32,
+        _ => 6 + (of_reals + 3.0 * libm::log(integers as f64)) as u32,
+    }
 }
 
 /// What is told of a candidate.

@@ -3,12 +3,12 @@
 //!
 //! `parameters` are what n and lambda determine, `state` is what a generation leaves to the next, `sampling` draws a
 //! population from the state, and `update` makes the next state of both and the ranking. Around this core: `space` maps the
-//! search's coordinates to genomes, `noise` measures noise, `learning_rate` slows the search down in noise, `margin` keeps
+//! search's coordinates to genomes, `noise` measures noise, `learning_rate` slows the search down in noise, `integers` keeps
 //! integers moving, `late` lets candidates arrive in later generations, and `termination` tells when it has ended.
 
+mod integers;
 mod late;
 mod learning_rate;
-mod margin;
 mod noise;
 pub mod parameters;
 mod sampling;
@@ -30,9 +30,9 @@ use super::{
     WarmStart, check_count, ranking, verdicts_of, whole_generations,
 };
 use crate::linear_algebra;
+use integers::Integers;
 use late::Open;
 use learning_rate::LearningRates;
-use margin::Margin;
 use noise::NoiseEstimate;
 use parameters::Parameters;
 use sampling::Population;
@@ -42,7 +42,7 @@ pub(crate) use state::State;
 
 const FORM: Form = Form { strategy: "cma-es", version: 1 };
 /// Of a search with integers: its factors follow the state.
-const FORM_WITH_MARGIN: Form = Form { strategy: "cma-es", version: 2 };
+const FORM_WITH_INTEGERS: Form = Form { strategy: "cma-es", version: 2 };
 /// Of an asynchronous search: factors, if there are any, and the open generation follow the state.
 const FORM_ASYNCHRONOUS: Form = Form { strategy: "asynchronous cma-es", version: 1 };
 
@@ -92,7 +92,7 @@ pub struct CmaEs {
     seed: Seed,
     space: Space,
     /// `None` where there are no integers.
-    margin: Option<Margin>,
+    integers: Option<Integers>,
     state: State,
     population: Population,
 }
@@ -114,8 +114,8 @@ impl CmaEs {
         state.open = settings.asynchronous.then(|| Open::of(2 * settings.population_size));
         assert!(!state.mean.is_empty() && state.is_sound(), "mean and step size must be finite numbers");
         let mut search = Self::with_state(space, settings, seed, state, frame);
-        if search.margin.is_some() {
-            search.state.factors = Margin::factors(search.state.mean.len());
+        if search.integers.is_some() {
+            search.state.factors = Integers::factors(search.state.mean.len());
         }
         if !settings.initial_covariance.is_empty() {
             search.state.covariance = search.space.covariance(&settings.initial_covariance);
@@ -130,6 +130,9 @@ impl CmaEs {
         }
         if settings.noise == NoiseHandling::Lra {
             search.adapt_learning_rates(true);
+        }
+        if let Some(integers) = &search.integers {
+            integers.limit(&mut search.state);
         }
         search.draw();
         search
@@ -157,7 +160,7 @@ impl CmaEs {
             let (state, factors, open): (State, Vec<f64>, Open) = stored.open(FORM_ASYNCHRONOUS)?;
             State { factors, open: Some(open), ..state }
         } else if has_integers(settings, frame) {
-            let (state, factors): (State, Vec<f64>) = stored.open(FORM_WITH_MARGIN)?;
+            let (state, factors): (State, Vec<f64>) = stored.open(FORM_WITH_INTEGERS)?;
             state.with_factors(factors)
         } else {
             stored.open(FORM)?
@@ -184,8 +187,8 @@ impl CmaEs {
             return Err(StrategyError::State(problem));
         }
         let mut search = Self::with_state(space, settings, seed, state, frame);
-        let fits = match &search.margin {
-            Some(margin) => margin.has(&search.state.factors, search.state.mean.len()),
+        let fits = match &search.integers {
+            Some(integers) => integers.has(&search.state.factors, search.state.mean.len()),
             None => search.state.factors.is_empty(),
         };
         let (n, generation) = (search.state.mean.len(), search.state.generation);
@@ -202,9 +205,9 @@ impl CmaEs {
         let population_size = settings.population_size as usize;
         let parameters = Parameters::new(state.mean.len(), population_size, settings.active);
         let population = Population::new(state.mean.len(), population_size);
-        let margin = Margin::new(&space, &frame.integers, population_size);
+        let integers = Integers::new(&space, &frame.integers, parameters.mu_eff);
         let (settings, function_changes) = (settings.clone(), frame.function_changes);
-        Self { parameters, settings, function_changes, seed, space, margin, state, population }
+        Self { parameters, settings, function_changes, seed, space, integers, state, population }
     }
 
     /// What a generation leaves to the next.
@@ -326,27 +329,24 @@ impl CmaEs {
         }
         // Nobody asks for the reason before the first generation: a start that was refused stays so.
         let refused = self.state.stuck && self.state.generation == 0;
+        if let Some(integers) = &self.integers {
+            integers.centre(&self.state, &mut self.population, &selected);
+        }
         let Self { parameters, population, .. } = self;
         self.state.stuck =
             update::update(&mut self.state, parameters, population, &selected).is_err() || refused;
         self.state.limit_step_size(self.settings.step_size_max);
-        if let Some(margin) = &self.margin {
-            margin.correct(&mut self.state);
+        if let Some(integers) = &self.integers {
+            integers.limit(&mut self.state);
         }
         self.state.injected.clear();
         self.state.generation += 1;
-        let (compares, patience) = (self.compares_fitness(), self.patience());
+        let compares = self.compares_fitness();
         let Self { state, settings, .. } = self;
         let mut history = std::mem::replace(&mut state.history, termination::History::new(&[]));
-        history.note(verdicts, state, settings.step_size, compares, patience);
+        history.note(verdicts, state, settings.step_size, compares);
         state.history = history;
         self.draw();
-    }
-
-    /// Generations that a plateau may last beyond what criteria allow reals. The margin offers each neighbour of an integer once in
-    /// 2 n generations on average: after 10 n it has seen all but one in 150.
-    fn patience(&self) -> u32 {
-        if self.margin.is_some() { 10 * self.parameters.dimension as u32 } else { 0 }
     }
 
     fn adapt_learning_rates(&mut self, adapt: bool) {
@@ -443,7 +443,7 @@ impl Strategy for CmaEs {
             mean_rate: self.rates().0,
             is_exact: self.is_exact(),
             compares_fitness: self.compares_fitness(),
-            patience: self.patience(),
+            integers: self.integers.as_ref().map_or(0, Integers::count),
         }
         .stop_reason()
     }
@@ -482,8 +482,8 @@ impl Strategy for CmaEs {
         if let Some(open) = &self.state.open {
             return Envelope::seal(FORM_ASYNCHRONOUS, &(&self.state, self.state.factors(), open));
         }
-        match &self.margin {
-            Some(_) => Envelope::seal(FORM_WITH_MARGIN, &(&self.state, self.state.factors())),
+        match &self.integers {
+            Some(_) => Envelope::seal(FORM_WITH_INTEGERS, &(&self.state, self.state.factors())),
             None => Envelope::seal(FORM, &self.state),
         }
     }

@@ -1,11 +1,4 @@
-//! The standard normal distribution's function and its inverse.
-
-use std::f64::consts::FRAC_1_SQRT_2;
-
-/// The share below `x`.
-pub(crate) fn below(x: f64) -> f64 {
-    0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
-}
+//! The standard normal distribution's quantiles.
 
 /// The `x` that a share of `p` is above, for p in (0, 1): algorithm AS 241 (M. Wichura 1988), to about 1e-15 of its size.
 pub(crate) fn with_above(p: f64) -> f64 {
@@ -100,7 +93,14 @@ const FAR: Ratio = [
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::FRAC_1_SQRT_2;
+
     use super::*;
+
+    /// The share below `x`.
+    fn below(x: f64) -> f64 {
+        0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
+    }
 
     /// Values of `SciPy`'s `stats.norm.isf`.
     #[test]

@@ -20,7 +20,7 @@ use super::{
 
 const FORM: Form = Form { strategy: "cma-es with restarts", version: 1 };
 /// Of searches with integers: the present one's factors follow its state.
-const FORM_WITH_MARGIN: Form = Form { strategy: "cma-es with restarts", version: 2 };
+const FORM_WITH_INTEGERS: Form = Form { strategy: "cma-es with restarts", version: 2 };
 
 /// What all searches together keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl RestartedCmaEs {
         stored: &Envelope,
     ) -> Result<Self, StrategyError> {
         let (state, search): (State, cma_es::State) = if cma_es::has_integers(settings, frame) {
-            let (state, search, factors): (_, cma_es::State, Vec<f64>) = stored.open(FORM_WITH_MARGIN)?;
+            let (state, search, factors): (_, cma_es::State, Vec<f64>) = stored.open(FORM_WITH_INTEGERS)?;
             (state, search.with_factors(factors))
         } else {
             stored.open(FORM)?
@@ -330,7 +330,7 @@ impl Strategy for RestartedCmaEs {
     fn state(&self) -> Envelope {
         let search = self.search.stored();
         if cma_es::has_integers(&self.settings, &self.frame) {
-            return Envelope::seal(FORM_WITH_MARGIN, &(&self.state, search, search.factors()));
+            return Envelope::seal(FORM_WITH_INTEGERS, &(&self.state, search, search.factors()));
         }
         Envelope::seal(FORM, &(&self.state, search))
     }

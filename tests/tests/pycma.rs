@@ -2,7 +2,7 @@
 //!
 //! `tests/fixtures/pycma/record.py` recorded them and says where pycma was brought to the tutorial.
 
-use hebbian_search::CmaEs;
+use hebbian_search::{CmaEs, Strategy as _};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
@@ -21,6 +21,8 @@ struct Trajectory {
     step_size: f64,
     population_size: u32,
     active: bool,
+    #[serde(default)]
+    integers: Vec<u32>,
     generations: Vec<Generation>,
 }
 
@@ -34,6 +36,9 @@ struct Generation {
     covariance_path: Vec<f64>,
     covariance: Vec<Vec<f64>>,
     stalled: bool,
+    /// Of samples, where there are integers: a lower bound widens them.
+    #[serde(default)]
+    deviations: Vec<f64>,
 }
 
 /// How far a vector may be from pycma's, relative to the largest of its numbers.
@@ -54,8 +59,13 @@ fn pycmas_samples_lead_to_pycmas_states() {
     let mut stalled = 0;
     for trajectory in &recording.trajectories {
         let Trajectory { population_size, step_size, active, .. } = *trajectory;
-        let settings =
-            CmaEsSpec { step_size, active, noise: NoiseHandling::None, ..CmaEsSpec::of(population_size) };
+        let settings = CmaEsSpec {
+            step_size,
+            active,
+            integers: trajectory.integers.clone(),
+            noise: NoiseHandling::None,
+            ..CmaEsSpec::of(population_size)
+        };
         let mut search = CmaEs::new(trajectory.mean.clone(), &settings, Seed::new(1).unwrap());
         assert!(trajectory.generations.len() >= 30);
         for (index, generation) in trajectory.generations.iter().enumerate() {
@@ -72,6 +82,9 @@ fn pycmas_samples_lead_to_pycmas_states() {
                 .flat_map(|column| generation.covariance[column..].iter().map(move |row| row[column]))
                 .collect();
             check(&what("covariance"), &state.covariance, &lower);
+            if !trajectory.integers.is_empty() {
+                check(&what("deviations"), &search.summary().deviations, &generation.deviations);
+            }
             stalled += usize::from(generation.stalled);
         }
     }

@@ -137,10 +137,14 @@ impl Arguments {
             (Some(Mean(mean)), _) => mean.clone(),
             (None, dimension) => vec![0.0; dimension.unwrap_or_default()],
         };
-        let default = ask_tell::default_population_size(mean.len());
+        let default = ask_tell::default_population_size(mean.len(), 0);
         let mut strategy = self.strategy(self.population_size.unwrap_or(default))?;
-        if self.population_size.is_none() && strategy.comes_in_pairs() {
-            strategy = self.strategy(default.next_multiple_of(2))?;
+        if self.population_size.is_none() {
+            let integers =
+                if let StrategySpec::CmaEs(settings) = &strategy { settings.integers.len() } else { 0 };
+            let default = ask_tell::default_population_size(mean.len(), integers);
+            let pair = if strategy.comes_in_pairs() { 2 } else { 1 };
+            strategy = self.strategy(default.next_multiple_of(pair))?;
         }
         let settings = Settings { strategy, mean, seed: self.seed };
         settings.validate().map_err(|SpecError { field, problem, .. }| {

@@ -225,8 +225,10 @@ fn the_extremes_that_are_allowed_are_survived() {
 }
 
 #[test]
-fn the_default_population_is_the_tutorials() {
-    assert_eq!([1, 2, 10, 40, 100].map(default_population_size), [4, 6, 10, 15, 17]);
+fn the_default_population_is_the_tutorials_and_with_integers_pycmas() {
+    assert_eq!([1, 2, 10, 40, 100].map(|n| default_population_size(n, 0)), [4, 6, 10, 15, 17]);
+    let with_integers = [(1, 1), (2, 1), (5, 4), (10, 8), (20, 16), (40, 40)];
+    assert_eq!(with_integers.map(|(n, k)| default_population_size(n, k)), [6, 8, 14, 19, 23, 28]);
 }
 
 /// The search of a run ranks feasible candidates first, then infeasible ones by their violation, and those that failed last; so does this.

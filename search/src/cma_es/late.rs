@@ -35,9 +35,9 @@ pub(super) struct Late {
     birth: Birth,
     /// The mean at its birth.
     mean: Vec<f64>,
-    /// From there to the sample, as the distribution learns of it.
+    /// From there to the sample.
     step: Vec<f64>,
-    /// Where it is measured: where there are integers, farther away.
+    /// Where it is measured.
     pub(super) point: Vec<f64>,
 }
 
@@ -66,10 +66,11 @@ impl Open {
             let Some(place) = (candidate as usize).checked_sub(self.late.len()) else {
                 return self.late[candidate as usize].clone();
             };
+            let steps = population.steps.column(place).iter().enumerate();
             Late {
                 birth: Birth { generation: state.generation, candidate },
                 mean: state.mean.clone(),
-                step: population.steps.column(place).iter().map(|y| state.step_size * y).collect(),
+                step: steps.map(|(i, y)| state.step_size * (state.factor(i) * y)).collect(),
                 point: population.point(state, place),
             }
         };
@@ -86,7 +87,8 @@ impl Open {
         let n = state.mean.len();
         let from_half_way = |late: &Late| -> Vec<f64> {
             let way = late.mean.iter().zip(&state.mean).map(|(then, now)| (then - now) / 2.0);
-            late.step.iter().zip(way).map(|(step, way)| (step + way) / state.step_size).collect()
+            let steps = late.step.iter().zip(way).enumerate();
+            steps.map(|(i, (step, way))| (step + way) / state.step_size / state.factor(i)).collect()
         };
         let steps = arrived.clone().map(|candidate| match self.late.get(candidate as usize) {
             Some(late) => from_half_way(late),

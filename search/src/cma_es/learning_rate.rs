@@ -106,8 +106,9 @@ impl LearningRates {
             scaled.column_mut(axis).iter_mut().for_each(|b| *b /= length);
         }
         let root = product(View::from(&scaled), View::from(&state.eigenbasis).transposed());
-        let way: Vec<f64> =
-            state.mean.iter().zip(&before.mean).map(|(m, b)| (m - b) / before.step_size).collect();
+        let factors: Vec<f64> = (0..n).map(|i| state.factor(i)).collect();
+        let moved = state.mean.iter().zip(&before.mean).zip(&factors);
+        let way: Vec<f64> = moved.map(|((m, b), factor)| (m - b) / before.step_size / factor).collect();
         let local: Vec<f64> = (0..n).map(|i| dot(root.column(i), &way)).collect();
         let change = Matrix::from_fn(n, n, |row, column| {
             let place = if row >= column { (row, column) } else { (column, row) };
@@ -127,8 +128,9 @@ impl LearningRates {
         covariance.adapt(&local_change, BETA_COVARIANCE);
 
         // (15): the shares.
-        for (m, (old, way)) in state.mean.iter_mut().zip(before.mean.iter().zip(&way)) {
-            *m = old + mean.eta * before.step_size * way;
+        let moved = before.mean.iter().zip(way.iter().zip(&factors));
+        for (m, (old, (way, factor))) in state.mean.iter_mut().zip(moved) {
+            *m = old + mean.eta * before.step_size * way * factor;
         }
         for column in 0..n {
             let old = &before.covariance.column(column)[column..];

@@ -24,6 +24,8 @@ const FLAT_GENERATIONS_MAX: u32 = 10;
 const MOVE_MIN: f64 = 1e-9;
 /// The longest history that is kept for `stagnation`.
 const HISTORY_MAX: usize = 20_000;
+/// The shortest look back of `stagnation` with integers, in which a good step is rare: pycma's of all searches.
+const STAGNATION_OF_INTEGERS: usize = 500;
 /// Every so many updates the two ends of the history are compared.
 const STAGNATION_INTERVAL: u32 = 10;
 
@@ -57,7 +59,6 @@ impl History {
         state: &State,
         initial_step_size: f64,
         compares_fitness: bool,
-        patience: u32,
     ) {
         if verdicts.iter().all(|verdict| !verdict.is_ranked()) {
             return;
@@ -88,8 +89,7 @@ impl History {
         self.flat = if is_flat { self.flat.saturating_add(1) } else { 0 };
         self.best.push(best);
         self.median.push(fits[fits.len() / 2]);
-        let kept = (state.updates as usize / 5)
-            .clamp(stagnation_span(state.mean.len(), verdicts.len(), patience), HISTORY_MAX);
+        let kept = (state.updates as usize / 5).clamp(stagnation_span(state, verdicts.len()), HISTORY_MAX);
         // Only now and then: removing from the front moves all.
         if self.best.len() >= kept + kept / 4 + 16 {
             let excess = self.best.len() - kept;
@@ -109,6 +109,11 @@ impl History {
     }
 }
 
+/// Generations in a row of which the best three quarters may be equal, with integers among the coordinates pycma's.
+fn flat_generations_max(n: usize, integers: usize) -> u32 {
+    if integers == 0 { FLAT_GENERATIONS_MAX } else { 3 + (30 * integers / n) as u32 }
+}
+
 /// Generations that `tolfun` and `tolfunhist` look back.
 fn short_span(n: usize, population_size: usize) -> usize {
     10 + (30.0 * n as f64 / population_size as f64).ceil() as usize
@@ -116,10 +121,11 @@ fn short_span(n: usize, population_size: usize) -> usize {
 
 /// Generations that `stagnation` looks back at least: the tutorial's (B.3), or pycma's where that is more. With many
 /// dimensions and a bad condition the first progress takes so long that the tutorial's would end good searches.
-fn stagnation_span(n: usize, population_size: usize, patience: u32) -> usize {
+fn stagnation_span(state: &State, population_size: usize) -> usize {
+    let n = state.mean.len();
     let of_pycma = 20.0 + 20.0 * (n as f64).powi(3).sqrt() / population_size as f64;
-    let least = (120 + 30 * n / population_size).max(of_pycma as usize);
-    (least + patience as usize).min(HISTORY_MAX)
+    let least = if state.factors.is_empty() { 0 } else { STAGNATION_OF_INTEGERS };
+    (120 + 30 * n / population_size).max(of_pycma as usize).max(least).min(HISTORY_MAX)
 }
 
 /// What the criteria are applied to.
@@ -134,8 +140,8 @@ pub(super) struct Search<'a> {
     pub(super) is_exact: bool,
     /// Whether fitnesses of different generations can be compared.
     pub(super) compares_fitness: bool,
-    /// Generations that a plateau may last beyond what is usual.
-    pub(super) patience: u32,
+    /// How many of the coordinates are integers: plateaus are natural to them.
+    pub(super) integers: usize,
 }
 
 impl Search<'_> {
@@ -174,7 +180,9 @@ impl Search<'_> {
     fn of_precision(&self) -> Option<StopReason> {
         let Self { state, initial_step_size, .. } = *self;
         let n = state.mean.len();
-        let gain = state.deviations().fold(0.0, f64::max) * self.mean_rate / initial_step_size;
+        // An integer that was widened has not grown, nor one that is kept within its range.
+        let grown = state.deviations().enumerate().map(|(i, deviation)| deviation * state.factor(i).min(1.0));
+        let gain = grown.fold(0.0, f64::max) * self.mean_rate / initial_step_size;
         if let Some(grown) = deviations_grew(gain) {
             return Some(grown);
         }
@@ -189,7 +197,7 @@ impl Search<'_> {
         if let Some(lost) = without_effect(&state.mean, state.sampled_deviations()) {
             return Some(lost);
         }
-        let limit = 20 + state.generation / 10 + self.patience;
+        let limit = 20 + state.generation / 10;
         if self.is_exact && self.history.still > limit {
             let detail =
                 format!("the mean has not moved for {} generations (limit {limit})", self.history.still);
@@ -201,7 +209,7 @@ impl Search<'_> {
     fn of_fitness(&self) -> Option<StopReason> {
         let Self { state, history, population_size, .. } = *self;
         let n = state.mean.len();
-        let limit = FLAT_GENERATIONS_MAX + self.patience;
+        let limit = flat_generations_max(n, self.integers);
         if history.flat > limit {
             let detail = format!(
                 "three quarters of the fitnesses are equal for {} generations (limit {limit})",
@@ -209,8 +217,9 @@ impl Search<'_> {
             );
             return Some(reason("flat", detail));
         }
-        let span = short_span(n, population_size) + self.patience as usize;
-        if history.best.len() >= span {
+        let span = short_span(n, population_size);
+        // Fitness of integers alone has no digits that could be exhausted.
+        if self.integers < n && history.best.len() >= span {
             let recent = &history.best[history.best.len() - span..];
             let ends = recent
                 .iter()
@@ -230,8 +239,7 @@ impl Search<'_> {
                 return Some(reason("tolfunhist", detail));
             }
         }
-        let span = (state.updates as usize / 5)
-            .clamp(stagnation_span(n, population_size, self.patience), HISTORY_MAX);
+        let span = (state.updates as usize / 5).clamp(stagnation_span(state, population_size), HISTORY_MAX);
         if state.updates.is_multiple_of(STAGNATION_INTERVAL) && history.best.len() >= span {
             let gain = |values: &[f64]| {
                 let recent = &values[values.len() - span..];

@@ -146,9 +146,10 @@ fn selection_deviation(selected: &[Selected]) -> f64 {
     selected.iter().map(|s| s.recombination * s.recombination).sum::<f64>().sqrt()
 }
 
-/// (42) with `c_m = 1`.
+/// (42) with `c_m = 1`; integers may have wider steps.
 fn move_mean(state: &mut State, step: &[f64]) {
-    add_scaled(&mut state.mean, state.step_size, step);
+    let wide: Vec<f64> = step.iter().enumerate().map(|(i, y)| state.factor(i) * y).collect();
+    add_scaled(&mut state.mean, state.step_size, &wide);
 }
 
 /// (43); `path_step` is `sqrt(mu_eff) <y>_w`.

@@ -313,3 +313,33 @@ fn a_state_with_impossible_births_is_refused() {
     assert!(refused(|open| *open = Open::of(15)));
     assert!(refused(|open| open.fresh = u32::MAX));
 }
+
+/// An integer's samples may be wider than what is learnt, by another factor when they arrive than when they were drawn.
+#[test]
+fn a_late_integer_enters_from_where_it_was_measured() {
+    let settings = CmaEsSpec {
+        asynchronous: true,
+        step_size: 0.05,
+        integers: vec![0],
+        noise: NoiseHandling::None,
+        ..CmaEsSpec::of(4)
+    };
+    let mut search = CmaEs::new(vec![0.4, 0.4], &settings, Seed::new(1).unwrap());
+    let arrived: Vec<(u32, Measured)> = (0..4).map(|k| (k, Measured::of(f64::from(k)))).collect();
+    search.tell_arrived(&arrived, &[5], 4).unwrap();
+    search.state.factors[0] = 7.0;
+    let Some(open) = &search.state.open else { unreachable!("an asynchronous search") };
+    let late = &open.late[0];
+    assert!((late.step[0] - (late.point[0] - late.mean[0])).abs() < 1e-15, "{late:?}");
+    let (population, _) = open.arrived(&search.state, &search.population, [0].into_iter());
+    let State { mean, step_size, factors, .. } = &search.state;
+    let half_way = |i: usize| f64::midpoint(late.mean[i], mean[i]);
+    let wanted: Vec<f64> = (0..2)
+        .map(|i| (late.point[i] - late.mean[i] + half_way(i) - mean[i]) / step_size / factors[i])
+        .collect();
+    // Shortened at most.
+    let found = population.steps.column(0);
+    let shrink = found[1] / wanted[1];
+    assert!(shrink > 0.0 && shrink <= 1.0 + 1e-12, "{shrink}");
+    assert!((found[0] - shrink * wanted[0]).abs() < 1e-12, "{found:?}, not {wanted:?}");
+}

@@ -206,3 +206,20 @@ fn the_trajectory_is_that_of_the_papers_formulas() {
     }
     assert!(reference.rates[0] < 0.5 && reference.rates[1] < 0.5, "{:?}", reference.rates);
 }
+
+/// What an integer's mean moves by is wide; what the rates adapt by is not.
+#[test]
+fn a_wide_integer_counts_as_the_others_do() {
+    use crate::cma_es::learning_rate::{BETA_MEAN, Before, LearningRates, State};
+
+    let (step, factors) = ([0.3, -0.7], vec![4.0, 1.0]);
+    let wide: Vec<f64> = (0..2).map(|i| 0.5 * factors[i] * step[i]).collect();
+    let mut state = State { factors, ..State::new(wide.clone(), 0.5) };
+    let mut rates = LearningRates::new(2);
+    let before = Before { mean: vec![0.0; 2], step_size: 0.5, covariance: state.covariance.clone() };
+    rates.moderate(&before, &mut state);
+    for i in 0..2 {
+        assert!((rates.mean.average[i] - BETA_MEAN * step[i]).abs() < 1e-15);
+        assert!((state.mean[i] - rates.rates().0 * wide[i]).abs() < 1e-15);
+    }
+}

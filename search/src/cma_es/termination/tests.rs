@@ -3,6 +3,16 @@ use hebbian_shared::fitness::Fitness;
 use super::*;
 
 fn criterion_of(state: &State, history: &History, is_exact: bool, compares_fitness: bool) -> Option<String> {
+    criterion_with(0, state, history, is_exact, compares_fitness)
+}
+
+fn criterion_with(
+    integers: usize,
+    state: &State,
+    history: &History,
+    is_exact: bool,
+    compares_fitness: bool,
+) -> Option<String> {
     let search = Search {
         state,
         history,
@@ -11,7 +21,7 @@ fn criterion_of(state: &State, history: &History, is_exact: bool, compares_fitne
         mean_rate: 1.0,
         is_exact,
         compares_fitness,
-        patience: 0,
+        integers,
     };
     search.stop_reason().map(|reason| {
         assert!(!reason.detail.is_empty());
@@ -68,7 +78,7 @@ fn after(generations: u32, moves: bool, fitness: impl Fn(u32, u32) -> f64) -> Op
         state.generation += 1;
         state.updates += 1;
         let verdict = |i| Verdict::Fit(Fitness::new(fitness(generation, i)).unwrap());
-        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true, 0);
+        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true);
         if let Some(criterion) = criterion_of(&state, &history, true, true) {
             // In noise the same history stops nothing; where the function changes, only a mean that stays does.
             assert_eq!(criterion_of(&state, &history, false, false), None);
@@ -103,7 +113,7 @@ fn the_history_is_bounded_and_a_damaged_one_is_found() {
         state.updates += 1;
         state.mean[0] += 1.0;
         let verdict = |i: u32| Verdict::Fit(Fitness::new(f64::from(generation * i)).unwrap());
-        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true, 0);
+        history.note(&(0..10).map(verdict).collect::<Vec<_>>(), &state, 2.0, true);
         assert!(history.best.len() <= 1000, "{}", history.best.len());
     }
     assert!(history.best.len() >= 600);
@@ -114,8 +124,29 @@ fn the_history_is_bounded_and_a_damaged_one_is_found() {
 
 /// On the discus in 100 dimensions progress is hidden by the bad condition for about 900 generations.
 #[test]
-fn stagnation_looks_back_farther_in_many_dimensions() {
-    assert_eq!(stagnation_span(10, 10, 0), 150);
-    assert_eq!(stagnation_span(100, 17, 0), 1196);
-    assert_eq!(stagnation_span(5000, 29, 0), HISTORY_MAX);
+fn stagnation_looks_back_farther_in_many_dimensions_and_with_integers() {
+    let state = |n| State::new(vec![0.0; n], 1.0);
+    for (n, population_size, expected) in [(10, 10, 150), (100, 17, 1196), (3000, 5, HISTORY_MAX)] {
+        assert_eq!(stagnation_span(&state(n), population_size), expected);
+    }
+    for (n, population_size, expected) in [(10, 19, 500), (100, 17, 1196)] {
+        assert_eq!(stagnation_span(&State { factors: vec![1.0; n], ..state(n) }, population_size), expected);
+    }
+}
+
+#[test]
+fn integers_have_plateaus_and_grow_by_what_is_learnt() {
+    assert_eq!(
+        [(4, 0), (4, 4), (5, 4), (40, 1)].map(|(n, integers)| flat_generations_max(n, integers)),
+        [10, 33, 27, 3]
+    );
+    // Fitness of integers alone may be equal for as long as `flat` allows it; with one real it may not.
+    let mut history = History::new(&[1.0; 4]);
+    (history.best, history.median, history.range) = (vec![1.0; 40], vec![1.0; 40], 1.0);
+    for (integers, expected) in [(4, None), (3, Some("tolfunhist"))] {
+        assert_eq!(criterion_with(integers, &state(), &history, true, true).as_deref(), expected);
+    }
+    check(|s| s.factors = vec![1.0, 1.0, 1.0, 1e7], None);
+    check(|s| (s.step_size, s.factors) = (2.1e3, vec![1e-2; 4]), None);
+    check(|s| (s.step_size, s.factors) = (2.1e3, vec![1e-2, 1.0, 1.0, 1.0]), Some("tolfacupx"));
 }

@@ -56,7 +56,7 @@ pub struct CmaEsSpec {
     #[schemars(extend("uniqueItems" = true))]
     pub fixed: Vec<u32>,
     /// Coordinates, counted from 0, that are whole numbers, of points for `hebbian ask-tell`: candidates have them rounded, and
-    /// within their bounds; the margin keeps them moving (Hamano et al. 2022). Specs of runs have none.
+    /// within their bounds; their least deviation keeps them moving. Specs of runs have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(skip)]
     pub integers: Vec<u32>,
