@@ -105,6 +105,14 @@ class Objective:
             return _imported, (module, path)
         return Objective, (self.function, self.name, self.parameters, self.scores, self.options)
 
+    def _population_size(self, *, integers_count: bool) -> int:
+        """Hansen's default, in pairs; pycma's where there are integers and the strategy searches them as such."""
+        lengths = [(parameter.kind, parameter.fields.get("length") or 1) for parameter in self.parameters.values()]
+        numbers = max(sum(length for kind, length in lengths if kind != "fixed"), 1)
+        integers = sum(length for kind, length in lengths if kind == "integer") if integers_count else 0
+        size = 6 + 3 * (math.log(numbers) + math.log(integers)) if integers else 4 + 3 * math.log(numbers)
+        return 2 * math.ceil(math.floor(size) / 2)
+
     def spec(
         self,
         direction: str,
@@ -128,9 +136,7 @@ class Objective:
             settings.setdefault("noise", "none")
         if population_size is not None:
             settings["population_size"] = population_size
-        # Hansen's default, in pairs.
-        numbers = sum(parameter.fields.get("length") or 1 for parameter in self.parameters.values() if parameter.kind != "fixed")
-        settings.setdefault("population_size", 2 * math.ceil((4 + math.floor(3 * math.log(max(numbers, 1)))) / 2))
+        settings.setdefault("population_size", self._population_size(integers_count=kind == "cma-es"))
         stop = {"evaluations": evaluations, "generations": generations, "target_fitness": target, "time_limit_s": time_limit}
         problem = {
             "kind": "external",

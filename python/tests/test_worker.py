@@ -415,6 +415,10 @@ def test_objectives_say_what_is_wrong_with_them():
     checked = hebbian.objective(x=x, recheck={"relative": 1e-6})(lambda x: x).spec("minimise", evaluations=10)["problem"]
     assert checked["recheck"] == {"relative": 1e-6} and "noisy" not in checked
     named = hebbian.objective("my-name", parameters={"scores": x}, time_limit=5.0, evaluations=2)(lambda scores: scores)
+    # Of reals Hansen's default, with integers pycma's, in pairs.
+    counted = hebbian.objective(x=hebbian.real(0.0, deviation=1.0, length=5), n=hebbian.integer(0, 9, length=4))(lambda x, n: 0.0)
+    sizes = [counted.spec("minimise", evaluations=10, strategy=kind)["strategy"]["population_size"] for kind in ("cma-es", "pgpe")]
+    assert sizes == [16, 10]
     spec = named.spec("minimise", evaluations=10, strategy={"kind": "cma-es", "step_size": 0.5}, population_size=6)
     assert spec["problem"] == {
         "kind": "external",

@@ -11,7 +11,7 @@ use crate::escape::{name, text};
 use crate::history::History;
 use crate::learned::{self, Learned};
 use crate::number::{count, digits, optional, seconds};
-use crate::panels::{self, Fitness};
+use crate::panels::{self, FitnessAxis};
 use crate::picture::{Picture, STYLE, Table};
 use crate::rule;
 
@@ -53,9 +53,9 @@ impl RunPage<'_> {
     }
 
     /// What a fitness is.
-    fn fitness(&self) -> Fitness<'_> {
+    fn fitness(&self) -> FitnessAxis<'_> {
         let is_minus_value = self.run.objective.as_ref().is_some_and(|objective| objective.minimise);
-        Fitness { measures: self.objective, is_minus_value }
+        FitnessAxis { measures: self.objective, is_minus_value }
     }
 
     /// What is searched for, at the beginning of a title.

@@ -30,9 +30,9 @@ fn marks(history: &History) -> Vec<(f64, String)> {
     history.marks().iter().map(of).collect()
 }
 
-/// What a fitness is.
+/// What a fitness is, for the axis that it is drawn on.
 #[derive(Clone, Copy, Debug)]
-pub struct Fitness<'a> {
+pub struct FitnessAxis<'a> {
     /// What it measures, as the spec names it.
     pub measures: &'a str,
     /// Whether it is minus the value of an objective that is minimised.
@@ -40,7 +40,7 @@ pub struct Fitness<'a> {
 }
 
 /// All charts of a run, those that a run's strategy has nothing for left out.
-pub fn all(history: &History, layout: &GenomeLayout, of: Fitness<'_>) -> Vec<Picture> {
+pub fn all(history: &History, layout: &GenomeLayout, of: FitnessAxis<'_>) -> Vec<Picture> {
     let mut pictures = vec![fitness(history, of)];
     if !history.validations().is_empty() {
         pictures.push(validation(history));
@@ -51,7 +51,7 @@ pub fn all(history: &History, layout: &GenomeLayout, of: Fitness<'_>) -> Vec<Pic
 }
 
 /// Fitness of the candidates, with quantiles; marks where the search began anew or the run was halted.
-pub fn fitness(history: &History, of: Fitness<'_>) -> Picture {
+pub fn fitness(history: &History, of: FitnessAxis<'_>) -> Picture {
     let mut chart = Chart::new(
         "fitness",
         "Fitness of a generation's candidates",

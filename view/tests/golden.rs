@@ -17,12 +17,12 @@ use hebbian_shared::spec::RunSpec;
 use hebbian_view::comparison::{self, Curve, Group};
 use hebbian_view::document::RunPage;
 use hebbian_view::history::History;
-use hebbian_view::panels::{self, Fitness};
+use hebbian_view::panels::{self, FitnessAxis};
 use hebbian_view::picture::Picture;
 
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
 
-const ACCURACY: Fitness<'_> = Fitness { measures: "accuracy", is_minus_value: false };
+const ACCURACY: FitnessAxis<'_> = FitnessAxis { measures: "accuracy", is_minus_value: false };
 
 fn layout() -> GenomeLayout {
     RunSpec::read(QUICKSTART).unwrap().layout()

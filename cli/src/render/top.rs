@@ -266,7 +266,7 @@ fn figure_lines(of: &v1::Run, ink: Ink) -> Vec<Line<'static>> {
     };
     let last = of.last_generation.as_ref();
     let fitness = format!(
-        "last fitness best {}, median {}, deviation {}",
+        "last best {}, median {}, deviation {}",
         text::fitness(last.and_then(|last| last.best_fitness)),
         text::fitness(last.and_then(|last| last.median_fitness)),
         last.and_then(|last| last.fitness_deviation).map_or_else(|| "-".to_owned(), text::significant)

@@ -18,9 +18,9 @@ use crate::handle::Handle;
 /// Lets networks learn by the mean of a result, and draws what they answer, as HTML; or says why there is nothing to see.
 pub type Demonstrate = Arc<dyn Fn(&v1::RunResult) -> Result<String, String> + Send + Sync>;
 
-/// A run is demonstrated again after so many times what it took, and not before [`REST_MIN`].
-const REST: u32 = 30;
-const REST_MIN: Duration = Duration::from_secs(5);
+/// A run is demonstrated again after so many times what it took, and not before [`SHOWN_FOR`].
+const RESTS: u32 = 30;
+const SHOWN_FOR: Duration = Duration::from_secs(5);
 
 /// What was demonstrated last of each run.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Demonstrated {
             if shown.len() >= PAGE_RUNS_FOLLOWED_MAX {
                 shown.clear();
             }
-            let again = Instant::now() + (begun.elapsed() * REST).max(REST_MIN);
+            let again = Instant::now() + (begun.elapsed() * RESTS).max(SHOWN_FOR);
             shown.insert(run, Shown { generation: now.generation, html, again });
         }
         let Shown { generation, html, .. } = &shown[&run];
