@@ -233,7 +233,7 @@ def acts(test):
     for place in (0, 1):
         browser.run(f"document.querySelectorAll('input[data-run]')[{place}].click()")
     browser.click("#compare")
-    browser.wait("document.querySelector('h1').textContent.includes('2 runs')")
+    browser.wait("!!document.querySelector('h1')?.textContent.includes('2 runs')")
     browser.open(test.host + "/cluster")
     browser.wait("document.body.textContent.includes('node-1')")
     cluster.worker("node-2")

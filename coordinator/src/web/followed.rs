@@ -33,7 +33,7 @@ use crate::driver::reading::Watch;
 use crate::handle::Handle;
 
 /// A page hears of changes at most once in this time, so that it shows each within a second.
-const PACE: Duration = Duration::from_millis(600);
+const PACE: Duration = Duration::from_millis(850);
 /// The events of a fast run are taken together at this pace, so that none of them wakes the thread by itself.
 const GATHER: Duration = Duration::from_millis(100);
 /// A list or a cluster changes all the time; a page of it hears so at this pace.
@@ -331,7 +331,8 @@ impl Site {
             let (told, due) = (Arc::clone(&told), pictures.due);
             tokio::spawn(async move {
                 tokio::time::sleep_until(due).await;
-                told.send_modify(|_| ());
+                // Where something else has changed meanwhile, that was told.
+                told.send_if_modified(|now| *now == up_to);
             });
         }
         let demonstrated = match (&self.demonstrate, stands.spec.has_rule) {
@@ -422,7 +423,9 @@ async fn take_events(
     history: Arc<Mutex<History>>,
     tell: Arc<watch::Sender<u64>>,
 ) {
-    let (mut after, mut told_at, mut gathered) = (0, None::<Instant>, Vec::new());
+    // Pages are told of the first events at once. A moment that is over when the events of a fast run are taken comes before them.
+    let begun = Instant::now();
+    let (mut after, mut told_at, mut gathered) = (0, begun.checked_sub(PACE).unwrap_or(begun), Vec::new());
     // Whether something is new that does not come with every generation.
     let mut is_rare = false;
     loop {
@@ -431,9 +434,14 @@ async fn take_events(
             let mut past = newest(&handle, run).await;
             loop {
                 let pace = if is_rare { GATHER } else { PACE };
-                let due = told_at.map_or_else(Instant::now, |told_at| told_at + pace);
                 let has_news = *tell.borrow() != after;
                 tokio::select! {
+                    biased;
+                    () = tokio::time::sleep_until(told_at + pace), if has_news => {
+                        tell.send_replace(after);
+                        (told_at, is_rare) = (Instant::now(), false);
+                        past = newest(&handle, run).await;
+                    }
                     got = events.recv_many(&mut gathered, WATCH_LENGTH_MAX) => {
                         if got == 0 {
                             break;
@@ -451,11 +459,6 @@ async fn take_events(
                         if after >= past {
                             tokio::time::sleep(GATHER).await;
                         }
-                    }
-                    () = tokio::time::sleep_until(due), if has_news => {
-                        tell.send_replace(after);
-                        (told_at, is_rare) = (Some(Instant::now()), false);
-                        past = newest(&handle, run).await;
                     }
                 }
             }
@@ -477,7 +480,7 @@ mod tests {
     #[test]
     fn drawing_pictures_takes_little_of_a_core_and_none_is_older_than_ten_seconds() {
         let milliseconds = Duration::from_millis;
-        for (drawing, rest) in [(0, 600), (1, 600), (5, 1_500), (20, 6_000), (100, 10_000), (3_000, 10_000)] {
+        for (drawing, rest) in [(0, 850), (1, 850), (5, 1_500), (20, 6_000), (100, 10_000), (3_000, 10_000)] {
             assert_eq!(Pictures::rest_after(milliseconds(drawing)), milliseconds(rest), "{drawing} ms");
         }
     }
