@@ -156,6 +156,11 @@ print(hebbian.work(objectives.score, coordinator=sys.argv[1], workers=1))
 
 def test_workers_elsewhere_evaluate_and_leave_in_order(coordinator):
     workers = [started(WORK, coordinator.address) for _ in range(2)]
+    # One that comes late could find nothing left.
+    with hebbian.Client(coordinator.address) as client:
+        while len(list(client.workers())) < 2:
+            assert all(worker.poll() is None for worker in workers)
+            time.sleep(0.01)
     result = hebbian.maximise(objectives.score, evaluations=200, coordinator=coordinator.address)
     assert result.parameters == hebbian.maximise(objectives.score, evaluations=200, workers=1).parameters
     with hebbian.Client(coordinator.address) as client:
