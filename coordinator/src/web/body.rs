@@ -71,11 +71,12 @@ impl Body for Content {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let content = self.get_mut();
-        if let Self::Text(text) = content {
-            *content = Self::Whole(Some(Bytes::copy_from_slice(text.text.as_bytes())));
-        }
         let next = match content {
-            Self::Text(_) => return Poll::Ready(None),
+            Self::Text(text) => {
+                let bytes = Bytes::copy_from_slice(text.text.as_bytes());
+                *content = Self::Whole(None);
+                Poll::Ready(Some(bytes))
+            }
             Self::Whole(content) => Poll::Ready(content.take()),
             Self::Events(events) => events.poll_recv(context),
         };

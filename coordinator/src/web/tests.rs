@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hebbian_control::command::run::Create;
+use hebbian_control::command::run::{Act, Create, RunAction};
+use hebbian_shared::id::RunId;
 use hebbian_shared::spec::RunSpec;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -94,8 +95,14 @@ async fn pages_metrics_and_events_of_a_run_are_served() {
         assert!(get(address, path).await.starts_with("HTTP/1.1 404"), "{path}");
     }
     // The creation is the run's first event.
+    first_event(address, run.id()).await;
+    shutdown.cancel();
+}
+
+/// Waits until a page of a run hears of a change.
+async fn first_event(address: SocketAddr, run: &str) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /runs/{}/events HTTP/1.1\r\nHost: {address}\r\n\r\n", run.id());
+    let request = format!("GET /runs/{run}/events HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut seen = String::new();
     while !seen.contains("data: ") {
@@ -104,6 +111,23 @@ async fn pages_metrics_and_events_of_a_run_are_served() {
         assert!(length > 0, "the stream has ended after {seen}");
         seen.push_str(std::str::from_utf8(&piece[..length]).unwrap());
     }
+}
+
+/// The next event of such a run is always there already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_a_run_that_never_rests_hear_of_it() {
+    let (handle, address, shutdown, _) = start_site().await;
+    let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
+    let id: RunId = run.id().parse().unwrap();
+    // Each state is committed at once.
+    let changing = tokio::spawn(async move {
+        for action in [RunAction::Pause, RunAction::Resume].into_iter().cycle() {
+            handle.ask(Act { run: id, action, by: String::new() }).await.unwrap();
+        }
+    });
+    let told = tokio::time::timeout(Duration::from_secs(20), first_event(address, run.id())).await;
+    assert!(told.is_ok(), "no page is told while there is always something new");
+    changing.abort();
     shutdown.cancel();
 }
 
