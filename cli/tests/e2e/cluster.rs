@@ -43,7 +43,7 @@ generations = 300
 "#;
 
 /// Long enough to be killed in the middle on a fast machine.
-fn for_kills() -> String {
+pub(crate) fn for_kills() -> String {
     SPEC.replace("generations = 60", "generations = 300")
 }
 

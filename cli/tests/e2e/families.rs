@@ -1,6 +1,6 @@
 //! Each family of rules on a cluster with kills: the bits of `hebbian run`.
 
-use crate::cluster::check_kills;
+use crate::cluster::{check_kills, for_kills};
 
 /// A spec of a family; `rest` are its own lines.
 fn spec(name: &str, strategy: &str, rest: &str) -> String {
@@ -104,29 +104,8 @@ unroll = [{ generations = 300, updates = 40 }]
 
 #[test]
 fn of_gradient_descent_and_of_local_plasticity() {
-    let rest = |rule: &str| {
-        format!(
-            r#"
-[rule]
-{rule}
-
-[network]
-hidden = [3]
-
-[tasks]
-families = ["xor", "half-plane"]
-per_generation = 4
-batch_size = 4
-query_size = 16
-
-[evaluation]
-measure = [{{ update = "last", weight = 1.0 }}]
-unroll = [{{ generations = 1, updates = 400 }}]
-"#
-        )
-    };
-    let strategy = r#"kind = "cma-es", population_size = 8"#;
     for family in ["gradient-descent", "abcd"] {
-        check_kills(&spec(family, strategy, &rest(&format!("family = \"{family}\""))), &["2"]);
+        let rule = format!("rule = {{ family = \"{family}\" }}");
+        check_kills(&for_kills().replace("rule = { states = 2 }", &rule), &["2"]);
     }
 }
