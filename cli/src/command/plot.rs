@@ -42,12 +42,13 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let out = arguments.out.unwrap_or_else(|| PathBuf::from("-"));
     files::check_format(&out, &["svg", "png"])?;
     block_on(async {
-        let pictures = RunView::of(&Source::of(&arguments.run), &arguments.client).await?.pictures();
+        let mut pictures = RunView::of(&Source::of(&arguments.run), &arguments.client).await?.pictures();
+        pictures.extend(groups(&pictures));
         if arguments.list {
             let line = |picture: &Picture| format!("{:14}{}\n", picture.id, picture.title);
             return render::out(&pictures.iter().map(line).collect::<String>());
         }
-        let Some(picture) = chosen(&pictures, &arguments.what) else {
+        let Some(picture) = pictures.iter().find(|picture| picture.id == arguments.what) else {
             let names: Vec<&str> = pictures.iter().map(|picture| picture.id.as_str()).collect();
             return Err(Failure::not_found(format_args!(
                 "--what: the run has no picture `{}`",
@@ -55,26 +56,22 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             ))
             .hint(format_args!("it has {}", names.join(", "))));
         };
-        let picture = &picture;
         let is_png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
         if is_png { files::write(&out, raster::png(picture)?) } else { files::write(&out, picture.svg()) }
     })
 }
 
-/// The picture of that name, or those of a group as one.
-fn chosen(pictures: &[Picture], what: &str) -> Option<Picture> {
-    let of_group: Vec<&Picture> = match what {
-        "panels" => {
-            let is_panel = |picture: &&Picture| {
-                ["means", "deviations", "axes", "step", "noise"].contains(&picture.id.as_str())
-            };
-            pictures.iter().filter(is_panel).collect()
-        }
-        "comparison" => pictures.iter().filter(|picture| picture.id.starts_with("comparison-")).collect(),
-        _ => return pictures.iter().find(|picture| picture.id == what).cloned(),
+/// The pictures of each group below each other, as one more picture; of groups that have some.
+fn groups(pictures: &[Picture]) -> Vec<Picture> {
+    let group = |id: &str, title: &str, is_of: fn(&str) -> bool| {
+        let of_group: Vec<&Picture> = pictures.iter().filter(|picture| is_of(&picture.id)).collect();
+        stacked(id, title, &of_group)
     };
-    let title = if what == "panels" { "The search" } else { "The rule beside baselines" };
-    stacked(what, title, &of_group)
+    let panels = |id: &str| ["means", "deviations", "axes", "step", "noise"].contains(&id);
+    let panels = group("panels", "The search: means, deviations, axes, step and noise", panels);
+    let comparison = |id: &str| id.starts_with("comparison-");
+    let comparison = group("comparison", "The rule beside baselines: all comparisons", comparison);
+    panels.into_iter().chain(comparison).collect()
 }
 
 #[cfg(test)]
@@ -85,11 +82,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_one_picture_and_what_is_not_there_is_none() {
-        let pictures = [panels::time(&History::default())];
-        assert_eq!(chosen(&pictures, "time").as_ref(), Some(&pictures[0]));
-        for missing in ["panels", "comparison", "tim"] {
-            assert_eq!(chosen(&pictures, missing), None, "{missing}");
-        }
+    fn a_group_is_a_picture_where_some_are_of_it() {
+        let time = panels::time(&History::default());
+        assert!(groups(std::slice::from_ref(&time)).is_empty());
+        let pictures =
+            ["comparison-2", "time", "step"].map(|id| Picture { id: id.to_owned(), ..time.clone() });
+        let found: Vec<String> = groups(&pictures).into_iter().map(|picture| picture.id).collect();
+        assert_eq!(found, ["panels", "comparison"]);
     }
 }
