@@ -85,8 +85,12 @@ mod tests {
     fn a_group_is_a_picture_where_some_are_of_it() {
         let time = panels::time(&History::default());
         assert!(groups(std::slice::from_ref(&time)).is_empty());
-        let pictures =
-            ["comparison-2", "time", "step"].map(|id| Picture { id: id.to_owned(), ..time.clone() });
+        let named = |id: &str| {
+            let mut picture = time.clone();
+            id.clone_into(&mut picture.id);
+            picture
+        };
+        let pictures = ["comparison-2", "time", "step"].map(named);
         let found: Vec<String> = groups(&pictures).into_iter().map(|picture| picture.id).collect();
         assert_eq!(found, ["panels", "comparison"]);
     }
