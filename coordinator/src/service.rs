@@ -3,18 +3,18 @@
 //! The same services run over TCP and, for a coordinator and workers in one process, over memory: there are no ports
 //! then, but the same engine and the same wire.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod audit;
-mod cluster;
+pub(crate) mod cluster;
 pub mod connection;
 pub mod data;
-mod dispatch;
-mod evaluation;
+pub(crate) mod dispatch;
+pub(crate) mod evaluation;
 pub(crate) mod gate;
 mod health;
 pub mod lane;
 pub mod rate;
-mod run;
+pub(crate) mod run;
 mod socket;
 mod spec_text;
 pub mod standby;

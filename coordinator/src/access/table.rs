@@ -1,6 +1,7 @@
 //! What takes which role: every RPC, every page and every path of `/api` has its row here, and what has none is not answered.
 
 use super::Role;
+use crate::service::{access, cluster, data, dispatch, evaluation, run};
 
 /// What is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,46 +34,40 @@ const fn needs(role: Role, reach: Reach) -> Requirement {
     Requirement { needs: Needs::Role(role), reach }
 }
 
+/// Nothing is needed.
 const ANYBODY: Requirement = Requirement { needs: Needs::Nothing, reach: Reach::Runs };
-const WORKS: Requirement = needs(Role::Worker, Reach::Cluster);
-const LOOKS: Requirement = needs(Role::Observer, Reach::Runs);
-const LOOKS_AT_ALL: Requirement = needs(Role::Observer, Reach::Cluster);
-const ACTS: Requirement = needs(Role::Operator, Reach::Runs);
-const ACTS_ON_ALL: Requirement = needs(Role::Operator, Reach::Cluster);
-const ADMINISTERS: Requirement = needs(Role::Admin, Reach::Cluster);
+/// For workers.
+pub(crate) const WORKS: Requirement = needs(Role::Worker, Reach::Cluster);
+/// For whoever may look at runs.
+pub(crate) const LOOKS: Requirement = needs(Role::Observer, Reach::Runs);
+/// For whoever may look at the whole cluster.
+pub(crate) const LOOKS_AT_ALL: Requirement = needs(Role::Observer, Reach::Cluster);
+/// For whoever may act on runs.
+pub(crate) const ACTS: Requirement = needs(Role::Operator, Reach::Runs);
+/// For whoever may act on the whole cluster.
+pub(crate) const ACTS_ON_ALL: Requirement = needs(Role::Operator, Reach::Cluster);
+/// For whoever gives roles to others.
+pub(crate) const ADMINISTERS: Requirement = needs(Role::Admin, Reach::Cluster);
 
-/// Every RPC.
-pub const RPCS: [(&str, Requirement); 28] = [
-    ("/hebbian.v1.RunService/CreateRun", ACTS),
-    ("/hebbian.v1.RunService/GetRun", LOOKS),
-    ("/hebbian.v1.RunService/ListRuns", LOOKS),
-    ("/hebbian.v1.RunService/PauseRun", ACTS),
-    ("/hebbian.v1.RunService/ResumeRun", ACTS),
-    ("/hebbian.v1.RunService/CancelRun", ACTS),
-    ("/hebbian.v1.RunService/DeleteRun", ACTS),
-    ("/hebbian.v1.RunService/ExtendRun", ACTS),
-    ("/hebbian.v1.RunService/AddRunNote", ACTS),
-    ("/hebbian.v1.RunService/ForkRun", ACTS),
-    ("/hebbian.v1.RunService/WatchRun", LOOKS),
-    ("/hebbian.v1.RunService/GetRunResult", LOOKS),
-    ("/hebbian.v1.RunService/GetWarmStart", LOOKS),
-    ("/hebbian.v1.RunService/ListGenerations", LOOKS),
-    ("/hebbian.v1.ClusterService/ListWorkers", LOOKS_AT_ALL),
-    ("/hebbian.v1.ClusterService/DrainWorker", ACTS_ON_ALL),
-    ("/hebbian.v1.ClusterService/GetCoordinatorStatus", LOOKS_AT_ALL),
-    ("/hebbian.v1.ClusterService/StepDown", ACTS_ON_ALL),
-    ("/hebbian.v1.EvaluationService/Evaluate", ACTS_ON_ALL),
-    ("/hebbian.v1.DispatchService/Attach", WORKS),
-    ("/hebbian.v1.DataService/GetDataSet", WORKS),
-    ("/hebbian.v1.AccessService/CreateToken", ADMINISTERS),
-    ("/hebbian.v1.AccessService/ListTokens", ADMINISTERS),
-    ("/hebbian.v1.AccessService/RevokeToken", ADMINISTERS),
-    // Probes and tools that ask what there is say nothing of runs.
+/// A row of the table of RPCs: the RPC's path, and what it takes.
+pub type Row = (&'static str, Requirement);
+
+/// Every RPC: the rows stand beside what answers them.
+const RPCS: [&[Row]; 7] =
+    [run::RPCS, cluster::RPCS, evaluation::RPCS, dispatch::RPCS, data::RPCS, access::RPCS, TOOLS];
+
+/// Probes and tools that ask what there is say nothing of runs.
+const TOOLS: &[Row] = &[
     ("/grpc.health.v1.Health/Check", ANYBODY),
     ("/grpc.health.v1.Health/Watch", ANYBODY),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ANYBODY),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", ANYBODY),
 ];
+
+/// Every RPC.
+pub fn rpcs() -> impl Iterator<Item = Row> {
+    RPCS.into_iter().flatten().copied()
+}
 
 /// Every page, what belongs to pages, and `/api`, by method and path; `*` is any one part.
 pub const PAGES: [(&str, &str, Requirement); 29] = [
@@ -109,7 +104,7 @@ pub const PAGES: [(&str, &str, Requirement); 29] = [
 
 /// What an RPC takes; none if there is no such RPC.
 pub fn rpc(path: &str) -> Option<Requirement> {
-    RPCS.iter().find(|(of, _)| *of == path).map(|(_, rule)| *rule)
+    rpcs().find(|(of, _)| *of == path).map(|(_, rule)| rule)
 }
 
 /// What a page takes; none if there is no such page.

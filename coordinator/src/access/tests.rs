@@ -39,8 +39,8 @@ fn every_rpc_has_its_row() {
     for version in ["v1", "v1alpha"] {
         all.insert(format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"));
     }
-    let rows: BTreeSet<String> = table::RPCS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    assert_eq!(rows.len(), table::RPCS.len(), "a row stands twice");
+    let rows: BTreeSet<String> = table::rpcs().map(|(path, _)| path.to_owned()).collect();
+    assert_eq!(rows.len(), table::rpcs().count(), "a row stands twice");
     assert_eq!(rows, all);
 }
 

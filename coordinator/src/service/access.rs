@@ -12,7 +12,15 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::audit;
 use super::status::{invalid, refused};
+use crate::access::table::{ADMINISTERS, Row};
 use crate::access::{Access, AccessRefusal, Caller, NewToken, Role};
+
+/// What each of its RPCs takes.
+pub(crate) const RPCS: &[Row] = &[
+    ("/hebbian.v1.AccessService/CreateToken", ADMINISTERS),
+    ("/hebbian.v1.AccessService/ListTokens", ADMINISTERS),
+    ("/hebbian.v1.AccessService/RevokeToken", ADMINISTERS),
+];
 
 /// Makes, shows and revokes tokens.
 #[derive(Debug)]

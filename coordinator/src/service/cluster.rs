@@ -11,9 +11,18 @@ use tonic::{Request, Response, Status};
 
 use super::audit;
 use super::status::{ask, invalid, refused};
+use crate::access::table::{ACTS_ON_ALL, LOOKS_AT_ALL, Row};
 use crate::driver::handing_over::StepDown;
 use crate::handle::Handle;
 use crate::operator::Operator;
+
+/// What each of its RPCs takes.
+pub(crate) const RPCS: &[Row] = &[
+    ("/hebbian.v1.ClusterService/ListWorkers", LOOKS_AT_ALL),
+    ("/hebbian.v1.ClusterService/DrainWorker", ACTS_ON_ALL),
+    ("/hebbian.v1.ClusterService/GetCoordinatorStatus", LOOKS_AT_ALL),
+    ("/hebbian.v1.ClusterService/StepDown", ACTS_ON_ALL),
+];
 
 /// Answers for the cluster.
 #[derive(Debug)]

@@ -22,6 +22,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::status::invalid;
+use crate::access::table::{Row, WORKS};
+
+/// What each of its RPCs takes.
+pub(crate) const RPCS: &[Row] = &[("/hebbian.v1.DataService/GetDataSet", WORKS)];
 
 /// Where the files of data sets are. May block.
 pub trait DataSource: Debug + Send + Sync + 'static {

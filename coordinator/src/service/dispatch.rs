@@ -18,7 +18,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{invalid, refused};
+use crate::access::table::{Row, WORKS};
 use crate::handle::{Handle, Outgoing};
+
+/// What each of its RPCs takes.
+pub(crate) const RPCS: &[Row] = &[("/hebbian.v1.DispatchService/Attach", WORKS)];
 
 /// Attaches workers.
 #[derive(Debug)]

@@ -16,8 +16,12 @@ use tonic::{Request, Response, Status};
 
 use super::audit;
 use super::status::{ask, invalid};
+use crate::access::table::{ACTS_ON_ALL, Row};
 use crate::driver::evaluating::Begin;
 use crate::handle::{Handle, new_run_id};
+
+/// What each of its RPCs takes.
+pub(crate) const RPCS: &[Row] = &[("/hebbian.v1.EvaluationService/Evaluate", ACTS_ON_ALL)];
 
 /// Has evaluations computed.
 #[derive(Debug)]

@@ -18,9 +18,28 @@ use tonic::{Request, Response, Status};
 
 use super::status::{ask, invalid, refused};
 use super::{audit, spec_text};
+use crate::access::table::{ACTS, LOOKS, Row};
 use crate::driver::reading::{Generations, RunEvents, Watch};
 use crate::handle::{Handle, new_run_id};
 use crate::operator::Operator;
+
+/// What each of its RPCs takes.
+pub(crate) const RPCS: &[Row] = &[
+    ("/hebbian.v1.RunService/CreateRun", ACTS),
+    ("/hebbian.v1.RunService/GetRun", LOOKS),
+    ("/hebbian.v1.RunService/ListRuns", LOOKS),
+    ("/hebbian.v1.RunService/PauseRun", ACTS),
+    ("/hebbian.v1.RunService/ResumeRun", ACTS),
+    ("/hebbian.v1.RunService/CancelRun", ACTS),
+    ("/hebbian.v1.RunService/DeleteRun", ACTS),
+    ("/hebbian.v1.RunService/ExtendRun", ACTS),
+    ("/hebbian.v1.RunService/AddRunNote", ACTS),
+    ("/hebbian.v1.RunService/ForkRun", ACTS),
+    ("/hebbian.v1.RunService/WatchRun", LOOKS),
+    ("/hebbian.v1.RunService/GetRunResult", LOOKS),
+    ("/hebbian.v1.RunService/GetWarmStart", LOOKS),
+    ("/hebbian.v1.RunService/ListGenerations", LOOKS),
+];
 
 /// Answers for runs.
 #[derive(Debug)]

@@ -174,7 +174,7 @@ fn expected(needs: Needs, identity: &Identity) -> Option<Code> {
 
 async fn walk(guarded: &Guarded, identity: &Identity, expected: impl Fn(Needs) -> Option<Code>) {
     let channel = guarded.connect(identity).await;
-    for (path, rule) in table::RPCS {
+    for (path, rule) in table::rpcs() {
         let code = call(&channel, path, identity.token.as_deref(), b"").await;
         match expected(rule.needs) {
             Some(denied) => assert_eq!(code, Some(denied), "{path} with {}", identity.what),
@@ -239,7 +239,7 @@ async fn no_rpc_is_answered_over_a_connection_whose_certificate_was_revoked() {
     guarded.token("first", Role::Admin, "");
     for role in Role::ALL.map(Some).into_iter().chain([None]) {
         let identity = Identity::certificate(role.map(Ok));
-        for (path, _) in table::RPCS {
+        for (path, _) in table::rpcs() {
             let revoked = CancellationToken::new();
             let channel = guarded.connect_until(&identity, &revoked).await;
             assert_eq!(call(&channel, "/grpc.health.v1.Health/Check", None, b"").await, None, "it is open");
@@ -337,7 +337,7 @@ async fn a_token_of_a_group_is_for_the_runs_of_that_group() {
     assert_eq!(runs.create_run(create("", "id")).await.unwrap_err().code(), Code::AlreadyExists);
     let listed = runs.list_runs(v1::ListRunsRequest::default()).await.unwrap().into_inner().runs;
     assert_eq!(listed.iter().map(|run| run.group.as_str()).collect::<Vec<_>>(), ["mine", "mine"]);
-    for (path, rule) in table::RPCS {
+    for (path, rule) in table::rpcs() {
         // The first field of every request about a run is the run's name.
         let of = |name: &str| [&[0x0a, name.len() as u8], name.as_bytes()].concat();
         let code = call(&channel, path, Some(&token), &of(&other.name)).await;
