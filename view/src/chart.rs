@@ -12,6 +12,9 @@ const MARGINS: (f64, f64, f64, f64) = (64.0, 14.0, 46.0, 44.0);
 /// How wide letters of a legend are, at most: the wide ones, and others.
 const WIDE_LETTER: f64 = 11.0;
 const LETTER: f64 = 7.2;
+/// How wide and how high the letters of numbers beside an axis are, at most.
+const DIGIT: f64 = 6.5;
+const LABEL_HEIGHT: f64 = 14.0;
 /// Points that all lines of a chart have together, at most.
 const POINTS_MAX: usize = 9000;
 /// Rows of the table below a chart, at most.
@@ -119,14 +122,19 @@ impl Chart {
         // A legend of several rows makes the picture higher, not its lines smaller.
         let more = legend.last().map_or(0.0, |last| last.at.1 - (MARGINS.2 - 12.0));
         let size = (SIZE.0, SIZE.1 + more);
-        let frame = Frame {
-            left: MARGINS.0,
-            right: size.0 - MARGINS.1,
-            top: MARGINS.2 + more,
-            bottom: size.1 - MARGINS.3,
-            height: size.1,
+        let (top, bottom) = (MARGINS.2 + more, size.1 - MARGINS.3);
+        let up = match (self.y_logarithmic, self.y_counted) {
+            (true, _) => Axis::Logarithmic,
+            (false, true) => Axis::Whole,
+            (false, false) => Axis::Linear,
         };
-        let Frame { left, right, top, bottom, .. } = frame;
+        let y = Scale::of(up, self.values(), (bottom, top), 0.04);
+        let y_ticks = y.as_ref().map(|y| y.ticks(5, |_| LABEL_HEIGHT)).unwrap_or_default();
+        // Between the axis and its name.
+        let widest = y_ticks.iter().map(|(_, label)| number_width(label)).fold(0.0, f64::max);
+        let left = MARGINS.0.max(widest + 25.0);
+        let frame = Frame { left, right: size.0 - MARGINS.1, top, bottom, height: size.1 };
+        let right = frame.right;
         drawing.rectangle("bg", None, (0.0, 0.0), size, "");
         drawing.text("h", Anchor::Start, (MARGINS.0, 18.0), &self.title);
         let is_counted = self.places().all(|place| libm::trunc(place) == place);
@@ -135,15 +143,9 @@ impl Chart {
             (false, true) => Axis::Whole,
             (false, false) => Axis::Linear,
         };
-        let up = match (self.y_logarithmic, self.y_counted) {
-            (true, _) => Axis::Logarithmic,
-            (false, true) => Axis::Whole,
-            (false, false) => Axis::Linear,
-        };
         let x = Scale::of(along, self.places(), (left, right), 0.0);
-        let y = Scale::of(up, self.values(), (bottom, top), 0.04);
         if let (Some(x), Some(y)) = (&x, &y) {
-            self.axes(&mut drawing, frame, x, y);
+            self.axes(&mut drawing, frame, x, &y_ticks);
             self.content(&mut drawing, x, y);
         } else {
             drawing.text(
@@ -182,15 +184,17 @@ impl Chart {
         lines.chain(bands).chain(dots)
     }
 
-    fn axes(&self, drawing: &mut Drawing, frame: Frame, x: &Scale, y: &Scale) {
+    fn axes(&self, drawing: &mut Drawing, frame: Frame, x: &Scale, y_ticks: &[(f64, String)]) {
         let Frame { left, right, top, bottom, .. } = frame;
-        for (place, label) in y.ticks(5) {
-            drawing.line("g", (left, place), (right, place));
-            drawing.text("k", Anchor::End, (left - 6.0, place + 4.0), &label);
+        for (place, label) in y_ticks {
+            drawing.line("g", (left, *place), (right, *place));
+            drawing.text("k", Anchor::End, (left - 6.0, place + 4.0), label);
         }
-        for (place, label) in x.ticks(8) {
+        for (place, label) in x.ticks(8, |label| number_width(label) + 12.0) {
             drawing.line("g", (place, bottom), (place, bottom + 4.0));
-            drawing.text("k", Anchor::Middle, (place, bottom + 17.0), &label);
+            // None is cut off by the edge of the picture.
+            let middle = place.min(SIZE.0 - number_width(&label) / 2.0);
+            drawing.text("k", Anchor::Middle, (middle, bottom + 17.0), &label);
         }
         drawing.line("x", (left, bottom), (right, bottom));
         for (place, says) in &self.marks {
@@ -299,6 +303,11 @@ fn draw_legend(entries: &[Entry], drawing: &mut Drawing) {
 fn width(name: &str) -> f64 {
     let wide = |letter: char| matches!(letter, 'm' | 'w' | 'M' | 'W' | '@' | '%') || !letter.is_ascii();
     name.chars().map(|letter| if wide(letter) { WIDE_LETTER } else { LETTER }).sum()
+}
+
+/// How wide a number beside an axis is, at most.
+fn number_width(number: &str) -> f64 {
+    DIGIT * number.len() as f64
 }
 
 /// A name with at most so many letters.
