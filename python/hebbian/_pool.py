@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Pipe
@@ -39,17 +40,25 @@ _UNWANTED = 1.0
 
 
 class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
-    """Sends along what others cannot import, functions with a cache as well."""
+    """Sends along what others cannot import, functions with a cache as well, and where their code is written."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, functools._lru_cache_wrapper) and obj.__module__ == "__main__":
             return _cached, (obj.__wrapped__, obj.cache_parameters())
+        if isinstance(obj, types.CodeType):
+            # Some versions leave the file's name out, which is what an exception's place is found by.
+            make, arguments = self.dispatch_table[types.CodeType](obj)
+            return _written, (obj.co_filename, make, arguments)
         return super().reducer_override(obj)
 
 
 def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
     cached: Callable[..., Any] = functools.lru_cache(**parameters)(function)
     return cached
+
+
+def _written(file: str, make: Callable[..., types.CodeType], arguments: tuple[Any, ...]) -> types.CodeType:
+    return make(*arguments).replace(co_filename=file)
 
 
 def _pickled(objective: Objective) -> bytes:

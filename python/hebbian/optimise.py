@@ -14,7 +14,7 @@ from . import v1
 from ._objective import Objective
 from .client import Client, Run
 from .connection import Coordinators, Paths, Tls
-from .errors import RunEnded
+from .errors import RunEnded, RunPaused
 from .local import Coordinator
 from .worker import Worker, checked, slots_of
 
@@ -160,6 +160,12 @@ def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Resu
             for listener in listeners:
                 listener.started(run, spec)
             result = follow(run, spec["problem"], listeners)
+        except RunPaused as paused:
+            if coordinator is not None:
+                raise
+            # Nobody can resume it: its coordinator ends with this call.
+            way = "the same call again goes on there" if directory is not None else "with directory= the same call again would go on there"
+            raise RunPaused(run.name, f"{paused.reason} ({way})") from paused
         finally:
             for listener in listeners:
                 listener.ended(result)

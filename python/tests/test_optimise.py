@@ -197,6 +197,43 @@ def test_a_search_that_was_killed_goes_on_in_its_directory(tmp_path):
     assert started(SLOW, tmp_path / "killed").communicate(timeout=60)[0].splitlines()[-1] == whole
 
 
+RAISES = """
+import hebbian
+
+@hebbian.objective(x=hebbian.real(0.0, deviation=1.0))
+def score(x):
+    raise RuntimeError("never any good")
+
+hebbian.maximise(score, evaluations=100, workers=1)
+"""
+
+
+def test_an_exception_is_told_with_its_place_in_the_script(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(RAISES)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "(with directory= the same call again would go on there)" in done.stderr, done.stderr
+    assert "is paused" in done.stderr and "RuntimeError: never any good (mine.py, line 6)" in done.stderr, done.stderr
+    # The evaluating process prints it once, with the line itself.
+    assert done.stderr.count(f'File "{script}", line 6, in score\n    raise RuntimeError("never any good")\n') == 1, done.stderr
+
+
+def test_what_paused_goes_on_in_its_directory(tmp_path):
+    script = tmp_path / "mine.py"
+    good = RAISES.replace("workers=1", "workers=1, directory='journal'").replace('raise RuntimeError("never any good")', "return x")
+    bad = good.replace("return x", 'assert x < 1, "too large"\n    return x')
+
+    def done(text):
+        script.write_text(text)
+        return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+
+    paused = done(bad)
+    assert "too large (mine.py, line 6)" in paused.stderr and "(the same call again goes on there)" in paused.stderr, paused.stderr
+    gone_on = done(good)
+    assert gone_on.returncode == 0, gone_on.stderr
+
+
 def test_a_program_on_a_pipe_is_evaluated_by_the_program(program, tmp_path):
     (tmp_path / "objective.py").write_text("import objectives\nobjectives.score.serve()\n")
     spec = objectives.score.spec("maximise", evaluations=200)
