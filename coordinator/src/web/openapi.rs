@@ -62,7 +62,8 @@ pub(super) fn description() -> Value {
         "info": {
             "title": "hebbian",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Durations are seconds, moments RFC 3339, bytes hexadecimal; what is absent is null. Whatever changes \
+            "description": "Durations are seconds, moments RFC 3339, bytes hexadecimal; what is absent is null, and so is a number that JSON \
+                            does not have (an infinity). Whatever changes \
                             something needs the token of the address that the coordinator printed at its start. Where the \
                             coordinator controls access, everything needs one of its tokens: of an observer to look, of an operator \
                             to change something.",
