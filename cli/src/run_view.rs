@@ -285,7 +285,8 @@ fn word(value: &impl Serialize) -> String {
     }
 }
 
-fn groups(comparison: &Comparison) -> Vec<Group> {
+/// A comparison as its pictures need it.
+pub(crate) fn groups(comparison: &Comparison) -> Vec<Group> {
     let group = |of: &hebbian_learning::comparison::GroupComparison| {
         let rule = Curve {
             name: "evolved rule".to_owned(),

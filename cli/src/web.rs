@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
-
-use hebbian_coordinator::handle::Handle;
 use std::sync::Arc;
 
 use hebbian_coordinator::access::Access;
-use hebbian_coordinator::web::{self, Acts, Entrance, Token};
+use hebbian_coordinator::handle::Handle;
+use hebbian_coordinator::web::{self, Acts, Beside, Ending, Entrance, Token};
+use hebbian_view::comparison::Group;
 use tokio_util::sync::CancellationToken;
 
 use crate::demonstrated;
@@ -23,6 +23,7 @@ pub(crate) struct Web {
     shutdown: CancellationToken,
     listening: SocketAddr,
     entrance: Entrance,
+    ending: Ending,
 }
 
 impl Drop for Web {
@@ -55,16 +56,17 @@ impl Web {
             Failure::failed("the operating system gives no random bytes for the page's token")
         })?;
         let entrance = Entrance { acts, token, access };
+        let ending = Ending::default();
         let started = listener.local_addr().and_then(|listening| {
             let demonstrate: web::Demonstrate = Arc::new(demonstrated::for_the_page);
-            let served = (entrance.clone(), Some(demonstrate));
-            web::start(handle.clone(), listener, served, shutdown.clone())?;
+            let beside = Beside { demonstrate: Some(demonstrate), ending: ending.clone() };
+            web::start(handle.clone(), listener, (entrance.clone(), beside), shutdown.clone())?;
             Ok(listening)
         });
         let listening = started.map_err(|error| {
             Failure::failed(format_args!("{}: the page cannot be served: {error}", wanted.setting))
         })?;
-        Ok(Some(Self { shutdown, listening, entrance }))
+        Ok(Some(Self { shutdown, listening, entrance, ending }))
     }
 
     /// Where it is; while access is not controlled, with the token that lets whoever opens it act.
@@ -72,6 +74,16 @@ impl Web {
         let Entrance { token, access, .. } = &self.entrance;
         let token = if access.is_on() { String::new() } else { format!("#token={}", token.text()) };
         format!("http://{}/{token}", self.listening)
+    }
+
+    /// Says that the search has ended and its rule is being compared.
+    pub(crate) fn comparing(&self) {
+        self.ending.comparing();
+    }
+
+    /// Shows the comparison, if there is one, says that the program ends, and waits a moment until open pages have that.
+    pub(crate) async fn end(self, compared: Vec<Group>) {
+        self.ending.end(compared).await;
     }
 
     /// Where the metrics are.

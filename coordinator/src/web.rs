@@ -8,12 +8,17 @@ mod access;
 mod api;
 mod body;
 mod demonstrated;
+mod drawn;
+mod ending;
 pub mod exposition;
 mod followed;
+mod kept;
 pub mod metrics;
 mod openapi;
+mod page;
 mod pages;
 mod rates;
+mod told;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,7 +40,7 @@ use hyper::header::{
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +53,9 @@ pub use access::Token;
 use api::RequestError;
 use body::Content;
 pub use demonstrated::Demonstrate;
+pub use ending::Ending;
 use followed::Site;
+use page::Asked;
 
 /// Nothing comes from elsewhere, nothing is embedded elsewhere, and no text of a page can run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
@@ -74,16 +81,25 @@ pub struct Entrance {
     pub access: Arc<Access>,
 }
 
-/// Starts to serve on a thread of its own until `shutdown`. Without `demonstrate` no page shows what a rule does.
+/// What pages show beside what the coordinator knows.
+#[derive(Clone, Default)]
+pub struct Beside {
+    /// What a rule does; without it no page shows that.
+    pub demonstrate: Option<Demonstrate>,
+    /// How far the program has come, if it ends with its run.
+    pub ending: Ending,
+}
+
+/// Starts to serve on a thread of its own until `shutdown`.
 pub fn start(
     handle: Handle,
     listener: TcpListener,
-    (entrance, demonstrate): (Entrance, Option<Demonstrate>),
+    (entrance, beside): (Entrance, Beside),
     shutdown: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     let address = listener.local_addr()?;
     serve("web", listener, shutdown, move || {
-        let site = Site::new(handle, entrance, demonstrate);
+        let site = Site::new(handle, entrance, beside);
         move |request| {
             let site = Arc::clone(&site);
             async move { answer(&site, address, request).await }
@@ -248,7 +264,7 @@ async fn answer(
         Err((refused, is_asked)) => return Ok(kept_out(refused, is_asked)),
     };
     let answer = match (request.method(), api) {
-        (&Method::GET, None) => return Ok(route(site, uri.path(), visitor.may).await),
+        (&Method::GET, None) => return Ok(route(site, &uri, visitor.may).await),
         (&Method::GET, Some(path)) => api::get(&site.handle, path, uri.query().unwrap_or_default()).await,
         (&Method::POST, Some(path)) => match whole(request.into_body()).await {
             Ok(body) => api::post(&site.handle, *acts, &visitor.who, (path, &body)).await,
@@ -299,19 +315,20 @@ async fn whole(mut body: Incoming) -> Result<String, RequestError> {
     text.ok_or(RequestError(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 
-async fn route(site: &Arc<Site>, path: &str, may: May) -> Response<Content> {
+async fn route(site: &Arc<Site>, uri: &Uri, may: May) -> Response<Content> {
     let html = HTML;
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let asked = Asked::of(uri.query().unwrap_or_default());
+    let parts: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
     let found = match parts[..] {
-        [""] => Some((html, site.list().await.content(may))),
-        ["body"] => Some((html, Content::Text(site.list().await.body))),
-        ["cluster"] => Some((html, site.cluster().await.content(may))),
-        ["cluster", "body"] => Some((html, Content::Text(site.cluster().await.body))),
-        ["events"] => Some(("text/event-stream", Site::every_second())),
-        ["compare", runs] => site.compared(runs).await.map(|page| (html, page.content(may))),
-        ["compare", runs, "body"] => site.compared(runs).await.map(|page| (html, Content::Text(page.body))),
-        ["runs", run] => site.page(run).await.map(|page| (html, page.content(may))),
-        ["runs", run, "body"] => site.page(run).await.map(|page| (html, Content::Text(page.body))),
+        [""] => Some((html, site.list(None).await.content(may))),
+        ["body"] => Some((html, site.list(asked.at).await.body(asked))),
+        ["cluster"] => Some((html, site.cluster(None).await.content(may))),
+        ["cluster", "body"] => Some((html, site.cluster(asked.at).await.body(asked))),
+        ["events"] => Some(("text/event-stream", site.every_second())),
+        ["compare", runs] => site.compared(runs, None).await.map(|page| (html, page.content(may))),
+        ["compare", runs, "body"] => site.compared(runs, asked.at).await.map(|page| (html, page.body(asked))),
+        ["runs", run] => site.page(run, None).await.map(|page| (html, page.content(may))),
+        ["runs", run, "body"] => site.page(run, asked.at).await.map(|page| (html, page.body(asked))),
         ["runs", run, "demonstrated"] => site.demonstrated(run).await.map(|page| (html, page.content(may))),
         ["runs", run, "events"] => site.run_events(run).await.map(|events| ("text/event-stream", events)),
         ["metrics"] => Some((exposition::CONTENT_TYPE, Content::whole(metrics::text(&site.handle).await))),

@@ -81,7 +81,8 @@ class Chromium:
         return until(expression, lambda: self.run(expression), seconds)
 
     def click(self, selector):
-        """As a mouse does it, in the middle of an element."""
+        """As a mouse does it, in the middle of an element. Before its script runs a page hears nothing."""
+        self.wait("document.readyState === 'complete'")
         self.run(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
         box = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2, b.width])(document.querySelector({selector!r})"
                        ".getBoundingClientRect())")

@@ -20,6 +20,8 @@ SPEC = Path("examples/quickstart.toml").read_text()
 for theirs, ours in [("population_size = 64", "population_size = 16"), ("per_generation = 24", "per_generation = 6"), ("generations = 265", "generations = 3000")]:
     assert SPEC.count(theirs) == 1, theirs
     SPEC = SPEC.replace(theirs, ours)
+# A run of some seconds whose comparison with baselines takes little.
+ENDS = SPEC.replace("generations = 3000", "generations = 60")
 # As short generations as there are.
 LONG = """
 version = 1
@@ -65,7 +67,7 @@ class Cluster:
         self.web = self.page.removeprefix("http://").split("/")[0]
 
     def spawn(self, arguments, log):
-        child = subprocess.Popen([PROGRAM, *arguments], cwd=self.work, stderr=log.open("w"), env=self.environment)
+        child = subprocess.Popen([PROGRAM, *arguments], cwd=self.work, stdout=subprocess.DEVNULL, stderr=log.open("w"), env=self.environment)
         self.children.append(child)
         return child
 
@@ -91,6 +93,7 @@ class Test:
     def __init__(self, browser, cluster, pictures):
         self.browser, self.cluster, self.pictures, self.axe = browser, cluster, pictures, axe_script()
         self.host = cluster.page.split("/#")[0]
+        self.hosts = [self.host]
 
     def check(self, name):
         """No violation on the page as it is, light and dark; pictures of it, also as a telephone shows it."""
@@ -125,6 +128,12 @@ class Test:
         other = [wrong for wrong in self.browser.wrong if not any(part in wrong for part in expected)]
         assert not other, other
         self.browser.wrong.clear()
+
+    def open_numbers(self):
+        """What comes above them while the mouse is on its way moves them: it tries again."""
+        self.browser.wait("!!document.querySelector('#fitness details')")
+        is_open = "document.querySelector('#fitness details').open"
+        until("the numbers are open", lambda: self.browser.run(is_open) or self.browser.click("#fitness summary"))
 
     def act(self, what, by_keyboard=False):
         self.browser.wait(f"!!document.querySelector('.acts:not([hidden]) [data-act={what}]')")
@@ -176,7 +185,7 @@ def views(test):
     browser.click("a[href^='/runs/']")
     browser.wait("!!document.querySelector('#fitness svg path')")
     # What is open stays open while the page changes.
-    browser.click("#fitness summary")
+    test.open_numbers()
     test.changes("document.querySelector('dl').textContent")
     assert browser.run("document.querySelector('#fitness details').open")
     test.check("run")
@@ -265,6 +274,33 @@ def acts(test):
     browser.wait("document.querySelector('dl').textContent.includes('cancelled')")
 
 
+def ends(test):
+    """The page of `hebbian run --web`: it shows the comparison when that is made, and stays when the program has ended."""
+    browser, work = test.browser, test.cluster.work
+    (work / "ends.toml").write_text(ENDS)
+    log = work / "run.log"
+    arguments = ["run", "ends.toml", "--out", "ends", "--workers", "1", "--web=127.0.0.1:0"]
+    child = test.cluster.spawn(arguments, log)
+    page = until("the page's address is told", lambda: re.search(r"watch it at (\S+)", log.read_text()))[1]
+    browser.open(page)
+    test.hosts.append(page.split("/#")[0])
+    browser.wait("!!document.querySelector('a[href^=\"/runs/\"]')")
+    browser.click("a[href^='/runs/']")
+    browser.wait("!!document.querySelector('#fitness svg path')")
+    # As long as somebody looks.
+    test.act("pause")
+    test.yes()
+    test.act("resume")
+    test.yes()
+    test.open_numbers()
+    browser.wait("!!document.querySelector('#comparison-1 svg path') && document.getElementById('connection').textContent.includes('has ended')", 300)
+    assert child.wait() == 0
+    assert browser.run("document.querySelector('#fitness details').open"), "what is open stays open"
+    assert browser.run("document.querySelector('dl').textContent.includes('finished')")
+    test.check("ended")
+    test.only()
+
+
 def first_picture(test, path, picture):
     """Opens a page: how long it takes until a picture is there, and how many bytes it has compressed."""
     start = time.monotonic()
@@ -328,11 +364,12 @@ def main():
             views(test)
             assert not browser.wrong, browser.wrong
             acts(test)
+            ends(test)
             if arguments.long:
                 large(test, arguments.slow)
             browser.call("Runtime.evaluate", expression="0")
             assert not browser.wrong, browser.wrong
-            elsewhere = [url for url in browser.requests if not url.startswith((test.host, "about:", "data:"))]
+            elsewhere = [url for url in browser.requests if not url.startswith((*test.hosts, "about:", "data:"))]
             assert not elsewhere, elsewhere
         except BaseException:
             if browser and arguments.pictures:

@@ -10,7 +10,7 @@ use crate::picture::{Picture, Table};
 const BANDS_MAX: usize = 8;
 
 /// One learner's scores.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// Whose.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Curve {
 }
 
 /// Families of tasks on which learners are compared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// For people.
     pub name: String,

@@ -65,12 +65,8 @@ impl RunPage<'_> {
 
     /// The page's content.
     pub fn body(&self) -> String {
-        self.body_with("")
-    }
-
-    /// The same with more HTML below its summary.
-    pub fn body_with(&self, below_summary: &str) -> String {
-        self.body_around(below_summary, &self.pictures_html())
+        let (before, behind) = self.around("");
+        before + &self.pictures_html() + &behind
     }
 
     /// The pictures with their numbers: nearly all that a page costs.
@@ -78,11 +74,11 @@ impl RunPage<'_> {
         self.pictures().iter().map(Picture::html).collect()
     }
 
-    /// The page's content around pictures that were drawn before, with more HTML below its summary.
-    pub fn body_around(&self, below_summary: &str, pictures: &str) -> String {
-        let mut html = format!("<h1>{}</h1>{}{below_summary}", name(&self.run.display_name), self.summary());
-        html.push_str(&self.warnings());
-        html.push_str(pictures);
+    /// What stands before the pictures, with more HTML below the summary, and what stands behind them.
+    pub fn around(&self, below_summary: &str) -> (String, String) {
+        let name = name(&self.run.display_name);
+        let before = format!("<h1>{name}</h1>{}{below_summary}{}", self.summary(), self.warnings());
+        let mut html = String::new();
         html.push_str(&self.validation());
         html.push_str(&self.happened());
         if let Some(result) = self.result {
@@ -92,7 +88,7 @@ impl RunPage<'_> {
                 text(&result.spec)
             );
         }
-        html
+        (before, html)
     }
 
     /// One file that needs nothing else. Nothing in it can fetch or run anything.

@@ -46,7 +46,7 @@ use crate::render::progress::Progress;
 use crate::render::{self, Paint};
 use crate::report::Report;
 use crate::run_directory::{self, RunDirectory};
-use crate::run_view::RunView;
+use crate::run_view::{self, RunView};
 use crate::web::{DEFAULT_ADDRESS, Wanted, Web};
 
 /// How often the open generation is asked for.
@@ -186,12 +186,10 @@ async fn evolve(
         render::note(&format!("watch it at {}", web.address()));
     }
     let found = search(&handle, directory, machine, (web.is_some(), shutdown)).await;
-    // Whoever watches can look at the run while its rule is compared.
-    let compared = match &found {
-        Ok(Found::Finished { run, .. }) if web.is_some() => Some(compare(run, machine, shutdown).await),
-        _ => None,
+    let compared = match web {
+        Some(web) => compare_watched(&found, web, (directory, machine), shutdown).await,
+        None => None,
     };
-    drop(web);
     let closed = handle.shut_down().await;
     // The driver has answered; what is left of it is its thread's end.
     let _ = driver.await;
@@ -230,6 +228,27 @@ async fn evolve(
     write_page(directory, report.comparison.as_ref());
     files::write(&directory.report(), report.to_json())?;
     Ok(report)
+}
+
+/// Compares the rule of a search that has ended while whoever watches can look at the run, and shows them what comes of it.
+async fn compare_watched(
+    found: &Result<Found, Failure>,
+    web: Web,
+    (directory, machine): (&RunDirectory, &Machine),
+    shutdown: &CancellationToken,
+) -> Option<Result<Option<Comparison>, Failure>> {
+    let compared = match found {
+        Ok(Found::Finished { run, .. }) => {
+            if directory.spec().problem.rule_learning().is_some() {
+                web.comparing();
+            }
+            Some(compare(run, machine, shutdown).await)
+        }
+        _ => None,
+    };
+    let shown = compared.as_ref().and_then(|compared| compared.as_ref().ok()?.as_ref());
+    web.end(shown.map(run_view::groups).unwrap_or_default()).await;
+    compared
 }
 
 /// Writes the page that shows the report. It is beside the point: where it cannot be written, the report is there all the same.

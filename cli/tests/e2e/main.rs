@@ -19,6 +19,7 @@ mod life;
 mod local;
 mod metrics;
 mod outputs;
+mod page;
 mod pty;
 mod rules;
 mod standby;

@@ -27,6 +27,13 @@ impl Packed {
         &self.text
     }
 
+    /// Compresses it before anybody asks for it.
+    pub(super) fn pack(&self) {
+        if self.text.len() >= PACKED_BYTES_MIN {
+            self.packed();
+        }
+    }
+
     /// The text by gzip, as fast as that goes: pages change often, and networks are fast.
     fn packed(&self) -> Bytes {
         let pack = || {

@@ -12,7 +12,7 @@ use hebbian_shared::limits::PAGE_RUNS_FOLLOWED_MAX;
 use hebbian_view::escape::{name, text};
 use tokio::time::Instant;
 
-use super::followed::Page;
+use super::page::Page;
 use crate::handle::Handle;
 
 /// Lets networks learn by the mean of a result, and draws what they answer, as HTML; or says why there is nothing to see.

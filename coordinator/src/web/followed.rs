@@ -10,45 +10,36 @@ use hebbian_control::command::run::{Get, GetResult};
 use hebbian_control::command::{Refusal, run, worker};
 use hebbian_proto::v1;
 use hebbian_proto::v1::run_event::Kind;
-use hebbian_shared::genome::GenomeLayout;
 use hebbian_shared::id::RunId;
 use hebbian_shared::limits::{PAGE_ITEMS_MAX, PAGE_RUNS_FOLLOWED_MAX, WATCH_LENGTH_MAX};
-use hebbian_shared::spec::ResolvedSpec;
 use hebbian_view::cluster::Throughput;
-use hebbian_view::document::RunPage;
 use hebbian_view::history::History;
 use hebbian_view::picture::Picture;
 use hebbian_view::runs::{self, Compared};
-use hyper::body::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::access::May;
-use super::body::{Content, Packed};
-use super::demonstrated::{Demonstrate, Demonstrated};
+use super::body::Content;
+use super::demonstrated::Demonstrated;
+use super::drawn::{Drawn, FromSpec, Pictures, RunNow};
+use super::kept::{Kept, KeptPages};
+use super::page::Page;
 use super::rates::Rates;
-use super::{Acts, Entrance, pages};
+use super::{Acts, Beside, Entrance, pages, told};
 use crate::driver::reading::Watch;
 use crate::handle::Handle;
 
 /// A page hears of changes at most once in this time, so that it shows each within a second.
-const PACE: Duration = Duration::from_millis(850);
+pub(super) const PACE: Duration = Duration::from_millis(850);
 /// The events of a fast run are taken together at this pace, so that none of them wakes the thread by itself.
 const GATHER: Duration = Duration::from_millis(100);
 /// A list or a cluster changes all the time; a page of it hears so at this pace.
 const LIST_PACE: Duration = Duration::from_secs(1);
-/// Pictures are drawn again after so many times what drawing them took, so that drawing is a third of a hundredth of a core at most, but
-/// after [`DRAWN_FOR`] in any case. What stands around them is written anew with every change.
-const PICTURES_PACE: u32 = 300;
-/// A page that hears nothing hears a comment, so that it is noticed when it has gone.
-const SILENCE: Duration = Duration::from_secs(15);
 /// A page is drawn after this time, whether all of its run's events have come or not; the others follow.
 const FIRST_EVENTS: Duration = Duration::from_millis(600);
 /// How often the throughput is looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// A page that was drawn is drawn again after this time, whether its run has changed or not.
-const DRAWN_FOR: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct Site {
@@ -57,8 +48,11 @@ pub(super) struct Site {
     followed: Mutex<BTreeMap<RunId, Followed>>,
     throughput: Mutex<Throughput>,
     rates: Mutex<Rates>,
-    demonstrate: Option<Demonstrate>,
+    beside: Beside,
     demonstrated: Demonstrated,
+    /// Pages that change all the time are told at the same moments, which have numbers.
+    moment: watch::Sender<u64>,
+    kept: KeptPages,
 }
 
 struct Followed {
@@ -77,127 +71,31 @@ impl Drop for Followed {
     }
 }
 
-/// A run's page as it was drawn last.
-struct Drawn {
-    /// Up to which sequence number.
-    up_to: u64,
-    when: Instant,
-    page: Page,
-    pictures: Pictures,
-    spec: Arc<FromSpec>,
-}
-
-/// What a page needs of a run's spec, which never changes but by an extension of its limits.
-#[derive(Default)]
-struct FromSpec {
-    layout: GenomeLayout,
-    objective: String,
-    /// Whether what is searched for is a learning rule.
-    has_rule: bool,
-}
-
-impl FromSpec {
-    fn of(json: String) -> Option<Self> {
-        let spec = ResolvedSpec::from_json(json).ok()?;
-        let has_rule = spec.problem.rule_learning().is_some();
-        Some(Self { layout: spec.layout(), objective: spec.objective_name().to_owned(), has_rule })
-    }
-}
-
-/// A run's pictures, which may be older than what stands around them.
-struct Pictures {
-    up_to: u64,
-    html: String,
-    /// When they may be drawn again.
-    due: Instant,
-    /// Whether pages are told then.
-    awaited: bool,
-}
-
-impl Pictures {
-    fn of(stands: &RunNow, history: &History, up_to: u64) -> Self {
-        let begun = Instant::now();
-        let html = stands.page(history).pictures_html();
-        // While its first events come the rest is not waited for. A fast run is always some events ahead.
-        let coming = history.closed() < stands.now.generation - stands.now.generation / 10;
-        let rest = if coming { PACE } else { Self::rest_after(begun.elapsed()) };
-        Self { up_to, html, due: Instant::now() + rest, awaited: false }
-    }
-
-    /// How long nothing is drawn after what took so long.
-    fn rest_after(drawing: Duration) -> Duration {
-        (drawing * PICTURES_PACE).clamp(PACE, DRAWN_FOR)
-    }
-}
-
-/// How a run stands, beside its history.
-struct RunNow {
-    now: v1::Run,
-    result: Option<v1::RunResult>,
-    spec: Arc<FromSpec>,
-}
-
-impl RunNow {
-    fn page<'a>(&'a self, history: &'a History) -> RunPage<'a> {
-        RunPage {
-            run: &self.now,
-            history,
-            result: self.result.as_ref(),
-            layout: &self.spec.layout,
-            objective: &self.spec.objective,
-            comparison: &[],
-            learned: None,
-        }
-    }
-}
-
-/// A page, in its frame or without.
-#[derive(Clone)]
-pub(super) struct Page {
-    title: String,
-    pub(super) body: Arc<Packed>,
-    body_path: String,
-    events_path: String,
-}
-
-impl Page {
-    /// All of it, for somebody who may do so much.
-    pub(super) fn content(self, may: May) -> Content {
-        let paths = (self.body_path.as_str(), self.events_path.as_str());
-        Content::whole(pages::shell(&self.title, paths, may, self.body.text()))
-    }
-
-    /// One that changes only when it is loaded again.
-    pub(super) fn at_rest(title: String, body: String) -> Self {
-        Self { title, body: Packed::new(body), body_path: String::new(), events_path: String::new() }
-    }
-
-    /// One that changes all the time.
-    fn of_cluster(title: &str, body: String, body_path: String) -> Self {
-        Self {
-            title: title.to_owned(),
-            body: Packed::new(body),
-            body_path,
-            events_path: "/events".to_owned(),
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Site {
     /// To be called where tasks can be started.
-    pub(super) fn new(handle: Handle, entrance: Entrance, demonstrate: Option<Demonstrate>) -> Arc<Self> {
+    pub(super) fn new(handle: Handle, entrance: Entrance, beside: Beside) -> Arc<Self> {
         let site = Arc::new(Self {
             handle,
             entrance,
             followed: Mutex::default(),
             throughput: Mutex::default(),
             rates: Mutex::default(),
-            demonstrate,
+            beside,
             demonstrated: Demonstrated::default(),
+            moment: watch::Sender::new(0),
+            kept: KeptPages::default(),
+        });
+        let telling = Arc::downgrade(&site);
+        tokio::spawn(async move {
+            while let Some(site) = telling.upgrade() {
+                site.moment.send_modify(|moment| *moment += 1);
+                drop(site);
+                tokio::time::sleep(LIST_PACE).await;
+            }
         });
         let looking = Arc::downgrade(&site);
         tokio::spawn(async move {
@@ -218,24 +116,20 @@ impl Site {
         self.entrance.acts
     }
 
-    /// The list of runs; what the coordinator refuses is said in its place.
-    pub(super) async fn list(&self) -> Page {
-        let asked = async {
+    /// The list of runs for whoever was told of a moment; what the coordinator refuses is said in its place.
+    pub(super) async fn list(&self, at: Option<u64>) -> Page {
+        let draw = async {
             let status = self.handle.ask(Status).await?;
             let page = PageRequest { size: PAGE_ITEMS_MAX, token: String::new() };
             let runs = self.handle.ask(run::List { page }).await?.items;
             Ok(pages::overview(&status, &runs))
         };
-        Page::of_cluster(
-            "hebbian",
-            asked.await.unwrap_or_else(|refusal: Refusal| refused(&refusal)),
-            "/body".to_owned(),
-        )
+        self.kept_page("hebbian", "/body", at, draw).await
     }
 
     /// Workers, throughput, and what happened to workers.
-    pub(super) async fn cluster(&self) -> Page {
-        let asked = async {
+    pub(super) async fn cluster(&self, at: Option<u64>) -> Page {
+        let draw = async {
             let status = self.handle.ask(Status).await?;
             let page = PageRequest { size: PAGE_ITEMS_MAX, token: String::new() };
             let workers = self.handle.ask(worker::List { page }).await?.items;
@@ -244,66 +138,95 @@ impl Site {
             rates.look(Instant::now(), &workers);
             Ok(pages::cluster(&status, &workers, (&throughput, &rates)))
         };
-        let body = asked.await.unwrap_or_else(|refusal: Refusal| refused(&refusal));
-        Page::of_cluster("Cluster - hebbian", body, "/cluster/body".to_owned())
+        self.kept_page("Cluster - hebbian", "/cluster/body", at, draw).await
+    }
+
+    /// The page as it was drawn for others who were told of the same moment, or drawn now.
+    async fn kept_page(
+        &self,
+        title: &str,
+        body_path: &str,
+        at: Option<u64>,
+        draw: impl Future<Output = Result<String, Refusal>>,
+    ) -> Page {
+        let place = self.kept.place(body_path);
+        let mut kept = place.lock().await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(at)) {
+            return kept.page.clone();
+        }
+        let body = draw.await.unwrap_or_else(|refusal: Refusal| refused(&refusal));
+        let page = Page::of_cluster(title, (body, None, String::new()), body_path.to_owned());
+        *kept = Some(Kept { at, page: page.clone(), pictures: None });
+        page
     }
 
     /// An event a second: a cluster always changes.
-    pub(super) fn every_second() -> Content {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(LIST_PACE).await;
-                if sender.send(Bytes::from_static(b"data: list\n\n")).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Content::Events(receiver)
+    pub(super) fn every_second(&self) -> Content {
+        told::events(self.moment.subscribe(), &self.beside.ending)
     }
 
     /// Runs beside each other, which are named by their ids with commas between them; `None` if there is none of them.
-    pub(super) async fn compared(&self, ids: &str) -> Option<Page> {
-        let mut named = Vec::new();
+    pub(super) async fn compared(&self, ids: &str, at: Option<u64>) -> Option<Page> {
+        let body_path = format!("/compare/{ids}/body");
+        let place = self.kept.place(&body_path);
+        let mut kept = place.lock().await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(at)) {
+            return Some(kept.page.clone());
+        }
+        let mut found = Vec::new();
         for id in ids.split(',').take(PAGE_RUNS_FOLLOWED_MAX) {
             let run: RunId = id.parse().ok()?;
             let Ok(now) = self.handle.ask(Get { run }).await else { continue };
             let history = self.follow(run).history;
-            wait_for(&history, now.generation).await;
-            let history = lock(&history).clone();
-            named.push((format!("{} (seed {})", now.display_name, now.seed), now, history));
+            if kept.is_none() {
+                wait_for(&history, now.generation).await;
+            }
+            found.push((now, history));
         }
-        if named.is_empty() {
+        if found.is_empty() {
             return None;
         }
-        let compared: Vec<Compared<'_>> =
-            named.iter().map(|(name, run, history)| Compared { name, group: &run.group, history }).collect();
-        let pictures: String = runs::pictures(&compared).iter().map(Picture::html).collect();
-        let runs: Vec<&v1::Run> = named.iter().map(|(_, run, _)| run).collect();
+        let earlier = kept.take().and_then(|kept| kept.pictures);
+        let earlier = earlier.filter(|pictures| Instant::now() < pictures.due);
+        let (is_new, mut pictures) = match earlier {
+            Some(pictures) => (false, pictures),
+            None => (true, Pictures::of(0, || compared_pictures(&found))),
+        };
+        let runs: Vec<&v1::Run> = found.iter().map(|(run, _)| run).collect();
         let left_out = ids.split(',').count().saturating_sub(PAGE_RUNS_FOLLOWED_MAX);
-        let body = pages::compared(&runs, left_out, &pictures);
-        Some(Page::of_cluster("Runs compared - hebbian", body, format!("/compare/{ids}/body")))
+        let before = pages::compared(&runs, left_out);
+        let parts = (before, Some(Arc::clone(&pictures.drawn)), String::new());
+        let page = Page::of_cluster("Runs compared - hebbian", parts, body_path);
+        if is_new {
+            let taken = found.iter().map(|(_, history)| lock(history).closed()).sum();
+            pictures.rest(&page, (taken, runs.iter().map(|run| run.generation).sum()));
+        }
+        *kept = Some(Kept { at, page: page.clone(), pictures: Some(pictures) });
+        Some(page)
     }
 
     /// What a run's rule does; `None` if there is no such run, or nobody here knows.
     pub(super) async fn demonstrated(&self, id: &str) -> Option<Page> {
-        self.demonstrated.page(&self.handle, self.demonstrate.as_ref()?, id).await
+        self.demonstrated.page(&self.handle, self.beside.demonstrate.as_ref()?, id).await
     }
 
-    /// The page of a run that is named by its id; `None` if there is none.
-    pub(super) async fn page(&self, id: &str) -> Option<Page> {
+    /// The page of a run that is named by its id, for whoever was told of a change, or has asked by themselves and sees all that is known;
+    /// `None` if there is none.
+    pub(super) async fn page(&self, id: &str, at: Option<u64>) -> Option<Page> {
         let run: RunId = id.parse().ok()?;
+        if at.is_some()
+            && let Some(page) = self.drawn_since_told(run).await
+        {
+            return Some(page);
+        }
         let now = self.handle.ask(Get { run }).await.ok()?;
         let Following { history, told, drawn } = self.follow(run);
         let mut drawn = drawn.lock().await;
-        let up_to = *told.borrow();
-        if let Some(Drawn { up_to: drawn_to, when, page, pictures, .. }) = &*drawn
-            && *drawn_to == up_to
-            && when.elapsed() < DRAWN_FOR
-            && up_to >= now.sequence
-            && (pictures.up_to == up_to || Instant::now() < pictures.due)
-        {
-            return Some(page.clone());
+        let (up_to, stage) = (*told.borrow(), self.beside.ending.stage());
+        // A fast run is always further than what its pages were told.
+        let wanted = if at.is_some() { up_to } else { now.sequence };
+        if let Some(drawn) = drawn.as_ref().filter(|drawn| drawn.is_good(up_to, &stage) && up_to >= wanted) {
+            return Some(drawn.page.clone());
         }
         if drawn.is_none() {
             wait_for(&history, now.generation).await;
@@ -315,17 +238,32 @@ impl Site {
             (_, Some(result)) => Arc::new(FromSpec::of(result.spec.clone()).unwrap_or_default()),
             (_, None) => Arc::default(),
         };
-        let stands = RunNow { now, result, spec };
-        let still_good = |pictures: &Pictures| {
-            pictures.up_to == up_to || (!stands.now.is_final() && Instant::now() < pictures.due)
-        };
-        let earlier = earlier.map(|drawn| drawn.pictures).filter(still_good);
-        // A copy, which costs less than what is drawn of it while its events wait.
-        let mut pictures = earlier.unwrap_or_else(|| {
-            let copy = lock(&history).clone();
-            Pictures::of(&stands, &copy, up_to)
+        let stands = RunNow { now, result, spec, stage };
+        let earlier = earlier.filter(|drawn| {
+            let pictures = &drawn.pictures;
+            let are_due = stands.now.is_final() || Instant::now() >= pictures.due;
+            drawn.stage == stands.stage && (pictures.up_to == up_to || !are_due)
         });
-        if pictures.up_to != up_to && !pictures.awaited {
+        let (is_new, mut pictures) = match earlier {
+            Some(drawn) => (false, drawn.pictures),
+            None => {
+                // A copy, which costs less than what is drawn of it while its events wait.
+                let copy = lock(&history).clone();
+                (true, Pictures::of(up_to, || stands.page(&copy).pictures_html()))
+            }
+        };
+        let (around, taken) = {
+            let history = lock(&history);
+            (stands.page(&history).around(&self.below_summary(&stands)), history.closed())
+        };
+        let page = Page::new(
+            format!("{} - hebbian", stands.now.display_name),
+            (around.0, Some(Arc::clone(&pictures.drawn)), around.1),
+            (format!("/runs/{run}/body"), format!("/runs/{run}/events")),
+        );
+        if is_new {
+            pictures.rest(&page, (taken, stands.now.generation));
+        } else if pictures.up_to != up_to && !pictures.awaited {
             // Whoever has the older ones asks for the others when they are due, also if nothing else changes.
             pictures.awaited = true;
             let (told, due) = (Arc::clone(&told), pictures.due);
@@ -335,19 +273,33 @@ impl Site {
                 told.send_if_modified(|now| *now == up_to);
             });
         }
-        let demonstrated = match (&self.demonstrate, stands.spec.has_rule) {
-            (Some(_), true) => format!("<p><a href=\"/runs/{run}/demonstrated\">What the rule does</a></p>"),
+        let RunNow { spec, stage, .. } = stands;
+        *drawn = Some(Drawn { up_to, when: Instant::now(), page: page.clone(), pictures, spec, stage });
+        Some(page)
+    }
+
+    /// The page of a run if it was drawn since all who look were told of a change. It is drawn for the first of them.
+    async fn drawn_since_told(&self, run: RunId) -> Option<Page> {
+        let (told, drawn) = {
+            let mut followed = lock(&self.followed);
+            let of = followed.get_mut(&run)?;
+            of.used = Instant::now();
+            (Arc::clone(&of.told), Arc::clone(&of.drawn))
+        };
+        let drawn = drawn.lock().await;
+        let up_to = *told.borrow();
+        Some(drawn.as_ref().filter(|drawn| drawn.is_good(up_to, &self.beside.ending.stage()))?.page.clone())
+    }
+
+    /// What can be done to a run, and what else there is of it.
+    fn below_summary(&self, stands: &RunNow) -> String {
+        let demonstrated = match (&self.beside.demonstrate, stands.spec.has_rule) {
+            (Some(_), true) => {
+                format!("<p><a href=\"/runs/{}/demonstrated\">What the rule does</a></p>", stands.now.id())
+            }
             _ => String::new(),
         };
-        let around = pages::acts(&stands.now, self.acts()) + &demonstrated;
-        let page = Page {
-            title: format!("{} - hebbian", stands.now.display_name),
-            body: Packed::new(stands.page(&lock(&history)).body_around(&around, &pictures.html)),
-            body_path: format!("/runs/{run}/body"),
-            events_path: format!("/runs/{run}/events"),
-        };
-        *drawn = Some(Drawn { up_to, when: Instant::now(), page: page.clone(), pictures, spec: stands.spec });
-        Some(page)
+        pages::acts(&stands.now, self.acts()) + &demonstrated + stands.stage.html()
     }
 
     /// An event whenever a run has changed.
@@ -359,20 +311,7 @@ impl Site {
             // Whatever was told before this page listened.
             told.mark_changed();
         }
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            loop {
-                let event = match tokio::time::timeout(SILENCE, told.changed()).await {
-                    Ok(Ok(())) => Bytes::from(format!("data: {}\n\n", *told.borrow_and_update())),
-                    Ok(Err(_)) => return,
-                    Err(_) => Bytes::from_static(b": silence\n\n"),
-                };
-                if sender.send(event).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Some(Content::Events(receiver))
+        Some(told::events(told, &self.beside.ending))
     }
 
     fn follow(&self, run: RunId) -> Following {
@@ -409,6 +348,17 @@ struct Following {
     history: Arc<Mutex<History>>,
     told: Arc<watch::Sender<u64>>,
     drawn: Arc<tokio::sync::Mutex<Option<Drawn>>>,
+}
+
+fn compared_pictures(found: &[(v1::Run, Arc<Mutex<History>>)]) -> String {
+    let copy = |(run, history): &(v1::Run, Arc<Mutex<History>>)| {
+        (format!("{} (seed {})", run.display_name, run.seed), lock(history).clone())
+    };
+    let copies: Vec<(String, History)> = found.iter().map(copy).collect();
+    let pairs = copies.iter().zip(found);
+    let compared: Vec<Compared<'_>> =
+        pairs.map(|((name, history), (run, _))| Compared { name, group: &run.group, history }).collect();
+    runs::pictures(&compared).iter().map(Picture::html).collect()
 }
 
 fn refused(refusal: &Refusal) -> String {
@@ -471,17 +421,4 @@ async fn take_events(
 /// The number of a run's newest record: what is before it is past, and is read as fast as it comes.
 async fn newest(handle: &Handle, run: RunId) -> u64 {
     handle.ask(Get { run }).await.map_or(0, |now| now.sequence)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drawing_pictures_takes_little_of_a_core_and_none_is_older_than_ten_seconds() {
-        let milliseconds = Duration::from_millis;
-        for (drawing, rest) in [(0, 850), (1, 850), (5, 1_500), (20, 6_000), (100, 10_000), (3_000, 10_000)] {
-            assert_eq!(Pictures::rest_after(milliseconds(drawing)), milliseconds(rest), "{drawing} ms");
-        }
-    }
 }

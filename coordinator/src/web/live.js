@@ -42,9 +42,12 @@ live.addEventListener("change", event => {
   dress();
 });
 
+// Pictures that are here already are not sent again: an empty element with their name stands for them.
+const hasPictures = (old, fresh) => fresh.id === "pictures" && old?.id === "pictures" && old.dataset.drawn === fresh.dataset.drawn;
+
 // Only what has changed is put in place of what was there: the rest keeps its scroll, its selection and the keyboard.
 function patch(old, fresh) {
-  if (old.isEqualNode(fresh)) return;
+  if (hasPictures(old, fresh) || old.isEqualNode(fresh)) return;
   const same = old.nodeType === 1 && fresh.nodeType === 1 && old.tagName === fresh.tagName && old.id === fresh.id
     && old.childNodes.length === fresh.childNodes.length && old.tagName !== "svg" && old.childNodes.length > 0;
   if (!same) { old.replaceWith(fresh); return; }
@@ -66,6 +69,8 @@ function show(html) {
   const label = e => (e.getAttribute("aria-label") || e.textContent) + (e.dataset.run || "");
   const focused = before && live.contains(before) ? label(before) : null;
   if (live.childNodes.length !== fresh.childNodes.length) {
+    const place = fresh.querySelector("#pictures");
+    if (place && hasPictures(at("pictures"), place)) place.replaceWith(at("pictures"));
     live.replaceChildren(...fresh.childNodes);
   } else {
     const children = [...fresh.childNodes];
@@ -83,6 +88,10 @@ function show(html) {
 }
 
 let loading = false, again = false, pressed = false;
+// The change that the coordinator has told of last; none for whoever wants to see all that it knows.
+let moment = "";
+// What is shown at the end, if the coordinator ends with its run.
+let last = null;
 
 // Whoever reads can have the page stand still (WCAG 2.2.2).
 const hold = at("hold");
@@ -95,11 +104,13 @@ hold.addEventListener("click", () => {
 async function load() {
   // What is pressed must still be there when it is let go.
   if (loading || pressed || isHeld()) { again = true; return; }
-  loading = true;
   again = false;
+  if (last !== null) { show(last); return; }
+  loading = true;
   try {
-    const answer = await fetch(live.dataset.body);
-    if (answer.ok) show(await answer.text());
+    const answer = await fetch(`${live.dataset.body}?at=${moment}&drawn=${at("pictures")?.dataset.drawn ?? ""}`);
+    const text = await answer.text();
+    if (answer.ok && last === null) show(text);
   } catch { /* The events say when the coordinator is back. */ }
   loading = false;
   if (again && !pressed && !isHeld()) load();
@@ -110,10 +121,21 @@ for (const end of ["pointerup", "pointercancel"]) {
   addEventListener(end, () => setTimeout(() => { pressed = false; if (again) load(); }, 0));
 }
 
+async function end(events) {
+  try {
+    const answer = await fetch(live.dataset.body);
+    if (answer.ok) last = await answer.text();
+  } catch { /* It has ended sooner. */ }
+  events.close();
+  connection.textContent = "hebbian has ended; this page stays as it is";
+  load();
+}
+
 function listen() {
   const events = new EventSource(live.dataset.events);
-  events.onmessage = load;
-  events.onopen = () => { connection.textContent = ""; load(); };
+  events.onmessage = event => { moment = event.data; load(); };
+  events.onopen = () => { connection.textContent = ""; moment = ""; load(); };
+  events.addEventListener("end", () => end(events));
   events.onerror = () => {
     connection.textContent = "no connection; trying again";
     if (events.readyState === EventSource.CLOSED) { events.close(); setTimeout(listen, 2000); }
@@ -205,6 +227,7 @@ at("yes").addEventListener("click", async () => {
       refuse(said.error);
     } else {
       dialog.close();
+      moment = "";
       if (act.what === "fork") location.href = "/" + said.name; else load();
     }
   } catch (error) {

@@ -164,7 +164,7 @@ fn run_row(run: &v1::Run, groups: &BTreeMap<&str, Vec<&str>>) -> String {
 }
 
 /// Runs beside each other, above their pictures.
-pub(super) fn compared(runs: &[&v1::Run], left_out: usize, pictures: &str) -> String {
+pub(super) fn compared(runs: &[&v1::Run], left_out: usize) -> String {
     let more = if left_out > 0 {
         format!(
             "<p class=\"warning\">{} more were named than are shown.</p>",
@@ -188,7 +188,7 @@ pub(super) fn compared(runs: &[&v1::Run], left_out: usize, pictures: &str) -> St
     };
     let rows: String = runs.iter().map(row).collect();
     let table = table("Runs", &["run", "state", "generation", "best fitness", "group", "seed"], &rows);
-    format!("<h1>{} beside each other</h1>{more}{table}{pictures}", counted(runs.len() as u64, "run"))
+    format!("<h1>{} beside each other</h1>{more}{table}", counted(runs.len() as u64, "run"))
 }
 
 /// Workers: how they fare, how much they compute together, and what happened to them.

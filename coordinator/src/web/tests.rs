@@ -42,7 +42,8 @@ async fn start_site_with(access: Arc<Access>) -> (Handle, SocketAddr, Cancellati
     let shutdown = CancellationToken::new();
     let token = Token::random().unwrap();
     let entrance = Entrance { acts: Acts::All, token: token.clone(), access };
-    start(handle.clone(), listener, (entrance, Some(demonstrate())), shutdown.clone()).unwrap();
+    let beside = Beside { demonstrate: Some(demonstrate()), ..Beside::default() };
+    start(handle.clone(), listener, (entrance, beside), shutdown.clone()).unwrap();
     (handle, address, shutdown, token)
 }
 
@@ -128,6 +129,93 @@ async fn pages_of_a_run_that_never_rests_hear_of_it() {
     let told = tokio::time::timeout(Duration::from_secs(20), first_event(address, run.id())).await;
     assert!(told.is_ok(), "no page is told while there is always something new");
     changing.abort();
+    shutdown.cancel();
+}
+
+/// However many are told of a change, the page is drawn for the first of them, also of a run that is further meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_drawn_once_for_all_who_were_told() {
+    let journal = journal::open("memory:").unwrap();
+    let (handle, _) = driver::start(DriverSettings::default(), journal).await.unwrap();
+    let entrance = Entrance { acts: Acts::All, token: Token::random().unwrap(), access: Access::open() };
+    let site = Site::new(handle.clone(), entrance, Beside::default());
+    let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
+    let id: RunId = run.id().parse().unwrap();
+    let actor = handle.clone();
+    let changing = tokio::spawn(async move {
+        for action in [RunAction::Pause, RunAction::Resume].into_iter().cycle() {
+            actor.ask(Act { run: id, action, by: String::new() }).await.unwrap();
+        }
+    });
+    // Now and then pages are told of something else between the two.
+    let mut shared = 0;
+    for _ in 0..50 {
+        let first = site.page(run.id(), Some(1)).await.unwrap();
+        shared += u32::from(site.page(run.id(), Some(1)).await.unwrap().is_drawn_with(&first));
+    }
+    assert!(shared > 25, "{shared} of 50");
+    let first = site.page(run.id(), None).await.unwrap();
+    changing.abort();
+    drop(changing.await);
+    // Whoever asks by themselves sees all that is known.
+    handle.ask(Act { run: id, action: RunAction::Cancel, by: String::new() }).await.unwrap();
+    assert!(!site.page(run.id(), None).await.unwrap().is_drawn_with(&first));
+    let (first, second) = (site.cluster(Some(7)).await, site.cluster(Some(7)).await);
+    assert!(first.is_drawn_with(&second) && !site.cluster(Some(8)).await.is_drawn_with(&second));
+    assert!(!site.list(None).await.is_drawn_with(&site.list(None).await));
+    let compared = async |at| site.compared(run.id(), at).await.unwrap();
+    assert!(compared(Some(7)).await.is_drawn_with(&compared(Some(7)).await));
+    assert!(!compared(None).await.is_drawn_with(&compared(Some(7)).await));
+}
+
+/// A program that ends with its run shows the comparison before, and waits for those who look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_hear_of_the_end_and_show_the_comparison() {
+    let journal = journal::open("memory:").unwrap();
+    let (handle, _) = driver::start(DriverSettings::default(), journal).await.unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let entrance = Entrance { acts: Acts::OfOneRun, token: Token::random().unwrap(), access: Access::open() };
+    let ending = Ending::default();
+    let beside = Beside { ending: ending.clone(), ..Beside::default() };
+    start(handle.clone(), listener, (entrance, beside), shutdown.clone()).unwrap();
+    let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
+    let path = format!("/runs/{}/body?at=1", run.id());
+    assert!(!get(address, &path).await.contains("compared with baselines"));
+    let mut listeners = Vec::new();
+    for events in [format!("/runs/{}/events", run.id()), "/events".to_owned()] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {events} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).await.unwrap();
+        listeners.push(stream);
+    }
+    ending.comparing();
+    assert!(get(address, &path).await.contains("is being compared with baselines"));
+    let score = hebbian_shared::estimate::Estimate { mean: 0.5, standard_error: 0.1 };
+    let curve = hebbian_view::comparison::Curve { name: "<b>rule".to_owned(), scores: vec![score, score] };
+    let group = hebbian_view::comparison::Group {
+        name: "xor".to_owned(),
+        score: "accuracy".to_owned(),
+        updates: vec![1, 10],
+        curves: vec![curve],
+    };
+    let over = tokio::spawn(async move { ending.end(vec![group]).await });
+    for mut stream in listeners {
+        let mut seen = String::new();
+        while !seen.contains("event: end\ndata: end\n\n") {
+            let mut piece = [0; 1024];
+            let length = stream.read(&mut piece).await.unwrap();
+            assert!(length > 0, "the stream has ended after {seen}");
+            seen.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+        }
+        // It is still there for whoever has not gone.
+        let page = get(address, &path).await;
+        assert!(page.contains("<figure id=\"comparison-1\">") && page.contains("&lt;b&gt;rule"), "{page}");
+        assert!(!page.contains("is being compared"), "{page}");
+    }
+    over.await.unwrap();
     shutdown.cancel();
 }
 

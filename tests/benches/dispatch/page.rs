@@ -1,9 +1,11 @@
 //! What the live page and the metrics cost: ten open pages beside a run as fast as it goes, in turn with nobody looking.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use hebbian_shared::id::RunId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -109,21 +111,32 @@ async fn round(side: &mut Side, looked_at: bool) {
     cluster.cancel(run).await;
 }
 
-/// A page in a browser: its text once, then again whenever an event says so.
+/// A page in a browser: its text once, then what has changed whenever an event says so.
 async fn look(address: String, run: RunId, bodies: Arc<AtomicU64>) {
-    for path in ["", "/body"] {
-        assert!(get(&address, &format!("/runs/{run}{path}")).await.contains("<svg"), "the page has pictures");
-    }
+    let page = get(&address, &format!("/runs/{run}")).await;
+    assert!(page.contains("<svg"), "the page has pictures");
+    let mut drawn = stamp(&page).to_owned();
+    let mut kept = TcpStream::connect(&address).await.expect("the page is served");
     let mut events = ask(&address, &format!("/runs/{run}/events")).await;
     let mut buffer = [0; 4096];
     loop {
         let length = events.read(&mut buffer).await.expect("events");
         assert!(length > 0, "the events have ended");
-        if buffer[..length].windows(6).any(|at| at == b"data: ") {
-            body(&address, run).await;
-            bodies.fetch_add(1, Ordering::Relaxed);
-        }
+        let told = String::from_utf8_lossy(&buffer[..length]);
+        let Some((_, moment)) = told.rsplit_once("data: ") else { continue };
+        let path = format!("/runs/{run}/body?at={}&drawn={drawn}", moment.trim());
+        let body = body(&mut kept, &address, &path).await;
+        // Pictures that it has already are not sent again.
+        assert_eq!(body.contains("<svg"), stamp(&body) != drawn);
+        stamp(&body).clone_into(&mut drawn);
+        bodies.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The name of a page's pictures.
+fn stamp(body: &str) -> &str {
+    let (_, behind) = body.split_once("data-drawn=\"").expect("a page has pictures");
+    behind.split_once('"').expect("the name has an end").0
 }
 
 async fn scrape(address: String) {
@@ -133,25 +146,31 @@ async fn scrape(address: String) {
     }
 }
 
-/// What has changed, as browsers ask for it.
-async fn body(address: &str, run: RunId) {
-    let mut stream = ask_for(address, &format!("/runs/{run}/body"), "Accept-Encoding: gzip\r\n").await;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer");
-    assert!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&answer[..100.min(answer.len())])
-    );
+/// What has changed, as browsers ask for it: by a connection that they keep, and compressed.
+async fn body(kept: &mut TcpStream, address: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: gzip\r\n\r\n");
+    kept.write_all(request.as_bytes()).await.expect("a request");
+    let (mut answer, mut piece) = (Vec::new(), [0; 1 << 14]);
+    loop {
+        let length = kept.read(&mut piece).await.expect("an answer");
+        assert!(length > 0, "the connection is kept");
+        answer.extend_from_slice(&piece[..length]);
+        let Some(end) = answer.windows(4).position(|at| at == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        assert!(head.starts_with("http/1.1 200") && head.contains("content-encoding: gzip"), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        if answer.len() < end + 4 + length.parse::<usize>().expect("a number") {
+            continue;
+        }
+        let mut text = String::new();
+        GzDecoder::new(&answer[end + 4..]).read_to_string(&mut text).expect("a text by gzip");
+        return text;
+    }
 }
 
 async fn ask(address: &str, path: &str) -> TcpStream {
-    ask_for(address, path, "").await
-}
-
-async fn ask_for(address: &str, path: &str, lines: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("the page is served");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{lines}Connection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     stream
 }

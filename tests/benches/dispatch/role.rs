@@ -12,7 +12,7 @@ use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
 use hebbian_coordinator::service::tls::{Tls, TlsFiles};
 use hebbian_coordinator::service::{self, TransportSettings};
-use hebbian_coordinator::web::{self, Acts, Entrance, Token};
+use hebbian_coordinator::web::{self, Acts, Beside, Entrance, Token};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::dispatch::Hello;
@@ -99,7 +99,8 @@ pub(crate) async fn coordinator(arguments: &[String]) {
         report(&page.local_addr().expect("it listens").to_string());
         let token = Token::random().expect("random bytes");
         let entrance = Entrance { acts: Acts::All, token, access: Access::open() };
-        web::start(handle.clone(), page, (entrance, None), CancellationToken::new()).expect("a thread");
+        web::start(handle.clone(), page, (entrance, Beside::default()), CancellationToken::new())
+            .expect("a thread");
     }
     let lanes = Lanes::for_a_crowd().expect("threads");
     let connections = connection::accept(listener, ConnectionLimits::default(), tls, lanes.clone());
