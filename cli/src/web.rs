@@ -1,6 +1,6 @@
 //! The live page of `hebbian coordinator` and `hebbian run --web`.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use hebbian_coordinator::handle::Handle;
 use hebbian_coordinator::web::{self, Acts, Beside, Ending, Entrance, Token};
 use hebbian_view::comparison::Group;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
-use crate::demonstrated;
 use crate::failure::Failure;
+use crate::{demonstrated, render};
 
 /// Where the page is unless it is told otherwise.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7421";
@@ -74,6 +75,15 @@ impl Web {
         let Entrance { token, access, .. } = &self.entrance;
         let token = if access.is_on() { String::new() } else { format!("#token={}", token.text()) };
         format!("http://{}/{token}", self.listening)
+    }
+
+    /// Says where it is: in the log, and on a terminal also if the log leaves it out, since nothing else tells its token. A filter can let
+    /// this line through by its target.
+    pub(crate) fn tell(&self) {
+        tracing::info!(target: "hebbian::page", "the live page is at {}, metrics at {}", self.address(), self.metrics());
+        if !tracing::enabled!(target: "hebbian::page", Level::INFO) && io::stderr().is_terminal() {
+            render::note(&format!("the live page is at {}", self.address()));
+        }
     }
 
     /// Says that the search has ended and its rule is being compared.

@@ -186,7 +186,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     }
     let web = Web::start(page_wanted(server), &handle, (Acts::All, Arc::clone(&access)))?;
     if let Some(web) = &web {
-        tracing::info!("the live page is at {}, metrics at {}", web.address(), web.metrics());
+        web.tell();
     }
     tracing::info!(
         "coordinator {} listens on {scheme}://{listening}, journal {}",

@@ -1,10 +1,38 @@
-//! The live page of the whole program, without a browser: what it shows at the end.
+//! The live page of the whole program, without a browser: where it is told, and what it shows at the end.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use crate::pty::Pty;
 use crate::support::{Place, fetched, until};
+
+#[test]
+fn the_pages_address_is_told_to_a_person_whatever_the_log_leaves_out() {
+    let place = Place::new();
+    let arguments = |further: &'static [&'static str]| {
+        let own = ["coordinator", "--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--storage", "memory:"];
+        [&own[..], &["--log", "warn", "--address-file"], further].concat()
+    };
+    let mut terminal = Pty::start(&place.command(&arguments(&["seen"])), 24, 200);
+    terminal.until_shown("the live page is at http://127.0.0.1:");
+    until("it listens", || place.path("seen").exists());
+    let told = terminal.screen().contents();
+    let (_, token) = told.split_once("/#token=").expect("the token is told");
+    assert_eq!(told.matches("token").count(), 1, "{told}");
+    assert_eq!(token.split_whitespace().next().map(str::len), Some(32), "{told}");
+    // Where nobody looks, only what was asked for is written.
+    let mut piped = place.start(&arguments(&["piped"]), "piped.log");
+    until("it listens", || place.path("piped").exists() || piped.has_ended());
+    assert_eq!(fs::read_to_string(place.path("piped.log")).unwrap(), "");
+    // A filter may ask for this line alone, for example where a service's log is read.
+    let arguments = [
+        &["coordinator", "--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--storage", "memory:"][..],
+        &["--log", "warn,hebbian::page=info"],
+    ];
+    let _asked = place.start(&arguments.concat(), "asked.log");
+    until("it is told", || fs::read_to_string(place.path("asked.log")).unwrap().contains("/#token="));
+}
 
 #[test]
 fn the_page_of_a_run_ends_with_the_comparison() {
