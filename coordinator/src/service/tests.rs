@@ -26,6 +26,7 @@ mod access;
 mod evaluation;
 mod lanes;
 mod limits;
+mod withdrawal;
 
 use super::connection::memory;
 use super::*;
