@@ -13,7 +13,7 @@ use hebbian_shared::limits::{PROGRAM_ERROR_LINE_MAX, PROGRAM_LINE_BYTES_MAX, PRO
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// How often an interrupt is looked at while a program computes.
+/// How often it is looked whether there is an interrupt, or an end, while a program computes.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How often it is looked whether a process has ended that is ending.
 const ENDING_GLANCE: Duration = Duration::from_millis(5);
@@ -131,7 +131,9 @@ impl Process {
                     let output = PollFd::new(&self.output, PollFlags::IN);
                     wait(&mut [input, output], until, interrupt)?;
                     // It may not read on before somebody has read what it wrote.
-                    self.take_in()?;
+                    if !self.take_in()? && self.has_ended() {
+                        return Err(self.broken());
+                    }
                 }
                 Err(_) => return Err(self.broken()),
             }
@@ -157,8 +159,14 @@ impl Process {
                     .map_err(|_| NoLine::Broken("its standard output is no text in UTF-8".to_owned()));
             }
             self.searched = self.read.len();
-            if !self.take_in()? {
+            if self.take_in()? {
+                continue;
+            }
+            if !self.has_ended() {
                 wait(&mut [PollFd::new(&self.output, PollFlags::IN)], until, interrupt)?;
+            } else if !self.take_in()? {
+                // What it wrote before it ended counts. Children that it left may hold its output open for ever.
+                return Err(self.broken());
             }
         }
     }
@@ -202,17 +210,20 @@ impl Process {
         })
     }
 
+    /// Whether the process has ended. It is not taken from the system yet, so its number, and that of its group, is no other's.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
+    }
+
     /// Waits so long for the process to end by itself; whatever it leaves behind in its group is killed.
     fn exit(&mut self, within: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + within;
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        loop {
-            // It is not taken from the system yet, so its number, and that of its group, is no other's.
-            match waitid(WaitId::Pid(self.pid), options) {
-                Ok(None) if Instant::now() < until => thread::sleep(ENDING_GLANCE),
-                Ok(None) => return None,
-                Ok(Some(_)) | Err(_) => break,
+        while !self.has_ended() {
+            if Instant::now() >= until {
+                return None;
             }
+            thread::sleep(ENDING_GLANCE);
         }
         let _ = kill_process_group(self.pid, Signal::KILL);
         let status = self.child.wait().ok();
@@ -246,23 +257,20 @@ impl Drop for Process {
     }
 }
 
-/// Waits until something can be read or written.
+/// Waits until something can be read or written, but no longer than a glance.
 fn wait(wanted: &mut [PollFd<'_>], until: Instant, interrupt: &Interrupt) -> Result<(), NoLine> {
-    loop {
-        if interrupt.is_raised() {
-            return Err(NoLine::Interrupted);
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(NoLine::Late);
-        }
-        let span = left.min(GLANCE);
-        let span = Timespec { tv_sec: 0, tv_nsec: i64::from(span.subsec_nanos()) };
-        match poll(wanted, Some(&span)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(NoLine::Broken(format!("its standard streams broke: {error}"))),
-        }
+    if interrupt.is_raised() {
+        return Err(NoLine::Interrupted);
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(NoLine::Late);
+    }
+    let span = left.min(GLANCE);
+    let span = Timespec { tv_sec: 0, tv_nsec: i64::from(span.subsec_nanos()) };
+    match poll(wanted, Some(&span)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(NoLine::Broken(format!("its standard streams broke: {error}"))),
     }
 }
 
@@ -291,8 +299,13 @@ fn listen(errors: ChildStderr, words: &Mutex<Words>) {
 
 /// A line without what would spoil a terminal.
 fn printable(line: &str) -> String {
+    let line = line.trim_end_matches(['\n', '\r']);
+    // A program may say very much.
+    if !line.contains(char::is_control) {
+        return line.to_owned();
+    }
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    line.trim_end_matches(['\n', '\r']).chars().map(shown).collect()
+    line.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -345,6 +358,21 @@ mod tests {
         assert_eq!(ask(&mut process, "x\n", Duration::from_millis(20)), Err(NoLine::Late));
         process.end();
         assert!(!std::path::Path::new(&format!("/proc/{child}/stat")).exists() || is_zombie(&child));
+    }
+
+    #[test]
+    fn children_that_an_ended_program_left_hold_nobody_up() {
+        let found = ask(&mut start("read x; sleep 1000 & exit 3"), "x\n", LONG);
+        assert_eq!(found, Err(NoLine::Broken("the program exited with status 3".to_owned())));
+        // What was said before counts, and the child ends with the program.
+        let mut process = start("read x; sleep 1000 & echo $!");
+        let child = ask(&mut process, "x\n", LONG).unwrap();
+        let ended = Err(NoLine::Broken("the program exited with status 0".to_owned()));
+        assert_eq!(process.line(Instant::now() + LONG, &Interrupt::new()), ended);
+        assert!(!std::path::Path::new(&format!("/proc/{child}/stat")).exists() || is_zombie(&child));
+        // Nor is it waited for while nobody reads what it is asked.
+        let long = format!("{}\n", "x".repeat(1 << 20));
+        assert_eq!(ask(&mut start("sleep 1000 <&0 & exit 0"), &long, LONG), ended);
     }
 
     #[test]
