@@ -72,7 +72,8 @@ const STYLES: Styles = Styles::styled()
 
 const AFTER_HELP: &str = "\
 Start here:
-  hebbian run                              evolve the quickstart's rule in this process (about a minute)
+  hebbian run                              learn a rule for small tasks in this process (seconds)
+  hebbian run --preset quickstart          evolve one for the same tasks, from zeros (about a minute)
   hebbian spec > my.toml                   a commented run spec to change
   hebbian check my.toml                    is it valid, and what will it cost here?
   hebbian run my.toml --out runs/mine      run it; Ctrl-C and the same command again resume it
@@ -403,9 +404,9 @@ fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Preset {
     /// A rule for two-dimensional tasks, evolved from zeros.
-    #[default]
     Quickstart,
-    /// A rule for the same tasks, by gradients from backpropagation.
+    /// A rule for the same tasks, by gradients from backpropagation: the better one, for less.
+    #[default]
     Plane,
     /// A rule for images, by gradients from backpropagation.
     Images,

@@ -37,9 +37,9 @@ mod worker_metrics;
 
 use std::process::ExitCode;
 
-/// The built-in run spec: what `hebbian run` runs and `hebbian spec` prints.
+/// The built-in spec of a rule for the plane's tasks, by evolution from zeros: what `hebbian spec` prints.
 const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
-/// The built-in spec of a rule for the quickstart's tasks, by gradients.
+/// The built-in spec of a rule for the same tasks, by gradients: what `hebbian run` runs.
 const PLANE: &str = include_str!("../../examples/plane.toml");
 /// The built-in spec of a rule for images.
 const IMAGES: &str = include_str!("../../examples/images.toml");

@@ -75,6 +75,8 @@ pub enum TunedOver {
     All,
     /// Those that the program knows as the best for its images, at learning rates from a 32nd of theirs to twice theirs.
     Near,
+    /// Those that are tuned over where the program has none: seconds.
+    Customary,
 }
 
 /// Why a comparison ended without a result.
@@ -235,6 +237,7 @@ pub fn compare(
     let effort = settings.tuned_over.map(|over| match over {
         TunedOver::All => tuning::Effort::THOROUGH,
         TunedOver::Near => tuning::Effort::NEAR,
+        TunedOver::Customary => tuning::Effort::CUSTOMARY,
     });
     compare_with(rule, genome, settings, effort, evaluate, progress, interrupt)
 }

@@ -34,8 +34,8 @@ use crate::render::progress::Activity;
 use crate::render::{self, Paint};
 
 /// Compare an evolved rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
-/// the same batches. Baselines are tuned on the families that the rule was evolved on; for the images of the program the best
-/// of thousands of settings are known.
+/// the same batches. Baselines are tuned on the families that the rule was evolved on; for the images of the program and the families
+/// of its specs for the plane the best of thousands of settings are known.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian evaluate genome.json
@@ -170,6 +170,8 @@ enum Tune {
     /// Those that are known as the best for the images of the program, at 7 learning rates from 1/32 of theirs to twice theirs:
     /// for images of other sizes and networks of other widths.
     Near,
+    /// Those that are tuned over where none are known: SGD, momentum and Adam at constant rates, for 5 and 10 updates. It takes seconds.
+    Customary,
 }
 
 /// What is measured of networks.
@@ -282,6 +284,7 @@ impl<'a> Compared<'a> {
             tuned_over: arguments.tune.map(|tune| match tune {
                 Tune::All => TunedOver::All,
                 Tune::Near => TunedOver::Near,
+                Tune::Customary => TunedOver::Customary,
             }),
             earlier: earlier.to_vec(),
             rivals: arguments.beside.clone(),

@@ -54,25 +54,25 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Generations of one answer of the journal.
 const GENERATIONS_PAGE: u32 = 500;
 
-/// Evolve a rule in this process, then compare it with tuned SGD, momentum and Adam on tasks it has never seen.
+/// Search for a rule in this process, then compare it with tuned SGD, momentum and Adam on tasks it has never seen.
 ///
-/// Without a spec it is the built-in quickstart, about a minute of two cores. Ctrl-C stops cleanly; the same --out goes
+/// Without a spec it is the built-in `plane`, half a minute of two cores. Ctrl-C stops cleanly; the same --out goes
 /// on from there. The result is the same for any number of workers, to the last bit.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  hebbian run                              the quickstart, into a new directory below runs/
+  hebbian run                              the built-in `plane`, by gradients, into a new directory below runs/
   hebbian run my.toml --out runs/mine      a spec of your own; the same command again resumes it
-  hebbian run --preset plane               a rule for the quickstart's tasks, by gradients
+  hebbian run --preset quickstart          a rule for the same tasks, evolved from zeros
   hebbian run --preset images              a rule for images, by gradients
   hebbian run --out runs/mine              goes on with what is in runs/mine, or prints its report again
   hebbian run --seed 2 --workers 1         another seed, on one core
   hebbian run my.toml --web                with a live page for a browser
   hebbian run mine.toml --exec 'python3 objective.py' --workers 8     an external objective, by a program of your own
 
-The directory receives spec.toml, journal.sqlite, genome.json (the evolved rule; of an external objective
+The directory receives spec.toml, journal.sqlite, genome.json (the rule; of an external objective
 parameters.json), report.json and report.html, which shows it.")]
 pub(super) struct Arguments {
-    /// The run spec; `-` reads it from standard input [default: the built-in quickstart].
+    /// The run spec; `-` reads it from standard input [default: the built-in `plane`].
     spec: Option<PathBuf>,
     /// A built-in spec.
     #[arg(long, value_name = "NAME", conflicts_with = "spec")]
@@ -361,7 +361,7 @@ fn announce(directory: &RunDirectory, run: &v1::Run, threads: u32) {
     let spec = directory.spec();
     let verb = match (run.state(), directory.is_new()) {
         (Some(RunState::Finished(_)), _) => "finished before:",
-        (_, true) => "evolving",
+        (_, true) => "starting",
         (_, false) => "going on with",
     };
     let threads = render::text::plural(u64::from(threads), "thread");

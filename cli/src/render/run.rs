@@ -258,12 +258,15 @@ pub(crate) fn spec(spec: &RunSpec, paint: Paint) -> String {
 /// What a spec asks for.
 pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
     let families: Vec<&str> = spec.problem.families().iter().map(TaskFamily::name).collect();
+    let population = match spec.strategy.population_size() {
+        1 => String::new(),
+        several => format!(", population {several}"),
+    };
     let mut lines = vec![(
         "search",
         format!(
-            "{}, population {}, {} numbers to evolve, seed {}",
+            "{}{population}, {} numbers, seed {}",
             spec.strategy.name(),
-            spec.strategy.population_size(),
             spec.layout().dimension(),
             spec.seed
         ),

@@ -35,9 +35,10 @@ fn entries() -> &'static [Entry] {
     ENTRIES.get_or_init(|| serde_json::from_str(TABLE).expect("the table of baselines is valid (tested)"))
 }
 
-/// All settings that are the best of anything, some more than once.
+/// All settings that are the best of anything for images, some more than once.
 pub(super) fn configurations() -> impl Iterator<Item = BaselineSettings> {
-    entries().iter().flat_map(|entry| &entry.baselines).map(|baseline| baseline.configuration)
+    let of_images = entries().iter().filter(|entry| entry.families.iter().all(|family| family.is_images()));
+    of_images.flat_map(|entry| &entry.baselines).map(|baseline| baseline.configuration)
 }
 
 /// The settings for learning tasks of these families in the networks and by the batches of a problem; none where tasks are not those of
@@ -75,6 +76,10 @@ mod tests {
                 assert_eq!(won(updates).filter(|one| one.name.ends_with(" decay")).count(), 4);
             }
         }
+        let plane = RunSpec::read(include_str!("../../../examples/plane.toml")).unwrap();
+        let plane = plane.problem.rule_learning().unwrap();
+        assert!(find(plane, &plane.tasks.distinct_families()).is_some());
+        assert_eq!(find(plane, &[TaskFamily::Xor]), None);
         let mut wider = problem.clone();
         wider.network.hidden = vec![64];
         assert!(find(&wider, &[TaskFamily::Digits]).is_some());
