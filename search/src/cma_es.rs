@@ -205,7 +205,7 @@ impl CmaEs {
         let population_size = settings.population_size as usize;
         let parameters = Parameters::new(state.mean.len(), population_size, settings.active);
         let population = Population::new(state.mean.len(), population_size);
-        let integers = Integers::new(&space, &frame.integers, parameters.mu_eff);
+        let integers = Integers::new(&space, frame, parameters.mu_eff);
         let (settings, function_changes) = (settings.clone(), frame.function_changes);
         Self { parameters, settings, function_changes, seed, space, integers, state, population }
     }

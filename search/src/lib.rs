@@ -177,6 +177,15 @@ pub struct Integer {
     pub high: f64,
 }
 
+/// A number of genomes that whoever evaluates it folds back into an interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Its place in a genome.
+    pub coordinate: usize,
+    /// How long the interval is, in the genome's units.
+    pub length: f64,
+}
+
 /// What drives a search asks of it beyond its settings. The default is that of one function of reals that is measured throughout.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
@@ -187,6 +196,8 @@ pub struct Frame {
     pub limits: Limits,
     /// Numbers of a genome that whoever evaluates it rounds. CMA-ES keeps them moving.
     pub integers: Vec<Integer>,
+    /// Numbers of a genome that whoever evaluates it folds back. CMA-ES with integers samples them no wider than that makes sense.
+    pub intervals: Vec<Interval>,
 }
 
 /// What the rows of the table of strategies stand for here: a module that has `start` and `resume`.

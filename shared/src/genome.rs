@@ -153,6 +153,17 @@ impl Transform {
         }
     }
 
+    /// How far the search value moves from one bound at which it is mirrored to the other.
+    pub fn interval(self) -> Option<f64> {
+        match self {
+            Self::Mirrored { scale, low: Some(low), high: Some(high), logarithmic, .. } => {
+                let of = |bound| if logarithmic { libm::log(bound) } else { bound };
+                Some((of(high) - of(low)) / scale)
+            }
+            _ => None,
+        }
+    }
+
     /// The search value that stands for `parameter`, which is one that the transform gives.
     pub fn invert(self, parameter: f64) -> f64 {
         match self {

@@ -1,7 +1,7 @@
 //! The strategy of a run's spec.
 
 use hebbian_search::restart::Limits;
-use hebbian_search::{Envelope, Frame, Integer, Strategy, StrategyError};
+use hebbian_search::{Envelope, Frame, Integer, Interval, Strategy, StrategyError};
 use hebbian_shared::genome::{Segment, Transform};
 use hebbian_shared::limits::{EPISODES_PER_GENERATION_MAX, POPULATION_SIZE_MAX, SEARCH_NUMBERS_MAX};
 use hebbian_shared::spec::RunSpec;
@@ -47,7 +47,7 @@ fn frame(spec: &RunSpec) -> Frame {
     let chosen = spec.validation.as_ref().map(|validation| validation.select);
     let finalists = if chosen == Some(Selection::BestRestart) { FINALISTS_MAX } else { 0 };
     let limits = Limits { population_size, finalists };
-    Frame { function_changes: true, limits, integers: integers(spec) }
+    Frame { function_changes: true, limits, integers: integers(spec), intervals: intervals(spec) }
 }
 
 /// The most candidates of a generation, but those that are asked again.
@@ -71,12 +71,22 @@ fn integers(spec: &RunSpec) -> Vec<Integer> {
     each.collect()
 }
 
+/// The numbers of a genome that an external problem mirrors at two bounds.
+fn intervals(spec: &RunSpec) -> Vec<Interval> {
+    let layout = spec.layout();
+    let segments =
+        layout.segments().iter().filter_map(|segment| Some((segment.range(), segment.transform.interval()?)));
+    segments
+        .flat_map(|(range, length)| range.map(move |coordinate| Interval { coordinate, length }))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_search_is_told_of_the_integers_of_an_external_problem() {
+    fn the_search_is_told_of_the_integers_and_intervals_of_an_external_problem() {
         let spec = RunSpec::read(
             r#"
 name = "mine"
@@ -94,6 +104,9 @@ parameters = [
   { name = "kind", kind = "fixed", value = "a" },
   { name = "scale", kind = "real", initial = 0.0, deviation = 1.0 },
   { name = "width", kind = "integer", low = 0, high = 100 },
+  { name = "share", kind = "real", initial = 0.5, deviation = 0.25, low = 0.0, high = 1.0 },
+  { name = "above", kind = "real", initial = 0.5, deviation = 0.25, low = 0.0 },
+  { name = "rate", kind = "real", initial = 0.1, deviation = 2.0, low = 0.01, high = 1.0, scale = "log" },
 ]
 "#,
         )
@@ -101,6 +114,13 @@ parameters = [
         let layers = |coordinate| Integer { coordinate, offset: 2.0, slope: 0.1, low: 1.0, high: 8.0 };
         let width = Integer { coordinate: 5, offset: 50.0, slope: 25.0, low: 0.0, high: 100.0 };
         assert_eq!(integers(&spec), [layers(2), layers(3), width]);
+        let share = Interval { coordinate: 6, length: 4.0 };
+        let rate = Interval { coordinate: 8, length: 100f64.ln() / 2.0 };
+        let found = intervals(&spec);
+        assert_eq!(found.iter().map(|interval| interval.coordinate).collect::<Vec<_>>(), [6, 8]);
+        for (found, expected) in found.iter().zip([share, rate]) {
+            assert!((found.length / expected.length - 1.0).abs() < 1e-12, "{found:?}");
+        }
         // Within 0.1 of 2 all samples are rounded alike: the first update widens them.
         let mut search = build(&spec);
         let seen = |search: &dyn Strategy| {

@@ -17,12 +17,12 @@ use super::super::ranking::Selected;
 use super::sampling::Population;
 use super::space::Space;
 use super::state::{State, is_workable};
-use crate::Integer;
 use crate::normal::with_above;
+use crate::{Frame, Integer, Interval};
 
 /// No least deviation is larger: a mean on its whole number leaves it once in 80 samples.
 const LEAST_MAX: f64 = 0.2;
-/// The largest deviation as a share of an integer's range: beyond it samples are clipped alike.
+/// The largest deviation as a share of a number's range: beyond it samples are clipped alike, or folded back to anywhere.
 const SHARE_MAX: f64 = 1.0 / 3.0;
 
 /// The integers of a search, and how they are kept moving.
@@ -32,16 +32,20 @@ pub(super) struct Integers {
     least: f64,
     /// In the search's coordinates.
     integers: Vec<Integer>,
+    /// The reals between two bounds, in the search's coordinates.
+    intervals: Vec<Interval>,
 }
 
 impl Integers {
     /// `None` of a search without integers.
-    pub(super) fn new(space: &Space, rounded_by_others: &[Integer], mu_eff: f64) -> Option<Self> {
-        let integers = space.integers(rounded_by_others);
+    pub(super) fn new(space: &Space, frame: &Frame, mu_eff: f64) -> Option<Self> {
+        let integers = space.integers(&frame.integers);
+        let mut intervals = space.intervals(&frame.intervals);
+        intervals.retain(|interval| integers.iter().all(|integer| integer.coordinate != interval.coordinate));
         let least = least_deviation(space.dimension(), integers.len(), mu_eff);
         // A search whose integers are all fixed has nothing to do here: the form of its state depends on the settings alone.
-        let has_any = !integers.is_empty() || !rounded_by_others.is_empty();
-        has_any.then_some(Self { least, integers })
+        let has_any = !integers.is_empty() || !frame.integers.is_empty();
+        has_any.then_some(Self { least, integers, intervals })
     }
 
     /// How many there are.
@@ -57,25 +61,23 @@ impl Integers {
     /// Whether these can be its factors.
     pub(super) fn has(&self, factors: &[f64], n: usize) -> bool {
         let is_integer = |coordinate| self.integers.iter().any(|integer| integer.coordinate == coordinate);
-        let fits = |(coordinate, factor): (usize, &f64)| {
-            if is_integer(coordinate) { is_workable(*factor) } else { *factor == 1.0 }
+        let is_bounded = |coordinate| self.intervals.iter().any(|interval| interval.coordinate == coordinate);
+        // Nothing widens a real.
+        let fits = |(coordinate, &factor): (usize, &f64)| {
+            factor == 1.0
+                || is_workable(factor) && (is_integer(coordinate) || is_bounded(coordinate) && factor < 1.0)
         };
         factors.len() == n && factors.iter().enumerate().all(fits)
     }
 
-    /// Makes the factors such that no integer's deviation is below the least or beyond what its range has room for.
+    /// Makes the factors such that no integer's deviation is below the least, and no deviation beyond what its range has room for.
     pub(super) fn limit(&self, state: &mut State) {
         for integer in &self.integers {
-            let place = integer.coordinate;
-            let learnt = integer.slope * state.step_size * state.covariance[(place, place)].sqrt();
-            let sampled = learnt * state.factors[place];
             let most = (SHARE_MAX * (integer.high - integer.low)).max(self.least);
-            if sampled < self.least || sampled > most {
-                let factor = sampled.clamp(self.least, most) / learnt;
-                if is_workable(factor) {
-                    state.factors[place] = factor;
-                }
-            }
+            limit(state, integer.coordinate, integer.slope, self.least, most);
+        }
+        for &Interval { coordinate, length } in &self.intervals {
+            limit(state, coordinate, 1.0, 0.0, SHARE_MAX * length);
         }
     }
 
@@ -95,6 +97,18 @@ impl Integers {
             }
         }
         *population = Population::of_steps(state, steps);
+    }
+}
+
+/// Makes a coordinate's factor such that its deviation, in units of which it has `slope`, is neither below the least nor above the most.
+fn limit(state: &mut State, place: usize, slope: f64, least: f64, most: f64) {
+    let learnt = slope * state.step_size * state.covariance[(place, place)].sqrt();
+    let sampled = learnt * state.factors[place];
+    if sampled < least || sampled > most {
+        let factor = sampled.clamp(least, most) / learnt;
+        if is_workable(factor) {
+            state.factors[place] = factor;
+        }
     }
 }
 

@@ -6,8 +6,8 @@
 
 use hebbian_shared::spec::strategy::CmaEsSpec;
 
-use crate::Integer;
 use crate::linear_algebra::matrix::Matrix;
+use crate::{Integer, Interval};
 
 /// The map from the search's coordinates to genomes and back.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +171,20 @@ impl Space {
             }
             let integer = rounded_by_others.iter().find(|integer| integer.coordinate == axis.coordinate)?;
             Some(Integer { coordinate: place, slope: axis.scale * integer.slope, ..*integer })
+        };
+        self.free.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// The reals of the settings that have two bounds, and those among genomes' numbers that others fold back, in the search's
+    /// coordinates.
+    pub(super) fn intervals(&self, folded_by_others: &[Interval]) -> Vec<Interval> {
+        let of = |(place, axis): (usize, &Axis)| {
+            let length = match axis.bounds {
+                _ if axis.is_whole => return None,
+                Bounds { lower: Some(lower), upper: Some(upper) } => upper - lower,
+                _ => folded_by_others.iter().find(|interval| interval.coordinate == axis.coordinate)?.length,
+            };
+            Some(Interval { coordinate: place, length: length / axis.scale })
         };
         self.free.iter().enumerate().filter_map(of).collect()
     }

@@ -59,22 +59,25 @@ fn factors_keep_deviations_within_their_limits() {
         integer(3, -infinite, infinite),
         integer(4, 0.0, 30.0),
     ];
-    let limits = Integers { least: 0.2, integers };
-    let mut before = State::new(vec![0.25; 5], 0.5);
+    // A real is never widened.
+    let interval = |coordinate, length| Interval { coordinate, length };
+    let intervals = vec![interval(2, 3.0), interval(5, 6.0), interval(6, f64::MAX)];
+    let limits = Integers { least: 0.2, integers, intervals };
+    let mut before = State::new(vec![0.25; 7], 0.5);
     // Deviations as they would be evaluated, with the factors of before.
-    let deviations = [1e-9, 4.0, 1e-20, 1e5, 7.0];
-    before.factors = vec![1.0, 2.0, 1.0, 1.0, 1.0];
+    let deviations = [1e-9, 4.0, 1e-20, 1e5, 7.0, 30.0, 1e9];
+    before.factors = vec![1.0, 2.0, 1.0, 1.0, 1.0, 0.5, 1.0];
     for (place, deviation) in deviations.into_iter().enumerate() {
         before.covariance[(place, place)] = (deviation / before.factors[place] / 0.5 / 0.25f64).powi(2);
     }
     let mut after = before.clone();
     limits.limit(&mut after);
     let found: Vec<f64> = after.sampled_deviations().map(|deviation| 0.25 * deviation).collect();
-    for (found, expected) in found.iter().zip([0.2, 1.0 / 3.0, 1e-20, 1e5, 7.0]) {
+    for (found, expected) in found.iter().zip([0.2, 1.0 / 3.0, 1e-20, 1e5, 7.0, 0.25 * 2.0, 1e9]) {
         assert!((found / expected - 1.0).abs() < 1e-12, "{found}, not {expected}");
     }
     // What is within its limits keeps its factor to the bit.
-    assert_eq!(after.factors[2..].iter().map(|f| f.to_bits()).collect::<Vec<_>>(), [1f64.to_bits(); 3]);
+    assert_eq!([2, 3, 4, 6].map(|place: usize| after.factors[place].to_bits()), [1f64.to_bits(); 4]);
     let factors = before.factors.clone();
     assert_eq!(State { factors, ..after }, before);
 }
@@ -84,7 +87,7 @@ fn factors_keep_deviations_within_their_limits() {
 fn good_candidates_are_centred_and_nothing_else_moves() {
     let (offset, slope) = (2.5, 0.25);
     let integer = Integer { coordinate: 1, offset, slope, low: -9.0, high: 9.0 };
-    let limits = Integers { least: 0.2, integers: vec![integer] };
+    let limits = Integers { least: 0.2, integers: vec![integer], intervals: vec![] };
     let mut state = State::new(vec![0.0, 2.0, 0.0], 0.5);
     state.factors = vec![1.0, 4.0, 1.0];
     let mut population = Population::new(3, 6);
@@ -237,14 +240,16 @@ fn only_a_search_with_integers_stores_factors() {
     };
     refused(&with.settings, &without.state(), "reads version 2 of the state of cma-es, not 1");
     refused(&settings, &with.state(), "reads version 1 of the state of cma-es, not 2");
-    // A factor of a real is 1, that of an integer a number that can be computed with.
-    let some = CmaEsSpec { integers: vec![0], ..settings };
+    // A factor of a real is 1, or between bounds below; that of an integer a number that can be computed with.
+    let upper_bounds = (0..N).map(|i| if i == 2 { f64::INFINITY } else { 1.0 }).collect();
+    let some = CmaEsSpec { integers: vec![0], lower_bounds: vec![0.0; N], upper_bounds, ..settings };
     let mut search = CmaEs::new(vec![0.5; N], &some, seed(1));
-    for (place, factor) in [(0, f64::NAN), (0, 0.0), (1, 1.5)] {
+    for (place, factor) in [(0, f64::NAN), (0, 0.0), (1, 1.5), (1, 0.0), (2, 0.5)] {
         let before = std::mem::replace(&mut search.state.factors[place], factor);
         refused(&some, &search.state(), "no search can reach");
         search.state.factors[place] = before;
     }
+    (search.state.factors[0], search.state.factors[1]) = (1.5, 0.5);
     assert!(CmaEs::restore(vec![0.5; N], &some, seed(1), &search.state()).is_ok());
 }
 
