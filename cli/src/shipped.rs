@@ -46,15 +46,16 @@ macro_rules! shipped {
 }
 
 shipped! {
-    "images": "images and tables in classes: from backpropagation along its gradient, on digits and mixtures",
+    "images": "images in classes: from backpropagation along its gradient, on digits and mixtures",
         "fc9d07091bc1909b51e2f2809e27e255bc79022a4826b1fd2888addc44ee8bb4", "hebbian run --preset images --seed 1", "2026-11-27, two cores of an AMD EPYC, by version 0.1.0";
     "quickstart": "labels of points in the plane: by evolution from zeros",
         "a99d9a3c4d7ef10c531de6a5d015cee9c975bd7809f57930f784925e14d4d7c4", "hebbian run --preset quickstart --seed 1", "2026-11-27, two cores of an AMD EPYC, by version 0.1.0";
 }
 
 impl ShippedRule {
-    /// The rule of a name.
+    /// The rule of a name, or of the path that stands for it.
     pub(crate) fn find(name: &str) -> Result<&'static Self, Failure> {
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
         RULES.iter().find(|rule| rule.name == name).ok_or_else(|| {
             let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
             let name: String = name.chars().take(64).collect();
@@ -102,6 +103,7 @@ mod tests {
                 rule.results
             );
             assert_eq!(ShippedRule::find(rule.name).unwrap().digest, rule.digest);
+            assert_eq!(ShippedRule::find(&format!("rule:{}", rule.name)).unwrap().digest, rule.digest);
             assert!(ShippedRule::of_path(Path::new(&format!("rule:{}", rule.name))).unwrap().is_ok());
         }
     }

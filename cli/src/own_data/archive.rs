@@ -123,9 +123,9 @@ impl Archive {
             ZipError::FileNotFound => format!("has no array `{name}`; it has {}", names.join(", ")),
             error => format!("{name}: cannot be read: {error}"),
         })?;
-        // What is packed may be more than it says.
+        // What is packed may be more than it says. One byte more, because the archive's checksum is compared at its end.
         let declared = file.size();
-        Array::read(file.take(declared)).map_err(|problem| format!("{name}: {problem}"))
+        Array::read(file.take(declared.saturating_add(1))).map_err(|problem| format!("{name}: {problem}"))
     }
 }
 

@@ -98,6 +98,16 @@ impl<'a> Table<'a> {
         if names.iter().all(|name| name.parse::<f64>().is_ok()) {
             return Err(self.refused(&"the first line has numbers only: it must name the columns"));
         }
+        // Who has no names may have numbers from 0 or 1 on, as pandas writes them; an example has others.
+        let numbers: Option<Vec<f64>> = names[..columns - 1].iter().map(|name| name.parse().ok()).collect();
+        if let Some(numbers) = numbers
+            && (!numbers.windows(2).all(|pair| pair[1] - pair[0] == 1.0) || ![0.0, 1.0].contains(&numbers[0]))
+        {
+            return Err(self.refused(&format!(
+                "the first line, which must name the columns, looks like an example of the class {}",
+                shown(&names[columns - 1])
+            )));
+        }
         if let Some(column) = names.iter().position(String::is_empty) {
             let problem = format!("column {} has no name in the first line", column + 1);
             return Err(self

@@ -107,6 +107,15 @@ fn tables_that_cannot_be_used_are_refused_with_line_and_column() {
         format!("a,kind\n{}\n", many.join("\n")),
         "line 258: column `kind`: the label `c256` is the 257th different one",
     );
+    place.refused(
+        "1.5,2,x\n3,4,y\n",
+        "the first line, which must name the columns, looks like an example of the class `x`",
+    );
+    assert!(
+        place.table("0,1,kind\n1,2,x\n3,4,y\n1,2,x\n3,4,y\n").is_ok(),
+        "columns may have numbers for names"
+    );
+    place.refused("a,b,kind\n1,2,x\n1,2,y\n1,2,x\n1,2,y\n", "its examples are all the same");
     let other = made_of(&[place.file("a.tsv", TABLE)]).unwrap_err();
     assert!(other.contains("a.tsv: is no data that can be added"), "{other}");
     assert!(make(&[place.0.path().to_owned()], Seed::new(1).unwrap()).is_none(), "a directory has IDX files");
@@ -187,14 +196,37 @@ fn array(header: &str, elements: &[u8]) -> Vec<u8> {
 
 /// An archive of such files, compressed.
 fn compressed(place: &Place, files: &[(&str, Vec<u8>)]) -> PathBuf {
+    place.file("a.npz", packed(CompressionMethod::Deflated, files))
+}
+
+/// The bytes of an archive of such files.
+fn packed(method: CompressionMethod, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
-        writer
-            .start_file(*name, SimpleFileOptions::default().compression_method(CompressionMethod::Deflated))
-            .unwrap();
+        writer.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
         writer.write_all(bytes).unwrap();
     }
-    place.file("a.npz", writer.finish().unwrap().into_inner())
+    writer.finish().unwrap().into_inner()
+}
+
+/// One byte of the numbers is another one than was packed.
+#[test]
+fn an_archive_whose_checksum_is_another_is_refused() {
+    let place = Place::new();
+    let labels = array("{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }", &[0, 1, 0, 1]);
+    let inputs = array(INPUTS, &[71, 72, 73, 74]);
+    for (name, numbers) in [("x_train", &[71, 72, 73, 74][..]), ("y_train", &[0, 1, 0, 1])] {
+        let files = [("x_train.npy", inputs.clone()), ("y_train.npy", labels.clone())];
+        let mut bytes = packed(CompressionMethod::Stored, &files);
+        assert!(made_of(&[place.file("a.npz", &bytes)]).is_ok());
+        let at = bytes.windows(numbers.len()).position(|window| window == numbers).unwrap();
+        bytes[at] = 9;
+        let error = made_of(&[place.file("a.npz", &bytes)]).unwrap_err();
+        assert!(
+            error.contains(&format!("{name}: cannot be read: ")) && error.contains("checksum"),
+            "{error}"
+        );
+    }
 }
 
 const INPUTS: &str = "{'descr': '|i1', 'fortran_order': False, 'shape': (4, 1), }";

@@ -147,6 +147,17 @@ impl Numbers {
         }
     }
 
+    /// Whether all examples of so many numbers are the same.
+    fn all_same(&self, width: usize) -> bool {
+        fn same<T: PartialEq>(numbers: &[T], width: usize) -> bool {
+            numbers.chunks_exact(width).all(|example| example == &numbers[..width])
+        }
+        match self {
+            Self::Bytes(bytes) => same(bytes, width),
+            Self::Floats(floats) => same(floats, width),
+        }
+    }
+
     /// The smallest kind of element that holds them all exactly.
     fn element(&self) -> Element {
         match self {
@@ -221,6 +232,9 @@ impl Examples {
             split(&labels, examples_of, seed)
         };
         let tested_on = self.test.as_ref().unwrap_or(&self.train);
+        if self.train.all_same(width) {
+            return Err("its examples are all the same: there is nothing to tell classes by".to_owned());
+        }
         let element = [self.train.element(), tested_on.element()]
             .into_iter()
             .max_by_key(|element| *element as u8)
