@@ -314,13 +314,14 @@ def first_picture(test, path, picture):
 
 def slowest_change(test, run):
     """Notes of a run that goes on: the longest time from the record of one to its being seen."""
-    browser, slowest = test.browser, 0
+    browser, times = test.browser, []
     for number in range(10):
         test.cluster.do("note", run, f"mark-{number}")
         recorded = time.monotonic()
         browser.wait(f"document.body.textContent.includes('mark-{number}')")
-        slowest = max(slowest, time.monotonic() - recorded)
-    print(f"the slowest of 10 changes was seen {slowest:.2f} s after its record")
+        times.append(time.monotonic() - recorded)
+    slowest = max(times)
+    print("10 changes were seen after their records by", ", ".join(f"{took:.2f}" for took in sorted(times)), "s")
     return slowest
 
 
@@ -338,7 +339,7 @@ def large(test, slow):
     times = [first_picture(test, f"/runs/{run}", "#fitness"), slowest_change(test, run)]
     test.check("long")
     times.append(first_picture(test, "/cluster", "#throughput"))
-    browser.wait("document.body.textContent.includes('crowd-0001')")
+    browser.wait("document.body.textContent.includes('crowd-')")
     test.changes("document.getElementById('live').textContent")
     test.check("crowd")
     assert max(times) <= slow, f"{times}: more than {slow} s"
