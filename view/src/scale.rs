@@ -196,8 +196,7 @@ mod tests {
 
     /// Whether a label is a power of ten, or 2 or 5 times one.
     fn is_of_one_two_or_five(label: &str) -> bool {
-        let digits: String =
-            label.split('e').next().unwrap().chars().filter(|c| c.is_ascii_digit()).collect();
+        let digits: String = label.split('e').next().unwrap().chars().filter(char::is_ascii_digit).collect();
         matches!(digits.trim_matches('0'), "1" | "2" | "5")
     }
 

@@ -115,7 +115,7 @@ parameters = [
         let width = Integer { coordinate: 5, offset: 50.0, slope: 25.0, low: 0.0, high: 100.0 };
         assert_eq!(integers(&spec), [layers(2), layers(3), width]);
         let share = Interval { coordinate: 6, length: 4.0 };
-        let rate = Interval { coordinate: 8, length: 100f64.ln() / 2.0 };
+        let rate = Interval { coordinate: 8, length: std::f64::consts::LN_10 };
         let found = intervals(&spec);
         assert_eq!(found.iter().map(|interval| interval.coordinate).collect::<Vec<_>>(), [6, 8]);
         for (found, expected) in found.iter().zip([share, rate]) {

@@ -244,13 +244,12 @@ impl Site {
             let are_due = stands.now.is_final() || Instant::now() >= pictures.due;
             drawn.stage == stands.stage && (pictures.up_to == up_to || !are_due)
         });
-        let (is_new, mut pictures) = match earlier {
-            Some(drawn) => (false, drawn.pictures),
-            None => {
-                // A copy, which costs less than what is drawn of it while its events wait.
-                let copy = lock(&history).clone();
-                (true, Pictures::of(up_to, || stands.page(&copy).pictures_html()))
-            }
+        let (is_new, mut pictures) = if let Some(drawn) = earlier {
+            (false, drawn.pictures)
+        } else {
+            // A copy, which costs less than what is drawn of it while its events wait.
+            let copy = lock(&history).clone();
+            (true, Pictures::of(up_to, || stands.page(&copy).pictures_html()))
         };
         let (around, taken) = {
             let history = lock(&history);

@@ -31,7 +31,7 @@ pub(super) struct Integers {
     /// The least deviation among whole numbers.
     least: f64,
     /// In the search's coordinates.
-    integers: Vec<Integer>,
+    all: Vec<Integer>,
     /// The reals between two bounds, in the search's coordinates.
     intervals: Vec<Interval>,
 }
@@ -45,12 +45,12 @@ impl Integers {
         let least = least_deviation(space.dimension(), integers.len(), mu_eff);
         // A search whose integers are all fixed has nothing to do here: the form of its state depends on the settings alone.
         let has_any = !integers.is_empty() || !frame.integers.is_empty();
-        has_any.then_some(Self { least, integers, intervals })
+        has_any.then_some(Self { least, all: integers, intervals })
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.integers.len()
+        self.all.len()
     }
 
     /// The diagonal of A at the beginning, in n dimensions.
@@ -60,7 +60,7 @@ impl Integers {
 
     /// Whether these can be its factors.
     pub(super) fn has(&self, factors: &[f64], n: usize) -> bool {
-        let is_integer = |coordinate| self.integers.iter().any(|integer| integer.coordinate == coordinate);
+        let is_integer = |coordinate| self.all.iter().any(|integer| integer.coordinate == coordinate);
         let is_bounded = |coordinate| self.intervals.iter().any(|interval| interval.coordinate == coordinate);
         // Nothing widens a real.
         let fits = |(coordinate, &factor): (usize, &f64)| {
@@ -72,7 +72,7 @@ impl Integers {
 
     /// Makes the factors such that no integer's deviation is below the least, and no deviation beyond what its range has room for.
     pub(super) fn limit(&self, state: &mut State) {
-        for integer in &self.integers {
+        for integer in &self.all {
             let most = (SHARE_MAX * (integer.high - integer.low)).max(self.least);
             limit(state, integer.coordinate, integer.slope, self.least, most);
         }
@@ -86,7 +86,7 @@ impl Integers {
         let good: Vec<usize> =
             selected.iter().filter(|s| s.recombination > 0.0).map(|s| s.candidate).collect();
         let mut steps = population.steps.clone();
-        for integer in &self.integers {
+        for integer in &self.all {
             let Integer { coordinate, offset, slope, .. } = *integer;
             let unit = slope * state.step_size * state.factor(coordinate);
             let mean = offset + slope * state.mean[coordinate];

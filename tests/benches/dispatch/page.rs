@@ -150,7 +150,7 @@ async fn scrape(address: String) {
 async fn body(kept: &mut TcpStream, address: &str, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: gzip\r\n\r\n");
     kept.write_all(request.as_bytes()).await.expect("a request");
-    let (mut answer, mut piece) = (Vec::new(), [0; 1 << 14]);
+    let (mut answer, mut piece) = (Vec::new(), vec![0; 1 << 14]);
     loop {
         let length = kept.read(&mut piece).await.expect("an answer");
         assert!(length > 0, "the connection is kept");

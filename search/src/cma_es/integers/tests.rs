@@ -62,7 +62,7 @@ fn factors_keep_deviations_within_their_limits() {
     // A real is never widened.
     let interval = |coordinate, length| Interval { coordinate, length };
     let intervals = vec![interval(2, 3.0), interval(5, 6.0), interval(6, f64::MAX)];
-    let limits = Integers { least: 0.2, integers, intervals };
+    let limits = Integers { least: 0.2, all: integers, intervals };
     let mut before = State::new(vec![0.25; 7], 0.5);
     // Deviations as they would be evaluated, with the factors of before.
     let deviations = [1e-9, 4.0, 1e-20, 1e5, 7.0, 30.0, 1e9];
@@ -87,7 +87,7 @@ fn factors_keep_deviations_within_their_limits() {
 fn good_candidates_are_centred_and_nothing_else_moves() {
     let (offset, slope) = (2.5, 0.25);
     let integer = Integer { coordinate: 1, offset, slope, low: -9.0, high: 9.0 };
-    let limits = Integers { least: 0.2, integers: vec![integer], intervals: vec![] };
+    let limits = Integers { least: 0.2, all: vec![integer], intervals: vec![] };
     let mut state = State::new(vec![0.0, 2.0, 0.0], 0.5);
     state.factors = vec![1.0, 4.0, 1.0];
     let mut population = Population::new(3, 6);
