@@ -98,7 +98,7 @@ impl<'a> Table<'a> {
         if names.iter().all(|name| name.parse::<f64>().is_ok()) {
             return Err(self.refused(&"the first line has numbers only: it must name the columns"));
         }
-        // Who has no names may have numbers from 0 or 1 on, as pandas writes them; an example has others.
+        // Where columns have no names pandas writes numbers from 0 or 1 on; an example has others.
         let numbers: Option<Vec<f64>> = names[..columns - 1].iter().map(|name| name.parse().ok()).collect();
         if let Some(numbers) = numbers
             && (!numbers.windows(2).all(|pair| pair[1] - pair[0] == 1.0) || ![0.0, 1.0].contains(&numbers[0]))

@@ -105,8 +105,13 @@ async fn first_event(address: SocketAddr, run: &str) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /runs/{run}/events HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
+    hear(&mut stream, "data: ").await;
+}
+
+/// Reads a stream until something has been said.
+async fn hear(stream: &mut TcpStream, wanted: &str) {
     let mut seen = String::new();
-    while !seen.contains("data: ") {
+    while !seen.contains(wanted) {
         let mut piece = [0; 1024];
         let length = stream.read(&mut piece).await.unwrap();
         assert!(length > 0, "the stream has ended after {seen}");
@@ -203,13 +208,7 @@ async fn pages_hear_of_the_end_and_show_the_comparison() {
     };
     let over = tokio::spawn(async move { ending.end(vec![group]).await });
     for mut stream in listeners {
-        let mut seen = String::new();
-        while !seen.contains("event: end\ndata: end\n\n") {
-            let mut piece = [0; 1024];
-            let length = stream.read(&mut piece).await.unwrap();
-            assert!(length > 0, "the stream has ended after {seen}");
-            seen.push_str(std::str::from_utf8(&piece[..length]).unwrap());
-        }
+        hear(&mut stream, "event: end\ndata: end\n\n").await;
         // It is still there for whoever has not gone.
         let page = get(address, &path).await;
         assert!(page.contains("<figure id=\"comparison-1\">") && page.contains("&lt;b&gt;rule"), "{page}");
