@@ -103,7 +103,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Evolves learning rules: CMA-ES searches for update rules of multi-state networks, in one process or on a cluster.
+/// Searches for learning rules of multi-state networks, by evolution or along the rule's own gradient, in one process or on a cluster.
 ///
 /// The same run spec and seed give the same result to the last bit, however many workers there are and whatever
 /// happens to them.
