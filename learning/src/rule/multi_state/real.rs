@@ -183,9 +183,7 @@ impl Real for f32 {
     /// The ratio that tanh is, for positive x alone.
     #[inline(always)]
     fn rectified_tanh_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        let one = simd.splat_f32s(1.0);
-        let y = tanh_ratio(simd, clamp_vector(simd, x, 0.0, 8.5));
-        simd.select_f32s(simd.greater_than_f32s(y, one), one, y)
+        at_most(simd, tanh_ratio(simd, clamp_vector(simd, x, 0.0, 8.5)), 1.0)
     }
 
     #[inline(always)]
@@ -345,8 +343,31 @@ fn clamp<T: Real>(x: T, low: T, high: T) -> T {
 /// `x` within `low` to `high`; NaN stays.
 #[inline(always)]
 fn clamp_vector<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
-    let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-    let x = simd.select_f32s(simd.less_than_f32s(x, low), low, x);
+    at_most(simd, at_least(simd, x, low), high)
+}
+
+/// Whether `min` and `max` of vectors give their second argument where one is not a number, or where both are zero.
+const fn keeps_second<S: Simd>() -> bool {
+    cfg!(any(target_arch = "x86", target_arch = "x86_64")) && !S::IS_SCALAR
+}
+
+/// The larger of `x` and `low`; NaN stays, and so does a zero's sign.
+#[inline(always)]
+fn at_least<S: Simd>(simd: S, x: S::f32s, low: f32) -> S::f32s {
+    let low = simd.splat_f32s(low);
+    if keeps_second::<S>() {
+        return simd.max_f32s(low, x);
+    }
+    simd.select_f32s(simd.less_than_f32s(x, low), low, x)
+}
+
+/// The smaller of `x` and `high`; NaN stays.
+#[inline(always)]
+fn at_most<S: Simd>(simd: S, x: S::f32s, high: f32) -> S::f32s {
+    let high = simd.splat_f32s(high);
+    if keeps_second::<S>() {
+        return simd.min_f32s(high, x);
+    }
     simd.select_f32s(simd.greater_than_f32s(x, high), high, x)
 }
 
