@@ -5,7 +5,7 @@ use hebbian_shared::spec::rule::warped_descent::Warp;
 
 use super::form::Form;
 use super::product::{Left, add_product, transpose};
-use super::warp::{self, add};
+use super::warp::{self, add_rows};
 use crate::rule::loss::Descended;
 use crate::rule::number::Number;
 
@@ -15,8 +15,8 @@ pub struct Network<T> {
     form: Form,
     layers: Vec<Layer<T>>,
     targets: Vec<T>,
-    room: Vec<T>,
-    /// The matrix of a layer whose errors are on their way back.
+    room: warp::Room<T>,
+    /// A matrix on its side.
     transposed: Vec<T>,
 }
 
@@ -37,7 +37,7 @@ impl<T: Number> Network<T> {
     /// A network of a form.
     pub fn new(form: Form) -> Self {
         let layers = (0..form.depth()).map(|_| Layer::default()).collect();
-        Self { form, layers, targets: Vec::new(), room: Vec::new(), transposed: Vec::new() }
+        Self { form, layers, targets: Vec::new(), room: warp::Room::default(), transposed: Vec::new() }
     }
 
     /// Its form.
@@ -53,7 +53,7 @@ impl<T: Number> Network<T> {
     /// Computes the outputs of a batch.
     #[inline(always)]
     pub fn forward<I: Number>(&mut self, weights: &[T], parameters: &[T], inputs: &[I]) {
-        let Self { form, layers, .. } = self;
+        let Self { form, layers, transposed, .. } = self;
         let depth = form.depth();
         let examples = inputs.len() / form.layers[0];
         layers[0].given.clear();
@@ -89,11 +89,8 @@ impl<T: Number> Network<T> {
             let (at, rank) = (form.warp(place), rank(form));
             next.given.resize(examples * outputs, T::of(0.0));
             layer.kept.resize(examples * outputs / at.width * rank, T::of(0.0));
-            let groups = layer.values.chunks_exact(at.width).zip(next.given.chunks_exact_mut(at.width));
-            for (group, (h, warped)) in groups.enumerate() {
-                let kept = &mut layer.kept[group * rank..][..rank];
-                warp::forward((form.options.warp, at, parameters), h, warped, kept);
-            }
+            let warp = (form.options.warp, at, parameters);
+            warp::forward(warp, &layer.values, &mut next.given, &mut layer.kept, transposed);
         }
     }
 
@@ -165,9 +162,7 @@ impl<T: Number> Network<T> {
             let (of_matrix, of_biases) = gradient[form.weights(place)].split_at_mut(width * outputs);
             let given = Left { values: &layer.given, row: 1, term: width };
             add_product(of_matrix, given, &layer.errors, outputs);
-            for errors in layer.errors.chunks_exact(outputs) {
-                add(of_biases, T::of(1.0), errors);
-            }
+            add_rows(of_biases, &layer.errors);
             let Some(below) = before.last_mut() else { break };
             let matrix = &weights[form.weights(place)][..width * outputs];
             transpose(matrix, outputs, transposed);
@@ -175,13 +170,9 @@ impl<T: Number> Network<T> {
             below.errors.resize(below.values.len(), T::of(0.0));
             let errors = Left { values: &layer.errors, row: outputs, term: 1 };
             add_product(&mut below.errors, errors, transposed, width);
-            let (at, rank) = (form.warp(place - 1), rank(form));
-            let groups = below.errors.chunks_exact_mut(at.width).zip(below.values.chunks_exact(at.width));
-            for (group, (errors, h)) in groups.enumerate() {
-                let seen = (h, &below.kept[group * rank..][..rank]);
-                let of_warp = (form.options.warp, at, parameters);
-                warp::backward(of_warp, seen, errors, room, of_parameters.as_deref_mut());
-            }
+            let warp = (form.options.warp, form.warp(place - 1), parameters);
+            let seen = (&below.values[..], &below.kept[..]);
+            warp::backward(warp, seen, &mut below.errors, room, of_parameters.as_deref_mut());
             for (error, &h) in below.errors.iter_mut().zip(&below.values) {
                 match form.options.hidden_activation {
                     HiddenActivation::Tanh => *error = *error * (T::of(1.0) - h * h),

@@ -1,7 +1,6 @@
 //! Products of matrices. Each sum is formed in the order of its terms, whichever of the matrices lies which way.
 #![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
 
-use super::warp::add;
 use crate::rule::number::Number;
 
 /// The left side of a product.
@@ -23,48 +22,73 @@ impl<T> Left<'_, T> {
     }
 }
 
-/// Rows and columns of a block whose sums stay in registers.
-const ROWS: usize = 4;
-const COLUMNS: usize = 16;
-
-/// `sums[row, column] += left[row, term] * right[term, column]`, for one term after the other.
+/// `sums[row, column] += left[row, term] * right[term, column]`, for one term after the other: in blocks of rows and columns whose sums
+/// stay in registers.
 #[inline(always)]
 pub(super) fn add_product<T: Number>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
     let rows = sums.len() / columns;
-    let whole = rows / ROWS * ROWS;
-    for row in (0..whole).step_by(ROWS) {
-        add_rows::<T, ROWS>(&mut sums[row * columns..], left.below(row), right, columns);
+    let mut row = 0;
+    while row + 4 <= rows {
+        add_rows::<T, 4>(&mut sums[row * columns..], left.below(row), right, columns);
+        row += 4;
     }
-    for row in whole..rows {
+    if row + 2 <= rows {
+        add_rows::<T, 2>(&mut sums[row * columns..], left.below(row), right, columns);
+        row += 2;
+    }
+    if row < rows {
         add_rows::<T, 1>(&mut sums[row * columns..], left.below(row), right, columns);
     }
 }
 
 /// The same for the first rows.
 #[inline(always)]
-fn add_rows<T: Number, const N: usize>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
-    let whole = columns / COLUMNS * COLUMNS;
-    for tile in (0..whole).step_by(COLUMNS) {
-        let of_row = |row: usize| sums[row * columns + tile..].first_chunk::<COLUMNS>();
-        let mut block: [[T; COLUMNS]; N] =
-            std::array::from_fn(|row| *of_row(row).expect("tiles fit into rows"));
-        for (term, values) in right.chunks_exact(columns).enumerate() {
-            let values: &[T; COLUMNS] = values[tile..].first_chunk().expect("tiles fit into rows");
-            for (row, sums) in block.iter_mut().enumerate() {
-                let factor = left.values[row * left.row + term * left.term];
-                for column in 0..COLUMNS {
-                    sums[column] += factor * values[column];
-                }
+fn add_rows<T: Number, const ROWS: usize>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
+    let mut column = 0;
+    while column + 16 <= columns {
+        add_block::<T, ROWS, 16>(sums, left, right, columns, column);
+        column += 16;
+    }
+    if column + 8 <= columns {
+        add_block::<T, ROWS, 8>(sums, left, right, columns, column);
+        column += 8;
+    }
+    if column + 4 <= columns {
+        add_block::<T, ROWS, 4>(sums, left, right, columns, column);
+        column += 4;
+    }
+    if column + 2 <= columns {
+        add_block::<T, ROWS, 2>(sums, left, right, columns, column);
+        column += 2;
+    }
+    if column < columns {
+        add_block::<T, ROWS, 1>(sums, left, right, columns, column);
+    }
+}
+
+/// The same for some of their columns.
+#[inline(always)]
+fn add_block<T: Number, const ROWS: usize, const COLUMNS: usize>(
+    sums: &mut [T],
+    left: Left<'_, T>,
+    right: &[T],
+    columns: usize,
+    column: usize,
+) {
+    let of_row = |row: usize| sums[row * columns + column..].first_chunk::<COLUMNS>();
+    let mut block: [[T; COLUMNS]; ROWS] =
+        std::array::from_fn(|row| *of_row(row).expect("blocks fit into rows"));
+    for (term, values) in right.chunks_exact(columns).enumerate() {
+        let values: &[T; COLUMNS] = values[column..].first_chunk().expect("blocks fit into rows");
+        for (row, sums) in block.iter_mut().enumerate() {
+            let factor = left.values[row * left.row + term * left.term];
+            for column in 0..COLUMNS {
+                sums[column] += factor * values[column];
             }
         }
-        for (row, block) in block.iter().enumerate() {
-            sums[row * columns + tile..][..COLUMNS].copy_from_slice(block);
-        }
     }
-    for (row, sums) in sums.chunks_exact_mut(columns).take(N).enumerate() {
-        for (term, values) in right.chunks_exact(columns).enumerate() {
-            add(&mut sums[whole..], left.values[row * left.row + term * left.term], &values[whole..]);
-        }
+    for (row, block) in block.iter().enumerate() {
+        sums[row * columns + column..][..COLUMNS].copy_from_slice(block);
     }
 }
 
@@ -91,7 +115,9 @@ mod tests {
         let mut rng = Seed::new(4).unwrap().rng();
         let mut numbers =
             |count: usize| (0..count).map(|_| uniform(&mut rng) as f32 - 0.5).collect::<Vec<_>>();
-        for (rows, terms, columns) in [(1, 1, 1), (4, 3, 16), (5, 7, 21), (9, 2, 40), (64, 64, 10)] {
+        for (rows, terms, columns) in
+            [(1, 1, 1), (4, 3, 16), (5, 7, 31), (7, 2, 21), (9, 2, 40), (64, 64, 10)]
+        {
             let (left, right, first) =
                 (numbers(rows * terms), numbers(terms * columns), numbers(rows * columns));
             let expected = |at: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {

@@ -3,15 +3,17 @@
 use hebbian_shared::spec::rule::warped_descent::Warp;
 
 use super::form::Place;
+use super::product::{Left, add_product, transpose};
 use crate::rule::number::Number;
 
-/// `omega(h)` of a group of neurons. Residual warps keep `tanh(h V^T + v)`.
+/// `omega(h)` of groups of neurons, one after the other in `h`. Residual warps keep `tanh(h V^T + v)` of each.
 #[inline(always)]
 pub(super) fn forward<T: Number>(
     (form, place, parameters): (Warp, Place, &[T]),
     h: &[T],
     warped: &mut [T],
     kept: &mut [T],
+    transposed: &mut Vec<T>,
 ) {
     let d = place.width;
     let parameters = &parameters[place.at..];
@@ -19,96 +21,105 @@ pub(super) fn forward<T: Number>(
         Warp::None => warped.copy_from_slice(h),
         Warp::Diagonal => {
             let (scale, shift) = parameters.split_at(d);
-            for (((x, &h), &scale), &shift) in warped.iter_mut().zip(h).zip(scale).zip(shift) {
-                *x = h * scale + shift;
+            for (h, warped) in h.chunks_exact(d).zip(warped.chunks_exact_mut(d)) {
+                for (((x, &h), &scale), &shift) in warped.iter_mut().zip(h).zip(scale).zip(shift) {
+                    *x = h * scale + shift;
+                }
             }
         }
         Warp::Linear => {
             let (matrix, shift) = parameters.split_at(d * d);
             add_each(h, &shift[..d], warped);
-            for (&h, row) in h.iter().zip(matrix.chunks_exact(d)) {
-                add(warped, h, row);
-            }
+            add_product(warped, Left { values: h, row: d, term: 1 }, matrix, d);
         }
         Warp::Residual => {
-            let rank = kept.len();
+            let rank = kept.len() / (h.len() / d);
             let Residual { inputs, bias, outputs, shift } = Residual::of(parameters, rank, d);
             add_each(h, shift, warped);
-            dots(inputs, h, kept);
-            for (kept, &bias) in kept.iter_mut().zip(bias) {
-                *kept = (*kept + bias).tanh();
+            transpose(inputs, d, transposed);
+            kept.fill(T::of(0.0));
+            add_product(kept, Left { values: h, row: d, term: 1 }, transposed, rank);
+            for kept in kept.chunks_exact_mut(rank) {
+                for (kept, &bias) in kept.iter_mut().zip(bias) {
+                    *kept = (*kept + bias).tanh();
+                }
             }
-            for (&kept, row) in kept.iter().zip(outputs.chunks_exact(d)) {
-                add(warped, kept, row);
-            }
+            add_product(warped, Left { values: kept, row: rank, term: 1 }, outputs, d);
         }
     }
 }
 
-/// From the gradient by `omega(h)`, in `d`, to that by h. Adds the gradient by the warp's parameters to `gradient`, if it is
-/// wanted.
+/// Memory of [`backward`] that holds nothing between calls.
+#[derive(Debug, Default)]
+pub(super) struct Room<T> {
+    products: Vec<T>,
+    transposed: Vec<T>,
+}
+
+/// From the gradients by `omega(h)` of groups, in `errors`, to those by h. Adds the gradient by the warp's parameters to `gradient`, if
+/// it is wanted.
 #[inline(always)]
 pub(super) fn backward<T: Number>(
     (form, place, parameters): (Warp, Place, &[T]),
     (h, kept): (&[T], &[T]),
     errors: &mut [T],
-    room: &mut Vec<T>,
+    Room { products, transposed }: &mut Room<T>,
     gradient: Option<&mut [T]>,
 ) {
     let d = place.width;
     let parameters = &parameters[place.at..];
-    let mut gradient = gradient.map(|gradient| &mut gradient[place.at..]);
+    let gradient = gradient.map(|gradient| &mut gradient[place.at..]);
     match form {
         Warp::None => {}
         Warp::Diagonal => {
-            if let Some(gradient) = &mut gradient {
+            if let Some(gradient) = gradient {
                 let (scale, shift) = gradient.split_at_mut(d);
-                for (sum, (&error, &h)) in scale.iter_mut().zip(errors.iter().zip(h)) {
-                    *sum += error * h;
+                for (errors, h) in errors.chunks_exact(d).zip(h.chunks_exact(d)) {
+                    for (sum, (&error, &h)) in scale.iter_mut().zip(errors.iter().zip(h)) {
+                        *sum += error * h;
+                    }
                 }
-                add(&mut shift[..d], T::of(1.0), errors);
+                add_rows(&mut shift[..d], errors);
             }
-            for (error, &scale) in errors.iter_mut().zip(parameters) {
-                *error = *error * scale;
+            for errors in errors.chunks_exact_mut(d) {
+                for (error, &scale) in errors.iter_mut().zip(parameters) {
+                    *error = *error * scale;
+                }
             }
         }
         Warp::Linear => {
             let matrix = &parameters[..d * d];
-            if let Some(gradient) = &mut gradient {
+            if let Some(gradient) = gradient {
                 let (matrix, shift) = gradient.split_at_mut(d * d);
-                for (&h, row) in h.iter().zip(matrix.chunks_exact_mut(d)) {
-                    add(row, h, errors);
-                }
-                add(&mut shift[..d], T::of(1.0), errors);
+                add_product(matrix, Left { values: h, row: 1, term: d }, errors, d);
+                add_rows(&mut shift[..d], errors);
             }
-            room.resize(d, T::of(0.0));
-            dots(matrix, errors, room);
-            add(errors, T::of(1.0), room);
+            transpose(matrix, d, transposed);
+            zeros(products, errors.len());
+            add_product(products, Left { values: errors, row: d, term: 1 }, transposed, d);
+            for (error, &product) in errors.iter_mut().zip(&*products) {
+                *error += product;
+            }
         }
         Warp::Residual => {
-            let rank = kept.len();
+            let rank = kept.len() / (h.len() / d);
             let Residual { inputs, outputs, .. } = Residual::of(parameters, rank, d);
-            room.resize(rank, T::of(0.0));
-            dots(outputs, errors, room);
-            for (error, &kept) in room.iter_mut().zip(kept) {
+            transpose(outputs, d, transposed);
+            zeros(products, kept.len());
+            add_product(products, Left { values: errors, row: d, term: 1 }, transposed, rank);
+            for (error, &kept) in products.iter_mut().zip(kept) {
                 *error = *error * (T::of(1.0) - kept * kept);
             }
-            if let Some(gradient) = &mut gradient {
+            if let Some(gradient) = gradient {
                 let (of_inputs, rest) = gradient.split_at_mut(rank * d);
                 let (of_bias, rest) = rest.split_at_mut(rank);
                 let (of_outputs, of_shift) = rest.split_at_mut(rank * d);
-                for (row, (of_bias, (&error, &kept))) in
-                    of_bias.iter_mut().zip(room.iter().zip(kept)).enumerate()
-                {
-                    add(&mut of_inputs[row * d..][..d], error, h);
-                    *of_bias += error;
-                    add(&mut of_outputs[row * d..][..d], kept, errors);
-                }
-                add(&mut of_shift[..d], T::of(1.0), errors);
+                add_product(of_inputs, Left { values: products, row: 1, term: rank }, h, d);
+                add_rows(of_bias, products);
+                add_product(of_outputs, Left { values: kept, row: 1, term: rank }, errors, d);
+                add_rows(&mut of_shift[..d], errors);
             }
-            for (&error, row) in room.iter().zip(inputs.chunks_exact(d)) {
-                add(errors, error, row);
-            }
+            add_product(errors, Left { values: products, row: rank, term: 1 }, inputs, d);
         }
     }
 }
@@ -135,43 +146,29 @@ impl<'a, T> Residual<'a, T> {
     }
 }
 
-/// `sum += factor * values`
+/// Adds each row to `sum`.
 #[inline(always)]
-pub(super) fn add<T: Number>(sum: &mut [T], factor: T, values: &[T]) {
-    for (sum, &value) in sum.iter_mut().zip(values) {
-        *sum += factor * value;
-    }
-}
-
-#[inline(always)]
-fn add_each<T: Number>(x: &[T], y: &[T], sum: &mut [T]) {
-    for ((sum, &x), &y) in sum.iter_mut().zip(x).zip(y) {
-        *sum = x + y;
-    }
-}
-
-/// The products of a matrix's rows with `x`: of some rows at a time, because each sum waits for the term before.
-#[inline(always)]
-fn dots<T: Number>(matrix: &[T], x: &[T], products: &mut [T]) {
-    const ROWS: usize = 4;
-    let d = x.len();
-    for (rows, products) in matrix.chunks(ROWS * d).zip(products.chunks_mut(ROWS)) {
-        if let Ok(products) = <&mut [T; ROWS]>::try_from(&mut *products) {
-            *products = [T::of(0.0); ROWS];
-            for (place, &x) in x.iter().enumerate() {
-                for (row, sum) in products.iter_mut().enumerate() {
-                    *sum += rows[row * d + place] * x;
-                }
-            }
-        } else {
-            for (row, product) in rows.chunks_exact(d).zip(products) {
-                *product = dot(row, x);
-            }
+pub(super) fn add_rows<T: Number>(sum: &mut [T], rows: &[T]) {
+    for row in rows.chunks_exact(sum.len()) {
+        for (sum, &value) in sum.iter_mut().zip(row) {
+            *sum += value;
         }
     }
 }
 
+/// `sums[row] = rows[row] + added`
 #[inline(always)]
-pub(super) fn dot<T: Number>(x: &[T], y: &[T]) -> T {
-    x.iter().zip(y).fold(T::of(0.0), |sum, (&x, &y)| sum + x * y)
+fn add_each<T: Number>(rows: &[T], added: &[T], sums: &mut [T]) {
+    for (row, sums) in rows.chunks_exact(added.len()).zip(sums.chunks_exact_mut(added.len())) {
+        for ((sum, &x), &y) in sums.iter_mut().zip(row).zip(added) {
+            *sum = x + y;
+        }
+    }
+}
+
+/// So many zeros.
+#[inline(always)]
+fn zeros<T: Number>(numbers: &mut Vec<T>, count: usize) {
+    numbers.clear();
+    numbers.resize(count, T::of(0.0));
 }
