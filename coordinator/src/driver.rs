@@ -82,6 +82,16 @@ impl Default for DriverSettings {
     }
 }
 
+impl DriverSettings {
+    /// For workers that are threads of this very process: whatever held it up, a stopped process or a busy machine, has lost none
+    /// of them.
+    pub fn in_one_process() -> Self {
+        let mut settings = Self::default();
+        settings.engine.scheduler.detaches_silent = false;
+        settings
+    }
+}
+
 /// Why a driver did not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {

@@ -170,7 +170,7 @@ async fn evolve(
 ) -> Result<Report, Failure> {
     let journal = SqliteJournal::open(&directory.journal()).map_err(|error| journal_failure(&error))?;
     let (handle, driver) =
-        driver::start(DriverSettings::default(), Box::new(journal)).await.map_err(Failure::failed)?;
+        driver::start(DriverSettings::in_one_process(), Box::new(journal)).await.map_err(Failure::failed)?;
     let web = web.map(|address| {
         let wanted = Wanted { address, setting: "--web", insecure: false };
         Web::start(wanted, &handle, (Acts::OfOneRun, Access::open()))

@@ -14,6 +14,9 @@ pub struct Settings {
     pub lease: Duration,
     /// One that holds none and is not heard for so long is detached.
     pub idle_lease: Duration,
+    /// Whether workers that are not heard are detached at all. Threads of the scheduler's own process are not: what holds them up
+    /// holds it up as well, and it loses none of them.
+    pub detaches_silent: bool,
     /// No lease younger than this is hedged, whatever the median duration.
     pub hedge_min: Duration,
     /// Work that a batch should hold for one thread.
@@ -42,6 +45,7 @@ impl Default for Settings {
         Self {
             lease: LEASE,
             idle_lease: IDLE_LEASE,
+            detaches_silent: true,
             hedge_min: Duration::from_millis(50),
             batch_work: Duration::from_millis(20),
             work_min: Duration::from_millis(1),

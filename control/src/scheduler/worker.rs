@@ -142,6 +142,9 @@ impl Worker {
         if self.leaves_at.is_some_and(|time| now > time) {
             return Some("it did not leave in time".to_owned());
         }
+        if !settings.detaches_silent {
+            return None;
+        }
         let patience = if self.held == 0 { settings.idle_lease } else { settings.lease };
         (now.since(self.heard) > patience).then(|| format!("not heard for {patience:?}"))
     }

@@ -47,6 +47,23 @@ fn what_a_leaving_worker_still_holds_at_its_end_counts_as_no_loss() {
 }
 
 #[test]
+fn a_silent_worker_is_detached_unless_it_is_a_thread_of_the_same_process() {
+    for detaches_silent in [true, false] {
+        let mut bench = Bench::new(2, 2, 1);
+        bench.scheduler.settings.detaches_silent = detaches_silent;
+        bench.dispatch(ms(0));
+        bench.scheduler.tick(ms(3_600_000), &mut Vec::new());
+        bench.scheduler.check_invariants();
+        assert_eq!(bench.scheduler.load(WorkerId(1)).is_none(), detaches_silent);
+        // One that was asked to leave goes in time whatever else.
+        bench.scheduler.attach(ms(3_600_000), WorkerId(3), 1);
+        bench.scheduler.drain(WorkerId(3), Some(ms(3_600_001)));
+        bench.scheduler.tick(ms(3_700_000), &mut Vec::new());
+        assert!(bench.scheduler.load(WorkerId(3)).is_none());
+    }
+}
+
+#[test]
 fn a_worker_that_does_not_leave_in_time_is_detached() {
     let mut bench = Bench::new(2, 2, 1);
     bench.dispatch(ms(0));
