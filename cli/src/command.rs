@@ -307,7 +307,7 @@ impl Program {
 fn usage_failure(error: &clap::Error, first: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
-    let message = paragraphs.next().unwrap_or_default();
+    let message = in_plain_words(&paragraphs.next().unwrap_or_default());
     let failure = Failure::bad_input(message.strip_prefix("error: ").unwrap_or(&message));
     let rest: Vec<String> = paragraphs.collect();
     let marked = |mark: &str| rest.iter().find_map(|part| part.strip_prefix(mark)).map(str::to_owned);
@@ -318,6 +318,21 @@ fn usage_failure(error: &clap::Error, first: Option<&str>) -> Failure {
             None => failure.hint("`hebbian --help` lists the commands"),
         },
     }
+}
+
+/// A message that ends with what the standard library says of a number, with what would be right.
+fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 7] = [
+        ("invalid digit found in string", "must be a whole number"),
+        ("cannot parse integer from empty string", "must be a whole number"),
+        ("number too large to fit in target type", "is too large"),
+        ("number too small to fit in target type", "is too small"),
+        ("number would be zero for non-zero type", "must be at least 1"),
+        ("invalid float literal", "must be a number"),
+        ("cannot parse float from empty string", "must be a number"),
+    ];
+    let said = WORDS.iter().find_map(|(of_library, ours)| Some((message.strip_suffix(of_library)?, ours)));
+    said.map_or_else(|| message.to_owned(), |(start, ours)| format!("{start}{ours}"))
 }
 
 /// Logs, connects to a coordinator, and does `work` there.

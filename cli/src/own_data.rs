@@ -25,6 +25,11 @@ pub(crate) fn make(sources: &[PathBuf], seed: Seed) -> Option<Result<Made, Failu
         [path] => Err(Failure::bad_input(format_args!("{}: is no data that can be added", path.display())).hint(
             "there are FILE.csv (a header, the last column the label), FILE.npz (x_train, y_train) and directories of IDX files",
         )),
+        several if several.iter().any(|path| is(path, "csv") || is(path, "npz")) => {
+            let count = several.len();
+            Err(Failure::bad_input(format_args!("{}: is one of {count} files of which no set can be made", several[0].display()))
+                .hint("there may be one table, two tables (for training and for the test), or one archive of arrays"))
+        }
         _ => return None,
     };
     let make = |examples: Examples| {

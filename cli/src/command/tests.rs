@@ -31,6 +31,16 @@ fn wrong_arguments_are_told_in_one_line() {
         "",
     );
     check(
+        &["genome", "backprop", "--hidden", "none"],
+        "invalid value 'none' for '--hidden <N,M,..>': must be a whole number",
+        "",
+    );
+    check(
+        &["genome", "backprop", "--pairs", "1e9"],
+        "invalid value '1e9' for '--pairs <N>': must be a whole number",
+        "",
+    );
+    check(
         &["worker", "--threads", "-2"],
         "invalid value '-2' for '--threads <N>': a number of threads is",
         "",

@@ -118,6 +118,9 @@ fn tables_that_cannot_be_used_are_refused_with_line_and_column() {
     place.refused("a,b,kind\n1,2,x\n1,2,y\n1,2,x\n1,2,y\n", "its examples are all the same");
     let other = made_of(&[place.file("a.tsv", TABLE)]).unwrap_err();
     assert!(other.contains("a.tsv: is no data that can be added"), "{other}");
+    let three = ["a.csv", "b.csv", "c.csv"].map(|name| place.file(name, TABLE));
+    let several = made_of(&three).unwrap_err();
+    assert!(several.contains("a.csv: is one of 3 files of which no set can be made"), "{several}");
     assert!(make(&[place.0.path().to_owned()], Seed::new(1).unwrap()).is_none(), "a directory has IDX files");
 }
 

@@ -27,8 +27,8 @@ fn root() -> &'static Value {
     ROOT.get_or_init(|| root_schema().to_value())
 }
 
-/// Which numbers the field at `path` of a spec may have, in words; `spec` says which forms its sections have. `None` where the schema
-/// knows no single range.
+/// Which numbers or names the field at `path` of a spec may have, in words; `spec` says which forms its sections have. `None` where the
+/// schema knows no single range.
 pub(super) fn range_of(path: &str, spec: &Value) -> Option<String> {
     let mut written = Some(spec);
     let mut forms = forms_of(root(), written);
@@ -45,9 +45,20 @@ pub(super) fn range_of(path: &str, spec: &Value) -> Option<String> {
         };
         forms = below.into_iter().flat_map(|schema| forms_of(schema, written)).collect();
     }
-    let mut ranges: Vec<String> = forms.into_iter().filter_map(range_in_words).collect();
+    let mut ranges: Vec<String> = forms.iter().filter_map(|form| range_in_words(form)).collect();
     ranges.dedup();
-    ranges.pop().filter(|_| ranges.is_empty())
+    let names: Vec<String> = forms.iter().flat_map(|form| names_in(form)).collect();
+    match (&ranges[..], &names[..]) {
+        ([_], _) => ranges.pop(),
+        ([], [_, _, ..]) => Some(format!("one of {}", names.join(", "))),
+        _ => None,
+    }
+}
+
+/// The names that a schema allows.
+fn names_in(schema: &Value) -> Vec<String> {
+    let all = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+    all.chain(schema.get("const")).filter_map(Value::as_str).map(|name| format!("`{name}`")).collect()
 }
 
 /// A schema with all that it refers to, without the forms that what is `written` says it has not.
@@ -145,6 +156,9 @@ mod tests {
         assert_eq!(range_of("rule.states", &spec("cma-es", "abcd")), None);
         assert_eq!(of("network.shapes[1][0]", "cma-es").as_deref(), Some("a whole number from 1 to 4096"));
         assert_eq!(of("strategy.kind", "cma-es"), None);
+        assert_eq!(of("rule.gates", "cma-es").as_deref(), Some("one of `scalar`, `per-state`"));
+        let directions = "one of `off`, `shared-genome`, `own-genome`";
+        assert_eq!(of("rule.forward_synapse_update", "cma-es").as_deref(), Some(directions));
         assert_eq!(of("no.field", "cma-es"), None);
     }
 

@@ -1,6 +1,6 @@
 //! What serde says is wrong, in the words of people who write specs.
 
-/// What was written instead of what was expected: `must be ..., not ...`. Numbers are `within` a range, where it is known.
+/// What was written instead of what was expected: `must be ..., not ...`. Numbers and names are `within` a range, where it is known.
 pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<String>) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     if let Some(field) = missing {
@@ -21,12 +21,18 @@ pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<Stri
         "f32" | "f64" => within().unwrap_or_else(|| "a number".to_owned()),
         "a boolean" => "true or false".to_owned(),
         "a string" => "a text in quotes".to_owned(),
+        // One of several names.
+        "string only" => within().unwrap_or_else(|| "a name in quotes".to_owned()),
         "a sequence" => "a list".to_owned(),
         "a map" => "a section".to_owned(),
         other if other.starts_with("struct ") => "a section".to_owned(),
         other => other.to_owned(),
     };
-    format!("must be {expected}, not {}", written(found))
+    match found {
+        // What serde makes of it on the way.
+        "unit variant" => format!("must be {expected}"),
+        found => format!("must be {expected}, not {}", written(found)),
+    }
 }
 
 /// What serde found, as it was written.
@@ -73,7 +79,11 @@ mod tests {
         ] {
             assert_eq!(in_plain_words(message, states), expected);
         }
+        let gates = || Some("one of `scalar`, `per-state`".to_owned());
+        let no_name = "invalid type: unit variant, expected string only";
+        assert_eq!(in_plain_words(no_name, gates), "must be one of `scalar`, `per-state`");
         let nowhere = || None;
+        assert_eq!(in_plain_words(no_name, nowhere), "must be a name in quotes");
         assert_eq!(
             in_plain_words("invalid value: integer `-1`, expected u32", nowhere),
             "must be a whole number from 0 on, not -1"
