@@ -11,7 +11,7 @@ use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RunSpec;
 use hebbian_shared::spec::data_set::DataSetName;
 
-pub use exec::ExecEvaluator;
+pub use exec::{ExecEvaluator, shell};
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::task::data_set::Arriving;
 pub use learning::LearningEvaluator;

@@ -5,6 +5,7 @@
 
 mod process;
 mod protocol;
+mod shell;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::{Episodes, Evaluator, Runner};
 use process::{NoLine, Process};
 use protocol::Request;
+
+pub use shell::shell;
 
 /// How long a slot waits for an answer that nobody wants any more, until the program is started anew.
 const STALE_WAIT: Duration = Duration::from_secs(2);

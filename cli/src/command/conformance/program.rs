@@ -1,11 +1,12 @@
 //! The worker as a process of this program: started when it is needed, ended with its children.
 
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hebbian_worker::evaluator::shell;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::check::Subject;
@@ -72,8 +73,7 @@ impl Subject for Program {
             return Ok(());
         }
         self.living.kill();
-        let started = Command::new("sh")
-            .args(["-c", &self.command.replace(ADDRESS, address)])
+        let started = shell(&self.command.replace(ADDRESS, address))
             .stdin(Stdio::null())
             // Standard output is for what the checks find.
             .stdout(Stdio::from(std::io::stderr()))

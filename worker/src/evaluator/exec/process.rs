@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use hebbian_learning::interrupt::Interrupt;
 use hebbian_shared::limits::{PROGRAM_ERROR_LINE_MAX, PROGRAM_LINE_BYTES_MAX, PROGRAM_TERM_GRACE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::shell::shell;
 
 /// How often it is looked whether there is an interrupt, or an end, while a program computes.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -66,8 +68,7 @@ fn lock(words: &Mutex<Words>) -> MutexGuard<'_, Words> {
 impl Process {
     /// Starts a command of the shell in a group of its own.
     pub(super) fn start(command: &str, slot: usize) -> Result<Self, String> {
-        let started = Command::new("sh")
-            .args(["-c", command])
+        let started = shell(command)
             .env("HEBBIAN_SLOT", slot.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -237,18 +238,37 @@ impl Process {
         status
     }
 
-    /// Ends the process and its children: it is told to end, and killed if it does not. Takes two seconds at most.
+    /// Ends the process and its children: they are told to end, and killed if they do not. Takes two seconds at most.
     pub(super) fn end(&mut self) {
         self.input = None;
         if self.listener.is_none() {
             return;
         }
         let _ = kill_process_group(self.pid, Signal::TERM);
-        if self.exit(PROGRAM_TERM_GRACE).is_none() {
+        let until = Instant::now() + PROGRAM_TERM_GRACE;
+        // A shell ends at once, and leaves those behind that want to end in order.
+        while Instant::now() < until && (!self.has_ended() || has_company(self.pid)) {
+            thread::sleep(ENDING_GLANCE);
+        }
+        if self.exit(Duration::ZERO).is_none() {
             let _ = kill_process_group(self.pid, Signal::KILL);
             self.exit(KILLED_GRACE);
         }
     }
+}
+
+/// Whether somebody else in the group of a process lives. Where there is no `/proc` nobody is known.
+fn has_company(pid: Pid) -> bool {
+    let number = pid.as_raw_nonzero().to_string();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    let mut others = processes.flatten().filter(|process| process.file_name() != *number);
+    others.any(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // The name, which stands in brackets, may contain anything. After it: state, parent, group.
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let lives = fields.next().is_some_and(|state| !matches!(state, "Z" | "X"));
+        lives && fields.nth(1) == Some(&number)
+    })
 }
 
 impl Drop for Process {
@@ -357,7 +377,25 @@ mod tests {
         let child = process.line(Instant::now() + LONG, &Interrupt::new()).unwrap();
         assert_eq!(ask(&mut process, "x\n", Duration::from_millis(20)), Err(NoLine::Late));
         process.end();
-        assert!(!std::path::Path::new(&format!("/proc/{child}/stat")).exists() || is_zombie(&child));
+        assert_ends(&child);
+    }
+
+    #[test]
+    fn the_children_of_a_shell_have_time_to_end_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let note = directory.path().join("note");
+        let program = format!(
+            "trap 'sleep 0.3; echo ended >{}; exit' TERM; echo ready; while :; do sleep 0.01; done",
+            note.display()
+        );
+        // One that the shell waits for, and one that takes its place.
+        for command in [format!("sh -c \"{program}\" & wait"), format!("sh -c \"{program}\"")] {
+            let mut process = start(&command);
+            assert_eq!(process.line(Instant::now() + LONG, &Interrupt::new()).as_deref(), Ok("ready"));
+            process.end();
+            assert_eq!(std::fs::read_to_string(&note).unwrap(), "ended\n", "{command}");
+            std::fs::remove_file(&note).unwrap();
+        }
     }
 
     #[test]
@@ -369,7 +407,7 @@ mod tests {
         let child = ask(&mut process, "x\n", LONG).unwrap();
         let ended = Err(NoLine::Broken("the program exited with status 0".to_owned()));
         assert_eq!(process.line(Instant::now() + LONG, &Interrupt::new()), ended);
-        assert!(!std::path::Path::new(&format!("/proc/{child}/stat")).exists() || is_zombie(&child));
+        assert_ends(&child);
         // Nor is it waited for while nobody reads what it is asked.
         let long = format!("{}\n", "x".repeat(1 << 20));
         assert_eq!(ask(&mut start("sleep 1000 <&0 & exit 0"), &long, LONG), ended);
@@ -383,13 +421,24 @@ mod tests {
         let begun = Instant::now();
         process.end();
         assert!(begun.elapsed() < Duration::from_secs(20));
-        let _ = Command::new("kill").arg(left).status();
+        let _ = std::process::Command::new("kill").arg(left).status();
     }
 
-    /// Whether a process has ended and only waits to be taken note of.
-    fn is_zombie(pid: &str) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with(['Z', 'X']))
+    /// A process that was killed ends: the system may take a moment.
+    fn assert_ends(pid: &str) {
+        let until = Instant::now() + LONG;
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if stat
+                .rsplit(')')
+                .next()
+                .is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with(['Z', 'X']))
+            {
+                return;
+            }
+            assert!(Instant::now() < until, "{pid} lives: {stat}");
+            thread::yield_now();
+        }
     }
 
     #[test]
