@@ -77,7 +77,7 @@ Start here:
   hebbian spec > my.toml                   a commented run spec to change
   hebbian check my.toml                    is it valid, and what will it cost here?
   hebbian run my.toml --out runs/mine      run it; Ctrl-C and the same command again resume it
-  hebbian evaluate runs/mine/genome.json   compare the evolved rule with SGD, momentum and Adam
+  hebbian evaluate runs/mine/genome.json   compare the learned rule with SGD, momentum and Adam
   hebbian genome show runs/mine/genome.json   its matrices and gates by name
   hebbian evaluate rule:images --tasks fashion   a rule that is part of the program; `hebbian rules list`
   hebbian report runs/mine                 a page of pictures, also while it runs

@@ -19,7 +19,7 @@ pub(crate) fn learned(
     let spec = ResolvedSpec::from_json(result.spec.clone()).ok()?;
     let problem = spec.problem.rule_learning()?;
     let genome = Genome(result.mean.clone());
-    let mut learners = vec![Learner::by_rule("evolved rule", problem, genome)];
+    let mut learners = vec![Learner::by_rule("learned rule", problem, genome)];
     learners.extend(baseline.map(|(name, of)| Learner::by_baseline(name, problem, *of)));
     let family = *problem.tasks.families.first()?;
     let shown = demonstrate(&learners, family, spec.seed, &NoDataSets)?;

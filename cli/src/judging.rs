@@ -29,7 +29,7 @@ pub(crate) fn compare_finished(
     if settings.families.iter().all(|family| family.has_parts()) {
         settings.ablations = rule::family(&problem.rule).ablations().to_vec();
     }
-    let activity = Activity::new("comparing the evolved rule with tuned SGD, momentum and Adam");
+    let activity = Activity::new("comparing the learned rule with tuned SGD, momentum and Adam");
     let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
     let here = Threads { threads: threads as usize, data };
     comparison::compare(problem, genome, &settings, &here, &show, interrupt).map_err(comparison_failure)

@@ -289,7 +289,7 @@ fn word(value: &impl Serialize) -> String {
 pub(crate) fn groups(comparison: &Comparison) -> Vec<Group> {
     let group = |of: &hebbian_learning::comparison::GroupComparison| {
         let rule = Curve {
-            name: "evolved rule".to_owned(),
+            name: "learned rule".to_owned(),
             scores: of.columns.iter().map(|column| column.rule).collect(),
         };
         let baselines = comparison.baselines.iter().enumerate().map(|(place, baseline)| Curve {

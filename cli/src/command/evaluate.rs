@@ -33,7 +33,7 @@ use crate::judging::{comparison_failure, unseen_families};
 use crate::render::progress::Activity;
 use crate::render::{self, Paint};
 
-/// Compare an evolved rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
+/// Compare a learned rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
 /// the same batches. Baselines are tuned on the families that the rule was evolved on; for the images of the program and the families
 /// of its specs for the plane the best of thousands of settings are known.
 #[derive(Debug, Args)]

@@ -201,7 +201,7 @@ fn block(group: &GroupComparison, comparison: &Comparison, paint: Paint) -> Stri
     }
     let mut text = format!("{}\n", paint.bold(&title));
     let columns = &group.columns;
-    row(&mut text, "  evolved rule", columns, |column| accuracy(column.rule.mean));
+    row(&mut text, "  learned rule", columns, |column| accuracy(column.rule.mean));
     for (place, ablated) in columns.first().map_or(&[][..], |column| &column.ablations[..]).iter().enumerate()
     {
         row(&mut text, &format!("  {}", ablated.ablation), columns, |column| {

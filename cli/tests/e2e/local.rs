@@ -116,7 +116,7 @@ fn an_evolved_rule_is_evaluated() {
     let arguments =
         ["evaluate", "out/genome.json", "--tasks", "nxor,stripes", "--updates", "2,6", "--baselines", "sgd"];
     let table = place.ok(&[&arguments[..], &["--tasks-per-family", "5"]].concat());
-    assert!(table.contains("nxor") && table.contains("stripes") && table.contains("evolved rule"), "{table}");
+    assert!(table.contains("nxor") && table.contains("stripes") && table.contains("learned rule"), "{table}");
     let json = [&arguments[..], &["--tasks-per-family", "5", "--json"]].concat();
     let one = place.json(&[&json[..], &["--threads", "1"]].concat());
     assert_eq!(one["updates"], serde_json::json!([2, 6]));
