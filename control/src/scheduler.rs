@@ -423,7 +423,7 @@ impl Scheduler {
     /// Brings `idle`, `ready` and the believed threads up to date with a worker.
     fn refresh(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
-            let counts = worker.believed_threads();
+            let counts = worker.counting_threads();
             self.believed = self.believed - std::mem::replace(&mut worker.counted, counts) + counts;
         }
         let worker = self.workers.get(&id);

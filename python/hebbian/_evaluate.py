@@ -23,8 +23,8 @@ from ._objective import Failed, Infeasible, Objective
 VALUE, INFEASIBLE, FAILED, ERROR = range(4)
 # What the coordinator takes of a reason.
 REASON_BYTES_MAX = 1024
-# Different tracebacks that a process prints.
-_TRACEBACKS_MAX = 16
+# Different reasons of failures and errors that a process prints.
+_TOLD_MAX = 16
 
 Outcome = tuple[int, Any, Any]
 
@@ -100,9 +100,10 @@ class Evaluator:
         if self._takes_seed:
             named["seed"] = seed
         try:
-            return judged(self._function(**named), self._scores)
+            outcome = judged(self._function(**named), self._scores)
+            return self._failed(outcome[1]) if outcome[0] == FAILED else outcome
         except Failed as failed:
-            return FAILED, cut(str(failed)), None
+            return self._failed(cut(str(failed)))
         except Infeasible as infeasible:
             violation = infeasible.violation
             if isinstance(violation, (int, float)) and math.isfinite(violation) and violation >= 0:
@@ -115,10 +116,21 @@ class Evaluator:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
         reason = cut(f"{type(error).__name__}: {error}{where}")
-        if reason not in self._told and len(self._told) < _TRACEBACKS_MAX:
-            self._told.add(reason)
+        if self._is_news(reason):
             traceback.print_exception(error)
         return reason
+
+    def _failed(self, reason: str) -> Outcome:
+        # The coordinator learns that, not why.
+        if self._is_news(reason):
+            print(f"the objective failed: {reason}", file=sys.stderr, flush=True)
+        return FAILED, reason, None
+
+    def _is_news(self, reason: str) -> bool:
+        if reason in self._told or len(self._told) >= _TOLD_MAX:
+            return False
+        self._told.add(reason)
+        return True
 
 
 def _end_with(life: int) -> None:

@@ -156,6 +156,9 @@ def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Resu
         if coordinator is None or workers is not None:
             stack.enter_context(Worker(score, coordinator=address, workers=slots_of(workers), tls=tls))
         run = client.create(spec, request_id=request_id or str(uuid.uuid4()))
+        if coordinator is None and run.status().state.HasField("paused"):
+            # Whatever paused it may be gone by now; if not, it pauses again and says so.
+            run.resume()
         try:
             for listener in listeners:
                 listener.started(run, spec)

@@ -148,6 +148,24 @@ def test_workers_may_die_at_any_time():
     assert disturbed.parameters == undisturbed.parameters and disturbed.value == undisturbed.value
 
 
+def test_errors_in_a_row_of_many_processes_are_no_reason_to_pause(tmp_path):
+    undisturbed = hebbian.maximise(objectives.score, evaluations=200, population_size=16, workers=2)
+    folder = str(tmp_path)
+
+    # Each evaluation fails when it is tried first: so those of all processes do, one after the other.
+    @hebbian.objective("score", x=x, layers=hebbian.integer(1, 8))
+    def flaky(x, layers, seed):
+        mark = Path(folder) / f"{x}-{layers}-{seed}"
+        if not mark.exists():
+            mark.touch()
+            raise OSError("not now")
+        return -((x - 1.0) ** 2) - 0.1 * (layers - 3) ** 2
+
+    disturbed = hebbian.maximise(flaky, evaluations=200, population_size=16, workers=8)
+    assert len(list(tmp_path.iterdir())) >= 200
+    assert disturbed.parameters == undisturbed.parameters and disturbed.value == undisturbed.value
+
+
 WORK = """
 import hebbian, objectives, sys
 print(hebbian.work(objectives.score, coordinator=sys.argv[1], workers=1))

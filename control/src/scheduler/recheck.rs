@@ -100,7 +100,7 @@ impl Work {
         // One answer alone settles where nobody can be asked; two that differ wait for somebody who can.
         let alone = check.answers.len() == 1 && check.answers[0].1 == *outcome;
         let mut known = check.answered();
-        known.extend(self.setbacks.get(&slot).into_iter().flat_map(|setbacks| &setbacks.failed_on));
+        known.extend(self.setbacks.get(&slot).into_iter().flat_map(|setbacks| setbacks.failed_on.keys()));
         if alone && !others(&known) {
             self.checks.remove(&slot);
             return Weighed::Settles(Vec::new());

@@ -50,6 +50,7 @@ impl Scheduler {
             return Reported::default();
         };
         let proven = reporter.is_proven();
+        let threads = reporter.believed_threads();
         let work = entry.work.as_mut().expect("the run is at a generation");
         let mut reported = Reported { settled: Vec::with_capacity(settlements.len()), again: Vec::new() };
         let mut lied = BTreeSet::new();
@@ -107,11 +108,9 @@ impl Scheduler {
                         continue;
                     }
                     reporter.errors += 1;
-                    standing.errors_in_row += 1;
                     work.requeue_failed(slot, worker, proven);
                     failed.push((slot, settlement.candidate, settlement.task, shorten(reason)));
-                    if standing.errors_in_row >= self.settings.errors_in_row_max {
-                        let errors = standing.errors_in_row;
+                    if let Some(errors) = standing.count_error(threads, &self.settings) {
                         quarantined.get_or_insert_with(|| in_a_row(errors, reason));
                     }
                 }
@@ -148,10 +147,14 @@ impl Scheduler {
         let work = self.runs.get(&run)?.work.as_ref()?;
         failed.iter().find_map(|(slot, candidate, task, reason)| {
             let setbacks = work.setbacks.get(slot).filter(|setbacks| self.is_exhausted(run, setbacks))?;
+            let on = match setbacks.failed_on.len() {
+                1 => "one worker".to_owned(),
+                workers => format!("{workers} workers"),
+            };
             Some(format!(
-                "candidate {candidate} on task {task} of generation {} failed on {} workers, the last time with: {reason}",
+                "candidate {candidate} on task {task} of generation {} failed {} times, on {on}, the last time with: {reason}",
                 work.generation,
-                setbacks.failed_on.len()
+                setbacks.errors(),
             ))
         })
     }

@@ -34,8 +34,13 @@ pub struct Settings {
     pub errors_max: usize,
     /// Lost leases that exhaust an episode.
     pub losses_max: u32,
-    /// Errors in a row that quarantine a worker.
-    pub errors_in_row_max: u32,
+    /// Errors of one worker on one episode that exhaust it, if nobody better is there.
+    pub tries_max: u32,
+    /// Errors in a row that quarantine a worker, for each of its threads. Their errors come one after the other, and where errors are quick
+    /// and evaluations long, those of all threads come before the first answer.
+    pub errors_in_row_per_thread: u32,
+    /// At least so many quarantine one that has answered something of the run.
+    pub errors_in_row_min: u32,
     /// Which episodes are computed twice.
     pub recheck: Recheck,
 }
@@ -54,7 +59,9 @@ impl Default for Settings {
             rest: (REST_MIN, REST_MAX),
             errors_max: 3,
             losses_max: 10,
-            errors_in_row_max: 5,
+            tries_max: 10,
+            errors_in_row_per_thread: 5,
+            errors_in_row_min: 10,
             recheck: Recheck::default(),
         }
     }

@@ -1,3 +1,4 @@
+mod errors;
 mod leaving;
 mod recheck;
 mod share;

@@ -37,13 +37,14 @@ impl Worker {
         first.saturating_add(earned).min(self.credit_max(settings))
     }
 
-    /// How many threads it is believed to have for the episodes that are divided among all.
+    /// How many threads it is believed to have.
     pub(super) fn believed_threads(&self) -> u32 {
-        match (self.draining || self.rests_until.is_some(), self.is_proven()) {
-            (true, _) => 0,
-            (false, true) => self.threads,
-            (false, false) => self.threads.min(NEWCOMER_EPISODES_MAX),
-        }
+        if self.is_proven() { self.threads } else { self.threads.min(NEWCOMER_EPISODES_MAX) }
+    }
+
+    /// How many threads it is believed to have for the episodes that are divided among all.
+    pub(super) fn counting_threads(&self) -> u32 {
+        if self.draining || self.rests_until.is_some() { 0 } else { self.believed_threads() }
     }
 
     /// It let others finish what it held: whatever it has proven before, it has to prove again.
@@ -81,8 +82,9 @@ impl Scheduler {
             return true;
         }
         let answered = check.map(Check::answered).unwrap_or_default();
-        let failed_on = setbacks.map(|setbacks| setbacks.failed_on.clone()).unwrap_or_default();
-        let known: BTreeSet<WorkerId> = answered.union(&failed_on).copied().collect();
+        let failed_on = |id| setbacks.is_some_and(|setbacks| setbacks.failed_on.contains_key(id));
+        let failed = setbacks.into_iter().flat_map(|setbacks| setbacks.failed_on.keys());
+        let known: BTreeSet<WorkerId> = answered.iter().chain(failed).copied().collect();
         // It takes a look at every worker.
         let best = || self.most_proven(run, &known);
         if setbacks.is_some_and(|setbacks| setbacks.count() >= RESERVED_AFTER)
@@ -99,21 +101,26 @@ impl Scheduler {
         }
         let others =
             || self.workers.iter().any(|(other, worker)| worker.eligible(run) && !known.contains(other));
-        !failed_on.contains(&worker) || !others()
+        !failed_on(&worker) || !others()
     }
 
     /// Whether an episode's failures and losses are too many for its run to go on.
     pub(super) fn is_exhausted(&self, run: RunId, setbacks: &Setbacks) -> bool {
-        let Settings { errors_max, losses_max, .. } = self.settings;
+        let Settings { errors_max, tries_max, losses_max, .. } = self.settings;
         let Some(best) = self.most_proven(run, &BTreeSet::new()) else {
             // Nobody has proven anything: it is too many if nobody else is left that may be better than those.
             let waits = |(id, worker): (&WorkerId, &Worker)| {
-                worker.eligible(run) && worker.rests_until.is_none() && !setbacks.failed_on.contains(id)
+                worker.eligible(run) && worker.rests_until.is_none() && !setbacks.failed_on.contains_key(id)
             };
-            let many = setbacks.failed_on.len() >= errors_max || setbacks.lost >= losses_max;
+            let tried = setbacks.failed_on.values().any(|&errors| errors >= tries_max);
+            let many = tried || setbacks.failed_on.len() >= errors_max || setbacks.lost >= losses_max;
             return many && !self.workers.iter().any(waits);
         };
-        let failed = setbacks.failed_on.contains(&best) && setbacks.failed_on_proven as usize >= errors_max;
+        // Where nobody else is left it is asked again and again, for it may have failed by chance.
+        let failed = setbacks
+            .failed_on
+            .get(&best)
+            .is_some_and(|&errors| errors >= tries_max || setbacks.failed_on_proven as usize >= errors_max);
         failed || setbacks.lost_by_proven >= losses_max
     }
 

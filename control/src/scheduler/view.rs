@@ -119,7 +119,7 @@ impl Scheduler {
             "a resting worker is attached"
         );
         assert_eq!(self.threads, self.workers.values().map(|worker| worker.threads).sum::<u32>());
-        assert_eq!(self.believed, self.workers.values().map(Worker::believed_threads).sum::<u32>());
+        assert_eq!(self.believed, self.workers.values().map(Worker::counting_threads).sum::<u32>());
         assert!(self.unanswering.iter().all(|id| self.workers.contains_key(id)));
         for (id, worker) in &self.workers {
             let (count, leases) = held.remove(id).unwrap_or_default();

@@ -6,7 +6,7 @@
 mod invariants;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ impl EpisodeState {
 /// What has gone wrong with one episode.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Setbacks {
-    /// Workers that answered with an error.
-    pub(super) failed_on: BTreeSet<WorkerId>,
+    /// Workers that answered with an error, and how often.
+    pub(super) failed_on: BTreeMap<WorkerId, u32>,
     /// How many of them were proven.
     pub(super) failed_on_proven: u32,
     /// Leases that ended without an answer.
@@ -64,9 +64,14 @@ pub(super) struct Setbacks {
 }
 
 impl Setbacks {
-    /// How many there were.
+    /// How many there were, each worker's errors as one.
     pub(super) fn count(&self) -> u32 {
         self.failed_on.len() as u32 + self.lost
+    }
+
+    /// Errors that it was answered with.
+    pub(super) fn errors(&self) -> u32 {
+        self.failed_on.values().sum()
     }
 }
 
@@ -411,7 +416,9 @@ impl Work {
     /// Queues an episode again that its only worker failed on.
     pub(super) fn requeue_failed(&mut self, slot: u32, worker: WorkerId, proven: bool) {
         let setbacks = self.setbacks.entry(slot).or_default();
-        setbacks.failed_on_proven += u32::from(setbacks.failed_on.insert(worker) && proven);
+        let errors = setbacks.failed_on.entry(worker).or_default();
+        *errors += 1;
+        setbacks.failed_on_proven += u32::from(*errors == 1 && proven);
         self.requeue(slot);
     }
 

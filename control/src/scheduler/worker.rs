@@ -60,6 +60,17 @@ pub(super) struct Standing {
     pub(super) compute: Recent,
 }
 
+impl Standing {
+    /// Counts an error of a worker of so many threads; how many there are in a row, if they quarantine it.
+    pub(super) fn count_error(&mut self, threads: u32, settings: &Settings) -> Option<u32> {
+        self.errors_in_row += 1;
+        let has_answered = self.compute.median().is_some();
+        let least = if has_answered { settings.errors_in_row_min } else { 0 };
+        let most = threads.saturating_mul(settings.errors_in_row_per_thread).max(least);
+        (self.errors_in_row >= most).then_some(self.errors_in_row)
+    }
+}
+
 /// How long a worker stays barred from a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bar {
