@@ -30,3 +30,15 @@ def test_requests_are_answered_one_by_one_and_in_batches():
     assert error["id"] == 4 and error["error"].startswith("ZeroDivisionError: by nothing") and value["value"] == 7.5
     assert answers[2] == {"id": 6, "error": "parameters: 'x' is missing"}
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_child_that_comes_out_of_the_objective_answers_nothing():
+    lines = [
+        {"id": number, "seed": 1, "parameters": {"x": float(number), "how": how}} for number, how in enumerate(("", "raises", "exits"))
+    ]
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import objectives; objectives.forks.serve()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True, text=True, check=True
+    )
+    _, *answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(of["id"], of["value"]) for of in answers] == [(0, 0.0), (1, 2.0), (2, 9.0)]
