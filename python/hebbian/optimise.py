@@ -65,9 +65,14 @@ class _Called(Callback):
 Callbacks = Sequence[Callback | Callable[[int, Mapping[str, float]], None]]
 
 
+def _value_of(fitness: float, problem: Mapping[str, Any]) -> float:
+    """The objective's value that a fitness stands for."""
+    # Zero has no sign.
+    return 0.0 - fitness if problem["direction"] == "minimise" else fitness
+
+
 def figures_of(summary: v1.GenerationSummary, problem: Mapping[str, Any]) -> dict[str, float]:
     """A generation's figures, in the objective's own terms."""
-    sign = -1.0 if problem["direction"] == "minimise" else 1.0
     figures = {
         "evaluations": float(summary.evaluations),
         "failed": float(summary.diverged),
@@ -76,9 +81,9 @@ def figures_of(summary: v1.GenerationSummary, problem: Mapping[str, Any]) -> dic
         "seconds": summary.elapsed.seconds + summary.elapsed.nanos / 1e9,
     }
     if summary.HasField("best_fitness"):
-        figures["best"] = sign * summary.best_fitness
+        figures["best"] = _value_of(summary.best_fitness, problem)
     if summary.HasField("median_fitness"):
-        figures["median"] = sign * summary.median_fitness
+        figures["median"] = _value_of(summary.median_fitness, problem)
     figures.update(zip(problem.get("scores", ()), summary.best_scores))
     return figures
 
@@ -87,24 +92,26 @@ def result_of(run: Run) -> Result:
     """What a run has found: of its mean and its best sample the one that was better when both were measured again."""
     message = run.result()
     problem = json.loads(message.spec)["problem"]
-    sign = -1.0 if problem["direction"] == "minimise" else 1.0
     measured = message.remeasurement
     names = problem.get("scores", ())
     which, value, scores = "mean", None, {}
 
+    def is_measured(of: v1.Remeasurement.Measured) -> bool:
+        # Where no evaluation had a value there is a fitness all the same, of zeros.
+        return of.diverged + of.infeasible < measured.tasks
+
     def rank(of: v1.Remeasurement.Measured) -> tuple[bool, float]:
-        failures = of.diverged + of.infeasible
-        return failures == 0, of.fitness.mean if of.HasField("fitness") else -math.inf
+        return of.diverged + of.infeasible == 0, of.fitness.mean if is_measured(of) else -math.inf
 
     if message.HasField("remeasurement"):
         found = measured.mean
         if measured.HasField("best") and rank(measured.best) > rank(found):
             which, found = "best", measured.best
-        if found.HasField("fitness"):
-            value = sign * found.fitness.mean
+        if is_measured(found):
+            value = _value_of(found.fitness.mean, problem)
             scores = {name: score.mean for name, score in zip(names, found.scores)}
     elif message.HasField("best"):
-        which, value = "best", sign * message.best.fitness
+        which, value = "best", _value_of(message.best.fitness, problem)
     parameters = {}
     values = run.segments("best" if which == "best" else "mean", message)
     for parameter in problem["parameters"]:
