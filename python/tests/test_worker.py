@@ -422,6 +422,21 @@ def test_what_took_long_is_reported_at_once(seconds, at_once):
     assert (session._report_at <= time.monotonic()) if at_once else (session._report_at >= before + 0.01)
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_worker_that_is_refused_for_good_gives_up(coordinator, slots):
+    name = objectives.score.name
+    try:
+        # What the package itself would not take.
+        objectives.score.name = "A b"
+        with pytest.raises(hebbian.InvalidRequest, match=r"hello.serves\[0\]: must be") as caught:
+            hebbian.work(objectives.score, coordinator=coordinator.address, workers=slots)
+        assert caught.value.field == "hello.serves[0]"
+    finally:
+        objectives.score.name = name
+    with pytest.raises(hebbian.InvalidRequest, match=r"hello\.display_name: must be"):
+        hebbian.work(objectives.score, coordinator=coordinator.address, workers=slots, name="\x1b[31m")
+
+
 def test_objectives_say_what_is_wrong_with_them():
     x = hebbian.real(0.0, deviation=1.0)
     for expected, make in (
