@@ -6,15 +6,16 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import v1
 from ._objective import Objective
+from ._plain import shown
 from .client import Client, Run
 from .connection import Coordinators, Paths, Tls
-from .errors import RunEnded, RunPaused
+from .errors import AlreadyExists, HebbianError, RunEnded, RunPaused
 from .local import Coordinator
 from .worker import Worker, checked, slots_of
 
@@ -141,11 +142,69 @@ def follow(run: Run, problem: Mapping[str, Any], callbacks: Iterable[Callback]) 
     return result_of(run)
 
 
+def _listeners(callbacks: Any) -> list[Callback]:
+    """What is told of a search."""
+    if isinstance(callbacks, (str, Callback)) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: must be a list, for example [Progress()], not {shown(callbacks)}")
+    listeners: list[Callback] = []
+    for place, callback in enumerate(callbacks):
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            raise TypeError(f"callbacks[{place}]: must be one that was made, {callback.__name__}(..), not its class")
+        if not isinstance(callback, Callback) and not callable(callback):
+            raise TypeError(f"callbacks[{place}]: must be a function or a hebbian.Callback, not {shown(callback)}")
+        listeners.append(callback if isinstance(callback, Callback) else _Called(callback))
+    return listeners
+
+
+def _settings_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a caller has said, by his names."""
+    problem, stop = spec["problem"], spec["stop"]
+    names = {"target_fitness": "target", "time_limit_s": "time_limit"}
+    found = {names.get(key, key): value for key, value in stop.items()}
+    found.update({f"strategy.{key}": value for key, value in spec["strategy"].items()}, seed=spec["seed"])
+    found.update({key: value for key, value in problem.items() if key not in ("kind", "name", "parameters")})
+    for parameter in problem["parameters"]:
+        found.update({f"{parameter['name']}.{key}": value for key, value in parameter.items() if key != "name"})
+    return found
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In what a spec differs from that of a run, which has all defaults."""
+    was, is_now = _settings_of(before), _settings_of(now)
+    told = [f"{name} was {shown(was[name])} and is {shown(is_now[name])}" for name in is_now if name in was and was[name] != is_now[name]]
+    told += [f"{name} is new" for name in is_now if name not in was and not name.startswith("strategy.")]
+    # Other things that it has alone may be defaults.
+    known = {"evaluations", "generations", "target", "time_limit", *(parameter["name"] for parameter in before["problem"]["parameters"])}
+    told += [f"{name} was {shown(was[name])}" for name in was if name not in is_now and name.partition(".")[0] in known]
+    return "; ".join(told)
+
+
+def create_again(client: Client, spec: Mapping[str, Any], field: str, place: object) -> Run:
+    """Creates a run, or finds the one that was created before by the same words, at a place that an argument names."""
+    try:
+        return client.create(spec, request_id=f"python/{spec['name']}")
+    except AlreadyExists as error:
+        told = ""
+        # Who may create may not be allowed to look.
+        with suppress(HebbianError):
+            runs = [run.name for run in client.list() if run.display_name == spec["name"]]
+            told = _differences(json.loads(client.run(runs[0]).result().spec), spec) if len(runs) == 1 else ""
+        raise AlreadyExists(
+            f"{field}: {place} has {spec['name']!r} with other settings already{': ' if told else ''}{told}. "
+            f"The same settings go on with it; for other ones say another {'' if field == 'name' else 'directory or '}name",
+            field=field,
+            code=error.code,
+        ) from None
+
+
 def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Result:
     checked(score)
     coordinator, workers, directory = options.pop("coordinator"), options.pop("workers"), options.pop("directory")
     callbacks, request_id, tls = options.pop("callbacks"), options.pop("request_id"), options.pop("tls")
-    listeners = [callback if isinstance(callback, Callback) else _Called(callback) for callback in callbacks]
+    listeners = _listeners(callbacks)
+    slots = slots_of(workers)
+    if request_id is not None and not isinstance(request_id, str):
+        raise TypeError(f"request_id: must be a text, not {shown(request_id)}")
     if all(options[limit] is None for limit in ("evaluations", "generations", "target", "time_limit")):
         raise TypeError(f"{direction}: say when it ends, for example evaluations=1000")
     if coordinator is not None and directory is not None:
@@ -157,12 +216,14 @@ def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Resu
         if address is None:
             own = stack.enter_context(Coordinator(directory))
             address = own.address
-            # In a directory the same call again goes on.
-            request_id = request_id or (f"python/{spec['name']}" if directory is not None else None)
         client = stack.enter_context(Client(address, tls=tls))
         if coordinator is None or workers is not None:
-            stack.enter_context(Worker(score, coordinator=address, workers=slots_of(workers), tls=tls))
-        run = client.create(spec, request_id=request_id or str(uuid.uuid4()))
+            stack.enter_context(Worker(score, coordinator=address, workers=slots, tls=tls))
+        if directory is not None and not request_id:
+            # The same call again goes on.
+            run = create_again(client, spec, "directory", directory)
+        else:
+            run = client.create(spec, request_id=request_id or str(uuid.uuid4()))
         try:
             for listener in listeners:
                 listener.started(run, spec)
