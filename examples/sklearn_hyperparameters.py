@@ -2,7 +2,7 @@
 
 pip install hebbian scikit-learn; python examples/sklearn_hyperparameters.py
 
-Seen on two busy cores: 79 s for 120 evaluations, accuracy 0.9766 (penalty 15, width 0.00040, 33 components).
+Seen with scikit-learn 1.9.1: 76 s of processor time for 120 evaluations, accuracy 0.9755 (penalty 512, width 0.00052, 38 components).
 """
 
 import hebbian

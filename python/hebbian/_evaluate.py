@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ._objective import Failed, Infeasible, Objective
+from ._plain import shown
 
 # How an evaluation ended: with a value and scores, a violation, why it failed, or what went wrong.
 VALUE, INFEASIBLE, FAILED, ERROR = range(4)
@@ -59,10 +60,42 @@ def judged(answer: Any, scores: Sequence[str]) -> Outcome:
     return (ERROR, f"scores.{bad[0]}: must be a finite number", None) if bad else (VALUE, value, given)
 
 
+def violation_of(violation: Any) -> float | None:
+    """How far a candidate is from what is allowed, as a number of at least 0; None if it says something else."""
+    try:
+        found = math.nan if isinstance(violation, str) else float(violation)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and found >= 0 else None
+
+
+def _end_child_of(process: int, error: BaseException | None = None) -> None:
+    """Ends this process if it is another one, its child: as Python ends a program, but at once. Nothing of its parent is its to finish."""
+    if os.getpid() == process:
+        return
+    code = 0
+    try:
+        if isinstance(error, SystemExit):
+            if isinstance(error.code, int):
+                code = error.code & 0xFF
+            elif error.code is not None:
+                code = 1
+                print(error.code, file=sys.stderr)
+        elif error is not None:
+            code = 1
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
 class Evaluator:
-    """Evaluates an objective."""
+    """Evaluates an objective, in the process that has made it alone: a child that comes out of the objective, as a library that forks may
+    leave one, ends there. Its answer would be taken for one of its parent."""
 
     def __init__(self, objective: Objective) -> None:
+        self._process = os.getpid()
         self._function, self._scores, self._takes_seed = objective.function, objective.scores, objective.takes_seed
         self._told: set[str] = set()
         self._plan: list[tuple[str, int | None, bool]] = []
@@ -101,16 +134,22 @@ class Evaluator:
             named["seed"] = seed
         try:
             outcome = judged(self._function(**named), self._scores)
-            return self._failed(outcome[1]) if outcome[0] == FAILED else outcome
-        except Failed as failed:
-            return self._failed(cut(str(failed)))
-        except Infeasible as infeasible:
-            violation = infeasible.violation
-            if isinstance(violation, (int, float)) and math.isfinite(violation) and violation >= 0:
-                return INFEASIBLE, float(violation), None
-            return ERROR, f"Infeasible: the violation must be a number of at least 0, not {violation!r}", None
         except BaseException as error:
-            return ERROR, self._trouble(error), None
+            _end_child_of(self._process, error)
+            return self._raised(error)
+        _end_child_of(self._process)
+        return self._failed(outcome[1]) if outcome[0] == FAILED else outcome
+
+    def _raised(self, error: BaseException) -> Outcome:
+        """How an evaluation ended that raised something."""
+        if isinstance(error, Failed):
+            return self._failed(cut(str(error)))
+        if isinstance(error, Infeasible):
+            violation = violation_of(error.violation)
+            if violation is not None:
+                return INFEASIBLE, violation, None
+            return ERROR, f"Infeasible: the violation must be a number of at least 0, not {shown(error.violation)}", None
+        return ERROR, self._trouble(error), None
 
     def _trouble(self, error: BaseException) -> str:
         frames = traceback.extract_tb(error.__traceback__)
@@ -145,12 +184,15 @@ def main(descriptor: int, life: int) -> None:
     with Connection(descriptor) as pipe:
         paths, content = pipe.recv()
         sys.path[:] = paths
+        process = os.getpid()
         try:
             evaluator = Evaluator(pickle.loads(content))
         except BaseException as error:
+            _end_child_of(process, error)
             traceback.print_exception(error)
             pipe.send(cut(f"the objective cannot be loaded: {type(error).__name__}: {error}"))
             return
+        _end_child_of(process)
         pipe.send(None)
         clock = time.perf_counter
         while True:

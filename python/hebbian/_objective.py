@@ -11,11 +11,18 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper
 from importlib import import_module
 from typing import Any
+
+from ._plain import is_flag, number, plain, shown, whole
+
+# What a name of an objective may be; the program says the same.
+_NAME, _NAME_MAX = re.compile(r"[a-z0-9][-a-z0-9_.]*"), 64
+# Whole numbers that are fixed: what JSON brings unchanged everywhere.
+_WHOLE_MAX = 1 << 53
 
 
 class Failed(Exception):
@@ -43,6 +50,15 @@ class Parameter:
         return {"name": name, "kind": self.kind, **{key: value for key, value in self.fields.items() if value is not None}}
 
 
+def _numbers(kind: str, **given: Any) -> dict[str, int | float | None]:
+    """Settings of a parameter, those that are not given left out."""
+    return {name: None if value is None else number(f"{kind}: {name}", value) for name, value in given.items()}
+
+
+def _length(kind: str, length: int | None) -> int | None:
+    return None if length is None else whole(f"{kind}: length", length, 1)
+
+
 def real(
     initial: float | None = None,
     *,
@@ -58,18 +74,63 @@ def real(
     is so many numbers alike, an array.
     """
     scale = "log" if log else None
-    fields = {"initial": initial, "deviation": deviation, "low": low, "high": high, "scale": scale, "length": length}
-    return Parameter("real", fields)
+    for name, bound in (("low", low), ("high", high)):
+        if isinstance(bound, float) and math.isinf(bound):
+            raise ValueError(f"real: {name}: must be a finite number, not {bound}; without it there is no bound")
+    numbers = _numbers("real", initial=initial, deviation=deviation, low=low, high=high)
+    return Parameter("real", {**numbers, "scale": scale, "length": _length("real", length)})
 
 
 def integer(low: int, high: int, *, initial: float | None = None, deviation: float | None = None, length: int | None = None) -> Parameter:
     """A whole number from ``low`` to ``high``, both included. With ``length`` so many, an array."""
-    return Parameter("integer", {"low": low, "high": high, "initial": initial, "deviation": deviation, "length": length})
+    bounds = {"low": number("integer: low", low), "high": number("integer: high", high)}
+    numbers = _numbers("integer", initial=initial, deviation=deviation)
+    return Parameter("integer", {**bounds, **numbers, "length": _length("integer", length)})
 
 
 def fixed(value: bool | int | float | str) -> Parameter:
     """A value that is not searched; every evaluation gets it."""
+    if is_flag(value):
+        return Parameter("fixed", {"value": bool(value)})
+    if not isinstance(value, str):
+        value = number("fixed", value, "a number, a text, true or false")
+        if isinstance(value, int) and abs(value) > _WHOLE_MAX:
+            raise ValueError(f"fixed: must be a whole number from -2^53 to 2^53, or a float or a text, not {shown(value)}")
     return Parameter("fixed", {"value": value})
+
+
+def checked_name(name: Any) -> str:
+    """The name of an objective."""
+    if isinstance(name, str) and len(name) <= _NAME_MAX and _NAME.fullmatch(name):
+        return name
+    if callable(name):
+        raise TypeError("objective: needs its parameters: write @hebbian.objective(x=hebbian.real(0.0, deviation=1.0), ...)")
+    rule = f"1 to {_NAME_MAX} characters of a-z, 0-9, `-`, `_` and `.`, the first a letter or a digit"
+    raise (ValueError if isinstance(name, str) else TypeError)(f"name: must be {rule}, not {shown(name)}")
+
+
+def checked_scores(scores: Any) -> tuple[str, ...]:
+    """Names of the figures beside a value."""
+    if isinstance(scores, str) or not isinstance(scores, Iterable):
+        raise TypeError(f'scores: must be a list of names, for example ["steps"], not {shown(scores)}')
+    names = tuple(scores)
+    for place, name in enumerate(names):
+        if not isinstance(name, str):
+            raise TypeError(f"scores[{place}]: must be a name, not {shown(name)}")
+    return names
+
+
+def checked_parameters(named: Mapping[str, Any], parameters: Any) -> dict[str, Parameter]:
+    """Those that are named and those of a dictionary."""
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters: must be a dictionary from names to parameters, not {shown(parameters)}")
+    together = {**named, **(parameters or {})}
+    for key, value in together.items():
+        if not isinstance(key, str):
+            raise TypeError(f"parameters: its names must be texts, not {shown(key)}")
+        if not isinstance(value, Parameter):
+            raise TypeError(f"{key}: must be made by hebbian.real, integer or fixed, not {shown(value)}")
+    return together
 
 
 class Objective:
@@ -84,10 +145,10 @@ class Objective:
         options: Mapping[str, Any],
     ) -> None:
         update_wrapper(self, function)
-        self.function, self.parameters, self.scores, self.options = function, dict(parameters), tuple(scores), dict(options)
-        plain = re.sub(r"[^a-z0-9._-]+", "-", getattr(function, "__name__", "").lower()).strip("-._")
+        self.function, self.parameters, self.scores, self.options = function, dict(parameters), checked_scores(scores), dict(options)
+        own = re.sub(r"[^a-z0-9._-]+", "-", getattr(function, "__name__", "").lower()).strip("-._")[:_NAME_MAX]
         #: What workers say that they serve.
-        self.name = name or plain or "objective"
+        self.name = (own or "objective") if name is None else checked_name(name)
         #: Whether the function wants to know the seed of an evaluation; without it, it is taken for one without noise.
         self.takes_seed = "seed" in _arguments(function, self.parameters)
 
@@ -127,7 +188,10 @@ class Objective:
         time_limit: float | None = None,
     ) -> dict[str, Any]:
         """The spec of a run that searches with it: ``direction`` is ``"maximise"`` or ``"minimise"``."""
-        settings: dict[str, Any] = {"kind": strategy} if isinstance(strategy, str) else dict(strategy)
+        if not isinstance(strategy, (str, Mapping)):
+            expected = 'a name, for example "cma-es", or a dictionary as the section `strategy` of a spec'
+            raise TypeError(f"strategy: must be {expected}, not {shown(strategy)}")
+        settings: dict[str, Any] = {"kind": strategy} if isinstance(strategy, str) else plain(strategy, "strategy")
         kind = settings.get("kind", "cma-es")
         if kind in ("cma-es", "sep-cma-es", "pgpe", "openai-es", "one-plus-lambda", "random-search"):
             # So that a parameter's deviation is that of the first samples.
@@ -135,9 +199,14 @@ class Objective:
         if kind == "cma-es" and not self.takes_seed:
             settings.setdefault("noise", "none")
         if population_size is not None:
-            settings["population_size"] = population_size
+            settings["population_size"] = number("population_size", population_size)
         settings.setdefault("population_size", self._population_size(integers_count=kind == "cma-es"))
-        stop = {"evaluations": evaluations, "generations": generations, "target_fitness": target, "time_limit_s": time_limit}
+        stop = {
+            "evaluations": None if evaluations is None else number("evaluations", evaluations),
+            "generations": None if generations is None else number("generations", generations),
+            "target_fitness": None if target is None else number("target", target),
+            "time_limit_s": None if time_limit is None else number("time_limit", time_limit),
+        }
         problem = {
             "kind": "external",
             "name": self.name,
@@ -147,7 +216,7 @@ class Objective:
             "parameters": [parameter.spec(name) for name, parameter in self.parameters.items()],
         }
         limits = {key: value for key, value in stop.items() if value is not None}
-        return {"name": name or self.name, "seed": seed, "strategy": settings, "problem": problem, "stop": limits}
+        return {"name": name or self.name, "seed": number("seed", seed), "strategy": settings, "problem": problem, "stop": limits}
 
     def serve(self) -> None:
         """Is the program that ``hebbian worker --exec 'python objective.py'`` starts: it answers what its standard input asks.
@@ -223,10 +292,8 @@ def objective(
     honest answers may be, ``{"absolute": 1e-9, "relative": 1e-6}``, where a coordinator looks for workers that lie; ``noisy``: an
     evaluation that is made again may give anything else. ``parameters``: those whose names mean something else here.
     """
-    all_parameters = {**named, **(parameters or {})}
-    for key, value in all_parameters.items():
-        if not isinstance(value, Parameter):
-            raise TypeError(f"objective: {key}: must be made by hebbian.real, integer or fixed, not {value!r}")
+    if name is not None:
+        checked_name(name)
     given_options = {
         "scores": scores,
         "evaluations": evaluations,
@@ -238,18 +305,26 @@ def objective(
     for key, option in given_options.items():
         if isinstance(option, Parameter):
             raise TypeError(f"objective: {key}: means something else here; name such a parameter in parameters={{{key!r}: ...}}")
+    all_parameters = checked_parameters(named, parameters)
     if not all_parameters:
         raise TypeError("objective: needs at least one parameter, for example x=hebbian.real(0.0, deviation=1.0)")
+    if seeds is not None and not hasattr(seeds, "__len__"):
+        raise TypeError(f"seeds: must be a list of whole numbers, not {shown(seeds)}")
+    if seeds is not None and len(seeds) == 0:
+        raise ValueError("seeds: must have at least one; without it each generation has fresh ones")
+    if recheck is not None and not isinstance(recheck, Mapping):
+        raise TypeError(f'recheck: must be a dictionary, for example {{"absolute": 1e-9}}, not {shown(recheck)}')
     options = {
-        "evaluations_per_candidate": evaluations,
-        "seeds": None if seeds is None else list(seeds),
-        "time_limit_s": time_limit,
-        "recheck": None if recheck is None else dict(recheck),
-        "noisy": noisy or None,
+        "evaluations_per_candidate": None if evaluations is None else number("evaluations", evaluations),
+        "seeds": None if seeds is None else [number(f"seeds[{place}]", seed) for place, seed in enumerate(seeds)],
+        "time_limit_s": None if time_limit is None else number("time_limit", time_limit),
+        "recheck": None if recheck is None else plain(recheck, "recheck"),
+        "noisy": bool(noisy) or None,
     }
+    names = checked_scores(scores)
 
     def decorate(function: Callable[..., Any]) -> Objective:
         given = {key: value for key, value in options.items() if value is not None}
-        return Objective(function, name, all_parameters, scores, given)
+        return Objective(function, name, all_parameters, names, given)
 
     return decorate

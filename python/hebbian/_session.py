@@ -20,7 +20,7 @@ from ._evaluate import FAILED, INFEASIBLE, VALUE, Outcome, cut
 from ._objective import Objective
 from ._pool import Item, Job
 from .connection import Connection, Paths, Tls
-from .errors import HebbianError, InvalidRequest
+from .errors import HebbianError, InvalidRequest, refuse
 
 logger = logging.getLogger("hebbian")
 # An outcome is reported after so long at the latest; outcomes that come together travel together. What took half as long to evaluate is
@@ -73,7 +73,8 @@ class _Run:
 
 
 class Session:
-    """What a worker keeps from stream to stream. :meth:`run` works until :meth:`stop`, or until a coordinator drains the worker."""
+    """What a worker keeps from stream to stream. :meth:`run` works until :meth:`stop`, or until a coordinator drains the worker; it raises
+    :class:`InvalidRequest` where a coordinator will never take it."""
 
     def __init__(
         self,
@@ -188,6 +189,7 @@ class Session:
                         return
                     problem = "the coordinator closed the stream"
                 finally:
+                    welcomed = self.attached.is_set()
                     self.attached.clear()
                     connection.close()
             except InvalidRequest:
@@ -195,6 +197,9 @@ class Session:
             except HebbianError as error:
                 problem = str(error)
             except grpc.RpcError as error:
+                # What is wrong with the greeting is so the next time.
+                if error.code() == grpc.StatusCode.INVALID_ARGUMENT and not welcomed:
+                    refuse(error, connection.address)
                 problem = f"{connection.address}: {error.code().name}: {error.details()}"
             self.trouble = problem
             # What was not begun is given to others; what is being computed is reported on the next stream.

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from . import v1
 from ._genome import parameters_of
+from ._plain import plain, shown
 from .connection import Cluster, Coordinators, Paths, Tls
-from .errors import HebbianError, RunEnded, RunPaused, Unavailable, WrongState, translated
+from .errors import HebbianError, InvalidRequest, RunEnded, RunPaused, Unavailable, WrongState, translated
 
 # A spec: a dictionary, its text as TOML or JSON, or the path of a file with it.
 Spec = Mapping[str, Any] | str | PathLike[str]
@@ -34,9 +35,14 @@ _PAGE = 500
 
 def _text(spec: Spec) -> str:
     if isinstance(spec, Mapping):
-        return json.dumps(spec, allow_nan=False)
+        try:
+            return json.dumps(plain(spec), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(str(error), field=str(error).partition(": ")[0]) from None
     if isinstance(spec, PathLike):
         return Path(spec).read_text(encoding="utf-8")
+    if not isinstance(spec, str):
+        raise TypeError(f"spec: must be a dictionary, a text or a path, not {shown(spec)}")
     return spec
 
 

@@ -168,6 +168,8 @@ def addresses_of(coordinator: Coordinators | None) -> list[str]:
     """The addresses of a list, or of one text with commas; without them those of ``HEBBIAN_COORDINATOR``, or this machine's."""
     given = coordinator or default_coordinator()
     parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+        raise InvalidRequest(f"coordinator: must be an address or a list of them, not {coordinator!r}", field="coordinator")
     addresses = [part.strip() for part in parts if part.strip()]
     if not addresses:
         raise InvalidRequest(f"coordinator: {coordinator!r} has no address; write it as {DEFAULT_COORDINATOR}", field="coordinator")

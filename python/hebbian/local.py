@@ -54,6 +54,8 @@ class Coordinator:
     """
 
     def __init__(self, directory: Paths | None = None) -> None:
+        if directory is not None and not isinstance(directory, (str, os.PathLike)):
+            raise TypeError(f"directory: must be a path, not {directory!r}")
         self._private = tempfile.TemporaryDirectory(prefix="hebbian-")
         storage = "memory:"
         if directory is not None:

@@ -6,15 +6,16 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import v1
 from ._objective import Objective
+from ._plain import shown
 from .client import Client, Run
 from .connection import Coordinators, Paths, Tls
-from .errors import RunEnded, RunPaused
+from .errors import AlreadyExists, HebbianError, RunEnded, RunPaused
 from .local import Coordinator
 from .worker import Worker, checked, slots_of
 
@@ -65,9 +66,14 @@ class _Called(Callback):
 Callbacks = Sequence[Callback | Callable[[int, Mapping[str, float]], None]]
 
 
+def _value_of(fitness: float, problem: Mapping[str, Any]) -> float:
+    """The objective's value that a fitness stands for."""
+    # Zero has no sign.
+    return 0.0 - fitness if problem["direction"] == "minimise" else fitness
+
+
 def figures_of(summary: v1.GenerationSummary, problem: Mapping[str, Any]) -> dict[str, float]:
     """A generation's figures, in the objective's own terms."""
-    sign = -1.0 if problem["direction"] == "minimise" else 1.0
     figures = {
         "evaluations": float(summary.evaluations),
         "failed": float(summary.diverged),
@@ -76,9 +82,9 @@ def figures_of(summary: v1.GenerationSummary, problem: Mapping[str, Any]) -> dic
         "seconds": summary.elapsed.seconds + summary.elapsed.nanos / 1e9,
     }
     if summary.HasField("best_fitness"):
-        figures["best"] = sign * summary.best_fitness
+        figures["best"] = _value_of(summary.best_fitness, problem)
     if summary.HasField("median_fitness"):
-        figures["median"] = sign * summary.median_fitness
+        figures["median"] = _value_of(summary.median_fitness, problem)
     figures.update(zip(problem.get("scores", ()), summary.best_scores))
     return figures
 
@@ -87,24 +93,26 @@ def result_of(run: Run) -> Result:
     """What a run has found: of its mean and its best sample the one that was better when both were measured again."""
     message = run.result()
     problem = json.loads(message.spec)["problem"]
-    sign = -1.0 if problem["direction"] == "minimise" else 1.0
     measured = message.remeasurement
     names = problem.get("scores", ())
     which, value, scores = "mean", None, {}
 
+    def is_measured(of: v1.Remeasurement.Measured) -> bool:
+        # Where no evaluation had a value there is a fitness all the same, of zeros.
+        return of.diverged + of.infeasible < measured.tasks
+
     def rank(of: v1.Remeasurement.Measured) -> tuple[bool, float]:
-        failures = of.diverged + of.infeasible
-        return failures == 0, of.fitness.mean if of.HasField("fitness") else -math.inf
+        return of.diverged + of.infeasible == 0, of.fitness.mean if is_measured(of) else -math.inf
 
     if message.HasField("remeasurement"):
         found = measured.mean
         if measured.HasField("best") and rank(measured.best) > rank(found):
             which, found = "best", measured.best
-        if found.HasField("fitness"):
-            value = sign * found.fitness.mean
+        if is_measured(found):
+            value = _value_of(found.fitness.mean, problem)
             scores = {name: score.mean for name, score in zip(names, found.scores)}
     elif message.HasField("best"):
-        which, value = "best", sign * message.best.fitness
+        which, value = "best", _value_of(message.best.fitness, problem)
     parameters = {}
     values = run.segments("best" if which == "best" else "mean", message)
     for parameter in problem["parameters"]:
@@ -134,11 +142,69 @@ def follow(run: Run, problem: Mapping[str, Any], callbacks: Iterable[Callback]) 
     return result_of(run)
 
 
+def _listeners(callbacks: Any) -> list[Callback]:
+    """What is told of a search."""
+    if isinstance(callbacks, (str, Callback)) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: must be a list, for example [Progress()], not {shown(callbacks)}")
+    listeners: list[Callback] = []
+    for place, callback in enumerate(callbacks):
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            raise TypeError(f"callbacks[{place}]: must be one that was made, {callback.__name__}(..), not its class")
+        if not isinstance(callback, Callback) and not callable(callback):
+            raise TypeError(f"callbacks[{place}]: must be a function or a hebbian.Callback, not {shown(callback)}")
+        listeners.append(callback if isinstance(callback, Callback) else _Called(callback))
+    return listeners
+
+
+def _settings_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a caller has said, by his names."""
+    problem, stop = spec["problem"], spec["stop"]
+    names = {"target_fitness": "target", "time_limit_s": "time_limit"}
+    found = {names.get(key, key): value for key, value in stop.items()}
+    found.update({f"strategy.{key}": value for key, value in spec["strategy"].items()}, seed=spec["seed"])
+    found.update({key: value for key, value in problem.items() if key not in ("kind", "name", "parameters")})
+    for parameter in problem["parameters"]:
+        found.update({f"{parameter['name']}.{key}": value for key, value in parameter.items() if key != "name"})
+    return found
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In what a spec differs from that of a run, which has all defaults."""
+    was, is_now = _settings_of(before), _settings_of(now)
+    told = [f"{name} was {shown(was[name])} and is {shown(is_now[name])}" for name in is_now if name in was and was[name] != is_now[name]]
+    told += [f"{name} is new" for name in is_now if name not in was and not name.startswith("strategy.")]
+    # Other things that it has alone may be defaults.
+    known = {"evaluations", "generations", "target", "time_limit", *(parameter["name"] for parameter in before["problem"]["parameters"])}
+    told += [f"{name} was {shown(was[name])}" for name in was if name not in is_now and name.partition(".")[0] in known]
+    return "; ".join(told)
+
+
+def create_again(client: Client, spec: Mapping[str, Any], field: str, place: object) -> Run:
+    """Creates a run, or finds the one that was created before by the same words, at a place that an argument names."""
+    try:
+        return client.create(spec, request_id=f"python/{spec['name']}")
+    except AlreadyExists as error:
+        told = ""
+        # Who may create may not be allowed to look.
+        with suppress(HebbianError):
+            runs = [run.name for run in client.list() if run.display_name == spec["name"]]
+            told = _differences(json.loads(client.run(runs[0]).result().spec), spec) if len(runs) == 1 else ""
+        raise AlreadyExists(
+            f"{field}: {place} has {spec['name']!r} with other settings already{': ' if told else ''}{told}. "
+            f"The same settings go on with it; for other ones say another {'' if field == 'name' else 'directory or '}name",
+            field=field,
+            code=error.code,
+        ) from None
+
+
 def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Result:
     checked(score)
     coordinator, workers, directory = options.pop("coordinator"), options.pop("workers"), options.pop("directory")
     callbacks, request_id, tls = options.pop("callbacks"), options.pop("request_id"), options.pop("tls")
-    listeners = [callback if isinstance(callback, Callback) else _Called(callback) for callback in callbacks]
+    listeners = _listeners(callbacks)
+    slots = slots_of(workers)
+    if request_id is not None and not isinstance(request_id, str):
+        raise TypeError(f"request_id: must be a text, not {shown(request_id)}")
     if all(options[limit] is None for limit in ("evaluations", "generations", "target", "time_limit")):
         raise TypeError(f"{direction}: say when it ends, for example evaluations=1000")
     if coordinator is not None and directory is not None:
@@ -150,12 +216,14 @@ def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Resu
         if address is None:
             own = stack.enter_context(Coordinator(directory))
             address = own.address
-            # In a directory the same call again goes on.
-            request_id = request_id or (f"python/{spec['name']}" if directory is not None else None)
         client = stack.enter_context(Client(address, tls=tls))
         if coordinator is None or workers is not None:
-            stack.enter_context(Worker(score, coordinator=address, workers=slots_of(workers), tls=tls))
-        run = client.create(spec, request_id=request_id or str(uuid.uuid4()))
+            stack.enter_context(Worker(score, coordinator=address, workers=slots, tls=tls))
+        if directory is not None and not request_id:
+            # The same call again goes on.
+            run = create_again(client, spec, "directory", directory)
+        else:
+            run = client.create(spec, request_id=request_id or str(uuid.uuid4()))
         if coordinator is None and run.status().state.HasField("paused"):
             # Whatever paused it may be gone by now; if not, it pauses again and says so.
             run.resume()

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ._genome import parameters_of
 from ._network import Network
 from ._options import Options
+from ._plain import shown, whole
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +49,32 @@ class Rule:
         missing = [key for key in ("layout", "values", "rule", "network", "provenance") if key not in genome]
         if missing:
             raise RuleError(f"{missing[0]}: is missing")
+        for key, kind, what in (
+            ("layout", dict, "an object"),
+            ("values", list, "a list of numbers"),
+            ("rule", dict, "an object"),
+            ("network", dict, "an object"),
+            ("provenance", dict, "an object"),
+        ):
+            if not isinstance(genome[key], kind):
+                raise RuleError(f"{key}: must be {what}, not {shown(genome[key])}")
+        for place, value in enumerate(genome["values"]):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise RuleError(f"values[{place}]: must be a number, not {shown(value)}")
         family = genome["rule"].get("family", FAMILY)
         if family != FAMILY:
             raise RuleError(f"rule.family: {family!r} is not implemented in NumPy; {FAMILY!r} is")
         try:
             self.options = Options.read(genome["rule"])
             self.parameters = parameters_of(genome["layout"], genome["values"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise RuleError(str(error)) from error
+        except RuleError:
+            raise
+        except KeyError as error:
+            raise RuleError(f"layout: {error} is missing") from error
+        except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
+            # What names no field is about the numbers' places.
+            named = str(error).startswith(("layout", "values", "rule"))
+            raise RuleError(str(error) if named else f"layout: cannot be read: {error}") from error
         self.network: dict[str, Any] = genome["network"]
         self.provenance: dict[str, Any] = genome["provenance"]
 
@@ -123,9 +142,12 @@ class Rule:
 
     def _network(self, layers: Sequence[int], seed: int | None, synapses: Synapses | None, dtype: DTypeLike) -> tuple[Network, bool]:
         """A fresh network, and whether its two outputs stand for one."""
-        sizes = [int(size) for size in layers]
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise RuleError(f"layers: must be two or more numbers of neurons from 1 on, not {list(layers)}")
+        try:
+            sizes = [whole("layers", size, 1) for size in layers]
+        except (TypeError, ValueError):
+            sizes = []
+        if len(sizes) < 2:
+            raise RuleError(f"layers: must be two or more numbers of neurons from 1 on, not {shown(layers)}")
         # One output of a rule that knows two classes by two neurons.
         is_pair = self.options.is_extended and sizes[-1] == 1
         if is_pair:
@@ -178,14 +200,25 @@ class Learner:
         return (answer[:, 0] > 0).astype(np.intp) if self.outputs == 1 else answer.argmax(axis=1)
 
     def _inputs(self, x: ArrayLike) -> NDArray[Any]:
-        inputs = np.asarray(x, dtype=self.network.dtype)
+        try:
+            inputs = np.asarray(x, dtype=self.network.dtype)
+        except (TypeError, ValueError) as error:
+            raise RuleError(f"x: must be numbers of the shape [examples, {self.network.sizes[0]}]: {error}") from error
         if inputs.ndim != 2 or inputs.shape[1] != self.network.sizes[0] or len(inputs) == 0:
             raise RuleError(f"x: must have the shape [examples, {self.network.sizes[0]}], not {list(inputs.shape)}")
+        if not np.isfinite(inputs).all():
+            raise RuleError("x: must be finite numbers")
         return inputs
 
     def _targets(self, y: NDArray[Any], examples: int) -> NDArray[Any]:
         if y.shape == (examples, self.outputs):
-            return y.astype(self.network.dtype)
+            try:
+                values = y.astype(self.network.dtype)
+            except (TypeError, ValueError) as error:
+                raise RuleError(f"y: must be numbers: {error}") from error
+            if not np.isfinite(values).all():
+                raise RuleError("y: must be finite numbers")
+            return values
         if y.shape != (examples,) or not (np.issubdtype(y.dtype, np.integer) or y.dtype == bool):
             raise RuleError(
                 f"y: must have {examples} classes as whole numbers, or the shape [{examples}, {self.outputs}], "

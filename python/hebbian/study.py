@@ -16,15 +16,17 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from ._evaluate import ERROR, FAILED, INFEASIBLE, Evaluator, Outcome, cut, judged
-from ._objective import Objective, Parameter
+from ._evaluate import ERROR, FAILED, INFEASIBLE, Evaluator, Outcome, cut, judged, violation_of
+from ._objective import Objective, Parameter, checked_parameters
+from ._plain import number, shown, whole
 from ._pool import Item, Job
 from ._session import Session
 from .client import Client
 from .connection import Coordinators, Paths, Tls, addresses_of
 from .errors import HebbianError, RunEnded
 from .local import Coordinator
-from .optimise import Result, result_of
+from .optimise import Result, create_again, result_of
+from .worker import SLOTS_MAX
 
 # How often it is looked whether an answer can come at all.
 _LOOK = 1.0
@@ -94,15 +96,13 @@ class Study:
         rest is that of :func:`hebbian.maximise` and :func:`hebbian.objective`."""
         if directory is not None and coordinator is not None:
             raise TypeError(f"directory: is for a study of this process alone; {coordinator} has its journal elsewhere")
-        for key, value in named.items():
-            if not isinstance(value, Parameter):
-                raise TypeError(f"{key}: must be made by hebbian.real, integer or fixed, not {value!r}")
         # It is evaluated by whoever asks.
         function: Callable[..., Any] = (lambda seed, **_: seed) if noisy else (lambda **_: None)
-        given = {"evaluations_per_candidate": evaluations_per_candidate}
-        options = {key: value for key, value in given.items() if value is not None}
-        self.objective = Objective(function, name, {**named, **(parameters or {})}, scores, options)
-        self.objective.takes_seed = noisy
+        each = evaluations_per_candidate
+        options = {} if each is None else {"evaluations_per_candidate": number("evaluations_per_candidate", each)}
+        self.objective = Objective(function, name, checked_parameters(named, parameters), scores, options)
+        self.objective.takes_seed = bool(noisy)
+        parallel = whole("parallel", parallel, 1, SLOTS_MAX)
         spec = self.objective.spec(
             direction,
             name=name,
@@ -120,6 +120,7 @@ class Study:
         self._asked: set[Item] = set()
         self._end: Exception | None = None
         self._is_over = self._closing = False
+        self._is_kept = directory is not None or coordinator is not None
         self._stack = ExitStack()
         try:
             self._own = None
@@ -128,7 +129,10 @@ class Study:
             address = self._own.address if self._own else coordinator
             assert address is not None
             client = self._stack.enter_context(Client(address, tls=tls))
-            self.run = client.create(spec, request_id=f"python/{name}")
+            if directory is not None:
+                self.run = create_again(client, spec, "directory", directory)
+            else:
+                self.run = create_again(client, spec, "name", address)
             self._session = Session(self.objective, addresses_of(address), None, 1, tls, credit=parallel)
             self._session.add, self._session.discard = self._add, self._discard
             self._threads = [threading.Thread(target=work, daemon=True) for work in (self._work, self._follow)]
@@ -183,8 +187,10 @@ class Study:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._condition:
+                self._check_open()
                 left = _LOOK if deadline is None else min(_LOOK, max(0.0, deadline - time.monotonic()))
                 self._condition.wait_for(lambda: bool(self._waiting) or self._is_over, left)
+                self._check_open()
                 if self._waiting and not self._is_over:
                     job, item = self._waiting.popleft()
                     self._asked.add(item)
@@ -198,6 +204,11 @@ class Study:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"no trial within {timeout} s")
             self._look(open_trials)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            way = "made again by the same words it goes on" if self._is_kept else "it kept nothing"
+            raise HebbianError(f"this study was closed: {way}")
 
     def _look(self, open_trials: int) -> None:
         """Raises where nothing will ever come."""
@@ -223,18 +234,26 @@ class Study:
     ) -> None:
         """Tells how a trial ended: its ``value`` with its ``scores`` (NaN: it failed), why it ``failed``, or how far it is from what is
         allowed (``infeasible``)."""
+        if not isinstance(trial, Trial):
+            raise TypeError(f"trial: must be what ask gave, not {shown(trial)}")
+        self._check_open()
         if trial._told:
             raise ValueError(f"{trial!r} was told already")
         if sum(given is not None for given in (value, failed, infeasible)) != 1:
             raise TypeError("tell: needs one of value, failed and infeasible")
         outcome: Outcome
         if failed is not None:
+            if not isinstance(failed, str):
+                raise TypeError(f"failed: must be a text that says why, not {shown(failed)}")
             outcome = FAILED, cut(failed), None
         elif infeasible is not None:
-            if not 0 <= infeasible < float("inf"):
-                raise ValueError(f"infeasible: must be a number of at least 0, not {infeasible}")
-            outcome = INFEASIBLE, float(infeasible), None
+            violation = violation_of(infeasible)
+            if violation is None:
+                raise ValueError(f"infeasible: must be a number of at least 0, not {shown(infeasible)}")
+            outcome = INFEASIBLE, violation, None
         else:
+            if scores is not None and not isinstance(scores, Mapping):
+                raise TypeError(f"scores: must be a dictionary from names to numbers, not {shown(scores)}")
             outcome = judged(value if scores is None else (value, scores), self.objective.scores)
             if outcome[0] == ERROR:
                 raise ValueError(outcome[1])
@@ -250,11 +269,14 @@ class Study:
 
     def result(self) -> Result:
         """What it has found so far."""
+        self._check_open()
         return result_of(self.run)
 
     def close(self) -> None:
         """Leaves: what was told is reported, what was not is asked of the next one."""
-        self._closing = True
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
         self._session.stop(0.0 if not self._asked else 0.1)
         self._threads[0].join()
         self._stack.close()

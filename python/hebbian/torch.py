@@ -82,6 +82,8 @@ class TorchLearner(torch.nn.Module):
         """Learns from a batch: ``x`` is ``[examples, inputs]``; ``y`` has the class of each example, or the targets ``[examples,
         outputs]``: 1 for the true class and -1 otherwise, or values."""
         x = self._inputs(x)
+        if not torch.isfinite(x).all():
+            raise RuleError("x: must be finite numbers")
         targets = self._targets(torch.as_tensor(y, device=x.device), x)
         if self._network.options.is_extended:
             # Shares of classes in place of 1 and -1.
@@ -116,7 +118,10 @@ class TorchLearner(torch.nn.Module):
 
     def _targets(self, y: Tensor, x: Tensor) -> Tensor:
         if y.shape == (len(x), self.outputs):
-            return y.to(x.dtype)
+            values = y.to(x.dtype)
+            if not torch.isfinite(values).all():
+                raise RuleError("y: must be finite numbers")
+            return values
         if y.shape != (len(x),) or y.is_floating_point() or y.is_complex():
             raise RuleError(
                 f"y: must have {len(x)} classes as whole numbers, or the shape [{len(x)}, {self.outputs}], not {list(y.shape)} of {y.dtype}"

@@ -8,18 +8,20 @@ import threading
 from types import FrameType, TracebackType
 
 from ._objective import Objective
+from ._plain import whole
 from ._pool import Pool
 from ._session import Session
 from .connection import Coordinators, Paths, Tls, addresses_of
+
+# What a worker may offer.
+SLOTS_MAX = 1024
 
 
 def slots_of(workers: int | None) -> int:
     """So many evaluator processes; as many as cores if it is not said."""
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not 1 <= workers <= 1024:
-        raise ValueError(f"workers: must be from 1 to 1024, not {workers}")
-    return workers
+    return whole("workers", workers, 1, SLOTS_MAX)
 
 
 def checked(score: object) -> Objective:

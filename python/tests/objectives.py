@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import hebbian
@@ -54,6 +55,45 @@ def waits(x):
 def of_arrays(weights, counts, whole):
     assert weights.shape == (3,) and counts.shape == (2,) and counts.dtype.kind == "i" and isinstance(whole, int)
     return float(weights.sum() + counts.sum() + whole)
+
+
+@hebbian.objective(x=hebbian.real(0.0, deviation=1.0), how=hebbian.fixed(""))
+def forks(x, how):
+    """Leaves a child in it that comes out of it, too, and tells how the child ended."""
+    child = os.fork()
+    if child:
+        return x + os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if how == "raises":
+        raise RuntimeError("said by a child")
+    if how == "fails":
+        raise hebbian.Failed("said by a child")
+    if how == "exits":
+        sys.exit(7)
+    if how == "says":
+        sys.exit("said by a child")
+    return -1000.0
+
+
+class ForksWhenLoaded:
+    """Leaves a child that comes out of its loading, too, and tells how the child ended."""
+
+    def __init__(self, how, code=None):
+        self.how, self.code = how, code
+
+    def __reduce__(self):
+        return _loaded, (self.how,)
+
+    def __call__(self, x):
+        return x + self.code
+
+
+def _loaded(how):
+    child = os.fork()
+    if child:
+        return ForksWhenLoaded(how, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    if how == "exits":
+        sys.exit(7)
+    return ForksWhenLoaded(how, -1000.0)
 
 
 _told = 0

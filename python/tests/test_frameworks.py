@@ -140,6 +140,18 @@ def test_a_module_keeps_what_it_has_learned():
     assert (fresh(x) == learner(x)).all() and (fresh.predict(x) == learner.predict(x)).all()
 
 
+def test_a_module_learns_from_finite_numbers_alone():
+    torch = pytest.importorskip("torch")
+    learner = Rule.load(genome("images")).torch([3, 5, 2], seed=1)
+    x = torch.ones(4, 3)
+    before = learner(x)
+    with pytest.raises(RuleError, match="x: must be finite numbers"):
+        learner.update(x * float("nan"), torch.arange(4) % 2)
+    with pytest.raises(RuleError, match="y: must be finite numbers"):
+        learner.update(x, torch.full((4, 2), float("inf")))
+    assert (learner(x) == before).all()
+
+
 def test_a_function_is_scanned_and_mapped():
     jax = pytest.importorskip("jax")
     learner = Rule.load(genome("images")).jax([3, 5, 2], seed=1)

@@ -48,7 +48,9 @@ def test_the_cart_pole_of_the_examples_is_balanced():
     path = HERE.parents[1] / "examples" / "balance.py"
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert float(re.match(r"value ([\d.]+) after 7\d\d candidates", done.stdout)[1]) > 0.88, done.stdout
+    value = float(re.match(r"value ([\d.]+) after 7\d\d candidates", done.stdout)[1])
+    stated = float(re.search(r"value ([\d.]+);", path.read_text())[1])
+    assert value > 0.88 and abs(value - stated) < 0.005, (done.stdout, stated)
 
 
 class Heard(Callback):
@@ -125,6 +127,30 @@ def test_what_fails_is_ranked_last_and_what_is_wrong_stops_the_run():
     with pytest.raises(hebbian.InvalidRequest) as caught:
         hebbian.maximise(objectives.score, evaluations=300, population_size=1)
     assert caught.value.field == "strategy.population_size"
+
+
+def all_fail(x):
+    raise hebbian.Failed("never")
+
+
+def all_infeasible(x):
+    raise hebbian.Infeasible(1.0)
+
+
+@pytest.mark.parametrize("function", [all_fail, all_infeasible, lambda x: math.nan, lambda x: math.inf])
+@pytest.mark.parametrize("search", [hebbian.maximise, hebbian.minimise])
+def test_without_any_value_there_is_none(function, search):
+    result = search(hebbian.objective("none", x=x)(function), generations=2, workers=1)
+    assert result.value is None and result.scores == {} and set(result.parameters) == {"x"}
+
+
+def test_zero_has_no_sign():
+    figures = []
+    zero = hebbian.objective("zero", x=x, scores=["s"])(lambda x: (0.0, {"s": 0.0}))
+    result = hebbian.minimise(zero, generations=2, workers=1, callbacks=[lambda number, of: figures.append(of)])
+    assert result.scores == {"s": 0.0}
+    for value in (result.value, figures[0]["best"], figures[0]["median"]):
+        assert value == 0 and math.copysign(1.0, value) == 1.0
 
 
 def test_workers_may_die_at_any_time():

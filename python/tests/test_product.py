@@ -113,6 +113,49 @@ def test_what_is_wrong_is_named(tmp_path):
             learner.update(*arguments)
 
 
+@pytest.mark.parametrize(
+    "key, value, error",
+    [
+        ("rule", None, "rule: must be an object, not None"),
+        ("layout", None, "layout: must be an object, not None"),
+        ("layout", {}, "layout: 'segments' is missing"),
+        ("layout", {"segments": 3}, "layout: cannot be read: "),
+        ("layout", {"segments": [3]}, "layout: cannot be read: "),
+        ("network", [], r"network: must be an object, not \[\]"),
+        ("provenance", None, "provenance: must be an object, not None"),
+        ("values", {}, "values: must be a list of numbers, not {}"),
+        ("values", ["a"], r"values\[0\]: must be a number, not 'a'"),
+        ("values", [0.5, None], r"values\[1\]: must be a number, not None"),
+    ],
+)
+def test_a_genome_file_that_is_wrong_is_told_by_its_field(tmp_path, key, value, error):
+    path = tmp_path / "genome.json"
+    path.write_text(json.dumps({**json.loads(genome("images").read_text()), key: value}))
+    with pytest.raises(RuleError, match=f"{path}: {error}"):
+        Rule.load(path)
+
+
+def test_layers_and_examples_that_are_no_numbers_are_told():
+    rule = Rule.load(genome("images"))
+    for layers in (["a", 3], [6.5, 3], [6, None], 3, [6, 0, 3]):
+        with pytest.raises(RuleError, match="layers: must be two or more numbers of neurons from 1 on"):
+            rule.learner(layers)
+    learner = rule.learner(np.array([6, 5, 3]), seed=1)
+    x, before = np.ones((4, 6)), learner(np.ones((4, 6)))
+    for inputs, targets, expected in (
+        (x * np.nan, [0, 1, 2, 0], "x: must be finite numbers"),
+        (np.full((4, 6), np.inf), [0, 1, 2, 0], "x: must be finite numbers"),
+        ([["a"] * 6] * 4, [0, 1, 2, 0], "x: must be numbers"),
+        (x, np.full((4, 3), np.nan), "y: must be finite numbers"),
+        (x, [["a"] * 3] * 4, "y: must be numbers"),
+    ):
+        with pytest.raises(RuleError, match=expected):
+            learner.update(inputs, targets)
+    with pytest.raises(RuleError, match="x: must be finite numbers"):
+        learner.predict(x * np.nan)
+    assert (learner(x) == before).all()
+
+
 def test_draws_are_repeated_by_the_seed():
     for name, layers in (("images", [6, 5, 3]), ("quickstart", [2, 7, 1])):
         rule = Rule.load(genome(name))

@@ -35,3 +35,15 @@ def test_requests_are_answered_one_by_one_and_in_batches():
     assert again == {"id": 7, "failed": "not this one"} and nan["failed"] == "the value is nan"
     told = [line for line in done.stderr.splitlines() if line.startswith("the objective failed")]
     assert told == ["the objective failed: not this one", "the objective failed: the value is nan"]
+
+
+def test_a_child_that_comes_out_of_the_objective_answers_nothing():
+    lines = [
+        {"id": number, "seed": 1, "parameters": {"x": float(number), "how": how}} for number, how in enumerate(("", "raises", "exits"))
+    ]
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import objectives; objectives.forks.serve()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True, text=True, check=True
+    )
+    _, *answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(of["id"], of["value"]) for of in answers] == [(0, 0.0), (1, 2.0), (2, 9.0)]

@@ -45,6 +45,13 @@ def test_a_loop_gives_what_a_search_gives():
         assert study.result().parameters == expected.parameters
 
 
+def test_a_study_without_any_value_has_none():
+    with hebbian.Study(x=x, direction="minimise", generations=2, noisy=False) as study:
+        for trial in study:
+            study.tell(trial, failed="no")
+        assert study.result().value is None
+
+
 PART = """
 import hebbian, sys, os, signal
 study = hebbian.Study(sys.argv[1], x=hebbian.real(0.0, deviation=0.5), direction="minimise", generations=3, noisy=False)

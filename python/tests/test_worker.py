@@ -166,6 +166,31 @@ def test_outcomes_are_told_by_their_kind(attached):
     assert all(settlement.compute_time.ToNanoseconds() > 0 for settlement in found.values())
 
 
+@pytest.mark.parametrize("how, code", [("returns", 0), ("raises", 1), ("fails", 1), ("exits", 7), ("says", 1)])
+def test_a_child_that_comes_out_of_the_objective_answers_nothing(attached, capfd, how, code):
+    forks = hebbian.objective("forks", x=hebbian.real(0.0, deviation=1.0), how=hebbian.fixed(how))(objectives.forks.function)
+    worker, stream = attached(forks)
+    stream.announce(forks)
+    for generation in range(3):
+        stream.batch([10.0 * generation + place for place in range(5)], generation=generation)
+        found, _ = stream.settlements(5)
+        assert [found[place].evaluated.fitness for place in range(5)] == [10.0 * generation + place + code for place in range(5)]
+    worker.stop(0.0)
+    # A traceback has the line that says it as well.
+    lines = {"raises": 2, "fails": 2, "says": 1}.get(how, 0)
+    assert capfd.readouterr().err.count("said by a child") == 15 * lines
+
+
+@pytest.mark.parametrize("how, code", [("returns", 0), ("exits", 7)])
+def test_a_child_that_comes_out_of_the_loading_answers_nothing(attached, how, code):
+    local = hebbian.objective("local", x=hebbian.real(0.0, deviation=1.0))(objectives.ForksWhenLoaded(how))
+    _, stream = attached(local)
+    stream.announce(local)
+    stream.batch([2.0, 3.0])
+    found, _ = stream.settlements(2)
+    assert [found[place].evaluated.fitness for place in (0, 1)] == [2.0 + code, 3.0 + code]
+
+
 def test_values_come_as_what_they_are(attached):
     _, stream = attached(objectives.of_arrays)
     stream.announce(objectives.of_arrays)
@@ -395,6 +420,21 @@ def test_what_took_long_is_reported_at_once(seconds, at_once):
     before = time.monotonic()
     session.finished(Job({}, 1.0), [(Item(Ticket(1, about), 0, 0, 7, (1.0, 3.0)), (0, 1.0, ()), seconds)])
     assert (session._report_at <= time.monotonic()) if at_once else (session._report_at >= before + 0.01)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_worker_that_is_refused_for_good_gives_up(coordinator, slots):
+    name = objectives.score.name
+    try:
+        # What the package itself would not take.
+        objectives.score.name = "A b"
+        with pytest.raises(hebbian.InvalidRequest, match=r"hello.serves\[0\]: must be") as caught:
+            hebbian.work(objectives.score, coordinator=coordinator.address, workers=slots)
+        assert caught.value.field == "hello.serves[0]"
+    finally:
+        objectives.score.name = name
+    with pytest.raises(hebbian.InvalidRequest, match=r"hello\.display_name: must be"):
+        hebbian.work(objectives.score, coordinator=coordinator.address, workers=slots, name="\x1b[31m")
 
 
 def test_objectives_say_what_is_wrong_with_them():
