@@ -8,13 +8,18 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::update_networks::UpdateNetworksSpec;
+use hebbian_shared::spec::strategy::Estimation;
 
-use super::{Ablation, Companion, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
+use super::multi_state::Real;
+use super::{Ablation, Companion, Differentiable, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
+use course::Course;
 pub use form::Form;
 pub use network::Network;
 pub use parameters::Parameters;
 
+mod adjoint;
 mod companions;
+mod course;
 mod form;
 mod network;
 mod parameters;
@@ -91,6 +96,10 @@ impl RuleFamily for UpdateNetworksSpec {
             seen: Vec::new(),
         })
     }
+
+    fn differentiable(&self, problem: &RuleLearning, _: Estimation) -> Option<Box<dyn Differentiable>> {
+        Some(Box::new(Course::<f32>::new(*self, problem.layout())))
+    }
 }
 
 /// A genome's parameters with the networks that change by them.
@@ -105,14 +114,14 @@ struct Learner {
 }
 
 /// Draws the initial synapses of networks with hidden layers; those without start at 0, since nothing has to be told apart there.
-fn initialise(network: &mut Network<f32>, scale: f64, seed: Seed) {
+fn initialise<T: Real>(network: &mut Network<T>, scale: f64, seed: Seed) {
     if network.form().layers.len() == 2 {
         return;
     }
     for place in 0..network.synapse_layers() {
         let mut rng = seed.derive(Purpose::Synapses, place as u64).rng();
         for synapse in network.synapses_mut(place) {
-            *synapse = uniform_between(&mut rng, -scale, scale) as f32;
+            *synapse = T::from_f64(uniform_between(&mut rng, -scale, scale));
         }
     }
 }

@@ -91,7 +91,7 @@ pub trait RuleOptions {
     /// Refuses a rule whose genome has no gradient on these tasks, naming the field.
     fn check_gradient(&self, _: &TaskSpec) -> Result<(), SpecError> {
         let problem = format!(
-            "`{}` gives no gradient; use \"multi-state\", \"warped-descent\" or \"sample-weights\"",
+            "`{}` gives no gradient; use \"multi-state\", \"update-networks\", \"warped-descent\" or \"sample-weights\"",
             self.family()
         );
         Err(SpecError::field("rule.family", problem))

@@ -1,12 +1,14 @@
 //! Where a search starts.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::Range;
 use super::strategy::StrategySpec;
 use super::{Problem, RunSpec, SpecError};
-use crate::genome::Genome;
+use crate::genome::{Genome, GenomeLayout};
 use crate::limits::{SPEC_BYTES_MAX, START_NUMBER_MAX};
 use crate::seed::{Purpose, Seed, fill_normal};
 
@@ -37,6 +39,23 @@ pub struct StartSpec {
     /// drawn below the run's seed.
     #[serde(skip_serializing_if = "super::is_default")]
     #[schemars(!skip_serializing_if, transform = NOISE.schema())]
+    pub noise: f64,
+    /// What segments of the genome start with instead, by their names.
+    #[serde(skip_serializing_if = "super::is_default")]
+    #[schemars(!skip_serializing_if)]
+    pub segments: BTreeMap<String, SegmentStart>,
+}
+
+/// What a segment of a genome starts with, in the space of the search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SegmentStart {
+    /// Each of its numbers. Default: those of the genome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = VALUE.schema())]
+    pub value: Option<f64>,
+    /// Standard deviation of normal noise that is added, drawn below the run's seed.
+    #[schemars(transform = NOISE.schema())]
     pub noise: f64,
 }
 
@@ -188,7 +207,24 @@ impl StartSpec {
             let problem = "is added to the transforms of a multi-state rule; leave it out";
             return Err(SpecError::field("start.noise", problem));
         }
+        self.validate_segments(&problem.layout())?;
         self.without_noise(problem).map(|_| ())
+    }
+
+    fn validate_segments(&self, layout: &GenomeLayout) -> Result<(), SpecError> {
+        for (name, start) in &self.segments {
+            let field = format!("start.segments.{name}");
+            if layout.segment(name).is_none() {
+                let names: Vec<&str> = layout.segments().iter().map(|segment| &segment.name[..]).collect();
+                let problem = format!("is no segment of these genomes, which have {}", names.join(", "));
+                return Err(SpecError::field(field, problem));
+            }
+            NOISE.check(&format!("{field}.noise"), start.noise)?;
+            if let Some(value) = start.value {
+                VALUE.check(&format!("{field}.value"), value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a start whose genome is still in a file.
@@ -213,6 +249,15 @@ impl StartSpec {
                 fill_normal(&mut rng, &mut noise);
                 let values = &mut genome.0[segment.range()];
                 values.iter_mut().zip(noise).for_each(|(value, noise)| *value += self.noise * noise);
+            }
+        }
+        for (place, segment) in layout.segments().iter().enumerate() {
+            let Some(start) = self.segments.get(&segment.name) else { continue };
+            let values = &mut genome.0[segment.range()];
+            let mut noise = vec![0.0; values.len()];
+            fill_normal(&mut seed.derive(Purpose::Start, 1 + place as u64).rng(), &mut noise);
+            for (value, noise) in values.iter_mut().zip(noise) {
+                *value = start.value.unwrap_or(*value) + start.noise * noise;
             }
         }
         genome
@@ -309,6 +354,25 @@ mod tests {
     }
 
     #[test]
+    fn segments_start_where_they_are_told() {
+        let spec = read(
+            "segments = { forward_transform = { noise = 0.3 }, neuron_keep = { value = -2.0 }, hebbian_pre = { value = 5.0, noise = 0.1 } }",
+        )
+        .unwrap();
+        let (layout, mean) = (spec.layout(), spec.initial_mean());
+        let of = |name: &str| &mean.0[layout.segment(name).unwrap().range()];
+        assert!(of("neuron_keep").iter().all(|&value| value == -2.0));
+        assert!(of("hebbian_pre").iter().all(|value| (value - 5.0).abs() < 1.0));
+        let transform = of("forward_transform");
+        assert!(transform.iter().all(|value| value.abs() < 1.5 && *value != 0.0));
+        assert_ne!(transform[0] / 0.3, (of("hebbian_pre")[0] - 5.0) / 0.1, "each has noise of its own");
+        let other = layout.segment("hebbian_post").unwrap().range();
+        assert_eq!(mean.0[other.clone()], layout.initial_mean().0[other]);
+        assert_ne!(RunSpec { seed: Seed::new(2).unwrap(), ..spec.clone() }.initial_mean(), mean);
+        assert_eq!(RunSpec::read(&spec.to_toml()), Ok(spec));
+    }
+
+    #[test]
     fn what_is_no_start_is_refused_by_name() {
         for (start, expected) in [
             ("genome = \"backprop\"", "start.genome: expected \"zeros\", \"backpropagation\", the name of a"),
@@ -317,6 +381,19 @@ mod tests {
             ("learning_rate = 0.1", "start.learning_rate: is of start.genome = \"backpropagation\""),
             ("learning_rate = 0", "start.learning_rate: must be above 0"),
             ("noise = -1.0", "start.noise: must be from 0 to 1000"),
+            (
+                "segments = { axon = {} }",
+                "start.segments.axon: is no segment of these genomes, which have forward_transform, ",
+            ),
+            (
+                "segments = { neuron_keep = { noise = -1.0 } }",
+                "start.segments.neuron_keep.noise: must be from 0",
+            ),
+            (
+                "segments = { neuron_keep = { value = 1e200 } }",
+                "start.segments.neuron_keep.value: must be from",
+            ),
+            ("segments = { neuron_keep = { mean = 1.0 } }", "start.segments.neuron_keep.mean"),
             (
                 "genome = \"backpropagation\"\ninitial_scale = [1.0]",
                 "start.initial_scale: must be one number or 2",

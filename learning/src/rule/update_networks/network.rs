@@ -3,7 +3,9 @@
 //! Everything is held state by state, so that loops run over neurons: bodies are `[state, neuron]`, synapses
 //! `[state, source, destination]`.
 
-use hebbian_shared::spec::rule::update_networks::{Interaction, Recall, UpdateActivation};
+use hebbian_shared::spec::rule::update_networks::{
+    Interaction, Recall, UpdateActivation, UpdateNetworksSpec,
+};
 
 use super::form::{Form, Sizes};
 use super::parameters::Parameters;
@@ -13,21 +15,21 @@ use crate::rule::multi_state::Real;
 /// A network with room for what a tick computes.
 #[derive(Debug)]
 pub struct Network<T> {
-    form: Form,
+    pub(super) form: Form,
     /// Of each layer, `[B, neurons]`.
-    bodies: Vec<Vec<T>>,
+    pub(super) bodies: Vec<Vec<T>>,
     /// Of each layer of synapses, see [`Form::ends`]: `[S, source, destination]`.
-    synapses: Vec<Vec<T>>,
+    pub(super) synapses: Vec<Vec<T>>,
     /// Whether a layer of synapses changes.
-    learns: Vec<bool>,
-    room: Room<T>,
+    pub(super) learns: Vec<bool>,
+    pub(super) room: Room<T>,
 }
 
 /// Memory of a tick.
 #[derive(Debug, Default)]
-struct Room<T> {
+pub(super) struct Room<T> {
     /// What the body function is given, `[F + V, neurons]`.
-    seen: Vec<T>,
+    pub(super) seen: Vec<T>,
     candidate: Vec<T>,
     gate: Vec<T>,
     /// What the neurons of a layer send, `[S, neurons]`; or what synapses see of their sources, `[W, neurons]`.
@@ -41,10 +43,10 @@ struct Room<T> {
 
 /// What the world says of a layer: values, and whether there are any.
 #[derive(Clone, Copy)]
-struct Clamped<'a, T> {
-    cue: &'a [T],
+pub(super) struct Clamped<'a, T> {
+    pub(super) cue: &'a [T],
     /// `None` where the outputs are asked for.
-    target: Option<&'a [T]>,
+    pub(super) target: Option<&'a [T]>,
 }
 
 impl<T: Real> Network<T> {
@@ -120,6 +122,11 @@ impl<T: Real> Network<T> {
     /// Writes the whole state into `into`.
     pub fn save(&self, into: &mut Vec<T>) {
         into.clear();
+        self.save_after(into);
+    }
+
+    /// As [`Network::save`], after what `into` holds already.
+    pub(super) fn save_after(&self, into: &mut Vec<T>) {
         self.bodies.iter().chain(&self.synapses).for_each(|values| into.extend_from_slice(values));
     }
 
@@ -146,9 +153,7 @@ impl<T: Real> Network<T> {
     pub fn recall(&mut self, parameters: &Parameters<T>, cue: &[T], prediction: &mut [T]) {
         let plastic = self.form.options.recall == Recall::Plastic;
         if !plastic {
-            for bodies in &mut self.bodies {
-                bodies.fill(T::ZERO);
-            }
+            self.empty_bodies();
         }
         for _ in 0..self.form.options.recall_ticks {
             self.tick(parameters, Clamped { cue, target: None }, plastic);
@@ -157,9 +162,14 @@ impl<T: Real> Network<T> {
         prediction.copy_from_slice(&outputs[..prediction.len()]);
     }
 
+    /// Bodies of zero, as every frozen recall starts with.
+    pub(super) fn empty_bodies(&mut self) {
+        self.bodies.iter_mut().for_each(|bodies| bodies.fill(T::ZERO));
+    }
+
     /// Bodies from the inputs to the outputs, then all synapses from the new bodies.
     #[inline(always)]
-    fn tick(&mut self, of: &Parameters<T>, clamped: Clamped<'_, T>, plastic: bool) {
+    pub(super) fn tick(&mut self, of: &Parameters<T>, clamped: Clamped<'_, T>, plastic: bool) {
         for layer in 0..self.form.layers.len() {
             self.update_bodies(of, layer, clamped);
         }
@@ -172,7 +182,7 @@ impl<T: Real> Network<T> {
 
     /// `b' = keep b + sigma(gate v) act(candidate v)`
     #[inline(always)]
-    fn update_bodies(&mut self, of: &Parameters<T>, layer: usize, clamped: Clamped<'_, T>) {
+    pub(super) fn update_bodies(&mut self, of: &Parameters<T>, layer: usize, clamped: Clamped<'_, T>) {
         let Self { form, bodies, synapses, room, .. } = self;
         let (sizes, depth, neurons) = (form.sizes(), form.depth(), form.layers[layer]);
         let width = sizes.body_inputs + sizes.body_features;
@@ -247,21 +257,8 @@ impl<T: Real> Network<T> {
         let synapses = &mut synapses[place];
         let at = |state: usize, from: usize| (state * sources + from) * neurons;
         for from in 0..sources {
-            for (feature, features) in room.features.chunks_exact_mut(neurons).enumerate() {
-                let (pre, post) =
-                    (room.sent[feature * sources + from], &room.received[feature * neurons..][..neurons]);
-                for (value, &post) in features.iter_mut().zip(post) {
-                    *value = match options.interaction {
-                        Interaction::Product => pre * post,
-                        Interaction::Sum => pre + post,
-                    };
-                }
-                for state in 0..sizes.synapse {
-                    let own = of.synapse_self[feature * sizes.synapse + state];
-                    add(features, own, &synapses[at(state, from)..][..neurons]);
-                }
-            }
-            activate(&mut room.features, options.synapse_activation);
+            let ends = (&room.sent[..], &room.received[..]);
+            find_features(&mut room.features, of, options, ends, synapses, (from, sources, neurons));
             for state in 0..sizes.synapse {
                 mix(
                     &mut room.change,
@@ -277,9 +274,36 @@ impl<T: Real> Network<T> {
     }
 }
 
+/// The features `[W, destination]` of the synapses of one source, of what they see of both ends.
+#[inline(always)]
+pub(super) fn find_features<T: Real>(
+    into: &mut [T],
+    of: &Parameters<T>,
+    options: &UpdateNetworksSpec,
+    (sent, received): (&[T], &[T]),
+    synapses: &[T],
+    (from, sources, neurons): (usize, usize, usize),
+) {
+    let states = options.synapse_states as usize;
+    for (feature, features) in into.chunks_exact_mut(neurons).enumerate() {
+        let (pre, post) = (sent[feature * sources + from], &received[feature * neurons..][..neurons]);
+        for (value, &post) in features.iter_mut().zip(post) {
+            *value = match options.interaction {
+                Interaction::Product => pre * post,
+                Interaction::Sum => pre + post,
+            };
+        }
+        for state in 0..states {
+            let own = of.synapse_self[feature * states + state];
+            add(features, own, &synapses[(state * sources + from) * neurons..][..neurons]);
+        }
+    }
+    activate(into, options.synapse_activation);
+}
+
 /// What a matrix `[rows, R]` sees of the neurons of a layer, r = [b; e; 1]: `[rows, neurons]`.
 #[inline(always)]
-fn see<T: Real>(into: &mut Vec<T>, matrix: &[T], bodies: &[T], embedding: &[T], neurons: usize) {
+pub(super) fn see<T: Real>(into: &mut Vec<T>, matrix: &[T], bodies: &[T], embedding: &[T], neurons: usize) {
     let states = bodies.len() / neurons;
     let width = states + embedding.len() + 1;
     into.resize(matrix.len() / width * neurons, T::ZERO);
@@ -312,7 +336,7 @@ fn receive<T: Real>(into: &mut [T], sent: &[T], synapses: &[T], sources: usize, 
 
 /// The sum of rows `[weights, row]`, each times its weight.
 #[inline(always)]
-fn mix<T: Real>(into: &mut [T], weights: &[T], rows: &[T]) {
+pub(super) fn mix<T: Real>(into: &mut [T], weights: &[T], rows: &[T]) {
     into.fill(T::ZERO);
     for (&weight, row) in weights.iter().zip(rows.chunks_exact(into.len())) {
         add(into, weight, row);
@@ -321,14 +345,14 @@ fn mix<T: Real>(into: &mut [T], weights: &[T], rows: &[T]) {
 
 /// `sum += factor * values`
 #[inline(always)]
-fn add<T: Real>(sum: &mut [T], factor: T, values: &[T]) {
+pub(super) fn add<T: Real>(sum: &mut [T], factor: T, values: &[T]) {
     for (sum, &value) in sum.iter_mut().zip(values) {
         *sum += factor * value;
     }
 }
 
 #[inline(always)]
-fn activate<T: Real>(values: &mut [T], activation: UpdateActivation) {
+pub(super) fn activate<T: Real>(values: &mut [T], activation: UpdateActivation) {
     if activation == UpdateActivation::Tanh {
         for value in values {
             *value = value.tanh();

@@ -50,21 +50,7 @@ impl<T: Real> Parameters<T> {
             return false;
         }
         for segment in layout.segments() {
-            let into = match segment.name.as_str() {
-                "embedding" => &mut self.embedding,
-                "axon" => &mut self.axon,
-                "body_features" => &mut self.body_features,
-                "body_candidate" => &mut self.body_candidate,
-                "body_gate" => &mut self.body_gate,
-                "body_keep" => &mut self.body_keep,
-                "synapse_pre" => &mut self.synapse_pre,
-                "synapse_post" => &mut self.synapse_post,
-                "synapse_self" => &mut self.synapse_self,
-                "synapse_out" => &mut self.synapse_out,
-                "synapse_keep" => &mut self.synapse_keep,
-                "synapse_update" => &mut self.synapse_update,
-                other => unreachable!("update networks have no segment {other}"),
-            };
+            let into = self.part(&segment.name);
             into.clear();
             let values = genome.0[segment.range()].iter();
             into.extend(values.map(|&value| T::from_f64(segment.transform.apply(value))));
@@ -73,6 +59,25 @@ impl<T: Real> Parameters<T> {
             self.ablate(&Sizes::of(options), options.feedback, ablation);
         }
         true
+    }
+
+    /// The part that a segment of a genome stands for.
+    pub(super) fn part(&mut self, segment: &str) -> &mut Vec<T> {
+        match segment {
+            "embedding" => &mut self.embedding,
+            "axon" => &mut self.axon,
+            "body_features" => &mut self.body_features,
+            "body_candidate" => &mut self.body_candidate,
+            "body_gate" => &mut self.body_gate,
+            "body_keep" => &mut self.body_keep,
+            "synapse_pre" => &mut self.synapse_pre,
+            "synapse_post" => &mut self.synapse_post,
+            "synapse_self" => &mut self.synapse_self,
+            "synapse_out" => &mut self.synapse_out,
+            "synapse_keep" => &mut self.synapse_keep,
+            "synapse_update" => &mut self.synapse_update,
+            other => unreachable!("update networks have no segment {other}"),
+        }
     }
 
     fn ablate(&mut self, sizes: &Sizes, feedback: bool, ablation: Ablation) {
@@ -112,5 +117,10 @@ impl<T: Real> Parameters<T> {
     /// The embedding of a type, E numbers.
     pub(super) fn embedding_of(&self, neuron_type: usize, width: usize) -> &[T] {
         &self.embedding[neuron_type * width..][..width]
+    }
+
+    /// The same, to be set.
+    pub(super) fn embedding_of_mut(&mut self, neuron_type: usize, width: usize) -> &mut [T] {
+        &mut self.embedding[neuron_type * width..][..width]
     }
 }

@@ -5,6 +5,8 @@ use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::*;
 
+mod gradient;
+
 fn seed(number: u64) -> Seed {
     Seed::new(number).unwrap()
 }

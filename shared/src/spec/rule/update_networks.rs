@@ -121,6 +121,9 @@ const BODY_FEATURES: Range<u32> = Range::new(0, 64);
 const TICKS: Range<u32> = Range::new(1, 16);
 const SCALE: Range<f64> = Range::above(0.0, 100.0);
 
+/// Ticks of plastic recall that a gradient keeps the states of.
+const ASKED_TICKS_MAX: u32 = 4096;
+
 /// Multiplications that a tanh costs, roughly.
 const OF_ACTIVATION: f64 = 10.0;
 
@@ -292,6 +295,57 @@ impl RuleOptions for UpdateNetworksSpec {
         f64::from(self.present_ticks) * directions * of_synapse * NetworkSpec::synapses_of(sizes)
     }
 
+    fn check_gradient(&self, tasks: &TaskSpec) -> Result<(), SpecError> {
+        let ticks = tasks.query_size.saturating_mul(self.recall_ticks);
+        if self.recall == Recall::Plastic && ticks > ASKED_TICKS_MAX {
+            let problem = format!(
+                "must be \"frozen\" for a gradient through {ticks} ticks of recall (tasks.query_size x rule.recall_ticks), whose states \
+                 would all be kept; at most {ASKED_TICKS_MAX} can be plastic"
+            );
+            return Err(SpecError::field("rule.recall", problem));
+        }
+        Ok(())
+    }
+
+    fn check_gradient_at(&self, layout: &GenomeLayout, genome: &Genome) -> Result<(), SpecError> {
+        let is_zero = |name: &str| {
+            let values = layout.each_parameter(name, genome).into_iter().flatten();
+            values.into_iter().all(|value| value == 0.0)
+        };
+        let [pre, post] = ["synapse_pre", "synapse_post"].map(is_zero);
+        let ends_are_silent = match self.interaction {
+            Interaction::Product => pre || post,
+            Interaction::Sum => pre && post,
+        };
+        // The slope by `synapse_out` has the features as a factor, and that of all that makes features has `synapse_out`.
+        if ends_are_silent && is_zero("synapse_self") && is_zero("synapse_out") {
+            return Err(SpecError::field(
+                "start.genome",
+                "must not be zeros here: synapses that neither see nor change have no gradient, so nothing would ever be remembered; \
+                 set start.segments, give numbers, or name the genome file of an evolved run",
+            ));
+        }
+        Ok(())
+    }
+
+    fn gradient_numbers(&self, sizes: &[usize], batch: usize, updates: u32) -> [f64; 2] {
+        let neurons: f64 = sizes.iter().map(|&neurons| neurons as f64).sum();
+        let directions = if self.feedback { 2.0 } else { 1.0 };
+        let synapses = directions * f64::from(self.synapse_states) * NetworkSpec::synapses_of(sizes);
+        let state = f64::from(self.body_states) * neurons + synapses;
+        // Each state is kept before an update, and before each tick of one update or of its questions.
+        let shown = batch as f64 * f64::from(self.present_ticks);
+        let asked = match self.recall {
+            Recall::Frozen => f64::from(self.recall_ticks),
+            Recall::Plastic => f64::from(ASKED_TICKS_MAX),
+        };
+        let kept = state * (f64::from(updates) + 1.0 + shown.max(asked));
+        let of_neuron = 2 * self.body_inputs() + 4 * self.features + 2 * self.body_states;
+        // The adjoint twice, and sums for each destination.
+        let sums = f64::from(self.synapse_states * (2 * self.features + 1)) * neurons;
+        [kept + 2.0 * state + f64::from(of_neuron) * neurons + sums, kept]
+    }
+
     fn summary(&self) -> String {
         let Self { body_states, synapse_states, features, .. } = self;
         format!(
@@ -324,6 +378,32 @@ mod tests {
 
     fn layout_of_associator() -> GenomeLayout {
         UpdateNetworksSpec::of_associator().layout_of(2)
+    }
+
+    #[test]
+    fn a_gradient_needs_synapses_that_see_or_change() {
+        let mut tasks = TaskSpec::of(vec![TaskFamily::RememberBits]);
+        let spec = UpdateNetworksSpec::default();
+        let layout = spec.layout(&network(&[]));
+        let refused = |spec: UpdateNetworksSpec, names: &[&str]| {
+            let mut genome = layout.initial_mean();
+            for name in names {
+                genome.0[layout.segment(name).unwrap().range()].fill(0.3);
+            }
+            spec.check_gradient_at(&layout, &genome).is_err()
+        };
+        let sum = UpdateNetworksSpec { interaction: Interaction::Sum, ..spec };
+        assert!(refused(spec, &["axon", "body_candidate"]) && refused(sum, &["axon", "body_gate"]));
+        assert!(refused(spec, &["synapse_pre"]) && !refused(sum, &["synapse_pre"]));
+        for names in [&["synapse_pre", "synapse_post"][..], &["synapse_self"], &["synapse_out"]] {
+            assert!(!refused(spec, names), "{names:?}");
+        }
+        let plastic = UpdateNetworksSpec { recall: Recall::Plastic, recall_ticks: 16, ..spec };
+        tasks.query_size = 256;
+        assert_eq!(plastic.check_gradient(&tasks), Ok(()));
+        tasks.query_size = 257;
+        assert_eq!(spec.check_gradient(&tasks), Ok(()));
+        assert_eq!(plastic.check_gradient(&tasks).unwrap_err().field, "rule.recall");
     }
 
     #[test]
