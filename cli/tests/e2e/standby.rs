@@ -254,6 +254,45 @@ fn a_leader_steps_down_for_its_standby_and_for_nobody_else() {
     assert_eq!(bits(&place.path("cluster.json")), expected);
 }
 
+/// A command is asked again of whoever leads then, also when it begins while nobody does.
+#[test]
+fn commands_follow_when_the_leader_goes_away() {
+    let Some(server) = Server::shared() else { return };
+    let place = Place::new();
+    let mut pair = Pair::start(&place, server);
+    let both = pair.both();
+    let asked = |arguments: &[&str]| {
+        place.ok(&[arguments, &["--timeout", "100s", "--coordinator", &both]].concat());
+    };
+    asked(&["create", "tiny.toml"]);
+    until("it offers itself", || offered(server, &pair) == "1");
+    pair.processes[0].kill();
+    asked(&["note", "tiny", "killed"]);
+    pair.restart(0);
+    until("it offers itself", || offered(server, &pair) == "1");
+    pair.processes[1].kill();
+    asked(&["list"]);
+    assert!(place.ok(&["status", "tiny", "--coordinator", &both]).contains("killed"));
+}
+
+/// While the database is gone nobody serves; the leader still says how its runs stand, and what is wrong.
+#[test]
+fn a_leader_in_trouble_is_asked_before_its_standby() {
+    let Some(server) = Server::start() else { return };
+    let place = Place::new();
+    let pair = Pair::start(&place, &server);
+    place.ok(&["create", "tiny.toml", "--coordinator", &pair.urls[0]]);
+    server.crash();
+    // It notices by writing.
+    let note = ["note", "tiny", "lost", "--timeout", "1s", "--coordinator", &pair.urls[0]];
+    assert!(!place.output(&note).status.success());
+    until("the leader does not serve", || !serves(&place, &pair.urls[0]));
+    let [leader, standby] = &pair.urls;
+    for both in [format!("{leader},{standby}"), format!("{standby},{leader}")] {
+        assert!(place.ok(&["list", "--coordinator", &both]).contains("tiny"), "{both}");
+    }
+}
+
 /// What a client's command at one of both says, with its exit code.
 fn asked(place: &Place, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let output = place.output(&[arguments, &["--coordinator", url]].concat());
