@@ -1,5 +1,7 @@
 //! A client of a coordinator: connects, names runs, gives up in time, and turns refusals into one-line failures.
 
+mod leading;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,14 +15,12 @@ use hebbian_shared::spec::{ResolvedSpec, RunSpec};
 use hebbian_worker::session::{Authorised, Bearer, remedy};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::configuration::DEFAULT_COORDINATOR;
 use crate::credentials::ClientCredentials;
 use crate::failure::{Failure, FailureKind};
+pub(crate) use leading::{Again, ask};
 
 /// Which coordinator, and for how long to try.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +35,9 @@ pub(crate) struct ClientArguments {
     pub(crate) credentials: ClientCredentials,
 }
 
+/// The reason that a standby gives; it has done nothing.
+const STANDBY: &str = "STANDBY";
+
 /// Runs or workers of a page: as many as the coordinator likes.
 const PAGE_SIZE: u32 = 0;
 
@@ -48,10 +51,10 @@ pub(crate) struct Client {
     timeout: Duration,
 }
 
-impl Client {
-    /// Connects.
-    pub(crate) async fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
-        let ClientArguments { coordinator, timeout, credentials } = arguments;
+impl ClientArguments {
+    /// The addresses, with the name of the setting that has them, and what is shown there.
+    fn endpoints(&self) -> Result<(&'static str, Vec<Endpoint>, Bearer), Failure> {
+        let Self { coordinator, credentials, .. } = self;
         let addresses: Vec<String> = coordinator
             .split(',')
             .map(|part| part.trim().to_owned())
@@ -61,24 +64,12 @@ impl Client {
             Ok(value) if value == *coordinator => "HEBBIAN_COORDINATOR",
             _ => "--coordinator",
         };
-        let (mut failed, mut idle) = (None, None);
         let (endpoints, bearer) = credentials.endpoints(field, &addresses)?;
-        let several = endpoints.len() > 1;
-        for endpoint in endpoints {
-            match Self::connect_to(endpoint, *timeout, &bearer).await {
-                // One of several may be a standby.
-                Ok(client) if several && !client.serves().await => drop(idle.get_or_insert(client)),
-                Ok(client) => return Ok(client),
-                // Of several, the first one is the one that should be there.
-                Err(failure) => drop(failed.get_or_insert(failure)),
-            }
-        }
-        if let Some(client) = idle {
-            return Ok(client);
-        }
-        Err(failed.unwrap_or_else(|| Failure::bad_input(format_args!("{field}: names no coordinator"))))
+        Ok((field, endpoints, bearer))
     }
+}
 
+impl Client {
     async fn connect_to(endpoint: Endpoint, timeout: Duration, bearer: &Bearer) -> Result<Self, Failure> {
         let url = endpoint.uri().to_string().trim_end_matches('/').to_owned();
         let endpoint = endpoint
@@ -119,13 +110,6 @@ impl Client {
             url,
             timeout,
         })
-    }
-
-    /// Whether it is a coordinator that serves.
-    async fn serves(&self) -> bool {
-        let request = HealthCheckRequest { service: String::new() };
-        let asked = self.answer(HealthClient::new(self.channel.clone()).check(request)).await;
-        asked.is_ok_and(|health| health.status() == ServingStatus::Serving)
     }
 
     /// The coordinator's address.
@@ -185,7 +169,9 @@ impl Client {
                 Failure::failed(format_args!("{}: {message}", self.url))
             }
             Code::Unavailable | Code::DeadlineExceeded => {
-                Failure::unreachable(format_args!("{}: {message}", self.url))
+                let failure = Failure::unreachable(format_args!("{}: {message}", self.url));
+                let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+                if reason.as_deref() == Some(STANDBY) { failure.undone() } else { failure }
             }
             Code::Unimplemented => Failure::failed(format_args!(
                 "{}: the server there is no hebbian coordinator of this version ({message})",

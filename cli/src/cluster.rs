@@ -46,7 +46,7 @@ impl Cluster {
         let runtime = Runtime::new()
             .map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))?;
         let client = runtime.block_on(async {
-            let client = Client::connect(arguments).await?;
+            let client = Client::connect_when_led(arguments).await?;
             // Workers that were started with the coordinator come a moment after it.
             let deadline = Instant::now() + arguments.timeout;
             while client.workers().await?.is_empty() {

@@ -57,7 +57,7 @@ use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, ClientArguments};
+use crate::client::{self, Again, Client, ClientArguments};
 use crate::configuration::Configuration;
 use crate::data::{DataArguments, MissingDirectory};
 use crate::failure::Failure;
@@ -335,14 +335,15 @@ fn in_plain_words(message: &str) -> String {
     said.map_or_else(|| message.to_owned(), |(start, ours)| format!("{start}{ours}"))
 }
 
-/// Logs, connects to a coordinator, and does `work` there.
+/// Logs, connects to the coordinator that leads, and does `work` there; `again` says what is done at its successor if it goes away.
 fn ask(
     log: &LogArguments,
     client: &ClientArguments,
-    work: impl AsyncFnOnce(Client) -> Result<(), Failure>,
+    again: Again,
+    work: impl AsyncFn(Client) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     log.set_up()?;
-    block_on(async { work(Client::connect(client).await?).await })
+    block_on(client::ask(client, again, work))
 }
 
 /// Runs `work` on an asynchronous runtime. Signals end the process, as they do by default.

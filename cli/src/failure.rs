@@ -37,13 +37,15 @@ pub(crate) struct Failure {
     kind: FailureKind,
     message: String,
     hint: Option<String>,
+    /// Whether certainly nothing was done.
+    undone: bool,
 }
 
 impl Failure {
     fn new(kind: FailureKind, message: impl fmt::Display) -> Self {
         // One line, whatever a library wrote.
         let message = message.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        Self { kind, message, hint: None }
+        Self { kind, message, hint: None, undone: false }
     }
 
     /// The work failed.
@@ -96,6 +98,18 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
         self
+    }
+
+    /// The same of something that certainly has not been done, and can be asked for again.
+    #[must_use]
+    pub(crate) fn undone(mut self) -> Self {
+        self.undone = true;
+        self
+    }
+
+    /// Whether certainly nothing was done.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.undone
     }
 
     /// The same about a field of a spec.

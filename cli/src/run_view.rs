@@ -110,7 +110,7 @@ pub(crate) async fn read(
     }
     match source {
         Source::Coordinator { run } => {
-            let found = async { read_coordinator(&Client::connect(client).await?, run, take).await };
+            let found = async { read_coordinator(&Client::connect_when_led(client).await?, run, take).await };
             // Who mistyped a path has not asked for a coordinator.
             let said = format!("`{run}` is no directory or journal here, and as a run of a coordinator");
             found.await.map_err(|failure| failure.of(&said))

@@ -287,16 +287,24 @@ pub fn can_be_taken_over(url: &str) -> bool {
     postgres::is_ours(url)
 }
 
-/// Waits until the journal at an address has no leader, and opens it then. `goes_on` is told who leads, at each look, and says whether to
-/// wait on; if not, there is no journal.
+/// What a standby is asked while it waits, many times a second.
+pub trait Standby {
+    /// Hears who leads, as far as that is known, and says whether to wait on.
+    fn goes_on(&self, leader: Option<&Leader>) -> bool;
+
+    /// Whether it could lead at this moment. Until it can, it takes nothing, and no leader steps down for it.
+    fn can_lead(&self) -> bool;
+}
+
+/// Waits until the journal at an address has no leader, and opens it then; none if the standby does not wait on.
 pub fn await_lead(
     url: &str,
     kept: KeptSnapshots,
     leader: &Leader,
-    goes_on: &dyn Fn(Option<&Leader>) -> bool,
+    standby: &dyn Standby,
 ) -> Result<Option<Box<dyn Journal>>, JournalError> {
     let address = Address { url, leader };
-    postgres::follow(&address, kept, goes_on).unwrap_or_else(|| {
+    postgres::follow(&address, kept, standby).unwrap_or_else(|| {
         let problem = "cannot be taken over by a standby: it must be `postgresql://USER@HOST/DATABASE`";
         Err(address.refused(problem.to_owned()))
     })

@@ -4,12 +4,12 @@ use clap::Args;
 use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
 /// What an operator does to a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Hand out nothing more.
     Pause,
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: &Arguments, action: Action, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { run, client, json } = arguments;
-    ask(log, client, async |client| {
+    ask(log, client, if action == Action::Delete { Again::Undone } else { Again::Always }, async |client| {
         let run = client.find(run).await?;
         let (name, mut runs) = (run.name.clone(), client.runs());
         let run = match action {

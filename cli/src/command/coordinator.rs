@@ -171,6 +171,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     let Some((journal, listener)) = open_journal(&configuration, me, listened, &shutdown).await? else {
         return Ok(());
     };
+    read_again(tls.as_deref(), &access);
     let RetentionSettings { keep_days, keep_runs, clock_confirmed, .. } = configuration.retention;
     let tracer = traces.tracer();
     let mut settings = DriverSettings { clock_confirmed, tracer, ..DriverSettings::default() };
@@ -274,6 +275,16 @@ async fn open_journal(
     // The leader's are to be in the same place.
     drop(metrics);
     Ok(journal.map(|journal| (journal, listener)))
+}
+
+/// Reads again what was changed while another coordinator led, and its leader has heard of by SIGHUP.
+fn read_again(tls: Option<&Tls>, access: &Access) {
+    if let Err(error) = access.reload() {
+        tracing::error!("access.tokens: {error}; the tokens that were read before stay in use");
+    }
+    if let Some(Err(error)) = tls.map(Tls::reload) {
+        tracing::error!(%error, "the new certificates are refused; the old ones stay in use");
+    }
 }
 
 /// Where the live page and the metrics are wanted.

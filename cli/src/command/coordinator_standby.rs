@@ -1,11 +1,13 @@
 //! A standby: it listens, says that it does not serve, and leads when the leader is gone.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hebbian_coordinator::access::Access;
-use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader};
+use hebbian_coordinator::access::tokens::AccessError;
+use hebbian_coordinator::journal::{self, Journal, KeptSnapshots, Leader, Standby};
 use hebbian_coordinator::service::TransportSettings;
 use hebbian_coordinator::service::connection::{self, ConnectionLimits};
 use hebbian_coordinator::service::lane::Lanes;
@@ -58,6 +60,49 @@ impl Drop for StandbyMetrics {
     }
 }
 
+/// What a standby does at each look at the lease.
+struct Waiting {
+    tell: watch::Sender<Option<Leader>>,
+    stop: CancellationToken,
+    access: Arc<Access>,
+    /// Why it could not lead at the last look.
+    hindrance: RefCell<Option<AccessError>>,
+}
+
+impl Standby for Waiting {
+    fn goes_on(&self, leader: Option<&Leader>) -> bool {
+        self.tell.send_if_modified(|told| {
+            if told.as_ref() == leader {
+                return false;
+            }
+            let who =
+                leader.map_or_else(|| "nobody is known to lead".to_owned(), |who| format!("{who} leads"));
+            tracing::info!("this coordinator is a standby; {who}");
+            *told = leader.cloned();
+            true
+        });
+        !self.stop.is_cancelled()
+    }
+
+    /// The leader makes and revokes tokens meanwhile. Who does not know them must not lead: it would let in whom the leader keeps out.
+    fn can_lead(&self) -> bool {
+        let found = self.access.reload().err();
+        let mut before = self.hindrance.borrow_mut();
+        if *before != found {
+            match &found {
+                Some(error) => {
+                    tracing::error!(
+                        "access.tokens: {error}; this standby does not lead until they can be read"
+                    );
+                }
+                None => tracing::info!("the tokens can be read again; this standby can lead"),
+            }
+            before.clone_from(&found);
+        }
+        found.is_none()
+    }
+}
+
 /// Waits until the journal has no leader, and opens it; none if this process is to end before.
 pub(super) async fn stand_by(
     (url, kept, me): (&str, KeptSnapshots, Leader),
@@ -74,21 +119,8 @@ pub(super) async fn stand_by(
     let connections = connection::accept(listener, ConnectionLimits::default(), tls.clone(), Lanes::one());
     let serving = serve_standby(seen, connections, settings, ended.clone());
     let (address, stop) = (url.to_owned(), shutdown.clone());
-    let waiting = tokio::task::spawn_blocking(move || {
-        journal::await_lead(&address, kept, &me, &|leader: Option<&Leader>| {
-            tell.send_if_modified(|told| {
-                if told.as_ref() == leader {
-                    return false;
-                }
-                let who =
-                    leader.map_or_else(|| "nobody is known to lead".to_owned(), |who| format!("{who} leads"));
-                tracing::info!("this coordinator is a standby; {who}");
-                *told = leader.cloned();
-                true
-            });
-            !stop.is_cancelled()
-        })
-    });
+    let standby = Waiting { tell, stop, access: Arc::clone(&access), hindrance: RefCell::default() };
+    let waiting = tokio::task::spawn_blocking(move || journal::await_lead(&address, kept, &me, &standby));
     tokio::pin!(serving);
     let opened = tokio::select! {
         opened = waiting => opened.map_err(Failure::failed)?,

@@ -1,5 +1,6 @@
 //! `hebbian create`
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 
 use super::{LogArguments, block_on, fresh_request_id, parse_request_id, parse_seed, read_spec};
-use crate::client::{Client, ClientArguments};
+use crate::client::{self, Again, Client, ClientArguments};
 use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
@@ -59,23 +60,27 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     complete(&mut spec, &data)?;
     let repeated = request_id.is_some();
     let request_id = request_id.unwrap_or_else(fresh_request_id);
-    block_on(async {
-        let client = Client::connect(&client).await?;
-        if let Some(Seeds(seeds)) = seeds {
-            if let Some(group) = group.as_ref().filter(|_| !repeated) {
-                check_new(&client, group, &seeds).await?;
+    // What has been created of a sweep is no reason to refuse the rest when it is asked for again.
+    let checked = Cell::new(repeated);
+    // Repeating it is safe: it has the same name.
+    let created = client::ask(&client, Again::Always, async |client| {
+        if let Some(Seeds(seeds)) = &seeds {
+            if let Some(group) = group.as_ref().filter(|_| !checked.get()) {
+                check_new(&client, group, seeds).await?;
+                checked.set(true);
             }
-            let group = Group { name: group, weight };
-            return sweep(&client, &spec, &seeds, group, &request_id, json).await;
+            let group = Group { name: group.clone(), weight };
+            return sweep(&client, &spec, seeds, group, &request_id, json).await;
         }
-        let run = client.create(spec, request_id, String::new(), weight).await?;
+        let run = client.create(spec.clone(), request_id.clone(), String::new(), weight).await?;
         if json {
             return render::out(&render::json::pretty(&render::json::of(&run)));
         }
         let watch = Paint::stderr().command(&format!("hebbian watch {}", run.id()));
         render::note(&format!("created run {} of `{}`; follow it with {watch}", run.id(), run.display_name));
         render::out(&format!("{}\n", run.id()))
-    })
+    });
+    block_on(created)
 }
 
 /// Refuses seeds that a group has already: they would count twice in its statistics, and `GROUP/SEED` would name two runs.

@@ -8,7 +8,7 @@ use hebbian_proto::{convert, v1};
 use hebbian_shared::limits::{DRAIN_WITHIN, WAIT_MAX};
 
 use super::{LogArguments, ask};
-use crate::client::{Client, ClientArguments};
+use crate::client::{Again, Client, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { workers: names, within, wait, client, json } = arguments;
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Undone, async |client| {
         let attached = client.workers().await?;
         let chosen = names.iter().map(|name| choose(name, &attached)).collect::<Result<Vec<_>, _>>()?;
         let mut drained: Vec<v1::Worker> = Vec::new();

@@ -7,7 +7,7 @@ use hebbian_proto::v1;
 use hebbian_shared::spec::stop::StopSpec;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
@@ -49,7 +49,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         return Err(Failure::bad_input("name a limit to raise")
             .hint("--generations N, --evaluations N, --target-fitness FITNESS or --time-limit TIME"));
     }
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Undone, async |client| {
         let run = client.find(&run).await?;
         let request = v1::ExtendRunRequest {
             name: run.name,

@@ -5,7 +5,7 @@ use hebbian_proto::v1;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec, SpecError};
 
 use super::{LogArguments, ask, fresh_request_id, parse_request_id};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -44,11 +44,12 @@ pub(super) struct Arguments {
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { run, generation, set, request_id, client, json } = arguments;
     let request_id = request_id.unwrap_or_else(fresh_request_id);
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Always, async |client| {
         let parent = client.find(&run).await?;
         let spec = changed(&*client.spec(parent.name.clone()).await?, &set)?;
         let (name, spec) = (parent.name.clone(), ResolvedSpec::from(spec).json().to_owned());
-        let request = v1::ForkRunRequest { name, generations: generation, spec, request_id };
+        let request =
+            v1::ForkRunRequest { name, generations: generation, spec, request_id: request_id.clone() };
         let run = client.held("run", client.answer(client.runs().fork_run(request)).await?.run)?;
         if json {
             return render::out(&render::json::pretty(&render::json::of(&run)));

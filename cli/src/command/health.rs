@@ -6,7 +6,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::{Failure, FailureKind};
 use crate::render;
 
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { service, client } = arguments;
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Never, async |client| {
         let mut health = HealthClient::new(client.channel());
         let request = HealthCheckRequest { service: service.clone() };
         let response =

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: &Arguments, what: What, log: &LogArguments) -> Result<(), Failure> {
-    ask(log, &arguments.client, async |client| match what {
+    ask(log, &arguments.client, Again::Always, async |client| match what {
         What::Runs => {
             render::json::or_all(arguments.json, &client.list().await?, |runs, _| render::run::list(runs))
         }

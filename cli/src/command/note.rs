@@ -4,7 +4,7 @@ use clap::Args;
 use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { run, text, client, json } = arguments;
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Always, async |client| {
         let run = client.find(&run).await?;
         let request = v1::AddRunNoteRequest { name: run.name, text: text.join(" ") };
         let run = client.held("run", client.answer(client.runs().add_run_note(request)).await?.run)?;

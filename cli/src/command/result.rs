@@ -6,7 +6,7 @@ use clap::Args;
 use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
-use crate::client::{Client, ClientArguments};
+use crate::client::{Again, Client, ClientArguments};
 use crate::external_result::ExternalResult;
 use crate::failure::Failure;
 use crate::files;
@@ -38,9 +38,9 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { run, out, warm_start, generation, client } = arguments;
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Always, async |client| {
         if warm_start {
-            return begin(&client, &run, generation, out).await;
+            return begin(&client, &run, generation, out.clone()).await;
         }
         let result = client.result(client.find(&run).await?.name).await?;
         let external = ExternalResult::of_result(&result)?;
@@ -51,7 +51,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         if let Some(figures) = &result.remeasurement {
             render::note(&format!("fitness  {}", render::validation::figures(figures)));
         }
-        let path = out.unwrap_or_else(|| PathBuf::from("-"));
+        let path = out.clone().unwrap_or_else(|| PathBuf::from("-"));
         files::write(&path, text)?;
         if files::is_standard(&path) {
             return Ok(());

@@ -4,7 +4,7 @@ use clap::Args;
 use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
@@ -22,8 +22,8 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { run, client, json } = arguments;
-    ask(log, &client, async |client| {
-        let Some(run) = run else {
+    ask(log, &client, Again::Always, async |client| {
+        let Some(run) = &run else {
             let request = v1::GetCoordinatorStatusRequest {};
             let answer = client.answer(client.cluster().get_coordinator_status(request)).await?;
             let status = client.held("status", answer.status)?;
@@ -31,6 +31,6 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
                 render::run::coordinator(status, client.url(), paint)
             });
         };
-        render::json::or(json, &client.find(&run).await?, render::run::details)
+        render::json::or(json, &client.find(run).await?, render::run::details)
     })
 }

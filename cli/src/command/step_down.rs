@@ -4,7 +4,7 @@ use clap::Args;
 use hebbian_proto::v1;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
 
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { client, json } = arguments;
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Undone, async |client| {
         let answer = client.answer(client.cluster().step_down(v1::StepDownRequest {})).await?;
         render::json::or(json, &answer, |answer, _| render::run::stepped_down(answer, client.url()))
     })

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{LogArguments, ask};
-use crate::client::ClientArguments;
+use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render::{self, Paint};
 
@@ -26,9 +26,9 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { group, client, json } = arguments;
-    ask(log, &client, async |client| {
+    ask(log, &client, Again::Always, async |client| {
         let runs = client.list().await?;
-        let Some(group) = group else {
+        let Some(group) = group.clone() else {
             return render::out(&if json {
                 render::json::pretty(&render::sweep::groups(&runs))
             } else {

@@ -9,7 +9,7 @@ use hebbian_proto::v1::access_service_client::AccessServiceClient;
 use hebbian_proto::{convert, v1};
 
 use super::{LogArguments, ask};
-use crate::client::{Client, ClientArguments, pages};
+use crate::client::{Again, Client, ClientArguments, pages};
 use crate::failure::Failure;
 use crate::{files, render};
 
@@ -122,7 +122,7 @@ fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure
         let (_, secret) = opened(file)?.create(&new, "", true).map_err(refused)?;
         return show(name, secret.text(), out.as_ref());
     }
-    ask(log, &place.client, async |client| {
+    ask(log, &place.client, Again::Undone, async |client| {
         let request = v1::CreateTokenRequest {
             name: name.clone(),
             role: v1::Role::from(role).into(),
@@ -153,7 +153,7 @@ fn list(arguments: &ListArguments, log: &LogArguments) -> Result<(), Failure> {
         log.set_up()?;
         return render::json::or_all(*json, &opened(file)?.list(), render::token::list);
     }
-    ask(log, &place.client, async |client| {
+    ask(log, &place.client, Again::Always, async |client| {
         let tokens = pages(async |page_token| {
             let request = v1::ListTokensRequest { page_size: 0, page_token };
             let page = client.answer(service(&client).list_tokens(request)).await?;
@@ -170,7 +170,7 @@ fn revoke(arguments: &RevokeArguments, log: &LogArguments) -> Result<(), Failure
         log.set_up()?;
         opened(file)?.revoke(name, true).map_err(refused)?;
     } else {
-        ask(log, &place.client, async |client| {
+        ask(log, &place.client, Again::Always, async |client| {
             let request = v1::RevokeTokenRequest { name: name.clone() };
             client.answer(service(&client).revoke_token(request)).await.map(|_| ())
         })?;

@@ -50,13 +50,13 @@ pub(super) struct Arguments {
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     log.set_up()?;
     block_on_until_signal(|interrupted| async move {
-        let client = Client::connect(&arguments.client).await?;
+        let client = Client::connect_when_led(&arguments.client).await?;
         let run = client.find(&arguments.run).await?;
         let mut watcher = Watcher::new(&run, &arguments);
         let result = watcher.follow(client, &arguments.client, &interrupted).await;
         drop(watcher);
         if !arguments.json && result.is_ok() {
-            let client = Client::connect(&arguments.client).await?;
+            let client = Client::connect_when_led(&arguments.client).await?;
             let run = client.get(run.name).await?;
             render::out(&render::run::details(&run, Paint::stdout()))?;
             let result = Paint::stderr().command(&format!("hebbian result {} --out genome.json", run.id()));

@@ -6,6 +6,7 @@ mod ask_tell;
 mod bucket;
 mod cluster;
 mod data;
+mod database;
 mod disk;
 mod external;
 mod families;

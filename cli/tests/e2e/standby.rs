@@ -15,17 +15,18 @@ const TAKEOVER: Duration = Duration::from_secs(3);
 struct Pair<'a> {
     place: &'a Place,
     storage: String,
+    further: &'a [&'a str],
     processes: [Process; 2],
     urls: [String; 2],
 }
 
 /// Starts a coordinator that leads when nobody else does.
-fn launch(place: &Place, storage: &str, name: &str, listen: &str) -> (Process, String) {
+fn launch(place: &Place, storage: &str, (name, listen): (&str, &str), further: &[&str]) -> (Process, String) {
     let address = place.path(name);
     let _ = fs::remove_file(&address);
     let log = format!("{name}.log");
     let at = ["--listen", listen, "--web", "127.0.0.1:0", "--address-file", name];
-    let arguments = [&["coordinator", "--standby", "--storage", storage][..], &at].concat();
+    let arguments = [&["coordinator", "--standby", "--storage", storage][..], &at, further].concat();
     let mut process = place.start(&arguments, &log);
     until("the coordinator listens", || {
         assert!(!process.has_ended(), "{}", fs::read_to_string(place.path(&log)).unwrap());
@@ -37,11 +38,16 @@ fn launch(place: &Place, storage: &str, name: &str, listen: &str) -> (Process, S
 impl<'a> Pair<'a> {
     /// The first one leads.
     fn start(place: &'a Place, server: &Server) -> Self {
+        Self::start_with(place, server, &[])
+    }
+
+    /// The same with further arguments for both.
+    fn start_with(place: &'a Place, server: &Server, further: &'a [&'a str]) -> Self {
         let storage = server.database();
-        let (first, url) = launch(place, &storage, "a", "127.0.0.1:0");
+        let (first, url) = launch(place, &storage, ("a", "127.0.0.1:0"), further);
         until("it leads", || serves(place, &url));
-        let (second, other) = launch(place, &storage, "b", "127.0.0.1:0");
-        Self { place, storage, processes: [first, second], urls: [url, other] }
+        let (second, other) = launch(place, &storage, ("b", "127.0.0.1:0"), further);
+        Self { place, storage, further, processes: [first, second], urls: [url, other] }
     }
 
     fn both(&self) -> String {
@@ -109,7 +115,8 @@ impl<'a> Pair<'a> {
     /// Starts one again where it was.
     fn restart(&mut self, one: usize) {
         let listen = self.urls[one].strip_prefix("http://").unwrap().to_owned();
-        (self.processes[one], _) = launch(self.place, &self.storage, ["a", "b"][one], &listen);
+        let named = (["a", "b"][one], listen.as_str());
+        (self.processes[one], _) = launch(self.place, &self.storage, named, self.further);
     }
 }
 
@@ -245,6 +252,135 @@ fn a_leader_steps_down_for_its_standby_and_for_nobody_else() {
     let both = pair.both();
     place.ok(&["result", &run, "--out", "cluster.json", "--coordinator", &both]);
     assert_eq!(bits(&place.path("cluster.json")), expected);
+}
+
+/// A command is asked again of whoever leads then, also when it begins while nobody does.
+#[test]
+fn commands_follow_when_the_leader_goes_away() {
+    let Some(server) = Server::shared() else { return };
+    let place = Place::new();
+    let mut pair = Pair::start(&place, server);
+    let both = pair.both();
+    let asked = |arguments: &[&str]| {
+        place.ok(&[arguments, &["--timeout", "100s", "--coordinator", &both]].concat());
+    };
+    asked(&["create", "tiny.toml"]);
+    until("it offers itself", || offered(server, &pair) == "1");
+    pair.processes[0].kill();
+    asked(&["note", "tiny", "killed"]);
+    pair.restart(0);
+    until("it offers itself", || offered(server, &pair) == "1");
+    pair.processes[1].kill();
+    asked(&["list"]);
+    assert!(place.ok(&["status", "tiny", "--coordinator", &both]).contains("killed"));
+}
+
+/// While the database is gone nobody serves; the leader still says how its runs stand, and what is wrong.
+#[test]
+fn a_leader_in_trouble_is_asked_before_its_standby() {
+    let Some(server) = Server::start() else { return };
+    let place = Place::new();
+    let pair = Pair::start(&place, &server);
+    place.ok(&["create", "tiny.toml", "--coordinator", &pair.urls[0]]);
+    server.crash();
+    // It notices by writing.
+    let note = ["note", "tiny", "lost", "--timeout", "1s", "--coordinator", &pair.urls[0]];
+    assert!(!place.output(&note).status.success());
+    until("the leader does not serve", || !serves(&place, &pair.urls[0]));
+    let [leader, standby] = &pair.urls;
+    for both in [format!("{leader},{standby}"), format!("{standby},{leader}")] {
+        assert!(place.ok(&["list", "--coordinator", &both]).contains("tiny"), "{both}");
+    }
+}
+
+/// What a client's command at one of both says, with its exit code.
+fn asked(place: &Place, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = place.output(&[arguments, &["--coordinator", url]].concat());
+    (output.status.code(), errors(&output))
+}
+
+/// How many standbys a leader would step down for.
+fn offered(server: &Server, pair: &Pair<'_>) -> String {
+    let standbys = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND starts_with(application_name, 'hebbian standby ')";
+    server.ask(&pair.storage, standbys)
+}
+
+/// The file is empty when the standby starts; what is made and revoked at the leader is in force when the standby leads, however it comes
+/// to that, and before, in what it says of itself.
+#[test]
+fn tokens_made_and_revoked_at_the_leader_are_in_force_at_whoever_follows() {
+    let Some(server) = Server::shared() else { return };
+    let place = Place::new();
+    let mut pair = Pair::start_with(&place, server, &["--tokens", "tokens.json"]);
+    let make = |pair: &Pair<'_>, leader: usize, name: &str, further: &[&str]| {
+        let made = ["token", "create", name, "--role", "admin", "--out", name];
+        place.ok(&[&made, further, &["--coordinator", &pair.urls[leader]]].concat());
+    };
+    let boss = ["--token-file", "boss"];
+    let refused = |url: &str, arguments: &[&str], message: &str| {
+        let (code, said) = asked(&place, url, arguments);
+        assert!(code == Some(1) && said.contains(message), "{arguments:?}: {said}");
+    };
+    make(&pair, 0, "boss", &[]);
+    make(&pair, 0, "former", &boss);
+    place.ok(&["token", "revoke", "former", boss[0], boss[1], "--coordinator", &pair.urls[0]]);
+    // It looks ten times a second.
+    until("the standby keeps strangers out", || asked(&place, &pair.urls[1], &["status"]).0 == Some(1));
+    place.ok(&["status", boss[0], boss[1], "--coordinator", &pair.urls[1]]);
+    // Both ways to lead: the leader is killed, and the next one steps down.
+    for leader in [0, 1] {
+        let last = format!("last{leader}");
+        make(&pair, leader, &last, &boss);
+        if leader == 0 {
+            pair.processes[leader].kill();
+        } else {
+            place.ok(&["step-down", boss[0], boss[1], "--coordinator", &pair.urls[leader]]);
+            assert_eq!(pair.processes[leader].exit_code(), Some(0));
+        }
+        let follower = &pair.urls[1 - leader];
+        until("the standby leads", || serves(&place, follower));
+        refused(follower, &["list"], "takes a token or a certificate");
+        refused(follower, &["list", "--token-file", "former"], "was revoked");
+        for known in ["boss", &last] {
+            place.ok(&["list", "--token-file", known, "--coordinator", follower]);
+        }
+        pair.restart(leader);
+        until("it offers itself", || offered(server, &pair) == "1");
+    }
+}
+
+/// A standby that does not know whom the leader lets in would let in anybody.
+#[test]
+fn a_standby_without_its_tokens_does_not_lead_until_it_has_them() {
+    let Some(server) = Server::shared() else { return };
+    for broken in ["gone", "unreadable"] {
+        let place = Place::new();
+        let mut pair = Pair::start_with(&place, server, &["--tokens", "tokens.json"]);
+        let made = ["token", "create", "boss", "--role", "admin", "--out", "boss"];
+        place.ok(&[&made[..], &["--coordinator", &pair.urls[0]]].concat());
+        until("the standby keeps strangers out", || asked(&place, &pair.urls[1], &["status"]).0 == Some(1));
+        let (file, away) = (place.path("tokens.json"), place.path("away.json"));
+        fs::rename(&file, &away).unwrap();
+        if broken == "unreadable" {
+            fs::write(&file, "{").unwrap();
+        }
+        let log = || fs::read_to_string(place.path("b.log")).unwrap();
+        until("the standby says so", || log().contains("this standby does not lead until they can be read"));
+        let boss = ["step-down", "--token-file", "boss"];
+        until("it offers itself no more", || offered(server, &pair) == "0");
+        let (code, said) = asked(&place, &pair.urls[0], &boss);
+        assert!(code == Some(1) && said.contains("no standby waits for this journal"), "{said}");
+        pair.processes[0].kill();
+        // As long as it takes to notice that there is no leader, and more.
+        std::thread::sleep(TAKEOVER);
+        assert!(!serves(&place, &pair.urls[1]), "{broken}: {}", log());
+        let (code, said) = asked(&place, &pair.urls[1], &["list"]);
+        assert!(code == Some(1) && said.contains("takes a token"), "{said}");
+        fs::rename(&away, &file).unwrap();
+        pair.taken_over(1);
+        place.ok(&["list", "--token-file", "boss", "--coordinator", &pair.urls[1]]);
+    }
 }
 
 #[test]

@@ -86,9 +86,10 @@ fn check_same(from: &dyn Sql, to: &dyn Sql) -> Result<Migrated, JournalError> {
     Err(to.corrupt("what was written is not what was read; nothing was moved"))
 }
 
-/// Writes a journal as it is at this moment to a file that is not there yet. The copy is a journal of its own.
+/// Writes a journal as it is at this moment to a file that is not there yet, or is empty. The copy is a journal of its own.
 pub(super) fn to_file(from: &dyn Sql, path: &Path) -> Result<(), JournalError> {
-    let file = NewFile::begin(path)?;
+    // Whoever has made an empty file gives it its name when the copy was read.
+    let file = if path.exists() { NewFile::within(path)? } else { NewFile::begin(path)? };
     fill(from, file.sql())?;
     check_same(from, file.sql())?;
     counters::rename(file.sql())?;

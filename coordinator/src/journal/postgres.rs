@@ -23,7 +23,9 @@ use super::sql::counters::{self, Position};
 use super::sql::sums::Changes;
 use super::sql::tables::Tables;
 use super::sql::{Sql, rows};
-use super::{Address, Journal, JournalError, KeptSnapshots, Leader, OnEnd, Opened, StoredEvent, new_writes};
+use super::{
+    Address, Journal, JournalError, KeptSnapshots, Leader, OnEnd, Opened, Standby, StoredEvent, new_writes,
+};
 use lease::{LOOK, Lease, Look, Waiting};
 use session::Session;
 use target::Target;
@@ -49,11 +51,11 @@ pub(super) fn open(address: &Address<'_>, kept: KeptSnapshots) -> Option<Opened>
 pub(super) fn follow(
     address: &Address<'_>,
     kept: KeptSnapshots,
-    goes_on: &dyn Fn(Option<&Leader>) -> bool,
+    standby: &dyn Standby,
 ) -> Option<Result<Option<Box<dyn Journal>>, JournalError>> {
     is_ours(address.url).then(|| {
         let target = Target::parse(address.url).map_err(|problem| address.refused(problem))?;
-        let found = PostgresJournal::follow(target, address.leader, goes_on)?;
+        let found = PostgresJournal::follow(target, address.leader, standby)?;
         Ok(found.map(|journal| Box::new(PostgresJournal { kept, ..journal }) as Box<dyn Journal>))
     })
 }
@@ -112,14 +114,10 @@ impl PostgresJournal {
     }
 
     /// Waits until nobody leads, and opens it then.
-    fn follow(
-        target: Target,
-        me: &Leader,
-        goes_on: &dyn Fn(Option<&Leader>) -> bool,
-    ) -> Result<Option<Self>, JournalError> {
+    fn follow(target: Target, me: &Leader, standby: &dyn Standby) -> Result<Option<Self>, JournalError> {
         let (mut session, mut waiting, mut told) = (None, Waiting::default(), false);
         loop {
-            let looked = Self::look(&target, &mut session, &mut waiting, me);
+            let looked = Self::look(&target, &mut session, &mut waiting, me, standby.can_lead());
             let leader = match looked {
                 Ok(Look::Taken(epoch)) => {
                     let session = session.expect("the lease was taken over it");
@@ -138,19 +136,20 @@ impl PostgresJournal {
                 }
                 Err(error) => return Err(error),
             };
-            if !goes_on(leader.as_ref()) {
+            if !standby.goes_on(leader.as_ref()) {
                 return Ok(None);
             }
             std::thread::sleep(LOOK);
         }
     }
 
-    /// One look of a standby at the lease.
+    /// One look of a standby at the lease, which it takes if it can lead.
     fn look(
         target: &Target,
         session: &mut Option<Session>,
         waiting: &mut Waiting,
         me: &Leader,
+        can_lead: bool,
     ) -> Result<Look, JournalError> {
         let session = if let Some(session) = session {
             session
@@ -159,10 +158,9 @@ impl PostgresJournal {
             *waiting = Waiting::default();
             let opened = Session::open(target, "hebbian candidate")?;
             schema::prepare(&opened)?;
-            lease::name_standby(&opened, &me.name)?;
             session.insert(opened)
         };
-        waiting.look(session, me)
+        waiting.stand_by(session, me, can_lead)
     }
 
     /// Begins to write, with a lease that was taken.

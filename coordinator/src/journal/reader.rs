@@ -31,7 +31,7 @@ pub(super) trait Source: Sql + std::fmt::Debug + Send {
     /// Refuses a database that is damaged as a whole, or lacks something that was acknowledged.
     fn check_whole(&self) -> Result<(), JournalError>;
 
-    /// Writes a copy to a file that is not there yet.
+    /// Writes a copy to a file that is not there yet, or is empty.
     fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
 }
 
@@ -197,8 +197,8 @@ impl JournalReader {
         Ok(report)
     }
 
-    /// Writes a copy of the journal, as of now and compact, to a file that is not there yet. It can be used like the
-    /// original. Coordinators go on writing meanwhile.
+    /// Writes a copy of the journal, as of now and compact, to a file that is not there yet, or is empty. It can be used like
+    /// the original. Coordinators go on writing meanwhile.
     pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
         self.source.copy_to(path)
     }

@@ -1,5 +1,6 @@
 //! What a standby answers: that it does not serve, and who leads.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{TransportSettings, health, serve_routes};
 use crate::journal::Leader;
@@ -32,7 +34,9 @@ fn refused(leader: &LeaderSeen) -> Status {
     let who = leader
         .as_ref()
         .map_or_else(|| "nobody is known to lead".to_owned(), |leader| format!("{leader} leads"));
-    Status::unavailable(format!("this coordinator is a standby; {who}"))
+    // Clients ask somebody else: nothing was done.
+    let details = ErrorDetails::with_error_info("STANDBY", "hebbian", HashMap::new());
+    Status::with_error_details(Code::Unavailable, format!("this coordinator is a standby; {who}"), details)
 }
 
 #[tonic::async_trait]

@@ -246,7 +246,7 @@ fn beside(arguments: &Arguments, coordinator: String, spec: RunSpec) -> Result<(
     let client = ClientArguments { coordinator, timeout: Duration::from_secs(10), credentials };
     block_on(async {
         let run = {
-            let client = Client::connect(&client).await?;
+            let client = Client::connect_when_led(&client).await?;
             let weight = hebbian_shared::dispatch::WEIGHT_DEFAULT;
             client.create(spec, fresh_request_id(), String::new(), weight).await?
         };

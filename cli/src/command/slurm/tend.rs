@@ -53,7 +53,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     let workers = workers.check()?;
     set_up_logging(&log.configuration(None, |layers| layers)?.log, "info")?;
     block_on(async {
-        let run = Client::connect(&client).await?.find(&run).await?;
+        let run = Client::connect_when_led(&client).await?.find(&run).await?;
         until_the_end(&client, run.name, &array, workers, out).await
     })
 }

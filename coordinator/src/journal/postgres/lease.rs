@@ -51,6 +51,8 @@ pub(super) struct Waiting {
     last: Option<(Seen, Instant)>,
     /// Whether it has changed since the first look.
     alive: bool,
+    /// Whether leaders see this one as a standby that could lead.
+    offered: bool,
 }
 
 /// What a look at the lease comes to.
@@ -67,14 +69,33 @@ pub(super) enum Look {
 impl Waiting {
     /// Looks whether the lease is free, and takes it then. After an error it waits anew: nobody knows what it has not seen.
     pub(super) fn look(&mut self, session: &Session, me: &Leader) -> Result<Look, JournalError> {
-        let looked = self.try_look(session, me);
+        self.look_and(session, me, true)
+    }
+
+    /// The same as a standby, which leaders know by the name of its connection. Without `can_lead` it takes nothing, and no leader is to step
+    /// down for it.
+    pub(super) fn stand_by(
+        &mut self,
+        session: &Session,
+        me: &Leader,
+        can_lead: bool,
+    ) -> Result<Look, JournalError> {
+        if self.offered != can_lead {
+            name_candidate(session, can_lead.then_some(me.name.as_str()))?;
+            self.offered = can_lead;
+        }
+        self.look_and(session, me, can_lead)
+    }
+
+    fn look_and(&mut self, session: &Session, me: &Leader, can_lead: bool) -> Result<Look, JournalError> {
+        let looked = self.try_look(session, me, can_lead);
         if looked.is_err() {
             *self = Self::default();
         }
         looked
     }
 
-    fn try_look(&mut self, session: &Session, me: &Leader) -> Result<Look, JournalError> {
+    fn try_look(&mut self, session: &Session, me: &Leader, can_lead: bool) -> Result<Look, JournalError> {
         let seen = look(session)?;
         let since = match &self.last {
             Some((last, since)) if *last == seen => *since,
@@ -85,7 +106,8 @@ impl Waiting {
                 now
             }
         };
-        if (seen.released || since.elapsed() >= LEADERS_LEASE)
+        if can_lead
+            && (seen.released || since.elapsed() >= LEADERS_LEASE)
             && let Some(epoch) = take(session, &seen, me)?
         {
             return Ok(Look::Taken(epoch));
@@ -130,9 +152,10 @@ fn take(session: &Session, seen: &Seen, me: &Leader) -> Result<Option<u64>, Jour
     Ok(Some(raised))
 }
 
-/// Calls the connection of a standby so that [`standbys`] knows it.
-pub(super) fn name_standby(session: &Session, name: &str) -> Result<(), JournalError> {
-    let role: String = format!("{STANDBY}{name}").chars().filter(|c| !c.is_control()).collect();
+/// Calls the connection of a standby so that [`standbys`] knows it, or does not.
+fn name_candidate(session: &Session, standby: Option<&str>) -> Result<(), JournalError> {
+    let role = standby.map_or_else(|| "hebbian candidate".to_owned(), |name| format!("{STANDBY}{name}"));
+    let role: String = role.chars().filter(|c| !c.is_control()).collect();
     session.execute("SELECT set_config('application_name', ?1, false)", &[role.into()])?;
     session.settle()
 }
