@@ -507,7 +507,18 @@ fn a_journal_goes_from_a_file_to_a_database_and_back_with_every_row() {
     refuse(&server.database(), &of(&last), "holds no hebbian journal");
     refuse("elsewhere", &of(&last), "names no journal");
     assert!(!last.exists());
-    JournalReader::of_database(&address).unwrap().unwrap().copy_to(&copy).unwrap();
+    let copied =
+        |path: &std::path::Path| JournalReader::of_database(&address).unwrap().unwrap().copy_to(path);
+    copied(&copy).unwrap();
+    // Whoever has made an empty file is given a copy in it, and in no other.
+    let given = folder.path().join("given.db");
+    std::fs::write(&given, "").unwrap();
+    copied(&given).unwrap();
+    for taken in [&given, &copy] {
+        let before = std::fs::read(taken).unwrap();
+        assert!(copied(taken).unwrap_err().to_string().contains("there is a file of that name"));
+        assert_eq!(std::fs::read(taken).unwrap(), before);
+    }
     let back = migrate(&address, &of(&last)).unwrap();
     assert_eq!((back.runs, back.rows), (there.runs, there.rows));
     let rows = |path: &std::path::Path| {
@@ -535,6 +546,7 @@ fn a_journal_goes_from_a_file_to_a_database_and_back_with_every_row() {
     assert_eq!(rows(&last), expected);
     // A copy for going on is the same but for its name.
     assert_eq!(rows(&copy)[1..], expected[1..]);
+    assert_eq!(rows(&given)[1..], expected[1..]);
     let runs = |url: &str| open(url).unwrap().load().unwrap();
     assert_eq!(runs(&of(&last)), runs(&address));
     // A run to come is the youngest.
