@@ -89,13 +89,10 @@ impl Standby for Waiting {
         let found = self.access.reload().err();
         let mut before = self.hindrance.borrow_mut();
         if *before != found {
-            match &found {
-                Some(error) => {
-                    tracing::error!(
-                        "access.tokens: {error}; this standby does not lead until they can be read"
-                    );
-                }
-                None => tracing::info!("the tokens can be read again; this standby can lead"),
+            if let Some(error) = &found {
+                tracing::error!("access.tokens: {error}; this standby does not lead until they can be read");
+            } else {
+                tracing::info!("the tokens can be read again; this standby can lead");
             }
             before.clone_from(&found);
         }

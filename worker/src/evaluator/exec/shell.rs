@@ -31,7 +31,7 @@ fn is_single(command: &str) -> bool {
     let mut characters = command.trim_end().chars();
     while let Some(character) = characters.next() {
         match (quoted, character) {
-            (None, '\\') | (Some('"'), '\\') => {
+            (None | Some('"'), '\\') => {
                 characters.next();
             }
             (None, '\'' | '"') => quoted = Some(character),
