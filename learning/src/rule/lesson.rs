@@ -16,11 +16,16 @@ fn normal(count: usize, number: u64) -> Vec<f64> {
 }
 
 /// The slope at 0 of a function by a central difference, and by how much it may be wrong: by what the differences on both sides disagree,
-/// at a kink or where the function bends much.
+/// at a kink or where the function bends much, and by what that over a longer way disagrees, where it has ripples.
 pub(super) fn slope(mut at: impl FnMut(f64) -> f64) -> (f64, f64) {
-    const STEP: f64 = 1e-5;
-    let (below, here, above) = (at(-STEP), at(0.0), at(STEP));
-    ((above - below) / (2.0 * STEP), (above - 2.0 * here + below).abs() / STEP)
+    const STEP: f64 = 1e-6;
+    let here = at(0.0);
+    let mut around = |step: f64| {
+        let (below, above) = (at(-step), at(step));
+        ((above - below) / (2.0 * step), (above - 2.0 * here + below).abs() / step)
+    };
+    let ((slope, doubt), (longer, longer_doubt)) = (around(STEP), around(10.0 * STEP));
+    (slope, doubt.max(longer_doubt) + (longer - slope).abs())
 }
 
 /// Updates of five examples each, and a query, for networks of some inputs and outputs.
