@@ -255,6 +255,15 @@ impl GenomeLayout {
         Genome(self.segments.iter().flat_map(of_segment).collect())
     }
 
+    /// The slope of each parameter by its search value, in the genome's order.
+    pub fn slopes(&self, genome: &Genome) -> Vec<f64> {
+        let of_segment = |segment: &Segment| {
+            let transform = segment.transform;
+            genome.0[segment.range()].iter().map(move |&value| transform.slope(value)).collect::<Vec<_>>()
+        };
+        self.segments.iter().flat_map(of_segment).collect()
+    }
+
     /// The segments in order.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

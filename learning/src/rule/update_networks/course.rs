@@ -230,11 +230,7 @@ impl<T: Real> Rule for Course<T> {
         if !self.parameters.read(&self.options, &self.layout, genome, None) {
             return false;
         }
-        let segments = self.layout.segments().iter();
-        let slopes = segments.flat_map(|segment| {
-            genome.0[segment.range()].iter().map(move |&value| segment.transform.slope(value))
-        });
-        self.slopes = slopes.collect();
+        self.slopes = self.layout.slopes(genome);
         true
     }
 

@@ -207,11 +207,7 @@ impl Rule for Course {
         if !self.parameters.read(&self.layout, genome, None) {
             return false;
         }
-        let segments = self.layout.segments().iter();
-        let slopes = segments.flat_map(|segment| {
-            genome.0[segment.range()].iter().map(move |&value| segment.transform.slope(value))
-        });
-        self.slopes = slopes.collect();
+        self.slopes = self.layout.slopes(genome);
         true
     }
 
