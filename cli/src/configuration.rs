@@ -193,6 +193,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) serves: Vec<String>,
     /// How long SIGTERM lets it finish what it has begun, for example `10s`.
     pub(crate) grace: String,
+    /// How long it does without a coordinator before it ends, for example `5min`; for ever if absent.
+    pub(crate) patience: Option<String>,
     /// A name for people; the host's name if absent.
     pub(crate) name: Option<String>,
     /// The directory of data sets; `hebbian/data` below `XDG_DATA_HOME` or `~/.local/share` if absent.
@@ -215,6 +217,7 @@ impl Default for WorkerSettings {
             exec: None,
             serves: Vec::new(),
             grace: "10s".to_owned(),
+            patience: None,
             name: None,
             data: None,
             metrics: OFF.to_owned(),

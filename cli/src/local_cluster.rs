@@ -56,6 +56,7 @@ pub(crate) enum Computing {
 pub(crate) fn session_failure(error: &SessionError) -> Failure {
     match error {
         SessionError::Threads(_) => Failure::failed(error),
+        SessionError::Alone(_) => Failure::unreachable(error),
         SessionError::NoCoordinator | SessionError::Address { .. } => {
             Failure::bad_input(format_args!("worker.coordinators: {error}"))
         }

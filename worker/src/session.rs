@@ -50,6 +50,8 @@ pub struct SessionSettings {
     pub report_delay: Duration,
     /// How long episodes may still compute after the shutdown.
     pub shutdown_grace: Duration,
+    /// How long a worker does without a coordinator before it ends by itself; for ever if absent.
+    pub patience: Option<Duration>,
     /// Where the worker counts what it does.
     pub figures: Arc<Figures>,
     /// Who wants to know what is done when.
@@ -67,6 +69,7 @@ impl SessionSettings {
             back_off_max: Duration::from_secs(1),
             report_delay: Duration::from_millis(10),
             shutdown_grace: Duration::from_secs(10),
+            patience: None,
             figures: Arc::default(),
             tracer: Tracer::default(),
         }
@@ -82,7 +85,7 @@ pub struct SessionEnd {
     pub episodes: u64,
 }
 
-/// Why a session could not begin. Once begun, it ends by shutdown or when a coordinator drains it.
+/// Why a session could not begin, or went on no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No coordinator was named.
@@ -99,10 +102,13 @@ pub enum SessionError {
     /// The compute threads could not be started.
     #[error("threads: the compute threads could not be started: {0}")]
     Threads(#[from] io::Error),
+    /// There was no coordinator for as long as the settings allow.
+    #[error("no coordinator for {} s, and so long it was to be waited for", .0.as_secs_f64())]
+    Alone(Duration),
 }
 
 /// Works for a coordinator until `shutdown` or until it is drained: attaches, computes, reports, and attaches again when a
-/// stream ends, for ever. At the end it finishes what it has begun, within its grace, reports it and gives the rest back.
+/// stream ends, for ever or until its patience ends. At the end it finishes what it has begun, within its grace, reports it and gives the rest back.
 pub async fn run(
     settings: SessionSettings,
     evaluator: Arc<dyn Evaluator>,
@@ -112,6 +118,7 @@ pub async fn run(
     let mut worker = Worker::new(evaluator, pool, finished, Reports::default());
     let mut trouble = Detached::default();
     let mut back_off = settings.back_off_min;
+    let mut alone = Instant::now();
     for attempt in 0.. {
         let attached = tokio::select! {
             attached = Stream::attach(&settings, &mut worker, attempt) => attached,
@@ -119,7 +126,11 @@ pub async fn run(
         };
         let start = Instant::now();
         let end = match attached {
-            Ok(mut stream) => stream.work(&shutdown).await,
+            Ok(mut stream) => {
+                let end = stream.work(&shutdown).await;
+                alone = Instant::now();
+                end
+            }
             Err(problem) => StreamEnd::Lost(problem),
         };
         settings.figures.detached(matches!(end, StreamEnd::Lost(_)));
@@ -134,6 +145,9 @@ pub async fn run(
         if start.elapsed() >= GOOD_STREAM {
             back_off = settings.back_off_min;
             trouble = Detached::default();
+        }
+        if let Some(patience) = settings.patience.filter(|patience| alone.elapsed() >= *patience) {
+            return Err(SessionError::Alone(patience));
         }
         tokio::select! {
             () = tokio::time::sleep(jitter(back_off)) => {}

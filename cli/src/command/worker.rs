@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use hebbian_shared::dispatch::{ALL_PROBLEMS, Hello};
@@ -37,7 +38,7 @@ use crate::worker_metrics::WorkerMetrics;
   hebbian worker --coordinator https://a:7420 --tls-ca ca.pem --tls-certificate client.pem --tls-key client-key.pem
 
 Configuration, later wins: defaults, the TOML file, the environment (HEBBIAN__WORKER__COORDINATORS,
-HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__METRICS, HEBBIAN__WORKER__TLS__CA,
+HEBBIAN__WORKER__THREADS, HEBBIAN__WORKER__GRACE, HEBBIAN__WORKER__PATIENCE, HEBBIAN__WORKER__NAME, HEBBIAN__WORKER__DATA, HEBBIAN__WORKER__METRICS, HEBBIAN__WORKER__TLS__CA,
 ...__CERTIFICATE, ...__KEY, HEBBIAN__WORKER__TOKEN_FILE, HEBBIAN__WORKER__INSECURE, HEBBIAN__TRACES__ENDPOINT, HEBBIAN__LOG__FORMAT, HEBBIAN__LOG__FILTER), flags.")]
 pub(super) struct Arguments {
     /// A TOML file with the sections `worker`, `traces` and `log`.
@@ -62,6 +63,9 @@ pub(super) struct Arguments {
     /// How long SIGTERM lets it finish what it has begun [default: 10s]; what is not finished by then others do.
     #[arg(long, value_name = "TIME")]
     grace: Option<String>,
+    /// How long it does without a coordinator before it ends, with exit code 4 [default: for ever].
+    #[arg(long, value_name = "TIME")]
+    patience: Option<String>,
     /// A name for people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -77,7 +81,7 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { config, coordinator, threads, exec, slots, serves, grace, name, metrics, .. } = arguments;
-    let Arguments { data, credentials, .. } = arguments;
+    let Arguments { patience, data, credentials, .. } = arguments;
     let ClientCredentials { tls, token } = credentials;
     let text = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let configuration = log.configuration(config.as_deref(), |layers| {
@@ -88,6 +92,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
             .flag("worker.serves", serves)
             .flag("worker.name", name)
             .flag("worker.grace", grace)
+            .flag("worker.patience", patience)
             .flag("worker.data", text(data.directory))
             .flag("worker.metrics", metrics)
             .flag("worker.tls.ca", text(tls.ca))
@@ -108,10 +113,8 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
             "worker.threads: must be from 1 to {THREADS_MAX}, not {threads}"
         )));
     }
-    let grace = humantime::parse_duration(&worker.grace).map_err(|error| {
-        Failure::bad_input(format_args!("worker.grace: `{}` is not a time: {error}", worker.grace))
-            .hint("write for example 10s or 2min")
-    })?;
+    let grace = time("worker.grace", &worker.grace)?;
+    let patience = worker.patience.as_deref().map(|text| time("worker.patience", text)).transpose()?;
     let name = worker.name.unwrap_or_else(host_name);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(Failure::bad_input(format_args!(
@@ -141,6 +144,7 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
     );
     let mut settings = SessionSettings::new(coordinators, hello);
     settings.shutdown_grace = grace;
+    settings.patience = patience;
     let traces = Traces::start(&configuration.traces, "hebbian-worker", &settings.hello.name)?;
     settings.tracer = traces.tracer();
     let figures = Arc::clone(&settings.figures);
@@ -159,6 +163,14 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
     let end = end.map_err(|error| session_failure(&error))?;
     tracing::info!("good-bye after {} episodes", end.episodes);
     Ok(())
+}
+
+/// A time that `field` holds.
+fn time(field: &str, text: &str) -> Result<Duration, Failure> {
+    humantime::parse_duration(text).map_err(|error| {
+        Failure::bad_input(format_args!("{field}: `{text}` is not a time: {error}"))
+            .hint("write for example 10s or 2min")
+    })
 }
 
 /// The names of the external problems that a worker serves.

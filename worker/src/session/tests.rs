@@ -157,6 +157,10 @@ struct Setting {
 
 impl Setting {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut SessionSettings)) -> Self {
         let (dial, connections) = mpsc::channel(4);
         let (sender, streams) = mpsc::channel(4);
         let service = DispatchServiceServer::new(FakeCoordinator { streams: sender });
@@ -172,6 +176,7 @@ impl Setting {
         };
         let mut settings = SessionSettings::new(Coordinators::Memory(dial), hello);
         settings.shutdown_grace = Duration::from_millis(500);
+        change(&mut settings);
         let evaluator = Arc::new(Fake::default());
         let shutdown = CancellationToken::new();
         let worker = tokio::spawn(run(settings, Arc::new(evaluator.clone()), shutdown.clone()));
@@ -576,9 +581,8 @@ async fn the_grace_of_a_shutdown_is_limited() {
     assert_eq!(setting.end().await.episodes, 0);
 }
 
-/// The clock is the test's: ten minutes of vain attempts pass at once.
-#[tokio::test(start_paused = true)]
-async fn a_worker_without_coordinator_keeps_trying_until_it_is_shut_down() {
+/// Settings of a worker whose coordinator is gone.
+fn alone() -> SessionSettings {
     let (dial, connections) = mpsc::channel(1);
     drop(connections);
     let hello = Hello {
@@ -589,13 +593,39 @@ async fn a_worker_without_coordinator_keeps_trying_until_it_is_shut_down() {
         version: "0".to_owned(),
         serves: Vec::new(),
     };
-    let settings = SessionSettings::new(Coordinators::Memory(dial), hello);
+    SessionSettings::new(Coordinators::Memory(dial), hello)
+}
+
+/// The clock is the test's: ten minutes of vain attempts pass at once.
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_coordinator_keeps_trying_until_it_is_shut_down() {
     let shutdown = CancellationToken::new();
-    let worker = tokio::spawn(run(settings, Arc::new(Arc::new(Fake::default())), shutdown.clone()));
+    let worker = tokio::spawn(run(alone(), Arc::new(Arc::new(Fake::default())), shutdown.clone()));
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(!worker.is_finished());
     shutdown.cancel();
     assert_eq!(worker.await.unwrap().unwrap(), SessionEnd::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_coordinator_ends_when_its_patience_does() {
+    let start = Instant::now();
+    let settings = SessionSettings { patience: Some(Duration::from_secs(300)), ..alone() };
+    let end = run(settings, Arc::new(Arc::new(Fake::default())), CancellationToken::new()).await;
+    assert!(matches!(end, Err(SessionError::Alone(_))), "{end:?}");
+    let waited = start.elapsed().as_secs_f64();
+    assert!((300.0..302.0).contains(&waited), "{waited} s");
+}
+
+/// The time with a coordinator does not count.
+#[tokio::test]
+async fn patience_begins_when_a_coordinator_is_lost() {
+    let patience = Duration::from_millis(500);
+    let mut setting = Setting::with(|settings| settings.patience = Some(patience));
+    let stream = setting.attached().await;
+    tokio::time::sleep(patience).await;
+    drop(stream);
+    setting.attached().await;
 }
 
 #[test]
