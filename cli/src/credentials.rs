@@ -9,7 +9,7 @@ use tonic::transport::Endpoint;
 
 use crate::failure::Failure;
 use crate::files;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, is_variable};
 
 /// Certificates and a token.
 #[derive(Clone, Debug, Default, Args)]
@@ -33,6 +33,12 @@ pub(crate) struct ClientToken {
 }
 
 impl ClientToken {
+    /// The first of the flags that is given; a variable is there for other commands.
+    fn first_own_flag(&self) -> Option<&'static str> {
+        let file = self.file.as_deref().filter(|path| !is_variable("--token-file", path));
+        file.map(|_| "--token-file").or_else(|| self.plaintext.then_some("--insecure"))
+    }
+
     /// Reads the file.
     fn bearer(&self) -> Result<Bearer, Failure> {
         let Some(path) = &self.file else { return Ok(Bearer::default()) };
@@ -40,14 +46,23 @@ impl ClientToken {
             Bearer::new(&text)
                 .map_err(|problem| Failure::bad_input(format_args!("{}: {problem}", path.display())))
         });
-        read.map_err(|failure| match std::env::var_os("HEBBIAN_TOKEN_FILE") {
-            Some(value) if *value == *path.as_os_str() => failure.of("HEBBIAN_TOKEN_FILE"),
-            _ => failure,
+        read.map_err(|failure| {
+            if is_variable("--token-file", path) { failure.of("HEBBIAN_TOKEN_FILE") } else { failure }
         })
     }
 }
 
 impl ClientCredentials {
+    /// Refuses flags where no connection is opened, which `place` says.
+    pub(crate) fn check_unused(&self, place: &str) -> Result<(), Failure> {
+        let Some(flag) = self.tls.first_own_flag().or_else(|| self.token.first_own_flag()) else {
+            return Ok(());
+        };
+        let failure = Failure::bad_input(format_args!("{flag}: has no effect {place}"));
+        Err(failure
+            .hint(format_args!("name a coordinator by --coordinator https://HOST:PORT, or leave {flag} out")))
+    }
+
     fn read(&self) -> Result<Credentials, Failure> {
         let (tls, bearer) = (self.tls.config()?, self.token.bearer()?);
         Ok(Credentials { tls, bearer, plaintext: self.token.plaintext })

@@ -71,6 +71,11 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failur
     write_to(path, content.as_ref(), 0o666)
 }
 
+/// Refuses an output that could not be written.
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    Destination::of(path).map(drop)
+}
+
 /// As [`write()`], for the owner's eyes only.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     write_to(path, text.as_bytes(), 0o600)

@@ -106,7 +106,7 @@ pub(crate) async fn read(
     take: &mut dyn FnMut(&v1::RunEvent),
 ) -> Result<Found, Failure> {
     if matches!(source, Source::Journal { .. }) {
-        client.credentials.tls.check_unused("on a directory or a journal")?;
+        client.credentials.check_unused("on a directory or a journal")?;
     }
     match source {
         Source::Coordinator { run } => {

@@ -86,19 +86,9 @@ impl ClientTls {
             .map(|(path, flag)| (path.as_deref(), flag))
     }
 
-    /// Refuses flags where no connection is opened, which `place` says. Variables are there for other commands.
-    pub(crate) fn check_unused(&self, place: &str) -> Result<(), Failure> {
-        let Some(flag) = self.flags().find_map(|(path, flag)| {
-            let is_variable = |path: &std::ffi::OsStr| {
-                std::env::var_os(variable(flag)).is_some_and(|value| *value == *path)
-            };
-            path.filter(|path| !is_variable(path.as_os_str())).map(|_| flag)
-        }) else {
-            return Ok(());
-        };
-        let failure = Failure::bad_input(format_args!("{flag}: has no effect {place}"));
-        Err(failure
-            .hint(format_args!("name a coordinator by --coordinator https://HOST:PORT, or leave {flag} out")))
+    /// The first of the flags that is given; variables are there for other commands.
+    pub(crate) fn first_own_flag(&self) -> Option<&'static str> {
+        self.flags().find_map(|(path, flag)| path.filter(|path| !is_variable(flag, path)).map(|_| flag))
     }
 
     /// Reads the files.
@@ -131,13 +121,14 @@ fn variable(flag: &str) -> String {
     format!("HEBBIAN_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase())
 }
 
+/// Whether the variable that stands for a flag has this path.
+pub(crate) fn is_variable(flag: &str, path: &Path) -> bool {
+    std::env::var_os(variable(flag)).is_some_and(|value| *value == *path.as_os_str())
+}
+
 /// What is wrong with a file, and the variable that names it if no flag does.
 fn named(failure: Failure, path: &Path, flag: &str) -> Failure {
-    let variable = variable(flag);
-    match std::env::var_os(&variable) {
-        Some(value) if *value == *path.as_os_str() => failure.of(&variable),
-        _ => failure,
-    }
+    if is_variable(flag, path) { failure.of(&variable(flag)) } else { failure }
 }
 
 /// The text of a PEM file that holds a block of this kind.

@@ -6,7 +6,8 @@
 #     sbatch --array=0-7 --cpus-per-task=4 --time=4:00:00 deploy/slurm/worker.sh
 #
 # A minute before its time is over, Slurm tells this script, the worker finishes what it has begun and gives the rest back, and the task
-# goes into the queue again, to go on. So does a task whose node has failed. `scancel` ends it for good, and so does `hebbian drain`.
+# goes into the queue again, to go on. So does a task whose node has failed, and one that has had no coordinator for HEBBIAN_PATIENCE seconds
+# (300): the coordinator may be waiting for its place. `scancel` ends it for good, and so does `hebbian drain`.
 #SBATCH --job-name=hebbian-worker
 #SBATCH --ntasks=1
 #SBATCH --requeue
@@ -32,7 +33,8 @@ if [ -n "${HEBBIAN_PEM_CA:-}" ]; then
     fi
 fi
 
-"${HEBBIAN:-hebbian}" worker --threads "${SLURM_CPUS_PER_TASK:-1}" --grace 45s --name "${SLURMD_NODENAME:-$(hostname)}-$task" &
+"${HEBBIAN:-hebbian}" worker --threads "${SLURM_CPUS_PER_TASK:-1}" --grace 45s --patience "${HEBBIAN_PATIENCE:-300}s" \
+    --name "${SLURMD_NODENAME:-$(hostname)}-$task" &
 worker=$!
 again=no
 # To the worker SIGUSR1 is a first SIGTERM, and nothing more where Slurm has sent it that as well: a second SIGTERM would end it at once.
@@ -48,6 +50,19 @@ while :; do
     kill -0 "$worker" 2>/dev/null || break
 done
 [ -z "$keys" ] || rm -rf "$keys"
+# Exit code 4: there was no coordinator. If its job is over, none will come.
+if [ "$status" -eq 4 ]; then
+    again=yes
+    if [ -n "${HEBBIAN_JOB:-}" ]; then
+        said=$(squeue --noheader --jobs "$HEBBIAN_JOB" --format %i 2>&1)
+        case $said in
+            "" | *"Invalid job id"*)
+                echo "hebbian: the coordinator's job $HEBBIAN_JOB is over; so are its workers"
+                exec scancel "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
+                ;;
+        esac
+    fi
+fi
 if [ "$again" = yes ]; then
     echo "hebbian: task $task goes into the queue again"
     exec scontrol requeue "$task"

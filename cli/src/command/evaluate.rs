@@ -206,7 +206,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     let here = Threads { threads, data: &*data };
     let cluster = match &arguments.coordinator {
         None => {
-            arguments.credentials.tls.check_unused("without --coordinator")?;
+            arguments.credentials.check_unused("without --coordinator")?;
             None
         }
         Some(coordinator) => {

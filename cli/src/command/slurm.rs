@@ -1,10 +1,13 @@
 //! `hebbian slurm`
 
+mod options;
+mod place;
 mod script;
 mod submit;
 mod tend;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand};
@@ -59,7 +62,7 @@ impl Workers {
 /// What one of Slurm's programs printed. `input` is its standard input.
 fn slurm(program: &str, arguments: &[&str], input: &str) -> Result<String, Failure> {
     let cannot = |error: std::io::Error| {
-        Failure::failed(format_args!("{program}: cannot be started: {error}")).hint(
+        Failure::file(Path::new(program), "cannot be started", &error).hint(
             "this needs a machine from which jobs are submitted; `hebbian slurm submit --print` needs none",
         )
     };

@@ -23,6 +23,7 @@ mod outputs;
 mod page;
 mod pty;
 mod rules;
+mod slurm;
 mod standby;
 mod support;
 mod tls;

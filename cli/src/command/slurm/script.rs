@@ -12,6 +12,10 @@ pub(super) const WORKER: &str = include_str!("../../../../deploy/slurm/worker.sh
 /// The line of a script that settings replace: behind Slurm's own ones, of which the last counts.
 const SETTINGS: &str = "#@ settings\n";
 
+/// Variables that clients and workers have in common; Slurm passes them on to jobs.
+const CLIENT_VARIABLES: &str =
+    "HEBBIAN_COORDINATOR HEBBIAN_TLS_CA HEBBIAN_TLS_CERTIFICATE HEBBIAN_TLS_KEY HEBBIAN_TOKEN_FILE";
+
 /// What is filled into a script.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
@@ -44,6 +48,8 @@ impl Settings {
         for option in &self.options {
             let _ = writeln!(text, "#SBATCH {}", option_text(option));
         }
+        // What the variables of the submission say is for its own commands.
+        let _ = writeln!(text, "unset {CLIENT_VARIABLES}");
         for (name, value) in &self.variables {
             let _ = writeln!(text, "export {name}={}", shell_word(value));
         }
@@ -51,9 +57,13 @@ impl Settings {
     }
 }
 
-/// An option as `sbatch` reads it in a script: quotes around what has blanks.
+/// An option as `sbatch` reads it in a script, in which blanks, quotes, backslashes and `#` have a meaning.
 fn option_text(option: &str) -> String {
-    if option.contains(char::is_whitespace) { format!("\"{option}\"") } else { option.to_owned() }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-=,%+@".contains(c);
+    if option.chars().all(plain) {
+        return option.to_owned();
+    }
+    format!("\"{}\"", option.replace('\\', r"\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]
@@ -65,6 +75,7 @@ mod tests {
         for script in [COORDINATOR, WORKER] {
             assert_eq!(script.matches(SETTINGS).count(), 1);
             let settings = Settings::default()
+                .option("--comment=it's \\ \"so\" #1")
                 .option("--time=1:00")
                 .option("--output=/a b/%j.log")
                 .variable("HEBBIAN", "/opt/it's/hebbian");
@@ -73,10 +84,12 @@ mod tests {
             let at = |line: &str| {
                 lines.iter().position(|found| *found == line).unwrap_or_else(|| panic!("{line}"))
             };
+            at(r##"#SBATCH "--comment=it's \\ \"so\" #1""##);
             let time = at("#SBATCH --time=1:00");
             assert!(at("#SBATCH --signal=B:USR1@60") < time && time < at("#SBATCH \"--output=/a b/%j.log\""));
             assert!(at("#SBATCH \"--output=/a b/%j.log\"") < at(r"export HEBBIAN='/opt/it'\''s/hebbian'"));
             assert!(at(r"export HEBBIAN='/opt/it'\''s/hebbian'") < at("set -u"));
+            assert!(at(&format!("unset {CLIENT_VARIABLES}")) < at(r"export HEBBIAN='/opt/it'\''s/hebbian'"));
             // Nothing that is a command stands before the options.
             assert!(lines[..time].iter().all(|line| line.starts_with('#')));
         }

@@ -1,18 +1,21 @@
 //! `hebbian slurm submit`
 
-use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use hebbian_shared::limits::{PEM_BYTES_MAX, SLURM_WORKERS_MAX};
 use hebbian_shared::spec::RunSpec;
+use hebbian_worker::session::FILE_PREFIX;
+use tonic::transport::Endpoint;
 
+use super::place::Place;
 use super::script::{COORDINATOR, Settings, WORKER};
-use super::{Workers, slurm, tend};
+use super::{Workers, options, slurm, tend};
 use crate::client::{Client, ClientArguments};
-use crate::command::{LogArguments, block_on, certs, fresh_request_id, read_spec};
-use crate::credentials::ClientCredentials;
+use crate::command::{LogArguments, block_on, fresh_request_id, read_spec};
+use crate::credentials::{ClientCredentials, ClientToken};
 use crate::data::{DataArguments, complete};
 use crate::failure::Failure;
 use crate::files;
@@ -26,7 +29,8 @@ use crate::render::{self, Paint};
 /// be on a disk that all nodes share: it has the journal, and a coordinator whose node is lost goes on from it on another node.
 ///
 /// With --coordinator the runs are kept by a coordinator that is there already, on the login node for example: then no disk
-/// is shared, certificates travel with the job, and this command stays until the run has ended.
+/// is shared, certificates travel with the job, and this command stays until the run has ended. Unless that coordinator's journal is in a
+/// database or on a shared disk, losing its machine loses what is newer than its last backup.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian slurm submit my.toml --max 8 --threads 16 --time 4:00:00 --partition short
@@ -44,11 +48,11 @@ pub(super) struct Arguments {
     exactly: Option<u32>,
     #[command(flatten)]
     workers: Workers,
-    /// Walltime of the jobs, as Slurm takes it; all go on after it.
-    #[arg(long, value_name = "TIME", default_value = "1:00:00")]
+    /// Walltime of the jobs, as Slurm takes it, at least 2 minutes; all go on after it.
+    #[arg(long, value_name = "TIME", default_value = "1:00:00", value_parser = options::parse_time, allow_hyphen_values = true)]
     time: String,
     /// The partition of the jobs [default: the cluster's].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = options::parse_partition, allow_hyphen_values = true)]
     partition: Option<String>,
     /// Where journal, certificates, logs and result go, on a disk that all nodes share [default: hebbian-NAME, by the spec's name]. The
     /// same directory again goes on with its run.
@@ -57,7 +61,7 @@ pub(super) struct Arguments {
     /// The program on the nodes [default: this one].
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Print the scripts and submit nothing.
+    /// Judge all as if it were submitted, print the scripts, and submit nothing.
     #[arg(long)]
     print: bool,
     /// A coordinator that is there already, as the nodes reach it; without it, the coordinator is a job.
@@ -70,196 +74,246 @@ pub(super) struct Arguments {
     credentials: ClientCredentials,
     #[command(flatten)]
     data: DataArguments,
-    /// Further options of `sbatch`, for all jobs.
-    #[arg(last = true, value_name = "OPTION")]
+    /// Further options of `sbatch`, for all jobs; they win over those of this command.
+    #[arg(last = true, value_name = "OPTION", value_parser = options::parse_sbatch)]
     sbatch: Vec<String>,
 }
+
+/// What stands for the number of the coordinator's job in scripts that are printed.
+const JOB: &str = "@JOB@";
 
 pub(super) fn execute(mut arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     if let Some(workers) = arguments.exactly {
         (arguments.workers.min, arguments.workers.max) = (workers, workers);
     }
     arguments.workers.check()?;
-    if let Some(option) =
-        arguments.sbatch.iter().find(|option| !option.starts_with('-') || option.contains(['\n', '"']))
-    {
-        return Err(Failure::bad_input(format_args!("`{option}` is not an option of sbatch"))
-            .hint("write each in one word, for example --account=lab"));
-    }
     let data = log.data_store(&arguments.data)?;
     let mut spec = read_spec(&arguments.spec, None)?;
     complete(&mut spec, &data)?;
-    match arguments.coordinator.clone() {
+    match &arguments.coordinator {
         Some(coordinator) => beside(&arguments, coordinator, spec),
         None => alone(&arguments, &spec),
     }
 }
 
 impl Arguments {
-    /// What both scripts are told.
-    fn common(&self) -> Result<Settings, Failure> {
+    /// What both scripts are told. Of Slurm's options the last one counts: `own` ones, then those of the user.
+    fn settings(&self, own: &[String]) -> Result<Settings, Failure> {
         let program = match &self.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe().map_err(|error| {
-                Failure::failed(format_args!("this program's path is not known: {error}"))
-            })?,
+            // A name without a slash is looked for on the nodes.
+            Some(program) if program.components().count() == 1 => options::text("--program", program)?,
+            Some(program) => options::absolute("--program", program)?,
+            None => {
+                let program = std::env::current_exe().map_err(|error| {
+                    Failure::failed(format_args!("this program's path is not known: {error}"))
+                })?;
+                options::text("--program", &program)?
+            }
         };
+        if Path::new(&program).is_dir() {
+            return Err(Failure::bad_input(format_args!(
+                "--program: {program} is a directory; name the program in it"
+            )));
+        }
         let partition = self.partition.iter().map(|name| format!("--partition={name}")).collect::<Vec<_>>();
         Ok(Settings::default()
             .option(format!("--time={}", self.time))
             .options(&partition)
+            .options(own)
             .options(&self.sbatch)
-            .variable("HEBBIAN", program.to_string_lossy()))
+            .variable("HEBBIAN", program))
     }
 
-    fn worker(&self) -> Result<Settings, Failure> {
+    fn worker(&self, own: &[String]) -> Result<Settings, Failure> {
         let Workers { max, threads, .. } = self.workers;
-        Ok(self
-            .common()?
-            .option(format!("--array=0-{}%{max}", max - 1))
-            .option(format!("--cpus-per-task={threads}")))
+        let array = [format!("--array=0-{}%{max}", max - 1), format!("--cpus-per-task={threads}")];
+        self.settings(&[&array, own].concat())
+    }
+
+    /// The script of the coordinator's job.
+    fn coordinator_script(&self, place: &Place) -> Result<String, Failure> {
+        let Workers { min, max, threads } = self.workers;
+        let own = [format!("--chdir={}", place.text()), format!("--output={}", place.log("coordinator.log"))];
+        let mut settings = self
+            .settings(&own)?
+            .variable("HEBBIAN_DIRECTORY", place.text())
+            .variable("HEBBIAN_TEND", format!("--min {min} --max {max} --threads {threads}"));
+        if let Some(data) = &self.data.directory {
+            settings = settings.variable("HEBBIAN__STORAGE__DATA", options::absolute("--data", data)?);
+        }
+        Ok(settings.fill(COORDINATOR))
+    }
+
+    /// The script of its workers. They come after the coordinator, so that they do not take the place that it needs.
+    fn worker_script(&self, place: &Place, job: &str) -> Result<String, Failure> {
+        let own = [
+            format!("--dependency=after:{job}"),
+            "--nice=100".to_owned(),
+            format!("--chdir={}", place.text()),
+            format!("--output={}", place.log("worker-%a.log")),
+        ];
+        let mut settings = self
+            .worker(&own)?
+            .variable("HEBBIAN_JOB", job)
+            .variable("HEBBIAN_COORDINATOR", format!("{FILE_PREFIX}{}", place.at("coordinator")))
+            .variable("HEBBIAN_TLS_CA", place.at("certs/ca.pem"))
+            .variable("HEBBIAN_TLS_CERTIFICATE", place.at("certs/client.pem"))
+            .variable("HEBBIAN_TLS_KEY", place.at("certs/client-key.pem"));
+        if let Some(data) = &self.data.directory {
+            settings = settings.variable("HEBBIAN__WORKER__DATA", options::absolute("--data", data)?);
+        }
+        Ok(settings.fill(WORKER))
     }
 }
 
 /// With a coordinator as a job.
 fn alone(arguments: &Arguments, spec: &RunSpec) -> Result<(), Failure> {
-    if arguments.credentials.tls.first_flag().is_some() || arguments.credentials.token.file.is_some() {
-        return Err(Failure::bad_input(
-            "--tls-ca, --tls-certificate, --tls-key and --token-file need --coordinator",
-        )
-        .hint("without it every directory has certificates of its own"));
-    }
-    let directory = arguments
-        .place
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("hebbian-{}", spec.name.replace('/', "-"))));
-    let directory = std::path::absolute(&directory)
-        .map_err(|error| Failure::bad_input(format_args!("--directory: {error}")))?;
-    let at = |name: &str| directory.join(name).to_string_lossy().into_owned();
-    let Workers { min, max, threads } = arguments.workers;
-    let coordinator = arguments
-        .common()?
-        .option(format!("--chdir={}", directory.display()))
-        .option(format!("--output={}", at("coordinator.log")))
-        .variable("HEBBIAN_DIRECTORY", directory.to_string_lossy())
-        .variable("HEBBIAN_TEND", format!("--min {min} --max {max} --threads {threads}"))
-        .fill(COORDINATOR);
-    let worker = arguments
-        .worker()?
-        .option(format!("--chdir={}", directory.display()))
-        .option(format!("--output={}", at("worker-%a.log")))
-        .variable("HEBBIAN_COORDINATOR", format!("file:{}", at("coordinator")))
-        .variable("HEBBIAN_TLS_CA", at("certs/ca.pem"))
-        .variable("HEBBIAN_TLS_CERTIFICATE", at("certs/client.pem"))
-        .variable("HEBBIAN_TLS_KEY", at("certs/client-key.pem"))
-        .fill(WORKER);
+    arguments
+        .credentials
+        .check_unused("without --coordinator: every directory has certificates of its own")?;
+    let place = Place::new(arguments.place.as_deref(), spec)?;
+    let coordinator = arguments.coordinator_script(&place)?;
+    let printed = arguments.worker_script(&place, JOB)?;
+    place.check(spec, !arguments.print)?;
     if arguments.print {
-        let place = shell_word(&directory.to_string_lossy());
+        let directory = shell_word(place.text());
         return render::out(&format!(
-            "# The directory, on a disk that all nodes share:\n#   mkdir -p {place} && cd {place}\n\
-             #   hebbian certs, and the spec as spec.toml\n\
-             #   sbatch --parsable worker.sh >workers && sbatch coordinator.sh\n\
-             \n# worker.sh\n{worker}\n# coordinator.sh\n{coordinator}"
+            "# The directory, on a disk that all nodes share; a coordinator whose node is lost goes on from it:\n\
+             #   mkdir -p {directory} && cd {directory} && rm -f workers coordinator\n\
+             #   hebbian certs --out certs, the spec as spec.toml, and the two scripts below as files\n\
+             #   job=$(sbatch --parsable coordinator.sh)\n\
+             #   sed \"s/{JOB}/${{job%;*}}/\" worker.sh | sbatch --parsable | cut -d ';' -f 1 >workers\n\
+             \n# worker.sh\n{printed}\n# coordinator.sh\n{coordinator}"
         ));
     }
-    if directory.join("coordinator").exists() {
-        return Err(Failure::bad_input(format_args!(
-            "--directory: {} has a run that goes on",
-            directory.display()
-        ))
-        .hint(format_args!(
-            "name another directory, or remove the file {} if its jobs are gone",
-            at("coordinator")
-        )));
-    }
-    fs::create_dir_all(&directory)
-        .map_err(|error| Failure::writing(&directory, "--directory: cannot be created", &error))?;
-    files::write(&directory.join("spec.toml"), spec.to_toml())?;
-    if !directory.join("certs/client.pem").exists() {
-        certs::make(&directory.join("certs"), &[])?;
-    }
-    let array = submit(&worker, &[])?;
-    let submitted = files::write(&directory.join("workers"), format!("{array}\n"))
-        .and_then(|()| submit(&coordinator, &[]));
-    let job = match submitted {
-        Ok(job) => job,
-        Err(failure) => {
-            // Workers without a coordinator would wait for ever.
-            slurm("scancel", &[&array], "")?;
-            return Err(failure);
-        }
-    };
+    place.prepare(spec)?;
+    let job = submit(&coordinator)?;
+    let array = arguments.worker_script(&place, &job).and_then(|worker| submit(&worker)).and_then(|array| {
+        place.name_workers(&array).inspect_err(|_| give_back(&array))?;
+        Ok(array)
+    });
+    let array = array.inspect_err(|_| give_back(&job))?;
     render::note(&format!(
-        "submitted the coordinator as job {job} and its workers as array {array}; {} has the journal, and genome.json at the end. If the nodes \
-         do not share it, the run cannot begin; if it is lost, so is the run",
-        directory.display()
+        "submitted the coordinator as job {job} and its workers as array {array}; {} has the journal, and genome.json at the end. All nodes \
+         must share its disk: without, the run cannot begin. A coordinator whose node is lost goes on from there; if the directory is lost, \
+         so is the run",
+        place.text()
     ));
     let status = Paint::stderr().command(&format!(
-        "HEBBIAN_TLS_CA={ca} HEBBIAN_TLS_CERTIFICATE={certificate} HEBBIAN_TLS_KEY={key} hebbian watch {name} --coordinator file:{file}",
-        ca = shell_word(&at("certs/ca.pem")),
-        certificate = shell_word(&at("certs/client.pem")),
-        key = shell_word(&at("certs/client-key.pem")),
+        "HEBBIAN_TLS_CA={ca} HEBBIAN_TLS_CERTIFICATE={certificate} HEBBIAN_TLS_KEY={key} hebbian watch {name} --coordinator {FILE_PREFIX}{file}",
+        ca = shell_word(&place.at("certs/ca.pem")),
+        certificate = shell_word(&place.at("certs/client.pem")),
+        key = shell_word(&place.at("certs/client-key.pem")),
         name = shell_word(&spec.name),
-        file = shell_word(&at("coordinator")),
+        file = shell_word(&place.at("coordinator")),
     ));
     render::note(&format!("follow it with {status}"));
-    render::note(&format!("end it with scancel {job}, which ends the workers too"));
+    render::note(&format!("end it all with {}", Paint::stderr().command(&format!("scancel {job} {array}"))));
     render::out(&format!("{job}\n{array}\n"))
 }
 
+/// What a coordinator that is there already does not protect from.
+const RISK: &str = "unless this coordinator's journal is in a database or on a shared disk, losing its machine loses what is newer than its last \
+                    backup";
+
 /// Beside a coordinator that is there.
-fn beside(arguments: &Arguments, coordinator: String, spec: RunSpec) -> Result<(), Failure> {
-    let pem = |path: &Option<PathBuf>| match path {
-        Some(path) => files::read_text(path, PEM_BYTES_MAX).map(|text| text.trim_end().to_owned()),
-        None => Ok(String::new()),
-    };
-    let absolute = |path: &Option<PathBuf>| {
-        let path =
-            path.as_deref().map(|path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-        path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
-    };
+fn beside(arguments: &Arguments, coordinator: &str, spec: RunSpec) -> Result<(), Failure> {
+    let coordinator = reachable(arguments, coordinator)?;
     let tls = &arguments.credentials.tls;
-    let mut worker = arguments.worker()?.variable("HEBBIAN_COORDINATOR", coordinator.clone());
+    let mut worker = arguments.worker(&[])?.variable("HEBBIAN_COORDINATOR", coordinator.clone());
     // What is printed holds no key.
-    let files: [(&'static str, &'static str, &Option<PathBuf>); 3] = [
-        ("HEBBIAN_PEM_CA", "HEBBIAN_TLS_CA", &tls.ca),
-        ("HEBBIAN_PEM_CERTIFICATE", "HEBBIAN_TLS_CERTIFICATE", &tls.certificate),
-        ("HEBBIAN_PEM_KEY", "HEBBIAN_TLS_KEY", &tls.key),
+    let files: [(&'static str, &'static str, &str, &Option<PathBuf>); 3] = [
+        ("HEBBIAN_PEM_CA", "HEBBIAN_TLS_CA", "--tls-ca", &tls.ca),
+        ("HEBBIAN_PEM_CERTIFICATE", "HEBBIAN_TLS_CERTIFICATE", "--tls-certificate", &tls.certificate),
+        ("HEBBIAN_PEM_KEY", "HEBBIAN_TLS_KEY", "--tls-key", &tls.key),
     ];
-    for (text, path, file) in files {
-        if file.is_some() {
-            worker = if arguments.print {
-                worker.variable(path, absolute(file))
-            } else {
-                worker.variable(text, pem(file)?)
-            };
-        }
+    for (pem, path, field, file) in files {
+        let Some(file) = file else { continue };
+        worker = if arguments.print {
+            worker.variable(path, options::absolute(field, file)?)
+        } else {
+            worker.variable(pem, files::read_text(file, PEM_BYTES_MAX)?.trim_end())
+        };
     }
-    if arguments.worker_token_file.is_some() {
-        worker = worker.variable("HEBBIAN_TOKEN_FILE", absolute(&arguments.worker_token_file));
+    if let Some(file) = &arguments.worker_token_file {
+        worker = worker.variable("HEBBIAN_TOKEN_FILE", options::absolute("--worker-token-file", file)?);
+    }
+    if arguments.credentials.token.plaintext {
+        worker = worker.variable("HEBBIAN__WORKER__INSECURE", "true");
     }
     let worker = worker.fill(WORKER);
+    render::note(RISK);
     if arguments.print {
         return render::out(&worker);
     }
     let credentials = arguments.credentials.clone();
     let client = ClientArguments { coordinator, timeout: Duration::from_secs(10), credentials };
     block_on(async {
-        let run = {
-            let client = Client::connect_when_led(&client).await?;
-            let weight = hebbian_shared::dispatch::WEIGHT_DEFAULT;
-            client.create(spec, fresh_request_id(), String::new(), weight).await?
-        };
-        let array = submit(&worker, &[])?;
-        render::note(&format!("created run {}, and submitted its workers as array {array}", run.id()));
-        render::out(&format!("{}\n{array}\n", run.id()))?;
+        let connected = Client::connect_when_led(&client).await?;
+        let array = submit(&worker)?;
+        let weight = hebbian_shared::dispatch::WEIGHT_DEFAULT;
+        let run = connected.create(spec, fresh_request_id(), String::new(), weight).await;
+        let run = run.inspect_err(|_| give_back(&array))?;
+        let id = run.id();
+        let Workers { min, max, threads } = arguments.workers;
+        render::note(&format!(
+            "created run {id}, and submitted its workers as array {array}. This command stays until the run has ended, and gives the nodes back; \
+             if it is stopped, `hebbian slurm tend {id} --array {array} --min {min} --max {max} --threads {threads}` with the same coordinator \
+             does. `hebbian cancel {id}` ends it all"
+        ));
+        render::out(&format!("{id}\n{array}\n"))?;
         tend::until_the_end(&client, run.name, &array, arguments.workers, None).await
     })
 }
 
+/// The addresses of a coordinator as both the nodes and this command reach it.
+fn reachable(arguments: &Arguments, coordinator: &str) -> Result<String, Failure> {
+    let field = "--coordinator";
+    let Arguments { credentials, worker_token_file, .. } = arguments;
+    if credentials.token.file.is_some()
+        && worker_token_file.is_none()
+        && credentials.tls.certificate.is_none()
+    {
+        return Err(Failure::bad_input(
+            "--worker-token-file: must be given with --token-file: workers show a token of their own",
+        )
+        .hint("make one by `hebbian token create NAME --role worker`, into a file that all nodes share"));
+    }
+    let mut addresses = Vec::new();
+    for address in coordinator.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+        addresses.push(match address.strip_prefix(FILE_PREFIX) {
+            Some(path) => format!("{FILE_PREFIX}{}", options::absolute(field, Path::new(path))?),
+            None => address.to_owned(),
+        });
+    }
+    let token = ClientToken { file: worker_token_file.clone(), ..credentials.token.clone() };
+    ClientCredentials { token, ..credentials.clone() }.coordinators(field, &addresses)?;
+    let (endpoints, _) = credentials.endpoints(field, &addresses)?;
+    if let Some(host) = endpoints.iter().find_map(own_host) {
+        render::note(&format!(
+            "{field}: {host} is the machine itself to each node: only workers on this one reach the coordinator"
+        ));
+    }
+    Ok(addresses.join(","))
+}
+
+/// The host of an address that means another machine on each machine.
+fn own_host(endpoint: &Endpoint) -> Option<&str> {
+    let host = endpoint.uri().host()?;
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    (host == "localhost" || address.is_ok_and(|address| address.is_loopback())).then_some(host)
+}
+
+/// Takes a job back whose submission has not come to its end; why not is told already.
+fn give_back(job: &str) {
+    if let Err(failure) = slurm("scancel", &[job], "") {
+        render::note(&format!("job {job} stays: {}", failure.message()));
+    }
+}
+
 /// Submits a script; the job's number.
-fn submit(script: &str, options: &[&str]) -> Result<String, Failure> {
-    let said = slurm("sbatch", &[&["--parsable"], options].concat(), script)?;
+fn submit(script: &str) -> Result<String, Failure> {
+    let said = slurm("sbatch", &["--parsable"], script)?;
     let job: String = said.trim().chars().take_while(char::is_ascii_digit).collect();
     if job.is_empty() {
         return Err(Failure::failed(format_args!("sbatch: printed no job's number: {said}")));

@@ -21,6 +21,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(60);
 /// Episodes of a generation for each thread: with fewer, workers wait for each other more than they compute.
 const EPISODES_PER_THREAD: u64 = 4;
+/// What Slurm's programs say of a job that has been over for a while.
+const UNKNOWN: &str = "Invalid job id";
 
 /// Keep as many workers as a run has work for, until it ends, and give the nodes back then.
 ///
@@ -51,11 +53,31 @@ fn parse_job(text: &str) -> Result<String, String> {
 pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Failure> {
     let Arguments { run, array, workers, out, client } = arguments;
     let workers = workers.check()?;
+    if let Some(out) = &out {
+        files::check(out)?;
+    }
     set_up_logging(&log.configuration(None, |layers| layers)?.log, "info")?;
     block_on(async {
         let run = Client::connect_when_led(&client).await?.find(&run).await?;
+        check_array(&array, run.is_final()).await?;
         until_the_end(&client, run.name, &array, workers, out).await
     })
+}
+
+/// Refuses what is no array, because it is cancelled at the end, and one that is over before its run. Where Slurm does not answer, it may be
+/// right.
+async fn check_array(array: &str, may_be_over: bool) -> Result<(), Failure> {
+    let problem = match ask("squeue", &["--noheader", "--jobs", array, "--format", "%K"]).await {
+        Ok(said) if said.trim().is_empty() && !may_be_over => "is over",
+        Ok(said) if said.lines().any(|line| line.trim() == "N/A") => "is no array",
+        Err(failure) if failure.message().contains(UNKNOWN) && !may_be_over => "is not known to Slurm",
+        Err(failure) if failure.kind() == FailureKind::NotFound => return Err(failure),
+        _ => return Ok(()),
+    };
+    Err(Failure::bad_input(format_args!(
+        "--array: job {array} {problem}; it must be the array of the run's workers"
+    ))
+    .hint("`hebbian slurm submit` prints its number as the second line"))
 }
 
 /// Tends a run until it ends. The array is given back then, and also when the coordinator stays away.
@@ -67,7 +89,10 @@ pub(super) async fn until_the_end(
     out: Option<PathBuf>,
 ) -> Result<(), Failure> {
     let ended = follow(arguments, &name, array, workers).await;
-    let given_back = ask("scancel", &[array]).await;
+    let given_back = match ask("scancel", &[array]).await {
+        Err(failure) if !failure.message().contains(UNKNOWN) => Err(failure),
+        _ => Ok(()),
+    };
     let (client, run) = ended?;
     if let Some(path) = out {
         files::write(&path, GenomeFile::of_result(&client.result(name).await?)?.to_json())?;
@@ -94,9 +119,9 @@ async fn follow(
 ) -> Result<(Client, v1::Run), Failure> {
     let mut client = Some(Client::connect(arguments).await?);
     let mut lost: Option<Instant> = None;
-    let mut queue = Queue::default();
-    // As it was submitted.
-    let mut allowed = workers.max;
+    let mut queue = Queue::new(Instant::now());
+    // Whoever tended it before may have left any number.
+    let mut allowed = None;
     loop {
         let answer = match client.take() {
             Some(connected) => connected.get(name.to_owned()).await.map(|run| (connected, run)),
@@ -111,9 +136,9 @@ async fn follow(
                 lost = None;
                 let peak = queue.peak(Instant::now(), unsettled(&run));
                 let wanted = wanted(peak, workers);
-                if wanted != allowed && allow(array, wanted).await {
-                    tracing::info!("{peak} episodes in the queue: {wanted} workers");
-                    allowed = wanted;
+                if allowed != Some(wanted) && allow(array, wanted).await {
+                    tracing::info!("workers: up to {wanted}");
+                    allowed = Some(wanted);
                 }
                 client = Some(connected);
             }
@@ -137,10 +162,15 @@ fn unsettled(run: &v1::Run) -> u64 {
 }
 
 /// How long the queue was, lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue(VecDeque<(Instant, u64)>);
 
 impl Queue {
+    /// Before it has been watched for a window it may have been as long as can be.
+    fn new(now: Instant) -> Self {
+        Self([(now, u64::MAX)].into())
+    }
+
     /// Adds what is in it, and returns the most that was in it within the window.
     fn peak(&mut self, now: Instant, length: u64) -> u64 {
         self.0.push_back((now, length));
@@ -205,8 +235,18 @@ mod tests {
     #[test]
     fn the_queue_is_as_long_as_it_was_lately() {
         let start = Instant::now();
-        let mut queue = Queue::default();
-        let lengths = [(0, 64, 64), (10, 3, 64), (60, 0, 64), (61, 5, 5), (80, 0, 5), (122, 0, 0)];
+        let mut queue = Queue::new(start);
+        let lengths = [
+            (0, 64, u64::MAX),
+            (30, 2, u64::MAX),
+            (60, 64, u64::MAX),
+            (61, 0, 64),
+            (70, 3, 64),
+            (120, 0, 64),
+            (121, 5, 5),
+            (140, 0, 5),
+            (182, 0, 0),
+        ];
         for (second, length, expected) in lengths {
             assert_eq!(queue.peak(start + Duration::from_secs(second), length), expected, "after {second} s");
         }
