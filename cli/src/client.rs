@@ -84,14 +84,11 @@ impl Client {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => {
                 let problem = root_cause(&error);
-                if problem.contains("invalid peer certificate") {
-                    let failure = Failure::unreachable(format_args!(
-                        "{url}: its certificate is not trusted: {problem}"
-                    ));
-                    return Err(failure
-                        .hint("name the authority that signed it with --tls-ca FILE or HEBBIAN_TLS_CA"));
-                }
-                let failure = unreachable(&problem);
+                let failure = if problem.contains("invalid peer certificate") {
+                    Failure::unreachable(format_args!("{url}: its certificate is not trusted: {problem}"))
+                } else {
+                    unreachable(&problem)
+                };
                 return Err(match remedy(&problem, url.starts_with("https")) {
                     Some(remedy) => failure.hint(remedy),
                     None => failure,
@@ -154,7 +151,7 @@ impl Client {
             Some(request) if !request.field_violations.is_empty() => {
                 let violation = &request.field_violations[0];
                 let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
-                if field == "spec" || violation.description.contains(field) {
+                if field == "spec" || violation.description.starts_with(field) {
                     violation.description.clone()
                 } else {
                     format!("{field}: {}", violation.description)

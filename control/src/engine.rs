@@ -101,11 +101,11 @@ impl Default for Settings {
 }
 
 /// Why the journal cannot be written.
-pub(crate) struct JournalTrouble {
+struct JournalTrouble {
     /// For people.
-    pub(crate) reason: String,
+    reason: String,
     /// Whether it has no room.
-    pub(crate) is_full: bool,
+    is_full: bool,
 }
 
 pub(crate) struct WorkerEntry {
@@ -133,7 +133,10 @@ pub struct Engine {
     pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
     pub(crate) scheduler: Scheduler,
     pub(crate) outbox: Outbox,
-    pub(crate) trouble: Option<JournalTrouble>,
+    /// Why the journal could not write when it tried last.
+    write_trouble: Option<JournalTrouble>,
+    /// Why it cannot be reached, as it has said by itself.
+    unreached: Option<String>,
     /// When the retention rules are to be looked at again.
     retire_at: Option<Timestamp>,
     /// When each run's notes last told of a lost worker.
@@ -172,7 +175,8 @@ impl Engine {
             order: Vec::new(),
             request_ids: BTreeMap::new(),
             workers: BTreeMap::new(),
-            trouble: None,
+            write_trouble: None,
+            unreached: None,
             retire_at: Some(now),
             lost_told: BTreeMap::new(),
             events: events::Events::default(),
@@ -230,12 +234,13 @@ impl Engine {
             Event::Detach { worker } => self.detach(now, worker),
             Event::Advanced(advanced) => self.advanced(now, *advanced),
             Event::Journalled { committed, synced } => {
-                self.trouble = None;
+                self.write_trouble = None;
                 self.outbox.journalled(now, committed, synced);
             }
             Event::JournalFailed { reason, is_full } => {
-                self.trouble = Some(JournalTrouble { reason, is_full });
+                self.write_trouble = Some(JournalTrouble { reason, is_full });
             }
+            Event::JournalReached { problem } => self.unreached = problem,
             Event::Tick => {}
         }
     }
@@ -296,7 +301,7 @@ impl Engine {
         self.scheduler.tick(now, &mut actions);
         self.carry_out(now, actions);
         self.end_stranded_evaluations(now);
-        if self.trouble.is_none() {
+        if self.journal_trouble().is_none() {
             let mut actions = Vec::new();
             self.scheduler.dispatch(now, &mut actions);
             self.carry_out(now, actions);
@@ -305,14 +310,20 @@ impl Engine {
         self.outbox.flush(now, effects);
     }
 
+    /// Why nothing can be written at the moment.
+    pub fn journal_trouble(&self) -> Option<&str> {
+        let failed = self.write_trouble.as_ref().map(|trouble| trouble.reason.as_str());
+        failed.or(self.unreached.as_deref())
+    }
+
     /// Refuses what cannot be written at the moment.
     pub fn check_journal(&self) -> Result<(), Refusal> {
-        self.trouble.as_ref().map_or(Ok(()), |trouble| Err(Refusal::Journal(trouble.reason.clone())))
+        self.journal_trouble().map_or(Ok(()), |reason| Err(Refusal::Journal(reason.to_owned())))
     }
 
     /// The same of what frees room, which a full disk takes all the same.
     pub(crate) fn check_journal_for_room(&self) -> Result<(), Refusal> {
-        if self.trouble.as_ref().is_some_and(|trouble| trouble.is_full) {
+        if self.write_trouble.as_ref().is_some_and(|trouble| trouble.is_full) {
             Ok(())
         } else {
             self.check_journal()

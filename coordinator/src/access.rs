@@ -163,6 +163,12 @@ impl Access {
         self.read().records().filter(|record| record.is_valid(now)).count()
     }
 
+    /// Whether a token with the role admin is valid at this moment.
+    pub fn has_admin(&self) -> bool {
+        let now = SystemTime::now();
+        self.read().records().any(|record| record.role == Role::Admin && record.is_valid(now))
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Book> {
         self.book.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,7 +316,8 @@ fn unix_s(moment: SystemTime) -> u64 {
 }
 
 impl NewToken {
-    fn check(&self) -> Result<(), AccessRefusal> {
+    /// Whether there can be such a token.
+    pub fn check(&self) -> Result<(), AccessRefusal> {
         let refused = |field, problem: String| Err(AccessRefusal::Field { field, problem });
         if !tokens::is_name(&self.name) {
             return refused(

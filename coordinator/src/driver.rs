@@ -236,7 +236,7 @@ impl Driver {
             while let Some(event) = self.events.pop_front() {
                 self.handle(event);
             }
-            inbox.tell_writable(self.engine.check_journal().is_ok());
+            inbox.tell_trouble(self.engine.journal_trouble());
             let deadline =
                 self.engine.deadline().map(|deadline| self.started + deadline.0.saturating_sub(self.origin));
             let tick = async {
@@ -247,7 +247,12 @@ impl Driver {
             };
             tokio::select! {
                 said = journal.recv() => match said {
-                    Some(Said::Event(event)) => self.handle(event),
+                    Some(Said::Event(event)) => {
+                        if matches!(event, Event::JournalReached { problem: None }) {
+                            self.job(JournalRequest::TryAgain);
+                        }
+                        self.handle(event);
+                    }
                     Some(Said::Ended(error)) => {
                         tracing::error!(%error, "the journal cannot be used any more; the coordinator ends");
                         return;

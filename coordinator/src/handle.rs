@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
 use hebbian_control::command::Refusal;
-use hebbian_control::command::run::{Create, GetResult};
+use hebbian_control::command::run::{Create, GetResult, Made};
 use hebbian_control::run::Search;
 use hebbian_control::run::strategy::Strategies;
 use hebbian_proto::v1;
@@ -112,9 +112,19 @@ impl Inbox {
         requests.len()
     }
 
-    /// Says whether the journal can be written; whoever waits for a change hears of changes only.
-    pub(crate) fn tell_writable(&self, writable: bool) {
-        self.writable.send_if_modified(|told| std::mem::replace(told, writable) != writable);
+    /// Says why the journal cannot be written, if so; whoever waits for a change hears of changes only, and so does the log.
+    pub(crate) fn tell_trouble(&self, trouble: Option<&str>) {
+        let writable = trouble.is_none();
+        if !self.writable.send_if_modified(|told| std::mem::replace(told, writable) != writable) {
+            return;
+        }
+        // Both equally loud: the reader of the first line waits for the second one.
+        match trouble {
+            Some(error) => {
+                tracing::warn!(error, "the journal cannot be written; the runs pause until it can");
+            }
+            None => tracing::warn!("the journal can be written again; the runs go on"),
+        }
     }
 
     /// Whether workers have said more than was taken.
@@ -199,8 +209,13 @@ impl Handle {
         }
     }
 
-    /// Creates a run. What takes long about that is not done by the driver.
+    /// Creates a run.
     pub async fn create(&self, create: Create) -> Result<v1::Run, Refusal> {
+        self.make(create).await.map(|made| made.run)
+    }
+
+    /// Creates a run, and says whether it was there already. What takes long about that is not done by the driver.
+    pub(crate) async fn make(&self, create: Create) -> Result<Made, Refusal> {
         let strategies = self.strategies;
         let prepared = tokio::task::spawn_blocking(move || create.prepare(strategies)).await;
         self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
@@ -213,14 +228,14 @@ impl Handle {
         spec: RunSpec,
         request_id: String,
         Asker { by, owner, group }: Asker,
-    ) -> Result<v1::Run, Refusal> {
+    ) -> Result<Made, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
         let forked = self
-            .create(Create { request_id, group, origin, by, owner, ..Create::new(new_run_id(), spec) })
+            .make(Create { request_id, group, origin, by, owner, ..Create::new(new_run_id(), spec) })
             .await?;
         // An earlier fork of this name may have begun elsewhere.
-        let begun = forked.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
+        let begun = forked.run.parent.as_ref().map(|parent| GenerationIndex(parent.generations));
         if closed.is_some() && begun != closed { Err(Refusal::RequestIdReused(name)) } else { Ok(forked) }
     }
 

@@ -129,8 +129,17 @@ impl std::fmt::Display for Leader {
     }
 }
 
-/// Who is told that a journal can never be written again.
-pub type OnEnd = Box<dyn Fn(JournalError) + Send>;
+/// What a journal says by itself, though nothing is written at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It cannot be reached for the reason that is told, or can be again.
+    Reached(Option<String>),
+    /// It can never be written again by this process, for example because another coordinator has taken it over.
+    Ended(JournalError),
+}
+
+/// Who hears a journal's notices.
+pub type Attend = Box<dyn Fn(Notice) + Send>;
 
 /// A committed event with the sequence number of its record.
 pub type StoredEvent = (u64, v1::RunEvent);
@@ -151,8 +160,13 @@ pub trait Journal: Send {
         None
     }
 
-    /// Has `tell` be called when another coordinator has taken the journal over, though nothing is written at the moment.
-    fn when_ended(&mut self, _tell: OnEnd) {}
+    /// Has `attend` be called with what the journal says by itself.
+    fn attend(&mut self, _attend: Attend) {}
+
+    /// Looks whether the journal is where it should be. A journal that says so by itself need not look.
+    fn look(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
 
     /// The names of coordinators that wait to take the journal over.
     fn standbys(&mut self) -> Result<Vec<String>, JournalError> {

@@ -1,6 +1,7 @@
 //! Messages as JSON, each field under its name in `hebbian.v1`: what `--json`, reports and the live page's `/api` have in common.
 //!
-//! Durations are seconds (`..._s`), moments are RFC 3339, bytes are hexadecimal, absent values are null. Where a message is
+//! Durations are seconds (`..._s`), moments are RFC 3339, bytes are hexadecimal, absent values are null. Of a choice its name is written in
+//! lower case, without that of its type: `ROLE_ADMIN` is `admin`. Where a message is
 //! one of several cases, `kind` names the case, and what the case holds stands under the case's name.
 
 mod schema;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use prost::{Message, Name};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
-    Value as Field,
+    DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+    ReflectMessage as _, Value as Field,
 };
 use serde_json::{Map, Value};
 
@@ -62,7 +63,7 @@ pub fn object(message: &DynamicMessage) -> Value {
                 continue;
             }
         }
-        let value = if is_set { value(&message.get_field(&field)) } else { Value::Null };
+        let value = if is_set { value(&field.kind(), &message.get_field(&field)) } else { Value::Null };
         object.insert(key(&field), value);
     }
     Value::Object(object)
@@ -76,10 +77,29 @@ pub fn key(field: &FieldDescriptor) -> String {
     }
 }
 
-fn value(field: &Field) -> Value {
+/// The names of a choice, without what says that there is none.
+fn choices(choice: &EnumDescriptor) -> impl Iterator<Item = (i32, String)> {
+    // `ROLE_UNSPECIFIED` is the first of each, by protobuf's rules.
+    let prefix = choice.default_value().name().trim_end_matches("UNSPECIFIED").to_owned();
+    let values: Vec<_> = choice.values().filter(|value| value.number() != 0).collect();
+    values.into_iter().map(move |value| {
+        (value.number(), value.name().strip_prefix(&prefix).unwrap_or(value.name()).to_lowercase())
+    })
+}
+
+fn value(kind: &Kind, field: &Field) -> Value {
     match field {
+        Field::EnumNumber(number) => {
+            let Kind::Enum(choice) = kind else { return Value::from(*number) };
+            let named = choices(choice).find(|(known, _)| known == number);
+            // One of a newer program has no name here.
+            named.map_or_else(
+                || if *number == 0 { Value::Null } else { Value::from(number.to_string()) },
+                |(_, name)| name.into(),
+            )
+        }
         Field::Bool(value) => Value::from(*value),
-        Field::I32(value) | Field::EnumNumber(value) => Value::from(*value),
+        Field::I32(value) => Value::from(*value),
         Field::I64(value) => Value::from(*value),
         Field::U32(value) => Value::from(*value),
         Field::U64(value) => Value::from(*value),
@@ -89,7 +109,7 @@ fn value(field: &Field) -> Value {
         Field::String(text) => Value::from(text.as_str()),
         Field::Bytes(bytes) => Value::from(hexadecimal(bytes)),
         Field::Message(message) => object(message),
-        Field::List(list) => list.iter().map(value).collect(),
+        Field::List(list) => list.iter().map(|one| value(kind, one)).collect(),
         Field::Map(_) => unreachable!("no figure is a map"),
     }
 }
@@ -151,6 +171,11 @@ fn read_value(kind: &Kind, value: &Value) -> Result<Field, String> {
         Kind::String => value.as_str().map(|text| Field::String(text.to_owned())),
         Kind::Bytes => value.as_str().and_then(bytes).map(|bytes| Field::Bytes(bytes.into())),
         Kind::Message(message) => return read_object(message, value).map(Field::Message),
+        Kind::Enum(choice) => value.as_str().and_then(|text| {
+            let mut known = choices(choice);
+            let number = known.find(|(_, name)| name == text).map(|(number, _)| number);
+            number.or_else(|| text.parse().ok()).map(Field::EnumNumber)
+        }),
         _ => None,
     };
     field.ok_or_else(|| format!("must be of the type {kind:?}, not {value}"))

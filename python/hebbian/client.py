@@ -83,12 +83,7 @@ class Client:
     def create(self, spec: Spec, *, request_id: str | None = None, weight: float | None = None, group: str = "") -> Run:
         """Creates a run. The same ``request_id`` with the same spec again gives the same run; without one every call creates another."""
         request = v1.CreateRunRequest(spec=_text(spec), request_id=request_id or str(uuid.uuid4()), weight=weight, group=group)
-        try:
-            response = self._runs("CreateRun", request)
-        except Unavailable:
-            # It may have been created: the request's id makes asking again safe.
-            response = self._runs("CreateRun", request)
-        return Run(self, response.run.name)
+        return Run(self, self._runs("CreateRun", request).run.name)
 
     def run(self, name: str) -> Run:
         """A run by its name, ``runs/{run}``."""

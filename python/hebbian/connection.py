@@ -147,14 +147,20 @@ class Connection:
         """A worker's stream."""
         return self._method("stream_stream", "DispatchService", "Attach")(requests, metadata=self._metadata)
 
-    def serves(self, timeout: float) -> bool:
-        """Whether a coordinator answers that serves; a standby does not."""
+    def standing(self, timeout: float) -> int | None:
+        """What a coordinator says of itself, the best answer the lowest number; none if there is no answer."""
         check = self.channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            # An empty request is about the coordinator as a whole, and the answer is the field 1 with the value SERVING.
-            return bool(check(b"", timeout=timeout) == b"\x08\x01")
-        except grpc.RpcError:
-            return False
+            # The request's field 1 is a service's name; the answer's field 1 has the value SERVING. Without a name it is about the whole.
+            if check(b"", timeout=timeout) == b"\x08\x01":
+                return _SERVES
+            # A leader answers for its cluster whatever its journal is like, and a standby does not.
+            cluster = b"hebbian.v1.ClusterService"
+            leads = check(b"\x0a" + bytes([len(cluster)]) + cluster, timeout=timeout) == b"\x08\x01"
+            return _LEADS if leads else _WAITS
+        except grpc.RpcError as error:
+            is_away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            return None if is_away else _WAITS
 
     def close(self) -> None:
         """Ends all that goes on."""
@@ -176,10 +182,14 @@ def addresses_of(coordinator: Coordinators | None) -> list[str]:
     return addresses
 
 
-# What a standby answers; it has done nothing.
-_STANDBY = "this coordinator is a standby"
-# For so long one coordinator of several is asked whether it serves.
+# What a coordinator of several says of itself. Who leads though its journal is in trouble can be looked at, and says what is wrong.
+_SERVES, _LEADS, _WAITS = range(3)
+# For so long one coordinator of several is asked that.
 _HEALTH_TIMEOUT = 2.0
+# For so long it is waited before all are asked again.
+_PAUSE = 0.1
+# What would be done twice if it was done when the leader went away; anything else is asked again of the next one.
+_ONCE = {"DeleteRun", "ExtendRun", "DrainWorker"}
 
 
 class Cluster:
@@ -198,21 +208,33 @@ class Cluster:
         leader = self._leader
         return leader.address if leader else ",".join(connection.address for connection in self._connections)
 
+    def _find(self, deadline: float) -> tuple[int, Connection] | None:
+        """Whoever says the best of itself, the first one of them; none if nobody answers."""
+        best: tuple[int, Connection] | None = None
+        for connection in self._connections:
+            left = deadline - time.monotonic()
+            standing = connection.standing(min(_HEALTH_TIMEOUT, max(left, 0.1)))
+            if standing is not None and (best is None or standing < best[0]):
+                best = standing, connection
+            if standing == _SERVES:
+                break
+        return best
+
     def _leading(self, deadline: float) -> Connection:
-        """The one that leads. While there is none, somebody may be about to."""
-        wait = 0.05
-        while (leader := self._leader) is None:
-            for connection in self._connections:
-                left = deadline - time.monotonic()
-                if connection.serves(min(_HEALTH_TIMEOUT, max(left, 0.1))):
-                    self._leader = connection
-                    break
-            else:
-                if time.monotonic() + wait >= deadline:
-                    raise Unavailable(f"{self.address}: none of these coordinators leads", code="UNAVAILABLE")
-                time.sleep(wait)
-                wait = min(2 * wait, 1.0)
-        return leader
+        """The one that leads. While there is none, somebody may be about to; at the end it is one that says that it does not."""
+        if self._leader is not None:
+            return self._leader
+        while True:
+            found = self._find(deadline)
+            if found is not None and found[0] == _SERVES:
+                self._leader = found[1]
+            if found is not None and found[0] != _WAITS:
+                return found[1]
+            if time.monotonic() >= deadline:
+                if found is None:
+                    raise Unavailable(f"{self.address}: none of these coordinators answers", code="UNAVAILABLE")
+                return found[1]
+            time.sleep(_PAUSE)
 
     def forget(self) -> None:
         """Looks again, the next time, who leads."""
@@ -220,17 +242,17 @@ class Cluster:
             self._leader = None
 
     def call(self, service: str, name: str, request: Any) -> Any:
-        """Asks and waits for the answer. If the leader goes away meanwhile, what only looks is asked again of the next one."""
+        """Asks and waits for the answer. If the leader goes away meanwhile, what does nothing twice is asked again of the next one."""
         deadline = time.monotonic() + self._timeout
         while True:
             try:
                 return self._leading(deadline).call(service, name, request)
             except Unavailable as error:
                 self.forget()
-                # Anything else may have been done.
-                is_safe = name.startswith(("Get", "List")) or _STANDBY in str(error)
+                is_safe = name not in _ONCE or error.undone
                 if len(self._connections) == 1 or not is_safe or time.monotonic() >= deadline:
                     raise
+            time.sleep(_PAUSE)
 
     def stream(self, service: str, name: str, request: Any) -> Any:
         """Asks for a stream of answers: an iterator that can be cancelled."""

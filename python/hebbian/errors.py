@@ -48,7 +48,11 @@ class Busy(HebbianError):
 
 
 class Unavailable(HebbianError):
-    """The coordinator cannot be reached, is stopping, or did not answer in time."""
+    """The coordinator cannot be reached, is stopping, or did not answer in time. ``undone``: it has certainly done nothing."""
+
+    def __init__(self, message: str, *, code: str | None = None, undone: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.undone = undone
 
 
 class NotPermitted(HebbianError):
@@ -114,7 +118,9 @@ def translated(error: grpc.RpcError, address: str) -> HebbianError:
     if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return NotPermitted(f"{address}: {message}", code=code)
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return Unavailable(f"{address}: {message}", code=code)
+        # A standby has done nothing; whoever is stopping may have.
+        undone = "ErrorInfo" in details and details["ErrorInfo"].reason == "STANDBY"
+        return Unavailable(f"{address}: {message}", code=code, undone=undone)
     return HebbianError(f"{address}: {message}", code=code)
 
 

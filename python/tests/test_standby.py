@@ -7,6 +7,9 @@ import pytest
 
 grpc = pytest.importorskip("grpc")
 
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
 import hebbian
 from hebbian import v1
 from hebbian.connection import Cluster, addresses_of
@@ -16,9 +19,11 @@ class StandIn(grpc.GenericRpcHandler):
     """A coordinator that leads or stands by."""
 
     def __init__(self, name):
-        self.name, self.leads, self.asked, self.events = name, False, [], []
+        self.name, self.leads, self.trouble, self.asked, self.events = name, False, False, [], []
         # Streams stay open for so long.
         self.over = threading.Event()
+        # Who leads after a change that is not answered.
+        self.follower = None
         self._server = grpc.server(ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers([self])
         self.address = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -29,10 +34,17 @@ class StandIn(grpc.GenericRpcHandler):
         self._server.stop(None).wait()
 
     def _refuse(self, context):
-        context.abort(grpc.StatusCode.UNAVAILABLE, "this coordinator is a standby; nobody is known to lead")
+        message = "this coordinator is a standby; nobody is known to lead"
+        detail = any_pb2.Any()
+        detail.Pack(error_details_pb2.ErrorInfo(reason="STANDBY", domain="hebbian"))
+        status = status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=message, details=[detail])
+        context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+        context.abort(grpc.StatusCode.UNAVAILABLE, message)
 
-    def _health(self, _, context):
-        return b"\x08\x01" if self.leads else b"\x08\x02"
+    def _health(self, request, context):
+        # About the whole, or, with a name, about the cluster.
+        serves = self.leads and (not self.trouble or b"hebbian.v1.ClusterService" in request)
+        return b"\x08\x01" if serves else b"\x08\x02"
 
     def _get(self, _, context):
         self.asked.append("GetRun")
@@ -40,13 +52,18 @@ class StandIn(grpc.GenericRpcHandler):
             self._refuse(context)
         return v1.GetRunResponse(run=v1.Run(name="runs/1", display_name=self.name)).SerializeToString()
 
-    def _note(self, _, context):
-        self.asked.append("AddRunNote")
-        if not self.leads:
-            self._refuse(context)
-        # It goes away before its answer.
-        self.leads = False
-        context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
+    def _change(self, name):
+        def change(request, context):
+            self.asked.append((name, getattr(getattr(v1, f"{name}Request").FromString(request), "request_id", "")))
+            if not self.leads:
+                self._refuse(context)
+            if self.follower is None:
+                return getattr(v1, f"{name}Response")().SerializeToString()
+            # It goes away before its answer, and another one follows.
+            self.leads, self.follower.leads = False, True
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator is shutting down")
+
+        return grpc.unary_unary_rpc_method_handler(change)
 
     def _watch(self, request, context):
         after = v1.WatchRunRequest.FromString(request).after_sequence
@@ -61,7 +78,7 @@ class StandIn(grpc.GenericRpcHandler):
         methods = {
             "/grpc.health.v1.Health/Check": grpc.unary_unary_rpc_method_handler(self._health),
             "/hebbian.v1.RunService/GetRun": grpc.unary_unary_rpc_method_handler(self._get),
-            "/hebbian.v1.RunService/AddRunNote": grpc.unary_unary_rpc_method_handler(self._note),
+            **{f"/hebbian.v1.RunService/{name}": self._change(name) for name in CHANGES},
             "/hebbian.v1.RunService/WatchRun": grpc.unary_stream_rpc_method_handler(self._watch),
         }
         return methods.get(details.method)
@@ -88,15 +105,57 @@ def test_the_one_that_leads_is_asked_and_followed(pair):
         assert client.run("runs/1").status().display_name == "one"
 
 
-def test_what_may_have_been_done_is_not_done_twice(pair):
+CHANGES = {
+    "AddRunNote": lambda client: client.run("runs/1").note("once"),
+    "PauseRun": lambda client: client.run("runs/1").pause(),
+    "ResumeRun": lambda client: client.run("runs/1").resume(),
+    "CancelRun": lambda client: client.run("runs/1").cancel(),
+    "CreateRun": lambda client: client.create({"name": "x"}),
+    "ForkRun": lambda client: client.run("runs/1").fork({"name": "x"}),
+    "DeleteRun": lambda client: client.run("runs/1").delete(),
+    "ExtendRun": lambda client: client.run("runs/1").extend(generations=5),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_does_nothing_twice_is_asked_again_and_nothing_else(pair, name):
+    one, two = pair
+    one.leads, one.follower = True, two
+    with hebbian.Client(f"{one.address}, {two.address}") as client:
+        assert client.run("runs/1").status().display_name == "one"
+        one.asked.clear()
+        if name in ("DeleteRun", "ExtendRun"):
+            with pytest.raises(hebbian.Unavailable, match="the coordinator is shutting down"):
+                CHANGES[name](client)
+            assert two.asked == []
+        else:
+            CHANGES[name](client)
+            # By the same id, where there is one.
+            assert two.asked == one.asked and len(one.asked) == 1
+            assert bool(two.asked[0][1]) == (name in ("CreateRun", "ForkRun"))
+        assert client.run("runs/1").status().display_name == "two"
+
+
+def test_a_standby_has_done_nothing(pair):
     one, two = pair
     one.leads = True
-    with hebbian.Client(f"{one.address}, {two.address}") as client:
-        two.leads = True
-        with pytest.raises(hebbian.Unavailable, match="the connection broke"):
-            client.run("runs/1").note("once")
-        assert two.asked == []
-        assert client.run("runs/1").status().display_name == "two"
+    with hebbian.Client([one.address, two.address]) as client:
+        assert client.run("runs/1").status().display_name == "one"
+        one.leads, two.leads = False, True
+        client.run("runs/1").delete()
+        assert [name for name, _ in two.asked] == ["DeleteRun"]
+
+
+def test_a_leader_in_trouble_is_asked_before_its_standby(pair):
+    one, two = pair
+    two.leads = two.trouble = True
+    for both in ([one.address, two.address], [two.address, one.address]):
+        with hebbian.Client(both) as client:
+            assert client.run("runs/1").status().display_name == "two"
+    # Whoever serves comes first.
+    one.leads = True
+    with hebbian.Client([two.address, one.address]) as client:
+        assert client.run("runs/1").status().display_name == "one"
 
 
 def test_events_go_on_with_the_next_leader(pair):
@@ -114,8 +173,13 @@ def test_events_go_on_with_the_next_leader(pair):
 def test_nobody_leads(pair):
     one, two = pair
     client = hebbian.Client([one.address, two.address], timeout=0.5)
-    with client, pytest.raises(hebbian.Unavailable, match="none of these coordinators leads"):
-        client.run("runs/1").status()
+    with client:
+        with pytest.raises(hebbian.Unavailable, match="this coordinator is a standby; nobody is known to lead"):
+            client.run("runs/1").status()
+        one.stop()
+        two.stop()
+        with pytest.raises(hebbian.Unavailable, match="none of these coordinators answers"):
+            client.run("runs/1").status()
 
 
 def test_addresses_are_a_list_or_one_text(monkeypatch):

@@ -157,11 +157,38 @@ impl Server {
         succeed(stop.args(["-m", "immediate", "-w", "-D"]).arg(self.folder().join("data")).arg("stop"));
     }
 
+    /// Has all of its processes hang, as a machine does that is cut off, until the answer is dropped.
+    pub fn hang(&self) -> Hang {
+        let file = fs::read_to_string(self.folder().join("data/postmaster.pid")).unwrap();
+        let parent = file.lines().next().unwrap().to_owned();
+        let signal = |name: &str, process: &str| {
+            // Some end meanwhile.
+            let _ = Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status();
+        };
+        // It starts no other ones from here on.
+        signal("STOP", &parent);
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        let mut processes: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
+        processes.iter().for_each(|process| signal("STOP", process));
+        processes.push(parent);
+        Hang(processes)
+    }
+
     /// Starts it again after a crash.
     pub fn restart(&mut self) {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
         self.keeper = keep(&self.programs, &self.folder().join("data"), &self.settings);
+    }
+}
+
+/// Processes of a server that hang.
+#[derive(Debug)]
+pub struct Hang(Vec<String>);
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-s", "CONT"]).args(&self.0).stderr(Stdio::null()).status();
     }
 }
 

@@ -129,7 +129,8 @@ async fn a_run_is_created_watched_finished_and_survives_a_restart() {
         |generations| Create { request_id: "once".into(), ..Create::new(new_run_id(), spec(generations)) };
     let created = handle.ask(once(30)).await.unwrap();
     let id = created.run_id().unwrap();
-    assert_eq!(handle.ask(once(30)).await.unwrap().name, created.name);
+    let again = handle.ask(once(30)).await.unwrap();
+    assert_eq!((again.run.name, again.again, created.again), (created.run.name.clone(), true, false));
     let reused = handle.ask(once(31)).await.unwrap_err();
     assert!(matches!(reused, Refusal::RequestIdReused(_)), "{reused}");
 

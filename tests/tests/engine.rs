@@ -407,6 +407,26 @@ fn nothing_is_handed_out_while_the_journal_cannot_be_written() {
 }
 
 #[test]
+fn a_journal_that_is_out_of_reach_is_trouble_until_it_says_that_it_is_back() {
+    let mut bench = Bench::new(spec("generations = 8"));
+    let trouble = |bench: &Bench| bench.engine.status(bench.now).journal_trouble;
+    bench.handle(Event::JournalReached { problem: Some("the server has gone".into()) });
+    bench.attach(FINGERPRINT);
+    assert!(pause_reason(&bench).contains("the server has gone"), "{}", pause_reason(&bench));
+    // What was written before says nothing of now.
+    bench.handle(Event::Journalled { committed: 0, synced: 0 });
+    assert_eq!(trouble(&bench).as_deref(), Some("the server has gone"));
+    // What could not be written is told first, and is not over when the server is back.
+    bench.handle(Event::JournalFailed { reason: "no space left on the disk".into(), is_full: true });
+    bench.handle(Event::JournalReached { problem: None });
+    assert_eq!(trouble(&bench).as_deref(), Some("no space left on the disk"));
+    assert_eq!(bench.progress().settled_episodes, 0);
+    bench.handle(Event::Journalled { committed: 0, synced: 0 });
+    assert_eq!(trouble(&bench), None);
+    assert_eq!(criterion(&bench), "generations");
+}
+
+#[test]
 fn an_operators_words_are_among_the_notes_also_after_a_restart() {
     let mut bench = undisturbed(spec("generations = 2"));
     let note = |text: &str| AddNote { run: run(), text: text.to_owned() };

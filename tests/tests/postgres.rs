@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hebbian_control::command::coordinator::Status;
 use hebbian_control::command::run::{Create, GetResult};
 use hebbian_control::engine::effect::Transaction;
 use hebbian_control::run::record::{Record, StoredStanding, Write};
@@ -16,7 +17,7 @@ use hebbian_coordinator::driver::{self, DriverSettings};
 use hebbian_coordinator::handle::new_run_id;
 use hebbian_coordinator::journal::migrate::migrate;
 use hebbian_coordinator::journal::reader::JournalReader;
-use hebbian_coordinator::journal::{self, Journal, JournalError};
+use hebbian_coordinator::journal::{self, Journal, JournalError, Notice};
 use hebbian_coordinator::service::{self, TransportSettings, connection};
 use hebbian_proto::figures::RunState;
 use hebbian_shared::id::RunId;
@@ -320,7 +321,11 @@ fn a_coordinator_that_was_replaced_writes_nothing_more_and_is_told_though_it_wri
     let mut old = open(&address).unwrap();
     Writer { journal: &mut *old, sequence: 0 }.write(Record::Created(created())).unwrap();
     let (told, ended) = mpsc::channel();
-    old.when_ended(Box::new(move |error| drop(told.send(error))));
+    old.attend(Box::new(move |notice| {
+        if let Notice::Ended(error) = notice {
+            let _ = told.send(error);
+        }
+    }));
     let raise = "UPDATE hebbian.meta SET value = value + 1 WHERE key = 'epoch'";
     server.ask(&address, raise);
     let error = old.commit(&[note(1)], true).unwrap_err();
@@ -500,6 +505,11 @@ fn a_journal_goes_from_a_file_to_a_database_and_back_with_every_row() {
         assert!(error.contains(expected), "{error}");
     };
     refuse(&of(&first), &address, "name an empty database");
+    let used = server.database();
+    let user = open(&used).unwrap();
+    refuse(&of(&first), &used, "another hebbian process is using this journal; stop it, or wait for its end");
+    refuse(&used, &of(&last), "another hebbian process is using this journal; stop it, or wait for its end");
+    drop(user);
     refuse(&address, &of(&first), "there is a file of that name");
     refuse("memory:", &of(&last), "forgets everything");
     refuse(&of(&first), "memory:", "forgets everything");
@@ -596,6 +606,58 @@ async fn a_server_that_crashes_under_load_changes_no_bit() {
     handle.shut_down().await.unwrap();
     driver.await.unwrap();
     service.await.unwrap();
+}
+
+/// Nobody writes, and still it is said within seconds: when the server crashes, when it hangs, and when it is back. A connection that is
+/// merely cut is no trouble.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_work_says_that_its_database_has_gone_and_that_it_is_back() {
+    let Some(mut server) = Server::start() else { return };
+    let address = server.database();
+    let at = address.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&at)).await.unwrap().unwrap();
+    let (handle, driver) = driver::start(DriverSettings::default(), opened).await.unwrap();
+    let mut writable = handle.writable();
+    let told = async |writable: &mut tokio::sync::watch::Receiver<bool>, expected: bool| {
+        let begun = Instant::now();
+        tokio::time::timeout(PATIENCE, writable.wait_for(|told| *told == expected)).await.unwrap().unwrap();
+        begun.elapsed()
+    };
+    let trouble = async || handle.ask(Status).await.unwrap().journal_trouble;
+
+    let beats = || server.ask(&address, "SELECT beat FROM hebbian.leader").parse::<i64>().unwrap();
+    server.ask(
+        &address,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hebbian lease'",
+    );
+    let before = beats();
+    let begun = Instant::now();
+    while beats() < before + 2 {
+        assert!(begun.elapsed() < PATIENCE, "the lease is not renewed over another connection");
+    }
+    assert!(!writable.has_changed().unwrap() && trouble().await.is_none(), "{:?}", trouble().await);
+
+    for _ in 0..2 {
+        server.crash();
+        let crash = told(&mut writable, false).await;
+        assert!(trouble().await.unwrap().contains("cannot be reached"), "{:?}", trouble().await);
+        server.restart();
+        let back = told(&mut writable, true).await;
+        assert_eq!(trouble().await, None);
+
+        let hanging = server.hang();
+        let hang = told(&mut writable, false).await;
+        assert!(trouble().await.unwrap().contains("has not answered for 1.5 s"), "{:?}", trouble().await);
+        drop(hanging);
+        let again = told(&mut writable, true).await;
+        println!(
+            "a crash was told after {crash:?}, its end after {back:?}; a hang after {hang:?}, its end after {again:?}"
+        );
+        // 0.6 s and 1.8 s are promised; the machine may be busy.
+        assert!(crash < Duration::from_secs(5) && hang < Duration::from_secs(5));
+    }
+    handle.shut_down().await.unwrap();
+    driver.await.unwrap();
 }
 
 /// A server of another machine is asked who it is, and asks for a password.

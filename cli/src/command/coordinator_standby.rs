@@ -63,6 +63,8 @@ impl Drop for StandbyMetrics {
 /// What a standby does at each look at the lease.
 struct Waiting {
     tell: watch::Sender<Option<Leader>>,
+    /// Whether it sees the leases and the tokens, so that it could take over.
+    ready: watch::Sender<bool>,
     stop: CancellationToken,
     access: Arc<Access>,
     /// Why it could not lead at the last look.
@@ -81,6 +83,8 @@ impl Standby for Waiting {
             *told = leader.cloned();
             true
         });
+        let ready = leader.is_some() && self.hindrance.borrow().is_none();
+        self.ready.send_if_modified(|told| std::mem::replace(told, ready) != ready);
         !self.stop.is_cancelled()
     }
 
@@ -106,7 +110,7 @@ pub(super) async fn stand_by(
     (listener, tls, access): (TcpListener, Option<Arc<Tls>>, Arc<Access>),
     shutdown: &CancellationToken,
 ) -> Result<Option<Box<dyn Journal>>, Failure> {
-    let (tell, seen) = watch::channel(None);
+    let ((tell, seen), (ready, could_lead)) = (watch::channel(None), watch::channel(false));
     let ended = CancellationToken::new();
     let settings = TransportSettings {
         shutdown_grace: GRACE,
@@ -114,9 +118,10 @@ pub(super) async fn stand_by(
         ..TransportSettings::default()
     };
     let connections = connection::accept(listener, ConnectionLimits::default(), tls.clone(), Lanes::one());
-    let serving = serve_standby(seen, connections, settings, ended.clone());
+    let serving = serve_standby((seen, could_lead), connections, settings, ended.clone());
     let (address, stop) = (url.to_owned(), shutdown.clone());
-    let standby = Waiting { tell, stop, access: Arc::clone(&access), hindrance: RefCell::default() };
+    let (access_of, hindrance) = (Arc::clone(&access), RefCell::default());
+    let standby = Waiting { tell, ready, stop, access: access_of, hindrance };
     let waiting = tokio::task::spawn_blocking(move || journal::await_lead(&address, kept, &me, &standby));
     tokio::pin!(serving);
     let opened = tokio::select! {

@@ -12,9 +12,11 @@ use crate::render;
 
 /// Ask a coordinator whether it is healthy, for container probes: exit code 0 if it serves, 1 if it does not because it is a
 /// standby or its journal cannot be written, 4 if nothing answers.
+///
+/// `--service ready` asks whether it does its part, as a leader or as a standby that could take over; `--service live` whether it answers at all.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Ask for one service, for example `hebbian.v1.DispatchService`; without it, for the whole coordinator.
+    /// Ask for one service, for example `ready` or `hebbian.v1.DispatchService`; without it, for the whole coordinator.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     service: String,
     #[command(flatten)]
@@ -36,9 +38,16 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         if response.status() == ServingStatus::Serving {
             render::out("serving\n")
         } else {
-            let failure = Failure::failed(format_args!("{}: the coordinator is not serving", client.url()));
-            Err(failure
-                .hint("its journal cannot be written, or it is a standby; `hebbian status` says which"))
+            let (what, why) = if service == "ready" {
+                (
+                    "ready",
+                    "it is a leader whose journal cannot be written, or a standby that could not take over; its log says why",
+                )
+            } else {
+                ("serving", "its journal cannot be written, or it is a standby; `hebbian status` says which")
+            };
+            let failure = Failure::failed(format_args!("{}: the coordinator is not {what}", client.url()));
+            Err(failure.hint(why))
         }
     })
 }

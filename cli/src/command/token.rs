@@ -1,6 +1,6 @@
 //! `hebbian token`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -95,13 +95,22 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 }
 
 /// The tokens of a file.
-fn opened(file: &std::path::Path) -> Result<std::sync::Arc<Access>, Failure> {
+fn opened(file: &Path) -> Result<std::sync::Arc<Access>, Failure> {
     let settings = AccessSettings { required: false, file: Some(file.to_owned()) };
     Access::new(settings).map_err(|error| Failure::bad_input(format_args!("--tokens: {error}")))
 }
 
 fn refused(refusal: AccessRefusal) -> Failure {
     match refusal {
+        AccessRefusal::Field { field, problem } => {
+            let argument = match field {
+                "name" => "NAME",
+                "group" => "--group",
+                "expires_in" => "--expires",
+                other => other,
+            };
+            Failure::bad_input(format_args!("{argument}: {problem}"))
+        }
         AccessRefusal::NoSuchToken(_) => Failure::not_found(refusal),
         AccessRefusal::File(_) => Failure::failed(refusal),
         _ => Failure::bad_input(refusal),
@@ -115,12 +124,16 @@ fn service(client: &Client) -> AccessServiceClient<hebbian_worker::session::Auth
 fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure> {
     let CreateArguments { name, role, group, expires, out, place } = arguments;
     let role = *role;
+    let new = NewToken { name: name.clone(), role, group: group.clone(), expires_in: *expires };
+    new.check().map_err(refused)?;
     if let Some(file) = &place.tokens {
         log.set_up()?;
-        let new = NewToken { name: name.clone(), role, group: group.clone(), expires_in: *expires };
+        let access = opened(file)?;
         // Whoever may write the file needs no token.
-        let (_, secret) = opened(file)?.create(&new, "", true).map_err(refused)?;
-        return show(name, secret.text(), out.as_ref());
+        let (_, secret) = access.create(&new, "", true).map_err(refused)?;
+        show(name, secret.text(), out.as_ref())?;
+        note_administration(&access, file);
+        return Ok(());
     }
     ask(log, &place.client, Again::Undone, async |client| {
         let request = v1::CreateTokenRequest {
@@ -132,6 +145,18 @@ fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure
         let answer = client.answer(service(&client).create_token(request)).await?;
         show(name, &answer.secret, out.as_ref())
     })
+}
+
+/// Says so if nobody can make or revoke tokens at a coordinator any more, which is allowed where the file is at hand.
+fn note_administration(access: &Access, file: &Path) {
+    if !access.has_admin() {
+        render::note(&format!(
+            "no valid token in {} has the role admin: only whoever may write this file, or has an admin's certificate, can make and \
+             revoke tokens; `hebbian token create NAME --role admin --tokens {}` makes one",
+            file.display(),
+            file.display()
+        ));
+    }
 }
 
 /// Shows a token, this once.
@@ -168,7 +193,9 @@ fn revoke(arguments: &RevokeArguments, log: &LogArguments) -> Result<(), Failure
     let RevokeArguments { name, place } = arguments;
     if let Some(file) = &place.tokens {
         log.set_up()?;
-        opened(file)?.revoke(name, true).map_err(refused)?;
+        let access = opened(file)?;
+        access.revoke(name, true).map_err(refused)?;
+        note_administration(&access, file);
     } else {
         ask(log, &place.client, Again::Always, async |client| {
             let request = v1::RevokeTokenRequest { name: name.clone() };

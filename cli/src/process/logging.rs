@@ -6,7 +6,6 @@ use std::io::IsTerminal as _;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::{MakeWriter, format};
 
 use log_lines::{LogLines, write_field};
@@ -86,7 +85,7 @@ where
         LogFormat::Text => subscriber
             .with_target(false)
             .with_ansi(colour_on_stderr())
-            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .fmt_fields(format::debug_fn(write_field))
             .map_event_format(|format| LogLines::new(format, false))
             .try_init(),
         LogFormat::Json => {

@@ -244,6 +244,24 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_is_its_name() {
+        for role in [v1::Role::Worker, v1::Role::Observer, v1::Role::Operator, v1::Role::Admin] {
+            let token = v1::Token { role: role.into(), ..v1::Token::default() };
+            let name = role.as_str_name().trim_start_matches("ROLE_").to_lowercase();
+            assert_eq!(of(&token)["role"], name);
+            assert_eq!(read::<v1::Token>(&of(&token)), Ok(token));
+        }
+        assert_eq!(of(&v1::Token::default())["role"], Value::Null);
+        // One of a newer program.
+        let newer = v1::Token { role: 9, ..v1::Token::default() };
+        assert_eq!(of(&newer)["role"], "9");
+        assert_eq!(read::<v1::Token>(&of(&newer)), Ok(newer.clone()));
+        let mut unknown = of(&newer);
+        unknown["role"] = Value::from("king");
+        assert!(read::<v1::Token>(&unknown).unwrap_err().starts_with("role: must be of the type"));
+    }
+
+    #[test]
     fn what_is_absent_is_null() {
         let printed = of(&v1::Run { name: "runs/1".to_owned(), ..v1::Run::default() });
         assert_eq!(printed["last_generation"], Value::Null);

@@ -35,6 +35,34 @@ fn tokens_say_who_may_do_what_from_the_first_one_on() {
     let (nodes, eyes, hands) =
         (["--token-file", "nodes.token"], ["--token-file", "eyes.token"], ["--token-file", "hands.token"]);
     assert!(with(&["list"], &eyes).contains("tiny"));
+    // What cannot be meant is told by its argument.
+    let wrong = |arguments: &[&str], message: &str| {
+        refused(&[&["token", "create"], arguments, &boss].concat(), 2, message);
+        // With a file there is no coordinator that could say it.
+        let output = place.output(&[&["token", "create"], arguments, &["--tokens", "other.json"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains(message), "{}", errors(&output));
+    };
+    wrong(
+        &["w", "--role", "worker", "--group", "v"],
+        "--group: is for observers and operators; the role worker",
+    );
+    wrong(&["w", "--role", "observer", "--group", "a/b"], "--group: must have at most");
+    wrong(&["w", "--role", "worker", "--expires", "0s"], "--expires: must be from a second to");
+    wrong(&["w x", "--role", "worker"], "NAME: must have 1 to");
+    with(
+        &["token", "create", "board", "--role", "operator", "--group", "a b", "--out", "board.token"],
+        &boss,
+    );
+    let board = ["--token-file", "board.token"];
+    refused(
+        &["create", "tiny.toml", "--seeds", "1..2", "--group", "c", board[0], board[1]],
+        2,
+        "group: must be `a b` or empty: the token is for the runs of that group only",
+    );
+    let tokens: serde_json::Value = serde_json::from_str(&with(&["token", "list", "--json"], &boss)).unwrap();
+    let roles = tokens.as_array().unwrap().iter().map(|token| token["role"].as_str().unwrap());
+    assert_eq!(roles.collect::<Vec<_>>(), ["operator", "admin", "observer", "operator", "worker"]);
     refused(
         &["pause", "tiny", eyes[0], eyes[1]],
         1,
@@ -50,6 +78,15 @@ fn tokens_say_who_may_do_what_from_the_first_one_on() {
         log().contains("made the token `nodes` with the role worker") && log().contains("(token `boss`)")
     );
     assert!(!log().contains(secret.trim()));
+    // A repetition creates nothing, and the audit says so.
+    for _ in 0..2 {
+        with(&["create", "tiny.toml", "--request-id", "once"], &hands);
+    }
+    let told = |what: &str| {
+        let log = fs::read_to_string(place.path("coordinator.log")).unwrap();
+        log.lines().filter(|line| line.contains(what) && line.contains("(token `hands`)")).count()
+    };
+    assert_eq!((told("created run"), told("asked again for run")), (1, 1));
 
     // A worker with a token of another role is told so, and attaches as soon as its file holds the right one.
     fs::copy(place.path("eyes.token"), place.path("worker.token")).unwrap();
@@ -107,7 +144,18 @@ fn a_token_is_refused_where_others_could_read_it_and_a_wrong_file_is_named() {
         "access.tokens: tokens.json: is no file of tokens",
     );
     check(&["token", "list", "--tokens", "tokens.json"], "--tokens: tokens.json: is no file of tokens");
-    // Without a coordinator, for one that is to be started.
+    // Without a coordinator, for one that is to be started. Whoever has the file may leave out or take away every administrator, and is told
+    // what that means.
+    let told = |arguments: &[&str]| {
+        let output = place.output(&[arguments, &["--tokens", "nobody.json"]].concat());
+        assert!(output.status.success(), "{}", errors(&output));
+        errors(&output)
+            .contains("no valid token in nobody.json has the role admin: only whoever may write this file")
+    };
+    assert!(told(&["token", "create", "nodes", "--role", "worker"]));
+    assert!(!told(&["token", "create", "boss", "--role", "admin"]));
+    assert!(!told(&["token", "create", "eyes", "--role", "observer"]));
+    assert!(told(&["token", "revoke", "boss"]));
     let secret = place.ok(&["token", "create", "boss", "--role", "admin", "--tokens", "own.json"]);
     assert!(secret.starts_with("hebbian_"));
     assert_eq!(fs::metadata(place.path("own.json")).unwrap().permissions().mode() & 0o777, 0o600);

@@ -228,6 +228,28 @@ fn a_journal_that_is_moved_away_acknowledges_nothing_until_it_is_back() {
     place.ok(&["journal", "verify", "cluster.sqlite"]);
 }
 
+/// It is looked at, though nobody wants to write.
+#[test]
+fn a_journal_without_work_that_is_moved_away_is_missed() {
+    let place = Place::new();
+    let coordinator = Coordinator::start(&place);
+    let health = || place.output(&coordinator.arguments(&["health"]));
+    for _ in 0..2 {
+        assert!(health().status.success(), "{}", errors(&health()));
+        fs::rename(place.path("cluster.sqlite"), place.path("elsewhere.sqlite")).unwrap();
+        until("it says that it does not serve", || health().status.code() == Some(1));
+        assert!(coordinator.ok(&["status"]).contains("put it back"), "{}", coordinator.ok(&["status"]));
+        fs::rename(place.path("elsewhere.sqlite"), place.path("cluster.sqlite")).unwrap();
+        until("it serves again", || health().status.success());
+    }
+    let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
+    for line in
+        ["the journal cannot be written; the runs pause until it can", "the journal can be written again"]
+    {
+        until("the log says it each time", || log().matches(line).count() == 2);
+    }
+}
+
 /// A file that was removed cannot be put back, and one of the same content is another.
 #[test]
 fn a_journal_that_is_unlinked_or_replaced_acknowledges_nothing() {

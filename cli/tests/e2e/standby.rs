@@ -278,19 +278,28 @@ fn commands_follow_when_the_leader_goes_away() {
 /// While the database is gone nobody serves; the leader still says how its runs stand, and what is wrong.
 #[test]
 fn a_leader_in_trouble_is_asked_before_its_standby() {
-    let Some(server) = Server::start() else { return };
+    let Some(mut server) = Server::start() else { return };
     let place = Place::new();
     let pair = Pair::start(&place, &server);
     place.ok(&["create", "tiny.toml", "--coordinator", &pair.urls[0]]);
+    // A standby does its part, too.
+    let is = |what: &str, ready: bool| {
+        let health = |url: &str| place.output(&["health", "--service", what, "--coordinator", url]);
+        pair.urls.iter().all(|url| health(url).status.code() == Some(i32::from(!ready)))
+    };
+    until("both are ready", || is("ready", true));
     server.crash();
-    // It notices by writing.
-    let note = ["note", "tiny", "lost", "--timeout", "1s", "--coordinator", &pair.urls[0]];
-    assert!(!place.output(&note).status.success());
+    // It notices though nobody wants to write.
     until("the leader does not serve", || !serves(&place, &pair.urls[0]));
     let [leader, standby] = &pair.urls;
     for both in [format!("{leader},{standby}"), format!("{standby},{leader}")] {
         assert!(place.ok(&["list", "--coordinator", &both]).contains("tiny"), "{both}");
     }
+    // Neither can do its part, and a new process could not either.
+    until("neither is ready", || is("ready", false));
+    assert!(is("live", true));
+    server.restart();
+    until("both are ready again", || is("ready", true));
 }
 
 /// What a client's command at one of both says, with its exit code.
@@ -369,6 +378,9 @@ fn a_standby_without_its_tokens_does_not_lead_until_it_has_them() {
         until("the standby says so", || log().contains("this standby does not lead until they can be read"));
         let boss = ["step-down", "--token-file", "boss"];
         until("it offers itself no more", || offered(server, &pair) == "0");
+        let health = |what: &str| asked(&place, &pair.urls[1], &["health", "--service", what]);
+        until("it is not ready", || health("ready").1.contains("a standby that could not take over"));
+        assert_eq!(health("live").0, Some(0));
         let (code, said) = asked(&place, &pair.urls[0], &boss);
         assert!(code == Some(1) && said.contains("no standby waits for this journal"), "{said}");
         pair.processes[0].kill();

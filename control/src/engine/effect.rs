@@ -43,6 +43,11 @@ pub enum Event {
         /// Whether it has no room: then it takes what frees room all the same.
         is_full: bool,
     },
+    /// The journal has looked, though nothing was to be written: it cannot be reached for the reason that is told, or can be again.
+    JournalReached {
+        /// Why not, for people.
+        problem: Option<String>,
+    },
     /// The deadline has come.
     Tick,
 }

@@ -40,8 +40,7 @@ impl Engine {
             progress.unanswering = names.take(UNANSWERING_NAMED).collect();
         }
         if *run.state() == RunState::RUNNING {
-            let trouble = self.trouble.as_ref().map(|trouble| {
-                let reason = &trouble.reason;
+            let trouble = self.journal_trouble().map(|reason| {
                 format!("the journal cannot be written: {reason}; the run goes on by itself when it can")
             });
             if let Some(reason) = trouble.or_else(|| self.stranded(id)) {
@@ -135,7 +134,7 @@ impl Engine {
             silent_workers,
             events: self.events.kept(),
             leadership: self.settings.leadership.clone(),
-            journal_trouble: self.trouble.as_ref().map(|trouble| trouble.reason.clone()),
+            journal_trouble: self.journal_trouble().map(str::to_owned),
         }
     }
 }

@@ -14,11 +14,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::group::Group;
 use crate::handle::Reply;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Notice};
 use crate::timing::Timings;
 
 /// The first and the longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How often a journal that is not written is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long after there was no room to be kept it is tried again.
 const ROOM_INTERVAL: Duration = Duration::from_secs(30);
@@ -52,7 +55,11 @@ pub(super) type Read = Box<dyn FnOnce(&mut dyn Journal) + Send>;
 pub(super) enum JournalRequest {
     Commit(Transaction),
     Read(Read),
-    Close { answer: Reply<()> },
+    /// It can be reached again: what could not be written may be tried at once.
+    TryAgain,
+    Close {
+        answer: Reply<()>,
+    },
 }
 
 /// What the thread says.
@@ -71,11 +78,19 @@ pub(super) fn spawn(
     timings: Arc<Timings>,
 ) -> std::io::Result<Sender<JournalRequest>> {
     let (sender, jobs) = mpsc::channel();
-    let ending = said.clone();
-    journal.when_ended(Box::new(move |error| drop(ending.send(Said::Ended(error)))));
+    let hears = said.clone();
+    journal.attend(Box::new(move |notice| {
+        let told = match notice {
+            Notice::Reached(problem) => Said::Event(Event::JournalReached { problem }),
+            Notice::Ended(error) => Said::Ended(error),
+        };
+        // Without a driver nobody needs to know.
+        let _ = hears.send(told);
+    }));
     thread::Builder::new().name("journal".into()).spawn(move || {
         let (group, retry, room_given) = (Group::new(journal.kept()), None, None);
-        JournalThread { journal, jobs, said, group, retry, room_given, committed: 0, synced: 0, timings }
+        let (committed, synced, missed) = (0, 0, false);
+        JournalThread { journal, jobs, said, group, retry, room_given, committed, synced, missed, timings }
             .run();
     })?;
     Ok(sender)
@@ -92,19 +107,23 @@ struct JournalThread {
     room_given: Option<Instant>,
     committed: u64,
     synced: u64,
+    /// Whether it was said that the journal is not where it should be.
+    missed: bool,
     timings: Arc<Timings>,
 }
 
 impl JournalThread {
     fn run(mut self) {
         loop {
-            let job = match self.retry {
-                Some((due, _)) => self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            let closing = match job {
+            let wait = self.retry.map_or(LOOK, |(due, _)| due.saturating_duration_since(Instant::now()));
+            let closing = match self.jobs.recv_timeout(wait) {
                 Ok(job) => self.gather(job),
-                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.retry.is_none() {
+                        self.look();
+                    }
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             // By the clock and not by the silence: readers may ask all the time.
@@ -133,6 +152,19 @@ impl JournalThread {
         }
     }
 
+    /// Looks whether the journal is where it should be.
+    fn look(&mut self) {
+        let problem = self.journal.look().err().map(|error| error.to_string());
+        self.tell_missed(problem);
+    }
+
+    fn tell_missed(&mut self, problem: Option<String>) {
+        let missed = problem.is_some();
+        if std::mem::replace(&mut self.missed, missed) != missed {
+            let _ = self.said.send(Said::Event(Event::JournalReached { problem }));
+        }
+    }
+
     /// Takes a job and all that wait behind it: one commit serves them together.
     fn gather(&mut self, first: JournalRequest) -> Option<Reply<()>> {
         let mut next = Some(first);
@@ -147,6 +179,11 @@ impl JournalThread {
                     self.group.push(transaction);
                 }
                 JournalRequest::Read(read) => read(self.journal.as_mut()),
+                JournalRequest::TryAgain => {
+                    if let Some((due, _)) = &mut self.retry {
+                        *due = Instant::now();
+                    }
+                }
                 JournalRequest::Close { answer } => return Some(answer),
             }
             next = self.jobs.try_recv().ok();
@@ -196,10 +233,8 @@ impl JournalThread {
                 if self.room_given.is_some_and(|given| given.elapsed() >= ROOM_INTERVAL) {
                     self.keep_room();
                 }
-                if self.retry.take().is_some() {
-                    // As loud as the trouble was: the reader of the first line waits for this one.
-                    tracing::warn!("the journal can be written again; the runs go on");
-                }
+                self.retry = None;
+                self.tell_missed(None);
                 self.group.clear();
                 self.committed = last;
                 if sync {
@@ -211,9 +246,6 @@ impl JournalThread {
             }
             Err(error) if error.is_transient() => {
                 let wait = self.retry.map_or(RETRY.0, |(_, wait)| (2 * wait).min(RETRY.1));
-                if self.retry.is_none() {
-                    tracing::warn!(%error, "the journal cannot be written; the runs pause until it can");
-                }
                 self.retry = Some((Instant::now() + wait, wait));
                 let is_full = matches!(error, JournalError::Full { .. });
                 let failed = Event::JournalFailed { reason: error.to_string(), is_full };

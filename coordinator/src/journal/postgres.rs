@@ -24,7 +24,7 @@ use super::sql::sums::Changes;
 use super::sql::tables::Tables;
 use super::sql::{Sql, rows};
 use super::{
-    Address, Journal, JournalError, KeptSnapshots, Leader, OnEnd, Opened, Standby, StoredEvent, new_writes,
+    Address, Attend, Journal, JournalError, KeptSnapshots, Leader, Opened, Standby, StoredEvent, new_writes,
 };
 use lease::{LOOK, Lease, Look, Waiting};
 use session::Session;
@@ -310,8 +310,8 @@ impl Journal for PostgresJournal {
         self.clock_trusted = false;
     }
 
-    fn when_ended(&mut self, tell: OnEnd) {
-        self.lease.when_ended(tell);
+    fn attend(&mut self, attend: Attend) {
+        self.lease.attend(attend);
     }
 
     fn standbys(&mut self) -> Result<Vec<String>, JournalError> {

@@ -447,6 +447,11 @@ impl Journal for SqliteJournal {
         kept.is_ok()
     }
 
+    fn look(&mut self) -> Result<(), JournalError> {
+        let store = &self.database.store;
+        self.place.check().map_err(|problem| JournalError::Unavailable { store: store.clone(), problem })
+    }
+
     fn distrust_clock(&mut self) {
         self.place.clock_trusted = false;
     }

@@ -191,8 +191,17 @@ fn explain(error: &io::Error) -> String {
         Some(Error::InvalidCertificate(CertificateError::Revoked)) => {
             "the peer's certificate was revoked (--tls-revoked)".to_owned()
         }
+        Some(Error::InvalidCertificate(
+            problem @ (CertificateError::Expired | CertificateError::ExpiredContext { .. }),
+        )) => format!("the peer's certificate has expired, it needs another one: {problem}"),
+        Some(Error::InvalidCertificate(
+            problem @ (CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }),
+        )) => format!("the peer's certificate is not valid yet, or a clock is wrong: {problem}"),
+        Some(Error::InvalidCertificate(
+            problem @ (CertificateError::UnknownIssuer | CertificateError::BadSignature),
+        )) => format!("the authority of --tls-client-ca did not sign the peer's certificate: {problem}"),
         Some(Error::InvalidCertificate(problem)) => {
-            format!("the authority of --tls-client-ca did not sign the peer's certificate: {problem}")
+            format!("the peer's certificate is not accepted: {problem}")
         }
         _ => error.to_string(),
     }

@@ -76,9 +76,9 @@ impl ClusterService for Standby {
     }
 }
 
-/// Serves connections as a standby until `shutdown`.
+/// Serves connections as a standby until `shutdown`; `could_lead` says whether it could take over at the moment.
 pub async fn serve_standby<IO>(
-    leader: LeaderSeen,
+    (leader, could_lead): (LeaderSeen, watch::Receiver<bool>),
     incoming: impl Stream<Item = io::Result<IO>>,
     settings: TransportSettings,
     shutdown: CancellationToken,
@@ -88,7 +88,7 @@ pub async fn serve_standby<IO>(
     let told = Arc::new(leader.clone());
     let routes = Routes::default()
         .add_service(ClusterServiceServer::new(Standby { leader }))
-        .add_service(health::standing_by().await)
+        .add_service(health::standing_by(could_lead).await)
         .into_axum_router()
         .fallback(move || {
             let answer = refused(&told).into_http::<tonic::body::Body>();

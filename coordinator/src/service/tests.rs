@@ -547,10 +547,14 @@ async fn what_cannot_write_its_journal_does_not_serve() {
             }
         };
         tokio::time::timeout(PATIENCE, change).await.expect("a change is told");
-        // Who looks at workers and at data needs no journal.
-        for service in ["hebbian.v1.ClusterService", "hebbian.v1.DataService"] {
+        // Who looks at workers and at data needs no journal, and no other process would have a better one.
+        for service in ["hebbian.v1.ClusterService", "hebbian.v1.DataService", "live"] {
             assert_eq!(health.check(request(service)).await.unwrap().into_inner().status(), Serving);
         }
+        let mut ready = health.watch(request("ready")).await.unwrap().into_inner();
+        let told =
+            async { while ready.message().await.unwrap().expect("it goes on").status() != expected {} };
+        tokio::time::timeout(PATIENCE, told).await.expect("it is told");
     }
 }
 

@@ -73,6 +73,11 @@ impl Schemas {
             Kind::String => json!({ "type": "string" }),
             Kind::Bytes => json!({ "type": "string", "description": "hexadecimal" }),
             Kind::Message(message) => self.refer(&message),
+            // One of a newer program is its number.
+            Kind::Enum(choice) => {
+                let names: Vec<String> = super::choices(&choice).map(|(_, name)| name).collect();
+                json!({ "type": ["string", "null"], "examples": names })
+            }
             _ => json!({ "type": "integer" }),
         };
         if field.is_list() { json!({ "type": "array", "items": one }) } else { one }
@@ -156,6 +161,7 @@ mod tests {
             schemas.reference::<v1::RunResult>(),
             schemas.reference::<v1::RunEvent>(),
             schemas.reference::<v1::Worker>(),
+            schemas.reference::<v1::Token>(),
         ];
         let descriptors = [
             descriptor::<v1::CoordinatorStatus>(),
@@ -163,6 +169,7 @@ mod tests {
             descriptor::<v1::RunResult>(),
             descriptor::<v1::RunEvent>(),
             descriptor::<v1::Worker>(),
+            descriptor::<v1::Token>(),
         ];
         let mut components = schemas.into_components();
         for schema in components.as_object_mut().unwrap().values_mut() {

@@ -223,10 +223,30 @@ fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionErr
 pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
     let problem = problem.to_lowercase();
     let is = |causes: &[&str]| causes.iter().any(|cause| problem.contains(cause));
+    if problem.contains("invalid peer certificate") {
+        return Some(if is(&["certificate expired"]) {
+            "the coordinator's certificate has expired: it needs another one of its authority (`hebbian certs` makes one, and SIGHUP has \
+             it read)"
+        } else if is(&["certificate not valid yet"]) {
+            "is the clock right, here and where the coordinator's certificate was made?"
+        } else if is(&["certificate not valid for name"]) {
+            "write the coordinator's address with a name that its certificate has"
+        } else {
+            "name the authority that signed it with --tls-ca FILE or HEBBIAN_TLS_CA"
+        });
+    }
     let broken = is(&["frame with invalid size", "connection closed", "broken pipe", "connection reset"]);
     if is(&["certificaterequired"]) {
         Some(
             "the coordinator lets in only workers with a certificate: --tls-certificate FILE and --tls-key FILE",
+        )
+    } else if is(&["certificateexpired"]) {
+        Some(
+            "the certificate that is shown here (--tls-certificate) has expired: the coordinator's authority must sign another one",
+        )
+    } else if is(&["certificaterevoked"]) {
+        Some(
+            "the certificate that is shown here (--tls-certificate) was revoked: the coordinator's authority must sign another one",
         )
     } else if is(&["decrypterror", "unknownca", "badcertificate"]) {
         Some(
@@ -302,6 +322,21 @@ mod tests {
         check("received corrupt message of type InvalidContentType", true, Some("http://"));
         check("operation was canceled: connection closed", true, Some("--tls-certificate FILE"));
         check("connection reset by peer", false, Some("https://"));
+        check("received fatal alert: CertificateExpired", true, Some("--tls-certificate) has expired"));
+        check("received fatal alert: CertificateRevoked", true, Some("--tls-certificate) was revoked"));
+        let invalid = |problem: &str, remedy| {
+            check(&format!("invalid peer certificate: {problem}"), true, Some(remedy));
+        };
+        invalid("UnknownIssuer", "--tls-ca FILE");
+        invalid(
+            "certificate expired: verification time 9 (UNIX), but",
+            "the coordinator's certificate has expired",
+        );
+        invalid("certificate not valid yet: verification time 9 (UNIX), but", "is the clock right");
+        invalid(
+            "certificate not valid for name \"a\"; certificate is only valid for b",
+            "a name that its certificate has",
+        );
         check("tcp connect error: connection refused", true, None);
     }
 }

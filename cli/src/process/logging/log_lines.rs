@@ -17,15 +17,30 @@ use crate::render::escape;
 /// The target of lines that say who did what; each of them is the deed of a peer whose rate is limited.
 const AUDIT: &str = "hebbian::audit";
 
-/// Writes a field of a line of text.
+/// How the names begin of what libraries say of the place in their source where a line was written. It names folders of the machine that has
+/// built the program, and is left out.
+const SOURCE: &str = "log.";
+
+/// Writes a field of a line of text, the message first.
 pub(super) fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let value = format!("{value:?}");
     let value = escape::line(&value);
     match field.name() {
         "message" => write!(writer, "{value}"),
-        name if writer.has_ansi_escapes() => write!(writer, "\x1b[2m{name}=\x1b[0m{value}"),
-        name => write!(writer, "{name}={value}"),
+        name if name.starts_with(SOURCE) => Ok(()),
+        name if writer.has_ansi_escapes() => write!(writer, " \x1b[2m{name}=\x1b[0m{value}"),
+        name => write!(writer, " {name}={value}"),
     }
+}
+
+/// A line of JSON without such fields.
+fn without_source(line: String) -> String {
+    if !line.contains("\"log.") {
+        return line;
+    }
+    let Ok(mut object) = serde_json::from_str::<serde_json::Map<_, _>>(&line) else { return line };
+    object.retain(|name, _: &mut serde_json::Value| !name.starts_with(SOURCE));
+    serde_json::Value::Object(object).to_string() + "\n"
 }
 
 /// Lines of another format, fewer and escaped.
@@ -77,7 +92,7 @@ where
         }
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
-        writer.write_str(&escape::json(line))
+        writer.write_str(&escape::json(without_source(line)))
     }
 }
 
@@ -117,7 +132,6 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use tracing_subscriber::field::MakeExt as _;
     use tracing_subscriber::fmt::format;
 
     use super::*;
@@ -147,7 +161,7 @@ mod tests {
             tracing::subscriber::with_default(subscriber, log);
         } else {
             let subscriber = subscriber
-                .fmt_fields(format::debug_fn(write_field).delimited(" "))
+                .fmt_fields(format::debug_fn(write_field))
                 .map_event_format(|format| LogLines::new(format, false))
                 .finish();
             tracing::subscriber::with_default(subscriber, log);
@@ -171,6 +185,26 @@ mod tests {
             } else {
                 let shown = "a\\u{1b}[2Jb\\rc\\u{202e}d\\ne\\u{9b}f";
                 assert!(line.contains(&format!("message {shown} name=\"{shown}\" error={shown}")), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_names_folders_of_the_machine_that_has_built_the_program() {
+        for json in [false, true] {
+            let text = logged(json, || {
+                tracing::info!("log.file" = "/build/postgres.rs", "log.line" = 7, other = "kept", "a notice");
+                tracing::info!(first = 1, second = "two", "another");
+            });
+            assert!(!text.contains("/build") && !text.contains("log."), "{text}");
+            assert!(text.contains("a notice") && text.contains("kept"), "{text}");
+            if json {
+                let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+                let lines: Vec<_> = lines.collect();
+                assert_eq!((&lines[0]["other"], &lines[1]["second"]), (&"kept".into(), &"two".into()));
+            } else {
+                assert!(text.contains("a notice other=\"kept\"\n"), "{text}");
+                assert!(text.contains("another first=1 second=\"two\"\n"), "{text}");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hebbian_proto::convert::ConvertError;
 use hebbian_proto::v1;
 use hebbian_shared::dispatch::{WEIGHT_DEFAULT, check_weight};
 use hebbian_shared::id::RunId;
@@ -37,6 +38,22 @@ pub struct Create {
     pub owner: String,
     /// The search that it begins with, if [`Create::prepare`] has made it.
     pub search: Option<Result<Search, StrategyError>>,
+}
+
+/// What comes of a creation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// The run.
+    pub run: v1::Run,
+    /// Whether it was there already: an earlier request of the same id has created it.
+    pub again: bool,
+}
+
+impl Made {
+    /// The run's id.
+    pub fn run_id(&self) -> Result<RunId, ConvertError> {
+        self.run.run_id()
+    }
 }
 
 impl Create {
@@ -92,10 +109,10 @@ impl Create {
 }
 
 impl Command for Create {
-    type Answer = v1::Run;
+    type Answer = Made;
     const PROMISE: bool = true;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Made, Refusal> {
         engine.check_journal()?;
         self.check()?;
         let Self { id, spec, request_id, group, mut weight, origin, by, owner, search } =
@@ -117,7 +134,8 @@ impl Command for Create {
             // As it was created: its limits may have been raised since.
             let same = engine.is_as(existing, &created);
             let known = engine.progress(existing).filter(|_| same);
-            return known.ok_or(Refusal::RequestIdReused(created.request_id));
+            let again = known.map(|run| Made { run, again: true });
+            return again.ok_or(Refusal::RequestIdReused(created.request_id));
         }
         if engine.order.len() >= engine.settings.runs_max {
             let limit = engine.settings.runs_max;
@@ -146,7 +164,8 @@ impl Command for Create {
         engine.insert(run);
         engine.outbox.write(now, &mut writes);
         engine.open(now, id);
-        engine.progress(id).ok_or(Refusal::NoSuchRun(id))
+        let run = engine.progress(id).ok_or(Refusal::NoSuchRun(id))?;
+        Ok(Made { run, again: false })
     }
 }
 

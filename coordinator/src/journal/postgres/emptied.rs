@@ -16,7 +16,9 @@ impl Emptied {
             let target = Target::parse(address.url).map_err(|problem| address.refused(problem))?;
             let session = Session::open(&target, "hebbian journal migrate")?;
             schema::prepare(&session)?;
-            lease::lock(&session)?;
+            if !lease::try_lock(&session)? {
+                return Err(JournalError::Locked { store: target.name });
+            }
             session.batch("BEGIN")?;
             session.batch("LOCK TABLE meta IN EXCLUSIVE MODE")?;
             let sql: &dyn Sql = &session;

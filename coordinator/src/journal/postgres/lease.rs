@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::session::Session;
+use super::session::{ANSWER_TIMEOUT, Session};
 use super::target::Target;
 use crate::journal::sql::{Sql, counters};
-use crate::journal::{JournalError, Leader, OnEnd};
+use crate::journal::{Attend, JournalError, Leader, Notice};
 
 /// For so long the leader's row does not change before somebody else takes over.
 pub(super) const LEADERS_LEASE: Duration = Duration::from_millis(1500);
@@ -215,14 +215,24 @@ pub(super) fn end_former(session: &Session, epoch: u64) -> Result<(), JournalErr
     )
 }
 
-/// Who is told of the end.
+/// What is to be said, and who hears it.
 #[derive(Default)]
 struct Told {
-    ended: Option<JournalError>,
-    tell: Option<OnEnd>,
+    /// Nothing as long as the lease is renewed.
+    last: Option<Notice>,
+    attend: Option<Attend>,
 }
 
-/// Keeps the lease alive, on a connection and a thread of its own. Gives it back when it is dropped.
+impl Told {
+    fn tell(&mut self, notice: Notice) {
+        if let Some(attend) = &self.attend {
+            attend(notice.clone());
+        }
+        self.last = Some(notice).filter(|notice| *notice != Notice::Reached(None));
+    }
+}
+
+/// Keeps the lease alive, on a connection and a thread of its own, and says when that fails. Gives it back when it is dropped.
 pub(super) struct Lease {
     told: Arc<Mutex<Told>>,
     stop: Option<Sender<()>>,
@@ -250,24 +260,25 @@ impl Lease {
     pub(super) fn keep(target: &Target, epoch: u64) -> Result<Self, JournalError> {
         let told = Arc::<Mutex<Told>>::default();
         let (stop, stopped) = mpsc::channel::<()>();
-        let (target, ending) = (target.clone(), Arc::clone(&told));
+        let (target, telling) = (target.clone(), Arc::clone(&told));
         let store = target.name.clone();
         let thread = thread::Builder::new().name("lease".into()).spawn(move || {
-            let mut session = None;
+            let (mut session, mut renewed) = (None, true);
+            let tell = |notice| telling.lock().unwrap_or_else(PoisonError::into_inner).tell(notice);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(BEAT) {
-                match beat(&target, &mut session, epoch) {
-                    Ok(()) => {}
-                    Err(error @ JournalError::Superseded { .. }) => {
-                        let mut told = ending.lock().unwrap_or_else(PoisonError::into_inner);
-                        if let Some(tell) = &told.tell {
-                            tell(error.clone());
+                match beat(&target, &mut session, epoch, renewed) {
+                    Ok(()) => {
+                        if !std::mem::replace(&mut renewed, true) {
+                            tell(Notice::Reached(None));
                         }
-                        told.ended = Some(error);
-                        return;
                     }
+                    Err(error @ JournalError::Superseded { .. }) => return tell(Notice::Ended(error)),
                     Err(error) => {
                         tracing::debug!(%error, "the lease cannot be renewed");
                         session = None;
+                        if std::mem::replace(&mut renewed, false) {
+                            tell(Notice::Reached(Some(error.to_string())));
+                        }
                     }
                 }
             }
@@ -287,21 +298,47 @@ impl Lease {
         Ok(Self { told, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Who is to be told when another coordinator has taken over.
-    pub(super) fn when_ended(&self, tell: OnEnd) {
+    /// Who is to be told when the lease cannot be renewed, when it can again, and when another coordinator has taken over.
+    pub(super) fn attend(&self, attend: Attend) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = &told.ended {
-            tell(error.clone());
+        if let Some(notice) = &told.last {
+            attend(notice.clone());
         }
-        told.tell = Some(tell);
+        told.attend = Some(attend);
     }
 }
 
-/// Shows that the leader of an epoch lives.
-fn beat(target: &Target, session: &mut Option<Session>, epoch: u64) -> Result<(), JournalError> {
-    let session = match session {
-        Some(session) => session,
-        None => session.insert(Session::open(target, "hebbian lease")?),
+/// Shows that the leader of an epoch lives. As long as that went well, `renewed`, it takes no longer than a lease lasts until somebody knows
+/// that it does not any more; and a connection that was merely cut is followed by another one at once.
+fn beat(
+    target: &Target,
+    session: &mut Option<Session>,
+    epoch: u64,
+    renewed: bool,
+) -> Result<(), JournalError> {
+    let begun = Instant::now();
+    match beat_once(target, session, epoch, renewed) {
+        Err(error) if error.is_transient() && renewed && begun.elapsed() < LEADERS_LEASE => {
+            *session = None;
+            beat_once(target, session, epoch, renewed)
+        }
+        done => done,
+    }
+}
+
+fn beat_once(
+    target: &Target,
+    session: &mut Option<Session>,
+    epoch: u64,
+    renewed: bool,
+) -> Result<(), JournalError> {
+    let session = if let Some(session) = session {
+        session
+    } else {
+        // Of several servers the first may be one that does not answer.
+        let patience = if renewed { LEADERS_LEASE } else { ANSWER_TIMEOUT };
+        let opened = Session::open_within(target, "hebbian lease", patience)?;
+        session.insert(opened.patient(LEADERS_LEASE))
     };
     let sql: &dyn Sql = session;
     let renew = "UPDATE leader SET beat = beat + 1 WHERE epoch = ?1 RETURNING beat";

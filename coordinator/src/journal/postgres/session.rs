@@ -23,8 +23,8 @@ use super::tls::Tls;
 use crate::journal::JournalError;
 use crate::journal::sql::{Row, Sql};
 
-/// How long a server may take for the next part of an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server may take for the next part of an answer, unless a session is less patient.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// So many statements are sent before their answers are awaited.
 const PENDING_MAX: usize = 256;
@@ -46,6 +46,8 @@ type Sent = Box<dyn ToSql + Sync + Send>;
 /// See the module.
 pub(super) struct Session {
     store: String,
+    /// How long the server may take for the next part of an answer.
+    patience: Duration,
     /// Taken when it ends: it must not be waited for.
     runtime: Option<Runtime>,
     client: Arc<Client>,
@@ -70,6 +72,11 @@ impl Drop for Session {
 impl Session {
     /// Connects. `role` is what the server's tools show.
     pub(super) fn open(target: &Target, role: &str) -> Result<Self, JournalError> {
+        Self::open_within(target, role, ANSWER_TIMEOUT)
+    }
+
+    /// The same with less patience.
+    pub(super) fn open_within(target: &Target, role: &str, patience: Duration) -> Result<Self, JournalError> {
         let store = target.name.clone();
         let failed = |problem: String| JournalError::Unavailable { store: store.clone(), problem };
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -89,10 +96,11 @@ impl Session {
             tokio::spawn(connection);
             Ok(client)
         };
-        let connected = runtime.block_on(async { timeout(ANSWER_TIMEOUT, connect).await });
-        let client = connected.map_err(|_| failed(slow()))??;
+        let connected = runtime.block_on(async { timeout(patience, connect).await });
+        let client = connected.map_err(|_| failed(slow(patience)))??;
         let session = Self {
             store,
+            patience,
             runtime: Some(runtime),
             client: Arc::new(client),
             statements: RefCell::default(),
@@ -101,6 +109,12 @@ impl Session {
         session.batch(SETTINGS)?;
         session.settle()?;
         Ok(session)
+    }
+
+    /// The same session with another patience.
+    pub(super) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Whether nothing can be asked any more.
@@ -118,9 +132,11 @@ impl Session {
 
     /// Waits for what is asked.
     fn wait<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, JournalError> {
-        match self.runtime().block_on(async { timeout(ANSWER_TIMEOUT, asked).await }) {
+        match self.runtime().block_on(async { timeout(self.patience, asked).await }) {
             Ok(answer) => answer.map_err(|error| self.explain(&error)),
-            Err(_) => Err(JournalError::Unavailable { store: self.store.clone(), problem: slow() }),
+            Err(_) => {
+                Err(JournalError::Unavailable { store: self.store.clone(), problem: slow(self.patience) })
+            }
         }
     }
 
@@ -259,8 +275,8 @@ impl Sql for Session {
     }
 }
 
-fn slow() -> String {
-    format!("the server has not answered for {} s", ANSWER_TIMEOUT.as_secs())
+fn slow(patience: Duration) -> String {
+    format!("the server has not answered for {} s", patience.as_secs_f64())
 }
 
 /// What an error means to whoever runs the coordinator. What the server says has no password in it.
@@ -287,6 +303,10 @@ fn explain(store: &str, error: &Error) -> JournalError {
         _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => JournalError::Unavailable {
             store,
             problem: "the server is read-only: it is a standby; name the primary".to_owned(),
+        },
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE => JournalError::Unavailable {
+            store,
+            problem: "another program has locked the journal's tables for more than 5 s".to_owned(),
         },
         // Data that is damaged, and what this program should not have sent.
         code if ["XX", "22", "23", "42"].contains(&&code[..2])

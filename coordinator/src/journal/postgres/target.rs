@@ -98,10 +98,10 @@ impl Target {
             }
         }
         let plain = if plain.is_empty() { place.to_owned() } else { format!("{place}?{}", plain.join("&")) };
-        // What the parser says may repeat the address.
-        let mut config: Config = plain
-            .parse()
-            .map_err(|_| "is not understood: write `postgresql://USER@HOST:PORT/DATABASE`".to_owned())?;
+        let mut config: Config = plain.parse().map_err(|error| misread(&error))?;
+        if config.get_ports().contains(&0) {
+            return Err(wrong_value("port"));
+        }
         if config.get_dbname().is_none() {
             return Err("names no database: write `postgresql://USER@HOST/DATABASE`".to_owned());
         }
@@ -137,6 +137,28 @@ impl Target {
         let name = redacted(url);
         Ok(Self { config, encryption, name })
     }
+}
+
+/// What is wrong with an address that cannot be read. What the parser says may repeat the address, but where it names a parameter it does not.
+fn misread(error: &tokio_postgres::Error) -> String {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let parameter = cause.strip_prefix("invalid value for option `").and_then(|rest| rest.strip_suffix('`'));
+    parameter.map_or_else(
+        || "is not understood: write `postgresql://USER@HOST:PORT/DATABASE`".to_owned(),
+        wrong_value,
+    )
+}
+
+/// What would be right for a parameter that has a value which cannot be meant.
+fn wrong_value(parameter: &str) -> String {
+    let right = match parameter {
+        "port" => "a number from 1 to 65535, as in `postgresql://USER@HOST:5432/DATABASE`",
+        "hostaddr" => "an IP address",
+        "connect_timeout" => "a number of seconds",
+        "target_session_attrs" => "any, read-write or read-only",
+        _ => "as in `postgresql://USER@HOST:PORT/DATABASE`",
+    };
+    format!("has a wrong `{parameter}`; it must be {right}")
 }
 
 /// The bytes that stand behind `%20` and the like.
@@ -302,8 +324,25 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_what_would_be_right() {
         for (url, expected) in [
             ("postgresql://", "names no database"),
-            ("postgresql://h:x/d", "write `postgresql://USER@HOST:PORT/DATABASE`"),
-            ("postgresql://u:secret@h:x/d", "is not understood"),
+            ("postgresql://h/d?port", "write `name=value`"),
+            (
+                "postgresql://u:secret@[h/d",
+                "has a wrong `host`; it must be as in `postgresql://USER@HOST:PORT",
+            ),
+            (
+                "postgresql://u%ff:secret@h/d",
+                "is not understood: write `postgresql://USER@HOST:PORT/DATABASE`",
+            ),
+            ("postgresql://u:secret@h:x/d", "has a wrong `port`; it must be a number from 1 to 65535"),
+            ("postgresql://h:99999/d", "has a wrong `port`; it must be a number from 1 to 65535"),
+            ("postgresql://h:0/d", "has a wrong `port`; it must be a number from 1 to 65535"),
+            ("postgresql://h/d?port=-1", "has a wrong `port`"),
+            ("postgresql://h/d?hostaddr=x", "has a wrong `hostaddr`; it must be an IP address"),
+            (
+                "postgresql://h/d?connect_timeout=x",
+                "has a wrong `connect_timeout`; it must be a number of seconds",
+            ),
+            ("postgresql://h/d?target_session_attrs=x", "it must be any, read-write or read-only"),
             ("postgresql://h/d?sslmode=prefer", "write `sslmode=verify-full`"),
             ("postgresql://h/d?sslmode=on", "known are disable, require and verify-full"),
             ("postgresql:///d?host=/run&sslmode=require", "leave `sslmode` out"),

@@ -274,6 +274,29 @@ fn files_that_do_not_fit_are_named() {
     assert!(problem.path.ends_with("other-key.pem"), "{problem}");
 }
 
+#[test]
+fn why_a_certificate_is_not_accepted_is_told_by_its_kind() {
+    use tokio_rustls::rustls::{CertificateError, Error};
+    let moment = tokio_rustls::rustls::pki_types::UnixTime::now();
+    let not_yet = CertificateError::NotValidYetContext { time: moment, not_before: moment };
+    for (problem, expected) in [
+        (CertificateError::Expired, "the peer's certificate has expired"),
+        (
+            CertificateError::ExpiredContext { time: moment, not_after: moment },
+            "the peer's certificate has expired",
+        ),
+        (CertificateError::NotValidYet, "is not valid yet, or a clock is wrong"),
+        (not_yet, "is not valid yet, or a clock is wrong"),
+        (CertificateError::UnknownIssuer, "the authority of --tls-client-ca did not sign"),
+        (CertificateError::BadSignature, "the authority of --tls-client-ca did not sign"),
+        (CertificateError::Revoked, "was revoked (--tls-revoked)"),
+        (CertificateError::InvalidPurpose, "the peer's certificate is not accepted"),
+    ] {
+        let told = explain(&io::Error::new(io::ErrorKind::InvalidData, Error::InvalidCertificate(problem)));
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn who_shows_an_expired_or_a_revoked_certificate_is_kept_out_and_open_connections_end() {
     let directory = tempfile::tempdir().unwrap();

@@ -261,8 +261,9 @@ async fn a_standby_is_for_the_roles_that_the_table_says() {
     let (dial, connections) = mpsc::channel(4);
     let settings = TransportSettings { access: Arc::clone(&guarded.access), ..TransportSettings::default() };
     let (_tell, seen) = tokio::sync::watch::channel(None);
+    let (_ready, could_lead) = tokio::sync::watch::channel(false);
     tokio::spawn(standby::serve_standby(
-        seen,
+        (seen, could_lead),
         ReceiverStream::new(connections),
         settings,
         CancellationToken::new(),
