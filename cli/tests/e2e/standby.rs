@@ -1,6 +1,8 @@
 //! Coordinators that follow each other on one journal in PostgreSQL.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use hebbian_tests::postgres::Server;
@@ -130,7 +132,7 @@ fn undisturbed(place: &Place, spec: &str) -> Vec<u64> {
     let genome = place.path("alone").join("genome.json");
     // However long it is; the process ends sooner or later.
     while !genome.exists() && !process.has_ended() {
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     bits(&genome)
 }
@@ -158,7 +160,7 @@ fn leaders_that_are_killed_are_followed_and_nothing_acknowledged_is_lost() {
         pair.json(&["note", &run, &format!("note {kill}")]);
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // Anywhere in a generation.
-        std::thread::sleep(Duration::from_millis(u64::from(random >> 24)));
+        thread::sleep(Duration::from_millis(u64::from(random >> 24)));
         let leader = pair.leader();
         pair.processes[leader].kill();
         slowest = slowest.max(pair.taken_over(1 - leader));
@@ -252,6 +254,69 @@ fn a_leader_steps_down_for_its_standby_and_for_nobody_else() {
     let both = pair.both();
     place.ok(&["result", &run, "--out", "cluster.json", "--coordinator", &both]);
     assert_eq!(bits(&place.path("cluster.json")), expected);
+}
+
+/// Ends what asks in the background, whatever happens in front.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Both coordinators, by hand-over, and both workers, by draining, are replaced under load, while a client asks and writes without a pause.
+#[test]
+fn a_rolling_upgrade_fails_no_request_and_changes_no_bit() {
+    let Some(server) = Server::shared() else { return };
+    let place = Place::new();
+    place.write("long.toml", &SPEC.replace("generations = 60", "generations = 400"));
+    let expected = undisturbed(&place, "long.toml");
+    let mut pair = Pair::start(&place, server);
+    let both = pair.both();
+    let asked =
+        |arguments: &[&str]| place.ok(&[arguments, &["--timeout", "100s", "--coordinator", &both]].concat());
+    let mut workers = vec![pair.worker("old-0"), pair.worker("old-1")];
+    let name = pair.json(&["create", "long.toml"])["name"].as_str().unwrap().to_owned();
+    let run = name.strip_prefix("runs/").unwrap();
+    let over = AtomicBool::new(false);
+    let notes = thread::scope(|scope| {
+        let end = Over(&over);
+        let notes = scope.spawn(|| {
+            let mut notes = 0;
+            while !over.load(Ordering::Relaxed) {
+                asked(&["note", run, &format!("note {notes}")]);
+                asked(&["status", run]);
+                notes += 1;
+            }
+            notes
+        });
+        for (part, worker) in ["old-0", "old-1"].into_iter().enumerate() {
+            let before = pair.generation(run);
+            until("it goes on", || pair.generation(run) > before);
+            let leader = pair.leader();
+            until("the standby offers itself", || offered(server, &pair) == "1");
+            place.ok(&["step-down", "--coordinator", &pair.urls[leader]]);
+            pair.taken_over(1 - leader);
+            assert_eq!(pair.processes[leader].exit_code(), Some(0));
+            pair.restart(leader);
+            workers.push(pair.worker(&format!("new-{part}")));
+            until("the new worker is attached", || asked(&["workers"]).contains(&format!("new-{part}")));
+            asked(&["drain", worker]);
+            assert_eq!(workers[part].exit_code(), Some(0));
+        }
+        assert_eq!(pair.json(&["status", run])["state"]["kind"], "running", "all is replaced before the end");
+        drop(end);
+        notes.join().unwrap()
+    });
+    assert!(notes > 0);
+    pair.finish(run);
+    asked(&["result", run, "--out", "cluster.json"]);
+    assert_eq!(bits(&place.path("cluster.json")), expected);
+    let events = asked(&["watch", run, "--json"]);
+    for note in 0..notes {
+        assert!(events.contains(&format!("note {note}\"")), "note {note} was acknowledged: {events}");
+    }
 }
 
 /// A command is asked again of whoever leads then, also when it begins while nobody does.
@@ -385,7 +450,7 @@ fn a_standby_without_its_tokens_does_not_lead_until_it_has_them() {
         assert!(code == Some(1) && said.contains("no standby waits for this journal"), "{said}");
         pair.processes[0].kill();
         // As long as it takes to notice that there is no leader, and more.
-        std::thread::sleep(TAKEOVER);
+        thread::sleep(TAKEOVER);
         assert!(!serves(&place, &pair.urls[1]), "{broken}: {}", log());
         let (code, said) = asked(&place, &pair.urls[1], &["list"]);
         assert!(code == Some(1) && said.contains("takes a token"), "{said}");
