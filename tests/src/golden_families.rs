@@ -1,6 +1,6 @@
 //! Golden vectors of the rule families of the literature: which file is of which family, and what their formats share.
 
-mod evograd;
+pub mod evograd;
 mod keys;
 mod sample_weights;
 mod update_networks;

@@ -241,3 +241,76 @@ fn no_constant_has_the_name_of_a_limit() {
         assert!(!limits.contains(&name), "{}: `{name}` is the name of a limit in limits.rs", file.display());
     }
 }
+
+/// The families of the house itself: the default, and the baselines of all comparisons.
+const AT_HOME: [&str; 2] = ["multi-state", "gradient-descent"];
+
+/// What a file declares outside of its tests, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// Whether a text names a family of rules: by its module, a type, or as a spec does.
+fn names_family(text: &str, family: &str) -> bool {
+    let module = family.replace('-', "_");
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    let type_name: String = family.split('-').map(capital).collect();
+    let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    code(text).any(|line| {
+        let is_module = line.match_indices(&module).any(|(place, _)| {
+            let (before, after) = (&line[..place], &line[place + module.len()..]);
+            !is_part(before.chars().next_back()) && !is_part(after.chars().next())
+        });
+        is_module || line.contains(&type_name) || line.contains(&format!("\"{family}\""))
+    })
+}
+
+#[test]
+fn a_family_is_found_by_its_names() {
+    for text in ["mod abc_d;", "use x::abc_d::Y;", "AbcD(AbcDSpec),", "family = \"abc-d\""] {
+        assert!(names_family(text, "abc-d"), "{text}");
+    }
+    for text in ["// abc_d", "abc_de", "see abc-d", "\n#[cfg(test)]\nmod tests {\nabc_d"] {
+        assert!(!names_family(text, "abc-d"), "{text}");
+    }
+}
+
+/// A family's options are a file of `shared/src/spec/rule`, its arithmetic one of `learning/src/rule`, each with a folder of that name if it
+/// needs one. All else that it touches are the two tables of families, and that of ablations if something new can be taken from its rules.
+#[test]
+fn a_family_of_rules_touches_three_files_that_are_not_its_own() {
+    let root = root();
+    let read = |file: &Path| fs::read_to_string(file).expect("a source is text");
+    let mut files = Vec::new();
+    for package in CRATES.into_iter().chain(["cli"]) {
+        sources(&root.join(package).join("src"), &mut files);
+    }
+    let texts: Vec<(&Path, String)> =
+        files.iter().map(|file| (file.strip_prefix(&root).expect("it is below"), read(file))).collect();
+    let [options, rules] = ["shared/src/spec/rule", "learning/src/rule"].map(Path::new);
+    let declared = |(file, text): &(&Path, String)| {
+        let (_, rest) = text.split_once("pub const FAMILY: &str = \"")?;
+        file.starts_with(options).then(|| rest.split('"').next().map(str::to_owned)).flatten()
+    };
+    let families: Vec<String> = texts.iter().filter_map(declared).collect();
+    assert!(families.len() >= 8, "{families:?}");
+    let own: Vec<PathBuf> = families
+        .iter()
+        .flat_map(|family| [options, rules].map(|folder| folder.join(family.replace('-', "_"))))
+        .collect();
+    let is_own =
+        |file: &Path| own.iter().any(|own| file.starts_with(own) || file == own.with_extension("rs"));
+    for family in &families {
+        let others = texts.iter().filter(|(file, text)| !is_own(file) && names_family(text, family));
+        let mut touched: Vec<&Path> = others.map(|(file, _)| *file).collect();
+        let arithmetic = rules.join(family.replace('-', "_")).with_extension("rs");
+        let has_ablations = code(&read(&root.join(arithmetic))).any(|line| line.contains("Ablation::"));
+        touched.extend(has_ablations.then_some(Path::new("shared/src/spec/rule/ablation.rs")));
+        println!("{family}: {touched:?}");
+        for table in [options, rules].map(|folder| folder.with_extension("rs")) {
+            assert!(touched.contains(&&*table), "{} lists {family}", table.display());
+        }
+        assert!(touched.len() <= 3 || AT_HOME.contains(&family.as_str()), "{family} touches {touched:?}");
+    }
+}

@@ -24,6 +24,7 @@ mod quotas;
 mod recovery;
 mod repair;
 mod resting;
+mod ridge;
 mod schema;
 mod sharing;
 mod simulation;

@@ -2,16 +2,15 @@
 
 mod backprop;
 mod export;
-mod remember;
 mod show;
+mod special;
 
 use clap::{Args, Subcommand};
-use hebbian_shared::spec::rule::update_networks::Associator;
 
 use super::LogArguments;
 use crate::failure::Failure;
 
-/// Show or export the genome of a file, or write one that is known: backpropagation, or a linear associator.
+/// Show or export the genome of a file, or write one that is known: backpropagation, or a special one of a family of rules.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -23,8 +22,8 @@ enum Command {
     Show(show::Arguments),
     Export(export::Arguments),
     Backprop(backprop::Arguments),
-    RememberOuter(remember::Arguments),
-    RememberDelta(remember::Arguments),
+    #[command(flatten)]
+    Special(special::Special),
 }
 
 pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), Failure> {
@@ -33,7 +32,6 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         Command::Show(arguments) => show::execute(arguments),
         Command::Export(arguments) => export::execute(arguments),
         Command::Backprop(arguments) => backprop::execute(arguments),
-        Command::RememberOuter(arguments) => remember::execute(arguments, Associator::OuterProduct),
-        Command::RememberDelta(arguments) => remember::execute(arguments, Associator::DeltaRule),
+        Command::Special(special) => special::execute(special),
     }
 }

@@ -4,65 +4,9 @@ use std::fs;
 
 use crate::support::{Coordinator, Place, SPEC, bits, errors, until};
 
-/// A search by gradients from a start with noise.
-const BY_GRADIENTS: &str = r#"
-name = "by-gradients"
-seed = 7
-strategy = { kind = "gradient", learning_rate = 0.01, warm_up = 10, cosine = 300 }
-start = { genome = "backpropagation", noise = 0.02 }
-
-[rule]
-states = 2
-gates = "per-state"
-genome = "per-layer"
-forward_activation = ["tanh", "d_tanh"]
-backward_activation = "tanh"
-last_layer_activation = "identity"
-backward_update = "gated"
-feedback = "softmax-difference"
-symmetric_synapses = true
-readout = true
-initial_scale = { tied_draws = [0, 0] }
-
-[network]
-hidden = [3]
-
-[tasks]
-families = ["xor", "half-plane"]
-per_generation = 6
-batch_size = 4
-query_size = 16
-
-[evaluation]
-objective = "logistic"
-measure = "prequential"
-unroll = [{ generations = 100, updates = 200 }, { generations = 1, updates = 400 }]
-
-[stop]
-generations = 300
-"#;
-
 /// Long enough to be killed in the middle on a fast machine.
-pub(crate) fn for_kills() -> String {
-    SPEC.replace("generations = 60", "generations = 300")
-}
-
-fn place_for_kills() -> Place {
-    let place = Place::new();
-    place.write("long.toml", &for_kills());
-    place
-}
-
-#[test]
-fn kills_change_nothing_and_neither_do_workers() {
-    check_kills(&for_kills(), &["1", "2"]);
-}
-
-#[test]
-fn nor_do_they_change_what_gradients_find() {
-    check_kills(BY_GRADIENTS, &["1", "2", "4"]);
-}
-
+/// That a search finds the same bits in one process, with each of these numbers of workers, and on a cluster that loses a worker and its
+/// coordinator.
 pub(crate) fn check_kills(spec: &str, numbers_of_workers: &[&str]) {
     let place = Place::new();
     place.write("long.toml", spec);
@@ -195,7 +139,9 @@ fn a_run_is_created_watched_paused_resumed_cancelled_and_deleted() {
 
 #[test]
 fn a_watch_outlives_its_coordinator() {
-    let place = place_for_kills();
+    let place = Place::new();
+    // Long enough to be killed in the middle on a fast machine.
+    place.write("long.toml", &SPEC.replace("generations = 60", "generations = 300"));
     let mut coordinator = Coordinator::start(&place);
     let run = coordinator.ok(&["create", "long.toml"]).trim().to_owned();
     let url = coordinator.url.clone();

@@ -40,6 +40,7 @@ impl RuleFamily for SampleWeightsSpec {
             include_str!("sample_weights/canonical/exponential.toml"),
             include_str!("sample_weights/canonical/small-loss.toml"),
             include_str!("sample_weights/canonical/online.toml"),
+            include_str!("sample_weights/canonical/copies.toml"),
         ]
     }
 
@@ -75,8 +76,8 @@ impl RuleFamily for SampleWeightsSpec {
     }
 
     fn compile(&self, problem: &RuleLearning, ablation: Option<Ablation>) -> Box<dyn Rule> {
-        if let Some(gates) = self.online {
-            return Box::new(online::OnlineLearner::new(*self, gates, problem.layout()));
+        if let Some(follows) = self.online {
+            return Box::new(online::OnlineLearner::new(*self, follows, problem.layout()));
         }
         Box::new(Learner {
             options: *self,

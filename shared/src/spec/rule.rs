@@ -128,8 +128,30 @@ pub trait RuleOptions {
         Err(SpecError::field("start.genome", problem))
     }
 
+    /// Genomes of the family that are known without a search.
+    fn special_genomes(&self) -> &'static [SpecialGenome] {
+        &[]
+    }
+
     /// The rule in a few words, for people.
     fn summary(&self) -> String;
+}
+
+/// A genome that is known without a search, which `hebbian genome` writes as a run would that found it before its first generation.
+#[derive(Debug)]
+pub struct SpecialGenome {
+    /// The command that writes it.
+    pub command: &'static str,
+    /// The name of its run.
+    pub name: &'static str,
+    /// What the command does, in a line.
+    pub summary: &'static str,
+    /// What it is, in a few more.
+    pub details: &'static str,
+    /// The run's spec as TOML, but for its name. Its tasks are those of whoever names no others.
+    pub spec: &'static str,
+    /// Its numbers for steps of this length.
+    pub genome: fn(f64) -> Genome,
 }
 
 /// A family's name, and how its rules are read.

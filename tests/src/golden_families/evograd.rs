@@ -132,10 +132,14 @@ fn trace(given: &Value, expected: &Value) -> Result<(), String> {
 }
 
 /// Ridge regression with the logarithm of each feature's penalty as lambda.
-struct Ridge {
-    training: (Vec<Vec<f64>>, Vec<f64>),
-    clean: (Vec<Vec<f64>>, Vec<f64>),
-    penalties: Vec<f64>,
+#[derive(Debug)]
+pub struct Ridge {
+    /// Rows, and the value of each.
+    pub training: (Vec<Vec<f64>>, Vec<f64>),
+    /// The same of those that no step of the weights sees.
+    pub clean: (Vec<Vec<f64>>, Vec<f64>),
+    /// Of each feature.
+    pub penalties: Vec<f64>,
 }
 
 fn product(x: &[f64], y: &[f64]) -> f64 {
@@ -155,7 +159,8 @@ fn least_squares((rows, values): &(Vec<Vec<f64>>, Vec<f64>), t: &[f64]) -> (f64,
 }
 
 impl Ridge {
-    fn by_weights(&self, t: &[f64]) -> Vec<f64> {
+    /// The gradient of the training loss.
+    pub fn by_weights(&self, t: &[f64]) -> Vec<f64> {
         let mut gradient = least_squares(&self.training, t).1;
         gradient.iter_mut().zip(&self.penalties).zip(t).for_each(|((sum, p), t)| *sum += p * t);
         gradient

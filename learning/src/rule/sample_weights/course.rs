@@ -6,14 +6,13 @@
 //! `sum_i a_i d v_i / d loss_j`. One pass with [`Dual`] numbers gives all three.
 
 use hebbian_shared::genome::{Genome, GenomeLayout};
-use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below};
+use hebbian_shared::seed::{Purpose, Seed};
 use hebbian_shared::spec::rule::sample_weights::{Normalise, SampleWeightsSpec, WeightInputs};
-use hebbian_shared::spec::strategy::{Directions, Estimation, Estimator, EvogradSpec};
+use hebbian_shared::spec::strategy::{Estimation, Estimator};
 
-use super::response::{Trained, Training};
+use super::response::{self, Training};
 use super::weight::{WeightFunction, normalise, normalised_slopes};
 use super::{Network, form, start};
-use crate::rule::evograd::{self, GradientEstimate};
 use crate::rule::loss::Descended;
 use crate::rule::number::{Dual, Number};
 use crate::rule::{Differentiable, ExampleBatch, Lesson, Networks, Rule, Shape};
@@ -176,45 +175,6 @@ impl Travelled {
             *lambda -= rate * gradient.slope;
         }
     }
-
-    /// `EvoGrad`'s estimate at an update, of the query's loss after it.
-    fn estimate(
-        &mut self,
-        (function, normalise): (&WeightFunction<f64>, Normalise),
-        update: &Update<'_>,
-        (query, measured): (&ExampleBatch<'_>, Descended),
-        (settings, seed): (&EvogradSpec, Seed),
-    ) -> GradientEstimate {
-        let EvogradSpec { sigma, temperature, directions, weights_from, .. } = *settings;
-        let examples = (update.batch.inputs, update.batch.targets);
-        let training = Training { function, normalise, progress: update.progress, examples };
-        let clean = ((query.inputs, query.targets), measured);
-        let mut response = Trained::new(&mut self.network, training, clean, (weights_from, update.weights));
-        let count = update.weights.len();
-        match directions {
-            Directions::Gradient => evograd::directed(&mut response, update.weights, (sigma, temperature)),
-            Directions::Signs => {
-                let copies = (0..settings.copies)
-                    .map(|copy| signs(&mut seed.derive(Purpose::Perturbation, u64::from(copy)).rng(), count));
-                let copies: Vec<Vec<f64>> = copies.collect();
-                evograd::estimate(&mut response, update.weights, &copies, (sigma, temperature))
-            }
-            Directions::Antithetic => {
-                let pairs = (0..settings.copies / 2).flat_map(|pair| {
-                    let up = signs(&mut seed.derive(Purpose::Perturbation, u64::from(pair)).rng(), count);
-                    let down = up.iter().map(|x| -x).collect();
-                    [up, down]
-                });
-                let copies: Vec<Vec<f64>> = pairs.collect();
-                evograd::estimate(&mut response, update.weights, &copies, (sigma, temperature))
-            }
-        }
-    }
-}
-
-/// Up or down in each of so many weights.
-fn signs(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
-    (0..count).map(|_| if index_below(rng, 2) == 0 { 1.0 } else { -1.0 }).collect()
 }
 
 /// `sum += factor * values`, as far as both go.
@@ -273,19 +233,24 @@ impl Course {
                 add(&mut lambda, if is_one_step { share } else { weight }, &at.gradient);
             }
             let Some(before) = done.checked_sub(1) else { break };
-            let query = Kept::of(&lesson.query(done as u32));
+            // A lesson lends them only until it is asked for others.
+            let query = lesson.query(done as u32);
+            let clean = (query.inputs.to_vec(), query.targets.to_vec());
             let support_weight = lesson.support_weight(before as u32);
             let batch = lesson.support(before as u32);
             let weights = &course[before * last.len()..done * last.len()];
             let update = Update { weights, progress: progress(&options, before as u32), batch };
             if estimator == Estimator::Evograd {
                 let seed = at.seed.derive(Purpose::Perturbation, before as u64);
-                let rule = (function, options.normalise);
-                let found = at.estimate(rule, &update, (&query.batch(), measured), (&settings, seed));
-                let scale = (settings.sigma, settings.temperature);
-                let is_antithetic = settings.directions != Directions::Signs;
-                let length = evograd::effective_rate(scale, settings.copies() as usize, is_antithetic);
-                add(gradient, share * rate / length, &found.gradient);
+                let training = Training {
+                    function,
+                    normalise: options.normalise,
+                    progress: update.progress,
+                    examples: (update.batch.inputs, update.batch.targets),
+                };
+                let clean = ((&clean.0[..], &clean.1[..]), measured);
+                let found = response::estimate(&mut at.network, weights, training, clean, (&settings, seed));
+                add(gradient, share * rate / response::effective_rate(&settings), &found);
             } else {
                 at.undo((function, options.normalise, rate), &update, &mut lambda, gradient);
             }
@@ -295,24 +260,6 @@ impl Course {
             }
         }
         Some(total)
-    }
-}
-
-/// Examples that a lesson lends only until it is asked for others.
-struct Kept {
-    inputs: Vec<f32>,
-    targets: Vec<f32>,
-    examples: usize,
-}
-
-impl Kept {
-    fn of(batch: &ExampleBatch<'_>) -> Self {
-        let (inputs, targets) = (batch.inputs.to_vec(), batch.targets.to_vec());
-        Self { inputs, targets, examples: batch.examples }
-    }
-
-    fn batch(&self) -> ExampleBatch<'_> {
-        ExampleBatch { inputs: &self.inputs, targets: &self.targets, examples: self.examples }
     }
 }
 

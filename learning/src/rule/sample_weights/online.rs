@@ -1,4 +1,5 @@
-//! A weight function that learns within a task, from the task's clean set (Shu et al. 2019; by a part of the layers: Xu et al. 2021).
+//! A weight function that learns within a task, from the task's clean set (Shu et al. 2019; by a part of the layers: Xu et al. 2021; by
+//! copies: Bohdal et al. 2021).
 //!
 //! An update is a virtual one by the function as it is, a step of the function (Adam) along the gradient of the clean loss after it, and
 //! the update itself by the function as it is then, on the same batch. A function whose numbers are zeros has no gradient, so what the
@@ -6,10 +7,12 @@
 
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below, uniform};
-use hebbian_shared::spec::rule::sample_weights::{GateLayers, SampleWeightsSpec};
+use hebbian_shared::spec::rule::sample_weights::{MetaGradient, Normalise, SampleWeightsSpec};
+use hebbian_shared::spec::strategy::EvogradSpec;
 
 use super::gates::{self, Expected, Gate, Sampler};
 use super::meta::{self, MetaStep};
+use super::response::{self, Training};
 use super::weight::{WeightFunction, normalise};
 use super::{Network, form, start};
 use crate::rule::loss::Descended;
@@ -28,10 +31,13 @@ const SAMPLER_MOMENTUM: f32 = 0.9;
 /// Gates below the last layer that should be open.
 const EXPECTED: f32 = 1.0;
 
+/// Inputs and targets.
+type Examples<'a> = (&'a [f32], &'a [f32]);
+
 /// A rule whose weight function learns.
 pub(super) struct OnlineLearner {
     options: SampleWeightsSpec,
-    gates: GateLayers,
+    follows: MetaGradient,
     layout: GenomeLayout,
     /// What the genome adds to the start.
     from: WeightFunction<f32>,
@@ -43,6 +49,8 @@ pub(super) struct OnlineLearner {
 /// A network with its weights, and a weight function with what Adam knows of it.
 struct Learned {
     network: Network<f32>,
+    /// The network that copies of `EvoGrad` are tried in.
+    copied: Option<Network<f64>>,
     weights: Vec<f32>,
     gradient: Vec<f32>,
     losses: Vec<f32>,
@@ -57,10 +65,10 @@ struct Learned {
 }
 
 impl OnlineLearner {
-    pub(super) fn new(options: SampleWeightsSpec, gates: GateLayers, layout: GenomeLayout) -> Self {
+    pub(super) fn new(options: SampleWeightsSpec, follows: MetaGradient, layout: GenomeLayout) -> Self {
         Self {
             options,
-            gates,
+            follows,
             layout,
             from: WeightFunction::default(),
             learning_rate: 0.0,
@@ -99,16 +107,20 @@ fn gumbel(rng: &mut ChaCha8Rng) -> f32 {
 
 impl Learned {
     /// The gradient of the clean loss by the weight function, as the gates have it, and with `FaMUS`'s agreement.
-    fn meta_gradient(&mut self, gates: GateLayers, found: &MetaStep<f32>, rate: f32) -> Vec<f32> {
+    fn gated(&mut self, follows: MetaGradient, found: &MetaStep<f32>, rate: f32) -> Vec<f32> {
         let form = self.network.form();
         let depth = form.layers.len() - 1;
         let only = |open: usize| found.gated(&(0..depth).map(|layer| layer == open).collect::<Vec<_>>());
         let mut rng = self.seed.derive(Purpose::Gate, u64::from(self.updates)).rng();
-        match gates {
-            GateLayers::All => found.gated(&vec![true; depth]),
-            GateLayers::Last => only(depth - 1),
-            GateLayers::Random => only(index_below(&mut rng, depth as u32) as usize),
-            GateLayers::Learned => {
+        match follows {
+            // Copies estimate the exact one.
+            MetaGradient::All
+            | MetaGradient::Evograd2
+            | MetaGradient::Evograd16
+            | MetaGradient::EvogradDirected => found.gated(&vec![true; depth]),
+            MetaGradient::Last => only(depth - 1),
+            MetaGradient::Random => only(index_below(&mut rng, depth as u32) as usize),
+            MetaGradient::Learned => {
                 let pooled: Vec<Vec<f32>> =
                     (0..depth - 1).map(|layer| gates::pooled(form, &found.gradient, layer)).collect();
                 let gate = |([sampler, _], pooled): (&[Sampler<f32>; 2], &Vec<f32>)| {
@@ -134,6 +146,25 @@ impl Learned {
                 gradient
             }
         }
+    }
+
+    /// The same as `EvoGrad` estimates it: in f64, as copies differ by little.
+    fn estimated(
+        &mut self,
+        settings: &EvogradSpec,
+        (batch, clean): (Examples<'_>, Examples<'_>),
+        (rate, normalise): (f32, Normalise),
+    ) -> Vec<f32> {
+        let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
+        let function = self.function.widened();
+        let form = self.network.form();
+        let network = self.copied.get_or_insert_with(|| Network::new(form.clone()));
+        let training = Training { function: &function, normalise, progress: None, examples: batch };
+        let clean = (clean, Descended::Logistic);
+        let seed = self.seed.derive(Purpose::Perturbation, u64::from(self.updates));
+        let scale = f64::from(rate) / response::effective_rate(settings);
+        let found = response::estimate(network, &weights, training, clean, (settings, seed));
+        found.into_iter().map(|slope| (scale * slope) as f32).collect()
     }
 
     /// A step of the weight function.
@@ -166,6 +197,7 @@ impl Rule for OnlineLearner {
             Learned {
                 gradient: vec![0.0; form.weight_count()],
                 network: Network::new(form),
+                copied: None,
                 weights: Vec::new(),
                 losses: Vec::new(),
                 shares: Vec::new(),
@@ -191,7 +223,7 @@ impl Rule for OnlineLearner {
             moments.resize(numbers, 0.0);
         }
         at.samplers.clear();
-        if self.gates == GateLayers::Learned {
+        if self.follows == MetaGradient::Learned {
             let below = &shape.layers[1..shape.layers.len() - 1];
             at.samplers.extend(below.iter().map(|&outputs| sampler(&mut rng, outputs)));
         }
@@ -207,19 +239,24 @@ impl Rule for OnlineLearner {
     }
 
     fn update(&mut self, batch: &ExampleBatch<'_>) {
-        let (options, gates, rate, meta_rate) =
-            (self.options, self.gates, self.learning_rate, self.meta_rate);
+        let (options, follows, rate, meta_rate) =
+            (self.options, self.follows, self.learning_rate, self.meta_rate);
         let at = self.networks.current_mut();
         if !at.clean.0.is_empty() {
-            let (clean_inputs, clean_targets) = std::mem::take(&mut at.clean);
-            let Learned { network, weights, function, .. } = at;
-            let examples = ((batch.inputs, batch.targets), (&clean_inputs[..], &clean_targets[..]));
-            let found = hebbian_shared::vectors::arch().dispatch(
-                #[inline(always)]
-                || meta::step(network, weights, function, examples, (rate, options.normalise)),
-            );
-            at.clean = (clean_inputs, clean_targets);
-            let gradient = at.meta_gradient(gates, &found, rate);
+            let clean = std::mem::take(&mut at.clean);
+            let examples = ((batch.inputs, batch.targets), (&clean.0[..], &clean.1[..]));
+            let gradient = match follows.evograd() {
+                Some(settings) => at.estimated(&settings, examples, (rate, options.normalise)),
+                None => {
+                    let Learned { network, weights, function, .. } = at;
+                    let found = hebbian_shared::vectors::arch().dispatch(
+                        #[inline(always)]
+                        || meta::step(network, weights, function, examples, (rate, options.normalise)),
+                    );
+                    at.gated(follows, &found, rate)
+                }
+            };
+            at.clean = clean;
             at.learn(&gradient, meta_rate);
         }
         at.updates += 1;

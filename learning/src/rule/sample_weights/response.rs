@@ -1,10 +1,11 @@
 //! What `EvoGrad` asks of sample weights: the weighted loss of a batch, how it depends on the weight function, and a clean loss.
 
+use hebbian_shared::seed::{ChaCha8Rng, Purpose, Seed, index_below};
 use hebbian_shared::spec::rule::sample_weights::Normalise;
-use hebbian_shared::spec::strategy::WeightsFrom;
+use hebbian_shared::spec::strategy::{Directions, EvogradSpec, WeightsFrom};
 
 use super::weight::{WeightFunction, normalise, normalised_slopes};
-use crate::rule::evograd::Response;
+use crate::rule::evograd::{self, Response};
 use crate::rule::loss::Descended;
 use crate::rule::number::Number;
 use crate::rule::warped_descent::Network;
@@ -94,4 +95,45 @@ impl<I: Number> Response for Trained<'_, I> {
     fn dimension(&self) -> usize {
         self.training.function.parameters()
     }
+}
+
+/// The slope of the clean loss by the function, as these settings estimate it, at a network's weights. Copies are drawn below the seed.
+pub(super) fn estimate<I: Number>(
+    network: &mut Network<f64>,
+    weights: &[f64],
+    training: Training<'_, I>,
+    clean: (Examples<'_, I>, Descended),
+    (settings, seed): (&EvogradSpec, Seed),
+) -> Vec<f64> {
+    let EvogradSpec { sigma, temperature, directions, weights_from, .. } = *settings;
+    let mut response = Trained::new(network, training, clean, (weights_from, weights));
+    let drawn =
+        |copy: u32| signs(&mut seed.derive(Purpose::Perturbation, u64::from(copy)).rng(), weights.len());
+    let copies: Vec<Vec<f64>> = match directions {
+        Directions::Gradient => {
+            return evograd::directed(&mut response, weights, (sigma, temperature)).gradient;
+        }
+        Directions::Signs => (0..settings.copies).map(drawn).collect(),
+        Directions::Antithetic => {
+            let pair = |pair| {
+                let up = drawn(pair);
+                let down = up.iter().map(|x| -x).collect();
+                [up, down]
+            };
+            (0..settings.copies / 2).flat_map(pair).collect()
+        }
+    };
+    evograd::estimate(&mut response, weights, &copies, (sigma, temperature)).gradient
+}
+
+/// The length of the one step whose slope they estimate.
+pub(super) fn effective_rate(settings: &EvogradSpec) -> f64 {
+    let scale = (settings.sigma, settings.temperature);
+    let is_antithetic = settings.directions != Directions::Signs;
+    evograd::effective_rate(scale, settings.copies() as usize, is_antithetic)
+}
+
+/// Up or down in each of so many weights.
+fn signs(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
+    (0..count).map(|_| if index_below(rng, 2) == 0 { 1.0 } else { -1.0 }).collect()
 }

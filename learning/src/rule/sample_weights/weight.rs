@@ -18,6 +18,15 @@ pub struct WeightFunction<T> {
     pub offset: T,
 }
 
+impl WeightFunction<f32> {
+    /// The same numbers in f64.
+    pub(super) fn widened(&self) -> WeightFunction<f64> {
+        let of = |numbers: &[f32]| numbers.iter().copied().map(f64::from).collect();
+        let (input, bias, output) = (of(&self.input), of(&self.bias), of(&self.output));
+        WeightFunction { input, bias, output, offset: f64::from(self.offset) }
+    }
+}
+
 impl<T: Number> WeightFunction<T> {
     /// Reads a genome. Whether it has the layout's dimension.
     #[must_use]

@@ -11,7 +11,7 @@ use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::start::LEARNING_RATE;
-use crate::spec::strategy::Estimator;
+use crate::spec::strategy::{Directions, Estimator, EvogradSpec};
 use crate::spec::task::TaskSpec;
 
 /// Options of sample weights. The last layer is linear, the loss logistic.
@@ -22,10 +22,10 @@ pub struct SampleWeightsSpec {
     #[serde(skip_serializing_if = "crate::spec::is_default")]
     #[schemars(!skip_serializing_if)]
     pub form: WeightForm,
-    /// Whether the weight function goes on learning within a task, from its clean set, and by the gradients of which layers; none: it
-    /// stays as the genome has it.
+    /// Whether the weight function goes on learning within a task, from its clean set, and by which gradient; none: it stays as the genome
+    /// has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub online: Option<GateLayers>,
+    pub online: Option<MetaGradient>,
     /// Hidden units of the weight function (H).
     #[schemars(transform = UNITS.schema())]
     pub units: u32,
@@ -74,18 +74,39 @@ pub enum WeightForm {
     SmallLoss,
 }
 
-/// The layers whose gradients a meta step looks at.
+/// The gradient that a step of the weight function within a task follows: of the clean loss after an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum GateLayers {
-    /// All: the exact gradient through one update (Meta-Weight-Net).
+pub enum MetaGradient {
+    /// The exact one through one update, by all layers (Meta-Weight-Net).
     All,
-    /// The last one.
+    /// The part of the last layer.
     Last,
-    /// One of them, drawn anew for each update.
+    /// The part of one layer, drawn anew for each update.
     Random,
-    /// The last one, and those that gradient samplers open (`FaMUS`).
+    /// The parts of the last layer, and of those that gradient samplers open (`FaMUS`).
     Learned,
+    /// `EvoGrad`'s estimate by two copies of the network, as published.
+    #[serde(rename = "evograd-2")]
+    Evograd2,
+    /// Its estimate by 16 copies.
+    #[serde(rename = "evograd-16")]
+    Evograd16,
+    /// Its estimate by two copies that are moved along the clean gradient.
+    EvogradDirected,
+}
+
+impl MetaGradient {
+    /// `EvoGrad`'s settings, if it is its estimate.
+    pub fn evograd(self) -> Option<EvogradSpec> {
+        let settings = EvogradSpec::default();
+        match self {
+            Self::All | Self::Last | Self::Random | Self::Learned => None,
+            Self::Evograd2 => Some(EvogradSpec { copies: 2, ..settings }),
+            Self::Evograd16 => Some(EvogradSpec { copies: 16, ..settings }),
+            Self::EvogradDirected => Some(EvogradSpec { directions: Directions::Gradient, ..settings }),
+        }
+    }
 }
 
 /// What the weight function is given of an example.
@@ -204,13 +225,21 @@ impl RuleOptions for SampleWeightsSpec {
         }
         // The gradients of two updates, what each layer was given, the slopes of each share; and the samplers.
         let of_function = f64::from(3 * self.units + 1);
-        once + 3.0 * synapses + batch * (3.0 * neurons + 3.0 * of_function) + 512.0 * neurons
+        let copies = self.online.and_then(MetaGradient::evograd).map_or(0, |settings| settings.copies());
+        // Copies and their directions are numbers of f64, and so is the network that tries them.
+        let copied = f64::from(if copies == 0 { 0 } else { 2 * (copies + 4) }) * synapses;
+        once + copied + 3.0 * synapses + batch * (3.0 * neurons + 3.0 * of_function) + 512.0 * neurons
     }
 
     fn multiplications(&self, sizes: &[usize]) -> f64 {
         let of_weight = f64::from(self.units * (self.inputs.count() + 2));
-        // A meta step is a virtual update, one of the clean set and a pass for the alignment.
-        let passes = if self.online.is_some() { 10.0 } else { 3.0 };
+        // A meta step is a virtual update, one of the clean set and a pass for the alignment; or a pass of each copy, in f64, and one or two
+        // updates of the clean set.
+        let passes = match self.online.map(MetaGradient::evograd) {
+            None => 3.0,
+            Some(None) => 10.0,
+            Some(Some(settings)) => 12.0 + 2.0 * f64::from(settings.copies()),
+        };
         passes * NetworkSpec::synapses_of(sizes) + of_weight
     }
 
@@ -307,11 +336,12 @@ mod tests {
         assert_eq!(names(exponential), [("steepness".to_owned(), 2)]);
         let small = SampleWeightsSpec { form: WeightForm::SmallLoss, evolve_learning_rate: true, ..spec };
         assert_eq!(names(small), [("kept".to_owned(), 1), ("learning_rate".to_owned(), 1)]);
-        let online = SampleWeightsSpec { online: Some(GateLayers::All), inputs: WeightInputs::Loss, ..spec };
+        let online =
+            SampleWeightsSpec { online: Some(MetaGradient::All), inputs: WeightInputs::Loss, ..spec };
         assert_eq!(names(online).last(), Some(&("meta_learning_rate".to_owned(), 1)));
         assert_eq!(online.validate(), Ok(()));
         let field = |spec: SampleWeightsSpec| spec.validate().unwrap_err().field;
-        assert_eq!(field(SampleWeightsSpec { online: Some(GateLayers::Last), ..spec }), "rule.inputs");
+        assert_eq!(field(SampleWeightsSpec { online: Some(MetaGradient::Last), ..spec }), "rule.inputs");
         assert_eq!(field(SampleWeightsSpec { form: WeightForm::SmallLoss, ..online }), "rule.online");
         let tasks = TaskSpec::of(vec![TaskFamily::Digits]);
         let error = online.validate_for(&NetworkSpec::default(), &tasks).unwrap_err();

@@ -1,15 +1,19 @@
 //! Update networks: neurons and synapses hold small vectors that two small shared functions change, tick by tick (after Gregor
 //! 2020). Their genome is the parameters of both functions; `docs/FAMILIES.md` says what of it is the paper's.
 
+mod associator;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RuleOptions;
+use super::{RuleOptions, SpecialGenome};
 use crate::genome::{Genome, GenomeLayout, Transform};
 use crate::spec::SpecError;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::task::TaskSpec;
+
+pub use associator::{Associator, associator};
 
 /// Options of update networks.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -177,60 +181,10 @@ impl UpdateNetworksSpec {
         push("synapse_update", &[s], Transform::Exp { factor: UPDATE, scale: 1.0 });
         layout
     }
-
-    /// The options under which a genome can be a linear associator, whose own is [`associator`].
-    pub fn of_associator() -> Self {
-        Self {
-            body_states: 2,
-            synapse_states: 1,
-            features: 1,
-            body_activation: UpdateActivation::Identity,
-            synapse_activation: UpdateActivation::Identity,
-            ..Self::default()
-        }
-    }
 }
 
 /// What a synapse takes over of what is written, at the search value 0.
 const UPDATE: f64 = 0.1;
-
-/// A linear associator with weights w and prediction w x / n for n inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Associator {
-    /// `w += rate y x^T`
-    OuterProduct,
-    /// `w += rate (y - w x / n) x^T`: gradient descent on the squared error, one example at a time.
-    DeltaRule,
-}
-
-/// The genome under [`UpdateNetworksSpec::of_associator`] that is a linear associator, up to rounding, in networks without hidden layers.
-///
-/// State 1 of an input holds its value, state 1 of an output what is written; state 0 of an output is its sum.
-pub fn associator(kind: Associator, rate: f64) -> Genome {
-    /// A gate that is open, or a share that is lost, up to rounding.
-    const OPEN: f64 = 40.0;
-    let layout = UpdateNetworksSpec::of_associator().layout_of(2);
-    let mut genome = Genome(vec![0.0; layout.dimension()]);
-    let mut set = |name: &str, places: &[(usize, f64)]| {
-        let start = layout.segment(name).expect("the layout has it").start as usize;
-        for &(place, value) in places {
-            genome.0[start + place] = value;
-        }
-    };
-    // What the body function sees, 8 numbers: bodies 0 and 1, message, value, flag, two of the embedding, one.
-    let error = if kind == Associator::DeltaRule { -1.0 } else { 0.0 };
-    set("embedding", &[(0, 1.0), (3, 1.0)]);
-    set("body_candidate", &[(2, 1.0), (8 + 2, error), (8 + 3, 1.0)]);
-    set("body_gate", &[(7, OPEN), (8 + 4, 2.0 * OPEN), (8 + 7, -OPEN)]);
-    set("body_keep", &[(0, -60.0), (1, -60.0)]);
-    for ends in ["axon", "synapse_pre", "synapse_post"] {
-        set(ends, &[(1, 1.0)]);
-    }
-    set("synapse_out", &[(0, 1.0)]);
-    set("synapse_keep", &[(0, -OPEN)]);
-    set("synapse_update", &[(0, libm::log(rate / UPDATE))]);
-    genome
-}
 
 impl RuleOptions for UpdateNetworksSpec {
     fn family(&self) -> &'static str {
@@ -344,6 +298,10 @@ impl RuleOptions for UpdateNetworksSpec {
         // The adjoint twice, and sums for each destination.
         let sums = f64::from(self.synapse_states * (2 * self.features + 1)) * neurons;
         [kept + 2.0 * state + f64::from(of_neuron) * neurons + sums, kept]
+    }
+
+    fn special_genomes(&self) -> &'static [SpecialGenome] {
+        associator::SPECIAL
     }
 
     fn summary(&self) -> String {

@@ -18,9 +18,9 @@ fn targets(examples: usize) -> Vec<f32> {
     (0..examples * 3).map(|place| if place % 3 == place / 3 % 3 { 1.0 } else { -1.0 }).collect()
 }
 
-fn learner(gates: GateLayers, normalise: Normalise) -> OnlineLearner {
+fn learner(follows: MetaGradient, normalise: Normalise) -> OnlineLearner {
     let options = SampleWeightsSpec {
-        online: Some(gates),
+        online: Some(follows),
         units: 6,
         inputs: WeightInputs::Loss,
         normalise,
@@ -29,15 +29,12 @@ fn learner(gates: GateLayers, normalise: Normalise) -> OnlineLearner {
     };
     let layout = options.layout(&NetworkSpec::default());
     let genome = Genome(vec![0.0; layout.dimension()]);
-    let mut learner = OnlineLearner::new(options, gates, layout);
+    let mut learner = OnlineLearner::new(options, follows, layout);
     assert!(learner.load(&genome) && !learner.load(&Genome(vec![0.0; 3])));
     assert!(learner.load(&genome));
     learner.start(&Shape { layers: LAYERS.to_vec(), batch_max: 12 }, Seed::new(3).unwrap());
     learner
 }
-
-/// Inputs and targets.
-type Examples<'a> = (&'a [f32], &'a [f32]);
 
 /// The clean loss after a virtual update of these weights by this function, which weighs losses that stay as they are.
 fn clean_loss(
@@ -66,8 +63,12 @@ fn clean_loss(
 /// The first step of Adam is as long as the rate in every number, against the sign of its slope.
 #[test]
 fn the_function_goes_down_the_clean_loss_after_a_virtual_update() {
-    for how in [Normalise::Sum, Normalise::Mean] {
-        let mut learner = learner(GateLayers::All, how);
+    for (follows, how) in [
+        (MetaGradient::All, Normalise::Sum),
+        (MetaGradient::All, Normalise::Mean),
+        (MetaGradient::EvogradDirected, Normalise::Sum),
+    ] {
+        let mut learner = learner(follows, how);
         let (inputs, clean) = (normal(48, 1), normal(36, 2));
         let (labels, clean_labels) = (targets(12), targets(9));
         learner.show_clean_set(&ExampleBatch { inputs: &clean, targets: &clean_labels, examples: 9 });
@@ -104,9 +105,9 @@ fn the_function_goes_down_the_clean_loss_after_a_virtual_update() {
 }
 
 #[test]
-fn gates_choose_layers_and_without_a_clean_set_nothing_is_learned() {
-    let theta = |gates, is_clean: bool, updates: u64| {
-        let mut learner = learner(gates, Normalise::Sum);
+fn every_gradient_is_its_own_and_without_a_clean_set_nothing_is_learned() {
+    let theta = |follows, is_clean: bool, updates: u64| {
+        let mut learner = learner(follows, Normalise::Sum);
         if is_clean {
             learner.show_clean_set(&ExampleBatch {
                 inputs: &normal(36, 2),
@@ -125,13 +126,21 @@ fn gates_choose_layers_and_without_a_clean_set_nothing_is_learned() {
         let at = learner.networks.current_mut();
         at.function.numbers_mut().map(|number| *number).collect::<Vec<f32>>()
     };
-    let all = [GateLayers::All, GateLayers::Last, GateLayers::Random, GateLayers::Learned]
-        .map(|gates| theta(gates, true, 6));
+    let all = [
+        MetaGradient::All,
+        MetaGradient::Last,
+        MetaGradient::Random,
+        MetaGradient::Learned,
+        MetaGradient::Evograd2,
+        MetaGradient::Evograd16,
+        MetaGradient::EvogradDirected,
+    ]
+    .map(|follows| theta(follows, true, 6));
     for (place, found) in all.iter().enumerate() {
         assert!(all[..place].iter().all(|other| other != found), "{place}");
     }
-    assert_eq!(theta(GateLayers::All, true, 6), all[0], "a start forgets what was learned");
-    assert_eq!(theta(GateLayers::All, false, 6), theta(GateLayers::All, true, 0));
+    assert_eq!(theta(MetaGradient::All, true, 6), all[0], "a start forgets what was learned");
+    assert_eq!(theta(MetaGradient::All, false, 6), theta(MetaGradient::All, true, 0));
 }
 
 #[test]
@@ -163,4 +172,46 @@ fn what_moves_a_sampler_is_the_slope_of_its_gate() {
         moved += usize::from(slope != 0.0);
     }
     assert!(moved > 1000, "{moved} numbers move the gate");
+}
+
+/// The gradient that a first update follows, by exact layers and by an estimate.
+#[test]
+fn copies_estimate_the_exact_gradient() {
+    let (inputs, clean) = (normal(48, 1), normal(36, 2));
+    let (labels, clean_labels) = (targets(12), targets(9));
+    let examples = ((&inputs[..], &labels[..]), (&clean[..], &clean_labels[..]));
+    let mut learner = learner(MetaGradient::All, Normalise::Sum);
+    let at = learner.networks.current_mut();
+    // Small, as copies see the clean gradient before the update.
+    let rate = 0.05;
+    let Learned { network, weights, function, .. } = at;
+    let found = meta::step(network, weights, function, examples, (rate, Normalise::Sum));
+    let exact = at.gated(MetaGradient::All, &found, rate);
+    let product = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+    let agreement = |found: &[f32]| {
+        let cosine = product(&exact, found) / (product(&exact, &exact) * product(found, found)).sqrt();
+        (cosine, (product(found, found) / product(&exact, &exact)).sqrt())
+    };
+    let mut mean = |follows: MetaGradient, estimates: u32| {
+        let settings = follows.evograd().unwrap();
+        let mut sum = vec![0.0; exact.len()];
+        for update in 0..estimates {
+            at.updates = update;
+            let found = at.estimated(&settings, examples, (rate, Normalise::Sum));
+            sum.iter_mut().zip(found).for_each(|(sum, x)| *sum += x / estimates as f32);
+        }
+        agreement(&sum)
+    };
+    for (follows, estimates, cosine_min, length_error) in [
+        (MetaGradient::EvogradDirected, 1, 0.999, 0.01),
+        (MetaGradient::Evograd16, 100, 0.97, 0.15),
+        (MetaGradient::Evograd2, 1000, 0.97, 0.15),
+    ] {
+        let (cosine, length) = mean(follows, estimates);
+        println!("{follows:?}, {estimates}: cosine {cosine}, length {length}");
+        assert!(
+            cosine > cosine_min && (length - 1.0).abs() < length_error,
+            "{follows:?}: cosine {cosine}, length {length}"
+        );
+    }
 }
