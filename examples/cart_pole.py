@@ -1,4 +1,4 @@
-"""The objective of cart-pole.toml: one request a line on standard input, one answer a line on standard output.
+"""The objective of the spec `cart-pole`: one request a line on standard input, one answer a line on standard output.
 
 The value is the number of steps that the pole stands, plus a little for a controller that acts seldom.
 """

@@ -408,8 +408,9 @@ fn read_spec(path: &Path, seed: Option<Seed>) -> Result<RunSpec, Failure> {
     let text = files::read_text(path, SPEC_BYTES_MAX)?;
     let name = if files::is_standard(path) { PathBuf::from("standard input") } else { path.to_owned() };
     let mut spec = RunSpec::read(&text).map_err(|error| {
+        let preset = if error.field.starts_with("problem") { " --preset cart-pole" } else { "" };
         Failure::bad_input(format_args!("{}: {error}", name.display()))
-            .hint("`hebbian spec` prints a commented example")
+            .hint(format_args!("`hebbian spec{preset}` prints a commented example"))
     })?;
     spec.seed = seed.unwrap_or(spec.seed);
     GenomeFile::embed(&mut spec, path.parent().unwrap_or(Path::new("")))?;
@@ -426,6 +427,8 @@ enum Preset {
     Plane,
     /// A rule for images, by gradients from backpropagation.
     Images,
+    /// An external objective: a controller that balances a pole, by a program.
+    CartPole,
 }
 
 impl Preset {
@@ -435,6 +438,15 @@ impl Preset {
             Self::Quickstart => crate::QUICKSTART,
             Self::Plane => crate::PLANE,
             Self::Images => crate::IMAGES,
+            Self::CartPole => crate::CART_POLE,
+        }
+    }
+
+    /// The program that evaluates its objective, in Python; `None` of rules.
+    fn program(self) -> Option<&'static str> {
+        match self {
+            Self::CartPole => Some(crate::CART_POLE_PROGRAM),
+            Self::Quickstart | Self::Plane | Self::Images => None,
         }
     }
 

@@ -103,11 +103,12 @@ impl Found {
         }
     }
 
-    /// What it is worth for all that is known, and how good that is; what was measured again counts more.
-    fn worth(&self, direction: Direction) -> Option<(bool, f64)> {
+    /// What it is worth for all that is known; what was measured again counts more, and one failure puts it behind all that have none, as
+    /// in the search.
+    fn worth(&self, direction: Direction) -> Option<(bool, bool, f64)> {
         let value = self.value.or(self.told)?;
         // Where every evaluation of all failed, the told value is all there is.
-        Some((self.value.is_some(), direction.orient(value)))
+        Some((self.value.is_some(), self.failed + self.infeasible == 0, direction.orient(value)))
     }
 }
 
@@ -224,7 +225,9 @@ mod tests {
             assert_eq!((found.chosen, found.value), (chosen, value));
         };
         check(Some((-1.0, 0)), Some((-2.0, 0)), Chosen::Mean, Some(1.0));
-        check(Some((-2.0, 0)), Some((-1.0, 1)), Chosen::Best, Some(1.0));
+        check(Some((-2.0, 0)), Some((-1.0, 0)), Chosen::Best, Some(1.0));
+        check(Some((-2.0, 0)), Some((-1.0, 1)), Chosen::Mean, Some(2.0));
+        check(Some((-2.0, 1)), Some((-1.0, 2)), Chosen::Best, Some(1.0));
         check(Some((0.0, 4)), Some((-9.0, 0)), Chosen::Best, Some(9.0));
         check(None, None, Chosen::Best, Some(3.0));
     }

@@ -43,6 +43,9 @@ const QUICKSTART: &str = include_str!("../../examples/quickstart.toml");
 const PLANE: &str = include_str!("../../examples/plane.toml");
 /// The built-in spec of a rule for images.
 const IMAGES: &str = include_str!("../../examples/images.toml");
+/// The built-in spec of an external objective, and the program that evaluates it.
+const CART_POLE: &str = include_str!("../../examples/cart-pole.toml");
+const CART_POLE_PROGRAM: &str = include_str!("../../examples/cart_pole.py");
 
 /// What the process returns if it could not go on and has said why: as for work that failed.
 const PANICKED: u8 = 1;

@@ -138,10 +138,11 @@ def curve(values: list[float], width: int = 480, height: int = 80) -> str:
         return ""
     step = max(1, len(values) // width)
     shown = values[::step]
-    low, high = min(shown), max(shown)
+    # Halves, as the difference of two numbers need not be one.
+    low, high = min(shown) / 2, max(shown) / 2
     span = (high - low) or 1.0
     points = " ".join(
-        f"{place * width / (len(shown) - 1):.1f},{height - 4 - (value - low) / span * (height - 8):.1f}"
+        f"{place * width / (len(shown) - 1):.1f},{height - 4 - (value / 2 - low) / span * (height - 8):.1f}"
         for place, value in enumerate(shown)
     )
     line = f'<polyline points="{points}" fill="none" stroke="#2a6fb0" stroke-width="1.5"/>'

@@ -87,3 +87,4 @@ def test_progress_is_a_curve_in_a_notebook(monkeypatch):
     assert len(shown) == 5 and "&lt;named&gt; (runs/1)" in shown[0] and "<named>" not in shown[-1]
     assert "<svg" in shown[2] and "value 0.25" in shown[-1]
     assert curve([1.0]) == "" and curve([1.0] * 5000).count(",") < 1000
+    assert 'points="0.0,76.0 480.0,4.0"' in curve([-1e308, 1e308])

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 
 use hebbian_shared::episode::Outcome;
+use hebbian_shared::estimate::mean;
 use hebbian_shared::fitness::{Fitness, Verdict};
 
 /// What a strategy is told of a candidate.
@@ -20,31 +21,12 @@ impl Measured {
     /// one of them does not settle its episode. The means are taken in f64 and in the given order, so they have one value
     /// only.
     pub fn of_outcomes<O: Borrow<Outcome>>(outcomes: impl IntoIterator<Item = O>) -> Option<Self> {
-        let (mut verdicts, mut sum, mut gradients) = (Vec::new(), None::<Vec<f64>>, 0_u32);
-        for outcome in outcomes {
-            let outcome = outcome.borrow();
-            verdicts.push(outcome.verdict()?);
-            let Some(gradient) = outcome.evaluation().and_then(|found| found.gradient.as_deref()) else {
-                continue;
-            };
-            gradients += 1;
-            match &mut sum {
-                Some(sum) => sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value),
-                None => sum = Some(gradient.to_vec()),
-            }
-        }
-        let count = verdicts.len() as u32;
-        let verdict = Verdict::of(verdicts)?;
-        let Some(mut gradient) = sum else { return Some(Self { verdict, gradient: None }) };
-        for value in &mut gradient {
-            *value /= f64::from(gradients);
-        }
-        // As with the fitness: a sum that leaves the finite numbers is as good as diverged.
-        Some(if gradient.iter().all(|value| value.is_finite()) {
-            Self { verdict, gradient: Some(gradient) }
-        } else {
-            Self { verdict: Verdict::Diverged { episodes: count }, gradient: None }
-        })
+        let outcomes: Vec<O> = outcomes.into_iter().collect();
+        let outcomes = || outcomes.iter().map(O::borrow);
+        let verdict = Verdict::of(&outcomes().map(Outcome::verdict).collect::<Option<Vec<_>>>()?)?;
+        let gradients = outcomes().filter_map(|outcome| outcome.evaluation()?.gradient.as_deref());
+        let gradients: Vec<&[f64]> = gradients.collect();
+        Some(Self { verdict, gradient: mean_of(&gradients) })
     }
 
     /// A fitness, higher is better; where it is not finite, the candidate has diverged.
@@ -57,6 +39,23 @@ impl Measured {
     pub fn without_gradients(verdicts: &[Verdict]) -> Vec<Self> {
         verdicts.iter().map(|&verdict| Self { verdict, gradient: None }).collect()
     }
+}
+
+/// The mean of gradients of one length; `None` where there are none.
+fn mean_of(gradients: &[&[f64]]) -> Option<Vec<f64>> {
+    let (first, others) = gradients.split_first()?;
+    let mut means = first.to_vec();
+    for gradient in others {
+        means.iter_mut().zip(*gradient).for_each(|(sum, value)| *sum += value);
+    }
+    for (place, value) in means.iter_mut().enumerate() {
+        *value = if value.is_finite() {
+            *value / gradients.len() as f64
+        } else {
+            mean(gradients.iter().filter_map(|gradient| gradient.get(place).copied()))
+        };
+    }
+    Some(means)
 }
 
 #[cfg(test)]
@@ -84,7 +83,7 @@ mod tests {
         check(&[a.clone(), Outcome::Diverged], Some((Verdict::Diverged { episodes: 1 }, Some(&[1.0, -4.0]))));
         check(&[Outcome::Diverged], Some((Verdict::Diverged { episodes: 1 }, None)));
         let large = [evaluated(1.0, &[f64::MAX]), evaluated(1.0, &[f64::MAX])];
-        check(&large, Some((Verdict::Diverged { episodes: 2 }, None)));
+        check(&large, Some((Verdict::Fit(Fitness::new(1.0).unwrap()), Some(&[f64::MAX]))));
         check(&[a, Outcome::Rejected { reason: String::new() }], None);
         check(&[], None);
     }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::estimate::mean;
+
 /// A finite number; higher is better.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
@@ -115,35 +117,26 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict over a candidate's episodes, given in task order, from that over each.
+    /// The verdict over a candidate's episodes, given in task order, from that over each; `None` if there are none.
     /// The mean is taken in f64 and in the given order, so it has one value only.
-    pub fn of(episodes: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let (mut sum, mut count, mut diverged) = (0.0, 0u32, 0u32);
-        let (mut violations, mut infeasible) = (0.0, false);
-        for episode in episodes {
-            count += 1;
-            match episode {
-                Self::Fit(fitness) => sum += fitness.get(),
-                Self::Infeasible(violation) => {
-                    violations += violation.get();
-                    infeasible = true;
-                }
-                Self::Diverged { episodes } => diverged += episodes,
-            }
+    pub fn of(episodes: &[Self]) -> Option<Self> {
+        let diverged = |episode: &Self| match episode {
+            Self::Diverged { episodes } => *episodes,
+            Self::Infeasible(_) | Self::Fit(_) => 0,
+        };
+        let violation = |episode: &Self| match episode {
+            Self::Infeasible(violation) => violation.get(),
+            Self::Diverged { .. } | Self::Fit(_) => 0.0,
+        };
+        let count = episodes.iter().map(diverged).sum::<u32>();
+        if count > 0 {
+            return Some(Self::Diverged { episodes: count });
         }
-        if diverged > 0 {
-            return Some(Self::Diverged { episodes: diverged });
+        if episodes.iter().any(|episode| matches!(episode, Self::Infeasible(_))) {
+            return Violation::new(mean(episodes.iter().map(violation))).ok().map(Self::Infeasible);
         }
-        // A sum of finite numbers can still leave them; such a candidate is as good as diverged.
-        let lost = Self::Diverged { episodes: count };
-        let mean = |sum: f64| sum / f64::from(count);
-        (count > 0).then(|| {
-            if infeasible {
-                Violation::new(mean(violations)).map_or(lost, Self::Infeasible)
-            } else {
-                Fitness::new(mean(sum)).map_or(lost, Self::Fit)
-            }
-        })
+        let fitnesses = episodes.iter().filter_map(|episode| episode.fitness()).map(Fitness::get);
+        Fitness::new(mean(fitnesses)).ok().filter(|_| !episodes.is_empty()).map(Self::Fit)
     }
 
     /// Whether the candidate has a place among others: one that diverged says nothing of where to go.
@@ -204,16 +197,27 @@ mod tests {
     fn a_verdict_is_the_mean_and_one_diverged_episode_spoils_it() {
         let (one, two) = (Verdict::Fit(fit(1.0)), Verdict::Fit(fit(2.0)));
         let diverged = |episodes| Verdict::Diverged { episodes };
-        assert_eq!(Verdict::of([one, two]), Some(Verdict::Fit(fit(1.5))));
-        assert_eq!(Verdict::of([one, diverged(1), diverged(1)]), Some(diverged(2)));
-        assert_eq!(Verdict::of([Verdict::Fit(fit(f64::MAX)); 2]), Some(diverged(2)));
-        assert_eq!(Verdict::of([]), None);
+        assert_eq!(Verdict::of(&[one, two]), Some(Verdict::Fit(fit(1.5))));
+        assert_eq!(Verdict::of(&[one, diverged(1), diverged(1)]), Some(diverged(2)));
+        assert_eq!(Verdict::of(&[]), None);
         let outside = |by| Verdict::Infeasible(Violation::new(by).unwrap());
-        assert_eq!(Verdict::of([one, outside(3.0), two]), Some(outside(1.0)));
-        assert_eq!(Verdict::of([outside(3.0), outside(0.0)]), Some(outside(1.5)));
-        assert_eq!(Verdict::of([one, outside(0.0)]), Some(outside(0.0)), "it is not allowed all the same");
-        assert_eq!(Verdict::of([outside(3.0), diverged(1)]), Some(diverged(1)));
-        assert_eq!(Verdict::of([outside(f64::MAX); 2]), Some(diverged(2)));
+        assert_eq!(Verdict::of(&[one, outside(3.0), two]), Some(outside(1.0)));
+        assert_eq!(Verdict::of(&[outside(3.0), outside(0.0)]), Some(outside(1.5)));
+        assert_eq!(Verdict::of(&[one, outside(0.0)]), Some(outside(0.0)), "it is not allowed all the same");
+        assert_eq!(Verdict::of(&[outside(3.0), diverged(1)]), Some(diverged(1)));
+    }
+
+    #[test]
+    fn a_mean_of_values_that_sum_beyond_the_numbers_is_no_failure() {
+        let of = |value: f64| Verdict::Fit(fit(value));
+        let outside = |by| Verdict::Infeasible(Violation::new(by).unwrap());
+        for value in [f64::MAX, 1e308, -1e308, f64::MIN] {
+            assert_eq!(Verdict::of(&[of(value); 8]), Some(of(value)));
+        }
+        assert_eq!(Verdict::of(&[outside(f64::MAX); 3]), Some(outside(f64::MAX)));
+        let Some(Verdict::Fit(better)) = Verdict::of(&[of(1e308), of(1e308), of(1e308)]) else { panic!() };
+        let Some(Verdict::Fit(worse)) = Verdict::of(&[of(1e308), of(1e308), of(0.9e308)]) else { panic!() };
+        assert!(better > worse && worse > fit(0.9e308), "it has its place among others");
     }
 
     #[test]

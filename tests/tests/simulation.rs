@@ -102,10 +102,11 @@ fn wants(spec: &RunSpec, purpose: EpisodePurpose) -> Wants {
 
 /// What a candidate's episodes, in task order, say together.
 fn measured(episodes: &[Option<Evaluation>]) -> hebbian_search::Measured {
-    let verdicts = episodes.iter().map(|episode| match episode {
+    let verdict = |episode: &Option<Evaluation>| match episode {
         Some(episode) => Verdict::Fit(episode.fitness),
         None => Verdict::Diverged { episodes: 1 },
-    });
+    };
+    let verdicts: Vec<Verdict> = episodes.iter().map(verdict).collect();
     let gradients: Option<Vec<&Vec<f64>>> =
         episodes.iter().map(|episode| episode.as_ref()?.gradient.as_ref()).collect();
     let mean = |place: usize, of: &[&Vec<f64>]| {
@@ -114,7 +115,7 @@ fn measured(episodes: &[Option<Evaluation>]) -> hebbian_search::Measured {
         sum / of.len() as f64
     };
     let gradient = gradients.map(|of| (0..of[0].len()).map(|place| mean(place, &of)).collect());
-    hebbian_search::Measured { verdict: Verdict::of(verdicts).unwrap(), gradient }
+    hebbian_search::Measured { verdict: Verdict::of(&verdicts).unwrap(), gradient }
 }
 
 /// The whole search, one episode after the other, in a few lines: what the cluster is compared with.
@@ -281,7 +282,7 @@ fn check_figures(
         let values = values(at, EpisodePurpose::Remeasure, candidate, |evaluation| Some(evaluation.fitness));
         let fit: Vec<f64> = values.iter().flatten().copied().collect();
         let diverged = (values.len() - fit.len()) as u32;
-        let fitness = Some(Estimate::of(fit.iter().copied()).into());
+        let fitness = (!fit.is_empty()).then(|| Estimate::of(fit.iter().copied()).into());
         let expected = (!values.is_empty()).then_some(Measured { fitness, diverged, ..Measured::default() });
         assert_eq!(*measured, expected);
     }

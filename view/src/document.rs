@@ -107,6 +107,8 @@ impl RunPage<'_> {
     fn summary(&self) -> String {
         let run = self.run;
         let last = run.last_generation.as_ref();
+        let is_minus_value = self.fitness().is_minus_value;
+        let oriented = |fitness: f64| if is_minus_value { 0.0 - fitness } else { fitness };
         let mut rows = vec![("state", state(run)), ("run", run.id().to_owned())];
         if !run.group.is_empty() {
             rows.push(("group", run.group.clone()));
@@ -117,8 +119,7 @@ impl RunPage<'_> {
         if let Some(objective) = &run.objective {
             let what = if objective.minimise { "minimise" } else { "maximise" };
             rows.push(("objective", format!("{what} {}", objective.name)));
-            let value = run.best_fitness.map(|fitness| if objective.minimise { -fitness } else { fitness });
-            rows.push(("best value of any sample", optional(value)));
+            rows.push(("best value of any sample", optional(run.best_fitness.map(oriented))));
             let scores = last.map(|last| &last.best_scores[..]).unwrap_or_default();
             let score = |(name, score): (&String, &f64)| format!("{name} {}", optional(Some(*score)));
             if !scores.is_empty() {
@@ -133,7 +134,11 @@ impl RunPage<'_> {
             && let Some(fitness) = figures.mean.as_ref().and_then(|mean| mean.fitness.as_ref())
         {
             let error = digits(fitness.standard_error, 2);
-            rows.push(("the result on fresh tasks", format!("{} +- {error}", digits(fitness.mean, 3))));
+            let label = match &run.objective {
+                Some(_) => "the mean's value, measured again",
+                None => "the result on fresh tasks",
+            };
+            rows.push((label, format!("{} +- {error}", digits(oriented(fitness.mean), 3))));
         }
         if let Some(last) = last {
             rows.push((

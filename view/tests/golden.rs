@@ -227,3 +227,33 @@ fn hostile_names_are_text_everywhere() {
         assert!(!picture.svg().contains("<script"), "{}", picture.id);
     }
 }
+
+#[test]
+fn what_is_minimised_is_told_by_its_value() {
+    let mean = v1::remeasurement::Measured {
+        fitness: Some(v1::Estimate { mean: -2.5, standard_error: 0.25 }),
+        ..Default::default()
+    };
+    let run = v1::Run {
+        name: "runs/1".to_owned(),
+        objective: Some(v1::Objective { name: "cost".to_owned(), minimise: true, ..Default::default() }),
+        best_fitness: Some(-2.0),
+        remeasurement: Some(v1::Remeasurement { tasks: 4, mean: Some(mean), ..Default::default() }),
+        ..Default::default()
+    };
+    let (history, layout) = (History::of(&[]), layout());
+    let page = RunPage {
+        run: &run,
+        history: &history,
+        result: None,
+        layout: &layout,
+        objective: "cost",
+        comparison: &[],
+        learned: None,
+    };
+    let report = page.report("a test");
+    for row in ["best value of any sample</dt><dd>2", "the mean's value, measured again</dt><dd>2.50 +- 0.25"]
+    {
+        assert!(report.contains(row), "{row}: {report}");
+    }
+}

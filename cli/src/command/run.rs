@@ -146,7 +146,7 @@ impl Machine {
             (None, Some(_)) => Err(Failure::bad_input(
                 "--exec: is of specs with an external problem, and this one evolves a rule",
             )
-            .hint("[problem] kind = \"external\" makes it one; see examples/cart-pole.toml")),
+            .hint("[problem] kind = \"external\" makes it one; `hebbian spec --preset cart-pole` prints an example")),
             _ => Ok(()),
         }
     }

@@ -98,11 +98,10 @@ fn the_quickstart_shows_every_key_with_its_default() {
 
 #[test]
 fn the_built_in_specs_are_valid() {
-    for (preset, name) in
-        [(Preset::Quickstart, "quickstart"), (Preset::Plane, "plane"), (Preset::Images, "images")]
-    {
+    for &preset in Preset::value_variants() {
+        let name = preset.to_possible_value().unwrap().get_name().to_owned();
         assert_eq!(preset.spec(None).name, name);
         assert_eq!(preset.spec(Some(Seed::new(7).unwrap())).seed.get(), 7);
-        assert_eq!(preset.to_possible_value().unwrap().get_name(), name);
+        assert_eq!(preset.program().is_some(), preset.spec(None).problem.external().is_some(), "{name}");
     }
 }

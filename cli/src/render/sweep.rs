@@ -32,7 +32,7 @@ impl Summary {
         let range = found.iter().min_by(order).zip(found.iter().max_by(order));
         Self {
             finished: finished.count(),
-            standard_deviation: fitness.map_or(0.0, |of| of.standard_error * (found.len() as f64).sqrt()),
+            standard_deviation: fitness.map_or(0.0, |of| of.deviation(found.len())),
             fitness,
             range: range.map(|(lowest, highest)| [*lowest, *highest]),
         }

@@ -314,7 +314,8 @@ fn draw_fitness(frame: &mut Frame<'_>, label: Rect, area: Rect, top: &Top, of: &
     let levels = f64::from(FITNESS_LINES) * LEVELS;
     // The least is a bar, too.
     let bar = |value: f64| {
-        let part = if high > low { (value - low) / (high - low) } else { 1.0 };
+        // Halves, as the difference of two numbers need not be one.
+        let part = if high > low { (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0) } else { 1.0 };
         1 + (part * (levels - 1.0)).round() as u64
     };
     let bars: Vec<u64> = shown.iter().map(|point| bar(point.2)).collect();

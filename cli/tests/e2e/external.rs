@@ -59,6 +59,8 @@ enum Faults {
     Some,
     /// Every fifth value is a thousandth off.
     Lies,
+    /// None, of values of which the sum of two is none.
+    Large,
 }
 
 /// The command that starts the program.
@@ -68,6 +70,7 @@ fn command(faults: Faults) -> String {
         Faults::None => "none",
         Faults::Some => "some",
         Faults::Lies => "lies",
+        Faults::Large => "large",
     };
     format!("OBJECTIVE={faults} '{}' --exact external::objective 3>&1 1>&2", program.display())
 }
@@ -91,6 +94,12 @@ fn evaluate(request: &Value) -> Value {
     let noise = (seed % 1000) as f64 / 1e6;
     let distance = (x - 1.0).abs();
     json!({ "id": id, "value": (x - 1.0).powi(2) + (n - 3).pow(2) as f64 + noise, "scores": { "distance": distance } })
+}
+
+/// Values and scores near the largest number, the least at x = 1.
+fn evaluate_large(request: &Value) -> Value {
+    let x = request["parameters"]["x"].as_f64().unwrap();
+    json!({ "id": request["id"], "value": 1e308 + 1e306 * (x - 1.0).powi(2), "scores": { "distance": -1.7e308 } })
 }
 
 /// No test where nobody asks for it.
@@ -117,7 +126,7 @@ fn objective() {
                 _ => {}
             }
         }
-        let mut answer = evaluate(&request);
+        let mut answer = if faults == "large" { evaluate_large(&request) } else { evaluate(&request) };
         if let Some(value) = answer["value"].as_f64().filter(|_| faults == "lies" && count % 5 == 0) {
             answer["value"] = json!(value + 1e-3);
         }
@@ -163,6 +172,31 @@ fn a_program_evaluates_and_its_faults_change_no_bit() {
             assert!(log.contains(trouble), "{trouble}: {log}");
         }
     }
+}
+
+#[test]
+fn values_that_sum_beyond_the_numbers_are_values() {
+    let place = Place::new();
+    place.write("outside.toml", SPEC);
+    let report =
+        place.json(&["run", "outside.toml", "--exec", &command(Faults::Large), "--out", "large", "--json"]);
+    let last = report["history"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["diverged"], &last["best_scores"]), (&json!(0), &json!([-1.7e308])), "{last}");
+    let found: Value =
+        serde_json::from_str(&fs::read_to_string(place.path("large/parameters.json")).unwrap()).unwrap();
+    let value = found["value"].as_f64().unwrap();
+    assert!((1e308..1.0001e308).contains(&value), "{found}");
+    assert_eq!(
+        (&found["mean"]["failed"], &found["mean"]["standard_error"]),
+        (&json!(0), &json!(0.0)),
+        "{found}"
+    );
+    let distance = found["mean"]["scores"]["distance"].as_f64().unwrap();
+    assert!((distance / -1.7e308 - 1.0).abs() < 1e-15, "{found}");
+    assert!(
+        (found["parameters"]["x"].as_f64().unwrap() - 1.0).abs() < 0.1,
+        "it goes where values are small: {found}"
+    );
 }
 
 #[test]
@@ -282,6 +316,7 @@ fn what_belongs_to_rules_is_refused() {
     refused(&["run", "outside.toml"], "--exec: is missing: the objective `valley` is evaluated by a program");
     refused(&["run", "tiny.toml", "--exec", "cat"], "--exec: is of specs with an external problem");
     refused(&["worker", "--serves", "valley"], "worker.serves: is of workers with a program");
+    refused(&["spec", "--program"], "--program: is of presets with an external problem");
     refused(
         &["worker", "--exec", "cat", "--serves", "a b"],
         "worker.serves: \"a b\" is no name of a problem",

@@ -1,7 +1,7 @@
 //! What tells memory from learning (docs/FAMILIES.md): scores before and after adaptation, on labels of another key, and on tasks that a
 //! search never meets.
 
-use hebbian_shared::estimate::Estimate;
+use hebbian_shared::estimate::{Estimate, mean};
 
 /// Of one validation; higher scores are better.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub fn measures(
 
 /// A ratio of means over the same tasks, with its standard error.
 pub(super) fn ratio(pairs: &[(f64, f64)]) -> Estimate {
-    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| mean(pairs.iter().map(of));
     let (above, below) = (mean(|pair| pair.0), mean(|pair| pair.1));
     if below <= 0.0 || below.is_nan() {
         return Estimate { mean: 0.0, standard_error: 0.0 };

@@ -10,7 +10,7 @@ use hebbian_proto::v1::remeasurement::Measured;
 use hebbian_proto::v1::validation_summary::{Family, SegmentNorm, Warning};
 use hebbian_proto::v1::{self, Remeasurement, ValidationSummary};
 use hebbian_shared::episode::{Agreement, Evaluation, Outcome};
-use hebbian_shared::estimate::Estimate;
+use hebbian_shared::estimate::{Estimate, length};
 use hebbian_shared::fitness::{Fitness, Verdict};
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::id::GenerationIndex;
@@ -161,10 +161,7 @@ pub(super) fn summarise(
 fn norms(layout: &GenomeLayout, genome: &Genome) -> Vec<SegmentNorm> {
     let norm = |segment: &Segment| {
         let parameters = genome.0[segment.range()].iter().map(|&x| segment.transform.apply(x));
-        SegmentNorm {
-            segment: segment.name.clone(),
-            norm: parameters.map(|parameter| parameter * parameter).sum::<f64>().sqrt(),
-        }
+        SegmentNorm { segment: segment.name.clone(), norm: length(parameters) }
     };
     layout.segments().iter().map(norm).collect()
 }
@@ -368,8 +365,8 @@ fn warning(failure: &str, figure: String, remedy: &str) -> Warning {
 
 /// Of two independent estimates.
 fn difference(a: Estimate, b: Estimate) -> Estimate {
-    let squares = a.standard_error * a.standard_error + b.standard_error * b.standard_error;
-    Estimate { mean: a.mean - b.mean, standard_error: squares.sqrt() }
+    let standard_error = length([a.standard_error, b.standard_error].into_iter());
+    Estimate { mean: a.mean - b.mean, standard_error }
 }
 
 fn is_significant(difference: Estimate, threshold: f64) -> bool {
@@ -404,13 +401,16 @@ pub(super) fn remeasured(
 ) -> Remeasurement {
     let named = spec.problem.external().map_or(0, |problem| problem.scores.len());
     let of_candidates = measurement.candidates().map(|outcomes| {
-        let fitness = Estimate::of(outcomes.clone().filter_map(Outcome::fitness).map(Fitness::get));
+        let fitnesses = outcomes.clone().filter_map(Outcome::fitness).map(Fitness::get);
+        // The mean of nothing is no fitness.
+        let is_evaluated = fitnesses.clone().next().is_some();
+        let fitness = is_evaluated.then(|| Estimate::of(fitnesses).into());
         let count = |of: fn(&Outcome) -> bool| outcomes.clone().filter(|outcome| of(outcome)).count() as u32;
         Measured {
-            fitness: Some(fitness.into()),
+            fitness,
             diverged: count(|outcome| *outcome == Outcome::Diverged),
             infeasible: count(|outcome| matches!(outcome, Outcome::Infeasible(_))),
-            scores: scores(outcomes.clone(), named).map(Into::into).collect(),
+            scores: scores(outcomes.clone(), if is_evaluated { named } else { 0 }).map(Into::into).collect(),
         }
     });
     let of_candidates: Vec<Measured> = of_candidates.collect();

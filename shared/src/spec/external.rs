@@ -49,8 +49,9 @@ impl<'de> Deserialize<'de> for WrittenProblem {
         }
         let read = serde_path_to_error::deserialize(fields).map_err(|error| {
             let (path, problem) = (error.path().to_string(), error.inner().message());
+            // Whoever reads the spec knows where the section stands.
             D::Error::custom(match path.as_str() {
-                "." => format!("problem: {problem}"),
+                "." => problem.to_owned(),
                 path => format!("problem.{path}: {problem}"),
             })
         });

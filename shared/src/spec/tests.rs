@@ -76,7 +76,8 @@ fn a_text_is_told_apart_by_its_first_character() {
     );
     let missing = |field| {
         format!(
-            "the field `{field}` is missing; docs/spec.schema.json and examples/quickstart.toml have every field"
+            "the field `{field}` is missing; docs/spec.schema.json has every field, examples/quickstart.toml and \
+             examples/cart-pole.toml show them"
         )
     };
     assert_eq!(error(""), format!("line 1: {}", missing("name")));

@@ -197,3 +197,6 @@ fn as_json(message: &str) -> &str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

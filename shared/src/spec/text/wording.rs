@@ -5,7 +5,8 @@ pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<Stri
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     if let Some(field) = missing {
         return format!(
-            "the field `{field}` is missing; docs/spec.schema.json and examples/quickstart.toml have every field"
+            "the field `{field}` is missing; docs/spec.schema.json has every field, examples/quickstart.toml and \
+             examples/cart-pole.toml show them"
         );
     }
     let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
