@@ -117,7 +117,7 @@ mod tests {
         let rule = &spec.problem.rule_learning().unwrap().rule;
         assert_eq!(*rule, RuleSpec::UpdateNetworks(UpdateNetworksSpec::of_associator()));
         for special in SPECIAL {
-            assert_eq!((special.genome)(0.4).dimension(), spec.layout().dimension());
+            assert_eq!((special.genome)(0.4).0.len(), spec.layout().dimension());
         }
     }
 }
