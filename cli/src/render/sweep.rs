@@ -65,14 +65,14 @@ pub(crate) fn table(runs: &[v1::Run], paint: Paint) -> String {
     if let (Some(fitness), Some([lowest, highest])) = (summary.fitness, summary.range) {
         let _ = write!(
             line,
-            "; mean on fresh tasks {:.3} +- {:.3} over the runs (standard deviation {:.3}), from {:.3} (seed {}) to {:.3} \
+            "; mean on fresh tasks {} +- {} over the runs (standard deviation {}), from {} (seed {}) to {} \
              (seed {})",
-            fitness.mean,
-            fitness.standard_error,
-            summary.standard_deviation,
-            lowest.0,
+            text::thousandths(fitness.mean),
+            text::thousandths(fitness.standard_error),
+            text::thousandths(summary.standard_deviation),
+            text::thousandths(lowest.0),
             lowest.1,
-            highest.0,
+            text::thousandths(highest.0),
             highest.1
         );
     }

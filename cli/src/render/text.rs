@@ -69,12 +69,18 @@ pub(crate) fn bytes(number: f64) -> String {
 
 /// A fitness, or a dash where there is none.
 pub(crate) fn fitness(fitness: Option<f64>) -> String {
-    fitness.map_or_else(|| "-".to_owned(), |fitness| format!("{fitness:.3}"))
+    fitness.map_or_else(|| "-".to_owned(), thousandths)
 }
 
 /// A mean over tasks with its standard error, or a dash where there is none.
 pub(crate) fn estimate(of: Option<v1::Estimate>) -> String {
-    of.map_or_else(|| "-".to_owned(), |of| format!("{:.3} +- {:.3}", of.mean, of.standard_error))
+    let shown = |of: v1::Estimate| format!("{} +- {}", thousandths(of.mean), thousandths(of.standard_error));
+    of.map_or_else(|| "-".to_owned(), shown)
+}
+
+/// A number to its thousandths; a large one by its power of ten, as it may have three hundred digits.
+pub(crate) fn thousandths(number: f64) -> String {
+    if number.abs() < 1e9 { format!("{number:.3}") } else { format!("{number:.3e}") }
 }
 
 /// A number with three significant digits.
@@ -172,6 +178,14 @@ mod tests {
             [0.0, 0.5, 0.012_34, 123.4, 1e-9, -2.5].map(significant),
             ["0", "0.500", "0.0123", "123", "1.00e-9", "-2.50"]
         );
+    }
+
+    #[test]
+    fn large_numbers_are_told_by_their_powers_of_ten() {
+        let of = |number| fitness(Some(number));
+        assert_eq!([of(0.91), of(-999_999_999.0), of(-1e308)], ["0.910", "-999999999.000", "-1.000e308"]);
+        let large = v1::Estimate { mean: 1e12, standard_error: 2.5 };
+        assert_eq!(estimate(Some(large)), "1.000e12 +- 2.500");
     }
 
     #[test]
