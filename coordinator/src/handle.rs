@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
 use hebbian_control::command::Refusal;
-use hebbian_control::command::run::{Create, GetResult, Made};
+use hebbian_control::command::run::{Create, Creation, GetResult};
 use hebbian_control::run::Search;
 use hebbian_control::run::strategy::Strategies;
 use hebbian_proto::v1;
@@ -119,11 +119,10 @@ impl Inbox {
             return;
         }
         // Both equally loud: the reader of the first line waits for the second one.
-        match trouble {
-            Some(error) => {
-                tracing::warn!(error, "the journal cannot be written; the runs pause until it can");
-            }
-            None => tracing::warn!("the journal can be written again; the runs go on"),
+        if let Some(error) = trouble {
+            tracing::warn!(error, "the journal cannot be written; the runs pause until it can");
+        } else {
+            tracing::warn!("the journal can be written again; the runs go on");
         }
     }
 
@@ -215,7 +214,7 @@ impl Handle {
     }
 
     /// Creates a run, and says whether it was there already. What takes long about that is not done by the driver.
-    pub(crate) async fn make(&self, create: Create) -> Result<Made, Refusal> {
+    pub(crate) async fn make(&self, create: Create) -> Result<Creation, Refusal> {
         let strategies = self.strategies;
         let prepared = tokio::task::spawn_blocking(move || create.prepare(strategies)).await;
         self.ask(prepared.map_err(|_| Refusal::ShuttingDown)?).await
@@ -228,7 +227,7 @@ impl Handle {
         spec: RunSpec,
         request_id: String,
         Asker { by, owner, group }: Asker,
-    ) -> Result<Made, Refusal> {
+    ) -> Result<Creation, Refusal> {
         let origin = Some(self.ask(ForkOrigin { run: parent, closed }).await?);
         let name = request_id.clone();
         let forked = self

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hebbian_control::command::Refusal;
-use hebbian_control::command::run::{Act, AddNote, Create, Extend, Made, RunAction};
+use hebbian_control::command::run::{Act, AddNote, Create, Creation, Extend, RunAction};
 use hebbian_control::command::worker::Drain;
 use hebbian_proto::v1;
 use hebbian_shared::id::{GenerationIndex, RunId, WorkerId};
@@ -26,7 +26,7 @@ impl Operator<'_> {
     /// Creates a run. If `only` one group is there for the caller, a run of that name in another group is not its own.
     pub(crate) async fn create(&self, create: Create, only: Option<&str>) -> Result<v1::Run, Refusal> {
         let name = create.request_id.clone();
-        let Made { run, again } = self.handle.make(create).await?;
+        let Creation { run, again } = self.handle.make(create).await?;
         check_group(&run, only, name)?;
         self.has(if again { "asked again for" } else { "created" }, &run);
         Ok(run)
@@ -64,7 +64,7 @@ impl Operator<'_> {
         let name = request_id.clone();
         let asker = Asker { by: self.who.to_owned(), owner, group: only.unwrap_or_default().to_owned() };
         let place = (parent, generations.map(GenerationIndex));
-        let Made { run: fork, again } = self.handle.fork(place, spec, request_id, asker).await?;
+        let Creation { run: fork, again } = self.handle.fork(place, spec, request_id, asker).await?;
         check_group(&fork, only, name)?;
         let what = format_args!("run {parent} as {} (`{}`)", fork.id(), fork.display_name);
         audit::done(self.who, if again { "asked again to fork" } else { "forked" }, &what);

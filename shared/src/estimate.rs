@@ -32,15 +32,17 @@ pub fn length(values: impl Iterator<Item = f64> + Clone) -> f64 {
 
 /// The root of what becomes of the sum of squared distances from a place; `share` is a factor.
 fn root_of_squares(values: impl Iterator<Item = f64> + Clone, place: f64, share: impl Fn(f64) -> f64) -> f64 {
-    let squares = |factor: f64| -> f64 {
-        let distances = values.clone().map(|value| value * factor - place * factor);
-        distances.map(|distance| distance * distance).sum()
-    };
-    let root = share(squares(1.0)).sqrt();
+    let root = share(squares(values.clone(), place, 1.0)).sqrt();
     if root.is_finite() {
         return root;
     }
-    (share(squares(OF_SQUARES)).sqrt() / OF_SQUARES).clamp(0.0, f64::MAX)
+    (share(squares(values, place, OF_SQUARES)).sqrt() / OF_SQUARES).clamp(0.0, f64::MAX)
+}
+
+/// The sum of squared distances from a place, all of them multiplied by a factor first.
+fn squares(values: impl Iterator<Item = f64>, place: f64, factor: f64) -> f64 {
+    let distances = values.map(|value| value * factor - place * factor);
+    distances.map(|distance| distance * distance).sum()
 }
 
 /// A mean over tasks.

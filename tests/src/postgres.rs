@@ -169,7 +169,9 @@ impl Server {
         signal("STOP", &parent);
         let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
         let mut processes: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
-        processes.iter().for_each(|process| signal("STOP", process));
+        for process in &processes {
+            signal("STOP", process);
+        }
         processes.push(parent);
         Hang(processes)
     }

@@ -35,21 +35,6 @@ fn tokens_say_who_may_do_what_from_the_first_one_on() {
     let (nodes, eyes, hands) =
         (["--token-file", "nodes.token"], ["--token-file", "eyes.token"], ["--token-file", "hands.token"]);
     assert!(with(&["list"], &eyes).contains("tiny"));
-    // What cannot be meant is told by its argument.
-    let wrong = |arguments: &[&str], message: &str| {
-        refused(&[&["token", "create"], arguments, &boss].concat(), 2, message);
-        // With a file there is no coordinator that could say it.
-        let output = place.output(&[&["token", "create"], arguments, &["--tokens", "other.json"]].concat());
-        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
-        assert!(errors(&output).contains(message), "{}", errors(&output));
-    };
-    wrong(
-        &["w", "--role", "worker", "--group", "v"],
-        "--group: is for observers and operators; the role worker",
-    );
-    wrong(&["w", "--role", "observer", "--group", "a/b"], "--group: must have at most");
-    wrong(&["w", "--role", "worker", "--expires", "0s"], "--expires: must be from a second to");
-    wrong(&["w x", "--role", "worker"], "NAME: must have 1 to");
     with(
         &["token", "create", "board", "--role", "operator", "--group", "a b", "--out", "board.token"],
         &boss,
@@ -118,6 +103,29 @@ fn tokens_say_who_may_do_what_from_the_first_one_on() {
     let output = place.output(&coordinator.arguments(&["list"]));
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert_eq!(coordinator.stop(), Some(0));
+}
+
+/// A coordinator says it, and without one the program, where there is a file.
+#[test]
+fn a_token_that_cannot_be_meant_is_told_by_its_argument() {
+    let place = Place::new();
+    let coordinator = Coordinator::start(&place);
+    place.write("boss.token", &coordinator.ok(&["token", "create", "boss", "--role", "admin"]));
+    let cluster = ["--coordinator", &coordinator.url, "--token-file", "boss.token"];
+    let wrong = |arguments: &[&str], message: &str| {
+        for at in [&cluster[..], &["--tokens", "other.json"]] {
+            let output = place.output(&[&["token", "create"], arguments, at].concat());
+            assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+            assert!(errors(&output).contains(message), "{}", errors(&output));
+        }
+    };
+    wrong(
+        &["w", "--role", "worker", "--group", "v"],
+        "--group: is for observers and operators; the role worker",
+    );
+    wrong(&["w", "--role", "observer", "--group", "a/b"], "--group: must have at most");
+    wrong(&["w", "--role", "worker", "--expires", "0s"], "--expires: must be from a second to");
+    wrong(&["w x", "--role", "worker"], "NAME: must have 1 to");
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn every_family_has_a_row_for_each_way_to_search() {
         assert!(rows.iter().any(|search| !ESTIMATORS.contains(search)), "`{family}` by evolution");
         for estimator in ESTIMATORS {
             let spec = RunSpec::read(&spec(family, estimator));
-            let refused = spec.as_ref().err().map(|error| error.to_string());
+            let refused = spec.as_ref().err().map(std::string::ToString::to_string);
             assert_eq!(spec.is_ok(), rows.contains(&estimator), "`{family}` by `{estimator}`: {refused:?}");
         }
     }

@@ -14,7 +14,7 @@ use super::{Command, Refusal};
 use crate::engine::Engine;
 use crate::run::record::Write;
 use crate::run::{ExtendError, Run};
-pub use create::{Create, Made};
+pub use create::{Create, Creation};
 
 /// One run at this moment. It may be ahead of the disk by what is still being written, and it shows what is never
 /// written: the pause while the journal cannot be, and the one while no attached worker may work on the run.

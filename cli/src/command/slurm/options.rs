@@ -95,7 +95,8 @@ pub(super) fn text(field: &str, path: &Path) -> Result<String, Failure> {
     match path.to_str().filter(|text| !text.chars().any(char::is_control)) {
         Some(text) => Ok(text.to_owned()),
         None => Err(Failure::bad_input(format_args!(
-            "{field}: must be text (UTF-8) without control characters, as a line of a script holds it, not {path:?}"
+            "{field}: must be text (UTF-8) without control characters, as a line of a script holds it, not {}",
+            path.display()
         ))),
     }
 }

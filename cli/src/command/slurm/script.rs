@@ -84,7 +84,7 @@ mod tests {
             let at = |line: &str| {
                 lines.iter().position(|found| *found == line).unwrap_or_else(|| panic!("{line}"))
             };
-            at(r##"#SBATCH "--comment=it's \\ \"so\" #1""##);
+            at(r#"#SBATCH "--comment=it's \\ \"so\" #1""#);
             let time = at("#SBATCH --time=1:00");
             assert!(at("#SBATCH --signal=B:USR1@60") < time && time < at("#SBATCH \"--output=/a b/%j.log\""));
             assert!(at("#SBATCH \"--output=/a b/%j.log\"") < at(r"export HEBBIAN='/opt/it'\''s/hebbian'"));

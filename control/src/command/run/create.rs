@@ -42,14 +42,14 @@ pub struct Create {
 
 /// What comes of a creation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Made {
+pub struct Creation {
     /// The run.
     pub run: v1::Run,
     /// Whether it was there already: an earlier request of the same id has created it.
     pub again: bool,
 }
 
-impl Made {
+impl Creation {
     /// The run's id.
     pub fn run_id(&self) -> Result<RunId, ConvertError> {
         self.run.run_id()
@@ -109,10 +109,10 @@ impl Create {
 }
 
 impl Command for Create {
-    type Answer = Made;
+    type Answer = Creation;
     const PROMISE: bool = true;
 
-    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Made, Refusal> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Creation, Refusal> {
         engine.check_journal()?;
         self.check()?;
         let Self { id, spec, request_id, group, mut weight, origin, by, owner, search } =
@@ -134,7 +134,7 @@ impl Command for Create {
             // As it was created: its limits may have been raised since.
             let same = engine.is_as(existing, &created);
             let known = engine.progress(existing).filter(|_| same);
-            let again = known.map(|run| Made { run, again: true });
+            let again = known.map(|run| Creation { run, again: true });
             return again.ok_or(Refusal::RequestIdReused(created.request_id));
         }
         if engine.order.len() >= engine.settings.runs_max {
@@ -165,7 +165,7 @@ impl Command for Create {
         engine.outbox.write(now, &mut writes);
         engine.open(now, id);
         let run = engine.progress(id).ok_or(Refusal::NoSuchRun(id))?;
-        Ok(Made { run, again: false })
+        Ok(Creation { run, again: false })
     }
 }
 

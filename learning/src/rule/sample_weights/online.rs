@@ -245,16 +245,15 @@ impl Rule for OnlineLearner {
         if !at.clean.0.is_empty() {
             let clean = std::mem::take(&mut at.clean);
             let examples = ((batch.inputs, batch.targets), (&clean.0[..], &clean.1[..]));
-            let gradient = match follows.evograd() {
-                Some(settings) => at.estimated(&settings, examples, (rate, options.normalise)),
-                None => {
-                    let Learned { network, weights, function, .. } = at;
-                    let found = hebbian_shared::vectors::arch().dispatch(
-                        #[inline(always)]
-                        || meta::step(network, weights, function, examples, (rate, options.normalise)),
-                    );
-                    at.gated(follows, &found, rate)
-                }
+            let gradient = if let Some(settings) = follows.evograd() {
+                at.estimated(&settings, examples, (rate, options.normalise))
+            } else {
+                let Learned { network, weights, function, .. } = at;
+                let found = hebbian_shared::vectors::arch().dispatch(
+                    #[inline(always)]
+                    || meta::step(network, weights, function, examples, (rate, options.normalise)),
+                );
+                at.gated(follows, &found, rate)
             };
             at.clean = clean;
             at.learn(&gradient, meta_rate);
