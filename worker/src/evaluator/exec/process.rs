@@ -446,7 +446,7 @@ mod tests {
         let interrupt = Interrupt::new();
         interrupt.raise();
         let until = Instant::now() + LONG;
-        assert_eq!(start("cat >/dev/null").line(until, &interrupt), Err(NoLine::Interrupted));
+        assert_eq!(start("sleep 1000").line(until, &interrupt), Err(NoLine::Interrupted));
         let long = format!("{}\n", "x".repeat(1 << 20));
         assert_eq!(start("sleep 1000").ask(&long, until, &interrupt), Err(NoLine::Interrupted));
     }
