@@ -79,6 +79,18 @@ impl<'a> Pair<'a> {
         answer.unwrap()
     }
 
+    /// Creates a run; its id.
+    fn create(&self, arguments: &[&str]) -> String {
+        let created = self.json(&[&["create"], arguments].concat());
+        created["name"].as_str().unwrap().strip_prefix("runs/").unwrap().to_owned()
+    }
+
+    /// Waits until a run has closed a generation.
+    fn goes_on(&self, run: &str) {
+        let before = self.generation(run);
+        until("it goes on", || self.generation(run) > before);
+    }
+
     fn generation(&self, run: &str) -> u64 {
         self.json(&["status", run])["generation"].as_u64().unwrap()
     }
@@ -150,13 +162,10 @@ fn leaders_that_are_killed_are_followed_and_nothing_acknowledged_is_lost() {
     let expected = undisturbed(&place, "long.toml");
     let mut pair = Pair::start(&place, &server);
     let _workers = ["one", "two"].map(|name| pair.worker(name));
-    let run =
-        pair.json(&["create", "long.toml", "--request-id", "first"])["name"].as_str().unwrap().to_owned();
-    let run = run.strip_prefix("runs/").unwrap().to_owned();
+    let run = pair.create(&["long.toml", "--request-id", "first"]);
     let (mut slowest, mut random) = (Duration::ZERO, 0x9e37_79b9_u32);
     for kill in 0..kills {
-        let before = pair.generation(&run);
-        until("it goes on", || pair.generation(&run) > before);
+        pair.goes_on(&run);
         pair.json(&["note", &run, &format!("note {kill}")]);
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // Anywhere in a generation.
@@ -231,15 +240,9 @@ fn a_leader_steps_down_for_its_standby_and_for_nobody_else() {
     let expected = undisturbed(&place, "long.toml");
     let mut pair = Pair::start(&place, server);
     let _worker = pair.worker("one");
-    let run = pair.json(&["create", "long.toml"])["name"]
-        .as_str()
-        .unwrap()
-        .strip_prefix("runs/")
-        .unwrap()
-        .to_owned();
+    let run = pair.create(&["long.toml"]);
     for _ in 0..2 {
-        let before = pair.generation(&run);
-        until("it goes on", || pair.generation(&run) > before);
+        pair.goes_on(&run);
         let leader = pair.leader();
         place.ok(&["step-down", "--coordinator", &pair.urls[leader]]);
         let pause = pair.taken_over(1 - leader);
@@ -277,8 +280,7 @@ fn a_rolling_upgrade_fails_no_request_and_changes_no_bit() {
     let asked =
         |arguments: &[&str]| place.ok(&[arguments, &["--timeout", "100s", "--coordinator", &both]].concat());
     let mut workers = vec![pair.worker("old-0"), pair.worker("old-1")];
-    let name = pair.json(&["create", "long.toml"])["name"].as_str().unwrap().to_owned();
-    let run = name.strip_prefix("runs/").unwrap();
+    let run = &pair.create(&["long.toml"]);
     let over = AtomicBool::new(false);
     let notes = thread::scope(|scope| {
         let end = Over(&over);
@@ -292,8 +294,7 @@ fn a_rolling_upgrade_fails_no_request_and_changes_no_bit() {
             notes
         });
         for (part, worker) in ["old-0", "old-1"].into_iter().enumerate() {
-            let before = pair.generation(run);
-            until("it goes on", || pair.generation(run) > before);
+            pair.goes_on(run);
             let leader = pair.leader();
             until("the standby offers itself", || offered(server, &pair) == "1");
             place.ok(&["step-down", "--coordinator", &pair.urls[leader]]);
