@@ -103,7 +103,7 @@ pub enum SessionError {
     #[error("threads: the compute threads could not be started: {0}")]
     Threads(#[from] io::Error),
     /// There was no coordinator for as long as the settings allow.
-    #[error("no coordinator for {} s, and so long it was to be waited for", .0.as_secs_f64())]
+    #[error("it had no coordinator for {} s, which is its patience (worker.patience)", .0.as_secs_f64())]
     Alone(Duration),
 }
 
