@@ -37,9 +37,12 @@ clean_up() {
 }
 trap clean_up EXIT
 
+debootstrap_is_here() {
+    command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap; } >/dev/null
+}
 # Base images: pulled where there is a registry, otherwise made here once and kept for the next time.
 make_base_images() {
-    command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap; } >/dev/null
+    debootstrap_is_here
     local root="$work/root"
     if ! docker image inspect hebbian-base/runtime >/dev/null 2>&1; then
         say "making a runtime image with debootstrap"
@@ -69,13 +72,13 @@ make_base_images() {
 }
 # build_image SERVICE: hebbian:test, by what deploy/ ships. HEBBIAN_IMAGE=made takes the one that a test before has made.
 build_image() {
+    # The tag makes the test's image another one than a user's. It is compiled in half of the time; HEBBIAN_PROFILE=dist tests what is shipped.
+    export HEBBIAN_TAG="test" HEBBIAN_PORT=0 HEBBIAN_PORT_TWO=0 HEBBIAN_PROFILE="${HEBBIAN_PROFILE:-release}"
+    if [ "${HEBBIAN_IMAGE:-}" = made ] && docker image inspect hebbian:test >/dev/null 2>&1; then return; fi
     if ! timeout 60 docker pull --quiet docker.io/library/debian:bookworm-slim >/dev/null 2>&1 \
         || ! timeout 600 docker pull --quiet docker.io/library/rust:1-slim-bookworm >/dev/null 2>&1; then
         make_base_images
     fi
-    # The tag makes the test's image another one than a user's. It is compiled in half of the time; HEBBIAN_PROFILE=dist tests what is shipped.
-    export HEBBIAN_TAG="test" HEBBIAN_PORT=0 HEBBIAN_PORT_TWO=0 HEBBIAN_PROFILE="${HEBBIAN_PROFILE:-release}"
-    if [ "${HEBBIAN_IMAGE:-}" = made ] && docker image inspect hebbian:test >/dev/null 2>&1; then return; fi
     say "building the image"
     compose build "$1" >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log"; fail "the image does not build"; }
 }

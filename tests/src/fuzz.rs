@@ -1,8 +1,8 @@
 //! Decoders are fed with bytes that nobody wrote: mutations of what they should read.
 //!
 //! Each target runs a few thousand mutations in the test command, the same ones each time, and as many as fit into
-//! `HEBBIAN_FUZZ_SECONDS` where that is set (then with another seed each time, which is printed; `HEBBIAN_FUZZ_SEED` repeats
-//! it). What a decoder accepts becomes material for further mutations, so that the search gets past its first checks; where the compiler
+//! `HEBBIAN_FUZZ_SECONDS` of the processor's time where that is set (then with another seed each time, which is printed;
+//! `HEBBIAN_FUZZ_SEED` repeats it). What a decoder accepts becomes material for further mutations, so that the search gets past its first checks; where the compiler
 //! counts what is reached (`coverage`), also what reaches something new. `HEBBIAN_FUZZ_CORPUS` names a directory in which that is kept,
 //! in a directory for each target, and from which it is taken the next time.
 
@@ -35,10 +35,10 @@ pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
     let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64 >> 1;
     let seed = read("HEBBIAN_FUZZ_SEED").or_else(|| seconds.map(|_| moment)).unwrap_or(1);
     let mut rng = Seed::new(seed >> 1).expect("in range").derive(Purpose::Split, 0).rng();
-    let start = Instant::now();
+    let work = Work::begin();
     let over = |done: u64| match seconds {
         // However slow the machine is, never fewer than in the test command.
-        Some(seconds) => done >= MUTATIONS && start.elapsed() >= Duration::from_secs(seconds),
+        Some(seconds) => done >= MUTATIONS && work.lasted(Duration::from_secs(seconds), done),
         None => done >= MUTATIONS,
     };
     for input in corpus {
@@ -82,7 +82,12 @@ pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
             }
         }
     }
-    println!("{target}: {done} mutations, {accepted} accepted, slowest {slowest:?}, seed {seed}");
+    let (elapsed, computed) = (work.begun.elapsed(), work.computed());
+    println!(
+        "{target}: {done} mutations, {accepted} accepted, slowest {slowest:?}, seed {seed}, {:.0} s of the processor in {:.0} s",
+        computed.as_secs_f64(),
+        elapsed.as_secs_f64()
+    );
     if reached.is_counted() {
         println!("{target}: {} inputs reach {} branches", material.len(), reached.branches());
     }
@@ -91,6 +96,35 @@ pub fn fuzz(target: &str, corpus: &[Vec<u8>], decode: impl Fn(&[u8]) -> bool) {
         accepted > 0 || reached.is_counted(),
         "{target}: mutations that are all refused at once test nothing but the first check"
     );
+}
+
+/// How long this thread has worked: a machine that does other things as well must not shorten a search.
+struct Work {
+    begun: Instant,
+    before: Option<Duration>,
+}
+
+impl Work {
+    fn begin() -> Self {
+        Self { begun: Instant::now(), before: processor_time() }
+    }
+
+    /// The processor's time since the beginning; where the system does not tell it, that of the clock.
+    fn computed(&self) -> Duration {
+        let now = processor_time().zip(self.before);
+        now.map_or_else(|| self.begun.elapsed(), |(now, before)| now.saturating_sub(before))
+    }
+
+    /// Whether that was so long. The system is asked seldom, and not before it can be true.
+    fn lasted(&self, limit: Duration, done: u64) -> bool {
+        done.is_multiple_of(64) && self.begun.elapsed() >= limit && self.computed() >= limit
+    }
+}
+
+/// How long this thread has been on a processor (Linux).
+fn processor_time() -> Option<Duration> {
+    let told = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    told.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// A target as the name of a directory.

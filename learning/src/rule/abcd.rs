@@ -13,6 +13,7 @@ use hebbian_shared::seed::{Purpose, Seed, fill_normal};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::abcd::{AbcdSpec, Teaching};
 
+use super::number::all_finite;
 use super::{Ablation, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for AbcdSpec {
@@ -217,8 +218,7 @@ impl Rule for Learner {
     }
 
     fn is_finite(&self) -> bool {
-        let mut weights = self.networks.current().iter().flat_map(|layer| &layer.weights);
-        weights.all(|weight| weight.is_finite())
+        self.networks.current().iter().all(|layer| all_finite(&layer.weights))
     }
 }
 

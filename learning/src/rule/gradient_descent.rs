@@ -9,6 +9,7 @@ use hebbian_shared::spec::rule::gradient_descent::{
     GradientDescentSpec, HiddenActivation, InitialWeights, Loss,
 };
 
+use super::number::all_finite;
 use super::{Ablation, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 use columns::Columns;
 use optimizer::{Descent, Hyperparameters};
@@ -107,12 +108,7 @@ impl Rule for Learner {
     }
 
     fn is_finite(&self) -> bool {
-        self.networks
-            .current()
-            .perceptron
-            .parameters()
-            .iter()
-            .fold(true, |finite, value| finite & value.is_finite())
+        all_finite(self.networks.current().perceptron.parameters())
     }
 }
 

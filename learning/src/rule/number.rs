@@ -50,6 +50,14 @@ pub trait Number:
     }
 }
 
+/// Whether all numbers are finite; without a branch for each of them, so that they are tried side by side.
+pub(super) fn all_finite<T: Copy + Default + PartialEq + Sub<Output = T>>(values: &[T]) -> bool {
+    // What is infinite or no number has no difference to itself.
+    values
+        .chunks(64)
+        .all(|values| values.iter().fold(true, |all, &value| all & (value - value == T::default())))
+}
+
 impl Number for f32 {
     #[inline(always)]
     fn of(value: f64) -> Self {
@@ -230,5 +238,17 @@ mod tests {
         check("softplus", Number::softplus, Number::softplus);
         check("quotient", mixed, mixed);
         check("logarithm", |x| Number::ln(x * x), |x| Number::ln(x * x));
+    }
+
+    #[test]
+    fn one_number_that_is_not_finite_is_found_wherever_it_is() {
+        assert!(all_finite::<f32>(&[]) && all_finite(&[f32::MAX, f32::MIN, -0.0, 1e-45]));
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [0, 63, 64, 129] {
+                let mut values = [1.0; 130];
+                values[place] = value;
+                assert!(!all_finite(&values) && !all_finite(&values.map(f64::from)), "{value} at {place}");
+            }
+        }
     }
 }

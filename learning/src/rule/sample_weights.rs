@@ -11,6 +11,7 @@ use hebbian_shared::spec::rule::warped_descent::{Warp, WarpedDescentSpec, Weight
 use hebbian_shared::spec::strategy::Estimation;
 
 use super::loss::Descended;
+use super::number::all_finite;
 use super::warped_descent::{Form, Network, start};
 use super::{Ablation, Companion, Differentiable, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
 use weighing::Weighing;
@@ -215,7 +216,7 @@ impl Rule for Learner {
     }
 
     fn is_finite(&self) -> bool {
-        self.networks.current().weights.iter().all(|weight| weight.is_finite())
+        all_finite(&self.networks.current().weights)
     }
 }
 

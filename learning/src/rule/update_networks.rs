@@ -153,17 +153,12 @@ impl Rule for Learner {
         );
     }
 
-    fn predict(&mut self, inputs: &[f32], examples: usize, predictions: &mut [f32]) {
+    fn predict(&mut self, inputs: &[f32], _: usize, predictions: &mut [f32]) {
         let (network, parameters) = (self.networks.current_mut(), &self.parameters);
         network.save(&mut self.seen);
-        let (cue, width) = (inputs.len() / examples, predictions.len() / examples);
         crate::vectors::with_vectors(
             #[inline(always)]
-            || {
-                for (cue, prediction) in inputs.chunks_exact(cue).zip(predictions.chunks_exact_mut(width)) {
-                    network.recall(parameters, cue, prediction);
-                }
-            },
+            || network.recall(parameters, inputs, predictions),
         );
         network.restore(&self.seen);
     }

@@ -8,7 +8,7 @@ use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::warped_descent::{WarpedDescentSpec, WeightStart};
 use hebbian_shared::spec::strategy::Estimation;
 
-use super::number::Number;
+use super::number::{Number, all_finite};
 use super::{Ablation, Differentiable, ExampleBatch, Meaning, Networks, Rule, RuleFamily, Shape};
 pub use course::{Course, TrajectoryPoint, leap};
 pub use form::Form;
@@ -19,7 +19,6 @@ mod course;
 mod form;
 mod network;
 mod parameters;
-mod product;
 mod warp;
 
 impl RuleFamily for WarpedDescentSpec {
@@ -186,7 +185,7 @@ impl Rule for Learner {
     }
 
     fn is_finite(&self) -> bool {
-        self.networks.current().weights.iter().all(|weight| weight.is_finite())
+        all_finite(&self.networks.current().weights)
     }
 }
 

@@ -14,7 +14,7 @@ use super::response::{self, Training};
 use super::weight::{WeightFunction, normalise, normalised_slopes};
 use super::{Network, form, start};
 use crate::rule::loss::Descended;
-use crate::rule::number::{Dual, Number};
+use crate::rule::number::{Dual, Number, all_finite};
 use crate::rule::{Differentiable, ExampleBatch, Lesson, Networks, Rule, Shape};
 
 /// A rule in f64 that keeps the course of its weights.
@@ -115,7 +115,7 @@ impl Rule for Course {
     }
 
     fn is_finite(&self) -> bool {
-        self.networks.current().weights.iter().all(|weight| weight.is_finite())
+        all_finite(&self.networks.current().weights)
     }
 }
 

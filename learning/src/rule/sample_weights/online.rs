@@ -16,6 +16,7 @@ use super::response::{self, Training};
 use super::weight::{WeightFunction, normalise};
 use super::{Network, form, start};
 use crate::rule::loss::Descended;
+use crate::rule::number::all_finite;
 use crate::rule::{ExampleBatch, Networks, Rule, Shape};
 
 /// Of Adam, as is customary.
@@ -287,7 +288,7 @@ impl Rule for OnlineLearner {
     }
 
     fn is_finite(&self) -> bool {
-        self.networks.current().weights.iter().all(|weight| weight.is_finite())
+        all_finite(&self.networks.current().weights)
     }
 }
 

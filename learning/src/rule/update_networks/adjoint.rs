@@ -261,7 +261,7 @@ impl<T: Real> Room<T> {
         let (states, width) = (options.synapse_states as usize, options.features as usize);
         let row = |state: usize| (state * sources + from) * neurons..(state * sources + from + 1) * neurons;
         let ends = (&self.sent[..], &self.received[..]);
-        find_features(&mut self.features, of, options, ends, synapses, (from, sources, neurons));
+        find_features(&mut self.features, of, options, ends, synapses, (from..from + 1, sources, neurons));
         self.by_features.fill(T::ZERO);
         for state in 0..states {
             let by = &mut by_synapses[row(state)];

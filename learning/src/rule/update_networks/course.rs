@@ -124,7 +124,7 @@ impl<T: Real> Travelled<T> {
         ticks.clear();
         for example in examples {
             if !is_plastic {
-                network.empty_bodies();
+                network.empty_bodies(1);
             }
             for tick in 1..=count {
                 network.save_after(ticks);
@@ -262,19 +262,14 @@ impl<T: Real> Rule for Course<T> {
         let (at, of) = (self.networks.current_mut(), &self.parameters);
         at.network.save(&mut at.before);
         at.examples.take(&ExampleBatch { inputs, targets: predictions, examples });
-        let width = predictions.len() / examples;
-        at.answers.resize(width, T::ZERO);
+        at.answers.resize(predictions.len(), T::ZERO);
         crate::vectors::with_vectors(
             #[inline(always)]
-            || {
-                for (example, predictions) in predictions.chunks_exact_mut(width).enumerate() {
-                    at.network.recall(of, at.examples.cue(example), &mut at.answers);
-                    for (prediction, answer) in predictions.iter_mut().zip(&at.answers) {
-                        *prediction = answer.to_f64() as f32;
-                    }
-                }
-            },
+            || at.network.recall(of, &at.examples.inputs, &mut at.answers),
         );
+        for (prediction, answer) in predictions.iter_mut().zip(&at.answers) {
+            *prediction = answer.to_f64() as f32;
+        }
         at.network.restore(&at.before);
     }
 

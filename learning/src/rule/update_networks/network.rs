@@ -3,6 +3,8 @@
 //! Everything is held state by state, so that loops run over neurons: bodies are `[state, neuron]`, synapses
 //! `[state, source, destination]`.
 
+use std::ops::Range;
+
 use hebbian_shared::spec::rule::update_networks::{
     Interaction, Recall, UpdateActivation, UpdateNetworksSpec,
 };
@@ -11,12 +13,19 @@ use super::form::{Form, Sizes};
 use super::parameters::Parameters;
 use crate::rule::Ablation;
 use crate::rule::multi_state::Real;
+use crate::rule::number::all_finite;
+use crate::rule::product::{Left, add_product};
+
+/// Neurons that a vector holds, at most.
+const LANES: usize = 16;
+/// Synapses whose features are found at once: they stay in the innermost cache.
+const TOGETHER: usize = 256;
 
 /// A network with room for what a tick computes.
 #[derive(Debug)]
 pub struct Network<T> {
     pub(super) form: Form,
-    /// Of each layer, `[B, neurons]`.
+    /// Of each layer, `[B, neurons]`; while several examples are asked for, `[B, example, neurons]`.
     pub(super) bodies: Vec<Vec<T>>,
     /// Of each layer of synapses, see [`Form::ends`]: `[S, source, destination]`.
     pub(super) synapses: Vec<Vec<T>>,
@@ -36,7 +45,7 @@ pub(super) struct Room<T> {
     sent: Vec<T>,
     /// What synapses see of their destinations, `[W, neurons]`.
     received: Vec<T>,
-    /// Features of the synapses of one source, `[W, destination]`.
+    /// Features of the synapses of some sources, `[W, source, destination]`.
     features: Vec<T>,
     change: Vec<T>,
 }
@@ -115,8 +124,7 @@ impl<T: Real> Network<T> {
 
     /// Whether all numbers are finite.
     pub fn is_finite(&self) -> bool {
-        let mut all = self.bodies.iter().chain(&self.synapses).flatten();
-        all.all(|value| value.to_f64().is_finite())
+        self.bodies.iter().chain(&self.synapses).all(|values| all_finite(values))
     }
 
     /// Writes the whole state into `into`.
@@ -148,23 +156,43 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// Asks with the inputs alone. A frozen recall leaves bodies behind that only [`Network::restore`] takes away.
+    /// Asks with the inputs of some examples alone: `[example, input]`, and `[example, output]` for the answers. A frozen recall leaves bodies
+    /// behind that only [`Network::restore`] takes away.
     #[inline(always)]
-    pub fn recall(&mut self, parameters: &Parameters<T>, cue: &[T], prediction: &mut [T]) {
-        let plastic = self.form.options.recall == Recall::Plastic;
+    pub fn recall(&mut self, parameters: &Parameters<T>, cues: &[T], predictions: &mut [T]) {
+        let (depth, options) = (self.form.depth(), self.form.options);
+        let (inputs, outputs) = (self.form.layers[0], self.form.layers[depth]);
+        let plastic = options.recall == Recall::Plastic;
+        // Frozen questions do not know of each other: several at once make long loops of short layers.
+        let widest = self.form.layers.iter().max().copied().unwrap_or(1);
+        let together = if plastic { 1 } else { (TOGETHER / widest).max(1) };
+        let blocks = cues.chunks(together * inputs).zip(predictions.chunks_mut(together * outputs));
+        for (cue, predictions) in blocks {
+            if !plastic {
+                self.empty_bodies(cue.len() / inputs);
+            }
+            for _ in 0..options.recall_ticks {
+                self.tick(parameters, Clamped { cue, target: None }, plastic);
+            }
+            predictions.copy_from_slice(&self.bodies[depth][..predictions.len()]);
+        }
         if !plastic {
-            self.empty_bodies();
+            self.fit_bodies(1);
         }
-        for _ in 0..self.form.options.recall_ticks {
-            self.tick(parameters, Clamped { cue, target: None }, plastic);
-        }
-        let outputs = &self.bodies[self.form.depth()];
-        prediction.copy_from_slice(&outputs[..prediction.len()]);
     }
 
-    /// Bodies of zero, as every frozen recall starts with.
-    pub(super) fn empty_bodies(&mut self) {
+    /// Bodies of zero for some examples, as every frozen recall starts with.
+    pub(super) fn empty_bodies(&mut self, examples: usize) {
+        self.fit_bodies(examples);
         self.bodies.iter_mut().for_each(|bodies| bodies.fill(T::ZERO));
+    }
+
+    /// Room for the bodies of some examples.
+    fn fit_bodies(&mut self, examples: usize) {
+        let states = self.form.sizes().body;
+        for (bodies, neurons) in self.bodies.iter_mut().zip(&self.form.layers) {
+            bodies.resize(states * examples * neurons, T::ZERO);
+        }
     }
 
     /// Bodies from the inputs to the outputs, then all synapses from the new bodies.
@@ -184,27 +212,27 @@ impl<T: Real> Network<T> {
     #[inline(always)]
     pub(super) fn update_bodies(&mut self, of: &Parameters<T>, layer: usize, clamped: Clamped<'_, T>) {
         let Self { form, bodies, synapses, room, .. } = self;
-        let (sizes, depth, neurons) = (form.sizes(), form.depth(), form.layers[layer]);
+        let (sizes, depth) = (form.sizes(), form.depth());
+        let columns = |layer: usize| bodies[layer].len() / sizes.body;
+        // Neurons of all examples.
+        let neurons = columns(layer);
         let width = sizes.body_inputs + sizes.body_features;
         room.seen.clear();
         room.seen.extend_from_slice(&bodies[layer]);
         room.seen.resize(width * neurons, T::ZERO);
         let mut row = sizes.body;
-        let message = |row: usize, room: &mut Room<T>, source: usize, synapses: &[T]| {
-            let embedding = of.embedding_of(form.types[source], sizes.embedding);
-            see(&mut room.sent, &of.axon, &bodies[source], embedding, form.layers[source]);
-            let into = &mut room.seen[row * neurons..][..sizes.synapse * neurons];
-            receive(into, &room.sent, synapses, form.layers[source], neurons);
-        };
-        if layer > 0 {
-            message(row, room, layer - 1, &synapses[layer - 1]);
-        }
+        let from_below = (layer > 0).then(|| (row, layer - 1, layer - 1));
         row += sizes.synapse;
+        let has_above = form.options.feedback && layer > 0 && layer < depth;
+        let from_above = has_above.then(|| (row, layer + 1, depth + layer - 1));
         if form.options.feedback {
-            if layer > 0 && layer < depth {
-                message(row, room, layer + 1, &synapses[depth + layer - 1]);
-            }
             row += sizes.synapse;
+        }
+        for (row, source, place) in from_below.into_iter().chain(from_above) {
+            let embedding = of.embedding_of(form.types[source], sizes.embedding);
+            see(&mut room.sent, &of.axon, &bodies[source], embedding, columns(source));
+            let into = &mut room.seen[row * neurons..][..sizes.synapse * neurons];
+            receive(into, &room.sent, &synapses[place], form.layers[source], form.layers[layer]);
         }
         let value = match (layer, clamped.target) {
             (0, _) => Some(clamped.cue),
@@ -222,21 +250,22 @@ impl<T: Real> Network<T> {
             row += 1;
         }
         let (given, features) = room.seen.split_at_mut(sizes.body_inputs * neurons);
-        let rows = of.body_features.chunks_exact(sizes.body_inputs);
-        for (feature, weights) in features.chunks_exact_mut(neurons).zip(rows) {
-            mix(feature, weights, given);
-            for value in feature {
-                *value = value.tanh();
-            }
+        product(
+            features,
+            Left { values: &of.body_features, row: sizes.body_inputs, term: 1 },
+            given,
+            neurons,
+        );
+        activate(features, UpdateActivation::Tanh);
+        for (into, matrix) in [(&mut room.candidate, &of.body_candidate), (&mut room.gate, &of.body_gate)] {
+            into.resize(sizes.body * neurons, T::ZERO);
+            product(into, Left { values: matrix, row: width, term: 1 }, &room.seen, neurons);
         }
-        room.candidate.resize(neurons, T::ZERO);
-        room.gate.resize(neurons, T::ZERO);
-        for (state, body) in bodies[layer].chunks_exact_mut(neurons).enumerate() {
-            mix(&mut room.candidate, &of.body_candidate[state * width..][..width], &room.seen);
-            activate(&mut room.candidate, form.options.body_activation);
-            mix(&mut room.gate, &of.body_gate[state * width..][..width], &room.seen);
-            let keep = of.body_keep[state];
-            for ((body, gate), candidate) in body.iter_mut().zip(&room.gate).zip(&room.candidate) {
+        activate(&mut room.candidate, form.options.body_activation);
+        let changes = room.gate.chunks_exact(neurons).zip(room.candidate.chunks_exact(neurons));
+        let states = bodies[layer].chunks_exact_mut(neurons).zip(&of.body_keep);
+        for ((body, &keep), (gate, candidate)) in states.zip(changes) {
+            for ((body, gate), candidate) in body.iter_mut().zip(gate).zip(candidate) {
                 *body = keep * *body + gate.sigmoid() * *candidate;
             }
         }
@@ -252,21 +281,24 @@ impl<T: Real> Network<T> {
         let embedding = |layer: usize| of.embedding_of(form.types[layer], sizes.embedding);
         see(&mut room.sent, &of.synapse_pre, &bodies[source], embedding(source), sources);
         see(&mut room.received, &of.synapse_post, &bodies[destination], embedding(destination), neurons);
-        room.features.resize(sizes.features * neurons, T::ZERO);
-        room.change.resize(neurons, T::ZERO);
+        // Rows of few destinations are short loops: several sources at once make long ones.
+        let together = (TOGETHER / neurons).clamp(1, sources);
+        room.features.resize(sizes.features * together * neurons, T::ZERO);
+        room.change.resize(sizes.synapse * together * neurons, T::ZERO);
         let synapses = &mut synapses[place];
-        let at = |state: usize, from: usize| (state * sources + from) * neurons;
-        for from in 0..sources {
+        for from in (0..sources).step_by(together) {
+            let from = from..(from + together).min(sources);
+            let length = from.len() * neurons;
+            let features = &mut room.features[..sizes.features * length];
             let ends = (&room.sent[..], &room.received[..]);
-            find_features(&mut room.features, of, options, ends, synapses, (from, sources, neurons));
-            for state in 0..sizes.synapse {
-                mix(
-                    &mut room.change,
-                    &of.synapse_out[state * sizes.features..][..sizes.features],
-                    &room.features,
-                );
+            find_features(features, of, options, ends, synapses, (from.clone(), sources, neurons));
+            let change = &mut room.change[..sizes.synapse * length];
+            let out = Left { values: &of.synapse_out, row: sizes.features, term: 1 };
+            product(change, out, features, length);
+            for (state, change) in change.chunks_exact(length).enumerate() {
                 let (keep, update) = (of.synapse_keep[state], of.synapse_update[state]);
-                for (synapse, change) in synapses[at(state, from)..][..neurons].iter_mut().zip(&room.change) {
+                let row = &mut synapses[(state * sources + from.start) * neurons..][..length];
+                for (synapse, change) in row.iter_mut().zip(change) {
                     *synapse = keep * *synapse + update * *change;
                 }
             }
@@ -274,7 +306,7 @@ impl<T: Real> Network<T> {
     }
 }
 
-/// The features `[W, destination]` of the synapses of one source, of what they see of both ends.
+/// The features `[W, source, destination]` of the synapses of some sources, of what they see of both ends.
 #[inline(always)]
 pub(super) fn find_features<T: Real>(
     into: &mut [T],
@@ -282,23 +314,40 @@ pub(super) fn find_features<T: Real>(
     options: &UpdateNetworksSpec,
     (sent, received): (&[T], &[T]),
     synapses: &[T],
-    (from, sources, neurons): (usize, usize, usize),
+    (from, sources, neurons): (Range<usize>, usize, usize),
 ) {
-    let states = options.synapse_states as usize;
-    for (feature, features) in into.chunks_exact_mut(neurons).enumerate() {
-        let (pre, post) = (sent[feature * sources + from], &received[feature * neurons..][..neurons]);
-        for (value, &post) in features.iter_mut().zip(post) {
-            *value = match options.interaction {
-                Interaction::Product => pre * post,
-                Interaction::Sum => pre + post,
-            };
+    let (states, length) = (options.synapse_states as usize, from.len() * neurons);
+    for (feature, features) in into.chunks_exact_mut(length).enumerate() {
+        let sent = &sent[feature * sources..][from.clone()];
+        let received = &received[feature * neurons..][..neurons];
+        let (chunks, rest) = received.as_chunks::<LANES>();
+        for (place, received) in chunks.iter().enumerate() {
+            for (row, &pre) in features.chunks_exact_mut(neurons).zip(sent) {
+                interact(options.interaction, pre, received, &mut row[place * LANES..][..LANES]);
+            }
+        }
+        if !rest.is_empty() {
+            for (row, &pre) in features.chunks_exact_mut(neurons).zip(sent) {
+                interact(options.interaction, pre, rest, &mut row[neurons - rest.len()..]);
+            }
         }
         for state in 0..states {
             let own = of.synapse_self[feature * states + state];
-            add(features, own, &synapses[(state * sources + from) * neurons..][..neurons]);
+            add(features, own, &synapses[(state * sources + from.start) * neurons..][..length]);
         }
     }
     activate(into, options.synapse_activation);
+}
+
+/// What synapses of one source see of both ends.
+#[inline(always)]
+fn interact<T: Real>(interaction: Interaction, pre: T, received: &[T], into: &mut [T]) {
+    for (value, &post) in into.iter_mut().zip(received) {
+        *value = match interaction {
+            Interaction::Product => pre * post,
+            Interaction::Sum => pre + post,
+        };
+    }
 }
 
 /// What a matrix `[rows, R]` sees of the neurons of a layer, r = [b; e; 1]: `[rows, neurons]`.
@@ -307,28 +356,29 @@ pub(super) fn see<T: Real>(into: &mut Vec<T>, matrix: &[T], bodies: &[T], embedd
     let states = bodies.len() / neurons;
     let width = states + embedding.len() + 1;
     into.resize(matrix.len() / width * neurons, T::ZERO);
+    product(into, Left { values: matrix, row: width, term: 1 }, bodies, neurons);
     for (row, weights) in into.chunks_exact_mut(neurons).zip(matrix.chunks_exact(width)) {
-        let (of_bodies, of_rest) = weights.split_at(states);
-        mix(row, of_bodies, bodies);
-        let of_type = of_rest.iter().zip(embedding.iter().copied().chain([T::ONE]));
-        let constant = of_type.fold(T::ZERO, |sum, (&weight, number)| sum + weight * number);
+        let (of_type, last) = (&weights[states..width - 1], weights[width - 1]);
+        let mut constant = T::ZERO;
+        for (&weight, &number) in of_type.iter().zip(embedding) {
+            constant += weight * number;
+        }
+        constant += last;
         for value in row {
             *value += constant;
         }
     }
 }
 
-/// The mean over the sources of what they send through the synapses, `[S, destination]`.
+/// The mean over the sources of what they send through the synapses, `[S, example, destination]`.
 #[inline(always)]
 fn receive<T: Real>(into: &mut [T], sent: &[T], synapses: &[T], sources: usize, neurons: usize) {
     let share = T::ONE / T::from_f64(sources as f64);
-    let states = into.chunks_exact_mut(neurons).zip(sent.chunks_exact(sources));
-    for ((received, sent), synapses) in states.zip(synapses.chunks_exact(sources * neurons)) {
-        received.fill(T::ZERO);
-        for (&sent, synapses) in sent.iter().zip(synapses.chunks_exact(neurons)) {
-            add(received, sent, synapses);
-        }
-        for value in received {
+    let states = synapses.len() / (sources * neurons);
+    let ends = into.chunks_exact_mut(into.len() / states).zip(sent.chunks_exact(sent.len() / states));
+    for ((into, sent), synapses) in ends.zip(synapses.chunks_exact(sources * neurons)) {
+        product(into, Left { values: sent, row: sources, term: 1 }, synapses, neurons);
+        for value in into {
             *value = *value * share;
         }
     }
@@ -337,10 +387,15 @@ fn receive<T: Real>(into: &mut [T], sent: &[T], synapses: &[T], sources: usize, 
 /// The sum of rows `[weights, row]`, each times its weight.
 #[inline(always)]
 pub(super) fn mix<T: Real>(into: &mut [T], weights: &[T], rows: &[T]) {
+    let columns = into.len();
+    product(into, Left { values: weights, row: weights.len(), term: 1 }, rows, columns);
+}
+
+/// `into[row, column] = the sum over terms of left[row, term] right[term, column]`
+#[inline(always)]
+fn product<T: Real>(into: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
     into.fill(T::ZERO);
-    for (&weight, row) in weights.iter().zip(rows.chunks_exact(into.len())) {
-        add(into, weight, row);
-    }
+    add_product(into, left, right, columns);
 }
 
 /// `sum += factor * values`
