@@ -120,6 +120,11 @@ class Session:
 
     # From other threads
 
+    @property
+    def drained(self) -> bool:
+        """Whether it leaves, or has left, because a coordinator has drained it."""
+        return self._leaving == "drained"
+
     def stop(self, within: float = 10.0) -> None:
         """Leaves: finishes what has begun, in so many seconds, reports it and gives the rest back."""
         with self._condition:
