@@ -194,6 +194,13 @@ class Pool:
             self._queue.extend((job, item, False) for item in items)
             self._condition.notify_all()
 
+    def give_back(self) -> list[Item]:
+        """Takes back all evaluations that have not begun; those that have go on."""
+        with self._condition:
+            taken = [item for _, item, _ in self._queue]
+            self._queue.clear()
+            return taken
+
     def discard(self, unwanted: Callable[[Item], bool]) -> list[Item]:
         """Takes back evaluations that have not begun; those that have and are not wanted end a little later."""
         with self._condition:
