@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import socket
 import threading
@@ -24,7 +25,7 @@ _BACK_OFF_MIN, _BACK_OFF_MAX = 0.5, 30.0
 _GOOD = 30.0
 # After so many failures in a row, none of them of a good worker, while nobody else works, it is given up.
 _FAILURES_MAX = 5
-# Who has no place on the cluster for so long is told of.
+# Who was not started by the cluster for so long is told of.
 _PENDING = 30.0
 # A cluster has so long to tell that a worker has left, after the time that this had.
 _MARGIN = 10.0
@@ -99,6 +100,8 @@ class Workers:
         self._stopped = False
         self._error: HebbianError | None = None
         self.scale(workers)
+        # Nobody can be asked any more when the engine's own connection has ended.
+        atexit.register(self._leave_at_exit)
         self._thread = threading.Thread(target=self._run, daemon=True, name="hebbian-workers")
         self._thread.start()
 
@@ -161,6 +164,9 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop(0.0 if kind else None)
 
+    def _leave_at_exit(self) -> None:
+        self.stop(0.0)
+
     # What the thread does
 
     def _run(self) -> None:
@@ -174,6 +180,7 @@ class Workers:
             for place in self._places:
                 self._end(place)
             self._call(self._engine.close)
+            atexit.unregister(self._leave_at_exit)
             with self._condition:
                 self._places.clear()
                 self._condition.notify_all()
@@ -220,7 +227,7 @@ class Workers:
                 self._start(place, now)
         elif place.seen is None and now - place.started > _PENDING and not place.is_pending_told:
             place.is_pending_told = True
-            logger.warning("%s waits for a place on %s: it takes %s", str(place), self._engine.kind, self._engine.needs)
+            logger.warning("%s has not been started by %s yet, of which it takes %s", str(place), self._engine.kind, self._engine.needs)
 
     def _lead_out(self, place: _Place, within: float, now: float) -> None:
         """A worker is to leave."""

@@ -48,13 +48,20 @@ class RayEngine:
             except ConnectionError as error:
                 raise HebbianError("on_ray: there is no Ray cluster here: call ray.init(address) before, or set RAY_ADDRESS") from error
 
+    def _check(self) -> None:
+        # Ray would make another connection by itself, perhaps to a cluster of its own.
+        if not self._ray.is_initialized():
+            raise HebbianError("the connection to Ray was shut down")
+
     def start(self, order: Order) -> _Actor:
         """Starts a worker, as soon as there is a place for it."""
+        self._check()
         actor = self._class.remote()
         return _Actor(actor, actor.start.remote(order))
 
     def look(self, workers: Collection[_Actor], timeout: float) -> dict[_Actor, Seen]:
         """What is new of them, or nothing when the time is over."""
+        self._check()
         asked = {worker.news: worker for worker in workers}
         ready, _ = self._ray.wait(list(asked), num_returns=1, timeout=timeout, fetch_local=False)
         if ready:
@@ -72,10 +79,12 @@ class RayEngine:
 
     def drain(self, worker: _Actor, within: float) -> None:
         """Asks one to leave."""
+        self._check()
         worker.actor.drain.remote(within)
 
     def end(self, worker: _Actor) -> None:
         """Gives back its place; kills it if it is still there."""
+        self._check()
         self._ray.kill(worker.actor)
 
     def close(self) -> None:

@@ -148,7 +148,22 @@ def test_what_takes_longer_than_its_time_is_killed_with_its_children(hold, playe
     begun(mark)
     held.drain(0.2)
     assert seen(held).state == LEFT
-    assert marked(mark) == [] or all(b"main(" in (process / "cmdline").read_bytes() for process in marked(mark))
+
+
+def test_what_its_evaluations_leave_behind_ends_with_it(hold, played, mark):
+    def leaves(x):
+        return float(subprocess.Popen(["sleep", "1000"], start_new_session=True).pid)
+
+    objective = hebbian.objective("leaves", x=hebbian.real(0.0, deviation=1.0))(leaves)
+    held = hold(played, objective)
+    stream = played.stream()
+    stream.announce(objective)
+    stream.batch([1.0])
+    left = Path(f"/proc/{int(stream.settlements(1)[0][0].evaluated.fitness)}")
+    assert left.exists()
+    held.drain(10.0)
+    assert seen(held).state == LEFT
+    assert not left.exists()
 
 
 def test_it_is_told_that_its_coordinator_has_drained_it(hold, played):

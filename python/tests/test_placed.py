@@ -273,7 +273,7 @@ def test_who_waits_for_a_place_and_who_finds_no_coordinator_is_told(place, monke
     monkeypatch.setattr(_placed, "_PENDING", 0.0)
     _, engine = place(1, loopback=True)
     worker = engine.next()
-    until(lambda: "worker played-1 waits for a place on Played: it takes num_cpus=8" in caplog.messages)
+    until(lambda: "worker played-1 has not been started by Played yet, of which it takes num_cpus=8" in caplog.messages)
     for _ in range(2):
         worker.say(DETACHED, f"not attached to a coordinator: {HERE}: UNAVAILABLE")
     told = f"worker played-1 on node: not attached to a coordinator: {HERE}: UNAVAILABLE; give an address that the nodes reach"
