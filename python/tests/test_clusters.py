@@ -119,6 +119,8 @@ def local(request):
         # It would write a token of its own below the home of whoever runs the tests.
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Else it starts them at low priority, and on a machine that others use for hours.
+        patch.setenv("RAY_worker_niceness", "0")
         found = request.param()
         found.temporary = Path(folder)
         yield found
