@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._objective import Failed, Infeasible, Objective, Parameter, fixed, integer, objective, real
     from .client import Client, Run
+    from .clusters import Workers, on_dask, on_ray
     from .connection import Tls
     from .errors import (
         AlreadyExists,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _HOMES = {
     "client": ("Client", "Run"),
+    "clusters": ("Workers", "on_dask", "on_ray"),
     "connection": ("Tls",),
     "errors": (
         "AlreadyExists",
@@ -75,12 +77,15 @@ __all__ = [
     "Trial",
     "Unavailable",
     "Worker",
+    "Workers",
     "WrongState",
     "fixed",
     "integer",
     "maximise",
     "minimise",
     "objective",
+    "on_dask",
+    "on_ray",
     "real",
     "work",
 ]

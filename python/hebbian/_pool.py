@@ -61,9 +61,13 @@ def _written(file: str, make: Callable[..., types.CodeType], arguments: tuple[An
     return make(*arguments).replace(co_filename=file)
 
 
-def _pickled(objective: Objective) -> bytes:
+def pickled(objective: Objective) -> bytes:
+    """An objective as it is sent to another process."""
     content = io.BytesIO()
-    _Pickler(content).dump(objective)
+    try:
+        _Pickler(content).dump(objective)
+    except Exception as error:
+        raise HebbianError(f"the objective cannot be sent to another process: {error}") from error
     return content.getvalue()
 
 
@@ -170,10 +174,7 @@ class Pool:
 
     def __init__(self, objective: Objective, slots: int, finished: Callable[[Job, list[tuple[Item, Outcome, float]]], None]) -> None:
         """``finished`` is called from the threads with the outcomes and the seconds that they took."""
-        try:
-            self._content = _pickled(objective)
-        except Exception as error:
-            raise HebbianError(f"the objective cannot be sent to another process: {error}") from error
+        self._content = pickled(objective)
         self._finished = finished
         self._condition = threading.Condition()
         self._queue: deque[Work] = deque()
@@ -192,6 +193,13 @@ class Pool:
         with self._condition:
             self._queue.extend((job, item, False) for item in items)
             self._condition.notify_all()
+
+    def give_back(self) -> list[Item]:
+        """Takes back all evaluations that have not begun; those that have go on."""
+        with self._condition:
+            taken = [item for _, item, _ in self._queue]
+            self._queue.clear()
+            return taken
 
     def discard(self, unwanted: Callable[[Item], bool]) -> list[Item]:
         """Takes back evaluations that have not begun; those that have and are not wanted end a little later."""

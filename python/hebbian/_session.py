@@ -53,8 +53,10 @@ class Ticket(NamedTuple):
     about: Block
 
 
-# Gives evaluations to whoever computes them, and takes back what has not begun.
+# Gives evaluations to whoever computes them; takes back all that have not begun; takes back those that nobody wants, which also end if they
+# have begun.
 Add = Callable[[Job, list[Item]], None]
+GiveBack = Callable[[], list[Item]]
 Discard = Callable[[Callable[[Item], bool]], list[Item]]
 
 
@@ -116,9 +118,15 @@ class Session:
         self.attached = threading.Event()
         self.trouble: str | None = None
         self.add: Add = lambda job, items: None
+        self.give_back: GiveBack = lambda: []
         self.discard: Discard = lambda unwanted: []
 
     # From other threads
+
+    @property
+    def drained(self) -> bool:
+        """Whether it leaves, or has left, because a coordinator has drained it."""
+        return self._leaving == "drained"
 
     def stop(self, within: float = 10.0) -> None:
         """Leaves: finishes what has begun, in so many seconds, reports it and gives the rest back."""
@@ -203,7 +211,7 @@ class Session:
                 problem = f"{connection.address}: {error.code().name}: {error.details()}"
             self.trouble = problem
             # What was not begun is given to others; what is being computed is reported on the next stream.
-            self.discard(lambda item: True)
+            self.give_back()
             if time.monotonic() - start >= _GOOD_STREAM:
                 back_off, told = _BACK_OFF_MIN, None
             if told is None or time.monotonic() - told >= _REPEAT_WARNING:
@@ -342,7 +350,7 @@ class _Stream:
             return
         session._leaving = why
         self._say(leaving=v1.Leaving())
-        self._give_back(session.discard(lambda item: True))
+        self._give_back(session.give_back())
 
     def _give_back(self, items: list[Item]) -> None:
         session = self._session

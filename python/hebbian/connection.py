@@ -73,7 +73,12 @@ def _token(path: Paths) -> str:
     return token
 
 
-def _is_here(host: str | None) -> bool:
+def token_file_of(given: Paths | None) -> Paths | None:
+    """The file with a token: what is given, or ``HEBBIAN_TOKEN_FILE``."""
+    return given or os.environ.get("HEBBIAN_TOKEN_FILE") or None
+
+
+def is_here(host: str | None) -> bool:
     """Whether a host is this machine, whose loopback nobody else reads."""
     if host == "localhost":
         return True
@@ -101,9 +106,9 @@ class Connection:
             port, is_port = None, False
         if not is_port or parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
             raise InvalidRequest(f"coordinator: {address!r} is no address; write it as {DEFAULT_COORDINATOR}", field="coordinator")
-        token_file = token_file or os.environ.get("HEBBIAN_TOKEN_FILE") or None
+        token_file = token_file_of(token_file)
         self._metadata = [] if token_file is None else [("authorization", f"Bearer {_token(token_file)}")]
-        if self._metadata and parts.scheme != "https" and not _is_here(parts.hostname):
+        if self._metadata and parts.scheme != "https" and not is_here(parts.hostname):
             raise InvalidRequest(
                 f"coordinator: {address} is not encrypted, and whoever is on the way could read the token; write https://",
                 field="coordinator",

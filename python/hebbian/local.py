@@ -16,7 +16,7 @@ from .connection import Paths
 from .errors import HebbianError, Unavailable
 
 # Ends the program when whoever started it is gone: then the pipe on its standard input closes.
-_WATCHED = """
+WATCHED = """
 "$@" < /dev/null & program=$!
 exec 3<&0
 ( cat <&3 > /dev/null; kill -TERM $program ) 2> /dev/null &
@@ -86,7 +86,7 @@ class Coordinator:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEBBIAN__")}
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _WATCHED, "hebbian", *command],
+                ["/bin/sh", "-c", WATCHED, "hebbian", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=file,

@@ -135,6 +135,7 @@ class Study:
                 self.run = create_again(client, spec, "name", address)
             self._session = Session(self.objective, addresses_of(address), None, 1, tls, credit=parallel)
             self._session.add, self._session.discard = self._add, self._discard
+            self._session.give_back = lambda: self._discard(lambda item: True)
             self._threads = [threading.Thread(target=work, daemon=True) for work in (self._work, self._follow)]
         except BaseException:
             self._stack.close()

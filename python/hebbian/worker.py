@@ -48,7 +48,7 @@ class Worker:
         slots = slots_of(workers)
         self.session = Session(checked(score), addresses, name, slots, tls, token_file=token_file)
         self._pool = Pool(score, slots, self.session.finished)
-        self.session.add, self.session.discard = self._pool.add, self._pool.discard
+        self.session.add, self.session.give_back, self.session.discard = self._pool.add, self._pool.give_back, self._pool.discard
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

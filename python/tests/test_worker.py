@@ -285,6 +285,25 @@ def test_it_drains_and_gives_back_what_it_has_not_begun(attached):
     assert worker.join(20) and worker.evaluations == 1
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_what_has_begun_is_finished_however_long_it_takes(attached, played, is_cut):
+    worker, stream = attached(objectives.waits)
+    stream.announce(objectives.waits)
+    # More than what nobody wants may go on for.
+    stream.batch([2.0, 0.5])
+    while not worker._pool._working:
+        time.sleep(0.01)
+    if is_cut:
+        stream.cut()
+        stream = played.stream()
+    else:
+        stream.say(drain={"within": {"seconds": 60}})
+        stream.next("leaving")
+        assert [episode.candidate for episode in stream.next("give_back").episodes] == [1]
+    (settlement,) = stream.next("report").settlements
+    assert (settlement.candidate, settlement.evaluated.fitness) == (0, 2.0), settlement
+
+
 def test_what_it_cannot_evaluate_it_rejects(attached):
     _, stream = attached(objectives.score)
     stream.announce(objectives.troubled)
