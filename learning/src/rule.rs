@@ -18,7 +18,6 @@ pub mod linear_memory;
 pub mod loss;
 pub mod multi_state;
 pub mod number;
-mod product;
 pub mod sample_weights;
 pub mod update_networks;
 pub mod warped_descent;

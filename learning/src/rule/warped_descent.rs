@@ -19,6 +19,7 @@ mod course;
 mod form;
 mod network;
 mod parameters;
+mod product;
 mod warp;
 
 impl RuleFamily for WarpedDescentSpec {

@@ -14,7 +14,6 @@ use super::parameters::Parameters;
 use crate::rule::Ablation;
 use crate::rule::multi_state::Real;
 use crate::rule::number::all_finite;
-use crate::rule::product::{Left, add_product};
 
 /// Neurons that a vector holds, at most.
 const LANES: usize = 16;
@@ -250,16 +249,11 @@ impl<T: Real> Network<T> {
             row += 1;
         }
         let (given, features) = room.seen.split_at_mut(sizes.body_inputs * neurons);
-        product(
-            features,
-            Left { values: &of.body_features, row: sizes.body_inputs, term: 1 },
-            given,
-            neurons,
-        );
+        product(features, (&of.body_features, sizes.body_inputs), given, neurons);
         activate(features, UpdateActivation::Tanh);
         for (into, matrix) in [(&mut room.candidate, &of.body_candidate), (&mut room.gate, &of.body_gate)] {
             into.resize(sizes.body * neurons, T::ZERO);
-            product(into, Left { values: matrix, row: width, term: 1 }, &room.seen, neurons);
+            product(into, (matrix, width), &room.seen, neurons);
         }
         activate(&mut room.candidate, form.options.body_activation);
         let changes = room.gate.chunks_exact(neurons).zip(room.candidate.chunks_exact(neurons));
@@ -293,8 +287,7 @@ impl<T: Real> Network<T> {
             let ends = (&room.sent[..], &room.received[..]);
             find_features(features, of, options, ends, synapses, (from.clone(), sources, neurons));
             let change = &mut room.change[..sizes.synapse * length];
-            let out = Left { values: &of.synapse_out, row: sizes.features, term: 1 };
-            product(change, out, features, length);
+            product(change, (&of.synapse_out, sizes.features), features, length);
             for (state, change) in change.chunks_exact(length).enumerate() {
                 let (keep, update) = (of.synapse_keep[state], of.synapse_update[state]);
                 let row = &mut synapses[(state * sources + from.start) * neurons..][..length];
@@ -356,7 +349,7 @@ pub(super) fn see<T: Real>(into: &mut Vec<T>, matrix: &[T], bodies: &[T], embedd
     let states = bodies.len() / neurons;
     let width = states + embedding.len() + 1;
     into.resize(matrix.len() / width * neurons, T::ZERO);
-    product(into, Left { values: matrix, row: width, term: 1 }, bodies, neurons);
+    product(into, (matrix, width), bodies, neurons);
     for (row, weights) in into.chunks_exact_mut(neurons).zip(matrix.chunks_exact(width)) {
         let (of_type, last) = (&weights[states..width - 1], weights[width - 1]);
         let mut constant = T::ZERO;
@@ -377,7 +370,7 @@ fn receive<T: Real>(into: &mut [T], sent: &[T], synapses: &[T], sources: usize, 
     let states = synapses.len() / (sources * neurons);
     let ends = into.chunks_exact_mut(into.len() / states).zip(sent.chunks_exact(sent.len() / states));
     for ((into, sent), synapses) in ends.zip(synapses.chunks_exact(sources * neurons)) {
-        product(into, Left { values: sent, row: sources, term: 1 }, synapses, neurons);
+        product(into, (sent, sources), synapses, neurons);
         for value in into {
             *value = *value * share;
         }
@@ -388,14 +381,34 @@ fn receive<T: Real>(into: &mut [T], sent: &[T], synapses: &[T], sources: usize, 
 #[inline(always)]
 pub(super) fn mix<T: Real>(into: &mut [T], weights: &[T], rows: &[T]) {
     let columns = into.len();
-    product(into, Left { values: weights, row: weights.len(), term: 1 }, rows, columns);
+    product(into, (weights, weights.len()), rows, columns);
 }
 
-/// `into[row, column] = the sum over terms of left[row, term] right[term, column]`
+/// `into[row, column] = the sum over terms of left[row, term] right[term, column]`, where the rows of the left side have so many numbers, of
+/// which the first are used. A sum stays in a register until it is whole. Rows and columns in larger blocks would gain little, and are much to
+/// compile at each place that this is inlined to.
 #[inline(always)]
-fn product<T: Real>(into: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
-    into.fill(T::ZERO);
-    add_product(into, left, right, columns);
+fn product<T: Real>(into: &mut [T], (left, width): (&[T], usize), right: &[T], columns: usize) {
+    for (into, weights) in into.chunks_exact_mut(columns).zip(left.chunks_exact(width)) {
+        let (chunks, rest) = into.as_chunks_mut::<LANES>();
+        let done = chunks.len() * LANES;
+        for (place, into) in chunks.iter_mut().enumerate() {
+            let mut sum = [T::ZERO; LANES];
+            for (&weight, row) in weights.iter().zip(right.chunks_exact(columns)) {
+                let row = &row[place * LANES..][..LANES];
+                for lane in 0..LANES {
+                    sum[lane] += weight * row[lane];
+                }
+            }
+            *into = sum;
+        }
+        if !rest.is_empty() {
+            rest.fill(T::ZERO);
+            for (&weight, row) in weights.iter().zip(right.chunks_exact(columns)) {
+                add(rest, weight, &row[done..]);
+            }
+        }
+    }
 }
 
 /// `sum += factor * values`

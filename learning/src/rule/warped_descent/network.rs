@@ -4,10 +4,10 @@ use hebbian_shared::spec::rule::gradient_descent::HiddenActivation;
 use hebbian_shared::spec::rule::warped_descent::Warp;
 
 use super::form::Form;
+use super::product::{Left, add_product, transpose};
 use super::warp::{self, add_rows};
 use crate::rule::loss::Descended;
 use crate::rule::number::Number;
-use crate::rule::product::{Left, add_product, transpose};
 
 /// Memory of a pass over a batch; weights and parameters are the caller's.
 #[derive(Debug)]

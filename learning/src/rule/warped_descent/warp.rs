@@ -3,8 +3,8 @@
 use hebbian_shared::spec::rule::warped_descent::Warp;
 
 use super::form::Place;
+use super::product::{Left, add_product, transpose};
 use crate::rule::number::Number;
-use crate::rule::product::{Left, add_product, transpose};
 
 /// `omega(h)` of groups of neurons, one after the other in `h`. Residual warps keep `tanh(h V^T + v)` of each.
 #[inline(always)]

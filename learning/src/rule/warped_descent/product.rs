@@ -1,12 +1,7 @@
 //! Products of matrices. Each sum is formed in the order of its terms, whichever of the matrices lies which way.
 #![expect(clippy::inline_always, reason = "kernels must be inlined into the function that enables AVX")]
 
-use std::ops::{AddAssign, Mul};
-
-/// What products are made of.
-pub(super) trait Factor: Copy + Default + AddAssign + Mul<Output = Self> {}
-
-impl<T: Copy + Default + AddAssign + Mul<Output = Self>> Factor for T {}
+use crate::rule::number::Number;
 
 /// The left side of a product.
 #[derive(Clone, Copy)]
@@ -30,7 +25,7 @@ impl<T> Left<'_, T> {
 /// `sums[row, column] += left[row, term] * right[term, column]`, for one term after the other: in blocks of rows and columns whose sums
 /// stay in registers.
 #[inline(always)]
-pub(super) fn add_product<T: Factor>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
+pub(super) fn add_product<T: Number>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
     let rows = sums.len() / columns;
     let mut row = 0;
     while row + 4 <= rows {
@@ -48,7 +43,7 @@ pub(super) fn add_product<T: Factor>(sums: &mut [T], left: Left<'_, T>, right: &
 
 /// The same for the first rows.
 #[inline(always)]
-fn add_rows<T: Factor, const ROWS: usize>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
+fn add_rows<T: Number, const ROWS: usize>(sums: &mut [T], left: Left<'_, T>, right: &[T], columns: usize) {
     let mut column = 0;
     while column + 16 <= columns {
         add_block::<T, ROWS, 16>(sums, left, right, columns, column);
@@ -73,7 +68,7 @@ fn add_rows<T: Factor, const ROWS: usize>(sums: &mut [T], left: Left<'_, T>, rig
 
 /// The same for some of their columns.
 #[inline(always)]
-fn add_block<T: Factor, const ROWS: usize, const COLUMNS: usize>(
+fn add_block<T: Number, const ROWS: usize, const COLUMNS: usize>(
     sums: &mut [T],
     left: Left<'_, T>,
     right: &[T],
@@ -101,7 +96,7 @@ fn add_block<T: Factor, const ROWS: usize, const COLUMNS: usize>(
 
 /// Writes the transpose of a matrix of so many columns.
 #[inline(always)]
-pub(super) fn transpose<T: Factor>(matrix: &[T], columns: usize, transposed: &mut Vec<T>) {
+pub(super) fn transpose<T: Number>(matrix: &[T], columns: usize, transposed: &mut Vec<T>) {
     let rows = matrix.len() / columns;
     transposed.resize(matrix.len(), T::default());
     for (row, values) in matrix.chunks_exact(columns).enumerate() {
