@@ -138,12 +138,17 @@ impl Backups {
     fn make_one(&self, now: Timestamp, ended: &CancellationToken) -> Result<String, Failure> {
         let moment = now.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
         let place = self.copies.add(&self.journal, &format!("{}{moment}{}", NAME.0, NAME.1), ended)?;
+        self.remove_surplus()?;
+        Ok(place)
+    }
+
+    fn remove_surplus(&self) -> Result<(), Failure> {
         let copies = self.copies.list(is_copy)?;
         let surplus = if self.keep == 0 { 0 } else { copies.len().saturating_sub(self.keep) };
         for old in &copies[..surplus] {
             self.copies.remove(&old.name)?;
         }
-        Ok(place)
+        Ok(())
     }
 }
 
@@ -197,5 +202,34 @@ mod tests {
             assert_eq!(backups.due_in(made + Duration::from_secs(passed)), Duration::from_secs(expected));
         }
         assert_eq!(backups.due_in(made - 5 * hour), hour);
+    }
+
+    #[test]
+    fn the_newest_copies_are_kept_and_what_is_not_ours() {
+        const COPIES: [&str; 4] = [
+            "hebbian-20251231T235959Z.sqlite",
+            "hebbian-20260101T000000Z.sqlite",
+            "hebbian-20260101T000001Z.sqlite",
+            "hebbian-20260201T000000Z.sqlite",
+        ];
+        const OTHERS: [&str; 2] = ["hebbian-mine.sqlite", "photo.png"];
+        for (keep, kept) in
+            [(0, &COPIES[..]), (1, &COPIES[3..]), (2, &COPIES[2..]), (4, &COPIES[..]), (9, &COPIES[..])]
+        {
+            let (_place, settings) = settings("1h");
+            let backups =
+                Backups::new(&BackupSettings { keep, ..settings.clone() }, "sqlite:x").unwrap().unwrap();
+            let directory = settings.directory.unwrap();
+            for name in COPIES.iter().rev().chain(&OTHERS) {
+                fs::write(directory.join(name), "").unwrap();
+            }
+            backups.remove_surplus().unwrap();
+            let mut found: Vec<String> = fs::read_dir(&directory)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            found.sort();
+            assert_eq!(found, [kept, &OTHERS].concat(), "{keep} are kept");
+        }
     }
 }
