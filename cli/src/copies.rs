@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::command::journal::copy as copy_journal;
 use crate::failure::Failure;
 #[cfg(feature = "object-store")]
@@ -69,8 +71,23 @@ impl Copies {
         Ok(found)
     }
 
-    /// Copies a journal under a name; where it is then.
-    pub(crate) fn add(&self, journal: &Path, name: &str) -> Result<String, Failure> {
+    /// Whether a copy on its way must be given up in an orderly way, because what was sent of it would stay there.
+    pub(crate) fn leave_parts(&self) -> bool {
+        match self {
+            Self::Directory(_) => false,
+            #[cfg(feature = "object-store")]
+            Self::Bucket(_) => true,
+        }
+    }
+
+    /// Copies a journal under a name; where it is then. A copy that is on its way to a bucket is given up when `ended` says so.
+    #[cfg_attr(not(feature = "object-store"), expect(unused_variables, reason = "only a bucket takes long"))]
+    pub(crate) fn add(
+        &self,
+        journal: &Path,
+        name: &str,
+        ended: &CancellationToken,
+    ) -> Result<String, Failure> {
         match self {
             Self::Directory(path) => {
                 let path = path.join(name);
@@ -85,7 +102,7 @@ impl Copies {
                 })?;
                 let local = folder.path().join(name);
                 copy_journal(journal, &local)?;
-                bucket.put(&local, name)
+                bucket.put(&local, name, ended)
             }
         }
     }

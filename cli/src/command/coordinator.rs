@@ -1,6 +1,5 @@
 //! `hebbian coordinator`
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -218,10 +217,12 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         ended.clone(),
     );
     tokio::pin!(serving);
+    let copying = make_copies(backups, handle.upkeep(), &ended);
+    tokio::pin!(copying);
     supervisor::ready(&format!("listens on {scheme}://{listening}"));
     let unexpected = tokio::select! {
         never = reload_on_hangup(tls, &access) => match never {},
-        never = make_copies(backups, handle.upkeep()) => match never {},
+        () = &mut copying => None,
         never = supervisor::watched(async || drop(handle.ask(Status).await)) => match never {},
         () = shutdown.cancelled() => None,
         () = handle.stepped_down() => {
@@ -236,6 +237,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     // Ends the streams of workers and watchers, which `serving` waits for.
     let closed = handle.shut_down().await;
     ended.cancel();
+    copying.await;
     if let Some(failure) = unexpected {
         return Err(failure);
     }
@@ -301,10 +303,10 @@ fn reachable(listening: SocketAddr) -> String {
     }
 }
 
-async fn make_copies(backups: Option<Backups>, upkeep: &Upkeep) -> Infallible {
+async fn make_copies(backups: Option<Backups>, upkeep: &Upkeep, ended: &CancellationToken) {
     match backups {
-        Some(backups) => backups.make(upkeep).await,
-        None => std::future::pending().await,
+        Some(backups) => backups.make(upkeep, ended).await,
+        None => ended.cancelled().await,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Scheduled copies of a coordinator's journal: `[backup]` of its configuration.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use hebbian_coordinator::upkeep::Upkeep;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 
 use crate::configuration::BackupSettings;
 use crate::copies::Copies;
@@ -18,6 +18,8 @@ const NAME: (&str, &str) = ("hebbian-", ".sqlite");
 const MOMENT: &str = "%Y%m%dT%H%M%SZ";
 /// When a copy that failed is tried again, unless the next one is due earlier.
 const RETRY: Duration = Duration::from_secs(60);
+/// So long the end of the process waits for a copy to be given up.
+const GIVE_UP: Duration = Duration::from_secs(5);
 /// Copies more often than that would be all that the disk does.
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
@@ -66,22 +68,30 @@ impl Backups {
         Ok(Some(Self { journal: PathBuf::from(journal), copies, every, keep: settings.keep as usize }))
     }
 
-    /// Makes copies for as long as it is polled.
-    pub(super) async fn make(self, upkeep: &Upkeep) -> Infallible {
+    /// Makes copies until `ended` says so, and leaves nothing then of the one that is on its way.
+    pub(super) async fn make(self, upkeep: &Upkeep, ended: &CancellationToken) {
         let Self { every, .. } = self;
         let backups = std::sync::Arc::new(self);
         loop {
             let looked = std::sync::Arc::clone(&backups);
-            let due = tokio::task::spawn_blocking(move || looked.due_in(SystemTime::now())).await;
-            tokio::time::sleep(due.unwrap_or_default()).await;
-            let (made, answer) = tokio::sync::oneshot::channel();
-            let copied = std::sync::Arc::clone(&backups);
+            let due = async {
+                let due = tokio::task::spawn_blocking(move || looked.due_in(SystemTime::now())).await;
+                tokio::time::sleep(due.unwrap_or_default()).await;
+            };
+            if ended.run_until_cancelled(due).await.is_none() {
+                return;
+            }
+            let (made, mut answer) = tokio::sync::oneshot::channel();
+            let (copied, told) = (std::sync::Arc::clone(&backups), ended.clone());
             // A thread of its own: the end of the process does not wait for a copy.
             let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(move || {
-                drop(made.send(copied.make_one(Timestamp::now())));
+                drop(made.send(copied.make_one(Timestamp::now(), &told)));
             });
             let made = match thread {
-                Ok(_) => answer.await.unwrap_or_else(|_| Err(Failure::failed("the thread has panicked"))),
+                Ok(_) => match ended.run_until_cancelled(&mut answer).await {
+                    Some(made) => made.unwrap_or_else(|_| Err(Failure::failed("the thread has panicked"))),
+                    None => return backups.give_up(answer).await,
+                },
                 Err(error) => Err(Failure::failed(format_args!("a thread cannot be started: {error}"))),
             };
             upkeep.copied(made.is_ok());
@@ -89,8 +99,26 @@ impl Backups {
                 Ok(place) => tracing::info!("the journal was copied to {place}"),
                 Err(failure) => {
                     tracing::error!("the journal could not be copied: {}", failure.message());
-                    tokio::time::sleep(RETRY.min(every)).await;
+                    if ended.run_until_cancelled(tokio::time::sleep(RETRY.min(every))).await.is_none() {
+                        return;
+                    }
                 }
+            }
+        }
+    }
+
+    /// Waits for a copy that is told to be given up, if anything would be left of it.
+    async fn give_up(&self, answer: tokio::sync::oneshot::Receiver<Result<String, Failure>>) {
+        if !self.copies.leave_parts() {
+            return;
+        }
+        match tokio::time::timeout(GIVE_UP, answer).await {
+            Ok(Ok(Ok(place))) => tracing::info!("the journal was copied to {place}"),
+            Ok(Ok(Err(failure))) => tracing::info!("the last copy: {}", failure.message()),
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!(
+                    "the last copy could not be given up in {GIVE_UP:?}; parts of it may stay in the bucket"
+                );
             }
         }
     }
@@ -107,15 +135,20 @@ impl Backups {
     }
 
     /// Makes a copy, and removes the oldest ones beyond those that are kept.
-    fn make_one(&self, now: Timestamp) -> Result<String, Failure> {
+    fn make_one(&self, now: Timestamp, ended: &CancellationToken) -> Result<String, Failure> {
         let moment = now.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
-        let place = self.copies.add(&self.journal, &format!("{}{moment}{}", NAME.0, NAME.1))?;
+        let place = self.copies.add(&self.journal, &format!("{}{moment}{}", NAME.0, NAME.1), ended)?;
+        self.remove_surplus()?;
+        Ok(place)
+    }
+
+    fn remove_surplus(&self) -> Result<(), Failure> {
         let copies = self.copies.list(is_copy)?;
         let surplus = if self.keep == 0 { 0 } else { copies.len().saturating_sub(self.keep) };
         for old in &copies[..surplus] {
             self.copies.remove(&old.name)?;
         }
-        Ok(place)
+        Ok(())
     }
 }
 
@@ -169,5 +202,34 @@ mod tests {
             assert_eq!(backups.due_in(made + Duration::from_secs(passed)), Duration::from_secs(expected));
         }
         assert_eq!(backups.due_in(made - 5 * hour), hour);
+    }
+
+    #[test]
+    fn the_newest_copies_are_kept_and_what_is_not_ours() {
+        const COPIES: [&str; 4] = [
+            "hebbian-20251231T235959Z.sqlite",
+            "hebbian-20260101T000000Z.sqlite",
+            "hebbian-20260101T000001Z.sqlite",
+            "hebbian-20260201T000000Z.sqlite",
+        ];
+        const OTHERS: [&str; 2] = ["hebbian-mine.sqlite", "photo.png"];
+        for (keep, kept) in
+            [(0, &COPIES[..]), (1, &COPIES[3..]), (2, &COPIES[2..]), (4, &COPIES[..]), (9, &COPIES[..])]
+        {
+            let (_place, settings) = settings("1h");
+            let backups =
+                Backups::new(&BackupSettings { keep, ..settings.clone() }, "sqlite:x").unwrap().unwrap();
+            let directory = settings.directory.unwrap();
+            for name in COPIES.iter().rev().chain(&OTHERS) {
+                fs::write(directory.join(name), "").unwrap();
+            }
+            backups.remove_surplus().unwrap();
+            let mut found: Vec<String> = fs::read_dir(&directory)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            found.sort();
+            assert_eq!(found, [kept, &OTHERS].concat(), "{keep} are kept");
+        }
     }
 }

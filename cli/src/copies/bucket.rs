@@ -1,25 +1,29 @@
 //! A bucket that speaks S3. Credentials, region and endpoint come from the variables that other programs take, too.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
 
 use super::Kept;
 use crate::failure::Failure;
 
 /// How addresses of buckets begin.
 const SCHEME: &str = "s3://";
-/// So much is read and sent at once; what is larger goes in parts of this size.
-const PART_BYTES: usize = 8 << 20;
-/// Parts that are on their way.
-const PARTS_MAX: usize = 4;
+/// So much is read and sent at once; what is larger goes in parts, of which only the last may be smaller. S3 wants 5 MiB at least.
+const PART_BYTES_MIN: u64 = 8 << 20;
+/// S3 takes no object in more parts.
+const PARTS_MAX: u64 = 10_000;
+/// Parts that are on their way at once.
+const PARTS_AT_ONCE: usize = 4;
 
 /// See the module.
 pub(crate) struct Bucket {
@@ -100,40 +104,77 @@ impl Bucket {
         Ok(kept.collect())
     }
 
-    /// Sends a file; where it is then.
-    pub(super) fn put(&self, file: &Path, name: &str) -> Result<String, Failure> {
-        let place = format!("{}/{name}", self.url);
-        let unread = |error: std::io::Error| Failure::file(file, "cannot be read", &error);
-        let mut file = File::open(file).map_err(unread)?;
+    /// Sends a file, unless `ended` comes first; where it is then. What fails leaves nothing there.
+    pub(super) fn put(&self, path: &Path, name: &str, ended: &CancellationToken) -> Result<String, Failure> {
+        let unread = |error: std::io::Error| Failure::file(path, "cannot be read", &error);
+        let file = File::open(path).map_err(unread)?;
         let length = file.metadata().map_err(unread)?.len();
-        let failed = |error: object_store::Error| self.failed(&format!("{name} cannot be written"), &error);
-        runtime()?.block_on(async {
-            let key = self.key(name);
-            if length <= PART_BYTES as u64 {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map_err(unread)?;
-                self.store.put(&key, bytes.into()).await.map_err(failed)?;
-            } else {
-                let upload = self.store.put_multipart(&key).await.map_err(failed)?;
-                let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-                let mut part = vec![0; PART_BYTES];
-                loop {
-                    let read = file.read(&mut part).map_err(unread)?;
-                    if read == 0 {
-                        break;
-                    }
-                    writer.wait_for_capacity(PARTS_MAX).await.map_err(failed)?;
-                    writer.write(&part[..read]);
+        runtime()?.block_on(self.send(Source { file, path, length }, name, ended))
+    }
+
+    async fn send<R: Read>(
+        &self,
+        mut source: Source<'_, R>,
+        name: &str,
+        ended: &CancellationToken,
+    ) -> Result<String, Failure> {
+        let place = format!("{}/{name}", self.url);
+        let key = self.key(name);
+        let length = source.length;
+        let unwritten = |error| self.failed(&format!("{name} cannot be written"), &error);
+        let written = if length <= PART_BYTES_MIN {
+            let bytes = source.read(length)?;
+            self.store.put(&key, bytes.into()).await.map(drop).map_err(unwritten)
+        } else {
+            if ended.is_cancelled() {
+                return Err(given_up(&place));
+            }
+            let mut upload = self.store.put_multipart(&key).await.map_err(unwritten)?;
+            let sent = tokio::select! {
+                biased;
+                () = ended.cancelled() => Err(given_up(&place)),
+                sent = send_parts(upload.as_mut(), &mut source, unwritten) => sent,
+            };
+            if let Err(failure) = sent {
+                return Err(self.abort(upload.as_mut(), failure).await);
+            }
+            match upload.complete().await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(self.abort(upload.as_mut(), unwritten(error)).await),
+            }
+        };
+        let (may_be_wrong, failure) = match written {
+            Err(failure) => (false, failure),
+            Ok(()) => match self.store.head(&key).await {
+                Ok(there) if there.size == length => return Ok(place),
+                Ok(there) => {
+                    let bytes = there.size;
+                    (true, Failure::failed(format_args!("{place}: has {bytes} bytes there, not {length}")))
                 }
-                writer.finish().await.map_err(failed)?;
+                Err(error) => (true, unwritten(error)),
+            },
+        };
+        // What is there is what was sent, or nothing is; also where only the answer was lost.
+        match self.store.delete(&key).await {
+            Err(error) if may_be_wrong => {
+                Err(Failure::failed(format_args!("{}; and it cannot be removed: {error}", failure.message()))
+                    .hint(format_args!("remove {place}: it is no copy")))
             }
-            // What is there is what was sent, or nothing is.
-            let there = self.store.head(&key).await.map_err(failed)?.size;
-            if there == length {
-                return Ok(place);
-            }
-            Err(Failure::failed(format_args!("{place}: has {there} bytes there, and {length} were sent")))
-        })
+            _ => Err(failure),
+        }
+    }
+
+    /// Removes the parts of an upload that failed: they are in no list, and cost as objects do.
+    async fn abort(&self, upload: &mut dyn MultipartUpload, failure: Failure) -> Failure {
+        match upload.abort().await {
+            // It was complete, and only the answer was lost.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => failure,
+            Err(error) => Failure::failed(format_args!(
+                "{}; and its parts cannot be removed: {error}",
+                failure.message()
+            ))
+            .hint("let the bucket's lifecycle abort incomplete multipart uploads after a day"),
+        }
     }
 
     /// Writes an object to a file.
@@ -162,38 +203,68 @@ impl Bucket {
     }
 }
 
+/// What is sent.
+struct Source<'a, R> {
+    file: R,
+    /// For messages.
+    path: &'a Path,
+    length: u64,
+}
+
+impl<R: Read> Source<'_, R> {
+    /// The next bytes; fewer than `most` only at the end.
+    fn read(&mut self, most: u64) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let read = self.file.by_ref().take(most).read_to_end(&mut bytes);
+        read.map_err(|error| Failure::file(self.path, "cannot be read", &error))?;
+        Ok(bytes)
+    }
+}
+
+/// How large the parts of a file are.
+fn part_bytes(length: u64) -> u64 {
+    length.div_ceil(PARTS_MAX).max(PART_BYTES_MIN)
+}
+
+/// Sends a file's parts. None of them is on its way any more when this has ended.
+async fn send_parts<R: Read>(
+    upload: &mut dyn MultipartUpload,
+    source: &mut Source<'_, R>,
+    unwritten: impl Fn(object_store::Error) -> Failure,
+) -> Result<(), Failure> {
+    let bytes = part_bytes(source.length);
+    let mut parts = FuturesUnordered::new();
+    let sent = async {
+        let mut sent = 0;
+        while sent < source.length {
+            let part = source.read(bytes.min(source.length - sent))?;
+            if part.is_empty() {
+                let problem = format!("ends after {sent} bytes; it had {} before", source.length);
+                return Err(Failure::failed(format_args!("{}: {problem}", source.path.display())));
+            }
+            sent += part.len() as u64;
+            if parts.len() == PARTS_AT_ONCE {
+                parts.next().await.transpose().map_err(&unwritten)?;
+            }
+            parts.push(upload.put_part(part.into()));
+        }
+        while parts.next().await.transpose().map_err(&unwritten)?.is_some() {}
+        Ok(())
+    }
+    .await;
+    // S3 may keep a part that arrives after the upload was aborted.
+    while parts.next().await.is_some() {}
+    sent
+}
+
+fn given_up(place: &str) -> Failure {
+    Failure::interrupted(format_args!("{place}: not written, because this process is to end"))
+}
+
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_bucket_and_a_prefix_and_no_place_for_secrets() {
-        for (url, bucket, prefix) in [
-            ("s3://backups", "backups", ""),
-            ("s3://backups/", "backups", ""),
-            ("s3://backups/a/b-1", "backups", "a/b-1"),
-            ("s3://backups/a/", "backups", "a"),
-        ] {
-            let (found, key) = parse(url).unwrap();
-            assert_eq!((found, key.as_ref()), (bucket, prefix));
-        }
-        for (url, expected) in [
-            ("https://backups", "must be s3://BUCKET/PREFIX"),
-            ("s3://", "3 to 63"),
-            ("s3://Backups/x", "3 to 63"),
-            ("s3://backups/a//b", "no part of the prefix is empty"),
-            ("s3://key:secret@backups/a", "AWS_SECRET_ACCESS_KEY"),
-            ("s3://backups/a?secret=x", "AWS_REGION"),
-        ] {
-            let failure = Bucket::open("backup.url", url).unwrap_err();
-            let told = failure.message();
-            assert!(told.starts_with("backup.url: ") && told.contains(expected), "{url}: {told}");
-            assert!(!told.contains("secret@") && !told.contains("secret=x"), "{told}");
-        }
-    }
-}
+mod tests;

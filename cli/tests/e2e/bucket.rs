@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::support::{Place, SPEC, bits, errors, until};
+use crate::support::{Place, Process, SPEC, bits, errors, until};
 
 /// A coordinator that makes the copies that `backup.toml` says.
 const COORDINATOR: [&str; 9] = [
@@ -25,12 +25,94 @@ const COORDINATOR: [&str; 9] = [
 const KEY: &str = "test-key";
 const SECRET: &str = "nobody-may-see-this";
 
+/// S3 takes no smaller part of an upload, but the last.
+const PART_BYTES_MIN: usize = 5 << 20;
+
 /// A bucket with the name `backups`. It serves until the process ends.
 #[derive(Clone)]
 struct Bucket {
     objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    uploads: Arc<Mutex<Uploads>>,
     endpoint: String,
 }
+
+/// What comes of the second part of every upload.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum SecondPart {
+    #[default]
+    Taken,
+    Refused,
+    /// Nobody answers.
+    Hangs,
+}
+
+/// Uploads in parts.
+#[derive(Default)]
+struct Uploads {
+    begun: usize,
+    aborted: usize,
+    second_part: SecondPart,
+    /// The parts by number of those that are neither complete nor aborted, by identifier.
+    open: BTreeMap<String, BTreeMap<usize, Vec<u8>>>,
+}
+
+impl Uploads {
+    /// Answers what belongs to an upload in parts; the object that is complete by it.
+    fn answer(&mut self, method: &str, query: &str, body: Vec<u8>) -> (Reply, Option<Vec<u8>>) {
+        let of = |name: &str| {
+            let mut fields = query.split('&').filter_map(|field| field.split_once('='));
+            fields.find(|(field, _)| *field == name).map(|(_, value)| value.to_owned())
+        };
+        let refused = |code: &str| {
+            (("400 Bad Request", format!("<Error><Code>{code}</Code></Error>").into_bytes()), None)
+        };
+        let Some(id) = of("uploadId") else {
+            self.begun += 1;
+            let id = format!("upload-{}", self.begun);
+            let text = format!("<R><UploadId>{id}</UploadId></R>");
+            self.open.insert(id, BTreeMap::new());
+            return (("200 OK", text.into_bytes()), None);
+        };
+        let Some(parts) = self.open.get_mut(&id) else { return refused("NoSuchUpload") };
+        match method {
+            "PUT" => {
+                let number: usize = of("partNumber").unwrap().parse().unwrap();
+                if number == 2 && self.second_part == SecondPart::Refused {
+                    return refused("InvalidPart");
+                }
+                parts.insert(number, body);
+                let hangs = number == 2 && self.second_part == SecondPart::Hangs;
+                ((if hangs { HANGS } else { "200 OK" }, Vec::new()), None)
+            }
+            "POST" => {
+                let body = String::from_utf8(body).unwrap();
+                let listed = body.split("<PartNumber>").skip(1);
+                let listed: Vec<usize> =
+                    listed.map(|rest| rest.split("</PartNumber>").next().unwrap().parse().unwrap()).collect();
+                if !listed.iter().eq(parts.keys()) || listed.first() != Some(&1) {
+                    return refused("InvalidPart");
+                }
+                if parts.range(..listed.len()).any(|(_, part)| part.len() < PART_BYTES_MIN) {
+                    return refused("EntityTooSmall");
+                }
+                let parts = self.open.remove(&id).unwrap_or_default();
+                let whole = parts.into_values().flatten().collect();
+                (("200 OK", b"<R><ETag>e</ETag></R>".to_vec()), Some(whole))
+            }
+            "DELETE" => {
+                self.aborted += 1;
+                self.open.remove(&id);
+                (("204 No Content", Vec::new()), None)
+            }
+            _ => refused("MethodNotAllowed"),
+        }
+    }
+}
+
+/// Status and body.
+type Reply = (&'static str, Vec<u8>);
+/// The status of what nobody hears of.
+const HANGS: &str = "";
 
 /// A request: method, path, query, whether it is signed by [`KEY`], and body.
 struct Request {
@@ -69,7 +151,7 @@ impl Bucket {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let bucket = Self { objects: Arc::default(), endpoint };
+        let bucket = Self { objects: Arc::default(), uploads: Arc::default(), endpoint };
         let served = bucket.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -86,6 +168,9 @@ impl Bucket {
         while let Some(request) = Request::read(&mut requests) {
             let head = request.method == "HEAD";
             let (status, body) = self.answer(request);
+            if status == HANGS {
+                continue;
+            }
             let sent = if head { &[][..] } else { &body };
             let text = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {}\r\netag: \"e\"\r\nlast-modified: Sat, 28 Nov 2026 05:00:00 GMT\r\n\r\n",
@@ -97,7 +182,7 @@ impl Bucket {
         }
     }
 
-    fn answer(&self, request: Request) -> (&'static str, Vec<u8>) {
+    fn answer(&self, request: Request) -> Reply {
         let Request { method, path, query, signed, body } = request;
         if !signed {
             return ("403 Forbidden", b"<Error><Code>AccessDenied</Code></Error>".to_vec());
@@ -105,6 +190,11 @@ impl Bucket {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = path.strip_prefix("/backups") else { return ("404 Not Found", Vec::new()) };
         let key = key.trim_start_matches('/');
+        if query.contains("upload") {
+            let (reply, whole) = self.uploads().answer(&method, &query, body);
+            objects.extend(whole.map(|whole| (key.to_owned(), whole)));
+            return reply;
+        }
         match (method.as_str(), key) {
             ("GET", "") => {
                 let of = |(key, bytes): (&String, &Vec<u8>)| {
@@ -141,6 +231,10 @@ impl Bucket {
             },
             _ => ("400 Bad Request", Vec::new()),
         }
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, Uploads> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn names(&self) -> Vec<String> {
@@ -257,4 +351,89 @@ fn a_bucket_that_refuses_and_addresses_that_name_none_are_told_without_secrets()
         errors(&missing)
     );
     assert!(!place.path("copy.sqlite").exists());
+}
+
+/// A coordinator with runs of so much text that its journal goes to the bucket in parts; what `list` says of them.
+fn large_journal(place: &Place, bucket: &Bucket) -> (Process, String) {
+    let parameter = |number: usize| {
+        let value = "v".repeat(1000);
+        format!("[[problem.parameters]]\nname = 'p{number}'\nkind = 'fixed'\nvalue = '{value}'\n")
+    };
+    let head = "name = 'large'\n[strategy]\nkind = 'cma-es'\npopulation_size = 8\n[problem]\nkind = 'external'\nname = 'valley'\ndirection = 'minimise'\n";
+    let real = "[[problem.parameters]]\nname = 'x'\nkind = 'real'\nlow = -5\nhigh = 5\n";
+    let all: String = (0..3500).map(parameter).collect();
+    place.write("large.toml", &format!("{head}{real}{all}[stop]\ngenerations = 3\n"));
+    place.write("backup.toml", "[backup]\nurl = 's3://backups/x'\nevery = '1h'\nkeep = 2\n");
+    // Before there is anything to copy, nothing is copied.
+    let mut arguments = COORDINATOR.to_vec();
+    arguments.truncate(arguments.len() - 2);
+    let mut coordinator = place.start_with(&[], &arguments, "filling.log");
+    until("the coordinator listens", || place.path("address").exists());
+    let url = fs::read_to_string(place.path("address")).unwrap().trim().to_owned();
+    for _ in 0..3 {
+        place.ok(&["create", "large.toml", "--coordinator", &url]);
+    }
+    let list = place.ok(&["list", "--coordinator", &url, "--json"]);
+    coordinator.signal("TERM");
+    assert_eq!(coordinator.exit_code(), Some(0));
+    (place.start_with(&bucket.variables(KEY), &COORDINATOR, "coordinator.log"), list)
+}
+
+/// Of a journal of more than a part, all parts arrive, and it is restored as it was.
+#[test]
+fn a_large_journal_goes_to_a_bucket_in_parts_and_is_restored() {
+    let place = Place::new();
+    let bucket = Bucket::start();
+    let (mut coordinator, list) = large_journal(&place, &bucket);
+    until("there is a copy", || !bucket.names().is_empty());
+    coordinator.signal("TERM");
+    assert_eq!(coordinator.exit_code(), Some(0));
+    {
+        let uploads = bucket.uploads();
+        assert_eq!((uploads.begun, uploads.aborted, uploads.open.len()), (1, 0, 0));
+    }
+    let fetched = place
+        .command(&["journal", "fetch", "s3://backups/x", "--out", "copy.sqlite"])
+        .envs(bucket.variables(KEY))
+        .output()
+        .unwrap();
+    assert!(fetched.status.success(), "{}", errors(&fetched));
+    let sent = bucket.objects.lock().unwrap().values().next().unwrap().clone();
+    assert!(sent.len() > 8 << 20 && sent == fs::read(place.path("copy.sqlite")).unwrap(), "{}", sent.len());
+    let reports = place.json(&["journal", "verify", "copy.sqlite", "--json"]);
+    assert_eq!(reports.as_array().unwrap().len(), 3);
+    for file in ["cluster.sqlite", "cluster.sqlite-wal", "cluster.sqlite-shm", "cluster.sqlite.lock"] {
+        // What SQLite had not made, or has removed, need not be.
+        let _ = fs::remove_file(place.path(file));
+    }
+    fs::rename(place.path("copy.sqlite"), place.path("cluster.sqlite")).unwrap();
+    let coordinator = crate::support::Coordinator::start(&place);
+    assert_eq!(coordinator.ok(&["list", "--json"]), list);
+}
+
+/// A copy that fails, or is on its way when the coordinator ends, leaves no parts, which would cost money and are in no list.
+#[test]
+fn nothing_stays_in_a_bucket_of_a_copy_that_fails_or_is_given_up() {
+    for (second_part, told) in [
+        (SecondPart::Refused, "the journal could not be copied: s3://backups/x: hebbian-"),
+        (SecondPart::Hangs, "not written, because this process is to end"),
+    ] {
+        let place = Place::new();
+        let bucket = Bucket::start();
+        bucket.uploads().second_part = second_part;
+        let (mut coordinator, _) = large_journal(&place, &bucket);
+        let log = || fs::read_to_string(place.path("coordinator.log")).unwrap_or_default();
+        if second_part == SecondPart::Hangs {
+            let sent = || bucket.uploads().open.values().any(|parts| parts.contains_key(&2));
+            until("a part hangs", sent);
+        } else {
+            until("the failure is told", || log().contains(told));
+        }
+        coordinator.signal("TERM");
+        assert_eq!(coordinator.exit_code(), Some(0));
+        assert!(log().contains(told), "{}", log());
+        let uploads = bucket.uploads();
+        assert_eq!((uploads.begun, uploads.aborted, uploads.open.len()), (1, 1, 0), "{}", log());
+        assert!(bucket.names().is_empty(), "{:?}", bucket.names());
+    }
 }

@@ -347,7 +347,7 @@ fn commands_follow_when_the_leader_goes_away() {
     assert!(place.ok(&["status", "tiny", "--coordinator", &both]).contains("killed"));
 }
 
-/// While the database is gone nobody serves; the leader still says how its runs stand, and what is wrong.
+/// While the database is gone or hangs nobody serves; the leader still says how its runs stand, and what is wrong.
 #[test]
 fn a_leader_in_trouble_is_asked_before_its_standby() {
     let Some(mut server) = Server::start() else { return };
@@ -371,6 +371,13 @@ fn a_leader_in_trouble_is_asked_before_its_standby() {
     until("neither is ready", || is("ready", false));
     assert!(is("live", true));
     server.restart();
+    until("both are ready again", || is("ready", true));
+    let hanging = server.hang();
+    let begun = Instant::now();
+    until("neither is ready", || is("ready", false));
+    // Within 2 s; the machine may be busy.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    drop(hanging);
     until("both are ready again", || is("ready", true));
 }
 

@@ -69,6 +69,20 @@ fn a_drained_worker_ends_by_itself_and_others_go_on() {
     assert_eq!(coordinator.stop(), Some(0));
 }
 
+/// Its coordinator ends, and does not come back.
+#[test]
+fn a_worker_ends_when_its_patience_does() {
+    let place = Place::new();
+    let coordinator = Coordinator::start(&place);
+    let arguments = ["worker", "--threads", "1", "--name", "one", "--patience", "1s"];
+    let mut worker = place.start(&coordinator.arguments(&arguments), "one.log");
+    until("it is attached", || is_attached(&coordinator, "one"));
+    assert_eq!(coordinator.stop(), Some(0));
+    assert_eq!(worker.exit_code(), Some(4));
+    let log = fs::read_to_string(place.path("one.log")).unwrap();
+    assert!(log.contains("it had no coordinator for 1 s, which is its patience (worker.patience)"), "{log}");
+}
+
 #[test]
 fn a_run_has_a_weight() {
     let place = Place::new();

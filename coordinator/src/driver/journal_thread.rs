@@ -89,9 +89,21 @@ pub(super) fn spawn(
     }));
     thread::Builder::new().name("journal".into()).spawn(move || {
         let (group, retry, room_given) = (Group::new(journal.kept()), None, None);
-        let (committed, synced, missed) = (0, 0, false);
-        JournalThread { journal, jobs, said, group, retry, room_given, committed, synced, missed, timings }
-            .run();
+        let (committed, synced, missed, looked) = (0, 0, false, Instant::now());
+        JournalThread {
+            journal,
+            jobs,
+            said,
+            group,
+            retry,
+            looked,
+            room_given,
+            committed,
+            synced,
+            missed,
+            timings,
+        }
+        .run();
     })?;
     Ok(sender)
 }
@@ -103,6 +115,8 @@ struct JournalThread {
     group: Group,
     /// After a failed attempt: when the next one is due, and how long the wait for it is.
     retry: Option<(Instant, Duration)>,
+    /// When it was looked whether the journal is where it should be.
+    looked: Instant,
     /// When the room that is kept was given back.
     room_given: Option<Instant>,
     committed: u64,
@@ -118,15 +132,13 @@ impl JournalThread {
             let wait = self.retry.map_or(LOOK, |(due, _)| due.saturating_duration_since(Instant::now()));
             let closing = match self.jobs.recv_timeout(wait) {
                 Ok(job) => self.gather(job),
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.retry.is_none() {
-                        self.look();
-                    }
-                    None
-                }
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             // By the clock and not by the silence: readers may ask all the time.
+            if self.retry.is_none() && self.looked.elapsed() >= LOOK {
+                self.look();
+            }
             let due = self.retry.is_none_or(|(due, _)| Instant::now() >= due);
             if (due || closing.is_some())
                 && let Err(error) = self.commit()
@@ -154,6 +166,7 @@ impl JournalThread {
 
     /// Looks whether the journal is where it should be.
     fn look(&mut self) {
+        self.looked = Instant::now();
         let problem = self.journal.look().err().map(|error| error.to_string());
         self.tell_missed(problem);
     }
@@ -262,6 +275,29 @@ mod tests {
     use hebbian_control::run::record::Record;
 
     use super::*;
+    use crate::journal;
+
+    #[test]
+    fn a_journal_that_is_moved_away_is_missed_though_it_is_read_all_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        let journal = journal::open(&format!("sqlite:{}", path.display())).unwrap();
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let jobs = spawn(journal, said, Arc::default()).unwrap();
+        std::fs::rename(&path, folder.path().join("elsewhere.sqlite")).unwrap();
+        let begun = Instant::now();
+        let told = loop {
+            let (read, done) = mpsc::channel();
+            jobs.send(JournalRequest::Read(Box::new(move |_| drop(read.send(()))))).unwrap();
+            done.recv().unwrap();
+            if let Ok(told) = heard.try_recv() {
+                break told;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody is told");
+        };
+        let told = format!("{told:?}");
+        assert!(told.contains("JournalReached") && told.contains("put it back"), "{told}");
+    }
 
     #[test]
     fn what_a_deletion_takes_with_it_needs_no_room() {

@@ -96,7 +96,8 @@ impl Waiting {
     }
 
     fn try_look(&mut self, session: &Session, me: &Leader, can_lead: bool) -> Result<Look, JournalError> {
-        let seen = look(session)?;
+        // A server that hangs is told as soon as the leader would tell it. Who takes the lease waits for longer.
+        let seen = session.within(LEADERS_LEASE, || look(session))?;
         let since = match &self.last {
             Some((last, since)) if *last == seen => *since,
             last => {

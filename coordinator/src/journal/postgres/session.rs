@@ -2,7 +2,7 @@
 //!
 //! Statements that change rows are sent at once, and their answers are awaited together: by the next question, or before the commit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -47,7 +47,7 @@ type Sent = Box<dyn ToSql + Sync + Send>;
 pub(super) struct Session {
     store: String,
     /// How long the server may take for the next part of an answer.
-    patience: Duration,
+    patience: Cell<Duration>,
     /// Taken when it ends: it must not be waited for.
     runtime: Option<Runtime>,
     client: Arc<Client>,
@@ -100,7 +100,7 @@ impl Session {
         let client = connected.map_err(|_| failed(slow(patience)))??;
         let session = Self {
             store,
-            patience,
+            patience: Cell::new(patience),
             runtime: Some(runtime),
             client: Arc::new(client),
             statements: RefCell::default(),
@@ -112,9 +112,17 @@ impl Session {
     }
 
     /// The same session with another patience.
-    pub(super) fn patient(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub(super) fn patient(self, patience: Duration) -> Self {
+        self.patience.set(patience);
         self
+    }
+
+    /// What is asked of it with another patience.
+    pub(super) fn within<T>(&self, patience: Duration, ask: impl FnOnce() -> T) -> T {
+        let usual = self.patience.replace(patience);
+        let answer = ask();
+        self.patience.set(usual);
+        answer
     }
 
     /// Whether nothing can be asked any more.
@@ -132,11 +140,10 @@ impl Session {
 
     /// Waits for what is asked.
     fn wait<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, JournalError> {
-        match self.runtime().block_on(async { timeout(self.patience, asked).await }) {
+        let patience = self.patience.get();
+        match self.runtime().block_on(async { timeout(patience, asked).await }) {
             Ok(answer) => answer.map_err(|error| self.explain(&error)),
-            Err(_) => {
-                Err(JournalError::Unavailable { store: self.store.clone(), problem: slow(self.patience) })
-            }
+            Err(_) => Err(JournalError::Unavailable { store: self.store.clone(), problem: slow(patience) }),
         }
     }
 
