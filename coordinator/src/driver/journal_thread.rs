@@ -288,7 +288,7 @@ mod tests {
         let begun = Instant::now();
         let told = loop {
             let (read, done) = mpsc::channel();
-            jobs.send(JournalRequest::Read(Box::new(move |_| drop(read.send(()))))).unwrap();
+            jobs.send(JournalRequest::Read(Box::new(move |_| read.send(()).unwrap()))).unwrap();
             done.recv().unwrap();
             if let Ok(told) = heard.try_recv() {
                 break told;
