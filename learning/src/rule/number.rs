@@ -51,11 +51,11 @@ pub trait Number:
 }
 
 /// Whether all numbers are finite; without a branch for each of them, so that they are tried side by side.
-pub(super) fn all_finite<T: Copy + Default + PartialEq + Sub<Output = T>>(values: &[T]) -> bool {
-    // What is infinite or no number has no difference to itself.
+pub(super) fn all_finite<T: Copy + Default + PartialEq + Mul<Output = T>>(values: &[T]) -> bool {
+    // Zero times what is infinite or no number is none either.
     values
         .chunks(64)
-        .all(|values| values.iter().fold(true, |all, &value| all & (value - value == T::default())))
+        .all(|values| values.iter().fold(true, |all, &value| all & (value * T::default() == T::default())))
 }
 
 impl Number for f32 {
