@@ -171,14 +171,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         return Ok(());
     };
     read_again(tls.as_deref(), &access);
-    let RetentionSettings { keep_days, keep_runs, clock_confirmed, .. } = configuration.retention;
-    let tracer = traces.tracer();
-    let mut settings = DriverSettings { clock_confirmed, tracer, ..DriverSettings::default() };
-    settings.engine.scheduler.recheck = Recheck { share: recheck(&configuration)?, secret: driver::secret() };
-    settings.engine.retention = Retention {
-        keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
-        keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
-    };
+    let mut settings = driver_settings(&configuration, &traces)?;
     settings.engine.leadership = journal::can_be_taken_over(url).then_some(leadership);
     let (handle, mut driver) = driver::start(settings, journal).await.map_err(Failure::failed)?;
     if let Some(tls) = &tls {
@@ -245,6 +238,18 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
     closed.map_err(Failure::failed)?;
     tracing::info!("all is on disk; good-bye");
     Ok(())
+}
+
+fn driver_settings(configuration: &Configuration, traces: &Traces) -> Result<DriverSettings, Failure> {
+    let RetentionSettings { keep_days, keep_runs, clock_confirmed, .. } = configuration.retention;
+    let tracer = traces.tracer();
+    let mut settings = DriverSettings { clock_confirmed, tracer, ..DriverSettings::default() };
+    settings.engine.scheduler.recheck = Recheck { share: recheck(configuration)?, secret: driver::secret() };
+    settings.engine.retention = Retention {
+        keep_for: (keep_days > 0).then(|| Duration::from_secs(u64::from(keep_days) * 86_400)),
+        keep_runs: (keep_runs > 0).then_some(keep_runs as usize),
+    };
+    Ok(settings)
 }
 
 /// Opens the journal, as soon as nobody else leads; none if this process is to end before.
