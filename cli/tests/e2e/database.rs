@@ -69,8 +69,9 @@ fn copies_of_a_journal_in_a_database_go_on_elsewhere_to_the_same_genome() {
     until("some generations are closed", || first(&place, &url)["generation"].as_u64().unwrap() > 2);
     let noted = place.output(&["journal", "backup", &storage, "--out", "asked.sqlite"]);
     assert!(noted.status.success(), "{}", errors(&noted));
-    // Nothing is left of its making, and what is there is not replaced.
-    assert!(place.listing().iter().all(|name| !name.contains(".hebbian-")), "{:?}", place.listing());
+    // Nothing is left of its making, and what is there is not replaced. A scheduled copy may be on its way beside it.
+    let left = |name: &String| name.contains(".hebbian-") && !name.contains("/copies/");
+    assert!(!place.listing().iter().any(left), "{:?}", place.listing());
     let again = place.output(&["journal", "backup", &storage, "--out", "asked.sqlite"]);
     assert_eq!(again.status.code(), Some(2), "{}", errors(&again));
     assert!(
