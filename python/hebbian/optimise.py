@@ -200,7 +200,8 @@ def create_again(client: Client, spec: Mapping[str, Any], field: str, place: obj
 def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Result:
     checked(score)
     coordinator, workers, directory = options.pop("coordinator"), options.pop("workers"), options.pop("directory")
-    callbacks, request_id, tls = options.pop("callbacks"), options.pop("request_id"), options.pop("tls")
+    callbacks, request_id = options.pop("callbacks"), options.pop("request_id")
+    tls, token_file = options.pop("tls"), options.pop("token_file")
     listeners = _listeners(callbacks)
     slots = slots_of(workers)
     if request_id is not None and not isinstance(request_id, str):
@@ -216,9 +217,9 @@ def _optimise(direction: str, score: Objective, options: dict[str, Any]) -> Resu
         if address is None:
             own = stack.enter_context(Coordinator(directory))
             address = own.address
-        client = stack.enter_context(Client(address, tls=tls))
+        client = stack.enter_context(Client(address, tls=tls, token_file=token_file))
         if coordinator is None or workers is not None:
-            stack.enter_context(Worker(score, coordinator=address, workers=slots, tls=tls))
+            stack.enter_context(Worker(score, coordinator=address, workers=slots, tls=tls, token_file=token_file))
         if directory is not None and not request_id:
             # The same call again goes on.
             run = create_again(client, spec, "directory", directory)
@@ -260,6 +261,7 @@ def maximise(
     callbacks: Callbacks = (),
     request_id: str | None = None,
     tls: Tls | None = None,
+    token_file: Paths | None = None,
 ) -> Result:
     """Searches for the parameters of the largest value.
 
@@ -268,6 +270,9 @@ def maximise(
     With a ``directory`` that one keeps its journal there, and the same call again goes on where it stopped. With a ``coordinator`` it
     waits for those who evaluate there (:func:`work`), or evaluates with so many ``workers`` itself. The same ``seed`` gives the same
     result, however many workers there are and whatever happens to them. ``strategy``: a name, or the section `strategy` of a spec.
+
+    ``token_file``: a file with a token, for coordinators that control access (without it, that of ``HEBBIAN_TOKEN_FILE``): an operator's,
+    or an admin's where it evaluates itself as well. A :class:`Worker` beside it may have a worker's.
     """
     options = dict(locals())
     return _optimise("maximise", options.pop("score"), options)
@@ -290,6 +295,7 @@ def minimise(
     callbacks: Callbacks = (),
     request_id: str | None = None,
     tls: Tls | None = None,
+    token_file: Paths | None = None,
 ) -> Result:
     """Searches for the parameters of the smallest value: :func:`maximise` tells the rest."""
     options = dict(locals())

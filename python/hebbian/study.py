@@ -90,10 +90,12 @@ class Study:
         parallel: int = 1,
         parameters: Mapping[str, Parameter] | None = None,
         tls: Tls | None = None,
+        token_file: Paths | None = None,
         **named: Parameter,
     ) -> None:
-        """``parallel``: how many trials are asked for before one is told. ``noisy=False``: the same parameters give the same value. The
-        rest is that of :func:`hebbian.maximise` and :func:`hebbian.objective`."""
+        """``parallel``: how many trials are asked for before one is told. ``noisy=False``: the same parameters give the same value.
+        ``token_file``: an admin's, for a study creates its run and evaluates it. The rest is that of :func:`hebbian.maximise` and
+        :func:`hebbian.objective`."""
         if directory is not None and coordinator is not None:
             raise TypeError(f"directory: is for a study of this process alone; {coordinator} has its journal elsewhere")
         # It is evaluated by whoever asks.
@@ -128,12 +130,12 @@ class Study:
                 self._own = self._stack.enter_context(Coordinator(directory))
             address = self._own.address if self._own else coordinator
             assert address is not None
-            client = self._stack.enter_context(Client(address, tls=tls))
+            client = self._stack.enter_context(Client(address, tls=tls, token_file=token_file))
             if directory is not None:
                 self.run = create_again(client, spec, "directory", directory)
             else:
                 self.run = create_again(client, spec, "name", address)
-            self._session = Session(self.objective, addresses_of(address), None, 1, tls, credit=parallel)
+            self._session = Session(self.objective, addresses_of(address), None, 1, tls, credit=parallel, token_file=token_file)
             self._session.add, self._session.discard = self._add, self._discard
             self._session.give_back = lambda: self._discard(lambda item: True)
             self._threads = [threading.Thread(target=work, daemon=True) for work in (self._work, self._follow)]

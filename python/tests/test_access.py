@@ -51,6 +51,28 @@ def test_a_token_lets_do_what_its_role_says(kept, program, tmp_path, monkeypatch
             assert not worker.join(0.05)
 
 
+def test_a_search_shows_its_token(kept, program, tmp_path):
+    coordinator = kept
+    tokens = {"admin": create(program, coordinator, tmp_path, "admin", "admin")}
+    for role in ("operator", "worker", "observer"):
+        tokens[role] = create(program, coordinator, tmp_path, role, role, tokens["admin"])
+    search = {"coordinator": coordinator.address, "population_size": 4, "generations": 2}
+    for token in (None, tokens["observer"]):
+        with pytest.raises(hebbian.NotPermitted):
+            hebbian.maximise(objectives.score, token_file=token, **search)
+        with pytest.raises(hebbian.NotPermitted):
+            hebbian.Study(direction="maximise", x=hebbian.real(0.0, deviation=1.0), name="seen", token_file=token, **search)
+    with hebbian.Worker(objectives.score, coordinator=coordinator.address, workers=1, token_file=tokens["worker"]):
+        apart = hebbian.maximise(objectives.score, token_file=tokens["operator"], **search)
+    assert apart.generations == 2
+    assert hebbian.minimise(objectives.score, workers=1, token_file=tokens["admin"], **search).generations == 2
+    with hebbian.Study(
+        direction="maximise", x=hebbian.real(0.0, deviation=1.0), name="told", token_file=tokens["admin"], **search
+    ) as study:
+        for trial in study:
+            study.tell(trial, trial.parameters["x"])
+
+
 def test_a_token_is_not_sent_where_others_can_read_it(tmp_path, monkeypatch):
     path = tmp_path / "a.token"
     path.write_text("hebbian_00\n")
