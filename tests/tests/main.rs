@@ -7,6 +7,7 @@ mod asynchronous;
 mod bench;
 mod cluster;
 mod convergence;
+mod copies;
 mod definition;
 mod driver;
 mod engine;
