@@ -46,9 +46,9 @@ impl Operator<'_> {
         Ok(run)
     }
 
-    /// Adds a note to a run.
-    pub(crate) async fn add_note(&self, run: RunId, text: String) -> Result<v1::Run, Refusal> {
-        let run = self.handle.ask(AddNote { run, text }).await?;
+    /// Adds a note to a run. `by` is whom it names, without an address: the same words again are the same note.
+    pub(crate) async fn add_note(&self, run: RunId, text: String, by: String) -> Result<v1::Run, Refusal> {
+        let run = self.handle.ask(AddNote { run, text, by }).await?;
         self.has("added a note to", &run);
         Ok(run)
     }

@@ -429,20 +429,23 @@ fn a_journal_that_is_out_of_reach_is_trouble_until_it_says_that_it_is_back() {
 #[test]
 fn an_operators_words_are_among_the_notes_also_after_a_restart() {
     let mut bench = undisturbed(spec("generations = 2"));
-    let note = |text: &str| AddNote { run: run(), text: text.to_owned() };
+    let note = |text: &str| AddNote { run: run(), text: text.to_owned(), by: String::new() };
     for _ in 0..2 {
         bench.request(note(" rack 4 is new ")).unwrap();
     }
+    let named = AddNote { by: "token `me`".to_owned(), ..note("rack 5, too") };
+    bench.request(named).unwrap();
     for wrong in ["", " ", "two\nlines", &"x".repeat(REASON_BYTES_MAX + 1)] {
         let refused = bench.request(note(wrong)).unwrap_err();
         assert!(refused.starts_with("text: must be one line of 1 to 1024 bytes"), "{refused}");
     }
-    let nobody = AddNote { run: RunId::new(99), text: "x".to_owned() };
+    let nobody = AddNote { run: RunId::new(99), text: "x".to_owned(), by: String::new() };
     assert!(bench.request(nobody).unwrap_err().starts_with("there is no run"));
     let stored = bench.stored();
     let again = Bench::recover(bench.journal.clone(), vec![stored]);
     for bench in [bench, again] {
         let notes = bench.progress().notes;
         assert_eq!(notes.iter().filter(|note| *note == "operator: rack 4 is new").count(), 1, "{notes:?}");
+        assert!(notes.contains(&"token `me`: rack 5, too".to_owned()), "{notes:?}");
     }
 }

@@ -139,7 +139,7 @@ fn a_run_that_woke_is_extended_and_rests_again_when_it_has_ended_again() {
         Extend { run: run(), limits, by: String::new() }
     };
     assert_eq!((extend().needs(), GetResult { run: run() }.needs()), (Some(run()), Some(run())));
-    assert_eq!(AddNote { run: run(), text: String::new() }.needs(), Some(run()));
+    assert_eq!(AddNote { run: run(), text: String::new(), by: String::new() }.needs(), Some(run()));
     wake(&mut bench);
     bench.request(extend()).unwrap();
     let mut whole = Bench::new(spec("generations = 9"));

@@ -244,6 +244,8 @@ pub struct AddNote {
     pub run: RunId,
     /// The words: one line.
     pub text: String,
+    /// Who says so, by a name; empty for somebody without one.
+    pub by: String,
 }
 
 impl Command for AddNote {
@@ -255,7 +257,7 @@ impl Command for AddNote {
     }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<v1::Run, Refusal> {
-        let Self { run: id, text } = self;
+        let Self { run: id, text, by } = self;
         engine.check_journal()?;
         if text.trim().is_empty() || text.len() > REASON_BYTES_MAX || text.chars().any(char::is_control) {
             let problem =
@@ -267,7 +269,8 @@ impl Command for AddNote {
         }
         let run = engine.runs.get_mut(&id).ok_or(Refusal::NoSuchRun(id))?;
         let mut writes = Vec::new();
-        run.note(now, format!("operator: {}", text.trim()), &mut writes);
+        let by = if by.is_empty() { "operator" } else { &by };
+        run.note(now, format!("{by}: {}", text.trim()), &mut writes);
         engine.outbox.write(now, &mut writes);
         engine.progress(id).ok_or(Refusal::NoSuchRun(id))
     }

@@ -57,7 +57,7 @@ pub(super) async fn revoked<IO: Connected>(peer: &IO::ConnectInfo) {
 }
 
 /// Whom a token or else a certificate names.
-fn named<T>(request: &Request<T>) -> Option<String> {
+pub(super) fn named<T>(request: &Request<T>) -> Option<String> {
     let token = request.extensions().get::<Caller>().and_then(|caller| caller.token.as_ref());
     match (token, request.extensions().get::<Subject>()) {
         (Some(token), _) => Some(format!("token `{token}`")),

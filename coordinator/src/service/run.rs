@@ -150,9 +150,10 @@ impl RunService for Runs {
 
     async fn add_run_note(&self, request: Request<v1::AddRunNoteRequest>) -> Answer<v1::AddRunNoteResponse> {
         let (who, group) = (audit::who(&request), audit::group(&request));
+        let by = audit::named(&request).unwrap_or_default();
         let v1::AddRunNoteRequest { name, text } = request.into_inner();
         let run = self.run_of("name", &name, group.as_deref()).await?;
-        let run = self.operator(&who).add_note(run, text).await.map_err(|error| refused(&error))?;
+        let run = self.operator(&who).add_note(run, text, by).await.map_err(|error| refused(&error))?;
         Ok(Response::new(v1::AddRunNoteResponse { run: Some(run) }))
     }
 

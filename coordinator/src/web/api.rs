@@ -144,7 +144,7 @@ pub(super) async fn post(handle: &Handle, acts: Acts, who: &str, (path, body): (
         }
         ["runs", run, "note"] => {
             let Note { text } = read(body)?;
-            Ok(json::of(&operator.add_note(run_of(run)?, text).await?))
+            Ok(json::of(&operator.add_note(run_of(run)?, text, operator.who.to_owned()).await?))
         }
         ["runs", _, "extend" | "fork"] if acts == Acts::OfOneRun => {
             let problem =
