@@ -98,7 +98,9 @@ pub enum Refusal {
     #[error("the journal cannot be used: {0}")]
     Journal(String),
     /// A leader that is asked to give way has nobody to give way to.
-    #[error("nobody would take over: no standby waits for this journal")]
+    #[error(
+        "nobody would take over: no standby waits for this journal, or none that can lead, whose log says why"
+    )]
     NoStandby,
     /// The coordinator is shutting down.
     #[error("the coordinator is shutting down")]

@@ -44,6 +44,24 @@ pub struct Caller {
     pub revoked: CancellationToken,
 }
 
+impl Caller {
+    /// Comes back when they may no more: what they have opened ends then.
+    pub async fn ended(self) {
+        let expired = async {
+            match self.expires {
+                Some(end) => {
+                    tokio::time::sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.revoked.cancelled() => {}
+            () = expired => {}
+        }
+    }
+}
+
 /// What somebody shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shown<'a> {
@@ -113,6 +131,8 @@ pub struct Access {
     book: RwLock<Book>,
     /// Held by whoever reads or changes the file.
     file: Mutex<()>,
+    /// Cancelled when there are tokens.
+    begun: CancellationToken,
 }
 
 impl Access {
@@ -122,6 +142,7 @@ impl Access {
             settings: AccessSettings::default(),
             book: RwLock::default(),
             file: Mutex::default(),
+            begun: CancellationToken::new(),
         })
     }
 
@@ -131,9 +152,10 @@ impl Access {
             Some(file) => tokens::read(file)?.unwrap_or_default(),
             None => Vec::new(),
         };
-        let mut book = Book::default();
-        book.take(records);
-        Ok(Arc::new(Self { settings, book: RwLock::new(book), file: Mutex::default() }))
+        let (file, begun) = (Mutex::default(), CancellationToken::new());
+        let access = Self { settings, book: RwLock::default(), file, begun };
+        access.take(records);
+        Ok(Arc::new(access))
     }
 
     /// Reads the tokens again. If that fails, those in use stay in use.
@@ -149,7 +171,16 @@ impl Access {
     }
 
     fn take(&self, records: Vec<TokenRecord>) {
+        let is_on = !records.is_empty();
         self.book.write().unwrap_or_else(PoisonError::into_inner).take(records);
+        if is_on {
+            self.begun.cancel();
+        }
+    }
+
+    /// Cancelled when access is controlled from then on: what was opened by nobody in particular ends.
+    pub fn begun(&self) -> CancellationToken {
+        self.begun.clone()
     }
 
     /// Whether whoever shows nothing is kept out.

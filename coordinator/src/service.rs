@@ -253,7 +253,7 @@ fn serve_connection<IO>(
                 return;
             }
             () = cut.cancelled() => {
-                tracing::info!("a connection ends, for the token that it was used with was revoked or has expired");
+                tracing::info!("a connection ends: its token was revoked or has expired, or it had none and access is controlled now");
                 return;
             }
             () = shutdown.cancelled() => {

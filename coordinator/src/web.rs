@@ -48,8 +48,8 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::handle::Handle;
 use crate::service::rate;
-use access::May;
 pub use access::Token;
+use access::Visitor;
 use api::RequestError;
 use body::Content;
 pub use demonstrated::Demonstrate;
@@ -264,7 +264,7 @@ async fn answer(
         Err((refused, is_asked)) => return Ok(kept_out(refused, is_asked)),
     };
     let answer = match (request.method(), api) {
-        (&Method::GET, None) => return Ok(route(site, &uri, visitor.may).await),
+        (&Method::GET, None) => return Ok(route(site, &uri, visitor).await),
         (&Method::GET, Some(path)) => api::get(&site.handle, path, uri.query().unwrap_or_default()).await,
         (&Method::POST, Some(path)) => match whole(request.into_body()).await {
             Ok(body) => api::post(&site.handle, *acts, &visitor.who, (path, &body)).await,
@@ -315,8 +315,8 @@ async fn whole(mut body: Incoming) -> Result<String, RequestError> {
     text.ok_or(RequestError(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 
-async fn route(site: &Arc<Site>, uri: &Uri, may: May) -> Response<Content> {
-    let html = HTML;
+async fn route(site: &Arc<Site>, uri: &Uri, visitor: Visitor) -> Response<Content> {
+    let (html, may) = (HTML, visitor.may);
     let asked = Asked::of(uri.query().unwrap_or_default());
     let parts: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
     let found = match parts[..] {
@@ -324,13 +324,15 @@ async fn route(site: &Arc<Site>, uri: &Uri, may: May) -> Response<Content> {
         ["body"] => Some((html, site.list(asked.at).await.body(asked))),
         ["cluster"] => Some((html, site.cluster(None).await.content(may))),
         ["cluster", "body"] => Some((html, site.cluster(asked.at).await.body(asked))),
-        ["events"] => Some(("text/event-stream", site.every_second())),
+        ["events"] => Some(("text/event-stream", site.every_second(visitor))),
         ["compare", runs] => site.compared(runs, None).await.map(|page| (html, page.content(may))),
         ["compare", runs, "body"] => site.compared(runs, asked.at).await.map(|page| (html, page.body(asked))),
         ["runs", run] => site.page(run, None).await.map(|page| (html, page.content(may))),
         ["runs", run, "body"] => site.page(run, asked.at).await.map(|page| (html, page.body(asked))),
         ["runs", run, "demonstrated"] => site.demonstrated(run).await.map(|page| (html, page.content(may))),
-        ["runs", run, "events"] => site.run_events(run).await.map(|events| ("text/event-stream", events)),
+        ["runs", run, "events"] => {
+            site.run_events(run, visitor).await.map(|events| ("text/event-stream", events))
+        }
         ["metrics"] => Some((exposition::CONTENT_TYPE, Content::whole(metrics::text(&site.handle).await))),
         ["live.js"] => Some(("text/javascript; charset=utf-8", Content::whole(pages::SCRIPT.to_owned()))),
         ["icon.svg"] => Some(("image/svg+xml", Content::whole(pages::ICON.to_owned()))),

@@ -186,7 +186,7 @@ async fn serve(configuration: Configuration, shutdown: CancellationToken) -> Res
         env!("CARGO_PKG_VERSION"),
         journal::redacted(url)
     );
-    tell_access(&access);
+    tell_access(&access, tls.as_deref());
     warn_of_exposure(listening, tls.as_deref(), &access);
     if let Some(path) = server.address_file.as_ref().filter(|_| !configuration.storage.standby) {
         tokio::select! {

@@ -44,6 +44,10 @@ pub(super) fn tls(settings: &ServerTlsSettings) -> Result<Option<Arc<Tls>>, Fail
     if revoked.is_some() && client_ca.is_none() {
         return missing("client_ca", "revoked");
     }
+    if revoked.is_some() && revoked == client_ca {
+        return Err(Failure::bad_input("server.tls.revoked: names the same file as server.tls.client_ca")
+            .hint("it must be a list of revoked certificates, as `hebbian certs revoke` writes it"));
+    }
     let files = match (certificate, key, client_ca) {
         (Some(certificate), Some(key), client_ca) => TlsFiles {
             certificate: certificate.clone(),
@@ -93,8 +97,14 @@ pub(super) fn warn_of_exposure(listening: SocketAddr, tls: Option<&Tls>, access:
 }
 
 /// Says whether access is controlled.
-pub(super) fn tell_access(access: &Access) {
+pub(super) fn tell_access(access: &Access, tls: Option<&Tls>) {
     match (access.is_on(), access.valid_tokens()) {
+        (true, 0) if !tls.is_some_and(Tls::is_mutual) => {
+            tracing::warn!(
+                "access is controlled, no token is valid, and no certificate is asked for: nobody is let in; `hebbian token create \
+                 NAME --role admin --tokens FILE` makes a token in the file that access.tokens names, which SIGHUP has read again"
+            );
+        }
         (true, 0) => {
             tracing::info!(
                 "access is controlled, and no token is valid: certificates with a role are let in"
@@ -124,7 +134,7 @@ pub(super) async fn reload_on_hangup(tls: Option<Arc<Tls>>, access: &Access) -> 
             }
         }
         match access.reload() {
-            Ok(()) => tell_access(access),
+            Ok(()) => tell_access(access, tls.as_deref()),
             Err(error) => tracing::error!(%error, "SIGHUP: the tokens in use stay in use"),
         }
         match tls.as_deref().map(Tls::reload) {

@@ -46,17 +46,26 @@ impl Role {
         }
     }
 
-    /// The role that the addresses of a certificate name, or what is wrong with them; none if they name none.
+    /// The role that the addresses of a certificate name, or what is wrong with them; none if they name none. Whatever has our scheme
+    /// is meant as a role: what is written wrongly must not be taken for none, which may do more.
     pub fn of_uris<'a>(uris: impl Iterator<Item = &'a str>) -> Option<Result<Self, String>> {
-        let mut named = uris.filter_map(|uri| uri.strip_prefix(Self::URI));
-        let role = named.next()?;
+        let scheme = |uri: &str| {
+            uri.split_once(':').map_or_else(String::new, |(scheme, _)| scheme.to_ascii_lowercase())
+        };
+        let mut named =
+            uris.filter(|uri| Self::URI.split_once(':').is_some_and(|(ours, _)| scheme(uri) == ours));
+        let uri = named.next()?;
         if named.next().is_some() {
             return Some(Err("the certificate names more than one role".to_owned()));
         }
-        Some(
-            role.parse()
-                .map_err(|problem| format!("the certificate names a role that there is not: {problem}")),
-        )
+        let refused = |problem: String| format!("the certificate names a role that there is not: {problem}");
+        Some(match uri.strip_prefix(Self::URI) {
+            Some(role) => role.parse().map_err(refused),
+            None => {
+                let uri: String = uri.chars().take(64).collect();
+                Err(refused(format!("`{uri}`; it must be {}ROLE, in small letters", Self::URI)))
+            }
+        })
     }
 }
 

@@ -64,6 +64,18 @@ fn what_a_role_may_is_as_it_is_told() {
     assert_eq!(uris(&["https://a.example", "hebbian://role/worker"]), Some(Ok(Role::Worker)));
     assert_eq!(uris(&["https://a.example"]), None);
     assert!(uris(&["hebbian://role/root"]).unwrap().unwrap_err().contains("`root` is no role"));
+    // What has our scheme is no name of nobody.
+    for wrong in [
+        "HEBBIAN://role/worker",
+        "hebbian://roles/worker",
+        "hebbian:role/worker",
+        "hebbian://role/Worker",
+        "hebbian:",
+    ] {
+        let problem = uris(&["https://a.example", wrong]).unwrap().unwrap_err();
+        assert!(problem.contains("names a role that there is not"), "{wrong}: {problem}");
+    }
+    assert_eq!(uris(&["hebbianx://role/worker", "nothing"]), None);
     assert!(uris(&["hebbian://role/admin", "hebbian://role/worker"]).unwrap().is_err());
 }
 

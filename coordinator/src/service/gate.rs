@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
@@ -11,10 +11,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::access::{Access, Caller, Denied, Role, Shown, table};
+use crate::access::table::{self, Needs};
+use crate::access::{Access, Denied, Role, Shown};
 
 /// What tokens are told by.
 pub(crate) const BEARER: &str = "Bearer ";
+
+/// Whoever has just made the first token is still to be given it.
+const ANSWERED: Duration = Duration::from_secs(1);
 
 /// The gate of one connection.
 #[derive(Debug)]
@@ -24,8 +28,8 @@ pub(super) struct Gate {
     certificate: Option<Result<Role, String>>,
     /// Cancelled when somebody who was let in here may no more.
     cut: CancellationToken,
-    /// The tokens that are watched for that.
-    watched: Mutex<BTreeSet<Arc<str>>>,
+    /// The tokens that are watched for that; none stands for the beginning of control.
+    watched: Mutex<BTreeSet<Option<Arc<str>>>>,
 }
 
 impl Gate {
@@ -52,37 +56,35 @@ impl Gate {
         let what = path.rsplit('/').next().unwrap_or(path);
         let token = shown(headers);
         let shown = Shown { token, certificate: self.certificate.as_ref() };
-        let caller = self.access.judge(what, rule, shown).map_err(|denied| status(&denied))?;
-        if let Some(caller) = caller {
-            self.watch(&caller);
-            extensions.insert(caller);
+        // Before it is judged: control may begin meanwhile.
+        let begun = self.access.begun();
+        match self.access.judge(what, rule, shown).map_err(|denied| status(&denied))? {
+            Some(caller) => {
+                if let Some(token) = &caller.token {
+                    self.watch(Some(Arc::clone(token)), caller.clone().ended());
+                }
+                extensions.insert(caller);
+            }
+            None if matches!(rule.needs, Needs::Role(_)) => self.watch(None, async move {
+                begun.cancelled().await;
+                tokio::time::sleep(ANSWERED).await;
+            }),
+            None => {}
         }
         Ok(())
     }
 
-    /// Ends the connection when the token that it was used with ends: its streams would go on.
-    fn watch(&self, caller: &Caller) {
-        let Some(token) = &caller.token else { return };
-        if !self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(token)) {
+    /// Ends the connection when that ends by which somebody was let in: its streams would go on.
+    fn watch(&self, token: Option<Arc<str>>, ended: impl Future<Output = ()> + Send + 'static) {
+        if !self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(token) {
             return;
         }
-        let (cut, revoked, expires) = (self.cut.clone(), caller.revoked.clone(), caller.expires);
+        let cut = self.cut.clone();
         tokio::spawn(async move {
-            let expired = async {
-                match expires {
-                    Some(end) => {
-                        let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-                        tokio::time::sleep(left).await;
-                    }
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                () = revoked.cancelled() => {}
-                () = expired => {}
-                () = cut.cancelled() => return,
+                () = ended => cut.cancel(),
+                () = cut.cancelled() => {}
             }
-            cut.cancel();
         });
     }
 }

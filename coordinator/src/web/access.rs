@@ -11,10 +11,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use super::api::RequestError;
 use crate::access::table::{self, Needs};
-use crate::access::{Access, Denied, Role, Shown};
+use crate::access::{Access, Caller, Denied, Role, Shown};
 use crate::service::gate::BEARER;
 
 /// Bytes of a token before they are written in hexadecimal.
@@ -104,6 +105,28 @@ pub(super) struct Visitor {
     /// For notes and for the audit.
     pub(super) who: String,
     pub(super) may: May,
+    /// By what.
+    by: By,
+}
+
+/// What somebody was let in by.
+#[derive(Clone, Debug)]
+enum By {
+    /// A token of the coordinator's; none for what is for everybody.
+    Token(Option<Caller>),
+    /// Nothing, until control of access begins.
+    Openness(CancellationToken),
+}
+
+impl Visitor {
+    /// Comes back when they may no more: what they listen to ends then.
+    pub(super) async fn ended(self) {
+        match self.by {
+            By::Token(Some(caller)) => caller.ended().await,
+            By::Token(None) => std::future::pending().await,
+            By::Openness(begun) => begun.cancelled().await,
+        }
+    }
 }
 
 /// Lets somebody in, if what they ask for is there and they may. With the refusal: whether a token is asked for.
@@ -121,6 +144,8 @@ pub(super) fn judge(
         };
     };
     let token = shown(headers);
+    // Before it is judged: control may begin meanwhile.
+    let begun = access.begun();
     if access.is_on() {
         let shown = Shown { token: token.as_deref(), certificate: None };
         let judged = access.judge(&format!("{method} {path}"), rule, shown);
@@ -129,9 +154,10 @@ pub(super) fn judge(
             Denied::Forbidden(why) => (RequestError(StatusCode::FORBIDDEN, why), false),
         })?;
         let may = caller.as_ref().is_some_and(|caller| caller.role.may(Role::Operator));
-        let named = caller.and_then(|caller| caller.token).map(|name| format!(" (token `{name}`)"));
+        let token = caller.as_ref().and_then(|caller| caller.token.as_ref());
+        let named = token.map(|name| format!(" (token `{name}`)"));
         let who = format!("{WHO}{}", named.unwrap_or_default());
-        return Ok(Visitor { who, may: if may { May::Act } else { May::Look } });
+        return Ok(Visitor { who, may: if may { May::Act } else { May::Look }, by: By::Token(caller) });
     }
     if rule.needs == Needs::Role(Role::Operator) && !token.is_some_and(|token| own.is(&token)) {
         return refused(
@@ -139,7 +165,7 @@ pub(super) fn judge(
             "whatever changes something needs the token of the address that was printed at the start",
         );
     }
-    Ok(Visitor { who: WHO.to_owned(), may: May::ByPageToken })
+    Ok(Visitor { who: WHO.to_owned(), may: May::ByPageToken, by: By::Openness(begun) })
 }
 
 /// Who it was that did something by the page.

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::access::Visitor;
 use super::body::Content;
 use super::demonstrated::Demonstrated;
 use super::drawn::{Drawn, FromSpec, Pictures, RunNow};
@@ -161,8 +162,8 @@ impl Site {
     }
 
     /// An event a second: a cluster always changes.
-    pub(super) fn every_second(&self) -> Content {
-        told::events(self.moment.subscribe(), &self.beside.ending)
+    pub(super) fn every_second(&self, visitor: Visitor) -> Content {
+        told::events(self.moment.subscribe(), &self.beside.ending, visitor)
     }
 
     /// Runs beside each other, which are named by their ids with commas between them; `None` if there is none of them.
@@ -302,7 +303,7 @@ impl Site {
     }
 
     /// An event whenever a run has changed.
-    pub(super) async fn run_events(&self, run: &str) -> Option<Content> {
+    pub(super) async fn run_events(&self, run: &str, visitor: Visitor) -> Option<Content> {
         let run: RunId = run.parse().ok()?;
         self.handle.ask(Get { run }).await.ok()?;
         let mut told = self.follow(run).told.subscribe();
@@ -310,7 +311,7 @@ impl Site {
             // Whatever was told before this page listened.
             told.mark_changed();
         }
-        Some(told::events(told, &self.beside.ending))
+        Some(told::events(told, &self.beside.ending, visitor))
     }
 
     fn follow(&self, run: RunId) -> Following {

@@ -452,3 +452,42 @@ async fn every_page_is_for_the_roles_that_the_table_says() {
     }
     shutdown.cancel();
 }
+
+/// Pages listen for as long as they may look: until their token ends, or until somebody needs one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_page_listens_to_ends_when_it_may_no_more_look() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = Some(directory.path().join("tokens.json"));
+    let access = Access::new(AccessSettings { required: false, file }).unwrap();
+    let (handle, address, shutdown, _) = start_site_with(Arc::clone(&access)).await;
+    let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
+    let make = |name: &str, role: Role, expires_in: Option<Duration>| {
+        let new = NewToken { name: name.to_owned(), role, group: String::new(), expires_in };
+        access.create(&new, "", true).unwrap().1.text().to_owned()
+    };
+    let listen = async |path: &str, token: Option<&str>| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let shown = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{shown}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        hear(&mut stream, "text/event-stream").await;
+        stream
+    };
+    let end = async |mut stream: TcpStream| {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await;
+        read.expect("the stream ends").unwrap();
+    };
+    let of_run = format!("/runs/{}/events", run.id());
+    let open = (listen("/events", None).await, listen(&of_run, None).await);
+    make("first", Role::Admin, None);
+    end(open.0).await;
+    end(open.1).await;
+    let looks = make("looks", Role::Observer, None);
+    let brief = make("brief", Role::Observer, Some(Duration::from_secs(3)));
+    let listening = (listen("/events", Some(&looks)).await, listen(&of_run, Some(&brief)).await);
+    end(listening.1).await;
+    access.revoke("looks", true).unwrap();
+    end(listening.0).await;
+    shutdown.cancel();
+}

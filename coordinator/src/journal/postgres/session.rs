@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -294,8 +295,13 @@ fn explain(store: &str, error: &Error) -> JournalError {
         while let Some(source) = cause.source() {
             cause = source;
         }
+        let no_socket =
+            cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound);
         let problem = if error.is_closed() {
             "the connection to the server was lost".to_owned()
+        } else if no_socket {
+            "the server cannot be reached: there is no socket of it; is it running, and is its host or its socket's directory named?"
+                .to_owned()
         } else {
             format!("the server cannot be reached: {}", cause.to_string().replace('\n', " "))
         };

@@ -356,34 +356,69 @@ async fn a_token_of_a_group_is_for_the_runs_of_that_group() {
     }
 }
 
+/// A worker's stream, and what keeps it open.
+async fn attach(
+    channel: &Channel,
+    token: Option<&str>,
+) -> Result<(mpsc::Sender<v1::AttachRequest>, tonic::Streaming<v1::AttachResponse>), tonic::Status> {
+    let (sender, queue) = mpsc::channel(4);
+    let mut hello = hello();
+    if let Some(RequestKind::Hello(hello)) = &mut hello.kind {
+        hello.episode_semantics = EPISODE_SEMANTICS;
+    }
+    sender.send(hello).await.unwrap();
+    let mut request = tonic::Request::new(ReceiverStream::new(queue));
+    if let Some(token) = token {
+        request.metadata_mut().insert("authorization", authorised(token));
+    }
+    let answer = DispatchServiceClient::new(channel.clone()).attach(request).await;
+    answer.map(|stream| (sender, stream.into_inner()))
+}
+
+fn authorised(token: &str) -> MetadataValue<tonic::metadata::Ascii> {
+    format!("Bearer {token}").parse().unwrap()
+}
+
+/// Waits until a stream that has begun is over.
+async fn end_of(mut stream: tonic::Streaming<v1::AttachResponse>) {
+    let end = async { while let Ok(Some(_)) = stream.message().await {} };
+    tokio::time::timeout(PATIENCE, end).await.expect("the stream ends");
+}
+
 #[tokio::test]
 async fn what_a_revoked_token_has_opened_ends() {
     let guarded = Guarded::new().await;
     let admin = guarded.token("first", Role::Admin, "");
     let worker = guarded.token("worker", Role::Worker, "");
     let channel = guarded.connect(&Identity::default()).await;
-    let authorised = |token: &str| -> MetadataValue<_> { format!("Bearer {token}").parse().unwrap() };
-    let attach = async |token: &str| {
-        let (sender, queue) = mpsc::channel(4);
-        let mut hello = hello();
-        if let Some(RequestKind::Hello(hello)) = &mut hello.kind {
-            hello.episode_semantics = EPISODE_SEMANTICS;
-        }
-        sender.send(hello).await.unwrap();
-        let mut request = tonic::Request::new(ReceiverStream::new(queue));
-        request.metadata_mut().insert("authorization", authorised(token));
-        let answer = DispatchServiceClient::new(channel.clone()).attach(request).await;
-        answer.map(|stream| (sender, stream.into_inner()))
-    };
-    let (_sender, mut stream) = attach(&worker).await.unwrap();
+    let (_sender, mut stream) = attach(&channel, Some(&worker)).await.unwrap();
     assert!(matches!(stream.message().await.unwrap().unwrap().kind, Some(ResponseKind::Welcome(_))));
     let other = guarded.connect(&Identity::default()).await;
     let mut request = tonic::Request::new(v1::RevokeTokenRequest { name: "worker".to_owned() });
     request.metadata_mut().insert("authorization", authorised(&admin));
     AccessServiceClient::new(other).revoke_token(request).await.unwrap();
-    let end = async { while let Ok(Some(_)) = stream.message().await {} };
-    tokio::time::timeout(PATIENCE, end).await.expect("the stream ends");
-    let refused = attach(&worker).await.unwrap_err();
+    end_of(stream).await;
+    let refused = attach(&channel, Some(&worker)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert!(refused.message().contains("`worker` was revoked"), "{refused}");
+}
+
+/// The token itself is still answered, over a connection that was open, too.
+#[tokio::test]
+async fn what_was_opened_without_a_token_ends_when_there_is_one() {
+    let guarded = Guarded::new().await;
+    let channel = guarded.connect(&Identity::default()).await;
+    let (_sender, mut stream) = attach(&channel, None).await.unwrap();
+    assert!(matches!(stream.message().await.unwrap().unwrap().kind, Some(ResponseKind::Welcome(_))));
+    let other = guarded.connect(&Identity::default()).await;
+    let request = v1::CreateTokenRequest {
+        name: "first".to_owned(),
+        role: v1::Role::Admin.into(),
+        ..v1::CreateTokenRequest::default()
+    };
+    let made = AccessServiceClient::new(other).create_token(request).await.unwrap().into_inner();
+    end_of(stream).await;
+    let channel = guarded.connect(&Identity::default()).await;
+    assert_eq!(attach(&channel, None).await.unwrap_err().code(), Code::Unauthenticated);
+    attach(&channel, Some(&made.secret)).await.unwrap();
 }
