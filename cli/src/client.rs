@@ -29,7 +29,7 @@ pub(crate) struct ClientArguments {
     #[arg(long, value_name = "URL[,URL]", env = "HEBBIAN_COORDINATOR", default_value = DEFAULT_COORDINATOR)]
     pub(crate) coordinator: String,
     /// Give up when the coordinator has not answered for this long: `500ms`, `10s`, `2min`.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::time::parse)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) credentials: ClientCredentials,

@@ -29,6 +29,7 @@ mod run_directory;
 mod run_view;
 mod search_file;
 mod shipped;
+mod time;
 mod tls;
 mod top;
 mod traces;

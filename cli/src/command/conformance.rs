@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CHECK[,CHECK]", value_delimiter = ',', value_parser = parse_check)]
     only: Vec<String>,
     /// How long to wait for what must happen.
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = crate::time::parse)]
     patience: Duration,
     /// Print what was found as JSON.
     #[arg(long)]

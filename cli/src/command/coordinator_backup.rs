@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::configuration::BackupSettings;
 use crate::copies::Copies;
 use crate::failure::Failure;
+use crate::time;
 
 /// What the names of copies begin and end with; between them stands the moment, so that names sort by age.
 const NAME: (&str, &str) = ("hebbian-", ".sqlite");
@@ -50,8 +51,7 @@ impl Backups {
             return Err(Failure::bad_input(format_args!("{field}: memory: is nothing that could be copied"))
                 .hint("storage.url must be sqlite:PATH or postgresql://USER@HOST/DATABASE"));
         }
-        let every = humantime::parse_duration(&settings.every)
-            .map_err(|error| error.to_string())
+        let every = time::parse(&settings.every)
             .and_then(
                 |every| {
                     if every >= EVERY_MIN { Ok(every) } else { Err("must be at least 1s".to_owned()) }
@@ -59,7 +59,6 @@ impl Backups {
             )
             .map_err(|problem| {
                 Failure::bad_input(format_args!("backup.every: `{}`: {problem}", settings.every))
-                    .hint("write for example 1h or 30min")
             })?;
         let copies = match (&settings.directory, &settings.url) {
             (Some(directory), _) => Copies::directory(directory)?,

@@ -11,6 +11,7 @@ use super::{LogArguments, ask};
 use crate::client::{Again, Client, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
+use crate::time;
 
 /// How often `--wait` looks whether the worker is still there.
 const POLL: Duration = Duration::from_millis(200);
@@ -76,8 +77,7 @@ async fn wait_until_gone(client: &Client, drained: &[v1::Worker]) -> Result<(), 
 }
 
 fn parse_within(text: &str) -> Result<Duration, String> {
-    let within =
-        humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 10s"))?;
+    let within = time::parse(text)?;
     if within.is_zero() || within > WAIT_MAX {
         return Err("must be above 0 and at most an hour".to_owned());
     }

@@ -137,7 +137,7 @@ pub(super) struct Arguments {
         long,
         value_name = "TIME",
         default_value = "10s",
-        value_parser = humantime::parse_duration,
+        value_parser = crate::time::parse,
         requires = "coordinator"
     )]
     timeout: Duration,

@@ -10,6 +10,7 @@ use super::{LogArguments, ask};
 use crate::client::{Again, ClientArguments};
 use crate::failure::Failure;
 use crate::render;
+use crate::time;
 
 /// Raise limits of a run. A finished one goes on from where it was, to the bits that it would have come to with these
 /// limits from its start.
@@ -62,7 +63,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 
 /// A time limit as a spec has it.
 fn parse_seconds(text: &str) -> Result<u64, String> {
-    let time: Duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let time: Duration = time::parse(text)?;
     if time.subsec_nanos() > 0 {
         return Err("a time limit is of whole seconds".to_owned());
     }

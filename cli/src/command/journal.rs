@@ -25,7 +25,7 @@ use crate::{copies, files};
   hebbian journal verify postgresql://hebbian@db.example/hebbian
   hebbian journal repair journal.sqlite                       what is wrong, and what would be done about it
   hebbian journal repair journal.sqlite --yes                 do it, after a copy was made
-  hebbian journal migrate sqlite:journal.sqlite postgresql://hebbian@db.example/hebbian")]
+  hebbian journal migrate journal.sqlite postgresql://hebbian@db.example/hebbian")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -112,7 +112,7 @@ struct Repair {
 
 #[derive(Debug, Args)]
 struct Migrate {
-    /// Where it is: sqlite:PATH or `postgresql://USER@HOST/DATABASE`.
+    /// Where it is: the journal's file, a directory of `hebbian run`, or `postgresql://USER@HOST/DATABASE`.
     from: String,
     /// Where it goes: a file that is not there yet, or a database without a journal.
     to: String,
@@ -139,6 +139,7 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
         What::Repair(arguments) => mend(&arguments),
         What::Fetch(Fetch { url, out }) => fetch(&url, &out),
         What::Migrate(Migrate { from, to }) => {
+            let (from, to) = (store("FROM", &from)?, store("TO", &to)?);
             let moved = migrate::migrate(&from, &to).map_err(|error| journal_failure(&error))?;
             let (runs, rows) =
                 (render::text::plural(moved.runs, "run"), render::text::plural(moved.rows, "row"));
@@ -155,6 +156,20 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
 /// Whether an address is a database's.
 fn is_database(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.starts_with("postgresql://") || text.starts_with("postgres://"))
+}
+
+/// The address of a store that an argument names: a file by itself, as for the other commands, or a database.
+fn store(argument: &str, text: &str) -> Result<String, Failure> {
+    if is_database(Path::new(text)) {
+        return Ok(text.to_owned());
+    }
+    let path = text.strip_prefix("sqlite:").unwrap_or(text);
+    if path.is_empty() || path == "memory:" || path.contains("://") {
+        let problem = "is no journal that can be moved: it must be a file, sqlite:PATH or postgresql://USER@HOST/DATABASE";
+        return Err(Failure::bad_input(format_args!("{argument}: `{}` {problem}", redacted(text))));
+    }
+    let path = if Path::new(path).is_dir() { format!("{path}/journal.sqlite") } else { path.to_owned() };
+    Ok(format!("sqlite:{path}"))
 }
 
 /// The file that a path, a directory or `sqlite:PATH` means.
@@ -332,4 +347,27 @@ pub(crate) fn copy(journal: &Path, out: &Path) -> Result<String, Failure> {
         copy.runs().map_err(|error| Failure::failed(&error)).map(|_| ())
     })?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_moved_is_named_as_for_the_other_commands() {
+        for (text, url) in [
+            ("journal.sqlite", "sqlite:journal.sqlite"),
+            ("sqlite:a b.sqlite", "sqlite:a b.sqlite"),
+            (".", "sqlite:./journal.sqlite"),
+            ("postgresql://me@db.example/x", "postgresql://me@db.example/x"),
+        ] {
+            assert_eq!(store("FROM", text).ok().as_deref(), Some(url));
+        }
+        for text in ["", "sqlite:", "memory:", "mysql://me:secret@db.example/x"] {
+            let failure = store("TO", text).expect_err(text);
+            assert!(failure.message().starts_with("TO: `"), "{}", failure.message());
+            assert!(failure.message().contains("must be a file, sqlite:PATH or"), "{}", failure.message());
+            assert!(!failure.message().contains("secret"), "{}", failure.message());
+        }
+    }
 }

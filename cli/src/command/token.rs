@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use hebbian_coordinator::access::tokens::PREFIX;
 use hebbian_coordinator::access::{Access, AccessRefusal, AccessSettings, NewToken, Role};
 use hebbian_proto::v1::access_service_client::AccessServiceClient;
 use hebbian_proto::{convert, v1};
+use hebbian_shared::limits::TOKEN_FILE_BYTES_MAX;
 
 use super::{LogArguments, ask};
 use crate::client::{Again, Client, ClientArguments, pages};
@@ -50,7 +52,7 @@ struct CreateArguments {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     group: String,
     /// After what time it ends [default: never]: `12h`, `90d`.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
     expires: Option<Duration>,
     /// Write the token to a file, for its owner only, in place of printing it.
     #[arg(long, value_name = "FILE")]
@@ -94,7 +96,14 @@ pub(super) fn execute(arguments: Arguments, log: &LogArguments) -> Result<(), Fa
     }
 }
 
-/// The tokens of a file.
+/// The tokens of a file that is there.
+fn existing(file: &Path) -> Result<std::sync::Arc<Access>, Failure> {
+    // What is not there has no tokens to show or to revoke; a path that was misspelt would say so of them.
+    std::fs::metadata(file).map_err(|error| Failure::file(file, "cannot be read", &error).of("--tokens"))?;
+    opened(file)
+}
+
+/// The tokens of a file, which may not be there yet.
 fn opened(file: &Path) -> Result<std::sync::Arc<Access>, Failure> {
     let settings = AccessSettings { required: false, file: Some(file.to_owned()) };
     Access::new(settings).map_err(|error| Failure::bad_input(format_args!("--tokens: {error}")))
@@ -126,6 +135,9 @@ fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure
     let role = *role;
     let new = NewToken { name: name.clone(), role, group: group.clone(), expires_in: *expires };
     new.check().map_err(refused)?;
+    if let Some(out) = out {
+        check_out(out)?;
+    }
     if let Some(file) = &place.tokens {
         log.set_up()?;
         let access = opened(file)?;
@@ -159,14 +171,31 @@ fn note_administration(access: &Access, file: &Path) {
     }
 }
 
-/// Shows a token, this once.
+/// Refuses, before a token is made, a file that cannot keep it, and one that keeps another: that one may be the last of its kind.
+fn check_out(path: &Path) -> Result<(), Failure> {
+    files::check(path)?;
+    let kept = if path.is_file() { files::read_text(path, TOKEN_FILE_BYTES_MAX).ok() } else { None };
+    if kept.is_some_and(|text| text.trim_start().starts_with(PREFIX)) {
+        return Err(Failure::bad_input(format_args!("--out: {} holds a token already", path.display()))
+            .hint("name another file, or remove this one if nobody needs its token"));
+    }
+    Ok(())
+}
+
+/// Shows a token, this once: where it was to go or, as it is lost otherwise, elsewhere with the failure.
 fn show(name: &str, secret: &str, out: Option<&PathBuf>) -> Result<(), Failure> {
     let line = format!("{secret}\n");
+    let last_resort = |failure: Failure| {
+        render::note(&format!(
+            "the token `{name}` was made, and this is the only time that it is shown: {secret}"
+        ));
+        failure
+    };
     if let Some(path) = out {
-        files::write_secret(path, &line)?;
+        files::write_secret(path, &line).map_err(last_resort)?;
         render::note(&format!("wrote the token `{name}` to {}; HEBBIAN_TOKEN_FILE names it", path.display()));
     } else {
-        render::out(&line)?;
+        render::out(&line).map_err(last_resort)?;
         render::note(&format!("this is the only time that the token `{name}` is shown; keep it in a file"));
     }
     Ok(())
@@ -176,7 +205,7 @@ fn list(arguments: &ListArguments, log: &LogArguments) -> Result<(), Failure> {
     let ListArguments { place, json } = arguments;
     if let Some(file) = &place.tokens {
         log.set_up()?;
-        return render::json::or_all(*json, &opened(file)?.list(), render::token::list);
+        return render::json::or_all(*json, &existing(file)?.list(), render::token::list);
     }
     ask(log, &place.client, Again::Always, async |client| {
         let tokens = pages(async |page_token| {
@@ -193,7 +222,7 @@ fn revoke(arguments: &RevokeArguments, log: &LogArguments) -> Result<(), Failure
     let RevokeArguments { name, place } = arguments;
     if let Some(file) = &place.tokens {
         log.set_up()?;
-        let access = opened(file)?;
+        let access = existing(file)?;
         access.revoke(name, true).map_err(refused)?;
         note_administration(&access, file);
     } else {

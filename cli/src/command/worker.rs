@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::local_cluster::{hello, hello_of_program, session_failure};
 use crate::process::signals::Notices;
 use crate::process::supervisor;
+use crate::time;
 use crate::traces::Traces;
 use crate::worker_metrics::WorkerMetrics;
 
@@ -167,10 +168,8 @@ async fn work(configuration: Configuration, shutdown: CancellationToken) -> Resu
 
 /// A time that `field` holds.
 fn time(field: &str, text: &str) -> Result<Duration, Failure> {
-    humantime::parse_duration(text).map_err(|error| {
-        Failure::bad_input(format_args!("{field}: `{text}` is not a time: {error}"))
-            .hint("write for example 10s or 2min")
-    })
+    time::parse(text)
+        .map_err(|problem| Failure::bad_input(format_args!("{field}: `{text}` is not a time: {problem}")))
 }
 
 /// The names of the external problems that a worker serves.

@@ -62,6 +62,17 @@ fn parse(url: &str) -> Result<(&str, Key), &'static str> {
     Ok((bucket, prefix))
 }
 
+/// The variable that names an endpoint without TLS which nobody has allowed: every request would fail, without saying why.
+fn plain_endpoint(variable: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    if variable("AWS_ALLOW_HTTP")
+        .is_some_and(|allowed| matches!(&*allowed.to_ascii_lowercase(), "true" | "1"))
+    {
+        return None;
+    }
+    let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    names.into_iter().find(|name| variable(name).is_some_and(|url| url.trim().starts_with("http://")))
+}
+
 impl Bucket {
     /// The bucket at an address. Nobody is asked yet.
     pub(super) fn open(field: &str, url: &str) -> Result<Self, Failure> {
@@ -69,6 +80,10 @@ impl Bucket {
             Failure::bad_input(format_args!("{field}: {problem}"))
                 .hint("write for example s3://backups/hebbian")
         })?;
+        if let Some(name) = plain_endpoint(|name| std::env::var(name).ok()) {
+            return Err(Failure::bad_input(format_args!("{name}: is an address without TLS (http://)"))
+                .hint("write https://, or set AWS_ALLOW_HTTP=true on a network of your own"));
+        }
         // Whoever has no credentials is asked for those of the machine, which takes a while where there are none.
         let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build();
         let store = store.map_err(|error| Failure::bad_input(format_args!("{field}: {error}")))?;
@@ -81,7 +96,14 @@ impl Bucket {
     }
 
     fn failed(&self, what: &str, error: &object_store::Error) -> Failure {
-        Failure::failed(format_args!("{}: {what}: {error}", self.url)).hint(
+        let error = error.to_string();
+        // Where a machine of a cloud asks who it is.
+        let nobody = if error.contains("//169.254.169.254/") {
+            "there are no credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and this machine has none of its own: "
+        } else {
+            ""
+        };
+        Failure::failed(format_args!("{}: {what}: {nobody}{error}", self.url)).hint(
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say who asks whom",
         )
     }

@@ -58,6 +58,11 @@ fn tokens_say_who_may_do_what_from_the_first_one_on() {
     with(&["pause", "tiny"], &hands);
     let status = with(&["status", "tiny"], &eyes);
     assert!(status.contains("token `hands`"), "{status}");
+    for _ in 0..2 {
+        with(&["note", "tiny", "rack 4 is new"], &hands);
+    }
+    let status = with(&["status", "tiny"], &eyes);
+    assert_eq!(status.matches("token `hands`: rack 4 is new").count(), 1, "{status}");
     let log = || fs::read_to_string(place.path("coordinator.log")).unwrap();
     assert!(
         log().contains("made the token `nodes` with the role worker") && log().contains("(token `boss`)")
@@ -178,6 +183,46 @@ fn a_token_is_refused_where_others_could_read_it_and_a_wrong_file_is_named() {
         let output = place.output(&coordinator.arguments(&["list", "--token-file", "boss.token"]));
         errors(&output).contains("`boss` was revoked")
     });
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+/// A token is shown once. So none is made that has no place, and what cannot be written after all is told.
+#[test]
+fn a_token_that_cannot_be_kept_is_not_made() {
+    let place = Place::new();
+    let coordinator = Coordinator::start(&place);
+    place.write("full", "something else\n");
+    for at in [&["--coordinator", &coordinator.url][..], &["--tokens", "own.json"]] {
+        for out in ["secrets/me.token", ".", "full/me.token"] {
+            let create = [&["token", "create", "me", "--role", "admin", "--out", out], at].concat();
+            let output = place.output(&create);
+            assert!(!output.status.success() && errors(&output).contains(out), "{out}: {}", errors(&output));
+        }
+    }
+    // Nobody is kept out.
+    coordinator.ok(&["list"]);
+    assert!(!place.path("own.json").exists());
+    let missing = place.output(&["token", "list", "--tokens", "own.json"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(errors(&missing).contains("--tokens: own.json: cannot be read"), "{}", errors(&missing));
+    coordinator.ok(&["token", "create", "me", "--role", "admin", "--out", "me.token"]);
+    let again =
+        ["token", "create", "you", "--role", "admin", "--out", "me.token", "--token-file", "me.token"];
+    let output = place.output(&coordinator.arguments(&again));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("--out: me.token holds a token already"), "{}", errors(&output));
+    let listed = coordinator.ok(&["token", "list", "--token-file", "me.token"]);
+    assert!(!listed.contains("you"), "{listed}");
+    // Standard output is known to be full when it is written to.
+    let create = ["token", "create", "you", "--role", "observer", "--token-file", "me.token"];
+    let mut command = place.command(&coordinator.arguments(&create));
+    let output =
+        command.stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).output().unwrap();
+    let said = errors(&output);
+    let secret = said.split_whitespace().find(|word| word.starts_with("hebbian_")).expect("it is shown");
+    assert!(!output.status.success() && said.contains("the only time"), "{said}");
+    place.write("you.token", secret);
+    coordinator.ok(&["list", "--token-file", "you.token"]);
     assert_eq!(coordinator.stop(), Some(0));
 }
 

@@ -99,7 +99,7 @@ fn copies_of_a_journal_in_a_database_go_on_elsewhere_to_the_same_genome() {
         assert_eq!(reports[0]["problems"], Value::Array(Vec::new()), "{reports}");
     }
     let elsewhere = server.database();
-    place.ok(&["journal", "migrate", &format!("sqlite:{}", scheduled.display()), &elsewhere]);
+    place.ok(&["journal", "migrate", scheduled.to_str().unwrap(), &elsewhere]);
     for storage in ["sqlite:asked.sqlite", &elsewhere] {
         let (process, url) = start(&place, storage, &[]);
         let _worker = worker(&place, &url);

@@ -30,6 +30,10 @@ use tonic::{Request, Response, Status, Streaming};
 /// How long a coordinator that goes away takes at most.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long it tries to listen where it did, and how often.
+const PORT_TIMEOUT: Duration = Duration::from_secs(10);
+const PORT_PAUSE: Duration = Duration::from_millis(50);
+
 /// What came from a worker.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -79,8 +83,17 @@ impl Played {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
-            // Of tokio, which may take an address that was in use a moment ago.
-            runtime.block_on(tokio::net::TcpListener::bind(self.address))?
+            let until = Instant::now() + PORT_TIMEOUT;
+            loop {
+                // Of tokio, which may take an address that was in use a moment ago.
+                match runtime.block_on(tokio::net::TcpListener::bind(self.address)) {
+                    // While nobody listened, somebody's connection was given this port; most are short.
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                        std::thread::sleep(PORT_PAUSE);
+                    }
+                    bound => break bound?,
+                }
+            }
         };
         self.address = listener.local_addr()?;
         let connections = stream::unfold(listener, async |listener| {

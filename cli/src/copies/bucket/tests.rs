@@ -305,3 +305,18 @@ fn an_address_is_a_bucket_and_a_prefix_and_no_place_for_secrets() {
         assert!(!told.contains("secret@") && !told.contains("secret=x"), "{told}");
     }
 }
+
+#[test]
+fn an_endpoint_without_tls_must_be_allowed() {
+    let plain = |set: &[(&str, &str)]| {
+        plain_endpoint(|name| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned()))
+    };
+    assert_eq!(plain(&[]), None);
+    assert_eq!(plain(&[("AWS_ENDPOINT_URL", "https://store.example")]), None);
+    assert_eq!(plain(&[("AWS_ENDPOINT_URL", " http://store.example")]), Some("AWS_ENDPOINT_URL"));
+    assert_eq!(
+        plain(&[("AWS_ENDPOINT", "http://[::1]:9000"), ("AWS_ALLOW_HTTP", "no")]),
+        Some("AWS_ENDPOINT")
+    );
+    assert_eq!(plain(&[("AWS_ENDPOINT", "http://[::1]:9000"), ("AWS_ALLOW_HTTP", "True")]), None);
+}
