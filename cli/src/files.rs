@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use hebbian_coordinator::access::tokens;
 use hebbian_coordinator::journal::sqlite::COMPANIONS as JOURNAL_COMPANIONS;
 use tempfile::NamedTempFile;
 
@@ -186,13 +187,17 @@ fn take_after(there: &fs::Metadata, file: &File, new: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(there.mode() & (new | !0o666) & 0o7777))
 }
 
-/// Refuses what would take the place of a journal, or of a file that belongs to one: what is lost with it is more than an output.
+/// Refuses what would take the place of a journal, of a file that belongs to one, or of a coordinator's tokens: what is lost with it is more
+/// than an output.
 fn check_no_journal(path: &Path, file: &Path) -> Result<(), Failure> {
     let refuse = |what: &str| {
         Err(Failure::bad_input(format_args!("{}: is {what}; name another file", path.display())))
     };
     if is_journal(file) {
         return refuse("an SQLite database, perhaps a journal");
+    }
+    if tokens::is_kept_in(file) {
+        return refuse("a coordinator's file of tokens");
     }
     let name = file.file_name().unwrap_or_default().as_bytes();
     let journal = JOURNAL_COMPANIONS.iter().find_map(|ending| name.strip_suffix(ending.as_bytes()));

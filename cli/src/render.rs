@@ -93,7 +93,7 @@ impl Paint {
 
 /// Prints to standard output. A reader that has gone (`hebbian list | head -1`) ends the program quietly.
 pub(crate) fn out(text: &str) -> Result<(), Failure> {
-    out_bytes(escape::printed(text).as_bytes())
+    out_bytes(escape::printed(text, Paint::stdout().enabled).as_bytes())
 }
 
 /// Prints a text of the argument parser's, in its colours where there are any.
@@ -116,7 +116,7 @@ pub(crate) fn out_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// Prints a line to standard error, above the progress line if there is one.
 pub(crate) fn note(line: &str) {
     // It never fails.
-    let _ = LineWriter.write_all(format!("{}\n", escape::printed(line)).as_bytes());
+    let _ = LineWriter.write_all(format!("{}\n", escape::printed(line, Paint::stderr().enabled)).as_bytes());
 }
 
 /// Prints why a command failed.

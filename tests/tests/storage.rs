@@ -314,6 +314,11 @@ fn a_journal_that_holds_more_or_other_than_its_tables_is_refused_and_left_alone(
             "its view `meta` is not as hebbian",
         ),
         ("ALTER TABLE runs ADD COLUMN more", "its table `runs` is not as hebbian makes it"),
+        (
+            "UPDATE runs SET number = 9223372036854775807",
+            "has the number 9223372036854775807, which none can have",
+        ),
+        ("UPDATE runs SET number = -number", "has the number -1, which none can have"),
     ] {
         fs::write(&path, &whole).unwrap();
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
@@ -324,6 +329,31 @@ fn a_journal_that_holds_more_or_other_than_its_tables_is_refused_and_left_alone(
     fs::write(&path, &whole).unwrap();
     Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();
     SqliteJournal::open(&path).unwrap();
+}
+
+/// The number of the next run is in no checksum. Whatever stands there, the next one can be created.
+#[test]
+fn a_damaged_counter_of_runs_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let whole = fs::read(&path).unwrap();
+    for seq in ["9223372036854775807", "-5", "0", "'abc'", "NULL", "1.5"] {
+        // Beside it nobody remembers another copy.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        fs::write(&path, &whole).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute(&format!("UPDATE sqlite_sequence SET seq = {seq}"), [])
+            .unwrap();
+        assert_eq!(JournalReader::open(&path).unwrap().verify().unwrap().len(), 1, "{seq}");
+        drop(SqliteJournal::open(&path).unwrap());
+        let counted = "SELECT typeof(seq) || (SELECT max(number) FROM runs) - seq FROM sqlite_sequence";
+        let counted: String =
+            Connection::open(&path).unwrap().query_row(counted, [], |row| row.get(0)).unwrap();
+        assert_eq!(counted, "integer0", "{seq}");
+    }
 }
 
 /// All names in a folder.

@@ -1,10 +1,22 @@
 //! Text that others wrote, as a part of a page or a picture: it is shown and means nothing.
 
-/// Whether a character does something to other text instead of being seen: controls, marks of direction, invisible ones.
+/// Whether a character does something to other text instead of being seen: controls, marks of direction, invisible ones (soft hyphens,
+/// joiners, fillers, tags).
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        || matches!(c, '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{3164}'
+                | '\u{ffa0}'
+        )
 }
 
 /// The most characters that are shown of a name.
@@ -54,6 +66,7 @@ mod tests {
     fn markup_and_hidden_marks_become_visible() {
         assert_eq!(text("<script>&\"'"), "&lt;script&gt;&amp;&quot;&#39;");
         assert_eq!(text("a\x1b[2Jb\u{202e}c\nd\te"), "a\\u{1b}[2Jb\\u{202e}c\nd e");
+        assert_eq!(text("a\u{ad}b\u{3164}c"), "a\\u{ad}b\\u{3164}c");
         assert_eq!(name("a\nb"), "a\\nb");
         assert_eq!(name(&"x".repeat(10_000)).chars().count(), NAME_LENGTH_MAX + 1);
         assert_eq!(text("caf\u{e9} \u{4f60}\u{597d}"), "caf\u{e9} \u{4f60}\u{597d}");

@@ -105,6 +105,9 @@ fn existing(file: &Path) -> Result<std::sync::Arc<Access>, Failure> {
 
 /// The tokens of a file, which may not be there yet.
 fn opened(file: &Path) -> Result<std::sync::Arc<Access>, Failure> {
+    if files::is_standard(file) {
+        return Err(Failure::bad_input("--tokens: must be a file; `-` is none"));
+    }
     let settings = AccessSettings { required: false, file: Some(file.to_owned()) };
     Access::new(settings).map_err(|error| Failure::bad_input(format_args!("--tokens: {error}")))
 }
@@ -137,6 +140,10 @@ fn create(arguments: &CreateArguments, log: &LogArguments) -> Result<(), Failure
     new.check().map_err(refused)?;
     if let Some(out) = out {
         check_out(out)?;
+        if place.tokens.as_ref() == Some(out) {
+            return Err(Failure::bad_input("--out: is the file of tokens itself")
+                .hint("a coordinator keeps hashes there; the token belongs into a file of its own"));
+        }
     }
     if let Some(file) = &place.tokens {
         log.set_up()?;

@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use hebbian_view::escape::is_hostile;
+
 /// Characters of ours that stand for colours until they are printed; no text has them by right (Unicode calls them
-/// noncharacters). Whoever writes one all the same colours text.
+/// noncharacters). Whoever writes one all the same colours text on a terminal; elsewhere it is spelled out.
 pub(super) const STYLES: [(char, &str); 7] = [
     ('\u{fdd0}', "\x1b[0m"),
     ('\u{fdd1}', "\x1b[1m"),
@@ -18,16 +20,13 @@ pub(super) const STYLES: [(char, &str); 7] = [
     ('\u{fdd6}', "\x1b[36m"),
 ];
 
-/// Whether a character does something to other text instead of being seen: controls, marks of direction, invisible ones.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+fn escaped(text: &str, passes: impl Fn(char) -> bool, spell: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    spelled(text, |c| is_hostile(c) && !passes(c), spell)
 }
 
-fn escaped(text: &str, passes: impl Fn(char) -> bool, spell: impl Fn(&mut String, char)) -> Cow<'_, str> {
-    let is_escaped = |c: char| is_hostile(c) && !passes(c);
-    if !text.contains(is_escaped) {
+/// A text in which some characters are spelled otherwise.
+fn spelled(text: &str, is_escaped: impl Fn(char) -> bool, spell: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -65,28 +64,28 @@ pub(crate) fn json(text: String) -> String {
             let _ = write!(shown, "\\u{half:04x}");
         }
     };
-    match escaped(&text, |c| c.is_ascii_whitespace(), spell) {
+    match spelled(&text, |c| (is_hostile(c) && !c.is_ascii_whitespace()) || code(c).is_some(), spell) {
         Cow::Borrowed(_) => text,
         Cow::Owned(shown) => shown,
     }
 }
 
-/// Whole lines with their colours, for whoever prints them.
-pub(super) fn printed(text: &str) -> Cow<'_, str> {
-    let is_style = |c: char| STYLES.iter().any(|(style, _)| *style == c);
+/// What a terminal is sent for a character of ours.
+fn code(c: char) -> Option<&'static str> {
+    STYLES.iter().find(|(style, _)| *style == c).map(|(_, code)| *code)
+}
+
+/// Whole lines for whoever prints them: with their colours, or, where nothing of ours is coloured, without anybody's.
+pub(super) fn printed(text: &str, is_coloured: bool) -> Cow<'_, str> {
     let text = lines(text);
-    if !text.contains(is_style) {
+    if !text.contains(|c| code(c).is_some()) {
         return text;
     }
-    let code = |c: char| STYLES.iter().find(|(style, _)| *style == c).map(|(_, code)| *code);
-    let mut printed = String::with_capacity(text.len() + 64);
-    for c in text.chars() {
-        match code(c) {
-            Some(code) => printed.push_str(code),
-            None => printed.push(c),
-        }
-    }
-    Cow::Owned(printed)
+    let put = |shown: &mut String, c: char| match code(c) {
+        Some(code) if is_coloured => shown.push_str(code),
+        _ => spell(shown, c),
+    };
+    Cow::Owned(spelled(&text, |c| code(c).is_some(), put).into_owned())
 }
 
 #[cfg(test)]
@@ -119,7 +118,17 @@ mod tests {
     fn json_is_the_same_value() {
         let value = serde_json::json!({ "name": HOSTILE, "other": "\u{fdd1}" });
         let text = json(serde_json::to_string_pretty(&value).unwrap());
-        assert!(!text.contains(|c: char| is_hostile(c) && c != '\n'), "{text}");
+        assert!(!text.contains(|c: char| (is_hostile(c) && c != '\n') || code(c).is_some()), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+    #[test]
+    fn colours_are_for_terminals_only() {
+        let text = "a\u{fdd5}b\u{fdd0}c\x1bd";
+        assert_eq!(printed(text, true), "a\x1b[1;31mb\x1b[0mc\\u{1b}d");
+        assert_eq!(printed(text, false), "a\\u{fdd5}b\\u{fdd0}c\\u{1b}d");
+        // Printed after it was made: nothing is left to be coloured.
+        let value = json(serde_json::json!({ "name": text }).to_string());
+        assert_eq!(printed(&value, true), value);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&value).unwrap()["name"], text);
     }
 }

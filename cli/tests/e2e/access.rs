@@ -199,6 +199,11 @@ fn a_token_that_cannot_be_kept_is_not_made() {
             assert!(!output.status.success() && errors(&output).contains(out), "{out}: {}", errors(&output));
         }
     }
+    let own = place
+        .output(&["token", "create", "me", "--role", "admin", "--tokens", "own.json", "--out", "own.json"]);
+    assert!(errors(&own).contains("--out: is the file of tokens itself"), "{}", errors(&own));
+    let dash = place.output(&["token", "create", "me", "--role", "admin", "--tokens", "-"]);
+    assert!(errors(&dash).contains("--tokens: must be a file"), "{}", errors(&dash));
     // Nobody is kept out.
     coordinator.ok(&["list"]);
     assert!(!place.path("own.json").exists());
@@ -213,6 +218,17 @@ fn a_token_that_cannot_be_kept_is_not_made() {
     assert!(errors(&output).contains("--out: me.token holds a token already"), "{}", errors(&output));
     let listed = coordinator.ok(&["token", "list", "--token-file", "me.token"]);
     assert!(!listed.contains("you"), "{listed}");
+    // No other output takes the place of what a coordinator keeps.
+    for out in ["cluster.sqlite.tokens", "elsewhere.json"] {
+        fs::copy(place.path("cluster.sqlite.tokens"), place.path("elsewhere.json")).unwrap();
+        for arguments in [&["rules", "export", "images"][..], &["journal", "backup", "cluster.sqlite"]] {
+            let output = place.output(&[arguments, &["--out", out]].concat());
+            assert!(!output.status.success(), "{arguments:?} {out}");
+            assert!(errors(&output).contains(out), "{}", errors(&output));
+        }
+        let kept = fs::read(place.path("cluster.sqlite.tokens")).unwrap();
+        assert_eq!(fs::read(place.path(out)).unwrap(), kept, "{out}");
+    }
     // Standard output is known to be full when it is written to.
     let create = ["token", "create", "you", "--role", "observer", "--token-file", "me.token"];
     let mut command = place.command(&coordinator.arguments(&create));

@@ -80,6 +80,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether a file holds tokens of a coordinator.
+pub fn is_kept_in(file: &Path) -> bool {
+    read(file).is_ok_and(|records| records.is_some_and(|records| !records.is_empty()))
+}
+
 /// What is kept of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

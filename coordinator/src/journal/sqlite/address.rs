@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Endings of the names of files that belong to a journal's file.
-pub const COMPANIONS: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
+pub const COMPANIONS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".tokens"];
 
 /// The path of a journal's file, or why it can be none.
 pub(super) fn path(path: &str) -> Result<&Path, String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Database, explain};
 use crate::journal::JournalError;
@@ -11,6 +11,8 @@ use crate::journal::JournalError;
 const FORMAT: i64 = 1;
 /// SQLite's `application_id` of hebbian's journals: `hebb`.
 const APPLICATION: i64 = 0x6865_6262;
+/// The largest number of a run. Nobody creates so many.
+const NUMBER_MAX: i64 = 1 << 53;
 
 /// People read these with the `sqlite3` tool. The truth is in the columns `record` and `snapshot`, which hold the
 /// messages of `hebbian.journal.v1`; the others are for queries and for eyes.
@@ -101,10 +103,29 @@ pub(super) fn recognise(connection: &Connection, store: &str) -> Result<(), Jour
             None => return Err(corrupt(store, &format!("it has a {kind} `{name}`, which is not hebbian's"))),
         }
     }
-    match ours.keys().find(|name| !found.contains_key(*name)) {
-        Some(missing) => Err(corrupt(store, &format!("it lacks `{missing}`"))),
+    if let Some(missing) = ours.keys().find(|name| !found.contains_key(*name)) {
+        return Err(corrupt(store, &format!("it lacks `{missing}`")));
+    }
+    let wrong = "SELECT number FROM runs WHERE number NOT BETWEEN 1 AND ?1";
+    match connection.query_row(wrong, [NUMBER_MAX], |row| row.get::<_, i64>(0)).optional().map_err(fail)? {
+        Some(number) => {
+            Err(corrupt(store, &format!("a run in it has the number {number}, which none can have")))
+        }
         None => Ok(()),
     }
+}
+
+/// Counts on from the last run: what the next run's number is taken from has no checksum, and at its end no run could be created.
+fn mend_counter(connection: &Connection) -> rusqlite::Result<()> {
+    let last = "coalesce((SELECT max(number) FROM runs), 0)";
+    connection.execute(
+        &format!(
+            "UPDATE sqlite_sequence SET seq = {last} \
+             WHERE name = 'runs' AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN {last} AND ?1)"
+        ),
+        [NUMBER_MAX],
+    )?;
+    Ok(())
 }
 
 /// Something in a schema.
@@ -140,7 +161,8 @@ pub(super) fn prepare(database: &Database) -> Result<(), JournalError> {
     let fail = |error: rusqlite::Error| explain(store, &error);
     recognise(connection, store)?;
     log(connection).map_err(fail)?;
-    check_health(database)
+    check_health(database)?;
+    mend_counter(connection).map_err(fail)
 }
 
 /// Writes through a log, whose commits are on the disk.
