@@ -166,7 +166,7 @@ impl Place {
         }
         files::write(&self.path("spec.toml"), spec.to_toml())?;
         if !self.path("certs/client.pem").exists() {
-            certs::make(&self.path("certs"), &[])?;
+            certs::make(&self.path("certs"), &[], certs::Present::Kept)?;
         }
         Ok(())
     }
