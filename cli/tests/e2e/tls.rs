@@ -216,6 +216,24 @@ fn wrong_certificates_are_named_and_nothing_is_started() {
         &["worker", "--coordinator", "https://localhost:1", "--tls-ca", "empty.pem"],
         "empty.pem: holds no certificate in PEM form",
     );
+    // A key of another certificate is no reason to leave TLS.
+    place.ok(&["certs"]);
+    place.ok(&["certs", "--role", "operator", "--as", "ann"]);
+    let mixed = [
+        "--tls-ca",
+        "certs/ca.pem",
+        "--tls-certificate",
+        "certs/client.pem",
+        "--tls-key",
+        "certs/ann-key.pem",
+    ];
+    let wrong = "certs/ann-key.pem: does not belong to the certificate in certs/";
+    for command in ["health", "list", "worker"] {
+        let arguments = [&[command, "--coordinator", "https://localhost:1"], &mixed[..]].concat();
+        check(&arguments, &format!("--tls-key: {wrong}client.pem"));
+    }
+    let own = ["--tls-certificate", "certs/coordinator.pem", "--tls-key", "certs/ann-key.pem"];
+    check(&with(&own), &format!("server.tls.key: {wrong}coordinator.pem"));
     check(&["certs", "--name", "https://a:7420"], "--name: `https://a:7420` is not a host's name or address");
     place.write("half/ca.pem", "no authority");
     check(&["certs", "--out", "half"], "ca-key.pem: is missing beside half/ca.pem");

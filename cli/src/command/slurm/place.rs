@@ -98,7 +98,9 @@ impl Place {
         let needed = if has_client { &needed[..] } else { &needed[..2] };
         let missing: Vec<&str> = needed.iter().copied().filter(|name| !self.path(name).exists()).collect();
         match missing.first() {
-            None if has_client => self.tls().config().map(drop).map_err(|failure| failure.of("--directory")),
+            None if has_client => {
+                self.tls().config_named(|failure, _, _| failure.of("--directory")).map(drop)
+            }
             Some(missing)
                 if has_client
                     || self.path("certs/ca.pem").exists()
