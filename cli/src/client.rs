@@ -12,7 +12,7 @@ use hebbian_proto::v1::cluster_service_client::ClusterServiceClient;
 use hebbian_proto::v1::run_service_client::RunServiceClient;
 use hebbian_shared::limits::PEER_MESSAGE_BYTES_MAX;
 use hebbian_shared::spec::{ResolvedSpec, RunSpec};
-use hebbian_worker::session::{Authorised, Bearer, remedy};
+use hebbian_worker::session::{Authorised, Bearer, Security, remedy};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -47,6 +47,7 @@ pub(crate) struct Client {
     runs: RunServiceClient<Authorised>,
     cluster: ClusterServiceClient<Authorised>,
     channel: Authorised,
+    security: Security,
     url: String,
     timeout: Duration,
 }
@@ -70,8 +71,14 @@ impl ClientArguments {
 }
 
 impl Client {
-    async fn connect_to(endpoint: Endpoint, timeout: Duration, bearer: &Bearer) -> Result<Self, Failure> {
+    /// Connects to an address; what is shown there is a bearer, and whether a certificate is.
+    async fn connect_to(
+        endpoint: Endpoint,
+        timeout: Duration,
+        (bearer, shows_certificate): (&Bearer, bool),
+    ) -> Result<Self, Failure> {
         let url = endpoint.uri().to_string().trim_end_matches('/').to_owned();
+        let security = Security::new(url.starts_with("https"), shows_certificate);
         let endpoint = endpoint
             .connect_timeout(timeout)
             .http2_keep_alive_interval(Duration::from_secs(5))
@@ -89,7 +96,7 @@ impl Client {
                 } else {
                     unreachable(&problem)
                 };
-                return Err(match remedy(&problem, url.starts_with("https")) {
+                return Err(match remedy(&problem, security) {
                     Some(remedy) => failure.hint(remedy),
                     None => failure,
                 });
@@ -104,6 +111,7 @@ impl Client {
             cluster: ClusterServiceClient::new(channel.clone())
                 .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX),
             channel,
+            security,
             url,
             timeout,
         })
@@ -142,7 +150,7 @@ impl Client {
         if let Some(source) = std::error::Error::source(status) {
             let cause = root_cause(source);
             let failure = Failure::unreachable(format_args!("{}: the connection broke: {cause}", self.url));
-            return match remedy(&cause, self.url.starts_with("https")) {
+            return match remedy(&cause, self.security) {
                 Some(remedy) => failure.hint(remedy),
                 None => failure,
             };

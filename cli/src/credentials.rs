@@ -92,7 +92,8 @@ impl ClientCredentials {
         self.read()?;
         let source = CredentialsSource::new(move || {
             credentials.read().map_err(|failure| failure.message().to_owned())
-        });
+        })
+        .with_certificate(self.tls.certificate.is_some());
         if let Some(path) = ClientTls::file_of(field, addresses)? {
             let tls_only = self.tls.first_flag().is_some();
             Ok(Coordinators::File { path: Path::new(path).to_owned(), source, tls_only })

@@ -119,6 +119,13 @@ impl Failure {
         self
     }
 
+    /// The same with what came of it.
+    #[must_use]
+    pub(crate) fn and(mut self, what: &str) -> Self {
+        self.message = format!("{}; {what}", self.message);
+        self
+    }
+
     /// The line that names the culprit.
     pub(crate) fn message(&self) -> &str {
         &self.message

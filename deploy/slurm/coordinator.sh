@@ -4,7 +4,10 @@
 #
 # HEBBIAN_DIRECTORY is on a disk that all nodes share. It holds spec.toml, certs/ (`hebbian certs`), workers (the number of the array),
 # the journal, the file `coordinator` with the address, and at the end genome.json. Before its time is over, and when its node has failed, the
-# job goes into the queue again, maybe to another node: it takes the journal up, and the workers find it by the file.
+# job goes into the queue again, maybe to another node: it takes the journal up, and the workers find it by the file. It ends, and is not put
+# into the queue again, when the run has ended and when the workers' array is over before.
+#
+# There is no live page: other users of the node would reach it. HEBBIAN_WEB, an address and a port, has it there (`--web`).
 #SBATCH --job-name=hebbian-coordinator
 #SBATCH --ntasks=1
 #SBATCH --requeue
@@ -34,7 +37,8 @@ cp certs/ca.pem certs/ca-key.pem "$keys" && "$hebbian" certs --out "$keys" --nam
 export HEBBIAN_TLS_CA=$PWD/certs/ca.pem HEBBIAN_TLS_CERTIFICATE=$PWD/certs/client.pem HEBBIAN_TLS_KEY=$PWD/certs/client-key.pem
 
 "$hebbian" coordinator --listen 0.0.0.0:0 --address-file "$keys/address" --storage sqlite:journal.sqlite \
-    --tls-certificate "$keys/coordinator.pem" --tls-key "$keys/coordinator-key.pem" --tls-client-ca certs/ca.pem &
+    --tls-certificate "$keys/coordinator.pem" --tls-key "$keys/coordinator-key.pem" --tls-client-ca certs/ca.pem \
+    --web "${HEBBIAN_WEB:-off}" &
 coordinator=$!
 tending=
 timer=
@@ -83,7 +87,7 @@ if [ -z "$end" ]; then
     printf '%s\n' "$address" >coordinator.new && mv coordinator.new coordinator
     # The same name again is the same run.
     if run=$("$hebbian" create spec.toml --request-id slurm); then
-        "$hebbian" slurm tend "$run" --array "$array" --out genome.json ${HEBBIAN_TEND:-} &
+        "$hebbian" slurm tend "$run" --array "$array" --directory "$PWD" --out genome.json ${HEBBIAN_TEND:-} &
         tending=$!
         case $end in cancelled | requeued) stop ;; esac
         status_of "$tending"

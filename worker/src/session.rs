@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::evaluator::Evaluator;
 use crate::figures::Figures;
 use crate::pool::Pool;
-pub use connect::{ConnectionSettings, Coordinators, FILE_PREFIX, endpoints, remedy};
+pub use connect::{ConnectionSettings, Coordinators, FILE_PREFIX, Security, endpoints, remedy};
 pub use credentials::{Authorised, Bearer, Credentials, CredentialsSource};
 use reports::Reports;
 use stream::{Stream, StreamEnd, Worker};
@@ -140,7 +140,7 @@ pub async fn run(
                 tracing::info!("the coordinator has drained this worker");
                 break;
             }
-            StreamEnd::Lost(problem) => trouble.tell(&problem, settings.coordinators.speaks_tls(attempt)),
+            StreamEnd::Lost(problem) => trouble.tell(&problem, settings.coordinators.security(attempt)),
         }
         if start.elapsed() >= GOOD_STREAM {
             back_off = settings.back_off_min;
@@ -172,12 +172,12 @@ struct Detached {
 }
 
 impl Detached {
-    fn tell(&mut self, problem: &dyn fmt::Display, tls: bool) {
+    fn tell(&mut self, problem: &dyn fmt::Display, security: Security) {
         self.times += 1;
         if self.told.is_none_or(|told| told.elapsed() >= REPEAT_WARNING) {
             self.told = Some(Instant::now());
             let problem = problem.to_string();
-            let remedy = remedy(&problem, tls).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+            let remedy = remedy(&problem, security).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
             tracing::warn!(
                 times = self.times,
                 "not attached to a coordinator: {problem}{remedy}; the worker keeps trying"

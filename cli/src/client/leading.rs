@@ -73,9 +73,10 @@ impl Client {
 async fn find(arguments: &ClientArguments) -> Result<Found, (Failure, bool)> {
     let (field, endpoints, bearer) = arguments.endpoints().map_err(|failure| (failure, false))?;
     let several = endpoints.len() > 1;
+    let shown = (&bearer, arguments.credentials.tls.certificate.is_some());
     let (mut failed, mut best) = (None, None::<Found>);
     for endpoint in endpoints {
-        match Client::connect_to(endpoint, arguments.timeout, &bearer).await {
+        match Client::connect_to(endpoint, arguments.timeout, shown).await {
             // One of several may be a standby.
             Ok(client) => {
                 let standing = if several { client.standing().await } else { Standing::Serves };

@@ -9,6 +9,7 @@ mod tend;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hebbian_shared::limits::{SLURM_WORKERS_MAX, THREADS_MAX};
@@ -59,6 +60,28 @@ impl Workers {
     }
 }
 
+/// For so many seconds workers do without their coordinator, and so does whoever tends their run, unless the variable says otherwise. It is the
+/// number of the scripts of `deploy/slurm/`.
+const PATIENCE_S: u64 = 300;
+/// The variable, of the scripts as well.
+const PATIENCE: &str = "HEBBIAN_PATIENCE";
+
+/// For how long a coordinator may be away.
+fn patience() -> Result<Duration, Failure> {
+    patience_of(std::env::var(PATIENCE).ok().as_deref())
+}
+
+fn patience_of(text: Option<&str>) -> Result<Duration, Failure> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(Duration::from_secs(PATIENCE_S));
+    };
+    // As the scripts take it.
+    let digits = text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().map(Duration::from_secs).ok_or_else(|| {
+        Failure::bad_input(format_args!("{PATIENCE}: must be a number of seconds, not `{text}`"))
+    })
+}
+
 /// What one of Slurm's programs printed. `input` is its standard input.
 fn slurm(program: &str, arguments: &[&str], input: &str) -> Result<String, Failure> {
     let cannot = |error: std::io::Error| {
@@ -81,4 +104,30 @@ fn slurm(program: &str, arguments: &[&str], input: &str) -> Result<String, Failu
         "{program}: {}",
         if said.is_empty() { "has failed without a word" } else { said }
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_tends_a_run_waits_as_long_as_its_workers() {
+        let own = format!("${{{PATIENCE}:-{PATIENCE_S}}}");
+        for script in [script::COORDINATOR, script::WORKER] {
+            assert!(script.contains(&own), "no {own}");
+            assert_eq!(script.matches(PATIENCE).count(), script.matches(&own).count() + mentions(script));
+        }
+        assert_eq!(patience_of(None).unwrap(), Duration::from_secs(PATIENCE_S));
+        assert_eq!(patience_of(Some("")).unwrap(), Duration::from_secs(PATIENCE_S));
+        assert_eq!(patience_of(Some("20")).unwrap(), Duration::from_secs(20));
+        for text in ["5min", "-1", "1.5", "9999999999"] {
+            let failure = patience_of(Some(text)).unwrap_err();
+            assert!(failure.message().starts_with("HEBBIAN_PATIENCE: must be a number"), "{text}");
+        }
+    }
+
+    /// Where comments name the variable.
+    fn mentions(script: &str) -> usize {
+        script.lines().filter(|line| line.starts_with('#')).map(|line| line.matches(PATIENCE).count()).sum()
+    }
 }

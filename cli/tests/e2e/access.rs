@@ -250,8 +250,10 @@ fn a_certificate_is_held_to_the_role_that_it_names() {
         assert!(place.ok(&["certs", "--role", role]).contains(&format!("of the role {role}")));
     }
     place.ok(&["certs", "--role", "operator", "--as", "alice"]);
-    let output = place.output(&["certs", "--role", "operator", "--as", "ca"]);
-    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    for name in ["ca", "revoked", "ca-key", "alice-key"] {
+        let output = place.output(&["certs", "--role", "operator", "--as", name, "--renew"]);
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    }
     let further = [
         "--tls-certificate",
         "certs/coordinator.pem",

@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Command, Output};
 
-use crate::support::{Coordinator, Place, SPEC, errors};
+use crate::support::{Coordinator, Place, SPEC, errors, until};
 
 /// Keeps each script as submitted-NUMBER and what the directory held then; the submission whose number is in `broken` fails.
 const SBATCH: &str = r#"#!/bin/sh
@@ -16,25 +16,41 @@ ls hebbian-tiny >"$SLURM/listed-$job" 2>/dev/null
 echo "$job;cluster"
 "#;
 
+/// The queue of an array that is there when it is asked for the first time, and over from then on.
+const GONE: &str = r#"#!/bin/sh
+echo "$*" >>"$SLURM/asked"
+[ "$(grep -c %K "$SLURM/asked")" -gt 1 ] || echo 0
+"#;
+
 /// A place with a Slurm.
 fn slurm() -> Place {
     let place = Place::new();
-    place.write("slurm/sbatch", SBATCH);
-    place.write("slurm/squeue", "#!/bin/sh\ncat \"$SLURM/queue\" 2>/dev/null\nexit 0\n");
-    place.write("slurm/scancel", "#!/bin/sh\necho \"$*\" >>\"$SLURM/cancelled\"\n");
-    for program in ["sbatch", "squeue", "scancel"] {
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(place.path(&format!("slurm/{program}")), mode).unwrap();
-    }
+    program(&place, "sbatch", SBATCH);
+    program(&place, "squeue", "#!/bin/sh\ncat \"$SLURM/queue\" 2>/dev/null\nexit 0\n");
+    program(&place, "scancel", "#!/bin/sh\necho \"$*\" >>\"$SLURM/cancelled\"\n");
+    program(&place, "scontrol", "#!/bin/sh\necho \"$*\" >>\"$SLURM/controlled\"\n");
     fs::create_dir(place.path("slurm/submitted")).unwrap();
     place
 }
 
+fn program(place: &Place, name: &str, text: &str) {
+    let name = format!("slurm/{name}");
+    place.write(&name, text);
+    fs::set_permissions(place.path(&name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The variables of a machine that has it.
+fn variables(place: &Place) -> Vec<(&'static str, String)> {
+    let own = place.path("slurm").display().to_string();
+    vec![("PATH", format!("{own}:{}", std::env::var("PATH").unwrap())), ("SLURM", own)]
+}
+
 fn submit(place: &Place, arguments: &[&str]) -> Output {
-    let own = place.path("slurm");
-    let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap());
-    let mut command = place.command(&[&["slurm", "submit", "tiny.toml"], arguments].concat());
-    command.env("PATH", path).env("SLURM", own).output().unwrap()
+    place
+        .command(&[&["slurm", "submit", "tiny.toml"], arguments].concat())
+        .envs(variables(place))
+        .output()
+        .unwrap()
 }
 
 fn ok(place: &Place, arguments: &[&str]) -> (String, String) {
@@ -92,6 +108,11 @@ fn what_is_wrong_is_refused_alike_by_submitting_and_by_printing() {
     refused(&place, &["--tls-ca", "ca.pem"], &["--tls-ca: has no effect without --coordinator"]);
     refused(&place, &["--token-file", "token"], &["--token-file: has no effect without --coordinator"]);
     refused(&place, &["--insecure"], &["--insecure: has no effect without --coordinator"]);
+    refused(
+        &place,
+        &["--run", "x", "--coordinator", "http://login1:1"],
+        &["--run <RUN>", "cannot be used with"],
+    );
 
     let beside = |more: &[&str], parts: &[&str]| {
         refused(&place, &[&["--coordinator", "https://login1:7420"], more].concat(), parts);
@@ -189,9 +210,8 @@ fn a_directory_has_one_run_and_one_set_of_jobs() {
 #[test]
 fn variables_of_clients_do_not_count_without_a_coordinator() {
     let place = slurm();
-    let path = format!("{}:{}", place.path("slurm").display(), std::env::var("PATH").unwrap());
     let mut command = place.command(&["slurm", "submit", "tiny.toml"]);
-    command.env("PATH", path).env("SLURM", place.path("slurm")).env("HEBBIAN_TLS_CA", "/gone/ca.pem");
+    command.envs(variables(&place)).env("HEBBIAN_TLS_CA", "/gone/ca.pem");
     let output = command.env("HEBBIAN_TOKEN_FILE", "/gone/token").output().unwrap();
     assert!(output.status.success(), "{}", errors(&output));
     for job in ["1", "2"] {
@@ -237,11 +257,10 @@ fn what_is_no_array_is_not_tended() {
     let place = slurm();
     let coordinator = Coordinator::start(&place);
     let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
-    let path = format!("{}:{}", place.path("slurm").display(), std::env::var("PATH").unwrap());
     for (queue, part) in [("N/A\n", "job 7 is no array"), ("", "job 7 is over")] {
         place.write("slurm/queue", queue);
         let mut command = place.command(&coordinator.arguments(&["slurm", "tend", &run, "--array", "7"]));
-        let output = command.env("PATH", &path).env("SLURM", place.path("slurm")).output().unwrap();
+        let output = command.envs(variables(&place)).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
         assert!(errors(&output).contains(part), "{}", errors(&output));
     }
@@ -251,5 +270,107 @@ fn what_is_no_array_is_not_tended() {
         assert!(errors(&output).contains(part), "{}", errors(&output));
     }
     assert!(!place.path("slurm/cancelled").exists(), "a job that is not the run's was cancelled");
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+/// Other users of the nodes are to find nothing there: Slurm makes the logs for everybody's eyes.
+#[test]
+fn a_directory_that_is_made_is_for_its_owner_alone() {
+    let place = slurm();
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    ok(&place, &["--directory", "above/own"]);
+    assert_eq!(mode("above/own"), 0o700);
+    assert_ne!(mode("above"), 0o700, "only the run's own");
+    // One that is there is as its owner wants it.
+    fs::set_permissions(place.path("above/own"), fs::Permissions::from_mode(0o750)).unwrap();
+    ok(&place, &["--directory", "above/own"]);
+    assert_eq!(mode("above/own"), 0o750);
+    let (printed, _) = ok(&place, &["--print"]);
+    assert!(printed.contains("mkdir -p -m 700 "), "{printed}");
+}
+
+/// The script of the coordinator's job, as Slurm would run it.
+#[test]
+fn a_coordinators_job_has_no_page_and_ends_when_its_workers_are_gone() {
+    let place = slurm();
+    program(&place, "squeue", GONE);
+    // A name that every machine has for itself.
+    program(&place, "hostname", "#!/bin/sh\necho localhost\n");
+    let (jobs, _) = ok(&place, &[]);
+    assert_eq!(jobs, "1\n2\n");
+    place.write("hebbian-tiny/worker-0.log", "hebbian: command not found\n");
+    let mut job = Command::new("bash");
+    job.arg(place.path("slurm/submitted/1")).current_dir(place.path("hebbian-tiny")).env_clear();
+    job.envs(variables(&place)).env("HOME", place.path("")).env("SLURM_JOB_ID", "1");
+    let output = job.output().unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("array 2 is over, and run "), "{said}");
+    let directory = place.path("hebbian-tiny").display().to_string();
+    assert!(said.contains(&format!("{directory}/worker-*.log")), "{said}");
+    assert!(
+        said.contains(&format!("hebbian slurm submit {directory}/spec.toml --directory {directory}")),
+        "{said}"
+    );
+    assert!(!said.contains("live page"), "{said}");
+    let controlled = fs::read_to_string(place.path("slurm/controlled")).unwrap_or_default();
+    assert!(!controlled.contains("requeue"), "{controlled}");
+    assert!(read(&place, "slurm/cancelled").contains('2'));
+}
+
+/// As empty output, or by Slurm's words for a job that has been over for a while.
+#[test]
+fn an_array_that_is_over_before_its_run_is_told() {
+    let place = slurm();
+    let coordinator = Coordinator::start(&place);
+    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
+    let unknown = "; [ \"$(grep -c %K \"$SLURM/asked\")\" -le 1 ] || { echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1; }";
+    for (number, gone) in [GONE.to_owned(), format!("{}{unknown}\n", GONE.trim_end())].into_iter().enumerate()
+    {
+        program(&place, "squeue", &gone);
+        let _ = fs::remove_file(place.path("slurm/asked"));
+        let mut command = place.command(&coordinator.arguments(&["slurm", "tend", &run, "--array", "7"]));
+        let output = command.envs(variables(&place)).output().unwrap();
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{number}: {said}");
+        assert!(said.contains(&format!("array 7 is over, and run {run} is not")), "{number}: {said}");
+        assert!(said.contains("slurm-7_*.out"), "{number}: {said}");
+        let again = format!("`hebbian slurm submit --run {run} --coordinator {}`", coordinator.url);
+        assert!(said.contains(&again), "{number}: {said}");
+    }
+    assert_eq!(coordinator.stop(), Some(0));
+}
+
+#[test]
+fn workers_are_given_back_when_their_coordinator_stays_away_and_the_run_gets_others_later() {
+    let place = slurm();
+    place.write("slurm/queue", "0\n");
+    let coordinator = Coordinator::start(&place);
+    let run = coordinator.ok(&["create", "tiny.toml"]).trim().to_owned();
+    let patient = [variables(&place), vec![("HEBBIAN_PATIENCE", "1".to_owned())]].concat();
+    let url = coordinator.url.clone();
+    let arguments = ["slurm", "tend", &run, "--array", "7", "--timeout", "1s", "--coordinator", &url];
+    let mut tends = place.start_with(&patient, &arguments, "tend.log");
+    until("it is tended", || read(&place, "tend.log").contains("workers: up to"));
+    assert_eq!(coordinator.stop(), Some(0));
+    assert_eq!(tends.exit_code(), Some(4));
+    let said = read(&place, "tend.log");
+    assert!(said.contains("; array 7 was cancelled"), "{said}");
+    assert!(said.contains(&format!("`hebbian slurm submit --run {run} --coordinator {url}`")), "{said}");
+    assert_eq!(read(&place, "slurm/cancelled"), "7\n");
+
+    let coordinator = Coordinator::start(&place);
+    let arguments = coordinator.arguments(&["slurm", "submit", "--run", &run]);
+    let mut submits = place.start_with(&variables(&place), &arguments, "submit.log");
+    let begun = format!("found run {run}, and submitted its workers as array 1");
+    until("there are workers again", || read(&place, "submit.log").contains(&begun));
+    coordinator.ok(&["cancel", &run]);
+    assert_eq!(submits.exit_code(), Some(1));
+    assert!(read(&place, "submit.log").contains("was cancelled"));
+    assert_eq!(read(&place, "slurm/cancelled"), "7\n1\n");
+    let output = place.command(&arguments).envs(variables(&place)).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("needs no workers: it is cancelled"), "{}", errors(&output));
+    assert!(!place.path("slurm/submitted/2").exists(), "workers for a run that has ended");
     assert_eq!(coordinator.stop(), Some(0));
 }

@@ -62,7 +62,7 @@ fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_re
     let before = fs::read(place.path("certs/coordinator.pem")).unwrap();
     assert!(
         place
-            .ok(&["certs", "--name", "coordinator.example"])
+            .ok(&["certs", "--name", "coordinator.example", "--renew"])
             .contains("signed by the authority that was there")
     );
     assert_ne!(fs::read(place.path("certs/coordinator.pem")).unwrap(), before);
@@ -71,7 +71,7 @@ fn mutual_tls_lets_in_workers_and_clients_with_a_certificate_and_tells_why_it_re
     let renewed = output(with(&["health"], &[&TRUST, &IDENTITY]));
     assert!(renewed.status.success(), "{}", errors(&renewed));
     // A certificate that lacks a name by which the coordinator may be reached would lock somebody out.
-    place.ok(&["certs"]);
+    place.ok(&["certs", "--renew"]);
     coordinator.signal("HUP");
     until("it is refused", || {
         log().contains("lacks the name `coordinator.example` of the certificate in use")
@@ -144,6 +144,51 @@ fn a_revoked_certificate_lets_nobody_in_and_what_it_opened_ends() {
     assert_eq!(coordinator.stop(), Some(0));
 }
 
+/// Who has a certificate is let in until it is revoked, and that needs its file: none is replaced unheard.
+#[test]
+fn a_certificate_is_replaced_when_told_so_and_the_old_one_is_kept_to_be_revoked() {
+    let place = Place::new();
+    let role = ["certs", "--role", "operator", "--as", "ann"];
+    place.ok(&role);
+    let read = |name: &str| fs::read(place.path(&format!("certs/{name}"))).unwrap();
+    let refused = |arguments: &[&str], file: &str| {
+        let before = place.listing().into_iter().map(|path| (fs::read(&path).ok(), path)).collect::<Vec<_>>();
+        let output = place.output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        let said = errors(&output);
+        assert!(
+            said.contains(&format!("certs/{file}: is there already")) && said.contains("--renew"),
+            "{said}"
+        );
+        let after = place.listing().into_iter().map(|path| (fs::read(&path).ok(), path)).collect::<Vec<_>>();
+        assert_eq!(after, before, "{arguments:?}");
+    };
+    refused(&role, "ann.pem");
+    refused(&["certs"], "coordinator.pem");
+    refused(&["certs", "--name", "a.lan"], "coordinator.pem");
+    fs::remove_file(place.path("certs/coordinator.pem")).unwrap();
+    refused(&["certs"], "coordinator-key.pem");
+    fs::remove_file(place.path("certs/coordinator-key.pem")).unwrap();
+    refused(&["certs"], "client.pem");
+
+    let first = read("ann.pem");
+    let said = place.ok(&[&role[..], &["--renew"]].concat());
+    assert!(
+        said.contains("what was there is kept as ann.pem.1") && said.contains("revoke ann.pem.1"),
+        "{said}"
+    );
+    let second = read("ann.pem");
+    place.ok(&[&role[..], &["--renew"]].concat());
+    assert_eq!((read("ann.pem.1"), read("ann.pem.2")), (first, second));
+    let said = place.ok(&["certs", "revoke", "ann.pem.1", "ann.pem.2", "ann.pem"]);
+    assert!(said.contains("3 added") && said.contains("which has 3"), "{said}");
+    // What is not there is made, and there is nothing to keep of it.
+    let said = place.ok(&["certs", "--renew"]);
+    assert!(said.contains("what was there is kept as client.pem.1"), "{said}");
+    let said = place.ok(&["certs", "--renew"]);
+    assert!(said.contains("are kept as coordinator.pem.1 and client.pem.2"), "{said}");
+}
+
 #[test]
 fn wrong_certificates_are_named_and_nothing_is_started() {
     let place = Place::new();
@@ -171,6 +216,24 @@ fn wrong_certificates_are_named_and_nothing_is_started() {
         &["worker", "--coordinator", "https://localhost:1", "--tls-ca", "empty.pem"],
         "empty.pem: holds no certificate in PEM form",
     );
+    // A key of another certificate is no reason to leave TLS.
+    place.ok(&["certs"]);
+    place.ok(&["certs", "--role", "operator", "--as", "ann"]);
+    let mixed = [
+        "--tls-ca",
+        "certs/ca.pem",
+        "--tls-certificate",
+        "certs/client.pem",
+        "--tls-key",
+        "certs/ann-key.pem",
+    ];
+    let wrong = "certs/ann-key.pem: does not belong to the certificate in certs/";
+    for command in ["health", "list", "worker"] {
+        let arguments = [&[command, "--coordinator", "https://localhost:1"], &mixed[..]].concat();
+        check(&arguments, &format!("--tls-key: {wrong}client.pem"));
+    }
+    let own = ["--tls-certificate", "certs/coordinator.pem", "--tls-key", "certs/ann-key.pem"];
+    check(&with(&own), &format!("server.tls.key: {wrong}coordinator.pem"));
     check(&["certs", "--name", "https://a:7420"], "--name: `https://a:7420` is not a host's name or address");
     place.write("half/ca.pem", "no authority");
     check(&["certs", "--out", "half"], "ca-key.pem: is missing beside half/ca.pem");

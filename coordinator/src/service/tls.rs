@@ -13,7 +13,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
@@ -206,6 +207,33 @@ fn authority(path: &Path, certificate: &CertificateDer<'_>) -> Result<Vec<u8>, T
     })
 }
 
+/// Judges a certificate and its key, which somebody else shows, as a coordinator judges its own: texts in PEM form and the files that hold
+/// them. The key must belong to the certificate, and that must be valid at this moment.
+pub fn check_identity(
+    (certificate, chain): (&Path, &str),
+    (key, private): (&Path, &str),
+    now: SystemTime,
+) -> Result<(), TlsError> {
+    let chain = parsed_certificates(certificate, chain.as_bytes())?;
+    facts(certificate, &chain[0], now)?;
+    identity((certificate, chain), (key, private.as_bytes())).map(drop)
+}
+
+/// A certificate, with those between it and its authority, and the key that must belong to it.
+fn identity(
+    (certificate, chain): (&Path, Vec<CertificateDer<'static>>),
+    (key, private): (&Path, &[u8]),
+) -> Result<CertifiedKey, TlsError> {
+    let private =
+        PrivateKeyDer::from_pem_slice(private).map_err(|error| TlsError::pem(key, "private key", &error))?;
+    CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(|error| match error {
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::new(key, format!("does not belong to the certificate in {}", certificate.display()))
+        }
+        other => TlsError::new(key, other.to_string()),
+    })
+}
+
 /// Reads what a certificate of a file says, and refuses one that is not valid at this moment.
 fn facts(path: &Path, certificate: &CertificateDer<'_>, now: SystemTime) -> Result<Facts, TlsError> {
     let refused = |problem: String| TlsError::new(path, problem);
@@ -242,8 +270,7 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
     let own = facts(certificate, &chain[0], now)?;
     let authority = authority(certificate, &chain[chain.len() - 1])?;
     let mut first_end = (own.end, certificate.clone());
-    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
-        .map_err(|error| TlsError::pem(key, "private key", &error))?;
+    let shown = identity((certificate, chain), (key, &bytes(key)?))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -274,9 +301,7 @@ fn read(files: &TlsFiles, now: SystemTime) -> Result<Used, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    // The key is the one that may belong to another certificate.
-    let mut config =
-        builder.with_single_cert(chain, private).map_err(|error| TlsError::new(key, error.to_string()))?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Used { config: Arc::new(config), certificate: own, authority, first_end, revoked: Arc::new(listed) })
 }
@@ -328,9 +353,13 @@ fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// All certificates of a file, at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    parsed_certificates(path, &bytes(path)?)
+}
+
+/// All certificates of what was read from a file, at least one.
+fn parsed_certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let refused = |error: pem::Error| TlsError::pem(path, "certificate", &error);
-    let bytes = bytes(path)?;
-    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(refused)?;
     if found.is_empty() { Err(refused(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
 
@@ -412,6 +441,37 @@ mod tests {
         fs::write(&files.certificate, [b"\xef\xbb\xbf", &text[..]].concat()).unwrap();
         tls.reload().unwrap();
         assert!(!Arc::ptr_eq(&config(), &before));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_named_with_both_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let files = |certificate: &str, key: &str| TlsFiles {
+            certificate: path(certificate),
+            key: path(key),
+            client_ca: None,
+            revoked: None,
+        };
+        write(&files("a.pem", "a-key.pem"), &["a.lan"], (2020, 2200), None);
+        write(&files("b.pem", "b-key.pem"), &["a.lan"], (2020, 2200), None);
+        let judged = |certificate: &str, key: &str| {
+            let [chain, private] = [certificate, key].map(|name| fs::read_to_string(path(name)).unwrap());
+            check_identity((&path(certificate), &chain), (&path(key), &private), SystemTime::now())
+        };
+        judged("a.pem", "a-key.pem").unwrap();
+        let [key, certificate] = ["b-key.pem", "a.pem"].map(|name| path(name).display().to_string());
+        let expected = format!("{key}: does not belong to the certificate in {certificate}");
+        assert_eq!(judged("a.pem", "b-key.pem").unwrap_err().to_string(), expected);
+        // The coordinator's own, in the same words.
+        assert_eq!(Tls::load(files("a.pem", "b-key.pem")).unwrap_err().to_string(), expected);
+        write(&files("old.pem", "old-key.pem"), &["a.lan"], (2000, 2001), None);
+        write(&files("new.pem", "new-key.pem"), &["a.lan"], (2190, 2200), None);
+        for (name, expected) in [("old", "has expired: it was valid until"), ("new", "is valid only from")] {
+            let error = judged(&format!("{name}.pem"), &format!("{name}-key.pem")).unwrap_err();
+            assert!(error.problem.contains(expected), "{error}");
+            assert_eq!(error.path, path(&format!("{name}.pem")).display().to_string());
+        }
     }
 
     #[test]

@@ -98,14 +98,15 @@ impl Coordinators {
         }
     }
 
-    /// Whether the address that is next speaks TLS.
-    pub(super) fn speaks_tls(&self, attempt: usize) -> bool {
+    /// What is spoken at the address that is next.
+    pub(super) fn security(&self, attempt: usize) -> Security {
         match self {
-            Self::File { tls_only, .. } => *tls_only,
-            Self::Addresses { addresses, .. } => {
-                addresses[attempt % addresses.len()].trim().starts_with("https://")
+            Self::File { tls_only, source, .. } => Security::new(*tls_only, source.shows_certificate()),
+            Self::Addresses { addresses, source } => {
+                let tls = addresses[attempt % addresses.len()].trim().starts_with("https://");
+                Security::new(tls, source.shows_certificate())
             }
-            Self::Memory(_) => false,
+            Self::Memory(_) => Security::Plain,
         }
     }
 
@@ -218,14 +219,36 @@ fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionErr
     endpoint.tls_config(tls.clone()).map_err(|error| refused(chain(&error)))
 }
 
-/// What helps where a connection broke because one end wants TLS, or a certificate, and the other does not know it; by
-/// the error's text and whether this end speaks TLS. Whose connection is just closed does not always learn why.
-pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
+/// What this end of a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// No TLS.
+    Plain,
+    /// TLS, without a certificate of its own.
+    Tls,
+    /// TLS, with a certificate that the coordinator may refuse.
+    Certificate,
+}
+
+impl Security {
+    /// Of an end that speaks TLS or not, and has a certificate to show there or not.
+    pub fn new(tls: bool, shows_certificate: bool) -> Self {
+        match (tls, shows_certificate) {
+            (false, _) => Self::Plain,
+            (true, false) => Self::Tls,
+            (true, true) => Self::Certificate,
+        }
+    }
+}
+
+/// What helps where a connection broke because one end wants TLS, or a certificate, and the other does not know it or refuses it; by
+/// the error's text and what this end speaks. Whose connection is just closed does not always learn why.
+pub fn remedy(problem: &str, security: Security) -> Option<&'static str> {
     let problem = problem.to_lowercase();
     let is = |causes: &[&str]| causes.iter().any(|cause| problem.contains(cause));
     if problem.contains("invalid peer certificate") {
         return Some(if is(&["certificate expired"]) {
-            "the coordinator's certificate has expired: it needs another one of its authority (`hebbian certs` makes one, and SIGHUP has \
+            "the coordinator's certificate has expired: it needs another one of its authority (`hebbian certs --renew` makes one, and SIGHUP has \
              it read)"
         } else if is(&["certificate not valid yet"]) {
             "is the clock right, here and where the coordinator's certificate was made?"
@@ -235,7 +258,13 @@ pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
             "name the authority that signed it with --tls-ca FILE or HEBBIAN_TLS_CA"
         });
     }
-    let broken = is(&["frame with invalid size", "connection closed", "broken pipe", "connection reset"]);
+    let broken = is(&[
+        "frame with invalid size",
+        "connection closed",
+        "broken pipe",
+        "connection reset",
+        "handshake eof",
+    ]);
     if is(&["certificaterequired"]) {
         Some(
             "the coordinator lets in only workers with a certificate: --tls-certificate FILE and --tls-key FILE",
@@ -254,7 +283,12 @@ pub fn remedy(problem: &str, tls: bool) -> Option<&'static str> {
         )
     } else if is(&["invalidcontenttype"]) {
         Some("the coordinator does not speak TLS: write http:// instead of https://")
-    } else if broken && tls {
+    } else if broken && security == Security::Certificate {
+        Some(
+            "the coordinator may have refused the certificate that is shown here (--tls-certificate): one that was revoked, or that another \
+             authority than those of its --tls-client-ca has signed; if it has no TLS, write http://; its log says which",
+        )
+    } else if broken && security == Security::Tls {
         Some(
             "if the coordinator wants a certificate, give one of its authority (--tls-certificate FILE and --tls-key FILE); if it \
              has no TLS, write http://; its log says which",
@@ -308,11 +342,14 @@ mod tests {
 
     #[test]
     fn who_lacks_tls_or_a_certificate_is_told_what_helps() {
-        let check = |problem: &str, tls: bool, expected: Option<&str>| {
-            let found = remedy(problem, tls);
+        let certain = |problem: &str, security: Security, expected: Option<&str>| {
+            let found = remedy(problem, security);
             assert_eq!(found.is_some(), expected.is_some(), "{problem}: {found:?}");
             let expected = expected.unwrap_or_default();
             assert!(found.unwrap_or_default().contains(expected), "{problem}: {found:?}");
+        };
+        let check = |problem: &str, tls: bool, expected: Option<&str>| {
+            certain(problem, Security::new(tls, false), expected);
         };
         // As the libraries put it.
         let alert = "transport error: received fatal alert: ";
@@ -324,6 +361,12 @@ mod tests {
         check("connection reset by peer", false, Some("https://"));
         check("received fatal alert: CertificateExpired", true, Some("--tls-certificate) has expired"));
         check("received fatal alert: CertificateRevoked", true, Some("--tls-certificate) was revoked"));
+        // The reason gets lost where the coordinator closes the connection before it is read.
+        for broken in ["broken pipe", "connection closed", "connection reset by peer", "tls handshake eof"] {
+            certain(broken, Security::Certificate, Some("may have refused the certificate"));
+        }
+        certain(&format!("{alert}CertificateRevoked"), Security::Certificate, Some("was revoked"));
+        certain("broken pipe", Security::new(false, true), Some("https://"));
         let invalid = |problem: &str, remedy| {
             check(&format!("invalid peer certificate: {problem}"), true, Some(remedy));
         };

@@ -81,12 +81,25 @@ impl Credentials {
 
 /// Where credentials come from. They are read before each connection: what was renewed meanwhile is shown by the next one.
 #[derive(Clone)]
-pub struct CredentialsSource(Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>);
+pub struct CredentialsSource {
+    read: Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>,
+    shows_certificate: bool,
+}
 
 impl CredentialsSource {
     /// Reads them from wherever they are; an error says what is wrong.
     pub fn new(read: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        Self { read: Arc::new(read), shows_certificate: false }
+    }
+
+    /// Says whether there is a certificate among them, for advice where a connection breaks.
+    #[must_use]
+    pub fn with_certificate(self, shows_certificate: bool) -> Self {
+        Self { shows_certificate, ..self }
+    }
+
+    pub(super) fn shows_certificate(&self) -> bool {
+        self.shows_certificate
     }
 
     /// The same every time.
@@ -95,7 +108,7 @@ impl CredentialsSource {
     }
 
     pub(super) async fn read(&self) -> Result<Credentials, String> {
-        let read = Arc::clone(&self.0);
+        let read = Arc::clone(&self.read);
         tokio::task::spawn_blocking(move || read()).await.map_err(|error| error.to_string())?
     }
 }

@@ -1,7 +1,8 @@
 //! The directory of a run whose coordinator is a job.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use hebbian_shared::spec::RunSpec;
@@ -11,6 +12,18 @@ use crate::command::{certs, read_spec};
 use crate::failure::Failure;
 use crate::files;
 use crate::tls::ClientTls;
+
+/// Makes a directory for its owner's eyes: others use the nodes as well, and Slurm lets them read the logs in it. One that is there stays as it
+/// is.
+fn create_own(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
 
 /// A directory on a disk that all nodes share.
 #[derive(Debug)]
@@ -98,7 +111,9 @@ impl Place {
         let needed = if has_client { &needed[..] } else { &needed[..2] };
         let missing: Vec<&str> = needed.iter().copied().filter(|name| !self.path(name).exists()).collect();
         match missing.first() {
-            None if has_client => self.tls().config().map(drop).map_err(|failure| failure.of("--directory")),
+            None if has_client => {
+                self.tls().config_named(|failure, _, _| failure.of("--directory")).map(drop)
+            }
             Some(missing)
                 if has_client
                     || self.path("certs/ca.pem").exists()
@@ -153,7 +168,7 @@ impl Place {
 
     /// Writes what the jobs find there, and removes what those of a former submission have left.
     pub(super) fn prepare(&self, spec: &RunSpec) -> Result<(), Failure> {
-        fs::create_dir_all(&self.text).map_err(|error| {
+        create_own(Path::new(&self.text)).map_err(|error| {
             Failure::writing(Path::new(&self.text), "--directory: cannot be created", &error)
         })?;
         for stale in ["workers", "coordinator"] {
@@ -166,7 +181,7 @@ impl Place {
         }
         files::write(&self.path("spec.toml"), spec.to_toml())?;
         if !self.path("certs/client.pem").exists() {
-            certs::make(&self.path("certs"), &[])?;
+            certs::make(&self.path("certs"), &[], certs::Present::Kept)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use hebbian_proto::v1;
 use hebbian_shared::limits::{PEM_BYTES_MAX, SLURM_WORKERS_MAX};
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::session::FILE_PREFIX;
@@ -12,7 +13,8 @@ use tonic::transport::Endpoint;
 
 use super::place::Place;
 use super::script::{COORDINATOR, Settings, WORKER};
-use super::{Workers, options, slurm, tend};
+use super::tend::{self, Tended};
+use super::{PATIENCE, Workers, options, patience, slurm};
 use crate::client::{Client, ClientArguments};
 use crate::command::{LogArguments, block_on, fresh_request_id, read_spec};
 use crate::credentials::{ClientCredentials, ClientToken};
@@ -30,7 +32,7 @@ use crate::render::{self, Paint};
 ///
 /// With --coordinator the runs are kept by a coordinator that is there already, on the login node for example: then no disk
 /// is shared, certificates travel with the job, and this command stays until the run has ended. Unless that coordinator's journal is in a
-/// database or on a shared disk, losing its machine loses what is newer than its last backup.
+/// database or on a shared disk, losing its machine loses what is newer than its last backup. With --run a run that is there gets workers again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hebbian slurm submit my.toml --max 8 --threads 16 --time 4:00:00 --partition short
@@ -38,10 +40,16 @@ use crate::render::{self, Paint};
   hebbian slurm submit my.toml --print                        the scripts, to read or to change
   hebbian slurm submit my.toml -- --account=lab --qos=low     further options of sbatch
   hebbian slurm submit my.toml --coordinator https://login1:7420 --tls-ca ca.pem \\
-      --tls-certificate client.pem --tls-key client-key.pem   beside a coordinator that runs on the login node")]
+      --tls-certificate client.pem --tls-key client-key.pem   beside a coordinator that runs on the login node
+  hebbian slurm submit --run my-spec-name --coordinator ..    new workers for a run that has lost its own")]
 pub(super) struct Arguments {
     /// The run spec; `-` reads it from standard input.
-    spec: PathBuf,
+    #[arg(required_unless_present = "run")]
+    spec: Option<PathBuf>,
+    /// With --coordinator, in place of a spec: a run that is there and has not ended: its id, the beginning of its id, its group and seed as
+    /// GROUP/SEED, or its spec's name.
+    #[arg(long, value_name = "RUN", requires = "coordinator", conflicts_with_all = ["spec", "directory"])]
+    run: Option<String>,
     /// Exactly so many workers: --min and --max at once.
     #[arg(long = "workers", value_name = "N", conflicts_with_all = ["min", "max"],
           value_parser = clap::value_parser!(u32).range(1..=SLURM_WORKERS_MAX as i64))]
@@ -87,12 +95,20 @@ pub(super) fn execute(mut arguments: Arguments, log: &LogArguments) -> Result<()
         (arguments.workers.min, arguments.workers.max) = (workers, workers);
     }
     arguments.workers.check()?;
+    let patience = patience()?;
     let data = log.data_store(&arguments.data)?;
-    let mut spec = read_spec(&arguments.spec, None)?;
-    complete(&mut spec, &data)?;
-    match &arguments.coordinator {
-        Some(coordinator) => beside(&arguments, coordinator, spec),
-        None => alone(&arguments, &spec),
+    let spec = match &arguments.spec {
+        Some(path) => {
+            let mut spec = read_spec(path, None)?;
+            complete(&mut spec, &data)?;
+            Some(spec)
+        }
+        None => None,
+    };
+    match (&arguments.coordinator, spec) {
+        (Some(coordinator), spec) => beside(&arguments, coordinator, spec, patience),
+        (None, Some(spec)) => alone(&arguments, &spec),
+        (None, None) => Err(Failure::bad_input("SPEC: must be given")),
     }
 }
 
@@ -121,7 +137,22 @@ impl Arguments {
             .options(&partition)
             .options(own)
             .options(&self.sbatch)
-            .variable("HEBBIAN", program))
+            .variable("HEBBIAN", program)
+            .variable(PATIENCE, patience()?.as_secs().to_string()))
+    }
+
+    /// Where the logs of an array's workers are: where the last option says, or in this directory.
+    fn logs(&self, array: &str) -> String {
+        let named = |option: &String| {
+            option.strip_prefix("--output=").or_else(|| option.strip_prefix("-o")).map(str::to_owned)
+        };
+        self.sbatch.iter().rev().find_map(named).unwrap_or_else(|| {
+            let here = std::env::current_dir();
+            tend::customary_logs(
+                array,
+                &here.map_or_else(|_| ".".to_owned(), |here| here.display().to_string()),
+            )
+        })
     }
 
     fn worker(&self, own: &[String]) -> Result<Settings, Failure> {
@@ -179,7 +210,7 @@ fn alone(arguments: &Arguments, spec: &RunSpec) -> Result<(), Failure> {
         let directory = shell_word(place.text());
         return render::out(&format!(
             "# The directory, on a disk that all nodes share; a coordinator whose node is lost goes on from it:\n\
-             #   mkdir -p {directory} && cd {directory} && rm -f workers coordinator\n\
+             #   mkdir -p -m 700 {directory} && cd {directory} && rm -f workers coordinator\n\
              #   hebbian certs --out certs, the spec as spec.toml, and the two scripts below as files\n\
              #   job=$(sbatch --parsable coordinator.sh)\n\
              #   sed \"s/{JOB}/${{job%;*}}/\" worker.sh | sbatch --parsable | cut -d ';' -f 1 >workers\n\
@@ -216,8 +247,13 @@ fn alone(arguments: &Arguments, spec: &RunSpec) -> Result<(), Failure> {
 const RISK: &str = "unless this coordinator's journal is in a database or on a shared disk, losing its machine loses what is newer than its last \
                     backup";
 
-/// Beside a coordinator that is there.
-fn beside(arguments: &Arguments, coordinator: &str, spec: RunSpec) -> Result<(), Failure> {
+/// Beside a coordinator that is there: a run of a spec, or the one that the arguments name.
+fn beside(
+    arguments: &Arguments,
+    coordinator: &str,
+    spec: Option<RunSpec>,
+    patience: Duration,
+) -> Result<(), Failure> {
     let coordinator = reachable(arguments, coordinator)?;
     let tls = &arguments.credentials.tls;
     let mut worker = arguments.worker(&[])?.variable("HEBBIAN_COORDINATOR", coordinator.clone());
@@ -250,20 +286,39 @@ fn beside(arguments: &Arguments, coordinator: &str, spec: RunSpec) -> Result<(),
     let client = ClientArguments { coordinator, timeout: Duration::from_secs(10), credentials };
     block_on(async {
         let connected = Client::connect_when_led(&client).await?;
-        let array = submit(&worker)?;
-        let weight = hebbian_shared::dispatch::WEIGHT_DEFAULT;
-        let run = connected.create(spec, fresh_request_id(), String::new(), weight).await;
-        let run = run.inspect_err(|_| give_back(&array))?;
+        let (run, array, begun) = if let Some(spec) = spec {
+            let array = submit(&worker)?;
+            let weight = hebbian_shared::dispatch::WEIGHT_DEFAULT;
+            let run = connected.create(spec, fresh_request_id(), String::new(), weight).await;
+            (run.inspect_err(|_| give_back(&array))?, array, "created")
+        } else {
+            let run = unfinished(&connected, arguments.run.as_deref().unwrap_or_default()).await?;
+            (run, submit(&worker)?, "found")
+        };
         let id = run.id();
         let Workers { min, max, threads } = arguments.workers;
         render::note(&format!(
-            "created run {id}, and submitted its workers as array {array}. This command stays until the run has ended, and gives the nodes back; \
+            "{begun} run {id}, and submitted its workers as array {array}. This command stays until the run has ended, and gives the nodes back; \
              if it is stopped, `hebbian slurm tend {id} --array {array} --min {min} --max {max} --threads {threads}` with the same coordinator \
              does. `hebbian cancel {id}` ends it all"
         ));
         render::out(&format!("{id}\n{array}\n"))?;
-        tend::until_the_end(&client, run.name, &array, arguments.workers, None).await
+        let (logs, again) = (arguments.logs(&array), tend::again(&client, &run));
+        let workers = arguments.workers;
+        let tended = Tended { client: &client, run, array, workers, patience, logs, again };
+        tend::until_the_end(&tended, None).await
     })
+}
+
+/// A run that workers are wanted for.
+async fn unfinished(client: &Client, named: &str) -> Result<v1::Run, Failure> {
+    let run = client.find(named).await?;
+    if !run.is_final() {
+        return Ok(run);
+    }
+    let state = render::run::state_name(run.state.as_ref());
+    Err(Failure::bad_input(format_args!("--run: run {} needs no workers: it is {state}", run.id()))
+        .hint("`hebbian list` shows the runs that go on"))
 }
 
 /// The addresses of a coordinator as both the nodes and this command reach it.
