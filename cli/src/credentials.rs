@@ -1,5 +1,6 @@
 //! What clients and workers show to a coordinator: certificates, and a token where it controls access.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -63,6 +64,23 @@ impl ClientCredentials {
             .hint(format_args!("name a coordinator by --coordinator https://HOST:PORT, or leave {flag} out")))
     }
 
+    /// Reads files that will be read once more: a pipe has its text once, and whoever opens one waits for a writer, whatever the process is
+    /// told meanwhile.
+    fn read_again(&self) -> Result<Credentials, Failure> {
+        let token = (self.token.file.as_deref(), "--token-file");
+        for (path, flag) in self.tls.flags().chain([token]) {
+            let Some(path) = path else { continue };
+            if files::is_standard(path) || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+                return Err(Failure::bad_input(format_args!(
+                    "{flag}: {}: is no regular file",
+                    path.display()
+                ))
+                .hint("a worker reads it before each connection; write it to a file"));
+            }
+        }
+        self.read()
+    }
+
     fn read(&self) -> Result<Credentials, Failure> {
         let (tls, bearer) = (self.tls.config()?, self.token.bearer()?);
         Ok(Credentials { tls, bearer, plaintext: self.token.plaintext })
@@ -89,9 +107,9 @@ impl ClientCredentials {
     pub(crate) fn coordinators(&self, field: &str, addresses: &[String]) -> Result<Coordinators, Failure> {
         let credentials = self.clone();
         // What is wrong at the start is told at once.
-        self.read()?;
+        self.read_again()?;
         let source = CredentialsSource::new(move || {
-            credentials.read().map_err(|failure| failure.message().to_owned())
+            credentials.read_again().map_err(|failure| failure.message().to_owned())
         })
         .with_certificate(self.tls.certificate.is_some());
         if let Some(path) = ClientTls::file_of(field, addresses)? {

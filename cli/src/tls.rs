@@ -91,7 +91,7 @@ impl ClientTls {
         self.flags().find_map(|(path, flag)| path.map(|_| flag))
     }
 
-    fn flags(&self) -> impl Iterator<Item = (Option<&Path>, &'static str)> {
+    pub(crate) fn flags(&self) -> impl Iterator<Item = (Option<&Path>, &'static str)> {
         [(&self.ca, "--tls-ca"), (&self.certificate, "--tls-certificate"), (&self.key, "--tls-key")]
             .into_iter()
             .map(|(path, flag)| (path.as_deref(), flag))

@@ -148,6 +148,13 @@ fn a_token_is_refused_where_others_could_read_it_and_a_wrong_file_is_named() {
     check(&[&["list"], &elsewhere[..]].concat(), message);
     check(&[&["worker"], &elsewhere[..]].concat(), message);
     check(&["list", "--token-file", "none.token"], "none.token: holds no token");
+    // Whoever opens a pipe waits for a writer.
+    let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    assert!(made.success());
+    check(&["worker", "--token-file", "pipe"], "--token-file: pipe: is no regular file");
+    check(&["worker", "--token-file", "-"], "--token-file: -: is no regular file");
+    let waits = place.output(&["worker", "--coordinator", "file:pipe", "--patience", "1s"]);
+    assert!(errors(&waits).contains("must be a regular file"), "{}", errors(&waits));
     let missing = place.output(&["worker", "--token-file", "no.token"]);
     assert_eq!(missing.status.code(), Some(3));
     assert!(errors(&missing).contains("no.token: cannot be read"), "{}", errors(&missing));

@@ -83,6 +83,11 @@ impl Coordinators {
             problem,
         };
         let mut text = String::new();
+        // To open a pipe would wait for a writer, whatever this process is told meanwhile.
+        let is_other = std::fs::metadata(path).is_ok_and(|found| !found.is_file());
+        if is_other {
+            return Err(refused("is a device, a pipe or a directory; it must be a regular file".to_owned()));
+        }
         File::open(path)
             .and_then(|file| file.take(ADDRESS_FILE_BYTES_MAX + 1).read_to_string(&mut text))
             .map_err(|error| refused(format!("the file cannot be read: {error}")))?;
@@ -338,6 +343,9 @@ mod tests {
         check(&"a".repeat(5000), Err("more than 4096 bytes"));
         std::fs::remove_file(&path).unwrap();
         assert!(Coordinators::read(&path).unwrap_err().to_string().contains("cannot be read"));
+        for other in [Path::new("/dev/zero"), Path::new("/")] {
+            assert!(Coordinators::read(other).unwrap_err().to_string().contains("must be a regular file"));
+        }
     }
 
     #[test]
