@@ -349,7 +349,7 @@ fn a_damaged_counter_of_runs_is_mended() {
             .unwrap();
         assert_eq!(JournalReader::open(&path).unwrap().verify().unwrap().len(), 1, "{seq}");
         drop(SqliteJournal::open(&path).unwrap());
-        let counted = "SELECT typeof(seq) || (SELECT max(number) FROM runs) - seq FROM sqlite_sequence";
+        let counted = "SELECT typeof(seq) || ((SELECT max(number) FROM runs) - seq) FROM sqlite_sequence";
         let counted: String =
             Connection::open(&path).unwrap().query_row(counted, [], |row| row.get(0)).unwrap();
         assert_eq!(counted, "integer0", "{seq}");
