@@ -1,5 +1,6 @@
 //! Which worker is given what: batches of the run that has had least, and hedges of old leases.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hebbian_shared::id::{RunId, WorkerId};
@@ -11,6 +12,20 @@ use super::{Action, Scheduler};
 /// How many times less work is given in advance while several runs want workers.
 const CONTENDED: u32 = 4;
 
+/// The runs as they are when work is handed out. Only what is given changes them, so they are looked at once and not for every batch.
+struct Queues {
+    /// Those that have something queued, by what they have had.
+    waiting: BTreeSet<(Duration, RunId)>,
+    /// Those whose turn it would be, but whose open episodes are all with workers: the next ones come at any moment.
+    absent: BTreeSet<(Duration, RunId)>,
+    /// Episodes that are queued.
+    queued: u64,
+    /// How long they take.
+    work: Duration,
+    /// Work that a batch should hold for one thread.
+    batch_work: Duration,
+}
+
 impl Scheduler {
     /// Gives queued episodes to workers that have room for them, and to proven ones what newcomers hold.
     pub fn dispatch(&mut self, now: Timestamp, out: &mut Vec<Action>) {
@@ -19,22 +34,20 @@ impl Scheduler {
     }
 
     fn hand_out(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        loop {
-            let (queued, work) = self.runs.values().fold((0u64, Duration::ZERO), |(queued, work), entry| {
-                let each = entry.compute.median().unwrap_or(self.settings.batch_work);
-                (queued + u64::from(entry.queued()), work + each.saturating_mul(entry.queued()))
-            });
-            if queued == 0 {
-                return;
-            }
+        // Which has all that are idle as well.
+        if self.ready.is_empty() {
+            return;
+        }
+        let mut queues = self.queues(now);
+        while !queues.waiting.is_empty() {
             // Towards the end of the queue, work goes only where a thread is idle: whatever waits in a busy worker's
             // hands would keep an idle one waiting.
             let threads = self.believed.max(1);
-            let ending =
-                queued <= u64::from(threads) || work <= self.settings.work_min.saturating_mul(threads);
-            let batch_work = self.batch_work(now);
-            let ready =
-                |id: &&WorkerId| self.workers.get(id).is_some_and(|worker| !worker.is_full(batch_work));
+            let ending = queues.queued <= u64::from(threads)
+                || queues.work <= self.settings.work_min.saturating_mul(threads);
+            let ready = |id: &&WorkerId| {
+                self.workers.get(id).is_some_and(|worker| !worker.is_full(queues.batch_work))
+            };
             let candidates: Vec<WorkerId> = if ending {
                 self.idle.iter().copied().collect()
             } else {
@@ -47,8 +60,8 @@ impl Scheduler {
                     if self.workers[&worker].is_proven() != proven {
                         continue;
                     }
-                    given |= self.dispatch_to(now, worker, batch_work, out);
-                    if self.runs.values().all(|entry| entry.queued() == 0) {
+                    given |= self.dispatch_to(now, worker, &mut queues, out);
+                    if queues.waiting.is_empty() {
                         return;
                     }
                 }
@@ -66,38 +79,58 @@ impl Scheduler {
         if contended { self.settings.batch_work / CONTENDED } else { self.settings.batch_work }
     }
 
+    fn queues(&self, now: Timestamp) -> Queues {
+        let mut queues = Queues {
+            waiting: BTreeSet::new(),
+            absent: BTreeSet::new(),
+            queued: 0,
+            work: Duration::ZERO,
+            batch_work: self.batch_work(now),
+        };
+        for (&run, entry) in &self.runs {
+            let place = (entry.share.used, run);
+            if entry.queued() > 0 {
+                queues.waiting.insert(place);
+                queues.queued += u64::from(entry.queued());
+                queues.work += self.queued_work(run);
+            } else if entry.is_active(now) {
+                queues.absent.insert(place);
+            }
+        }
+        queues
+    }
+
+    /// How long the queued episodes of a run take.
+    fn queued_work(&self, run: RunId) -> Duration {
+        let entry = &self.runs[&run];
+        entry.compute.median().unwrap_or(self.settings.batch_work).saturating_mul(entry.queued())
+    }
+
     /// Gives a worker one batch of the run that has had least.
     fn dispatch_to(
         &mut self,
         now: Timestamp,
         id: WorkerId,
-        batch_work: Duration,
+        queues: &mut Queues,
         out: &mut Vec<Action>,
     ) -> bool {
         let worker = &self.workers[&id];
-        let mut waiting: Vec<(Duration, RunId)> = self
-            .runs
-            .iter()
-            .filter(|(run, entry)| entry.queued() > 0 && worker.eligible(**run))
-            .map(|(&run, entry)| (entry.share.used, run))
-            .collect();
-        waiting.sort_unstable();
-        // Those whose turn it would be, but whose open episodes are all with workers: the next ones come at any moment.
-        let absent = self
-            .runs
-            .iter()
-            .filter(|(run, entry)| entry.is_active(now) && entry.queued() == 0 && worker.eligible(**run));
-        let awaited = absent.map(|(_, entry)| entry.share.used).min();
+        let awaited = queues.absent.iter().find(|(_, run)| worker.eligible(*run)).map(|&(used, _)| used);
         let threads = self.believed.max(1);
-        for (used, run) in waiting {
+        let mut found = None;
+        for &(used, run) in &queues.waiting {
+            if !self.workers[&id].eligible(run) {
+                continue;
+            }
             // Until then others only fill what would be idle, and with little: a short generation would wait for as long
             // as it takes itself, every time.
             let filling = awaited.is_some_and(|least| least < used);
             let (settings, worker) = (&self.settings, &self.workers[&id]);
             if filling && !worker.idle(settings) {
-                continue;
+                // All others have had more.
+                break;
             }
-            let batch_work = if filling { settings.work_min } else { batch_work };
+            let batch_work = if filling { settings.work_min } else { queues.batch_work };
             let entry = &self.runs[&run];
             let pace = worker.standings.get(&run).and_then(|standing| standing.compute.median());
             let pace = pace.or(entry.compute.median());
@@ -107,11 +140,26 @@ impl Scheduler {
             let length =
                 settings.episodes_in(batch_work, pace).min(share.max(least)).min(worker.room(settings));
             let length = length.min(entry.batch_max);
-            let Some((slots, estimate)) = self.take(id, run, length as usize, pace) else { continue };
-            self.give(now, id, run, slots, false, estimate, out);
-            return true;
+            let before = (u64::from(queued), self.queued_work(run));
+            if let Some((slots, estimate)) = self.take(id, run, length as usize, pace) {
+                found = Some(((used, run), before, slots, estimate));
+                break;
+            }
         }
-        false
+        let Some((place, (queued, work), slots, estimate)) = found else { return false };
+        let run = place.1;
+        self.give(now, id, run, slots, false, estimate, out);
+        let entry = &self.runs[&run];
+        queues.waiting.remove(&place);
+        queues.queued = queues.queued - queued + u64::from(entry.queued());
+        queues.work = queues.work - work + self.queued_work(run);
+        let place = (entry.share.used, run);
+        if entry.queued() > 0 {
+            queues.waiting.insert(place);
+        } else if entry.is_active(now) {
+            queues.absent.insert(place);
+        }
+        true
     }
 
     /// Takes queued episodes of a run for a worker, with the time that each of them should take.
@@ -147,12 +195,7 @@ impl Scheduler {
         let worker = self.workers.get_mut(&id).expect("episodes are given to attached workers");
         let count = slots.len() as u32;
         entry.share.charge(estimate * count);
-        if worker.held == 0 {
-            // A worker that holds nothing need not be heard often: it counts as heard when it is given something.
-            worker.heard = worker.heard.max(now);
-        }
-        worker.held += count;
-        worker.held_work += estimate * count;
+        worker.hand(now, count, estimate * count);
         // All of a batch are of one purpose and block.
         let (purpose, block, ..) = work.episode(slots[0]);
         let episodes = slots

@@ -1,6 +1,7 @@
 //! Reports: which of their outcomes settle an episode, and what else they say of a worker.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hebbian_shared::dispatch::{Report, Settlement};
 use hebbian_shared::episode::Outcome;
@@ -9,13 +10,41 @@ use hebbian_shared::limits::COMPUTE_TIME_MAX;
 use hebbian_shared::time::Timestamp;
 
 use super::recheck::Weighed;
-use super::work::Settling;
+use super::work::{Released, Settling};
 use super::worker::Bar;
 use super::{Action, Scheduler, shorten};
 
 /// Why a worker is quarantined.
 fn in_a_row(errors: u32, last: &str) -> String {
     format!("{errors} errors in a row, the last: {}", shorten(last))
+}
+
+/// What the answers of a report have cost.
+#[derive(Debug, Default)]
+struct Spent {
+    /// Time that the worker has had and said nothing of, but no more than a lease usually takes: one that is held up does not cost its
+    /// run that time.
+    most: Duration,
+    answers: u32,
+    /// When the first of what is answered was handed out.
+    given: Option<Timestamp>,
+    /// What is charged for them by the worker's word.
+    time: Duration,
+}
+
+impl Spent {
+    fn add(&mut self, released: &Released, time: Duration) {
+        self.answers += 1;
+        self.given = Some(self.given.map_or(released.since, |given| given.min(released.since)));
+        self.time = self.time.saturating_add(time);
+    }
+
+    /// The least that they count as, whatever the worker says: half of the time that it had for them, as if it had one thread. It is not
+    /// all of it, because some was spent on the way.
+    fn least(&self, now: Timestamp, each: Duration) -> Duration {
+        let Some(given) = self.given else { return Duration::ZERO };
+        (now.since(given).min(self.most) / 2).max(each.saturating_mul(self.answers))
+    }
 }
 
 /// What of a report was news.
@@ -49,6 +78,8 @@ impl Scheduler {
             }
             return Reported::default();
         };
+        let usual = entry.hedge_age(&self.settings).max(self.settings.lease);
+        let mut spent = Spent { most: reporter.count_time(now).min(usual), ..Spent::default() };
         let proven = reporter.is_proven();
         let threads = reporter.believed_threads();
         let work = entry.work.as_mut().expect("the run is at a generation");
@@ -62,9 +93,13 @@ impl Scheduler {
             let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
                 continue;
             };
+            let claim = settlement.compute_time.min(COMPUTE_TIME_MAX);
+            let took = work.believe(now, (worker, reporter.threads), slot, reporter.can_claim(claim));
             let released = work.release(worker, slot);
             if let Some(released) = released {
                 answered = true;
+                reporter.claim(took);
+                spent.add(&released, if settlement.outcome.settles() { took } else { released.estimate });
                 reporter.hand_back(1, released.estimate);
                 if released.last {
                     reporter.leases.remove(&(run, released.lease));
@@ -77,8 +112,8 @@ impl Scheduler {
                     standing.errors_in_row = 0;
                     if let Some(released) = released {
                         reporter.answered += 1;
-                        let took = settlement.compute_time.min(COMPUTE_TIME_MAX);
-                        let pace = took / work.length(slot);
+                        // What is left for the last of a lease is no pace.
+                        let pace = claim.min(now.since(released.since)) / work.length(slot);
                         standing.compute.push(pace);
                         reporter.compute.push(pace);
                         entry.compute.push(pace);
@@ -122,6 +157,9 @@ impl Scheduler {
                 }
             }
         }
+        let more = spent.least(now, self.settings.least_work()).saturating_sub(spent.time);
+        entry.share.charge(more);
+        reporter.explain(more);
         if answered {
             self.answered(worker);
         }

@@ -73,6 +73,11 @@ impl Settings {
         self.episodes_in(self.batch_work, episode)
     }
 
+    /// The least that an episode counts as: a batch is as long as if none took less.
+    pub(super) fn least_work(&self) -> Duration {
+        self.batch_work / self.batch_length_max.max(1)
+    }
+
     pub(super) fn episodes_in(&self, work: Duration, episode: Option<Duration>) -> u32 {
         let Some(episode) = episode else { return 1 };
         let length = work.as_nanos() / episode.as_nanos().max(1);

@@ -3,6 +3,7 @@
 //! An episode's *slot* is its place in the order of dispatch: portion by portion, block by block, task by task, candidate
 //! by candidate, so that a batch meets few tasks and a worker prepares each of them once.
 
+mod claim;
 mod invariants;
 mod turn;
 
@@ -87,6 +88,8 @@ pub(super) struct Lease {
     pub(super) hedge: bool,
     /// Time that each episode was expected to take on one thread.
     pub(super) estimate: Duration,
+    /// Computing time that was believed of its answers.
+    believed: Duration,
 }
 
 impl Lease {
@@ -338,7 +341,8 @@ impl Work {
             leases[place] = id;
         }
         let held = slots.len() as u32;
-        self.leases.insert(id, Lease { worker, since: now, slots, held, hedge, estimate });
+        self.leases
+            .insert(id, Lease { worker, since: now, slots, held, hedge, estimate, believed: Duration::ZERO });
         id
     }
 

@@ -108,6 +108,12 @@ pub(super) struct Worker {
     pub(super) lapses: u32,
     /// Of which run and generation it was given something last.
     pub(super) given: Option<(RunId, GenerationIndex)>,
+    /// For how long it has held something, beyond the computing time that it told of: of one thread nothing should be left.
+    unexplained: Duration,
+    /// For how long its threads have, beyond what was believed of it: it cannot have computed for longer.
+    unclaimed: Duration,
+    /// Until when both are counted.
+    counted_until: Timestamp,
     /// What it counts among the scheduler's believed threads.
     pub(super) counted: u32,
     pub(super) compute: Recent,
@@ -133,6 +139,9 @@ impl Worker {
             answered: 0,
             lapses: 0,
             given: None,
+            unexplained: Duration::ZERO,
+            unclaimed: Duration::ZERO,
+            counted_until: now,
             counted: 0,
             compute: Recent::default(),
         }
@@ -195,6 +204,45 @@ impl Worker {
     pub(super) fn credit(&self, settings: &Settings) -> u32 {
         let length = settings.batch_length(self.compute.median());
         (2 * self.threads).saturating_mul(length).min(self.allowance(settings))
+    }
+
+    /// It is given episodes, which should take so long together.
+    pub(super) fn hand(&mut self, now: Timestamp, episodes: u32, work: Duration) {
+        if self.held == 0 {
+            // A worker that holds nothing need not be heard often: it counts as heard when it is given something.
+            self.heard = self.heard.max(now);
+            (self.unexplained, self.unclaimed) = (Duration::ZERO, Duration::ZERO);
+            self.counted_until = now;
+        }
+        self.held += episodes;
+        self.held_work += work;
+    }
+
+    /// It answers: how long it has held something beyond what it told of.
+    pub(super) fn count_time(&mut self, now: Timestamp) -> Duration {
+        if self.held > 0 {
+            let time = now.since(self.counted_until);
+            self.unexplained = self.unexplained.saturating_add(time);
+            self.unclaimed = self.unclaimed.saturating_add(time.saturating_mul(self.threads));
+        }
+        self.counted_until = now;
+        self.unexplained
+    }
+
+    /// What is believed when it says that it has computed for so long.
+    pub(super) fn can_claim(&self, time: Duration) -> Duration {
+        time.min(self.unclaimed)
+    }
+
+    /// So much computing time of it is believed.
+    pub(super) fn claim(&mut self, time: Duration) {
+        self.unclaimed = self.unclaimed.saturating_sub(time);
+        self.explain(time);
+    }
+
+    /// So much is charged for what it has done.
+    pub(super) fn explain(&mut self, time: Duration) {
+        self.unexplained = self.unexplained.saturating_sub(time);
     }
 
     pub(super) fn hand_back(&mut self, episodes: u32, estimate: Duration) {

@@ -21,7 +21,7 @@ fn submit(bench: &mut Bench, candidates: usize) {
 /// Reports single episodes of the only worker that take so long that it gets one at a time for each thread.
 fn settle(bench: &mut Bench, episodes: &[(CandidateIndex, TaskIndex)], outcome: &Outcome) -> Vec<Action> {
     let second = Duration::from_secs(1);
-    let one = |episode| bench.report_taking(ms(1), WorkerId(1), &[episode], outcome, second).1;
+    let one = |episode| bench.report_taking(ms(1001), WorkerId(1), &[episode], outcome, second).1;
     episodes.iter().copied().flat_map(one).collect()
 }
 

@@ -1,16 +1,21 @@
 use super::*;
 
-/// Thread milliseconds that each of two runs gets of four workers, in which episodes of the second take three times as
-/// long, while both have some left.
-fn shares(weights: [f64; 2]) -> (f64, f64) {
+/// Thread milliseconds that each of two runs gets of workers, in which episodes of the second take three times as
+/// long, while both have some left. `says` is what a worker says of the time that an episode has taken.
+fn shares(
+    workers: u64,
+    weights: [f64; 2],
+    says: impl Fn(WorkerId, RunId, Duration) -> Duration,
+) -> (f64, f64) {
     let runs = [RunId::new(1), RunId::new(2)];
     let mut scheduler = Scheduler::new(Settings::default());
-    for worker in 1..=4 {
+    for worker in 1..=workers {
         scheduler.attach(ms(0), WorkerId(worker), 1);
     }
     let blocks = vec![BlockIndex(0); 2048];
     for (run, weight) in runs.into_iter().zip(weights) {
-        scheduler.open(run, weight, u32::MAX);
+        // More than honest workers are given at once.
+        scheduler.open(run, weight, 32);
         let portion = [search(&blocks, 1)];
         scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut Vec::new());
     }
@@ -33,7 +38,7 @@ fn shares(weights: [f64; 2]) -> (f64, f64) {
                 candidate,
                 task,
                 outcome: fit(),
-                compute_time: Duration::from_millis(each),
+                compute_time: says(worker, run, Duration::from_millis(each)),
             });
             let (generation, purpose, block) = (GenerationIndex(0), EpisodePurpose::Search, BlockIndex(0));
             let settlements = settlements.collect();
@@ -55,10 +60,72 @@ fn shares(weights: [f64; 2]) -> (f64, f64) {
 #[test]
 fn runs_share_the_cluster_by_worker_time_and_weight() {
     for (weights, expected) in [([1.0, 1.0], 1.0), ([1.0, 3.0], 3.0), ([2.0, 0.5], 0.25)] {
-        let (one, two) = shares(weights);
+        let (one, two) = shares(4, weights, |_, _, took| took);
         let ratio = two / one / expected;
         assert!((ratio - 1.0).abs() < 0.1, "weights {weights:?}: {one} and {two} thread milliseconds");
     }
+}
+
+/// One report of a day once kept a run from the cluster for days, and one of no time gave it all there was.
+#[test]
+fn a_worker_that_lies_about_its_time_does_not_move_shares() {
+    let day = Duration::from_secs(86_400);
+    // Alone, and beside honest ones; of one of two equal runs.
+    for workers in [1, 2, 4] {
+        for (lie, expected) in [(day, 0.5..1.5), (Duration::ZERO, 0.8..2.5)] {
+            for liar_of in [1, 2] {
+                let says = |worker, run, took| {
+                    if (worker, run) == (WorkerId(1), RunId::new(liar_of)) { lie } else { took }
+                };
+                let (one, two) = shares(workers, [1.0, 1.0], says);
+                let favoured = if liar_of == 1 { one / two } else { two / one };
+                assert!(
+                    expected.contains(&favoured),
+                    "{lie:?} of run {liar_of}, {workers} workers: {favoured}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_believed_of_a_lease_is_no_more_than_has_gone_by() {
+    let mut bench = Bench::new(1, 64, 1);
+    bench.prove(WorkerId(1));
+    let day = Duration::from_secs(86_400);
+    let used = |bench: &Bench| bench.scheduler.runs[&run()].share.used;
+    let (mut now, mut most) = (0, Duration::ZERO);
+    for _ in 0..8 {
+        let given = bench.dispatch(ms(now));
+        // Each batch in two reports.
+        now += 100;
+        let halves = |episodes: &[_]| {
+            let (one, two) = episodes.split_at(episodes.len() / 2);
+            [one.to_vec(), two.to_vec()]
+        };
+        for episodes in given.iter().flat_map(|(_, episodes)| halves(episodes)) {
+            bench.report_taking(ms(now), WorkerId(1), &episodes, &fit(), day);
+        }
+        most += Duration::from_millis(101) * given.len() as u32;
+        assert!(used(&bench) <= most, "{:?} of {most:?}", used(&bench));
+    }
+    assert!(used(&bench) >= Duration::from_millis(400), "it has worked all the time");
+}
+
+#[test]
+fn a_worker_that_is_held_up_costs_its_run_little() {
+    let mut bench = Bench::new(1, 8, 1);
+    for now in 0..4 {
+        for (worker, episodes) in bench.dispatch(ms(now)) {
+            bench.report(ms(now + 1), worker, &episodes[..1], &fit());
+        }
+    }
+    let before = bench.scheduler.runs[&run()].share.used;
+    let held = bench.scheduler.runs[&run()].work.as_ref().unwrap();
+    let open: Vec<_> = (0..8).filter(|&slot| !held.has_settled(slot)).collect();
+    let open: Vec<_> = open.into_iter().map(|slot| (CandidateIndex(slot), TaskIndex(0))).collect();
+    bench.report(ms(600_000), WorkerId(1), &open, &fit());
+    assert!(bench.scheduler.runs[&run()].share.used <= before + Duration::from_secs(3));
 }
 
 #[test]
@@ -179,4 +246,35 @@ fn short_generations_get_their_share_too() {
         let even = shares_of_short_generations(episodes, each, [1.0, 1.0]);
         assert!((0.85..1.18).contains(&even), "{episodes} episodes of {each:?}: {even}");
     }
+}
+
+/// Batches for many small runs once cost a look at all runs each.
+#[test]
+fn what_is_given_to_many_runs_at_once_costs_a_look_at_each_of_them() {
+    // For 4000 runs, so many at a time: whatever else the machine does takes the same part of both.
+    let time = |runs: u64| {
+        let of = |_: u64| {
+            let mut scheduler = Scheduler::new(Settings::default());
+            scheduler.attach(ms(0), WorkerId(1), 4096);
+            scheduler.workers.get_mut(&WorkerId(1)).unwrap().answered = 1 << 20;
+            scheduler.refresh(WorkerId(1));
+            let blocks = [BlockIndex(0)];
+            let portion = [search(&blocks, 1)];
+            for run in (1..=runs).map(RunId::new) {
+                scheduler.open(run, 1.0, u32::MAX);
+                let mut actions = Vec::new();
+                scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut actions);
+            }
+            let mut actions = Vec::new();
+            let start = std::time::Instant::now();
+            scheduler.dispatch(ms(0), &mut actions);
+            assert_eq!(actions.len() as u64, runs);
+            start.elapsed()
+        };
+        let of_all = |_| (0..4000 / runs).map(of).sum::<Duration>();
+        (0..3).map(of_all).min().unwrap()
+    };
+    let (few, many) = (time(125), time(4000));
+    let ratio = many.as_secs_f64() / few.as_secs_f64();
+    assert!(ratio < 10.0, "together they take {ratio} times as long as in parts");
 }

@@ -28,7 +28,7 @@ fn generation_telling(bench: &mut Bench, index: u32, now: &mut u64) -> (usize, u
             let (purpose, block, settlements) =
                 (EpisodePurpose::Search, BlockIndex(0), settlements.collect());
             let report = Report { sequence: 1, run: run(), generation, purpose, block, settlements };
-            bench.scheduler.report(ms(*now), worker, report, &mut Vec::new());
+            bench.scheduler.report(ms(*now + 1), worker, report, &mut Vec::new());
         }
         *now += 1;
         for worker in [1, 2] {
