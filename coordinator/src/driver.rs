@@ -35,6 +35,7 @@ use tokio::time::Instant;
 
 pub use crate::handle::secret;
 use crate::handle::{Handle, Inbox, Outgoing, Reply, Request};
+use crate::journal::clock::implausible;
 use crate::journal::{Journal, JournalError};
 use crate::timing::Timings;
 use journal_thread::{JournalRequest, Said};
@@ -53,22 +54,6 @@ pub struct DriverSettings {
     pub clock_confirmed: bool,
     /// Who wants to know what is done when.
     pub tracer: Tracer,
-}
-
-/// A coordinator that was off for longer, or whose clock is wrong by more, deletes no runs by their age until somebody says
-/// that the clock is right.
-const CLOCK_JUMP_MAX: Duration = Duration::from_secs(30 * 86_400);
-
-/// What is wrong with a clock that says `now` where a journal was last written at `last`.
-fn implausible(now: SystemTime, last: SystemTime) -> Option<String> {
-    let days = |jump: Duration| jump.as_secs() / 86_400;
-    match now.duration_since(last) {
-        Ok(jump) if jump > CLOCK_JUMP_MAX => Some(format!("{} days after", days(jump))),
-        Err(error) if error.duration() > CLOCK_JUMP_MAX => {
-            Some(format!("{} days before", days(error.duration())))
-        }
-        _ => None,
-    }
 }
 
 impl Default for DriverSettings {

@@ -7,6 +7,7 @@
 //! **Epochs.** Opening a journal for writing raises its epoch. Every commit says its journal's epoch, and one below
 //! the stored epoch is refused: of two coordinators on one journal only the younger can write.
 
+pub(crate) mod clock;
 pub mod codec;
 pub mod memory;
 pub mod migrate;

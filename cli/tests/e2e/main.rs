@@ -4,6 +4,7 @@ mod access;
 mod ask_tell;
 #[cfg(feature = "object-store")]
 mod bucket;
+mod clock;
 mod cluster;
 mod data;
 mod database;

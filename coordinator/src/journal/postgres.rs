@@ -19,6 +19,7 @@ use hebbian_control::run::record::{LoadedRun, Snapshot, StoredStanding};
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
 
+use super::clock::Clock;
 use super::sql::counters::{self, Position};
 use super::sql::sums::Changes;
 use super::sql::tables::Tables;
@@ -84,9 +85,7 @@ pub(super) struct PostgresJournal {
     session: Option<Session>,
     /// When a connection failed last.
     failed: Option<Instant>,
-    last_written: Option<SystemTime>,
-    /// Whether this clock is believed.
-    clock_trusted: bool,
+    clock: Clock,
     lease: Lease,
 }
 
@@ -179,8 +178,7 @@ impl PostgresJournal {
             written: None,
             session: Some(session),
             failed: None,
-            last_written,
-            clock_trusted: true,
+            clock: Clock::new(last_written),
             lease,
         })
     }
@@ -257,9 +255,7 @@ impl PostgresJournal {
         }
         sums.store(sql)?;
         counters::advance(sql)?;
-        let now =
-            if self.clock_trusted { SystemTime::now() } else { self.last_written.unwrap_or(UNIX_EPOCH) };
-        let unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+        let unix_s = self.clock.unix_s(&self.target.name) as i64;
         sql.execute("UPDATE meta SET value = ?1 WHERE key = 'written'", &[unix_s.into()])?;
         Ok(())
     }
@@ -303,11 +299,11 @@ impl Journal for PostgresJournal {
     }
 
     fn last_written(&self) -> Option<SystemTime> {
-        self.last_written
+        self.clock.last_written()
     }
 
     fn distrust_clock(&mut self) {
-        self.clock_trusted = false;
+        self.clock.distrust();
     }
 
     fn attend(&mut self, attend: Attend) {

@@ -15,7 +15,7 @@ mod witness;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use hebbian_proto::v1::GenerationSummary;
 use hebbian_shared::id::{GenerationIndex, RunId};
@@ -23,6 +23,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction as Begun, TransactionBehavior};
 
+use super::clock::Clock;
 use super::sql::counters::{self, Position};
 use super::sql::sums::Changes;
 use super::sql::tables::Tables;
@@ -119,10 +120,7 @@ struct Place {
     path: PathBuf,
     /// What its log is; see [`Place::check`].
     log: Identity,
-    /// When something was acknowledged last, before this opening.
-    last_written: Option<SystemTime>,
-    /// Whether this clock is believed.
-    clock_trusted: bool,
+    clock: Clock,
     /// Held as long as the journal is open.
     file: FileLock,
     name: NameLock,
@@ -147,7 +145,7 @@ impl SqliteJournal {
                 // On a full disk there is none, and it is tried again when there is some.
                 let _ = reserve::take(name.file());
                 let path = path.clone();
-                let place = Place { path, log, last_written, clock_trusted: true, file, name };
+                let place = Place { path, log, clock: Clock::new(last_written), file, name };
                 Ok(Self {
                     database,
                     epoch,
@@ -258,9 +256,7 @@ impl Place {
                 tracing::warn!(%error, journal = %self.path.display(), "the lock file has been removed, and cannot be made again");
             }
         }
-        let now =
-            if self.clock_trusted { SystemTime::now() } else { self.last_written.unwrap_or(UNIX_EPOCH) };
-        let unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let unix_s = self.clock.unix_s(self.path.display());
         if let Err(error) = (Witness { position, unix_s }).write(self.name.file()) {
             tracing::warn!(%error, journal = %self.path.display(), "the lock file cannot be written");
         }
@@ -373,7 +369,7 @@ impl Journal for SqliteJournal {
     }
 
     fn last_written(&self) -> Option<SystemTime> {
-        self.place.last_written
+        self.place.clock.last_written()
     }
 
     fn load_each(&mut self, take: &mut dyn FnMut(LoadedRun)) -> Result<(), JournalError> {
@@ -453,7 +449,7 @@ impl Journal for SqliteJournal {
     }
 
     fn distrust_clock(&mut self) {
-        self.place.clock_trusted = false;
+        self.place.clock.distrust();
     }
 
     fn generations(

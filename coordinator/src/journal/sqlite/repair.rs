@@ -10,6 +10,7 @@ use rusqlite::OpenFlags;
 use super::witness::Witness;
 use super::{Database, FileLock, JournalFile, NameLock, beside, connect, explain, lock, schema};
 use crate::journal::JournalError;
+use crate::journal::clock::plausible;
 use crate::journal::repair::{Finding, Mode, check_free};
 use crate::journal::sql::counters;
 use crate::journal::sql::mend::{Outside, mend};
@@ -100,7 +101,9 @@ impl<'a> Held<'a> {
         counters::check(&database)?;
         let position = counters::position(&database)?;
         database.connection.execute_batch("COMMIT").map_err(fail)?;
-        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        // A clock that is wrong now is not to be taken for right later.
+        let moment = plausible(SystemTime::now(), witness.map(|witness| witness.moment()));
+        let unix_s = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let told = Witness { position, unix_s }.write(name.file());
         told.map_err(|error| JournalError::Unavailable {
             store: store.to_owned(),
