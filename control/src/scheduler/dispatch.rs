@@ -152,7 +152,7 @@ impl Scheduler {
         let entry = &self.runs[&run];
         queues.waiting.remove(&place);
         queues.queued = queues.queued - queued + u64::from(entry.queued());
-        queues.work = queues.work - work + self.queued_work(run);
+        queues.work = queues.work.saturating_sub(work) + self.queued_work(run);
         let place = (entry.share.used, run);
         if entry.queued() > 0 {
             queues.waiting.insert(place);

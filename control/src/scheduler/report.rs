@@ -57,6 +57,21 @@ pub struct Reported {
 }
 
 impl Scheduler {
+    /// Keeps a worker from a run that it has rejected, or on which it has failed too often.
+    fn bar_by(
+        &mut self,
+        (rejected, quarantined): (Option<String>, Option<String>),
+        run: RunId,
+        worker: WorkerId,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(reason) = rejected {
+            self.bar(run, worker, reason, out);
+        } else if let Some(reason) = quarantined {
+            self.bar_for(run, worker, reason, Bar::UntilResumed, out);
+        }
+    }
+
     /// Takes a report; all that settles nothing (late duplicates, other generations, episodes that never were) is harmless.
     pub fn report(
         &mut self,
@@ -88,7 +103,6 @@ impl Scheduler {
         let mut rejected = None;
         let mut quarantined = None;
         let mut failed = Vec::new();
-        let mut answered = false;
         for settlement in settlements {
             let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
                 continue;
@@ -97,12 +111,9 @@ impl Scheduler {
             let took = work.believe(now, (worker, reporter.threads), slot, reporter.can_claim(claim));
             let released = work.release(worker, slot);
             if let Some(released) = released {
-                answered = true;
-                reporter.claim(took);
                 spent.add(&released, if settlement.outcome.settles() { took } else { released.estimate });
-                reporter.hand_back(1, released.estimate);
+                reporter.take_back(run, took, &released);
                 if released.last {
-                    reporter.leases.remove(&(run, released.lease));
                     entry.turnaround.push(now.since(released.since));
                 }
             }
@@ -157,21 +168,18 @@ impl Scheduler {
                 }
             }
         }
+        let has_answered = spent.answers > 0;
         let more = spent.least(now, self.settings.least_work()).saturating_sub(spent.time);
         entry.share.charge(more);
         reporter.explain(more);
-        if answered {
+        if has_answered {
             self.answered(worker);
         }
         self.refresh(worker);
         if let Some(reason) = self.exhausted_by(run, &failed) {
             out.push(Action::Exhausted { run, reason });
         }
-        if let Some(reason) = rejected {
-            self.bar(run, worker, reason, out);
-        } else if let Some(reason) = quarantined {
-            self.bar_for(run, worker, reason, Bar::UntilResumed, out);
-        }
+        self.bar_by((rejected, quarantined), run, worker, out);
         out.extend(lied.into_iter().map(|worker| Action::Lied { run, worker }));
         reported
     }

@@ -8,7 +8,7 @@ use hebbian_shared::limits::CREDIT_MAX;
 use hebbian_shared::time::Timestamp;
 
 use super::Settings;
-use super::work::LeaseId;
+use super::work::{LeaseId, Released};
 
 /// The last durations of something, with their median.
 #[derive(Clone, Debug, Default)]
@@ -235,7 +235,7 @@ impl Worker {
     }
 
     /// So much computing time of it is believed.
-    pub(super) fn claim(&mut self, time: Duration) {
+    fn claim(&mut self, time: Duration) {
         self.unclaimed = self.unclaimed.saturating_sub(time);
         self.explain(time);
     }
@@ -243,6 +243,15 @@ impl Worker {
     /// So much is charged for what it has done.
     pub(super) fn explain(&mut self, time: Duration) {
         self.unexplained = self.unexplained.saturating_sub(time);
+    }
+
+    /// It holds an episode of a run no more, for which so much computing time is believed.
+    pub(super) fn take_back(&mut self, run: RunId, time: Duration, released: &Released) {
+        self.claim(time);
+        self.hand_back(1, released.estimate);
+        if released.last {
+            self.leases.remove(&(run, released.lease));
+        }
     }
 
     pub(super) fn hand_back(&mut self, episodes: u32, estimate: Duration) {

@@ -59,13 +59,11 @@ impl Role {
             return Some(Err("the certificate names more than one role".to_owned()));
         }
         let refused = |problem: String| format!("the certificate names a role that there is not: {problem}");
-        Some(match uri.strip_prefix(Self::URI) {
-            Some(role) => role.parse().map_err(refused),
-            None => {
-                let uri: String = uri.chars().take(64).collect();
-                Err(refused(format!("`{uri}`; it must be {}ROLE, in small letters", Self::URI)))
-            }
-        })
+        let Some(role) = uri.strip_prefix(Self::URI) else {
+            let uri: String = uri.chars().take(64).collect();
+            return Some(Err(refused(format!("`{uri}`; it must be {}ROLE, in small letters", Self::URI))));
+        };
+        Some(role.parse().map_err(refused))
     }
 }
 

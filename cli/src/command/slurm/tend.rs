@@ -86,7 +86,9 @@ pub(super) fn customary_logs(array: &str, place: &str) -> String {
 /// The same of a run whose coordinator is a job, and how that gets workers again.
 fn of_directory(directory: &Path) -> (String, String) {
     let named = |name: &str| directory.join(name).display().to_string();
-    let is_log = |name: &str| name.starts_with("worker-") && name.ends_with(".log");
+    let is_log = |name: &str| {
+        name.starts_with("worker-") && Path::new(name).extension().is_some_and(|ending| ending == "log")
+    };
     let found = fs::read_dir(directory)
         .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_log)));
     let logs = if found { named("worker-*.log") } else { "where --output of sbatch has them".to_owned() };

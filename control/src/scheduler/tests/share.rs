@@ -247,34 +247,3 @@ fn short_generations_get_their_share_too() {
         assert!((0.85..1.18).contains(&even), "{episodes} episodes of {each:?}: {even}");
     }
 }
-
-/// Batches for many small runs once cost a look at all runs each.
-#[test]
-fn what_is_given_to_many_runs_at_once_costs_a_look_at_each_of_them() {
-    // For 4000 runs, so many at a time: whatever else the machine does takes the same part of both.
-    let time = |runs: u64| {
-        let of = |_: u64| {
-            let mut scheduler = Scheduler::new(Settings::default());
-            scheduler.attach(ms(0), WorkerId(1), 4096);
-            scheduler.workers.get_mut(&WorkerId(1)).unwrap().answered = 1 << 20;
-            scheduler.refresh(WorkerId(1));
-            let blocks = [BlockIndex(0)];
-            let portion = [search(&blocks, 1)];
-            for run in (1..=runs).map(RunId::new) {
-                scheduler.open(run, 1.0, u32::MAX);
-                let mut actions = Vec::new();
-                scheduler.submit(ms(0), run, GenerationIndex(0), &portion, |_, _, _| false, &mut actions);
-            }
-            let mut actions = Vec::new();
-            let start = std::time::Instant::now();
-            scheduler.dispatch(ms(0), &mut actions);
-            assert_eq!(actions.len() as u64, runs);
-            start.elapsed()
-        };
-        let of_all = |_| (0..4000 / runs).map(of).sum::<Duration>();
-        (0..3).map(of_all).min().unwrap()
-    };
-    let (few, many) = (time(125), time(4000));
-    let ratio = many.as_secs_f64() / few.as_secs_f64();
-    assert!(ratio < 10.0, "together they take {ratio} times as long as in parts");
-}
