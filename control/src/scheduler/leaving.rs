@@ -1,5 +1,7 @@
 //! Workers that leave in order: they finish what they can, give the rest back, and are gone by a deadline.
 
+use std::time::Duration;
+
 use hebbian_shared::dispatch::BlockEpisodes;
 use hebbian_shared::id::WorkerId;
 use hebbian_shared::time::Timestamp;
@@ -34,19 +36,17 @@ impl Scheduler {
             return;
         };
         let work = entry.work.as_mut().expect("the run is at a generation");
-        let mut refund = std::time::Duration::ZERO;
+        let mut refund = Duration::ZERO;
         let mut unheld = false;
         for &(candidate, task) in &given.episodes {
             let slot = work.slot(given.purpose, given.block, candidate, task);
-            let Some((slot, released)) = slot.and_then(|slot| Some((slot, work.release(worker, slot)?)))
-            else {
+            // It claims no time for what it has not computed.
+            let release = |slot| Some((slot, work.release(now, (worker, 0), slot, Duration::ZERO)?));
+            let Some((slot, released)) = slot.and_then(release) else {
                 unheld = true;
                 continue;
             };
-            giver.hand_back(1, released.estimate);
-            if released.last {
-                giver.leases.remove(&(given.run, released.lease));
-            }
+            giver.take_back(given.run, &released);
             refund += released.estimate;
             work.requeue(slot);
         }

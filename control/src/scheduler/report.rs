@@ -33,10 +33,10 @@ struct Spent {
 }
 
 impl Spent {
-    fn add(&mut self, released: &Released, time: Duration) {
+    fn add(&mut self, released: &Released, settles: bool) {
         self.answers += 1;
         self.given = Some(self.given.map_or(released.since, |given| given.min(released.since)));
-        self.time = self.time.saturating_add(time);
+        self.time = self.time.saturating_add(if settles { released.took } else { released.estimate });
     }
 
     /// The least that they count as, whatever the worker says: half of the time that it had for them, as if it had one thread. It is not
@@ -108,11 +108,10 @@ impl Scheduler {
                 continue;
             };
             let claim = settlement.compute_time.min(COMPUTE_TIME_MAX);
-            let took = work.believe(now, (worker, reporter.threads), slot, reporter.can_claim(claim));
-            let released = work.release(worker, slot);
+            let released = work.release(now, (worker, reporter.threads), slot, reporter.can_claim(claim));
             if let Some(released) = released {
-                spent.add(&released, if settlement.outcome.settles() { took } else { released.estimate });
-                reporter.take_back(run, took, &released);
+                spent.add(&released, settlement.outcome.settles());
+                reporter.take_back(run, &released);
                 if released.last {
                     entry.turnaround.push(now.since(released.since));
                 }
@@ -129,7 +128,7 @@ impl Scheduler {
                         reporter.compute.push(pace);
                         entry.compute.push(pace);
                         entry.share.refund(released.estimate);
-                        entry.share.charge(took);
+                        entry.share.charge(released.took);
                     }
                     let picked = recheck.picks(run, generation, slot);
                     let others = |answered: &BTreeSet<WorkerId>| !who_checks.is_subset(answered);

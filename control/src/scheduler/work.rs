@@ -3,8 +3,8 @@
 //! An episode's *slot* is its place in the order of dispatch: portion by portion, block by block, task by task, candidate
 //! by candidate, so that a batch meets few tasks and a worker prepares each of them once.
 
-mod claim;
 mod invariants;
+mod release;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,6 +19,7 @@ pub(super) use turn::{Carried, Dropped};
 
 use super::recheck::Check;
 use super::trust::RESERVED_AFTER;
+pub(super) use release::Released;
 
 /// Numbers a lease within its generation; 0 stands for none.
 pub(super) type LeaseId = u32;
@@ -115,16 +116,6 @@ struct Group {
 pub(super) enum Settling {
     First,
     Duplicate,
-}
-
-/// What a worker gave back.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Released {
-    pub(super) estimate: Duration,
-    pub(super) since: Timestamp,
-    /// The lease holds nothing more.
-    pub(super) last: bool,
-    pub(super) lease: LeaseId,
 }
 
 #[derive(Debug)]
@@ -344,31 +335,6 @@ impl Work {
         self.leases
             .insert(id, Lease { worker, since: now, slots, held, hedge, estimate, believed: Duration::ZERO });
         id
-    }
-
-    /// Ends a worker's hold on an episode, if it has one.
-    pub(super) fn release(&mut self, worker: WorkerId, slot: u32) -> Option<Released> {
-        self.heard_of(slot, worker);
-        let episode = &mut self.episodes[slot as usize];
-        for place in 0..2 {
-            let id = episode.leases[place];
-            if id == NO_LEASE {
-                continue;
-            }
-            let lease = self.leases.get_mut(&id).expect("an episode's lease exists");
-            if lease.worker != worker {
-                continue;
-            }
-            episode.leases[place] = NO_LEASE;
-            lease.held -= 1;
-            let released =
-                Released { estimate: lease.estimate, since: lease.since, last: lease.held == 0, lease: id };
-            if released.last {
-                self.leases.remove(&id);
-            }
-            return Some(released);
-        }
-        None
     }
 
     /// Whether an episode has settled.

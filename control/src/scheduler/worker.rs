@@ -234,20 +234,15 @@ impl Worker {
         time.min(self.unclaimed)
     }
 
-    /// So much computing time of it is believed.
-    fn claim(&mut self, time: Duration) {
-        self.unclaimed = self.unclaimed.saturating_sub(time);
-        self.explain(time);
-    }
-
     /// So much is charged for what it has done.
     pub(super) fn explain(&mut self, time: Duration) {
         self.unexplained = self.unexplained.saturating_sub(time);
     }
 
-    /// It holds an episode of a run no more, for which so much computing time is believed.
-    pub(super) fn take_back(&mut self, run: RunId, time: Duration, released: &Released) {
-        self.claim(time);
+    /// It holds an episode of a run no more: it has answered, or given it back.
+    pub(super) fn take_back(&mut self, run: RunId, released: &Released) {
+        self.unclaimed = self.unclaimed.saturating_sub(released.took);
+        self.explain(released.took);
         self.hand_back(1, released.estimate);
         if released.last {
             self.leases.remove(&(run, released.lease));
