@@ -6,9 +6,11 @@ use hebbian_learning::rule::sample_weights::response::{Trained, Training};
 use hebbian_learning::rule::sample_weights::{WeightFunction, form, meta};
 use hebbian_learning::rule::warped_descent::Network;
 use hebbian_shared::estimate::Estimate;
-use hebbian_shared::seed::{ChaCha8Rng, Seed, fill_normal, index_below};
+use hebbian_shared::seed::{ChaCha8Rng, Seed, index_below};
 use hebbian_shared::spec::rule::sample_weights::{Normalise, SampleWeightsSpec};
 use hebbian_shared::spec::strategy::WeightsFrom;
+
+use crate::ridge::{normal, product};
 
 /// Sigma and the temperature, as published.
 const SCALE: (f64, f64) = (0.001, 0.05);
@@ -21,16 +23,6 @@ const LEARNING_RATE: f64 = 0.2;
 const NOISE: f64 = 0.4;
 /// How far examples are from the middle of their class.
 const SPREAD: f64 = 0.7;
-
-fn normal(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
-    let mut values = vec![0.0; count];
-    fill_normal(rng, &mut values);
-    values
-}
-
-fn product(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| x * y).sum()
-}
 
 /// Classes, each a point with examples around it.
 struct Classes(Vec<Vec<f64>>);

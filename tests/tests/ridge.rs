@@ -32,13 +32,13 @@ enum Steering {
     Directed,
 }
 
-fn normal(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
+pub(crate) fn normal(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
     let mut values = vec![0.0; count];
     fill_normal(rng, &mut values);
     values
 }
 
-fn product(x: &[f64], y: &[f64]) -> f64 {
+pub(crate) fn product(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x * y).sum()
 }
 

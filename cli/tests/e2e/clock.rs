@@ -1,7 +1,7 @@
 //! What a wrong clock does to a coordinator: nothing that cannot be undone.
 
-use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::process::Command;
 
 use crate::support::{Coordinator, Place, Process, SPEC, until};
 
@@ -40,11 +40,13 @@ fn with_clock(place: &Place, library: &str, days: i64, further: &[&str]) -> (Pro
         "--config",
         "coordinator.toml",
     ];
-    let mut command = place.command(&[&arguments, further].concat());
-    command.env("LD_PRELOAD", library).env("CLOCK_OFFSET", (days * 86_400).to_string());
-    command.env("CLOCK_WHEN", place.path("jumped"));
-    let log = File::create(place.path("clock.log")).unwrap();
-    let mut process = Process::from(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let variables = [
+        ("LD_PRELOAD", library.to_owned()),
+        ("CLOCK_OFFSET", (days * 86_400).to_string()),
+        ("CLOCK_WHEN", place.path("jumped").display().to_string()),
+    ];
+    let _ = fs::remove_file(place.path("clock.log"));
+    let mut process = place.start_with(&variables, &[&arguments, further].concat(), "clock.log");
     until("it listens", || place.path("address").exists() || process.has_ended());
     let url = fs::read_to_string(place.path("address")).unwrap().trim().to_owned();
     (process, url)

@@ -383,6 +383,12 @@ async fn hostile_names_are_text_on_every_page() {
     shutdown.cancel();
 }
 
+/// The text of a new token.
+fn made(access: &Access, name: &str, role: Role, group: &str, expires_in: Option<Duration>) -> String {
+    let new = NewToken { name: name.to_owned(), role, group: group.to_owned(), expires_in };
+    access.create(&new, "", true).unwrap().1.text().to_owned()
+}
+
 /// Every page and every path of `/api`, with every role: as a browser shows a token, as a program does, without one, and with one that has
 /// ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -392,10 +398,7 @@ async fn every_page_is_for_the_roles_that_the_table_says() {
     let access = Access::new(AccessSettings { required: true, file }).unwrap();
     let (handle, address, shutdown, own) = start_site_with(Arc::clone(&access)).await;
     let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
-    let make = |name: &str, role: Role, group: &str| {
-        let new = NewToken { name: name.to_owned(), role, group: group.to_owned(), expires_in: None };
-        access.create(&new, "", true).unwrap().1.text().to_owned()
-    };
+    let make = |name: &str, role: Role, group: &str| made(&access, name, role, group, None);
     let mut shown: Vec<(&str, String, Option<Role>)> = vec![
         ("nothing", String::new(), None),
         ("the page's own token", format!("Authorization: Bearer {}\r\n", own.text()), None),
@@ -461,10 +464,7 @@ async fn what_a_page_listens_to_ends_when_it_may_no_more_look() {
     let access = Access::new(AccessSettings { required: false, file }).unwrap();
     let (handle, address, shutdown, _) = start_site_with(Arc::clone(&access)).await;
     let run = handle.create(Create::new(new_run_id(), RunSpec::read(QUICKSTART).unwrap())).await.unwrap();
-    let make = |name: &str, role: Role, expires_in: Option<Duration>| {
-        let new = NewToken { name: name.to_owned(), role, group: String::new(), expires_in };
-        access.create(&new, "", true).unwrap().1.text().to_owned()
-    };
+    let make = |name: &str, role: Role, expires_in| made(&access, name, role, "", expires_in);
     let listen = async |path: &str, token: Option<&str>| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let shown = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
