@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use hebbian_coordinator::access::tokens;
-use hebbian_coordinator::journal::sqlite::COMPANIONS as JOURNAL_COMPANIONS;
+use hebbian_coordinator::journal::sqlite::{BEGINNING, COMPANIONS as JOURNAL_COMPANIONS};
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
@@ -101,7 +101,14 @@ pub(crate) fn create(path: &Path, make: impl FnOnce(&Path) -> Result<(), Failure
             kept.map_err(failed)
         }
         stream @ (Destination::StandardOutput | Destination::Stream) => {
-            let temporary = temporary(&std::env::temp_dir(), 0o600).map_err(failed)?;
+            let aside = std::env::temp_dir();
+            let temporary = temporary(&aside, 0o600).map_err(|error| {
+                let what = format!(
+                    "cannot be written: no temporary file can be made in {} (TMPDIR)",
+                    aside.display()
+                );
+                Failure::writing(path, &what, &error)
+            })?;
             make(temporary.path())?;
             let mut made = File::open(temporary.path()).map_err(failed)?;
             let mut out: Box<dyn io::Write> = match stream {
@@ -209,7 +216,6 @@ fn check_no_journal(path: &Path, file: &Path) -> Result<(), Failure> {
 
 /// Whether a file begins as journals do.
 fn is_journal(file: &Path) -> bool {
-    const BEGINNING: &[u8; 16] = b"SQLite format 3\0";
     let mut found = [0; BEGINNING.len()];
     file.is_file()
         && File::open(file)

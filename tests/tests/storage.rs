@@ -427,27 +427,39 @@ fn in_use(folder: &Path) -> SqliteJournal {
     journal
 }
 
+/// Whatever has the name of a journal's part and can keep nothing: both judges refuse it, with the same words, and touch nothing.
 #[test]
-fn a_lock_file_that_keeps_nothing_is_refused_by_both_judges() {
+fn parts_of_a_journal_that_keep_nothing_are_refused_by_both_judges() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     drop(in_use(folder.path()));
-    let lock = folder.path().join("journal.db.lock");
-    for kind in ["directory", "pipe", "device"] {
-        fs::remove_file(&lock).unwrap();
-        match kind {
-            "directory" => fs::create_dir(&lock).unwrap(),
-            "pipe" => assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success()),
-            _ => std::os::unix::fs::symlink("/dev/null", &lock).unwrap(),
-        }
-        let started = SqliteJournal::open(&path).unwrap_err().to_string();
-        assert!(started.contains("is no regular file; remove that"), "{kind}: {started}");
-        assert_eq!(JournalReader::open(&path).unwrap_err().to_string(), started);
-        if kind == "directory" {
-            fs::remove_dir(&lock).unwrap();
-            fs::write(&lock, "").unwrap();
+    let link = |to: &str, part: &Path| std::os::unix::fs::symlink(to, part).unwrap();
+    for ending in [".lock", "-wal", "-shm", "-journal"] {
+        let part = folder.path().join(format!("journal.db{ending}"));
+        for kind in ["directory", "pipe", "device", "link"] {
+            let _ = fs::remove_file(&part);
+            match kind {
+                "directory" => fs::create_dir(&part).unwrap(),
+                "pipe" => {
+                    assert!(std::process::Command::new("mkfifo").arg(&part).status().unwrap().success());
+                }
+                "device" => link("/dev/null", &part),
+                _ => link("nowhere", &part),
+            }
+            let started = SqliteJournal::open(&path).unwrap_err().to_string();
+            let fault =
+                if kind == "link" { "is a link to a file that" } else { "is no regular file; remove that" };
+            check_message(&started, &part, fault);
+            assert_eq!(JournalReader::open(&path).unwrap_err().to_string(), started);
+            assert!(part.is_symlink() || part.exists(), "{kind} is left alone");
+            assert!(!folder.path().join("nowhere").exists(), "nothing is made at the other end of a link");
+            if kind == "directory" { fs::remove_dir(&part) } else { fs::remove_file(&part) }.unwrap();
         }
     }
+    // An empty log is what a coordinator leaves that was killed after it had moved all into the file.
+    fs::write(folder.path().join("journal.db-wal"), "").unwrap();
+    assert_eq!(JournalReader::open(&path).unwrap().verify().unwrap().len(), 1);
+    assert_eq!(SqliteJournal::open(&path).unwrap().load().unwrap().len(), 1);
 }
 
 /// Who tidies up behind a coordinator takes no evidence away.
@@ -642,6 +654,42 @@ fn whatever_is_damaged_of_a_log_both_judges_agree_and_nothing_is_lost_unnoticed(
     }
     println!("{refused} refused, {failed} runs failed, {accepted} without an effect");
     assert!(refused > 0 && accepted > 0, "{refused} refused, {failed} failed, {accepted} accepted");
+}
+
+/// Each bit of the header in turn: it says what SQLite may do with the file at all.
+#[test]
+fn whichever_bit_of_the_header_is_damaged_both_judges_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    drop(in_use(folder.path()));
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for bit in 0..800 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &damaged).unwrap();
+        let verified = JournalReader::open(&path).and_then(|reader| reader.verify());
+        let started = SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+        match (verified, started) {
+            (Err(_), Err(_)) => refused += 1,
+            (Ok(reports), Ok(runs)) => {
+                assert_eq!(reports.len(), runs.len(), "bit {bit}");
+                for (report, loaded) in reports.iter().zip(runs) {
+                    let problem = loaded.err().map(|unreadable| unreadable.problem);
+                    assert!(
+                        problem.is_none_or(|problem| report.problems == [problem]),
+                        "bit {bit}: {report:?}"
+                    );
+                }
+            }
+            (verified, started) => panic!("bit {bit}: {verified:?} but {started:?}"),
+        }
+    }
+    assert!(refused > 0);
+    let mut newer = whole.clone();
+    newer[18] = 3;
+    fs::write(&path, &newer).unwrap();
+    check_refused(&path, "byte 18 of its header is 3");
 }
 
 /// Bytes are flipped and ends cut off: start and verification agree, nothing panics, and what is accepted is what was
@@ -870,19 +918,6 @@ fn a_damaged_journal_is_refused_and_left_alone() {
     check_refused(&path, "damaged");
     fs::write(&path, &whole).unwrap();
     assert_eq!(SqliteJournal::open(&path).unwrap().load().unwrap().len(), 1, "the whole file is a journal");
-}
-
-#[test]
-fn a_read_only_journal_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal.db");
-    written(&path);
-    // The header's version for writers is one to come: SQLite then reads only, also for root, whom permissions do not
-    // stop. (File format, section 1.3.3.)
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[18] = 3;
-    fs::write(&path, bytes).unwrap();
-    check_refused(&path, "the file is read-only");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod address;
 mod file;
+mod files;
 mod lock;
 mod new_file;
 mod repair;
@@ -36,6 +37,7 @@ use witness::Witness;
 
 pub use address::COMPANIONS;
 pub(super) use file::JournalFile;
+pub use files::BEGINNING;
 pub(super) use new_file::NewFile;
 pub(super) use repair::repair;
 
@@ -175,6 +177,7 @@ impl SqliteJournal {
             NewFile::begin(path)?.end()?;
         }
         let file = FileLock::take(path, store)?;
+        files::check_header(path, store)?;
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| explain(&error))?;
         let database = Database { store: store.to_owned(), connection };
         schema::prepare(&database)?;

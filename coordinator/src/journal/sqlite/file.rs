@@ -10,7 +10,7 @@ use rusqlite::OpenFlags;
 use rusqlite::types::Value;
 
 use super::witness::Witness;
-use super::{Database, beside, check_progress, connect, explain, lock, schema};
+use super::{Database, beside, check_progress, connect, explain, files, lock, schema};
 use crate::journal::JournalError;
 use crate::journal::reader::Source;
 use crate::journal::sql::{Row, Sql, counters};
@@ -23,16 +23,20 @@ pub(in crate::journal) struct JournalFile {
     /// What was acknowledged before the moment of its opening.
     witness: Option<Witness>,
     /// What the file was like, where nobody used it; see [`Source::check_still`].
-    quiet: Option<Stamp>,
+    quiet: Option<Stamps>,
     /// Dropped after the connection.
     _tidy: Tidy,
 }
 
-/// Length and time of the last change.
-type Stamp = (u64, Option<SystemTime>);
+/// Length and time of the last change, of a journal and of its log: none of what is not there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stamps([Option<(u64, Option<SystemTime>)>; 2]);
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().map(|file| (file.len(), file.modified().ok()))
+impl Stamps {
+    fn of(journal: &Path) -> Self {
+        let stamp = |path: &Path| fs::metadata(path).ok().map(|file| (file.len(), file.modified().ok()));
+        Self([stamp(journal), stamp(&beside(journal, "-wal"))])
+    }
 }
 
 /// Removes what SQLite has made to read a log that a coordinator has left.
@@ -76,16 +80,19 @@ impl JournalFile {
         if fs::metadata(&path).is_ok_and(|file| !file.is_file() && !file.is_dir()) {
             return Err(JournalError::Corrupt { store, problem: super::NO_FILE.to_owned() });
         }
-        lock::check(&path, &store)?;
+        files::check_parts(&path, &store)?;
         let has_log = fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0);
         let in_use = lock::is_in_use(&path).unwrap_or(false);
-        let before = stamp(&path);
+        if !in_use {
+            files::check_header(&path, &store)?;
+        }
+        let before = Stamps::of(&path);
         let witness = Witness::beside(&path);
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let (connection, quiet) = if has_log || in_use {
             (connect(&path, read_only), None)
         } else {
-            (connect(&unchanging(&path), read_only | OpenFlags::SQLITE_OPEN_URI), before)
+            (connect(&unchanging(&path), read_only | OpenFlags::SQLITE_OPEN_URI), Some(before))
         };
         let shared = beside(&path, "-shm");
         let made = (has_log && !in_use && !shared.exists()).then(|| (path.clone(), shared));
@@ -121,7 +128,7 @@ impl Sql for JournalFile {
 impl Source for JournalFile {
     fn check_still(&self) -> Result<(), JournalError> {
         match self.quiet {
-            Some(before) if stamp(&self.path) != Some(before) || beside(&self.path, "-wal").exists() => {
+            Some(before) if Stamps::of(&self.path) != before => {
                 let problem = "a coordinator has begun to use it; read it again".to_owned();
                 Err(JournalError::Unavailable { store: self.database.store.clone(), problem })
             }

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::beside;
+use super::{beside, files};
 use crate::journal::JournalError;
 
 /// What a file is, whatever it is called.
@@ -63,22 +63,10 @@ fn unavailable(store: &str, what: &str, error: &io::Error) -> JournalError {
     JournalError::Unavailable { store: store.to_owned(), problem: format!("{what}: {error}") }
 }
 
-/// Refuses a lock file that is a pipe, a device or a directory: nothing that is written into it can be read again.
-pub(super) fn check(journal: &Path, store: &str) -> Result<(), JournalError> {
-    let path = beside(journal, ".lock");
-    match fs::metadata(&path) {
-        Ok(found) if !found.is_file() => {
-            let problem = format!("its lock file {} is no regular file; remove that", path.display());
-            Err(JournalError::Corrupt { store: store.to_owned(), problem })
-        }
-        _ => Ok(()),
-    }
-}
-
 impl NameLock {
     /// Locks the name of a journal.
     pub(super) fn take(journal: &Path, store: &str) -> Result<Self, JournalError> {
-        check(journal, store)?;
+        files::check_parts(journal, store)?;
         let path = beside(journal, ".lock");
         let found = path.exists();
         let file = File::options().create(true).truncate(false).write(true).open(&path);
