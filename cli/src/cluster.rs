@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use hebbian_coordinator::runtime;
 use hebbian_learning::evaluation::{Evaluate, EvaluationError, EvaluationRequest, Gathering, Scores};
 use hebbian_learning::fingerprint::fingerprint;
 use hebbian_learning::interrupt::Interrupt;
@@ -15,6 +16,7 @@ use hebbian_shared::limits::{
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, ClientArguments};
+use crate::command;
 use crate::failure::Failure;
 
 /// Evaluations that are asked for at a time: enough that no worker waits, few beside those of others.
@@ -43,8 +45,7 @@ struct Part {
 impl Cluster {
     /// Connects to a coordinator, and waits until it has a worker.
     pub(crate) fn connect(arguments: &ClientArguments) -> Result<Self, Failure> {
-        let runtime = Runtime::new()
-            .map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))?;
+        let runtime = command::started(runtime::of_threads(2, |_| {}))?;
         let client = runtime.block_on(async {
             let client = Client::connect_when_led(arguments).await?;
             // Workers that were started with the coordinator come a moment after it.

@@ -39,6 +39,7 @@ mod top;
 mod watch;
 mod worker;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -49,12 +50,14 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use hebbian_coordinator::journal::JournalError;
+use hebbian_coordinator::runtime;
 use hebbian_shared::digest::Digest;
 use hebbian_shared::episode::EPISODE_SEMANTICS;
 use hebbian_shared::limits::{REQUEST_ID_BYTES_MAX, SPEC_BYTES_MAX, THREADS_MAX};
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RunSpec;
 use hebbian_worker::data_store::DataStore;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{self, Again, Client, ClientArguments};
@@ -348,18 +351,15 @@ fn ask(
 
 /// Runs `work` on an asynchronous runtime. Signals end the process, as they do by default.
 pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    block_on_runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(2), work)
+    started(runtime::of_threads(2, |_| {}))?.block_on(work)
 }
 
-fn block_on_runtime(
-    runtime: &mut tokio::runtime::Builder,
-    work: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
-    let runtime = runtime
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))?;
-    runtime.block_on(work)
+/// A runtime, or why there is none.
+pub(crate) fn started(runtime: io::Result<Runtime>) -> Result<Runtime, Failure> {
+    runtime.map_err(|error| {
+        Failure::failed(format_args!("cannot start the runtime: {error}"))
+            .hint("is there a limit on open files (`ulimit -n`) or on processes (`ulimit -u`)?")
+    })
 }
 
 /// Runs `work` with a token that the first SIGINT or SIGTERM cancels; the second one ends the process.
@@ -381,7 +381,7 @@ where
 {
     // Whoever serves others does not wait for whoever reads the log.
     render::line_writer::write_aside();
-    block_on_runtime(&mut tokio::runtime::Builder::new_current_thread(), until_signal(notices, work))
+    started(runtime::on_this_thread())?.block_on(until_signal(notices, work))
 }
 
 async fn until_signal<F>(notices: Notices, work: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>

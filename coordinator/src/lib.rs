@@ -8,6 +8,7 @@ pub mod handle;
 pub mod journal;
 mod operator;
 mod regular_file;
+pub mod runtime;
 pub mod service;
 mod timing;
 pub mod upkeep;

@@ -26,7 +26,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use hebbian_shared::limits::{
@@ -47,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::handle::Handle;
+use crate::runtime;
 use crate::service::rate;
 pub use access::Token;
 use access::Visitor;
@@ -154,8 +155,14 @@ where
     F: Future<Output = Result<Response<Content>, Infallible>> + Send + 'static,
 {
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (tell, started) = mpsc::channel();
+    // Made there: where no thread can be had it must not be dropped here, amid asynchronous work.
     let serve = move || {
+        let runtime = match runtime::on_this_thread() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(tell.send(error)),
+        };
+        drop(tell);
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => accept(make(), listener, shutdown).await,
@@ -163,7 +170,11 @@ where
             }
         });
     };
-    std::thread::Builder::new().name(name.to_owned()).spawn(serve)
+    let serving = std::thread::Builder::new().name(name.to_owned()).spawn(serve)?;
+    match started.recv() {
+        Ok(error) => Err(error),
+        Err(_) => Ok(serving),
+    }
 }
 
 async fn accept<A, F>(answer: A, listener: tokio::net::TcpListener, shutdown: CancellationToken)

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use hebbian_coordinator::runtime;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Kept;
+use crate::command;
 use crate::failure::Failure;
 
 /// How addresses of buckets begin.
@@ -284,8 +286,7 @@ fn given_up(place: &str) -> Failure {
 }
 
 fn runtime() -> Result<Runtime, Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed(format_args!("cannot start the runtime: {error}")))
+    command::started(runtime::on_this_thread())
 }
 
 #[cfg(test)]

@@ -188,6 +188,48 @@ fn closed_standard_streams_and_exhausted_descriptors_are_survived() {
     assert_eq!(coordinator.exit_code(), Some(0));
 }
 
+/// Whatever the system refuses while a program starts: it says so and ends, wherever on the way that is. Nothing panics.
+#[test]
+fn who_gets_no_descriptors_or_threads_to_start_says_so() {
+    let place = Place::new();
+    let binary = place.path("hebbian");
+    fs::copy(env!("CARGO_BIN_EXE_hebbian"), &binary).unwrap();
+    let judge = |limit: &str, said: &str| {
+        assert!(!said.contains("internal error"), "{limit}: {said}");
+        assert!(said.lines().any(|line| line.starts_with("hebbian: error: ")), "{limit}: {said}");
+    };
+    let mut refused = 0;
+    for most in 6..16 {
+        let limit = format!("ulimit -n {most}");
+        let output = limited(&place, &format!("{limit}; exec \"$0\" list --coordinator http://127.0.0.1:9"));
+        judge(&limit, &errors(&output));
+        refused += usize::from(errors(&output).contains("cannot start the runtime: Too many open files"));
+    }
+    assert!(refused > 1, "some have descriptors for the program and none for its runtime");
+
+    let mut stopped = 0;
+    for most in 1..20 {
+        let (log, address) = (place.path(&format!("{most}.log")), place.path(&format!("{most}.address")));
+        let script = format!(
+            "chmod 777 . && chmod 755 hebbian && exec setpriv --reuid 64321 --regid 64321 --clear-groups prlimit \
+             --nproc={most}:{most} ./hebbian coordinator --storage memory: --listen 127.0.0.1:0 --web 127.0.0.1:0 \
+             --address-file {}",
+            address.display()
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(place.path("")).stdin(Stdio::null());
+        let mut process = Process::from(command.stderr(File::create(&log).unwrap()).spawn().unwrap());
+        until("it has ended or listens", || process.has_ended() || address.exists());
+        if address.exists() {
+            process.kill();
+            continue;
+        }
+        judge(&format!("{most} threads"), &fs::read_to_string(&log).unwrap());
+        stopped += 1;
+    }
+    assert!((2..19).contains(&stopped), "some begin and end on the way: {stopped}");
+}
+
 /// What others have written does nothing to a terminal, whichever way it comes.
 #[test]
 fn hostile_text_is_shown_and_not_obeyed() {

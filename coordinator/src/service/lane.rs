@@ -16,7 +16,9 @@ use std::task::Poll;
 use std::thread;
 
 use hyper::rt::Executor;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::runtime;
 
 /// Workers whose connections stay in the driver's lane, and connections that are opened there at a time.
 const BESIDE_DRIVER_MAX: usize = 16;
@@ -84,12 +86,9 @@ impl Lanes {
 
     /// A lane of so many threads for the crowd, which begins after so many workers.
     pub fn two(threads: usize, beside_max: usize) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("crowd")
-            .on_thread_start(|| HERE.set(Lane::Crowd))
-            .enable_all()
-            .build()?;
+        let runtime = runtime::of_threads(threads, |builder| {
+            builder.thread_name("crowd").on_thread_start(|| HERE.set(Lane::Crowd));
+        })?;
         let crowd = Crowd { runtime: Some(runtime), beside_max, beside: AtomicUsize::new(0) };
         Ok(Self(Some(Arc::new(crowd))))
     }

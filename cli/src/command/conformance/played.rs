@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream as AsyncStream, stream};
+use hebbian_coordinator::runtime;
 use hebbian_proto::v1;
 use hebbian_proto::v1::attach_request::Kind as RequestKind;
 use hebbian_proto::v1::dispatch_service_server::SERVICE_NAME;
@@ -80,7 +81,7 @@ impl Played {
 
     /// Listens again where it did.
     pub(super) fn start_again(&mut self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtime = runtime::of_threads(1, |_| {})?;
         let listener = {
             let _entered = runtime.enter();
             let until = Instant::now() + PORT_TIMEOUT;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use rusqlite::types::{Value, ValueRef};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
@@ -23,6 +23,7 @@ use super::target::{Encryption, Target};
 use super::tls::Tls;
 use crate::journal::JournalError;
 use crate::journal::sql::{Row, Sql};
+use crate::runtime;
 
 /// How long a server may take for the next part of an answer, unless a session is less patient.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,8 +81,8 @@ impl Session {
     pub(super) fn open_within(target: &Target, role: &str, patience: Duration) -> Result<Self, JournalError> {
         let store = target.name.clone();
         let failed = |problem: String| JournalError::Unavailable { store: store.clone(), problem };
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| failed(format!("it cannot be reached: {error}")))?;
+        let runtime =
+            runtime::on_this_thread().map_err(|error| failed(format!("it cannot be reached: {error}")))?;
         let mut config = target.config.clone();
         config.application_name(role);
         let connect = async {
