@@ -103,7 +103,7 @@ impl Scheduler {
         let mut rejected = None;
         let mut quarantined = None;
         let mut failed = Vec::new();
-        for settlement in settlements {
+        for mut settlement in settlements {
             let Some(slot) = work.slot(purpose, block, settlement.candidate, settlement.task) else {
                 continue;
             };
@@ -116,6 +116,8 @@ impl Scheduler {
                     entry.turnaround.push(now.since(released.since));
                 }
             }
+            // What a run tells of its computing is what is believed, too.
+            settlement.compute_time = released.map_or_else(|| claim.min(usual), |released| released.took);
             let standing = reporter.standings.entry(run).or_default();
             match &settlement.outcome {
                 Outcome::Evaluated(_) | Outcome::Infeasible(_) | Outcome::Diverged => {

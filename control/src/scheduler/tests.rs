@@ -21,6 +21,8 @@ fn ms(milliseconds: u64) -> Timestamp {
 /// A scheduler with workers 1 to `workers` of one thread each, and a run of `candidates` x `tasks` episodes.
 struct Bench {
     scheduler: Scheduler,
+    /// Computing time of what was settled.
+    told: Duration,
 }
 
 type Given = (WorkerId, Vec<(CandidateIndex, TaskIndex)>);
@@ -45,7 +47,7 @@ impl Bench {
             |_, _, _| false,
             &mut Vec::new(),
         );
-        Self { scheduler }
+        Self { scheduler, told: Duration::ZERO }
     }
 
     /// A worker has answered before.
@@ -101,6 +103,7 @@ impl Bench {
         let mut actions = Vec::new();
         let accepted = self.scheduler.report(now, worker, report, &mut actions);
         self.scheduler.check_invariants();
+        self.told += accepted.settled.iter().map(|settlement| settlement.compute_time).sum::<Duration>();
         (accepted.settled.len(), actions)
     }
 }

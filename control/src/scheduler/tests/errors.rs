@@ -7,7 +7,7 @@ fn alone(threads: u32, candidates: usize) -> Bench {
     let mut scheduler = Scheduler::new(Settings::default());
     scheduler.attach(ms(0), WorkerId(1), threads);
     scheduler.open(run(), 1.0, u32::MAX);
-    let mut bench = Bench { scheduler };
+    let mut bench = Bench { scheduler, told: Duration::ZERO };
     submit(&mut bench, candidates);
     bench
 }

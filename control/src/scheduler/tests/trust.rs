@@ -108,7 +108,7 @@ fn two_hundred_silent_peers_leave_two_honest_workers_nine_tenths_of_their_throug
 fn newcomers_get_little_until_they_have_answered_and_more_with_each_answer() {
     let mut scheduler = Scheduler::new(Settings::default());
     scheduler.attach(ms(0), WorkerId(1), 1024);
-    let mut bench = Bench { scheduler };
+    let mut bench = Bench { scheduler, told: Duration::ZERO };
     bench.scheduler.open(run(), 1.0, u32::MAX);
     let blocks = vec![BlockIndex(0); 60_000];
     let portion = [search(&blocks, 1)];
