@@ -5,6 +5,7 @@ use hebbian_shared::digest::Digest;
 use hebbian_shared::genome::Genome;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::external::{Direction, FixedValue};
+use hebbian_shared::spec::range::SpecNumber as _;
 use hebbian_shared::spec::{External, ResolvedSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -173,7 +174,7 @@ pub(crate) fn describe(problem: &External) -> String {
                 FixedValue::Text(text) => format!("{text:?}"),
                 FixedValue::Flag(flag) => flag.to_string(),
                 FixedValue::Whole(number) => number.to_string(),
-                FixedValue::Number(number) => number.to_string(),
+                FixedValue::Number(number) => number.shown(),
             };
             Some(format!("{} = {value}", parameter.name))
         })

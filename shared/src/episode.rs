@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fitness::{Fitness, Verdict, Violation};
 use crate::id::{BlockIndex, CandidateIndex, GenerationIndex, RunId, TaskIndex};
 use crate::seed::{Purpose, Seed};
+use crate::spec::range::SpecNumber;
 
 /// Raised whenever the bits of any episode change. Workers of another value are not given episodes of a run.
 pub const EPISODE_SEMANTICS: u32 = 2;
@@ -154,14 +155,18 @@ impl Evaluation {
         if let Some(Agreement { cosine, length_ratio }) = self.agreement
             && !(cosine.abs() <= 1.0 + ROUNDING && length_ratio >= 0.0 && length_ratio.is_finite())
         {
-            return Err(format!("agreement: must be a cosine and a ratio, not {cosine} and {length_ratio}"));
+            let (cosine, ratio) = (cosine.shown(), length_ratio.shown());
+            return Err(format!("agreement: must be a cosine and a ratio, not {cosine} and {ratio}"));
         }
         let measured = measured.into_iter().filter_map(|(field, value)| Some((field, value?.get())));
         let scores = self.scores.iter().map(|score| ("scores", *score));
         let (least, most) = asked.range;
         let within = least - ROUNDING..=most + ROUNDING;
         match measured.chain(scores).find(|(_, value)| !within.contains(value)) {
-            Some((field, value)) => Err(format!("{field}: must be from {least} to {most}, not {value}")),
+            Some((field, value)) => {
+                let [least, most, value] = [least, most, value].map(SpecNumber::shown);
+                Err(format!("{field}: must be from {least} to {most}, not {value}"))
+            }
             None => Ok(()),
         }
     }

@@ -19,6 +19,7 @@ use hebbian_coordinator::service::{self, TransportSettings};
 use hebbian_coordinator::upkeep::Upkeep;
 use hebbian_coordinator::web::Acts;
 use hebbian_proto::v1::Leadership;
+use hebbian_shared::spec::range::SpecNumber as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -322,7 +323,7 @@ fn recheck(configuration: &Configuration) -> Result<f64, Failure> {
     if (0.0..=1.0).contains(&share) {
         return Ok(share);
     }
-    Err(Failure::bad_input(format_args!("cluster.recheck: must be from 0 to 1, not {share}")))
+    Err(Failure::bad_input(format_args!("cluster.recheck: must be from 0 to 1, not {}", share.shown())))
 }
 
 /// Writes the address to a file. A pipe that nobody reads must not keep signals from being heard.

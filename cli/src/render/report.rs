@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use hebbian_shared::spec::range::SpecNumber;
+
 use super::{Paint, comparison, run, text, validation};
 use crate::external_result::Chosen;
 use crate::report::Report;
@@ -27,7 +29,7 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
     ];
     if let Some(found) = &report.result {
         lines.push(("objective", format!("{} `{}`", found.direction.name(), found.problem)));
-        let value = found.value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let value = found.value.map_or_else(|| "-".to_owned(), SpecNumber::shown);
         let which = match found.chosen {
             Chosen::Mean => "the mean of the search",
             Chosen::Best => "the best sample",

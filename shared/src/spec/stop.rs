@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SpecError;
-use super::range::Range;
+use super::range::{Range, SpecNumber};
 use crate::limits::RUN_TIME_S_MAX;
 
 /// Limits; the first that is met ends the run. At least one of `generations`, `evaluations` and `time_limit_s` is needed.
@@ -58,6 +58,7 @@ impl StopSpec {
             evaluations: raised("stop.evaluations", self.evaluations, by.evaluations)?,
             target_fitness: match (self.target_fitness, by.target_fitness) {
                 (Some(present), Some(wanted)) if orient(1.0) < 0.0 && wanted >= present => {
+                    let (present, wanted) = (present.shown(), wanted.shown());
                     let problem = format!("must be below {present}, what it is now, not {wanted}");
                     return Err(SpecError::field("stop.target_fitness", problem));
                 }
@@ -73,13 +74,14 @@ impl StopSpec {
 
 fn raised<T>(field: &str, present: Option<T>, wanted: Option<T>) -> Result<Option<T>, SpecError>
 where
-    T: Copy + PartialOrd + std::fmt::Display,
+    T: SpecNumber,
 {
     match (present, wanted) {
         (present, None) => Ok(present),
         (None, Some(_)) => Err(SpecError::field(field, "cannot be raised: the run has no such limit")),
         (Some(present), Some(wanted)) if wanted > present => Ok(Some(wanted)),
         (Some(present), Some(wanted)) => {
+            let (present, wanted) = (present.shown(), wanted.shown());
             Err(SpecError::field(field, format!("must be above {present}, what it is now, not {wanted}")))
         }
     }

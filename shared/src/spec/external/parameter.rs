@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::range::Range;
+use super::super::range::{Range, SpecNumber as _};
 use super::super::{SpecError, is_default};
 use crate::genome::Transform;
 use crate::limits::{
@@ -210,7 +210,7 @@ impl Parameter {
                 match bound {
                     None => return refused(name, "is missing: an integer has both bounds".to_owned()),
                     Some(bound) if bound.fract() != 0.0 => {
-                        return refused(name, format!("must be a whole number, not {bound}"));
+                        return refused(name, format!("must be a whole number, not {}", bound.shown()));
                     }
                     Some(_) => {}
                 }
@@ -220,14 +220,17 @@ impl Parameter {
             let numbers = bounds.into_iter().chain([("initial", self.initial)]);
             for (name, number) in numbers {
                 if let Some(number) = number.filter(|number| *number <= 0.0) {
-                    return refused(name, format!("must be above 0 on a logarithmic scale, not {number}"));
+                    return refused(
+                        name,
+                        format!("must be above 0 on a logarithmic scale, not {}", number.shown()),
+                    );
                 }
             }
         }
         if let (Some(low), Some(high)) = (self.low, self.high)
             && low >= high
         {
-            return refused("high", format!("must be above low ({low}), not {high}"));
+            return refused("high", format!("must be above low ({}), not {}", low.shown(), high.shown()));
         }
         for (name, number) in [("initial", self.initial()), ("deviation", self.deviation())] {
             if number.is_none() {
@@ -236,7 +239,7 @@ impl Parameter {
         }
         let initial = self.initial().unwrap_or_default();
         if self.low.is_some_and(|low| initial < low) || self.high.is_some_and(|high| initial > high) {
-            return refused("initial", format!("must be within the bounds, not {initial}"));
+            return refused("initial", format!("must be within the bounds, not {}", initial.shown()));
         }
         Ok(())
     }

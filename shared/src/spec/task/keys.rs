@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::TASK_CLASSES_MAX;
 use crate::spec::SpecError;
-use crate::spec::range::Range;
+use crate::spec::range::{Range, SpecNumber as _};
 
 /// Tasks over a few classes of a data set.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -121,7 +121,8 @@ impl ShiftSpec {
         SHIFT.check("tasks.shift.high", self.high)?;
         STEPS.check("tasks.shift.steps", self.steps)?;
         if self.low >= self.high {
-            let problem = format!("must be below tasks.shift.high, which is {}, not {}", self.high, self.low);
+            let (low, high) = (self.low.shown(), self.high.shown());
+            let problem = format!("must be below tasks.shift.high, which is {high}, not {low}");
             return Err(SpecError::field("tasks.shift.low", problem));
         }
         Ok(())
@@ -186,7 +187,8 @@ impl SinusoidSpec {
         if self.amplitude_low > self.amplitude_high {
             let problem = format!(
                 "must be at most tasks.sinusoid.amplitude_high, which is {}, not {}",
-                self.amplitude_high, self.amplitude_low
+                self.amplitude_high.shown(),
+                self.amplitude_low.shown()
             );
             return Err(SpecError::field("tasks.sinusoid.amplitude_low", problem));
         }

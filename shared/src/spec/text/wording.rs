@@ -1,5 +1,9 @@
 //! What serde says is wrong, in the words of people who write specs.
 
+use std::borrow::Cow;
+
+use crate::spec::range::SpecNumber as _;
+
 /// What was written instead of what was expected: `must be ..., not ...`. Numbers and names are `within` a range, where it is known.
 pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<String>) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
@@ -37,17 +41,23 @@ pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<Stri
 }
 
 /// What serde found, as it was written.
-fn written(found: &str) -> &str {
+fn written(found: &str) -> Cow<'_, str> {
     let found = found.strip_suffix(" as i128").or_else(|| found.strip_suffix(" as u128")).unwrap_or(found);
     let number =
         ["integer `", "floating point `", "boolean `"].iter().find_map(|kind| found.strip_prefix(kind));
-    match (number, found) {
-        (Some(number), _) => number.strip_suffix('`').unwrap_or(number),
+    let number = number.map(|number| number.strip_suffix('`').unwrap_or(number));
+    // Of 1e308 serde says 309 digits.
+    if let Some(Ok(number)) = number.filter(|number| number.contains('.')).map(str::parse::<f64>) {
+        return number.shown().into();
+    }
+    let written = match (number, found) {
+        (Some(number), _) => number,
         (None, "sequence") => "a list",
         (None, "map") => "a section",
         (None, "null" | "unit value") => "null",
         (None, other) => other.strip_prefix("string ").unwrap_or(other),
-    }
+    };
+    written.into()
 }
 
 #[cfg(test)]
@@ -67,6 +77,10 @@ mod tests {
             (
                 "invalid type: floating point `1.5`, expected u8",
                 "must be a whole number from 1 to 16, not 1.5",
+            ),
+            (
+                &format!("invalid type: floating point `{}.0`, expected u8", f64::MAX),
+                "must be a whole number from 1 to 16, not 1.7976931348623157e308",
             ),
             ("invalid type: integer `1`, expected a string", "must be a text in quotes, not 1"),
             ("invalid type: string \"yes\", expected a boolean", "must be true or false, not \"yes\""),
