@@ -56,6 +56,9 @@ impl ClientTls {
             match address.trim().strip_prefix(FILE_PREFIX) {
                 Some(path) => named.extend(Coordinators::read(Path::new(path)).map_err(|error| {
                     let failure = Failure::unreachable(format_args!("{field}: {error}"));
+                    if Path::new(path).exists() {
+                        return failure.hint(format_args!("each of its lines is as {DEFAULT_COORDINATOR}"));
+                    }
                     failure.hint("a coordinator that is not there yet, or no more, has no such file")
                 })?),
                 None => named.push(address.clone()),

@@ -43,7 +43,7 @@ const COVARIANCE_MATRICES: usize = 8;
 A program in Python that minimises a function: docs/ASK_TELL.md")]
 pub(super) struct Arguments {
     /// The search.
-    #[arg(long, value_name = "NAME", default_value = "cma-es", value_parser = PossibleValuesParser::new(StrategySpec::NAMES))]
+    #[arg(long, value_name = "NAME", default_value = "cma-es", value_parser = PossibleValuesParser::new(told()))]
     strategy: String,
     #[command(flatten)]
     start: Start,
@@ -325,6 +325,15 @@ enum Told {
     Partial(Vec<(u32, ask_tell::Told)>),
     /// Points that take the place of the last candidates.
     Inject(Vec<Genome>),
+}
+
+/// The strategies that are told fitnesses.
+fn told() -> Vec<&'static str> {
+    let wants_gradient = |name: &str| {
+        let settings = toml::Table::from_iter([("kind".to_owned(), name.into())]);
+        StrategySpec::deserialize(settings).is_ok_and(|strategy| strategy.wants_gradient())
+    };
+    StrategySpec::NAMES.iter().copied().filter(|name| !wants_gradient(name)).collect()
 }
 
 /// The longest line that is read, in bytes: a number takes 25 at most, and some writers are generous.

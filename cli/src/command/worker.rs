@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     threads: Option<u32>,
     /// Evaluate external problems with this command of the shell, and train no networks: a process for each slot, which gets a request
     /// a line on its standard input and answers each with a line on its standard output (docs/WORKERS.md).
-    #[arg(long, value_name = "COMMAND", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "COMMAND", value_parser = clap::builder::NonEmptyStringValueParser::new(), conflicts_with = "directory")]
     exec: Option<String>,
     /// With --exec: its processes [default: all cores].
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true, requires = "exec", conflicts_with = "threads")]

@@ -177,6 +177,10 @@ fn wrong_arguments() {
         &["--coordinator: `ftp://x` cannot be used: the scheme must be http or https"],
     );
     check(&place, &["run", "--log", "hebbian=loud"], 2, &["log.filter: `hebbian=loud`"]);
+    let gradient = ["ask-tell", "--strategy", "gradient", "--dimension", "2", "--sigma", "1"];
+    check(&place, &gradient, 2, &["'gradient'", "'--strategy <NAME>'"]);
+    let program = ["worker", "--exec", "true", "--data", "."];
+    check(&place, &program, 2, &["'--exec <COMMAND>' cannot be used with '--data <DIR>'"]);
 }
 
 /// A shell that was kept from it has not expanded `~`, and a directory of that name is what nobody wants.
@@ -214,6 +218,12 @@ fn addresses_are_the_same_for_clients_and_workers() {
     ] {
         check(&place, &["list", "--coordinator", address], 2, &["--coordinator: ", address, problem]);
         check(&place, &["worker", "--coordinator", address], 2, &["worker.coordinators: ", address, problem]);
+    }
+    // Of a file the line is named, and the file rather than who named it.
+    place.write("addresses", "http://host:7420\nhttp://host:99999\n");
+    for command in ["list", "status"] {
+        let line = "`file:addresses` cannot be used: its line `http://host:99999` is no address: a port is";
+        check(&place, &[command, "--coordinator", "file:addresses"], 4, &[line]);
     }
     // Certificates protect nothing beside an address without TLS.
     place.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
@@ -374,6 +384,12 @@ fn a_journal_of_another_spec() {
     }
     // As if somebody had mixed the files up.
     std::fs::copy(place.path("one/journal.sqlite"), place.path("two/journal.sqlite")).unwrap();
+    // What is written to a stream is made aside first, in a place that a variable names.
+    let mut backup = place.command(&["journal", "backup", "one/journal.sqlite", "--out", "-"]);
+    let output = backup.env("TMPDIR", "/no/where").output().unwrap();
+    let expected = "-: cannot be written: no temporary file can be made in /no/where (TMPDIR)";
+    assert!(errors(&output).contains(expected), "{}", errors(&output));
+    assert!(!output.status.success() && output.stdout.is_empty());
     std::fs::remove_file(place.path("two/report.json")).unwrap();
     check(
         &place,

@@ -97,10 +97,13 @@ impl Coordinators {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let addresses: Vec<String> = lines.map(str::to_owned).collect();
         if addresses.is_empty() {
-            Err(refused("the file holds no address".to_owned()))
-        } else {
-            Ok(addresses)
+            return Err(refused("the file holds no address".to_owned()));
         }
+        for address in &addresses {
+            parts(address)
+                .map_err(|problem| refused(format!("its line `{address}` is no address: {problem}")))?;
+        }
+        Ok(addresses)
     }
 
     /// What is spoken at the address that is next.
@@ -193,35 +196,39 @@ pub fn endpoints<S: AsRef<str>>(
 /// Reads an address: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT`, which is the first of them.
 fn endpoint(address: &str, tls: &ClientTlsConfig) -> Result<Endpoint, SessionError> {
     let refused = |problem: String| SessionError::Address { address: address.to_owned(), problem };
-    let address = address.trim();
-    let (scheme, place) = match address.split_once("://") {
-        Some((scheme @ ("http" | "https"), place)) => (scheme, place),
-        Some((scheme, _)) => return Err(refused(format!("the scheme must be http or https, not {scheme}"))),
-        None => ("http", address),
-    };
-    let place = place.strip_suffix('/').unwrap_or(place);
-    if let Some(c) = place.chars().find(|c| "/?#@\\".contains(*c) || c.is_whitespace() || c.is_control()) {
-        return Err(refused(format!(
-            "a host and a port have no {c:?}; write for example http://localhost:7420"
-        )));
-    }
-    let (host, port) = match place.rsplit_once(':') {
-        // The last part of an IPv6 address is no port.
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => return Err(refused("it needs a port, for example http://localhost:7420".to_owned())),
-    };
-    if host.is_empty() {
-        return Err(refused("it names no host, for example http://localhost:7420".to_owned()));
-    }
-    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Err(refused(format!("a port is a number from 1 to 65535, not `{port}`")));
-    }
+    let (scheme, place) = parts(address).map_err(refused)?;
     let endpoint =
         Endpoint::from_shared(format!("{scheme}://{place}")).map_err(|error| refused(chain(&error)))?;
     if scheme == "http" {
         return Ok(endpoint);
     }
     endpoint.tls_config(tls.clone()).map_err(|error| refused(chain(&error)))
+}
+
+/// Scheme and place of an address, or what is wrong with it.
+fn parts(address: &str) -> Result<(&str, &str), String> {
+    let address = address.trim();
+    let (scheme, place) = match address.split_once("://") {
+        Some((scheme @ ("http" | "https"), place)) => (scheme, place),
+        Some((scheme, _)) => return Err(format!("the scheme must be http or https, not {scheme}")),
+        None => ("http", address),
+    };
+    let place = place.strip_suffix('/').unwrap_or(place);
+    if let Some(c) = place.chars().find(|c| "/?#@\\".contains(*c) || c.is_whitespace() || c.is_control()) {
+        return Err(format!("a host and a port have no {c:?}; write for example http://localhost:7420"));
+    }
+    let (host, port) = match place.rsplit_once(':') {
+        // The last part of an IPv6 address is no port.
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => return Err("it needs a port, for example http://localhost:7420".to_owned()),
+    };
+    if host.is_empty() {
+        return Err("it names no host, for example http://localhost:7420".to_owned());
+    }
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Err(format!("a port is a number from 1 to 65535, not `{port}`"));
+    }
+    Ok((scheme, place))
 }
 
 /// What this end of a connection speaks.
@@ -340,6 +347,7 @@ mod tests {
         check("https://a:1\n", Ok(&["https://a:1"]));
         check("# moved\n\n a:1 \nb:2", Ok(&["a:1", "b:2"]));
         check("\n", Err("holds no address"));
+        check("a:1\nhttp://b:99999\n", Err("its line `http://b:99999` is no address: a port is a number"));
         check(&"a".repeat(5000), Err("more than 4096 bytes"));
         std::fs::remove_file(&path).unwrap();
         assert!(Coordinators::read(&path).unwrap_err().to_string().contains("cannot be read"));

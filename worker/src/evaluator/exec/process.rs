@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::shell::shell;
 
+/// The mark of the order of bytes, as UTF-8 has it.
+const BYTE_ORDER: &[u8] = b"\xef\xbb\xbf";
 /// How often it is looked whether there is an interrupt, or an end, while a program computes.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How often it is looked whether a process has ended that is ending.
@@ -156,6 +158,8 @@ impl Process {
                 let mut line = std::mem::replace(&mut self.read, rest);
                 self.searched = 0;
                 line.pop();
+                // Some programs begin what they write with a mark of the order of its bytes.
+                line.drain(..if line.starts_with(BYTE_ORDER) { BYTE_ORDER.len() } else { 0 });
                 return String::from_utf8(line)
                     .map_err(|_| NoLine::Broken("its standard output is no text in UTF-8".to_owned()));
             }
@@ -348,6 +352,10 @@ mod tests {
         for line in ["one\n", "two\n", "ä\n"] {
             assert_eq!(ask(&mut process, line, LONG).as_deref(), Ok(line.trim_end()));
         }
+        // Some programs begin what they write with a mark of the order of its bytes.
+        let mut marked = start("printf '\\357\\273\\277{}\\n\\357\\273\\277\\n'; cat");
+        assert_eq!(ask(&mut marked, "x\n", LONG).as_deref(), Ok("{}"));
+        assert_eq!(marked.line(Instant::now() + LONG, &Interrupt::new()).as_deref(), Ok(""));
         // Longer than what a pipe holds.
         let long = format!("{}\n", "x".repeat(1 << 20));
         assert_eq!(ask(&mut process, &long, LONG).map(|line| line.len()), Ok(1 << 20));
