@@ -221,15 +221,18 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
     };
     let (evaluate, interrupt) = (Remembering::new(evaluate), Interrupt::new());
     let comparisons = rules.iter().map(|rule| rule.compare(&evaluate, &interrupt));
-    let comparisons = comparisons.collect::<Result<Vec<_>, _>>()?;
     if arguments.json {
+        let comparisons = comparisons.collect::<Result<Vec<_>, _>>()?;
         return render::out(&match &comparisons[..] {
             [comparison] => render::json::pretty(comparison),
             _ => render::json::pretty(&comparisons),
         });
     }
     let paint = Paint::stdout();
-    for (place, (rule, comparison)) in rules.iter().zip(&comparisons).enumerate() {
+    let mut told = String::new();
+    // Each as soon as it is there: whoever ends the rest keeps it.
+    for (place, (rule, comparison)) in rules.iter().zip(comparisons).enumerate() {
+        let comparison = comparison?;
         let whose = rule.whose();
         let whose = render::escape::line(&whose);
         let mut text = String::new();
@@ -238,13 +241,13 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         } else {
             text = format!("{}{}\n\n", if place == 0 { "" } else { "\n" }, paint.bold(&whose));
         }
-        text.push_str(&render::comparison::table(comparison, paint));
-        // Once, where they are the next one's, too.
-        let baselines = render::comparison::baselines(comparison, paint);
-        let next = comparisons.get(place + 1).map(|next| render::comparison::baselines(next, paint));
-        if next.as_ref() != Some(&baselines) {
+        text.push_str(&render::comparison::table(&comparison, paint));
+        // Once, where they are the one's before, too.
+        let baselines = render::comparison::baselines(&comparison, paint);
+        if baselines != told {
             text.push('\n');
             text.push_str(&baselines);
+            told = baselines;
         }
         render::out(&text)?;
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hebbian_proto::figures::RunState;
@@ -224,8 +225,12 @@ fn of_all(forecast: &Forecast) -> String {
     forecast.generations().map_or_else(String::new, |all| format!("/{all}"))
 }
 
-/// A live line for work that is no run, such as a comparison.
-pub(crate) struct Activity(LiveLine);
+/// A live line for work that is no run, such as a comparison; without a terminal a line now and then.
+pub(crate) struct Activity {
+    what: String,
+    line: LiveLine,
+    printed: Mutex<Instant>,
+}
 
 impl Activity {
     /// Says what is done from now on.
@@ -234,11 +239,38 @@ impl Activity {
         if line.0.is_none() {
             note(what);
         }
-        Self(line)
+        Self { what: what.to_owned(), line, printed: Mutex::new(Instant::now()) }
     }
 
     /// Shows the part that is done, from 0 to 1.
     pub(crate) fn show(&self, done: f64) {
-        self.0.at(done);
+        if self.line.at(done).is_none() {
+            self.print(done, Instant::now());
+        }
+    }
+
+    /// Prints it if the last line is long ago; whether that was so.
+    fn print(&self, done: f64, now: Instant) -> bool {
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = now.saturating_duration_since(*printed) >= PLAIN_INTERVAL;
+        if is_due {
+            *printed = now;
+            note(&format!("{}: {:.0} %", self.what, 100.0 * done.clamp(0.0, 1.0)));
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_lasts_is_told_of_now_and_then_without_a_terminal() {
+        let begun = Instant::now();
+        let activity = Activity::new("comparing");
+        for (seconds, expected) in [(0, false), (29, false), (31, true), (32, false), (62, true)] {
+            assert_eq!(activity.print(0.5, begun + Duration::from_secs(seconds)), expected, "{seconds} s");
+        }
     }
 }
