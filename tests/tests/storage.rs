@@ -524,11 +524,7 @@ fn what_was_acknowledged_and_is_missing_is_told() {
         );
         // Whoever wants to go on from there says so.
         fs::remove_file(place.path().join("journal.db.lock")).unwrap();
-        // A process that another test starts at this moment has the locks of this one for an instant.
-        while let Err(error) = SqliteJournal::open(&path) {
-            assert!(matches!(error, JournalError::Locked { .. }), "{error}");
-            std::thread::yield_now();
-        }
+        open_alone(&path).unwrap();
     }
 }
 
@@ -569,6 +565,16 @@ fn counters_that_are_missing_or_beyond_counting_are_refused_by_both_judges() {
     }
 }
 
+/// Opens a journal that no other test uses: a process that one of them starts at this moment has the locks of this one for an instant.
+fn open_alone(path: &Path) -> Result<SqliteJournal, JournalError> {
+    loop {
+        match SqliteJournal::open(path) {
+            Err(JournalError::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
 /// How often something is damaged.
 fn flips() -> usize {
     std::env::var("HEBBIAN_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(300)
@@ -604,7 +610,7 @@ fn whatever_is_damaged_of_a_log_both_judges_agree_and_nothing_is_lost_unnoticed(
         }
     };
     restore(None);
-    let load = || SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+    let load = || open_alone(&path).and_then(|mut journal| journal.load());
     let original = load().unwrap().remove(0).unwrap();
     let mut next = numbers();
     let (mut refused, mut failed, mut accepted) = (0, 0, 0);
@@ -669,7 +675,7 @@ fn whichever_bit_of_the_header_is_damaged_both_judges_agree() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &damaged).unwrap();
         let verified = JournalReader::open(&path).and_then(|reader| reader.verify());
-        let started = SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+        let started = open_alone(&path).and_then(|mut journal| journal.load());
         match (verified, started) {
             (Err(_), Err(_)) => refused += 1,
             (Ok(reports), Ok(runs)) => {
@@ -700,7 +706,7 @@ fn whatever_is_damaged_both_judges_agree_and_nothing_changes_unnoticed() {
     let path = folder.path().join("journal.db");
     drop(in_use(folder.path()));
     let whole = fs::read(&path).unwrap();
-    let load = || SqliteJournal::open(&path).and_then(|mut journal| journal.load());
+    let load = || open_alone(&path).and_then(|mut journal| journal.load());
     let original = load().unwrap().remove(0).unwrap();
     let flips = flips();
     let mut next = numbers();
@@ -754,7 +760,7 @@ fn whatever_is_damaged_a_start_reads_of_ended_runs_what_verify_does() {
     writer.write(Record::StateChanged { state: RunState::CANCELLED, elapsed, unix_ms: 7 }).unwrap();
     drop(journal);
     let whole = fs::read(&path).unwrap();
-    let start = || SqliteJournal::open(&path).map(|mut journal| standing(&mut journal));
+    let start = || open_alone(&path).map(|mut journal| standing(&mut journal));
     let original = start().unwrap();
     assert!(matches!(&original[..], [StoredStanding::Ended(_)]), "{original:?}");
     let mut next = numbers();
