@@ -27,7 +27,6 @@ from typing import Any
 
 from ._evaluate import cut
 from ._node import ATTACHED, DETACHED, DRAINED, FAILED, LEFT, OVER, SLACK, STARTS, Order, Seen
-from ._readable import logger
 
 # What the caller says, and the node must not.
 _CALLERS = ("HEBBIAN_COORDINATOR", "HEBBIAN_TOKEN_FILE", "HEBBIAN_TLS_", "HEBBIAN__")
@@ -262,6 +261,7 @@ def work(folder: str) -> None:
     paths, order = pickle.loads(file.read_bytes())
     file.unlink()
     sys.path[:] = paths
+    logger = logging.getLogger("hebbian")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())
     logger.propagate = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import socket
 import threading
 import time
@@ -13,9 +14,9 @@ from typing import Any, Protocol
 from ._evaluate import cut
 from ._node import ATTACHED, DETACHED, DRAINED, FAILED, LEFT, OVER, SLACK, Order, Seen
 from ._plain import number, shown, whole
-from ._readable import logger
 from .errors import HebbianError
 
+logger = logging.getLogger("hebbian")
 # How long news are waited for before it is looked what else is to do.
 _LOOK = 0.2
 # From a failure to the next start, doubled with each failure in a row.

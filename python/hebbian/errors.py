@@ -6,15 +6,12 @@ from typing import Any, NoReturn
 
 import grpc
 
-from ._readable import readable
-
 
 class HebbianError(Exception):
     """Everything that this package raises about coordinators and runs; ``code`` is the gRPC status, where there was one."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
-        # What peers and files say is in it.
-        super().__init__(readable(message))
+        super().__init__(message)
         self.code = code
 
 

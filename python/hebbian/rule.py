@@ -22,7 +22,6 @@ from ._genome import parameters_of
 from ._network import Network
 from ._options import Options
 from ._plain import shown, whole
-from ._readable import readable
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +37,6 @@ FAMILY = "multi-state"
 
 class RuleError(ValueError):
     """A file or an argument that is not as it must be; the message names what is wrong and what would be right."""
-
-    def __init__(self, message: str) -> None:
-        # What files say is in it.
-        super().__init__(readable(message))
 
 
 class Rule:
