@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ._escape import line, lines
 from ._objective import Failed, Infeasible, Objective
 from ._plain import shown
 
@@ -83,7 +84,7 @@ def _end_child_of(process: int, error: BaseException | None = None) -> None:
                 print(error.code, file=sys.stderr)
         elif error is not None:
             code = 1
-            traceback.print_exception(error)
+            _print(error)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
@@ -156,13 +157,13 @@ class Evaluator:
         where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
         reason = cut(f"{type(error).__name__}: {error}{where}")
         if self._is_news(reason):
-            traceback.print_exception(error)
+            _print(error)
         return reason
 
     def _failed(self, reason: str) -> Outcome:
         # The coordinator learns that, not why.
         if self._is_news(reason):
-            print(f"the objective failed: {reason}", file=sys.stderr, flush=True)
+            print(line(f"the objective failed: {reason}"), file=sys.stderr, flush=True)
         return FAILED, reason, None
 
     def _is_news(self, reason: str) -> bool:
@@ -170,6 +171,11 @@ class Evaluator:
             return False
         self._told.add(reason)
         return True
+
+
+def _print(error: BaseException) -> None:
+    """Where it was raised, on standard error."""
+    sys.stderr.write(lines("".join(traceback.format_exception(error))))
 
 
 def _end_with(life: int) -> None:
@@ -189,7 +195,7 @@ def main(descriptor: int, life: int) -> None:
             evaluator = Evaluator(pickle.loads(content))
         except BaseException as error:
             _end_child_of(process, error)
-            traceback.print_exception(error)
+            _print(error)
             pipe.send(cut(f"the objective cannot be loaded: {type(error).__name__}: {error}"))
             return
         _end_child_of(process)

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ._escape import logger
 from ._evaluate import cut
 from ._node import ATTACHED, DETACHED, DRAINED, FAILED, LEFT, OVER, SLACK, STARTS, Order, Seen
 
@@ -261,7 +262,6 @@ def work(folder: str) -> None:
     paths, order = pickle.loads(file.read_bytes())
     file.unlink()
     sys.path[:] = paths
-    logger = logging.getLogger("hebbian")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Lines())
     logger.propagate = False

@@ -17,6 +17,7 @@ from functools import update_wrapper
 from importlib import import_module
 from typing import Any
 
+from ._escape import line
 from ._plain import is_flag, number, plain, shown, whole
 
 # What a name of an objective may be; the program says the same.
@@ -129,7 +130,7 @@ def checked_parameters(named: Mapping[str, Any], parameters: Any) -> dict[str, P
         if not isinstance(key, str):
             raise TypeError(f"parameters: its names must be texts, not {shown(key)}")
         if not isinstance(value, Parameter):
-            raise TypeError(f"{key}: must be made by hebbian.real, integer or fixed, not {shown(value)}")
+            raise TypeError(f"{line(key)}: must be made by hebbian.real, integer or fixed, not {shown(value)}")
     return together
 
 

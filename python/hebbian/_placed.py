@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import socket
 import threading
 import time
@@ -11,12 +10,12 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Protocol
 
+from ._escape import logger
 from ._evaluate import cut
 from ._node import ATTACHED, DETACHED, DRAINED, FAILED, LEFT, OVER, SLACK, Order, Seen
 from ._plain import number, shown, whole
 from .errors import HebbianError
 
-logger = logging.getLogger("hebbian")
 # How long news are waited for before it is looked what else is to do.
 _LOOK = 0.2
 # From a failure to the next start, doubled with each failure in a row.

@@ -7,6 +7,8 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._escape import line, lines
+
 # So much of a value is shown.
 _SHOWN_MAX = 80
 
@@ -18,7 +20,8 @@ def shown(value: object) -> str:
     except ValueError:
         # Python writes no number of thousands of digits.
         text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
-    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}.."
+    # Python leaves characters that are letters to Unicode, and are not seen.
+    return lines(text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..")
 
 
 def _kind(value: object) -> str | None:
@@ -48,13 +51,13 @@ def number(field: str, value: Any, expected: str = "a number") -> int | float:
                 except OverflowError:
                     found = math.inf
     if found is None:
-        raise TypeError(f"{field}: must be {expected}, not {shown(value)}")
+        raise TypeError(f"{line(field)}: must be {expected}, not {shown(value)}")
     try:
         finite = math.isfinite(found)
     except OverflowError:
         finite = False
     if not finite:
-        raise ValueError(f"{field}: must be a finite number, not {shown(value)}")
+        raise ValueError(f"{line(field)}: must be a finite number, not {shown(value)}")
     return found
 
 
@@ -63,7 +66,7 @@ def whole(field: str, value: Any, low: int, high: int | None = None) -> int:
     expected = f"a whole number {f'of at least {low}' if high is None else f'from {low} to {high}'}"
     found = number(field, value, expected)
     if found != int(found) or found < low or (high is not None and found > high):
-        raise ValueError(f"{field}: must be {expected}, not {shown(value)}")
+        raise ValueError(f"{line(field)}: must be {expected}, not {shown(value)}")
     return int(found)
 
 
@@ -76,7 +79,7 @@ def plain(value: Any, field: str = "") -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"{field or 'spec'}: its names must be texts, not {shown(key)}")
+                raise TypeError(f"{line(field) or 'spec'}: its names must be texts, not {shown(key)}")
         return {key: plain(of, f"{field}.{key}" if field else key) for key, of in value.items()}
     if getattr(value, "ndim", 0) and hasattr(value, "tolist"):
         value = value.tolist()

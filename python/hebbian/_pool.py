@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import logging
 import os
 import signal
 import socket
@@ -20,11 +19,11 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
+from ._escape import logger
 from ._evaluate import ERROR, Outcome, cut
 from ._objective import Objective
 from .errors import HebbianError
 
-logger = logging.getLogger("hebbian")
 # How much work a process gets at a time, in seconds and in evaluations.
 _CHUNK_SECONDS, _CHUNK_MAX = 0.01, 1024
 # Evaluations up to this long are sent to a process before it has answered the last ones: it need not wait while the answer travels.

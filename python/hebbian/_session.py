@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import queue
 import random
 import socket
@@ -16,13 +15,13 @@ from typing import Any, NamedTuple
 import grpc
 
 from . import v1
+from ._escape import logger
 from ._evaluate import FAILED, INFEASIBLE, VALUE, Outcome, cut
 from ._objective import Objective
 from ._pool import Item, Job
 from .connection import Connection, Paths, Tls
 from .errors import HebbianError, InvalidRequest, refuse
 
-logger = logging.getLogger("hebbian")
 # An outcome is reported after so long at the latest; outcomes that come together travel together. What took half as long to evaluate is
 # reported at once: the next one comes no sooner.
 _REPORT_DELAY = 0.01

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from ._escape import line
 from .client import Run
 from .optimise import Callback, Result
 
@@ -99,7 +100,7 @@ class Progress(Callback):
         self._best = []
         self._limit = spec["stop"].get("evaluations")
         self._sign = -1.0 if spec["problem"]["direction"] == "minimise" else 1.0
-        self._title = f"{spec['name']} ({run.name})"
+        self._title = line(f"{spec['name']} ({run.name})")
         if _in_notebook():
             from IPython.display import HTML, display
 
@@ -119,17 +120,18 @@ class Progress(Callback):
         if self._display is None and self._stream.isatty():
             self._stream.write("\n")
 
-    def _show(self, line: str) -> None:
+    def _show(self, text: str) -> None:
+        text = line(text)
         if self._display is not None:
             from IPython.display import HTML
 
-            self._display.update(HTML(self._page(line)))
+            self._display.update(HTML(self._page(text)))
         elif self._stream.isatty():
-            self._stream.write(f"\r\x1b[K{line}")
+            self._stream.write(f"\r\x1b[K{text}")
             self._stream.flush()
 
-    def _page(self, line: str) -> str:
-        return f"<div><b>{html.escape(self._title)}</b> {html.escape(line)}<br>{curve(self._best)}</div>"
+    def _page(self, text: str) -> str:
+        return f"<div><b>{html.escape(self._title)}</b> {html.escape(text)}<br>{curve(self._best)}</div>"
 
 
 def curve(values: list[float], width: int = 480, height: int = 80) -> str:
@@ -145,8 +147,8 @@ def curve(values: list[float], width: int = 480, height: int = 80) -> str:
         f"{place * width / (len(shown) - 1):.1f},{height - 4 - (value / 2 - low) / span * (height - 8):.1f}"
         for place, value in enumerate(shown)
     )
-    line = f'<polyline points="{points}" fill="none" stroke="#2a6fb0" stroke-width="1.5"/>'
-    return f'<svg width="{width}" height="{height}" role="img" aria-label="best value by generation">{line}</svg>'
+    drawn = f'<polyline points="{points}" fill="none" stroke="#2a6fb0" stroke-width="1.5"/>'
+    return f'<svg width="{width}" height="{height}" role="img" aria-label="best value by generation">{drawn}</svg>'
 
 
 def _in_notebook() -> bool:

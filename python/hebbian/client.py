@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import v1
+from ._escape import line
 from ._genome import parameters_of
 from ._plain import plain, shown
 from .connection import Cluster, Coordinators, Paths, Tls
@@ -132,7 +133,7 @@ class Run:
         self.client, self.name = client, name
 
     def __repr__(self) -> str:
-        return f"<hebbian run {self.name} of {self.client.coordinator}>"
+        return line(f"<hebbian run {self.name} of {self.client.coordinator}>")
 
     def _ask(self, name: str, request: Any) -> Any:
         return self.client._runs(name, request)

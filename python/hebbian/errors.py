@@ -6,13 +6,18 @@ from typing import Any, NoReturn
 
 import grpc
 
+from ._escape import line, lines
+
 
 class HebbianError(Exception):
-    """Everything that this package raises about coordinators and runs; ``code`` is the gRPC status, where there was one."""
+    """Everything that this package raises about coordinators and runs; ``code`` is the gRPC status, where there was one.
+
+    Its text can be shown anywhere. ``message`` is the same as it came, with whatever others wrote into it.
+    """
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__(lines(message))
+        self.message, self.code = message, code
 
 
 class InvalidRequest(HebbianError):
@@ -63,7 +68,7 @@ class RunPaused(HebbianError):
     """A run waits for an operator: ``reason`` says why, and what would release it."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} is paused: {reason}")
+        super().__init__(f"{line(name)} is paused: {line(reason)}")
         self.name, self.reason = name, reason
 
 

@@ -7,10 +7,11 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from . import v1
+from ._escape import lines
 from ._objective import Objective
 from ._plain import shown
 from .client import Client, Run
@@ -39,6 +40,9 @@ class Result:
     run: str
     #: All that the coordinator says of it.
     message: v1.RunResult = field(repr=False)
+
+    def __repr__(self) -> str:
+        return lines(f"Result({', '.join(f'{of.name}={getattr(self, of.name)!r}' for of in fields(self) if of.repr)})")
 
 
 class Callback:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ._escape import lines
 from ._genome import parameters_of
 from ._network import Network
 from ._options import Options
@@ -37,6 +38,10 @@ FAMILY = "multi-state"
 
 class RuleError(ValueError):
     """A file or an argument that is not as it must be; the message names what is wrong and what would be right."""
+
+    def __init__(self, message: str) -> None:
+        # A file is of others.
+        super().__init__(lines(message))
 
 
 class Rule:
@@ -70,11 +75,11 @@ class Rule:
         except RuleError:
             raise
         except KeyError as error:
-            raise RuleError(f"layout: {error} is missing") from error
+            raise RuleError(f"layout: {error} is missing") from None
         except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
             # What names no field is about the numbers' places.
             named = str(error).startswith(("layout", "values", "rule"))
-            raise RuleError(str(error) if named else f"layout: cannot be read: {error}") from error
+            raise RuleError(str(error) if named else f"layout: cannot be read: {error}") from None
         self.network: dict[str, Any] = genome["network"]
         self.provenance: dict[str, Any] = genome["provenance"]
 
@@ -159,7 +164,7 @@ class Rule:
             else:
                 network.set_synapses(*synapses)
         except ValueError as error:
-            raise RuleError(str(error)) from error
+            raise RuleError(str(error)) from None
         return network, is_pair
 
 

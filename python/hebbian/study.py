@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
+from ._escape import lines
 from ._evaluate import ERROR, FAILED, INFEASIBLE, Evaluator, Outcome, cut, judged, violation_of
 from ._objective import Objective, Parameter, checked_parameters
 from ._plain import number, shown, whole
@@ -59,7 +60,7 @@ class Trial:
         return self.parameters[name]
 
     def __repr__(self) -> str:
-        return f"<trial {self.candidate} of generation {self.generation}: {self.parameters}>"
+        return lines(f"<trial {self.candidate} of generation {self.generation}: {self.parameters}>")
 
 
 class Study:

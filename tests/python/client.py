@@ -88,7 +88,7 @@ def main(address):
                     elif kind == "state":
                         print("state:", response.event.state.WhichOneof("kind"))
                     elif kind == "note":
-                        print("note:", response.event.note)
+                        print("note:", ascii(response.event.note))
                     else:
                         print(f"{kind}: measured")
                 finished = True
@@ -109,7 +109,7 @@ def main(address):
             sys.exit("an empty spec was accepted")
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
-            print("an empty spec is refused:", error.details())
+            print("an empty spec is refused:", ascii(error.details()))
 
 
 if __name__ == "__main__":

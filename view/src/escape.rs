@@ -1,7 +1,7 @@
 //! Text that others wrote, as a part of a page or a picture: it is shown and means nothing.
 
 /// Whether a character does something to other text instead of being seen: controls, marks of direction, invisible ones (soft hyphens,
-/// joiners, fillers, tags).
+/// joiners, fillers, tags). The Python package has the same list (`python/hebbian/_escape.py`); its tests read this one.
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
