@@ -11,6 +11,7 @@
 pub mod data_set;
 pub mod evaluation;
 pub mod external;
+mod idle;
 pub mod network;
 mod problem;
 pub mod range;
@@ -201,7 +202,7 @@ impl RunSpec {
     /// Reads and validates a spec written as TOML or JSON.
     pub fn read(text: &str) -> Result<Self, SpecError> {
         let spec = text::read_spec(text)?;
-        spec.validate().map_err(|error| error.located(text))?;
+        spec.validate().and_then(|()| idle::refuse(&spec)).map_err(|error| error.located(text))?;
         Ok(spec)
     }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::SpecError;
+use super::idle::Idle;
 use super::network::NetworkSpec;
 use super::start::StartSpec;
 use super::strategy::Estimator;
@@ -63,6 +64,11 @@ pub trait RuleOptions {
 
     /// Refuses impossible combinations, naming the field.
     fn validate(&self) -> Result<(), SpecError>;
+
+    /// An option that is not as it is by default and does nothing beside the others, if there is one.
+    fn idle(&self) -> Option<Idle> {
+        None
+    }
 
     /// Refuses a rule that these networks or tasks do not suit, naming the field.
     fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError>;

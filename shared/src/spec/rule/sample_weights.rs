@@ -8,6 +8,7 @@ use super::RuleOptions;
 use super::gradient_descent::HiddenActivation;
 use crate::genome::{Genome, GenomeLayout, Transform};
 use crate::spec::SpecError;
+use crate::spec::idle::Idle;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::start::LEARNING_RATE;
@@ -167,6 +168,19 @@ impl RuleOptions for SampleWeightsSpec {
             return Err(SpecError::field("rule.inputs", problem));
         }
         LEARNING_RATE.check("rule.learning_rate", self.learning_rate)
+    }
+
+    fn idle(&self) -> Option<Idle> {
+        let usual = Self::default();
+        if self.units != usual.units && self.form != WeightForm::Network {
+            Some(("rule.units", "the form \"network\""))
+        } else if self.horizon != usual.horizon
+            && (self.inputs == WeightInputs::Loss || self.form == WeightForm::SmallLoss)
+        {
+            Some(("rule.horizon", "rules that are told the progress"))
+        } else {
+            None
+        }
     }
 
     fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError> {

@@ -8,6 +8,7 @@ use super::RuleOptions;
 use super::gradient_descent::{HiddenActivation, Loss};
 use crate::genome::{GenomeLayout, Transform};
 use crate::spec::SpecError;
+use crate::spec::idle::Idle;
 use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::start::LEARNING_RATE;
@@ -174,6 +175,22 @@ impl RuleOptions for WarpedDescentSpec {
         BLOCK.check("rule.block", self.block)?;
         START_SEED.check("rule.start_seed", self.start_seed)?;
         LEARNING_RATE.check("rule.learning_rate", self.learning_rate)
+    }
+
+    fn idle(&self) -> Option<Idle> {
+        let Self { warp, rank, block, share_layers, start, start_seed, .. } = *self;
+        let usual = Self::default();
+        if rank != usual.rank && warp != Warp::Residual {
+            Some(("rule.rank", "residual warps"))
+        } else if block != usual.block && warp == Warp::None {
+            Some(("rule.block", "warps, and there are none"))
+        } else if share_layers && warp == Warp::None {
+            Some(("rule.share_layers", "warps, and there are none"))
+        } else if start_seed != usual.start_seed && start == WeightStart::Drawn {
+            Some(("rule.start_seed", "starts that all tasks have in common"))
+        } else {
+            None
+        }
     }
 
     fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError> {

@@ -86,7 +86,9 @@ impl LabelNoiseSpec {
             return Err(SpecError::field("tasks.label_noise.rates", problem));
         }
         for (place, &rate) in self.rates.iter().enumerate() {
-            RATE.check(&format!("tasks.label_noise.rates[{place}]"), rate)?;
+            // Of pairs more than half would make the wrong class the right one.
+            let most = if self.kind == NoiseKind::Pair { 0.5 } else { 1.0 };
+            RATE.up_to(most).check(&format!("tasks.label_noise.rates[{place}]"), rate)?;
         }
         SAMPLES.check("tasks.label_noise.samples", self.samples)?;
         if self.imbalance.len() > LABEL_NOISE_RATES_MAX {
@@ -131,6 +133,10 @@ mod tests {
         assert_eq!(spec.validate(), Ok(()));
         for (wrong, field) in [
             (LabelNoiseSpec { rates: vec![0.2, 1.5], ..spec.clone() }, "tasks.label_noise.rates[1]"),
+            (
+                LabelNoiseSpec { kind: NoiseKind::Pair, rates: vec![0.5, 0.6], ..spec.clone() },
+                "tasks.label_noise.rates[1]",
+            ),
             (LabelNoiseSpec { imbalance: vec![0.5], ..spec.clone() }, "tasks.label_noise.imbalance[0]"),
             (LabelNoiseSpec { imbalance: vec![10.0; 17], ..spec.clone() }, "tasks.label_noise.imbalance"),
             (LabelNoiseSpec { clean: 1025, ..spec.clone() }, "tasks.label_noise.clean"),
