@@ -47,13 +47,17 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
     let _ = writeln!(text, "\n{}", paint.bold(if matrices { "gates" } else { "parameters" }));
     let width = gates.iter().map(|(segment, _)| segment.name.len()).max().unwrap_or(0);
     for (segment, values) in gates {
+        let dim = |axes: String| format!("  {}", paint.dim(&axes));
         let per = match segment.shape[..] {
             [] => String::new(),
+            // Only of multi-state rules an axis is always one of layers or of states.
+            [numbers] if !is_multi_state(file) => dim(format!("0 to {}", numbers - 1)),
+            [.., rows, columns] if !is_multi_state(file) => dim(format!("row by row, {rows} x {columns}")),
             [layers] if is_per_layer(file) && layers != 1 && segment.name != "rescale_to" => {
-                format!("  {}", paint.dim(&format!("by layer 0 to {}", layers - 1)))
+                dim(format!("by layer 0 to {}", layers - 1))
             }
-            [states] => format!("  {}", paint.dim(&format!("by state 0 to {}", states - 1))),
-            _ => format!("  {}", paint.dim("by layer, then state")),
+            [states] => dim(format!("by state 0 to {}", states - 1)),
+            _ => dim("by layer, then state".to_owned()),
         };
         let _ = writeln!(text, "  {:<width$} {}{per}", segment.name, row_of(&values));
     }
@@ -77,6 +81,10 @@ fn is_matrix(segment: &Segment) -> bool {
     segment.name.ends_with("transform")
         || segment.name.ends_with("hebbian_pre")
         || segment.name.ends_with("hebbian_post")
+}
+
+fn is_multi_state(file: &GenomeFile) -> bool {
+    file.layout().segment("forward_transform").is_some()
 }
 
 fn is_per_layer(file: &GenomeFile) -> bool {

@@ -116,7 +116,7 @@ pub(super) fn warning(keys: &Keys) -> Option<Warning> {
                  the genome has the tasks and the support is not needed",
                 keys.unadapted.mean, keys.adapted.mean, keys.chance
             ),
-            "give each task a key: tasks.classes.kind = \"intershuffle\" or \"intrashuffle\", tasks.shift",
+            "give each task a key: of classes tasks.classes.kind = \"intershuffle\" or \"intrashuffle\", of values tasks.shift",
         ));
     }
     let unseen = keys.unseen?;
@@ -139,7 +139,8 @@ pub(super) fn warning(keys: &Keys) -> Option<Warning> {
     Some(warn(
         "learner overfitting",
         figure,
-        "train on more classes, give each task a key (tasks.classes.kind = \"intershuffle\"), or widen tasks.shift",
+        "of classes, train on more of them or give each task a key (tasks.classes.kind = \"intershuffle\"); of values, give each task a key \
+         (tasks.shift), or widen it",
     ))
 }
 
