@@ -71,6 +71,10 @@ class RunPaused(HebbianError):
         super().__init__(f"{line(name)} is paused: {line(reason)}")
         self.name, self.reason = name, reason
 
+    def __reduce__(self) -> tuple[type[RunPaused], tuple[str, str]]:
+        """It goes from process to process, as the others do, whose arguments are their text."""
+        return type(self), (self.name, self.reason)
+
 
 class RunEnded(HebbianError):
     """A run ended in another way than by its criteria: it was cancelled, or its records cannot be used."""

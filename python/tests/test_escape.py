@@ -161,3 +161,18 @@ def test_what_an_objective_raises_is_printed_as_text(capsys):
         evaluator.evaluate([value], 0)
     told = capsys.readouterr().err
     assert is_plain(told) and told.count("\\u{202e}") == 2 and "Traceback" in told
+
+
+def test_every_exception_goes_from_process_to_process():
+    for error in (
+        hebbian.HebbianError("x", code="INTERNAL"),
+        hebbian.InvalidRequest("x\x1b", field="seed", code="INVALID_ARGUMENT"),
+        hebbian.NotFound("x", resource="runs/a"),
+        hebbian.Busy("x", retry_after=2.0),
+        hebbian.Unavailable("x", undone=True),
+        hebbian.RunPaused("runs/a", "no workers\x1b"),
+    ):
+        arrived = pickle.loads(pickle.dumps(error))
+        assert type(arrived) is type(error)
+        assert str(arrived) == str(error)
+        assert vars(arrived) == vars(error)
