@@ -153,6 +153,22 @@ pub struct Companion {
     pub problem: RuleLearning,
     /// Its genomes with what they are called: of several, comparisons take the best for each number of updates.
     pub settings: Vec<(String, Genome)>,
+    /// Places of those settings beyond which there are others that nobody tries: where one of them is the best, there may be a better one.
+    pub ends: Vec<usize>,
+    /// Whether every task counts with the best that it shows along the way, as if somebody who knows the query had ended its training there.
+    pub stops_at_best: bool,
+}
+
+impl Companion {
+    /// One of these settings, as far as its training goes.
+    pub fn new(
+        (name, meaning): (impl Into<String>, impl Into<String>),
+        problem: RuleLearning,
+        settings: Vec<(String, Genome)>,
+    ) -> Self {
+        let (name, meaning) = (name.into(), meaning.into());
+        Self { name, meaning, problem, settings, ends: Vec::new(), stops_at_best: false }
+    }
 }
 
 /// A table of numbers that a genome means.

@@ -339,12 +339,9 @@ fn other(path: &Path) -> Result<Companion, Failure> {
     let stem = path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.display().to_string());
     let directory = path.parent().and_then(Path::file_name).map(|name| name.display().to_string());
     let name = directory.filter(|_| stem == "genome").unwrap_or(stem);
-    Ok(Companion {
-        name,
-        meaning: format!("{}: {}", path.display(), file.problem().rule.options().summary()),
-        problem: file.problem(),
-        settings: vec![(file.provenance.spec.clone(), file.genome().clone())],
-    })
+    let meaning = format!("{}: {}", path.display(), file.problem().rule.options().summary());
+    let setting = (file.provenance.spec.clone(), file.genome().clone());
+    Ok(Companion::new((name, meaning), file.problem(), vec![setting]))
 }
 
 /// What can be taken from the rule.

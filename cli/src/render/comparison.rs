@@ -109,6 +109,9 @@ fn legend_of_rivals(comparison: &Comparison) -> String {
     for CompanionRow { name, meaning } in &comparison.companions {
         let _ = writeln!(text, "{}: {}", super::escape::line(name), super::escape::line(meaning));
     }
+    if columns().any(|column| column.companions.iter().any(|of| of.is_end)) {
+        text.push_str("end: the best setting is the first or the last of those that were tried: a better one may lie beyond\n");
+    }
     if columns().any(|column| !column.positions.is_empty()) {
         text.push_str("part 1 of 8: what the rule recalls of the first eighth of what was shown\n");
     }
@@ -265,7 +268,14 @@ fn companions(text: &mut String, columns: &[Column]) {
             format!("+-{}", accuracy(column.companions[place].difference.standard_error))
         });
         if of.setting.is_some() {
-            let setting = |column: &Column| column.companions[place].setting.clone().unwrap_or_default();
+            let setting = |column: &Column| {
+                let of = &column.companions[place];
+                format!(
+                    "{}{}",
+                    if of.is_end { "end: " } else { "" },
+                    of.setting.as_deref().unwrap_or_default()
+                )
+            };
             row(text, "    with", columns, setting);
         }
     }

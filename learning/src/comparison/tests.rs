@@ -444,11 +444,8 @@ fn memories_stand_beside_update_networks_and_recall_is_told_by_position() {
         network: NetworkSpec { hidden: Vec::new(), ..NetworkSpec::default() },
         tasks: TaskSpec { batch_size: 1, query_size: 32, ..TaskSpec::of(vec![TaskFamily::RememberBits]) },
     };
-    let other = |name: &str, genome: &Genome| Companion {
-        name: name.to_owned(),
-        meaning: "the same".to_owned(),
-        problem: rule.clone(),
-        settings: vec![(String::new(), genome.clone())],
+    let other = |name: &str, genome: &Genome| {
+        Companion::new((name, "the same"), rule.clone(), vec![(String::new(), genome.clone())])
     };
     let settings = ComparisonSettings {
         updates: vec![4, 16],

@@ -52,11 +52,13 @@ impl TaskDistribution for NoisyDistribution {
         let training = self.training(seed, sizes, &mut stream);
         let known = self.known(sizes, &training.examples, &mut stream)?;
         let taught = match self.noise.taught {
-            Taught::All => training.examples,
+            Taught::All | Taught::ClassesAlike => training.examples,
             Taught::CleanSet => known.clone(),
             Taught::RightLabels => training.right(sizes)?,
         };
-        Ok(Box::new(NoisyTask { clean, taught, known, seed }))
+        let classes =
+            if self.noise.taught == Taught::ClassesAlike { taught.by_class(sizes) } else { Vec::new() };
+        Ok(Box::new(NoisyTask { clean, taught, classes, known, seed }))
     }
 }
 
@@ -133,6 +135,16 @@ impl Examples {
     fn push(&mut self, (inputs, targets): (&[f32], &[f32])) {
         self.inputs.extend_from_slice(inputs);
         self.targets.extend_from_slice(targets);
+    }
+
+    /// The places of each class that is there.
+    fn by_class(&self, sizes: TaskSizes) -> Vec<Vec<u32>> {
+        let mut places = vec![Vec::new(); sizes.outputs.max(2)];
+        for (place, target) in self.targets.chunks_exact(sizes.outputs).enumerate() {
+            places[class(target)].push(place as u32);
+        }
+        places.retain(|places| !places.is_empty());
+        places
     }
 }
 
@@ -230,6 +242,8 @@ struct NoisyTask {
     clean: Box<dyn Task>,
     /// What updates are drawn from.
     taught: Examples,
+    /// Where its classes stand, if each is drawn equally often.
+    classes: Vec<Vec<u32>>,
     /// The clean set.
     known: Examples,
     seed: Seed,
@@ -246,7 +260,13 @@ impl Task for NoisyTask {
         let samples = (self.taught.targets.len() / outputs) as u32;
         let mut rng = self.seed.derive(Purpose::Support, u64::from(update)).rng();
         for (input, target) in inputs.chunks_exact_mut(width).zip(targets.chunks_exact_mut(outputs)) {
-            let sample = index_below(&mut rng, samples) as usize;
+            let sample = if self.classes.is_empty() {
+                index_below(&mut rng, samples)
+            } else {
+                let places = &self.classes[index_below(&mut rng, self.classes.len() as u32) as usize];
+                places[index_below(&mut rng, places.len() as u32) as usize]
+            };
+            let sample = sample as usize;
             input.copy_from_slice(&self.taught.inputs[sample * width..][..width]);
             target.copy_from_slice(&self.taught.targets[sample * outputs..][..outputs]);
         }
@@ -428,6 +448,26 @@ mod tests {
             firsts.push(shares.iter().position(|share| *share == sorted[0]).unwrap());
         }
         assert_ne!(firsts[0], firsts[1], "which classes are rare is the task's");
+    }
+
+    #[test]
+    fn classes_alike_are_the_same_examples_each_class_equally_often() {
+        for family in [TaskFamily::Digits, TaskFamily::Circle] {
+            let of = |taught| {
+                let (rates, imbalance) = (vec![0.2], vec![20.0]);
+                let noise = LabelNoiseSpec { taught, rates, imbalance, ..LabelNoiseSpec::default() };
+                support(family, noise, 60)
+            };
+            let (inputs, targets, sizes) = of(Taught::ClassesAlike);
+            let (all_inputs, all_targets, _) = of(Taught::All);
+            let known = rows(&all_inputs, &all_targets, sizes);
+            assert!(rows(&inputs, &targets, sizes).iter().all(|row| known.contains(row)));
+            let classes = sizes.outputs.max(2);
+            let mut shares = vec![0.0; classes];
+            targets.chunks_exact(sizes.outputs).for_each(|target| shares[class(target)] += 1.0 / 3000.0);
+            let expected = 1.0 / classes as f64;
+            assert!(shares.iter().all(|share| (share - expected).abs() < 0.2 * expected), "{shares:?}");
+        }
     }
 
     #[test]

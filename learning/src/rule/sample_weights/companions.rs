@@ -10,10 +10,11 @@ use hebbian_shared::spec::task::{LabelNoiseSpec, Taught};
 
 use crate::rule::Companion;
 
-/// Learning rates of plain descent.
-const RATES: [f64; 7] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
+/// Learning rates of plain descent: wide, as the best of 800 updates is small under noise and large without.
+const RATES: [f64; 13] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2];
 /// q of exp(-q loss) at the beginning and at the horizon.
-const STEEPNESS: [[f64; 2]; 9] = [
+const STEEPNESS: [[f64; 2]; 10] = [
+    [0.25, 0.25],
     [0.5, 0.5],
     [0.7, 0.7],
     [1.0, 1.0],
@@ -24,24 +25,37 @@ const STEEPNESS: [[f64; 2]; 9] = [
     [0.7, 1.9],
     [1.0, 3.0],
 ];
+/// The places of the smallest and of the largest of those that stay: between them lie all others.
+const STEEPNESS_ENDS: [usize; 2] = [0, 6];
 /// Shares of the batch that count, where several rates of noise are drawn.
 const KEPT: [f64; 6] = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Learning rates of weight functions within a task, and their units.
-const META_RATES: [f64; 3] = [0.003, 0.01, 0.03];
+const META_RATES: [f64; 5] = [0.001, 0.003, 0.01, 0.03, 0.1];
 const UNITS: u32 = 32;
 
 /// Of tasks with a training set of their own; of others none.
 pub(super) fn of(options: &SampleWeightsSpec, problem: &RuleLearning) -> Vec<Companion> {
     let Some(noise) = &problem.tasks.label_noise else { return Vec::new() };
-    let mut rows = vec![
-        plain(
-            ("plain descent", "SGD on all labels, with the best rate of the column"),
-            options,
-            problem,
-            noise,
-        ),
-        exponential(options, problem),
-    ];
+    let descent = plain(
+        ("plain descent", "SGD on all labels, with the best rate of the column"),
+        options,
+        problem,
+        noise,
+    );
+    let stopped = Companion {
+        name: "stopped".to_owned(),
+        meaning:
+            "the same, ended on each task where the query is answered best: a bound, which no rule can know"
+                .to_owned(),
+        stops_at_best: true,
+        ..descent.clone()
+    };
+    let mut rows = vec![descent, stopped, exponential(options, problem)];
+    if !noise.imbalance.is_empty() {
+        let alike = LabelNoiseSpec { taught: Taught::ClassesAlike, ..noise.clone() };
+        let meaning = "SGD on batches that have all classes equally often";
+        rows.push(plain(("classes alike", meaning), options, problem, &alike));
+    }
     rows.extend(small_losses(options, problem, noise));
     let right = LabelNoiseSpec { taught: Taught::RightLabels, ..noise.clone() };
     rows.push(plain(
@@ -99,7 +113,12 @@ fn row(
         (called, genome)
     };
     let settings: Vec<(String, Genome)> = settings.into_iter().map(setting).collect();
-    Companion { name: name.to_owned(), meaning: meaning.to_owned(), problem, settings }
+    Companion::new((name, meaning), problem, settings)
+}
+
+/// The ends of settings that stand in order.
+fn in_order(row: Companion) -> Companion {
+    Companion { ends: vec![0, row.settings.len() - 1], ..row }
 }
 
 fn plain(
@@ -118,7 +137,7 @@ fn plain(
     let mut problem = problem.clone();
     problem.tasks.label_noise = Some(noise.clone());
     let settings = RATES.iter().map(|&rate| (rate.to_string(), ("learning_rate", vec![rate])));
-    row(named, rule.into(), &problem, settings.collect())
+    in_order(row(named, rule.into(), &problem, settings.collect()))
 }
 
 /// The options of weights by hand: at the rate of the rule's options.
@@ -134,7 +153,8 @@ fn exponential(options: &SampleWeightsSpec, problem: &RuleLearning) -> Companion
         (called, ("steepness", vec![*first, *last]))
     };
     let meaning = "weights exp(-q loss), with the best q of the column";
-    row(("exp(-q loss)", meaning), rule, problem, STEEPNESS.iter().map(setting).collect())
+    let row = row(("exp(-q loss)", meaning), rule, problem, STEEPNESS.iter().map(setting).collect());
+    Companion { ends: STEEPNESS_ENDS.to_vec(), ..row }
 }
 
 fn small_losses(
@@ -150,7 +170,9 @@ fn small_losses(
         _ => ("those losses of a batch that are smallest, with the best share of the column", KEPT.to_vec()),
     };
     let settings = kept.iter().map(|&kept| (kept.to_string(), ("kept", vec![kept])));
-    Some(row(("small losses", meaning), rule, problem, settings.collect()))
+    let row = row(("small losses", meaning), rule, problem, settings.collect());
+    // Above the last is plain descent.
+    Some(Companion { ends: if kept.len() > 1 { vec![0] } else { Vec::new() }, ..row })
 }
 
 fn learner(
@@ -168,7 +190,7 @@ fn learner(
         ..*options
     });
     let settings = META_RATES.iter().map(|&rate| (rate.to_string(), ("meta_learning_rate", vec![rate])));
-    row(named, rule, problem, settings.collect())
+    in_order(row(named, rule, problem, settings.collect()))
 }
 
 #[cfg(test)]
@@ -223,7 +245,7 @@ mod tests {
     /// The middle setting of each, but for plain descent .2, the rate of all others.
     fn middle(one: &Companion) -> usize {
         let at = one.settings.iter().position(|(name, _)| name == "0.2");
-        at.unwrap_or(if one.name.starts_with("exp") { 2 } else { one.settings.len() / 2 })
+        at.unwrap_or(if one.name.starts_with("exp") { 3 } else { one.settings.len() / 2 })
     }
 
     fn mean(of: &[f64]) -> f64 {
@@ -237,6 +259,7 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         let expected = [
             "plain descent",
+            "stopped",
             "exp(-q loss)",
             "small losses",
             "right labels",
@@ -253,7 +276,7 @@ mod tests {
         let means: Vec<(&str, f64)> =
             found.iter().map(|(name, scores)| (name.as_str(), mean(scores))).collect();
         // In pairs, on the same tasks. Two random copies see one direction of thousands, which is too little in so short a training.
-        for (name, scores) in found[1..].iter().filter(|(name, _)| name != "online, 2 copies") {
+        for (name, scores) in found[2..].iter().filter(|(name, _)| name != "online, 2 copies") {
             let gain = Estimate::of(scores.iter().zip(&found[0].1).map(|(score, plain)| score - plain));
             assert!(
                 gain.mean > 0.08 && gain.mean > 4.0 * gain.standard_error,
@@ -261,11 +284,11 @@ mod tests {
             );
         }
         // Nothing is better than to know, and that is not what the others do.
-        assert!(found.iter().all(|(_, scores)| mean(scores) <= mean(&found[3].1) + 0.01), "{means:?}");
+        assert!(found.iter().all(|(_, scores)| mean(scores) <= mean(&found[4].1) + 0.01), "{means:?}");
         // All gates work alike in so small a network, and so do enough copies.
         assert!(
-            found[6..].iter().all(|(name, scores)| name == "online, 2 copies"
-                || (mean(scores) - mean(&found[5].1)).abs() < 0.05),
+            found[7..].iter().all(|(name, scores)| name == "online, 2 copies"
+                || (mean(scores) - mean(&found[6].1)).abs() < 0.05),
             "{means:?}"
         );
     }
@@ -283,8 +306,10 @@ mod tests {
         };
         assert_eq!(names(None), [""; 0]);
         let noise = LabelNoiseSpec { rates: vec![0.0], imbalance: vec![10.0], ..LabelNoiseSpec::default() };
-        assert_eq!(names(Some(noise.clone())), ["plain descent", "exp(-q loss)", "right labels"]);
-        let noise = LabelNoiseSpec { rates: vec![0.2, 0.4], ..noise };
-        assert_eq!(names(Some(noise)), ["plain descent", "exp(-q loss)", "small losses", "right labels"]);
+        let tails = ["plain descent", "stopped", "exp(-q loss)", "classes alike", "right labels"];
+        assert_eq!(names(Some(noise.clone())), tails);
+        let noise = LabelNoiseSpec { rates: vec![0.2, 0.4], imbalance: Vec::new(), ..noise };
+        let noisy = ["plain descent", "stopped", "exp(-q loss)", "small losses", "right labels"];
+        assert_eq!(names(Some(noise)), noisy);
     }
 }

@@ -30,8 +30,11 @@ pub(super) fn of(problem: &RuleLearning) -> Vec<Companion> {
         };
         let transform = problem.layout().segments()[0].transform;
         let setting = |&value: &f64| (format!("{value}"), Genome(vec![transform.invert(value)]));
+        // Nothing lies beyond no ridge at all.
+        let first = usize::from(method == MemoryMethod::LeastSquares);
+        let ends = if settings.len() > 1 { [0, settings.len() - 1][first..].to_vec() } else { Vec::new() };
         let settings = settings.iter().map(setting).collect();
-        Companion { name: name.to_owned(), meaning: meaning.to_owned(), problem, settings }
+        Companion { ends, ..Companion::new((name, meaning), problem, settings) }
     };
     vec![
         row("outer product", "w += y x, seen once", (MemoryMethod::OuterProduct, 1), &[1.0]),

@@ -28,7 +28,7 @@ pub struct LabelNoiseSpec {
     #[serde(skip_serializing_if = "crate::spec::is_default")]
     #[schemars(!skip_serializing_if, transform = CLEAN.schema())]
     pub clean: u32,
-    /// What updates are drawn from. All but the first is what no rule can know: baselines.
+    /// What updates are drawn from.
     #[serde(skip_serializing_if = "crate::spec::is_default")]
     #[schemars(!skip_serializing_if)]
     pub taught: Taught,
@@ -41,7 +41,9 @@ pub enum Taught {
     /// All of the training set.
     #[default]
     All,
-    /// Those examples of it whose label is right: an oracle.
+    /// All of it, each class equally often, by the labels as they are: what is rare comes again and again.
+    ClassesAlike,
+    /// Those examples of it whose label is right: an oracle, which only baselines may ask.
     RightLabels,
     /// The clean set alone.
     CleanSet,
