@@ -1,14 +1,17 @@
 //! What rules are judged on: for `hebbian evaluate`, and for the comparison that ends `hebbian run`.
 
+use std::collections::BTreeSet;
+
 use hebbian_learning::comparison::{self, Comparison, ComparisonError, ComparisonSettings};
 use hebbian_learning::evaluation::Threads;
 use hebbian_learning::interrupt::Interrupt;
 use hebbian_learning::rule;
 use hebbian_learning::task::TaskError;
 use hebbian_shared::genome::Genome;
+use hebbian_shared::limits::EVALUATION_UPDATES_MAX;
 use hebbian_shared::seed::Seed;
-use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::{RuleLearning, RunSpec};
 use hebbian_worker::data_store::DataStore;
 
 use crate::data;
@@ -33,6 +36,15 @@ pub(crate) fn compare_finished(
     let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
     let here = Threads { threads: threads as usize, data };
     comparison::compare(problem, genome, &settings, &here, &show, interrupt).map_err(comparison_failure)
+}
+
+/// Numbers of updates for a closer look at a rule: as long as it was trained, twice and ten times; none if nothing is trained.
+pub(crate) fn longer_updates(spec: &RunSpec) -> Option<String> {
+    spec.problem.rule_learning()?;
+    let trained = spec.evaluation.updates_max().min(EVALUATION_UPDATES_MAX);
+    let updates = [1, 2, 10].map(|factor| trained.saturating_mul(factor).min(EVALUATION_UPDATES_MAX));
+    let distinct: BTreeSet<u32> = updates.into_iter().collect();
+    Some(distinct.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
 }
 
 /// What a rule is judged on: families of its kind that it was not evolved on, and all data sets that its spec names.
@@ -67,7 +79,6 @@ pub(crate) fn comparison_failure(error: ComparisonError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use hebbian_shared::spec::RunSpec;
     use hebbian_shared::spec::data_set::DataSetSpec;
 
     use super::*;
@@ -87,6 +98,17 @@ mod tests {
         let all: Vec<TaskFamily> = TaskFamily::unseen(&[TaskFamily::Xor]).collect();
         check(&all, &all);
         check(&all[1..], &all[..1]);
+    }
+
+    #[test]
+    fn a_closer_look_takes_as_long_as_training_and_longer() {
+        for (text, expected) in [
+            (include_str!("../../examples/remember-bits.toml"), Some("8,16,80")),
+            (include_str!("../../examples/label-noise.toml"), Some("800,1600,2000")),
+            (include_str!("../../examples/cart-pole.toml"), None),
+        ] {
+            assert_eq!(longer_updates(&RunSpec::read(text).unwrap()).as_deref(), expected);
+        }
     }
 
     #[test]
