@@ -25,8 +25,8 @@ const STEEPNESS: [[f64; 2]; 10] = [
     [0.7, 1.9],
     [1.0, 3.0],
 ];
-/// The places of the smallest and of the largest of those that stay: between them lie all others.
-const STEEPNESS_ENDS: [usize; 2] = [0, 6];
+/// The place of the largest of those that stay. Below the smallest lies plain descent.
+const STEEPNESS_END: usize = 6;
 /// Shares of the batch that count, where several rates of noise are drawn.
 const KEPT: [f64; 6] = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Learning rates of weight functions within a task, and their units.
@@ -154,7 +154,7 @@ fn exponential(options: &SampleWeightsSpec, problem: &RuleLearning) -> Companion
     };
     let meaning = "weights exp(-q loss), with the best q of the column";
     let row = row(("exp(-q loss)", meaning), rule, problem, STEEPNESS.iter().map(setting).collect());
-    Companion { ends: STEEPNESS_ENDS.to_vec(), ..row }
+    Companion { ends: vec![STEEPNESS_END], ..row }
 }
 
 fn small_losses(
