@@ -115,7 +115,7 @@ pub(super) struct Arguments {
     /// Which images of data sets queries come from [default: `held-back` if the rule's spec holds something back, else `test`].
     #[arg(long, value_name = "PART")]
     part: Option<ImagePart>,
-    /// Try the rule also without its backward transform, with hidden synapses frozen, and without both.
+    /// Try the rule also without parts of it: what a family has that can be taken, where the rule's options and networks have it.
     #[arg(long)]
     ablate: bool,
     /// Hidden layers of the compared networks, or `none` [default: those that the rule was evolved with].
@@ -349,13 +349,14 @@ fn other(path: &Path) -> Result<Companion, Failure> {
 
 /// What can be taken from the rule.
 fn ablations(problem: &RuleLearning) -> Result<Vec<Ablation>, Failure> {
-    match rule::family(&problem.rule).ablations() {
-        [] => Err(Failure::bad_input(format_args!(
-            "--ablate: nothing can be taken from a rule of the family {}",
+    let ablations = rule::family(&problem.rule).ablations(problem);
+    if ablations.is_empty() {
+        return Err(Failure::bad_input(format_args!(
+            "--ablate: nothing can be taken from a rule of the family {} here: leave it out",
             problem.rule.options().family()
-        ))),
-        ablations => Ok(ablations.to_vec()),
+        )));
     }
+    Ok(ablations)
 }
 
 /// Adds the data sets of `families` to those that the rule's spec names, at a side, and notes the content of all: a

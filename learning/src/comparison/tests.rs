@@ -215,9 +215,22 @@ fn ablations_take_from_the_rule_what_they_say() {
     // A network without hidden layers is nothing but its readout.
     let mut rule = rule();
     rule.network.hidden.clear();
-    let flat = run_rule(&rule, &genome(68), &settings, &ALONE);
-    for column in &flat.unwrap().families[1].columns {
-        assert!(column.ablations.iter().all(|ablated| ablated.loss.mean == 0.0), "{column:?}");
+    let error = run_rule(&rule, &genome(68), &settings, &ALONE).unwrap_err().to_string();
+    let expected =
+        "ablations: `no backward` cannot be taken from a rule of the family multi-state here, nothing can";
+    assert_eq!(error, expected);
+    // Some networks with hidden layers are enough.
+    rule.network.shapes = vec![Vec::new(), vec![5]];
+    assert_eq!(rule::family(&rule.rule).ablations(&rule), Ablation::OF_MULTI_STATE);
+    // What the rule lacks by its options is gone already.
+    for (always, left) in [
+        (Ablation::NoBackwardTransform, &[Ablation::HiddenSynapsesFrozen][..]),
+        (Ablation::HiddenSynapsesFrozen, &[Ablation::NoBackwardTransform]),
+        (Ablation::ReadoutOnly, &[]),
+    ] {
+        let RuleSpec::MultiState(options) = &mut rule.rule else { panic!("{:?}", rule.rule) };
+        options.ablation = Some(always);
+        assert_eq!(rule::family(&rule.rule).ablations(&rule), left, "{always}");
     }
 }
 
