@@ -110,7 +110,9 @@ fn legend_of_rivals(comparison: &Comparison) -> String {
         let _ = writeln!(text, "{}: {}", super::escape::line(name), super::escape::line(meaning));
     }
     if columns().any(|column| !column.positions.is_empty()) {
-        text.push_str("part 1 of 8: what the rule recalls of the first eighth of what was shown\n");
+        text.push_str(
+            "part 1 of 8: what the rule recalls of the first eighth of what was shown, where that was 8 pairs or more\n",
+        );
     }
     if !comparison.ceilings.is_empty() {
         text.push_str("ceiling: kernel ridge regression on all examples seen, tuned on the family itself\n");
@@ -269,9 +271,13 @@ fn companions(text: &mut String, columns: &[Column]) {
             row(text, "    with", columns, setting);
         }
     }
-    for place in 0..first.positions.len() {
-        let name = format!("  part {} of {}", place + 1, first.positions.len());
-        row(text, &name, columns, |column| accuracy(column.positions[place].mean));
+    // None in columns with fewer pairs than parts.
+    let parts = columns.iter().map(|column| column.positions.len()).max().unwrap_or(0);
+    for place in 0..parts {
+        let name = format!("  part {} of {parts}", place + 1);
+        row(text, &name, columns, |column| {
+            column.positions.get(place).map_or_else(String::new, |part| accuracy(part.mean))
+        });
     }
 }
 
@@ -313,3 +319,6 @@ fn accuracy(value: f64) -> String {
     let text = format!("{value:.3}");
     text.strip_prefix('0').map_or(text.clone(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ceiling::Ceiling;
 use super::companions::{CompanionEstimate, CompanionRow, Tried};
 use super::contenders::{Contenders, Rival, TunedBy, TunedSet};
-use super::trials::Trial;
+use super::trials::{Trial, have_own_pairs};
 use super::{BaselineSettings, ComparisonSettings};
 use crate::evaluation::{Score, Stage};
 use crate::rule::{self, Ablation};
@@ -143,8 +143,9 @@ pub struct Column {
     /// Other rules, in the order of [`Comparison::companions`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub companions: Vec<CompanionEstimate>,
-    /// What the rule recalls of equal parts of the stream that was shown, the first one first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What the rule recalls of equal parts of the stream that was shown, the first one first; empty where fewer pairs than parts were shown,
+    /// and on families where nothing is remembered.
+    #[serde(default)]
     pub positions: Vec<Estimate>,
 }
 
@@ -191,9 +192,11 @@ pub(super) fn assemble(
         let trials: Vec<&Trial> = trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
         columns
-            .map(|(place, &updates)| Column {
-                companions: of_companions(companions, place, &trials),
-                ..column(updates, place, &contenders, &settings.ablations, &trials)
+            .map(|(place, &updates)| {
+                let column = column(updates, place, &contenders, &settings.ablations, &trials);
+                let has_parts = have_own_pairs(&rule.tasks, updates);
+                let positions = if has_parts { column.positions } else { Vec::new() };
+                Column { companions: of_companions(companions, place, &trials), positions, ..column }
             })
             .collect()
     };

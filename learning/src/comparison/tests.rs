@@ -480,16 +480,22 @@ fn memories_stand_beside_update_networks_and_recall_is_told_by_position() {
         let is_setting = of(1).setting.as_deref().and_then(|rate| rate.parse::<f64>().ok());
         assert!(is_setting.is_some_and(|rate| (0.2..=0.7).contains(&rate)), "{:?}", of(1).setting);
         assert_eq!((of(4).difference.mean, of(4).setting.clone()), (0.0, None));
-        assert_eq!(column.positions.len(), 8);
-        // Eighths of 4 pairs are pairs that stand there twice.
-        let mean = column.positions.iter().map(|part| part.mean).sum::<f64>() / 8.0;
-        assert!((mean - column.rule.mean).abs() < 1e-12);
     }
+    // Eighths of 4 pairs would be pairs that stand there twice.
+    let [few, many] = &comparison.groups[0].columns[..] else { panic!("{:?}", comparison.groups) };
+    assert_eq!((few.positions.len(), many.positions.len()), (0, 8));
+    assert_eq!(serde_json::to_value(few).unwrap()["positions"], serde_json::json!([]));
+    let mean = many.positions.iter().map(|part| part.mean).sum::<f64>() / 8.0;
+    assert!((mean - many.rule.mean).abs() < 1e-12);
     // The delta rule forgets.
     let parts = &comparison.groups[0].columns[1].positions;
     assert!(parts[0].mean < parts[7].mean - 0.1, "{parts:?}");
     let few = ComparisonSettings { rivals: Some(Vec::new()), others: Vec::new(), ..settings.clone() };
-    assert!(run_rule(&rule, &delta, &few, &ALONE).unwrap().companions.is_empty());
+    let mut pairs = rule.clone();
+    pairs.tasks.batch_size = 2;
+    let compared = run_rule(&pairs, &delta, &few, &ALONE).unwrap();
+    assert!(compared.companions.is_empty());
+    assert!(compared.families[0].columns.iter().all(|column| column.positions.len() == 8), "8 and 32 pairs");
     let short = ComparisonSettings { others: vec![other("short", &genome(3))], ..settings };
     let error = run_rule(&rule, &delta, &short, &ALONE).unwrap_err().to_string();
     assert!(error.starts_with("others: short has 3 values"), "{error}");
