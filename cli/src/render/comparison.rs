@@ -7,7 +7,7 @@ use hebbian_learning::comparison::{
     TunedBaseline, TunedBy,
 };
 use hebbian_learning::evaluation::Stage;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{LabelNoiseSpec, TaskFamily, Taught};
 
 use super::Paint;
 
@@ -39,9 +39,10 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let shapes: Vec<String> = comparison.shapes.iter().map(|shape| super::text::layers(shape)).collect();
     let _ = writeln!(
         text,
-        "{} ({tasks} of each family; hidden layers {}; networks start from scratch)",
+        "{} ({tasks} of each family; hidden layers {}; {}networks start from scratch)",
         paint.bold(&heading),
-        shapes.join(" or ")
+        shapes.join(" or "),
+        comparison.label_noise.as_ref().map_or_else(String::new, |noise| format!("{}; ", label_noise(noise)))
     );
     let mut header = format!("{:<NAME_WIDTH$}", "after updates");
     for updates in &comparison.updates {
@@ -77,6 +78,35 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
              +- its standard error; ahead: by more than one standard error"
         )
     );
+    text
+}
+
+/// What the training sets of tasks are.
+fn label_noise(noise: &LabelNoiseSpec) -> String {
+    let any_of = |numbers: &[f64]| {
+        let short = |number: &f64| {
+            let text = number.to_string();
+            text.strip_prefix('0').filter(|rest| !rest.is_empty()).map_or(text.clone(), str::to_owned)
+        };
+        numbers.iter().map(short).collect::<Vec<_>>().join(" or ")
+    };
+    let wrong = if noise.rates.iter().all(|&rate| rate == 0.0) {
+        "none".to_owned()
+    } else {
+        format!("{} {}", noise.kind.name().replace('-', " "), any_of(&noise.rates))
+    };
+    let mut text = format!("label noise: {wrong}, {} examples", noise.samples);
+    if !noise.imbalance.is_empty() {
+        let _ = write!(text, ", largest class {} times the smallest", any_of(&noise.imbalance));
+    }
+    if noise.clean > 0 {
+        let _ = write!(text, ", clean set of {}", noise.clean);
+    }
+    text.push_str(match noise.taught {
+        Taught::All => "",
+        Taught::RightLabels => ", right labels alone are taught",
+        Taught::CleanSet => ", the clean set alone is taught",
+    });
     text
 }
 

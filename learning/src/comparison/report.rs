@@ -4,7 +4,7 @@ use hebbian_shared::estimate::Estimate;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::data_set::DataSetSpec;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{LabelNoiseSpec, TaskFamily};
 use serde::{Deserialize, Serialize};
 
 use super::ceiling::Ceiling;
@@ -34,6 +34,9 @@ pub struct Comparison {
     /// Data sets of the families `idx:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_sets: Vec<DataSetSpec>,
+    /// Wrong labels, rare classes and clean examples of the tasks, of those that have a training set of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_noise: Option<LabelNoiseSpec>,
     /// Whether the rule's networks tell two classes apart by two neurons where those of baselines have one, whose sign is the class.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answers_in_pairs: bool,
@@ -233,6 +236,7 @@ pub(super) fn assemble(
         training_families: training_families.clone(),
         shapes: rule.network.all_shapes().to_vec(),
         data_sets: rule.tasks.data_sets.clone(),
+        label_noise: rule.tasks.label_noise.clone(),
         answers_in_pairs: rule::family(&rule.rule).answers_in_pairs()
             && settings.families.iter().any(|&family| rule.tasks.outputs(family) == 1),
         groups,

@@ -6,7 +6,7 @@ use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::rule::update_networks::{Associator, UpdateNetworksSpec, associator};
-use hebbian_shared::spec::task::TaskSpec;
+use hebbian_shared::spec::task::{LabelNoiseSpec, TaskSpec};
 
 use super::*;
 use crate::evaluation::Threads;
@@ -394,6 +394,31 @@ fn baselines_of_other_data_are_not_taken() {
     assert_eq!(find(&earlier), None);
     earlier.data_sets.clear();
     assert_eq!(find(&earlier), None);
+}
+
+#[test]
+fn a_comparison_says_its_label_noise_and_baselines_of_other_noise_are_not_taken() {
+    let mut noisy = rule();
+    let noise = LabelNoiseSpec { samples: 100, ..LabelNoiseSpec::default() };
+    noisy.tasks.label_noise = Some(noise.clone());
+    let settings = ComparisonSettings { families: vec![TaskFamily::Sine], updates: vec![2], ..settings() };
+    let plain = run(&settings).unwrap();
+    let compared = run_rule(&noisy, &genome(68), &settings, &ALONE).unwrap();
+    assert_eq!((&plain.label_noise, &compared.label_noise), (&None, &Some(noise.clone())));
+    assert_ne!(compared.families, plain.families, "other tasks");
+    let json = serde_json::to_value(&compared).unwrap();
+    assert_eq!(json["label_noise"], serde_json::to_value(&noise).unwrap());
+    assert!(serde_json::to_value(&plain).unwrap().get("label_noise").is_none());
+    let with = |rule: &RuleLearning, earlier: &Comparison| {
+        let settings = ComparisonSettings { earlier: vec![earlier.clone()], ..settings.clone() };
+        run_rule(rule, &genome(68), &settings, &ALONE)
+    };
+    assert_eq!(with(&noisy, &compared).unwrap().baselines, compared.baselines);
+    let error = with(&noisy, &plain).unwrap_err().to_string();
+    assert!(error.starts_with("baselines_from: [0]: ") && error.ends_with("the same label noise"), "{error}");
+    assert!(with(&rule(), &compared).is_err());
+    noisy.tasks.label_noise = Some(LabelNoiseSpec { clean: 4, ..noise });
+    assert!(with(&noisy, &compared).is_err(), "another number of clean examples");
 }
 
 #[test]

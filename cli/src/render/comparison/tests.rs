@@ -1,3 +1,4 @@
+use hebbian_shared::spec::task::NoiseKind;
 use serde_json::{Value, json};
 
 use super::*;
@@ -47,4 +48,30 @@ fn no_column_with_parts_is_no_row() {
     assert_eq!(rows(&none), [""; 0]);
     assert!(!table(&none, Paint::none()).contains("part 1 of 8"));
     assert!(table(&recalled(&[0, 8]), Paint::none()).contains("part 1 of 8: what the rule recalls"));
+}
+
+#[test]
+fn the_heading_says_which_noise_there_is() {
+    let heading = |noise: Option<LabelNoiseSpec>| {
+        let table = table(&Comparison { label_noise: noise, ..recalled(&[0]) }, Paint::none());
+        table.lines().next().unwrap().to_owned()
+    };
+    let spec = LabelNoiseSpec::default();
+    assert!(!heading(None).contains("label noise"));
+    let found = heading(Some(spec.clone()));
+    assert!(found.contains("; label noise: symmetric .4, 600 examples; networks start"), "{found}");
+    let (rates, imbalance) = (vec![0.0, 0.25], vec![10.0, 50.0]);
+    let found = heading(Some(LabelNoiseSpec {
+        kind: NoiseKind::SymmetricOther,
+        rates,
+        imbalance,
+        samples: 200,
+        clean: 20,
+        taught: Taught::RightLabels,
+    }));
+    let expected = "label noise: symmetric other 0 or .25, 200 examples, largest class 10 or 50 times the smallest, clean set of 20, \
+                    right labels alone are taught;";
+    assert!(found.contains(expected), "{found}");
+    let found = heading(Some(LabelNoiseSpec { rates: vec![0.0], ..spec }));
+    assert!(found.contains("; label noise: none, 600 examples;"), "{found}");
 }
