@@ -30,7 +30,7 @@ pub(crate) fn compare_finished(
     let mut settings = ComparisonSettings::new(problem, unseen_families(problem), seed);
     // On images a rule is easily no more than a readout.
     if settings.families.iter().all(|family| family.has_parts()) {
-        settings.ablations = rule::family(&problem.rule).ablations().to_vec();
+        settings.ablations = rule::family(&problem.rule).ablations(problem);
     }
     let activity = Activity::new("comparing the learned rule with tuned SGD, momentum and Adam");
     let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);

@@ -198,12 +198,13 @@ fn check_rule(rule: &RuleLearning, settings: &ComparisonSettings) -> Result<(), 
     if let Err(error) = compared.validate() {
         return Err(ComparisonError::Setting { field: "families", problem: error.to_string() });
     }
-    let known = rule::family(&rule.rule).ablations();
+    let known = rule::family(&rule.rule).ablations(rule);
     if let Some(ablation) = settings.ablations.iter().find(|ablation| !known.contains(ablation)) {
-        let problem = format!(
-            "`{ablation}` cannot be taken from a rule of the family {}",
-            rule.rule.options().family()
-        );
+        let family = rule.rule.options().family();
+        let names: Vec<&str> = known.iter().map(|known| known.name()).collect();
+        let can =
+            if names.is_empty() { "nothing can".to_owned() } else { format!("only {}", names.join(", ")) };
+        let problem = format!("`{ablation}` cannot be taken from a rule of the family {family} here, {can}");
         return Err(ComparisonError::Setting { field: "ablations", problem });
     }
     Ok(())

@@ -173,9 +173,11 @@ impl EvaluationRequest {
             return refuse("families", "must name each family once".to_owned());
         }
         if let Some(ablation) = self.ablation
-            && !rule::family(&problem.rule).ablations().contains(&ablation)
+            && !rule::family(&problem.rule).ablations(&problem).contains(&ablation)
         {
-            return refuse("ablation", format!("`{ablation}` cannot be taken from a rule of this family"));
+            let problem =
+                format!("`{ablation}` cannot be taken from a rule of these options in these networks");
+            return refuse("ablation", problem);
         }
         if self.genomes.is_empty() || self.genomes.len() > EVALUATION_GENOMES_MAX {
             return refuse(

@@ -101,8 +101,8 @@ pub trait Lesson {
 
 /// What a family of rules adds to its options.
 pub trait RuleFamily {
-    /// What can be taken from its rules to see what it is worth.
-    fn ablations(&self) -> &'static [Ablation];
+    /// What can be taken from a rule of these options in the problem's networks to see what it is worth; nothing that it does not have.
+    fn ablations(&self, problem: &RuleLearning) -> Vec<Ablation>;
 
     /// Features of an ordinary neuron that a hidden neuron of its networks has, at least 1.
     fn features(&self) -> u32 {

@@ -21,6 +21,7 @@ use hebbian_shared::spec::rule::gradient_descent::Optimizer;
 use hebbian_shared::spec::task::TaskFamily;
 use hebbian_worker::data_store::DataStore;
 
+use self::noise::{NoiseArguments, NoiseSetting};
 use super::{LogArguments, all_cores, parse_seed, parse_threads};
 use crate::client::ClientArguments;
 use crate::cluster::Cluster;
@@ -29,9 +30,11 @@ use crate::data::{self, DataArguments};
 use crate::failure::Failure;
 use crate::files;
 use crate::genome_file::GenomeFile;
-use crate::judging::{comparison_failure, unseen_families};
+use crate::judging::unseen_families;
 use crate::render::progress::Activity;
 use crate::render::{self, Paint};
+
+mod noise;
 
 /// Compare a learned rule with tuned SGD, momentum and Adam: fresh networks of the same layer sizes, the same tasks,
 /// the same batches. Baselines are tuned on the families that the rule was evolved on; for the images of the program and the families
@@ -50,6 +53,9 @@ use crate::render::{self, Paint};
   hebbian evaluate genome.json --hidden 20,20                 in networks of two hidden layers
   hebbian evaluate genome.json --tasks digits,idx:fashion-mnist
   hebbian evaluate rule:images --tasks idx:mine               a rule of the program on your own data
+  hebbian evaluate weights.json --noise symmetric:0.2,0.4,pair:0.2 --ablate    a table for each kind and rate of wrong labels
+  hebbian evaluate weights.json --noise symmetric:0.4 --imbalance 10,50 --clean 50     rare classes, and a few right labels
+  hebbian evaluate rule:images --samples 200                  training sets of 200 examples, all labels right
   hebbian evaluate genome.json --tasks-per-family 5000 --coordinator http://HOST:7420   on a cluster's workers
 
 Task families:
@@ -103,6 +109,8 @@ pub(super) struct Arguments {
     /// What to measure [default: accuracy; of values the explained variance, of pairs the share of bits recalled].
     #[arg(long, value_name = "SCORE")]
     score: Option<ScoreName>,
+    #[command(flatten)]
+    noise: NoiseArguments,
     /// Fresh tasks of each family, from 2 to 100000; the standard error falls with their square root.
     #[arg(
         long,
@@ -115,7 +123,7 @@ pub(super) struct Arguments {
     /// Which images of data sets queries come from [default: `held-back` if the rule's spec holds something back, else `test`].
     #[arg(long, value_name = "PART")]
     part: Option<ImagePart>,
-    /// Try the rule also without its backward transform, with hidden synapses frozen, and without both.
+    /// Try the rule also without parts of it: what a family has that can be taken, where the rule's options and networks have it.
     #[arg(long)]
     ablate: bool,
     /// Hidden layers of the compared networks, or `none` [default: those that the rule was evolved with].
@@ -157,7 +165,7 @@ pub(super) struct Arguments {
         conflicts_with = "coordinator"
     )]
     threads: Option<u32>,
-    /// Print the comparison as a JSON object; of several genomes, an array of them.
+    /// Print the comparison as a JSON object; of several genomes, or kinds and rates of noise, an array of them.
     #[arg(long)]
     json: bool,
 }
@@ -200,8 +208,9 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
         arguments.against.iter().map(|path| other(path)).collect::<Result<_, _>>()?;
     // All of them before anything is computed or said.
     let beside = (&earlier[..], &others[..]);
-    let rules = arguments.genomes.iter().map(|path| Compared::new(path, arguments, beside, &data));
-    let rules = rules.collect::<Result<Vec<_>, _>>()?;
+    let noises = arguments.noise.settings(arguments.genomes.len())?;
+    let rules = arguments.genomes.iter().map(|path| Compared::each(path, arguments, &noises, beside, &data));
+    let rules: Vec<Compared> = rules.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let threads = arguments.threads.unwrap_or_else(all_cores) as usize;
     let here = Threads { threads, data: &*data };
     let cluster = match &arguments.coordinator {
@@ -257,18 +266,22 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
 /// A rule that is compared, and how.
 struct Compared<'a> {
     path: &'a Path,
+    arguments: &'a Arguments,
+    noise: NoiseSetting,
     file: GenomeFile,
     problem: RuleLearning,
     settings: ComparisonSettings,
 }
 
 impl<'a> Compared<'a> {
-    fn new(
+    /// A genome's rule with each noise.
+    fn each(
         path: &'a Path,
-        arguments: &Arguments,
+        arguments: &'a Arguments,
+        noises: &[NoiseSetting],
         (earlier, others): (&[Comparison], &[Companion]),
         data: &DataStore,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Vec<Self>, Failure> {
         let file = GenomeFile::read(path)?;
         let mut problem = file.problem();
         if let Some(Hidden(hidden)) = &arguments.hidden {
@@ -305,8 +318,14 @@ impl<'a> Compared<'a> {
             }),
             others: others.to_vec(),
         };
-        comparison::check(&problem, file.genome(), &settings).map_err(comparison_failure)?;
-        Ok(Self { path, file, problem, settings })
+        let with_noise = |noise: &NoiseSetting| {
+            let (file, mut problem, settings) = (file.clone(), problem.clone(), settings.clone());
+            noise.apply(&mut problem.tasks);
+            let checked = comparison::check(&problem, file.genome(), &settings);
+            checked.map_err(|error| arguments.noise.failure(error))?;
+            Ok(Self { path, arguments, noise: noise.clone(), file, problem, settings })
+        };
+        noises.iter().map(with_noise).collect()
     }
 
     fn compare(&self, evaluate: &dyn Evaluate, interrupt: &Interrupt) -> Result<Comparison, Failure> {
@@ -314,13 +333,15 @@ impl<'a> Compared<'a> {
         let show = |done: u64, total: u64| activity.show(done as f64 / total.max(1) as f64);
         let (genome, settings) = (self.file.genome(), &self.settings);
         comparison::compare(&self.problem, genome, settings, evaluate, &show, interrupt)
-            .map_err(comparison_failure)
+            .map_err(|error| self.arguments.noise.failure(error))
     }
 
     fn whose(&self) -> String {
         let from = &self.file.provenance;
         let (path, spec, seed) = (self.path.display(), &from.spec, from.seed);
-        format!("{path}: `{spec}`, seed {seed}, after {} generations", from.generation)
+        let flags = self.noise.flags();
+        let with = if flags.is_empty() { String::new() } else { format!(", with{flags}") };
+        format!("{path}: `{spec}`, seed {seed}, after {} generations{with}", from.generation)
     }
 }
 
@@ -346,13 +367,14 @@ fn other(path: &Path) -> Result<Companion, Failure> {
 
 /// What can be taken from the rule.
 fn ablations(problem: &RuleLearning) -> Result<Vec<Ablation>, Failure> {
-    match rule::family(&problem.rule).ablations() {
-        [] => Err(Failure::bad_input(format_args!(
-            "--ablate: nothing can be taken from a rule of the family {}",
+    let ablations = rule::family(&problem.rule).ablations(problem);
+    if ablations.is_empty() {
+        return Err(Failure::bad_input(format_args!(
+            "--ablate: nothing can be taken from a rule of the family {} here: leave it out",
             problem.rule.options().family()
-        ))),
-        ablations => Ok(ablations.to_vec()),
+        )));
     }
+    Ok(ablations)
 }
 
 /// Adds the data sets of `families` to those that the rule's spec names, at a side, and notes the content of all: a

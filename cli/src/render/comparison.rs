@@ -7,7 +7,7 @@ use hebbian_learning::comparison::{
     TunedBaseline, TunedBy,
 };
 use hebbian_learning::evaluation::Stage;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{LabelNoiseSpec, TaskFamily, Taught};
 
 use super::Paint;
 
@@ -39,9 +39,10 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     let shapes: Vec<String> = comparison.shapes.iter().map(|shape| super::text::layers(shape)).collect();
     let _ = writeln!(
         text,
-        "{} ({tasks} of each family; hidden layers {}; networks start from scratch)",
+        "{} ({tasks} of each family; hidden layers {}; {}networks start from scratch)",
         paint.bold(&heading),
-        shapes.join(" or ")
+        shapes.join(" or "),
+        comparison.label_noise.as_ref().map_or_else(String::new, |noise| format!("{}; ", label_noise(noise)))
     );
     let mut header = format!("{:<NAME_WIDTH$}", "after updates");
     for updates in &comparison.updates {
@@ -80,6 +81,35 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
     text
 }
 
+/// What the training sets of tasks are.
+fn label_noise(noise: &LabelNoiseSpec) -> String {
+    let any_of = |numbers: &[f64]| {
+        let short = |number: &f64| {
+            let text = number.to_string();
+            text.strip_prefix('0').filter(|rest| !rest.is_empty()).map_or(text.clone(), str::to_owned)
+        };
+        numbers.iter().map(short).collect::<Vec<_>>().join(" or ")
+    };
+    let wrong = if noise.rates.iter().all(|&rate| rate == 0.0) {
+        "none".to_owned()
+    } else {
+        format!("{} {}", noise.kind.name().replace('-', " "), any_of(&noise.rates))
+    };
+    let mut text = format!("label noise: {wrong}, {} examples", noise.samples);
+    if !noise.imbalance.is_empty() {
+        let _ = write!(text, ", largest class {} times the smallest", any_of(&noise.imbalance));
+    }
+    if noise.clean > 0 {
+        let _ = write!(text, ", clean set of {}", noise.clean);
+    }
+    text.push_str(match noise.taught {
+        Taught::All => "",
+        Taught::RightLabels => ", right labels alone are taught",
+        Taught::CleanSet => ", the clean set alone is taught",
+    });
+    text
+}
+
 /// What the rows below a group's mean.
 fn legend_of_rivals(comparison: &Comparison) -> String {
     let mut text = String::new();
@@ -113,7 +143,9 @@ fn legend_of_rivals(comparison: &Comparison) -> String {
         text.push_str("end: the best setting is the first or the last of those that were tried: a better one may lie beyond\n");
     }
     if columns().any(|column| !column.positions.is_empty()) {
-        text.push_str("part 1 of 8: what the rule recalls of the first eighth of what was shown\n");
+        text.push_str(
+            "part 1 of 8: what the rule recalls of the first eighth of what was shown, where that was 8 pairs or more\n",
+        );
     }
     if !comparison.ceilings.is_empty() {
         text.push_str("ceiling: kernel ridge regression on all examples seen, tuned on the family itself\n");
@@ -279,9 +311,13 @@ fn companions(text: &mut String, columns: &[Column]) {
             row(text, "    with", columns, setting);
         }
     }
-    for place in 0..first.positions.len() {
-        let name = format!("  part {} of {}", place + 1, first.positions.len());
-        row(text, &name, columns, |column| accuracy(column.positions[place].mean));
+    // None in columns with fewer pairs than parts.
+    let parts = columns.iter().map(|column| column.positions.len()).max().unwrap_or(0);
+    for place in 0..parts {
+        let name = format!("  part {} of {parts}", place + 1);
+        row(text, &name, columns, |column| {
+            column.positions.get(place).map_or_else(String::new, |part| accuracy(part.mean))
+        });
     }
 }
 
@@ -323,3 +359,6 @@ fn accuracy(value: f64) -> String {
     let text = format!("{value:.3}");
     text.strip_prefix('0').map_or(text.clone(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

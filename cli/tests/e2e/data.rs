@@ -87,6 +87,38 @@ fn a_data_set_is_added_listed_verified_and_learned() {
     let refused = place.output(&with_data(&[&evaluate[..], &["--side", "3"]].concat()));
     assert!(errors(&refused).contains("--side: the rule was evolved"), "{}", errors(&refused));
 
+    // Other label noise than the spec's: a table for each kind and rate.
+    let plain =
+        ["evaluate", "out/genome.json", "--tasks", "idx:sides", "--updates", "1", "--baselines", "sgd"];
+    let noisy =
+        [&plain[..], &["--tasks-per-family", "2", "--noise", "symmetric:0.2,pair:0.4", "--samples", "30"]]
+            .concat();
+    let comparisons = place.json(&with_data(&[&noisy[..], &["--clean", "4", "--json"]].concat()));
+    let noises: Vec<_> = comparisons.as_array().unwrap().iter().map(|of| of["label_noise"].clone()).collect();
+    let noise = |kind: &str, rate: f64| serde_json::json!({ "kind": kind, "rates": [rate], "samples": 30, "clean": 4 });
+    assert_eq!(noises, [noise("symmetric", 0.2), noise("pair", 0.4)]);
+    let text = place.ok(&with_data(&noisy));
+    for words in [
+        "generations, with --noise symmetric:0.2 --samples 30",
+        "generations, with --noise pair:0.4 --samples 30",
+        "label noise: symmetric .2, 30 examples",
+        "label noise: pair .4, 30 examples",
+    ] {
+        assert!(text.contains(words), "no `{words}` in {text}");
+    }
+    for (flags, expected) in [
+        (["--clean", "1"], "--clean: must be 0, or at least the number of classes (2), not 1"),
+        (
+            ["--noise", "pair:0.7"],
+            "'--noise <KIND:RATE,..>': the rate of pair:0.7 must be from 0 to 0.5, not 0.7",
+        ),
+        (["--imbalance", "0"], "'--imbalance <FACTOR,..>': must be from 1 to 1000, not 0"),
+    ] {
+        let refused = place.output(&with_data(&[&plain[..], &flags].concat()));
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
+    }
+
     // Without the data, or with other data, nothing is computed, and it is said what to do.
     fs::create_dir(place.path("elsewhere")).unwrap();
     let missing = place.output(&["run", "idx.toml", "--data", "elsewhere", "--out", "other"]);

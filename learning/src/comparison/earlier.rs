@@ -37,7 +37,7 @@ pub(super) fn check(
             let there: Vec<String> = sets.iter().map(describe).collect();
             return refuse(format!(
                 "[{place}]: has baselines for {}; none of them is for what is compared here: hidden layers {:?}, and the same data at \
-                 the same side",
+                 the same side with the same label noise",
                 there.join("; "),
                 rule.network.all_shapes()
             ));
@@ -70,7 +70,10 @@ fn fitting(comparison: &Comparison, problem: &RuleLearning, families: &[TaskFami
     };
     let has_other_data = families.iter().filter_map(data).any(|(theirs, ours)| theirs != ours);
     let fits = |set: &TunedSet| {
-        set.tuned_on == families && set.shapes == problem.network.all_shapes() && !has_other_data
+        set.tuned_on == families
+            && set.shapes == problem.network.all_shapes()
+            && comparison.label_noise == problem.tasks.label_noise
+            && !has_other_data
     };
     sets(comparison).into_iter().find(fits)
 }

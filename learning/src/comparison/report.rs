@@ -4,13 +4,13 @@ use hebbian_shared::estimate::Estimate;
 use hebbian_shared::seed::Seed;
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::data_set::DataSetSpec;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{LabelNoiseSpec, TaskFamily};
 use serde::{Deserialize, Serialize};
 
 use super::ceiling::Ceiling;
 use super::companions::{CompanionEstimate, CompanionRow, Tried};
 use super::contenders::{Contenders, Rival, TunedBy, TunedSet};
-use super::trials::Trial;
+use super::trials::{Trial, have_own_pairs};
 use super::{BaselineSettings, ComparisonSettings};
 use crate::evaluation::{Score, Stage};
 use crate::rule::{self, Ablation};
@@ -34,6 +34,9 @@ pub struct Comparison {
     /// Data sets of the families `idx:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_sets: Vec<DataSetSpec>,
+    /// Wrong labels, rare classes and clean examples of the tasks, of those that have a training set of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_noise: Option<LabelNoiseSpec>,
     /// Whether the rule's networks tell two classes apart by two neurons where those of baselines have one, whose sign is the class.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answers_in_pairs: bool,
@@ -143,8 +146,9 @@ pub struct Column {
     /// Other rules, in the order of [`Comparison::companions`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub companions: Vec<CompanionEstimate>,
-    /// What the rule recalls of equal parts of the stream that was shown, the first one first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What the rule recalls of equal parts of the stream that was shown, the first one first; empty where fewer pairs than parts were shown,
+    /// and on families where nothing is remembered.
+    #[serde(default)]
     pub positions: Vec<Estimate>,
 }
 
@@ -191,9 +195,11 @@ pub(super) fn assemble(
         let trials: Vec<&Trial> = trials.iter().filter(|trial| families.contains(&trial.family)).collect();
         let columns = settings.updates.iter().enumerate();
         columns
-            .map(|(place, &updates)| Column {
-                companions: of_companions(companions, place, &trials),
-                ..column(updates, place, &contenders, &settings.ablations, &trials)
+            .map(|(place, &updates)| {
+                let column = column(updates, place, &contenders, &settings.ablations, &trials);
+                let has_parts = have_own_pairs(&rule.tasks, updates);
+                let positions = if has_parts { column.positions } else { Vec::new() };
+                Column { companions: of_companions(companions, place, &trials), positions, ..column }
             })
             .collect()
     };
@@ -230,6 +236,7 @@ pub(super) fn assemble(
         training_families: training_families.clone(),
         shapes: rule.network.all_shapes().to_vec(),
         data_sets: rule.tasks.data_sets.clone(),
+        label_noise: rule.tasks.label_noise.clone(),
         answers_in_pairs: rule::family(&rule.rule).answers_in_pairs()
             && settings.families.iter().any(|&family| rule.tasks.outputs(family) == 1),
         groups,

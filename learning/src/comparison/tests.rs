@@ -6,7 +6,7 @@ use hebbian_shared::spec::data_set::DataSetSpec;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::rule::update_networks::{Associator, UpdateNetworksSpec, associator};
-use hebbian_shared::spec::task::TaskSpec;
+use hebbian_shared::spec::task::{LabelNoiseSpec, TaskSpec};
 
 use super::*;
 use crate::evaluation::Threads;
@@ -215,9 +215,22 @@ fn ablations_take_from_the_rule_what_they_say() {
     // A network without hidden layers is nothing but its readout.
     let mut rule = rule();
     rule.network.hidden.clear();
-    let flat = run_rule(&rule, &genome(68), &settings, &ALONE);
-    for column in &flat.unwrap().families[1].columns {
-        assert!(column.ablations.iter().all(|ablated| ablated.loss.mean == 0.0), "{column:?}");
+    let error = run_rule(&rule, &genome(68), &settings, &ALONE).unwrap_err().to_string();
+    let expected =
+        "ablations: `no backward` cannot be taken from a rule of the family multi-state here, nothing can";
+    assert_eq!(error, expected);
+    // Some networks with hidden layers are enough.
+    rule.network.shapes = vec![Vec::new(), vec![5]];
+    assert_eq!(rule::family(&rule.rule).ablations(&rule), Ablation::OF_MULTI_STATE);
+    // What the rule lacks by its options is gone already.
+    for (always, left) in [
+        (Ablation::NoBackwardTransform, &[Ablation::HiddenSynapsesFrozen][..]),
+        (Ablation::HiddenSynapsesFrozen, &[Ablation::NoBackwardTransform]),
+        (Ablation::ReadoutOnly, &[]),
+    ] {
+        let RuleSpec::MultiState(options) = &mut rule.rule else { panic!("{:?}", rule.rule) };
+        options.ablation = Some(always);
+        assert_eq!(rule::family(&rule.rule).ablations(&rule), left, "{always}");
     }
 }
 
@@ -384,6 +397,31 @@ fn baselines_of_other_data_are_not_taken() {
 }
 
 #[test]
+fn a_comparison_says_its_label_noise_and_baselines_of_other_noise_are_not_taken() {
+    let mut noisy = rule();
+    let noise = LabelNoiseSpec { samples: 100, ..LabelNoiseSpec::default() };
+    noisy.tasks.label_noise = Some(noise.clone());
+    let settings = ComparisonSettings { families: vec![TaskFamily::Sine], updates: vec![2], ..settings() };
+    let plain = run(&settings).unwrap();
+    let compared = run_rule(&noisy, &genome(68), &settings, &ALONE).unwrap();
+    assert_eq!((&plain.label_noise, &compared.label_noise), (&None, &Some(noise.clone())));
+    assert_ne!(compared.families, plain.families, "other tasks");
+    let json = serde_json::to_value(&compared).unwrap();
+    assert_eq!(json["label_noise"], serde_json::to_value(&noise).unwrap());
+    assert!(serde_json::to_value(&plain).unwrap().get("label_noise").is_none());
+    let with = |rule: &RuleLearning, earlier: &Comparison| {
+        let settings = ComparisonSettings { earlier: vec![earlier.clone()], ..settings.clone() };
+        run_rule(rule, &genome(68), &settings, &ALONE)
+    };
+    assert_eq!(with(&noisy, &compared).unwrap().baselines, compared.baselines);
+    let error = with(&noisy, &plain).unwrap_err().to_string();
+    assert!(error.starts_with("baselines_from: [0]: ") && error.ends_with("the same label noise"), "{error}");
+    assert!(with(&rule(), &compared).is_err());
+    noisy.tasks.label_noise = Some(LabelNoiseSpec { clean: 4, ..noise });
+    assert!(with(&noisy, &compared).is_err(), "another number of clean examples");
+}
+
+#[test]
 fn settings_near_the_known_ones_are_tried() {
     let mut rule = rule();
     rule.tasks.families = vec![TaskFamily::Xor];
@@ -464,16 +502,22 @@ fn memories_stand_beside_update_networks_and_recall_is_told_by_position() {
         let is_setting = of(1).setting.as_deref().and_then(|rate| rate.parse::<f64>().ok());
         assert!(is_setting.is_some_and(|rate| (0.2..=0.7).contains(&rate)), "{:?}", of(1).setting);
         assert_eq!((of(4).difference.mean, of(4).setting.clone()), (0.0, None));
-        assert_eq!(column.positions.len(), 8);
-        // Eighths of 4 pairs are pairs that stand there twice.
-        let mean = column.positions.iter().map(|part| part.mean).sum::<f64>() / 8.0;
-        assert!((mean - column.rule.mean).abs() < 1e-12);
     }
+    // Eighths of 4 pairs would be pairs that stand there twice.
+    let [few, many] = &comparison.groups[0].columns[..] else { panic!("{:?}", comparison.groups) };
+    assert_eq!((few.positions.len(), many.positions.len()), (0, 8));
+    assert_eq!(serde_json::to_value(few).unwrap()["positions"], serde_json::json!([]));
+    let mean = many.positions.iter().map(|part| part.mean).sum::<f64>() / 8.0;
+    assert!((mean - many.rule.mean).abs() < 1e-12);
     // The delta rule forgets.
     let parts = &comparison.groups[0].columns[1].positions;
     assert!(parts[0].mean < parts[7].mean - 0.1, "{parts:?}");
     let few = ComparisonSettings { rivals: Some(Vec::new()), others: Vec::new(), ..settings.clone() };
-    assert!(run_rule(&rule, &delta, &few, &ALONE).unwrap().companions.is_empty());
+    let mut pairs = rule.clone();
+    pairs.tasks.batch_size = 2;
+    let compared = run_rule(&pairs, &delta, &few, &ALONE).unwrap();
+    assert!(compared.companions.is_empty());
+    assert!(compared.families[0].columns.iter().all(|column| column.positions.len() == 8), "8 and 32 pairs");
     let short = ComparisonSettings { others: vec![other("short", &genome(3))], ..settings };
     let error = run_rule(&rule, &delta, &short, &ALONE).unwrap_err().to_string();
     assert!(error.starts_with("others: short has 3 values"), "{error}");

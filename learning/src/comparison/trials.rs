@@ -2,7 +2,7 @@
 
 use hebbian_shared::genome::Genome;
 use hebbian_shared::spec::RuleLearning;
-use hebbian_shared::spec::task::TaskFamily;
+use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use super::companions::Tried;
 use super::contenders::{Contenders, Plan};
@@ -26,6 +26,11 @@ pub(super) struct Trial {
 
 /// Parts of a stream whose recall is told apart.
 const POSITIONS: u32 = 8;
+
+/// Whether the parts of what is asked for after so many updates are different pairs; of fewer pairs than parts some would be told twice.
+pub(super) fn have_own_pairs(tasks: &TaskSpec, updates: u32) -> bool {
+    tasks.query_size.min(tasks.batch_size.saturating_mul(updates)) >= POSITIONS
+}
 
 /// Whether what was shown first is told from what was shown last: everything else is asked as a whole.
 fn has_positions(settings: &ComparisonSettings) -> bool {
@@ -112,4 +117,21 @@ pub(super) fn run(
     };
     let families = settings.families.iter().flat_map(|&family| std::iter::repeat_n(family, tasks));
     Ok(families.enumerate().map(of_task).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_apart_from_eight_pairs_on() {
+        let of = |batch_size, query_size, updates| {
+            let tasks = TaskSpec { batch_size, query_size, ..TaskSpec::of(vec![TaskFamily::RememberBits]) };
+            have_own_pairs(&tasks, updates)
+        };
+        assert!(!of(1, 64, 7) && of(1, 64, 8) && of(1, 64, 9));
+        assert!(!of(3, 64, 2) && of(3, 64, 3) && of(8, 64, 1));
+        // What is not asked for is in no part.
+        assert!(!of(8, 7, 100) && of(8, 8, 100) && of(64, 64, u32::MAX));
+    }
 }

@@ -17,8 +17,8 @@ use super::number::all_finite;
 use super::{Ablation, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for AbcdSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        &[Ablation::HiddenSynapsesFrozen]
+    fn ablations(&self, problem: &RuleLearning) -> Vec<Ablation> {
+        problem.network.has_hidden_layers().then_some(Ablation::HiddenSynapsesFrozen).into_iter().collect()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

@@ -20,8 +20,8 @@ mod optimizer;
 mod perceptron;
 
 impl RuleFamily for GradientDescentSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        &[]
+    fn ablations(&self, _: &RuleLearning) -> Vec<Ablation> {
+        Vec::new()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

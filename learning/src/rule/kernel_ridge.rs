@@ -22,8 +22,8 @@ const LANES: usize = 8;
 const ROWS: usize = 4;
 
 impl RuleFamily for KernelRidgeSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        &[]
+    fn ablations(&self, _: &RuleLearning) -> Vec<Ablation> {
+        Vec::new()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

@@ -12,8 +12,8 @@ use hebbian_shared::spec::rule::linear_memory::{LinearMemorySpec, MemoryMethod};
 use super::{Ablation, ExampleBatch, Rule, RuleFamily, Shape};
 
 impl RuleFamily for LinearMemorySpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        &[]
+    fn ablations(&self, _: &RuleLearning) -> Vec<Ablation> {
+        Vec::new()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

@@ -6,7 +6,7 @@ use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{Purpose, Seed, permutation};
 use hebbian_shared::spec::RuleLearning;
 use hebbian_shared::spec::rule::gradient_descent::Loss;
-use hebbian_shared::spec::rule::sample_weights::{SampleWeightsSpec, WeightForm, WeightInputs};
+use hebbian_shared::spec::rule::sample_weights::{Normalise, SampleWeightsSpec, WeightForm, WeightInputs};
 use hebbian_shared::spec::rule::warped_descent::{Warp, WarpedDescentSpec, WeightStart};
 use hebbian_shared::spec::strategy::Estimation;
 
@@ -27,11 +27,20 @@ mod weighing;
 mod weight;
 
 impl RuleFamily for SampleWeightsSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        if self.online.is_some() {
-            return &[];
+    fn ablations(&self, problem: &RuleLearning) -> Vec<Ablation> {
+        // An example that is alone counts 1 of 1, whatever its weight.
+        let is_alone = problem.tasks.batch_size == 1;
+        if self.online.is_some() || is_alone && self.normalise == Normalise::Sum {
+            return Vec::new();
         }
-        &[Ablation::ConstantWeights, Ablation::ShuffledWeights, Ablation::NoProgress, Ablation::NoLoss]
+        let is_told = self.inputs == WeightInputs::LossAndProgress && self.form != WeightForm::SmallLoss;
+        let all = [
+            (Ablation::ConstantWeights, true),
+            (Ablation::ShuffledWeights, !is_alone),
+            (Ablation::NoProgress, is_told),
+            (Ablation::NoLoss, !is_alone),
+        ];
+        all.into_iter().filter(|&(_, can)| can).map(|(ablation, _)| ablation).collect()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

@@ -7,7 +7,7 @@
 use hebbian_shared::genome::{Genome, GenomeLayout};
 use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
-use hebbian_shared::spec::rule::update_networks::UpdateNetworksSpec;
+use hebbian_shared::spec::rule::update_networks::{LayerTypes, UpdateNetworksSpec};
 use hebbian_shared::spec::strategy::Estimation;
 
 use super::multi_state::Real;
@@ -25,14 +25,17 @@ mod network;
 mod parameters;
 
 impl RuleFamily for UpdateNetworksSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        &[
-            Ablation::NoEmbedding,
-            Ablation::OneBodyState,
-            Ablation::OneSynapseState,
-            Ablation::NoFeedback,
-            Ablation::HiddenSynapsesFrozen,
-        ]
+    fn ablations(&self, problem: &RuleLearning) -> Vec<Ablation> {
+        let has_hidden = problem.network.has_hidden_layers();
+        let all = [
+            // The mean of one type is that type.
+            (Ablation::NoEmbedding, self.embedding > 0 && self.types != LayerTypes::One),
+            (Ablation::OneBodyState, self.body_states > 1),
+            (Ablation::OneSynapseState, self.synapse_states > 1),
+            (Ablation::NoFeedback, self.feedback && has_hidden),
+            (Ablation::HiddenSynapsesFrozen, has_hidden),
+        ];
+        all.into_iter().filter(|&(_, can)| can).map(|(ablation, _)| ablation).collect()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

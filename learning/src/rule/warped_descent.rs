@@ -5,7 +5,7 @@
 use hebbian_shared::genome::{Genome, GenomeLayout, Segment};
 use hebbian_shared::seed::{Purpose, Seed, uniform_between};
 use hebbian_shared::spec::RuleLearning;
-use hebbian_shared::spec::rule::warped_descent::{WarpedDescentSpec, WeightStart};
+use hebbian_shared::spec::rule::warped_descent::{Warp, WarpedDescentSpec, WeightStart};
 use hebbian_shared::spec::strategy::Estimation;
 
 use super::number::{Number, all_finite};
@@ -23,8 +23,16 @@ mod product;
 mod warp;
 
 impl RuleFamily for WarpedDescentSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        &[Ablation::IdentityWarp, Ablation::UnlearnedWarpInputs, Ablation::UnlearnedStart]
+    fn ablations(&self, problem: &RuleLearning) -> Vec<Ablation> {
+        let warps = self.warps(&problem.network.all_shapes()[0]).len();
+        let all = [
+            (Ablation::IdentityWarp, warps > 0),
+            (Ablation::FirstWarpAlone, warps > 1),
+            (Ablation::LastWarpAlone, warps > 1),
+            (Ablation::UnlearnedWarpInputs, warps > 0 && self.warp == Warp::Residual),
+            (Ablation::UnlearnedStart, self.start == WeightStart::Learned),
+        ];
+        all.into_iter().filter(|&(_, can)| can).map(|(ablation, _)| ablation).collect()
     }
 
     fn canonical(&self) -> &'static [&'static str] {

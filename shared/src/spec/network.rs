@@ -102,6 +102,11 @@ pub enum SynapseDistribution {
 }
 
 impl NetworkSpec {
+    /// Whether any of the networks has hidden layers.
+    pub fn has_hidden_layers(&self) -> bool {
+        self.all_shapes().iter().any(|shape| !shape.is_empty())
+    }
+
     /// Refuses what would cost unbounded time or memory, naming the field.
     pub fn validate(&self) -> Result<(), SpecError> {
         if self.shapes.len() > SHAPES_MAX {

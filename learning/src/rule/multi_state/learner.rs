@@ -13,8 +13,17 @@ use super::{Network, UpdateRule};
 use crate::rule::{Differentiable, ExampleBatch, Networks, Rule, RuleFamily, Shape};
 
 impl RuleFamily for MultiStateSpec {
-    fn ablations(&self) -> &'static [Ablation] {
-        Ablation::OF_MULTI_STATE
+    fn ablations(&self, problem: &RuleLearning) -> Vec<Ablation> {
+        if !problem.network.has_hidden_layers() {
+            return Vec::new();
+        }
+        // Of what a rule lacks by its options nothing is left to take; what is left, with it, is a readout.
+        let is_there = |&ablation: &Ablation| match self.ablation {
+            None => true,
+            Some(Ablation::ReadoutOnly) => false,
+            Some(always) => ablation != always && ablation != Ablation::ReadoutOnly,
+        };
+        Ablation::OF_MULTI_STATE.iter().copied().filter(is_there).collect()
     }
 
     fn features(&self) -> u32 {

@@ -2,7 +2,7 @@ use hebbian_shared::seed::fill_normal;
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleSpec;
 use hebbian_shared::spec::rule::gradient_descent::{GradientDescentSpec, InitialWeights, Optimizer};
-use hebbian_shared::spec::rule::sample_weights::Normalise;
+use hebbian_shared::spec::rule::sample_weights::MetaGradient;
 use hebbian_shared::spec::task::{TaskFamily, TaskSpec};
 
 use proptest::prelude::*;
@@ -29,13 +29,17 @@ fn classes(count: usize) -> Vec<f32> {
     (0..count * 3).map(|place| if place % 3 == place / 3 % 3 { 1.0 } else { -1.0 }).collect()
 }
 
-/// What a network of [4, 6, 3] answers after three updates.
-fn answers(family: &dyn RuleFamily, rule: RuleSpec, genome: &[f64], ablation: Option<Ablation>) -> Vec<f32> {
-    let problem = RuleLearning {
+fn problem(rule: RuleSpec) -> RuleLearning {
+    RuleLearning {
         rule,
         network: NetworkSpec { hidden: vec![6], ..NetworkSpec::default() },
         tasks: TaskSpec::of(vec![TaskFamily::Digits]),
-    };
+    }
+}
+
+/// What a network of [4, 6, 3] answers after three updates.
+fn answers(family: &dyn RuleFamily, rule: RuleSpec, genome: &[f64], ablation: Option<Ablation>) -> Vec<f32> {
+    let problem = problem(rule);
     let mut rule = family.compile(&problem, ablation);
     let mut values = problem.layout().initial_mean().0;
     values.iter_mut().zip(genome).for_each(|(value, given)| *value += given);
@@ -76,12 +80,55 @@ fn ablations_take_what_the_weights_know() {
     let genome = normal(33, 4);
     let (whole, plain) = (of(&genome, None), of(&[], None));
     assert_eq!(of(&genome, Some(Ablation::ConstantWeights)), of(&[], Some(Ablation::ConstantWeights)));
-    for &ablation in options.ablations() {
+    for ablation in options.ablations(&problem(RuleSpec::SampleWeights(options))) {
         assert_ne!(of(&genome, Some(ablation)), whole, "{ablation}");
     }
     // Where all losses are alike, so are the weights.
     let left = of(&genome, Some(Ablation::NoLoss));
     assert!(left.iter().zip(&plain).all(|(x, y)| (x - y).abs() < 1e-5), "{left:?} {plain:?}");
+}
+
+#[test]
+fn only_what_the_weights_know_can_be_taken() {
+    use Ablation::{ConstantWeights, NoLoss, NoProgress, ShuffledWeights};
+    let all = [ConstantWeights, ShuffledWeights, NoProgress, NoLoss];
+    let spec = SampleWeightsSpec { horizon: 3, ..SampleWeightsSpec::default() };
+    let online = SampleWeightsSpec { online: Some(MetaGradient::All), inputs: WeightInputs::Loss, ..spec };
+    for (options, batch_size, expected) in [
+        (spec, 64, &all[..]),
+        (SampleWeightsSpec { form: WeightForm::Exponential, ..spec }, 64, &all),
+        (
+            SampleWeightsSpec { form: WeightForm::SmallLoss, ..spec },
+            64,
+            &[ConstantWeights, ShuffledWeights, NoLoss],
+        ),
+        (
+            SampleWeightsSpec { inputs: WeightInputs::Loss, ..spec },
+            64,
+            &[ConstantWeights, ShuffledWeights, NoLoss],
+        ),
+        (online, 64, &[]),
+        (spec, 1, &[]),
+        (SampleWeightsSpec { normalise: Normalise::Mean, ..spec }, 1, &[ConstantWeights, NoProgress]),
+    ] {
+        let rule = RuleSpec::SampleWeights(options);
+        let mut problem = problem(rule.clone());
+        problem.tasks.batch_size = batch_size;
+        assert_eq!(options.ablations(&problem), expected, "{options:?}");
+        // An ablation that is not there would print a row in which nothing is lost.
+        let genome = match options.form {
+            WeightForm::Network => normal(33, 4),
+            WeightForm::Exponential => vec![0.3, 0.9],
+            WeightForm::SmallLoss => vec![-0.5],
+        };
+        if options.online.is_none() && batch_size > 1 {
+            let of = |ablation| answers(&options, rule.clone(), &genome, ablation);
+            for ablation in all {
+                let changes = of(Some(ablation)) != of(None);
+                assert_eq!(expected.contains(&ablation), changes, "{ablation}: {options:?}");
+            }
+        }
+    }
 }
 
 #[test]

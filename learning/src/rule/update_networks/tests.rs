@@ -150,14 +150,28 @@ fn every_ablation_takes_something_that_is_there() {
         learner.predict(&inputs, 2, &mut answers);
         answers
     };
-    let whole = answers(options, &[5], None);
-    for &ablation in options.ablations() {
-        assert_ne!(answers(options, &[5], Some(ablation)), whole, "{ablation}");
-    }
-    // Where it is not there, nothing changes.
-    let plain = UpdateNetworksSpec { types: LayerTypes::One, ..UpdateNetworksSpec::default() };
-    let whole = answers(plain, &[], None);
-    for ablation in [Ablation::NoEmbedding, Ablation::NoFeedback, Ablation::HiddenSynapsesFrozen] {
-        assert_eq!(answers(plain, &[], Some(ablation)), whole, "{ablation}");
+    let all = options.ablations(&problem(options, &[5]));
+    assert_eq!(all.len(), 5, "{all:?}");
+    // Where it is not there, nothing changes, and it cannot be taken.
+    let plain = UpdateNetworksSpec::default();
+    let one = UpdateNetworksSpec { body_states: 1, synapse_states: 1, embedding: 0, ..plain };
+    for (options, hidden, count) in [
+        (options, &[5][..], 5),
+        (plain, &[5], 4),
+        (plain, &[], 3),
+        (UpdateNetworksSpec { types: LayerTypes::One, ..plain }, &[], 2),
+        (UpdateNetworksSpec { embedding: 0, ..options }, &[5], 4),
+        (UpdateNetworksSpec { body_states: 1, ..plain }, &[], 2),
+        (UpdateNetworksSpec { synapse_states: 1, ..plain }, &[], 2),
+        (one, &[], 0),
+        (one, &[5], 1),
+    ] {
+        let whole = answers(options, hidden, None);
+        let given = options.ablations(&problem(options, hidden));
+        assert_eq!(given.len(), count, "{given:?}");
+        for &ablation in &all {
+            let changes = answers(options, hidden, Some(ablation)) != whole;
+            assert_eq!(given.contains(&ablation), changes, "{ablation}: {options:?}");
+        }
     }
 }

@@ -22,9 +22,10 @@ impl<T: Number> Parameters<T> {
             return false;
         }
         self.0.clear();
+        let last = layout.segments().iter().filter_map(|segment| warp(&segment.name)).max();
         for segment in layout.segments() {
             let is_input = segment.name.starts_with("warp_in_");
-            let is_left = is_left(&segment.name, ablation);
+            let is_left = is_left(&segment.name, ablation, last);
             let width = segment.shape.last().map_or(1, |&width| width as usize);
             let values = genome.0[segment.range()].iter().enumerate();
             self.0.extend(values.map(|(place, &value)| {
@@ -37,10 +38,18 @@ impl<T: Number> Parameters<T> {
     }
 }
 
-/// Whether an ablation leaves a segment as it is.
-fn is_left(segment: &str, ablation: Option<Ablation>) -> bool {
+/// The place of the warp that a segment belongs to; `None` if it belongs to none.
+fn warp(segment: &str) -> Option<usize> {
+    segment.strip_prefix("warp_")?.rsplit('_').next()?.parse().ok()
+}
+
+/// Whether an ablation leaves a segment as it is, where the last warp has this place.
+fn is_left(segment: &str, ablation: Option<Ablation>, last: Option<usize>) -> bool {
+    let warp = warp(segment);
     match ablation {
-        Some(Ablation::IdentityWarp) => !segment.starts_with("warp_"),
+        Some(Ablation::IdentityWarp) => warp.is_none(),
+        Some(Ablation::FirstWarpAlone) => warp.is_none_or(|place| place == 0),
+        Some(Ablation::LastWarpAlone) => warp.is_none() || warp == last,
         Some(Ablation::UnlearnedWarpInputs) => {
             !segment.starts_with("warp_in_") && !segment.starts_with("warp_bias_")
         }

@@ -85,13 +85,17 @@ proptest! {
     }
 }
 
+fn problem(rule: RuleSpec, hidden: &[u32]) -> RuleLearning {
+    RuleLearning {
+        rule,
+        network: NetworkSpec { hidden: hidden.to_vec(), ..NetworkSpec::default() },
+        tasks: TaskSpec::of(vec![TaskFamily::Xor]),
+    }
+}
+
 /// What a network of [2, 6, 5, 1] answers that learned three updates by the genome of a search's start.
 fn answers(family: &dyn RuleFamily, rule: RuleSpec, genome: impl Fn(&GenomeLayout) -> Genome) -> Vec<f32> {
-    let problem = RuleLearning {
-        rule,
-        network: NetworkSpec { hidden: vec![6, 5], ..NetworkSpec::default() },
-        tasks: TaskSpec::of(vec![TaskFamily::Xor]),
-    };
+    let problem = problem(rule, &[6, 5]);
     let lesson = Examples::new((2, 1), Objective::SquaredError, false);
     let mut rule = family.compile(&problem, None);
     assert!(rule.load(&genome(&problem.layout())));
@@ -160,11 +164,17 @@ fn ablations_leave_plain_descent_or_the_first_inputs() {
         parameters.0
     };
     let (whole, zeros) = (read(&genome, None), read(&layout.initial_mean(), None));
-    for &ablation in options.ablations() {
+    let ablations = options.ablations(&problem(RuleSpec::WarpedDescent(options), &[6, 5]));
+    assert_eq!(ablations.len(), 5, "{ablations:?}");
+    for ablation in ablations {
         let left = read(&genome, Some(ablation));
         for segment in layout.segments() {
             let taken = match ablation {
                 Ablation::IdentityWarp => segment.name.starts_with("warp_"),
+                Ablation::FirstWarpAlone => {
+                    segment.name.starts_with("warp_") && !segment.name.ends_with("_0")
+                }
+                Ablation::LastWarpAlone => segment.name.starts_with("warp_") && !segment.name.ends_with("_1"),
                 Ablation::UnlearnedWarpInputs => {
                     ["warp_in_", "warp_bias_"].iter().any(|name| segment.name.starts_with(name))
                 }
@@ -174,4 +184,52 @@ fn ablations_leave_plain_descent_or_the_first_inputs() {
             assert_eq!(left[segment.range()], expected[segment.range()], "{ablation}: {}", segment.name);
         }
     }
+}
+
+#[test]
+fn only_what_is_there_can_be_taken() {
+    use Ablation::{FirstWarpAlone, IdentityWarp, LastWarpAlone, UnlearnedStart, UnlearnedWarpInputs};
+    let spec = WarpedDescentSpec::default();
+    let learned = WarpedDescentSpec { start: WeightStart::Learned, ..spec };
+    let apart = [IdentityWarp, FirstWarpAlone, LastWarpAlone];
+    for (options, hidden, expected) in [
+        (spec, &[6, 5][..], &[&apart[..], &[UnlearnedWarpInputs]].concat()[..]),
+        (WarpedDescentSpec { warp: Warp::Linear, ..spec }, &[6, 5], &apart),
+        (WarpedDescentSpec { warp: Warp::Diagonal, share_layers: true, ..spec }, &[6, 6], &[IdentityWarp]),
+        (learned, &[6], &[IdentityWarp, UnlearnedWarpInputs, UnlearnedStart]),
+        (WarpedDescentSpec { warp: Warp::None, ..learned }, &[6, 5], &[UnlearnedStart]),
+        (WarpedDescentSpec { warp: Warp::None, ..spec }, &[6, 5], &[]),
+        (spec, &[], &[]),
+    ] {
+        let problem = problem(RuleSpec::WarpedDescent(options), hidden);
+        let layout = problem.layout();
+        let genome = Genome(normal(layout.dimension(), 8));
+        let read = |ablation| {
+            let mut parameters = Parameters::<f64>::default();
+            assert!(parameters.read(&layout, &genome, ablation));
+            parameters
+        };
+        let given = options.ablations(&problem);
+        assert_eq!(given, expected, "{options:?} {hidden:?}");
+        let whole = read(None);
+        assert!(given.iter().all(|&ablation| read(Some(ablation)) != whole), "{options:?} {hidden:?}");
+    }
+}
+
+#[test]
+fn of_three_warps_the_first_or_the_last_stays() {
+    let options = WarpedDescentSpec { warp: Warp::Diagonal, ..WarpedDescentSpec::default() };
+    let layout = options.layout_of(&[2, 3, 3, 3, 1]);
+    let genome = Genome(normal(layout.dimension(), 8));
+    let left = |ablation| -> Vec<usize> {
+        let (mut whole, mut parameters) = (Parameters::<f64>::default(), Parameters::<f64>::default());
+        assert!(whole.read(&layout, &genome, None) && parameters.read(&layout, &genome, Some(ablation)));
+        let is_left = |place: &usize| {
+            let range = layout.segment(&format!("warp_scale_{place}")).unwrap().range();
+            whole.0[range.clone()] == parameters.0[range]
+        };
+        (0..3).filter(is_left).collect()
+    };
+    assert_eq!(left(Ablation::FirstWarpAlone), [0]);
+    assert_eq!(left(Ablation::LastWarpAlone), [2]);
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is taken from a rule. Which of them a rule has, its family says.
+/// What is taken from a rule. Which of them a rule has, its family says, by the rule's options and networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ablation {
@@ -23,6 +23,10 @@ pub enum Ablation {
     NoFeedback,
     /// Warps are the identity.
     IdentityWarp,
+    /// All warps but the first are the identity.
+    FirstWarpAlone,
+    /// All warps but the last are the identity.
+    LastWarpAlone,
     /// What goes into residual warps is as it started.
     UnlearnedWarpInputs,
     /// Weights start where nothing was learned.
@@ -53,6 +57,8 @@ impl Ablation {
             Self::OneSynapseState => "one synapse state",
             Self::NoFeedback => "no feedback",
             Self::IdentityWarp => "identity warp",
+            Self::FirstWarpAlone => "first warp alone",
+            Self::LastWarpAlone => "last warp alone",
             Self::UnlearnedWarpInputs => "first inputs",
             Self::UnlearnedStart => "first start",
             Self::ConstantWeights => "constant weights",
@@ -73,6 +79,8 @@ impl Ablation {
             Self::OneSynapseState => "synapses have nothing but their first state",
             Self::NoFeedback => "nothing comes from the layer above",
             Self::IdentityWarp => "plain descent at the rule's rate",
+            Self::FirstWarpAlone => "all warps but the first are the identity",
+            Self::LastWarpAlone => "all warps but the last are the identity",
             Self::UnlearnedWarpInputs => "what goes into residual warps is as it started",
             Self::UnlearnedStart => "weights start where nothing was learned",
             Self::ConstantWeights => "all examples count alike",

@@ -223,10 +223,9 @@ impl RuleOptions for UpdateNetworksSpec {
     }
 
     fn layout(&self, network: &NetworkSpec) -> GenomeLayout {
-        let has_hidden = network.all_shapes().iter().any(|shape| !shape.is_empty());
         self.layout_of(match self.types {
             LayerTypes::One => 1,
-            LayerTypes::ByRole => 2 + u32::from(has_hidden),
+            LayerTypes::ByRole => 2 + u32::from(network.has_hidden_layers()),
         })
     }
 

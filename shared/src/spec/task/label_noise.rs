@@ -62,6 +62,20 @@ pub enum NoiseKind {
     Pair,
 }
 
+impl NoiseKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Symmetric, Self::SymmetricOther, Self::Pair];
+
+    /// The name in specs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Symmetric => "symmetric",
+            Self::SymmetricOther => "symmetric-other",
+            Self::Pair => "pair",
+        }
+    }
+}
+
 impl Default for LabelNoiseSpec {
     fn default() -> Self {
         Self {
@@ -82,7 +96,7 @@ const CLEAN: Range<u32> = Range::new(0, 1024);
 
 impl LabelNoiseSpec {
     /// Refuses what is out of range, naming the field.
-    pub(super) fn validate(&self) -> Result<(), SpecError> {
+    pub fn validate(&self) -> Result<(), SpecError> {
         if self.rates.is_empty() || self.rates.len() > LABEL_NOISE_RATES_MAX {
             let problem = format!("must be 1 to {LABEL_NOISE_RATES_MAX} numbers, not {}", self.rates.len());
             return Err(SpecError::field("tasks.label_noise.rates", problem));
@@ -149,6 +163,13 @@ mod tests {
         let few = LabelNoiseSpec { clean: 9, ..spec };
         assert_eq!(few.validate_classes(10).unwrap_err().field, "tasks.label_noise.clean");
         assert_eq!(few.validate_classes(9), Ok(()));
+    }
+
+    #[test]
+    fn kinds_are_written_by_their_names() {
+        for kind in NoiseKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 
     #[test]
