@@ -158,6 +158,14 @@ impl TaskSpec {
             .check("tasks.query_size", self.query_size)?;
         self.validate_data_sets()?;
         self.remember.validate()?;
+        if let Some(family) = self.families.iter().find(|family| family.row().kind == TaskKind::Snippets)
+            && self.support == SupportDraw::Fixed
+        {
+            let problem = format!(
+                "must be \"fresh\" for `{family}`, which asks for all that was shown: each update shows the next snippets"
+            );
+            return Err(SpecError::field("tasks.support", problem));
+        }
         self.validate_keys()?;
         if let Some(noise) = &self.label_noise {
             noise.validate()?;

@@ -98,7 +98,7 @@ pub struct ShiftSpec {
     /// The limit that it stays below.
     #[schemars(transform = SHIFT.schema())]
     pub high: f64,
-    /// So many numbers in equal steps from `low` on; 0: any number.
+    /// So many numbers in equal steps from `low` on, at least two; 0: any number.
     #[schemars(transform = STEPS.schema())]
     pub steps: u32,
     /// Whether targets are taken modulo 1, so that they lie on a circle.
@@ -120,6 +120,10 @@ impl ShiftSpec {
         SHIFT.check("tasks.shift.low", self.low)?;
         SHIFT.check("tasks.shift.high", self.high)?;
         STEPS.check("tasks.shift.steps", self.steps)?;
+        if self.steps == 1 {
+            let problem = "must be 0, which is any number, or at least 2: if there is only one, it is no key";
+            return Err(SpecError::field("tasks.shift.steps", problem));
+        }
         if self.low >= self.high {
             let (low, high) = (self.low.shown(), self.high.shown());
             let problem = format!("must be below tasks.shift.high, which is {high}, not {low}");
@@ -377,6 +381,12 @@ mod tests {
         assert_eq!(xor.as_deref(), Some("tasks.shift"));
         let empty = ShiftSpec { low: 1.0, ..ShiftSpec::default() };
         assert_eq!(refused(shifted(TaskFamily::Sinusoid, empty)).as_deref(), Some("tasks.shift.low"));
+        for (steps, field) in
+            [(0, None), (1, Some("tasks.shift.steps")), (2, None), (10_001, Some("tasks.shift.steps"))]
+        {
+            let shift = ShiftSpec { steps, ..ShiftSpec::default() };
+            assert_eq!(refused(shifted(TaskFamily::RegressWave, shift)).as_deref(), field, "{steps}");
+        }
     }
 
     #[test]
