@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
+use crate::render::text;
 
 /// What the key `format` must say.
 const FORMAT: &str = "hebbian-parameters-1";
@@ -156,7 +157,7 @@ impl ExternalResult {
     /// The chosen parameters in one line.
     pub(crate) fn line(&self) -> String {
         let shown = |(name, value): (&String, &Value)| match value {
-            Value::Array(numbers) => format!("{name} of {} numbers", numbers.len()),
+            Value::Array(numbers) => format!("{name} of {}", text::plural(numbers.len() as u64, "number")),
             value => format!("{name} = {value}"),
         };
         self.parameters.iter().map(shown).collect::<Vec<_>>().join(", ")
@@ -165,7 +166,7 @@ impl ExternalResult {
 
 /// What is searched for, in a line.
 pub(crate) fn describe(problem: &External) -> String {
-    let numbers = problem.layout().dimension();
+    let numbers = text::plural(problem.layout().dimension() as u64, "number");
     let fixed: Vec<String> = problem
         .parameters
         .iter()
@@ -180,7 +181,7 @@ pub(crate) fn describe(problem: &External) -> String {
         })
         .collect();
     let fixed = if fixed.is_empty() { String::new() } else { format!("; fixed: {}", fixed.join(", ")) };
-    format!("{} `{}`, {numbers} numbers{fixed}", problem.direction.name(), problem.name)
+    format!("{} `{}`, {numbers}{fixed}", problem.direction.name(), problem.name)
 }
 
 #[cfg(test)]
@@ -243,6 +244,6 @@ mod tests {
         assert_eq!(serde_json::from_str::<ExternalResult>(&text).unwrap(), found);
         let spec = RunSpec::read(SPEC).unwrap();
         let line = describe(spec.problem.external().unwrap());
-        assert_eq!(line, "minimise `cart`, 1 numbers; fixed: kind = \"fast\"");
+        assert_eq!(line, "minimise `cart`, 1 number; fixed: kind = \"fast\"");
     }
 }

@@ -67,7 +67,8 @@ pub trait TaskDistribution: Send + Sync {
     fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError>;
 }
 
-/// One task. Its targets are +1 for the true class and -1 otherwise; with one output, the sign is the class. Those of
+/// One task. Its targets are +1 for the true class and -1 otherwise; with one output, the sign is the class. Where a key softens
+/// labels, a share p of a class is the target 2 p - 1: the true class has the largest, which may be negative. Targets of
 /// regression are values in about -1 .. 1.
 pub trait Task: Send + Sync {
     /// Its numbers of neurons and examples.
@@ -185,7 +186,12 @@ pub fn distribution(
     let fresh = fresh_distribution(family, spec, set, data)?;
     let fresh = match spec.shift {
         None => fresh,
-        Some(shift) => Box::new(keyed::Shifted { tasks: fresh, shift }),
+        Some(shift) => Box::new(keyed::Keyed { tasks: fresh, keys: shift }),
+    };
+    let fresh = match spec.smooth {
+        // A rule may be judged on families that it was not trained on.
+        Some(smooth) if family.has_classes() => Box::new(keyed::Keyed { tasks: fresh, keys: smooth }),
+        _ => fresh,
     };
     let fresh = match &spec.label_noise {
         None => fresh,

@@ -262,6 +262,12 @@ impl RunSpec {
         if self.strategy.wants_gradient() { self.check_gradient() } else { Ok(()) }
     }
 
+    /// What a sound spec asks for and gains nothing by, and what would help, for people.
+    pub fn notes(&self) -> Vec<String> {
+        let notes = |problem: &RuleLearning| problem.rule.options().notes(&problem.network, &problem.tasks);
+        self.problem.rule_learning().map(notes).unwrap_or_default()
+    }
+
     /// Refuses a spec whose episodes have no gradient of their fitness by the genome, naming the field.
     pub fn check_gradient(&self) -> Result<(), SpecError> {
         if self.problem.rule_learning().is_some() {

@@ -42,6 +42,7 @@ pub(super) fn execute(arguments: &Arguments, log: &LogArguments) -> Result<(), F
             "spec": spec.name,
             "digest": spec.digest(),
             "cost": cost,
+            "notes": spec.notes(),
         })));
     }
     let paint = Paint::stdout();

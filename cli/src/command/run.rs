@@ -371,6 +371,9 @@ fn announce(directory: &RunDirectory, run: &v1::Run, threads: u32) {
         directory.path().display()
     ));
     render::note(render::run::spec(spec, paint).trim_end());
+    for text in spec.notes() {
+        render::note(&format!("{} {text}", paint.warning("note:")));
+    }
 }
 
 /// Shows the run's events until it ends, and keeps its validations; whether the user interrupted it.

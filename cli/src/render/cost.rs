@@ -71,5 +71,6 @@ pub(crate) fn lines(spec: &RunSpec, cost: &Cost, paint: Paint) -> String {
         None => "unknown: only the search's own criteria end it".to_owned(),
     };
     lines.push(("time", estimate));
+    lines.extend(spec.notes().into_iter().map(|note| ("note", note)));
     run::fields(&lines, paint)
 }

@@ -21,9 +21,9 @@ pub(crate) fn parameters(file: &GenomeFile, paint: Paint) -> String {
             (
                 "genome",
                 format!(
-                    "{} numbers in {} parts, digest {}",
-                    file.layout().dimension(),
-                    file.layout().segments().len(),
+                    "{} in {}, digest {}",
+                    text::plural(file.layout().dimension() as u64, "number"),
+                    text::plural(file.layout().segments().len() as u64, "part"),
                     file.genome().digest().short()
                 ),
             ),

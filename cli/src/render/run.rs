@@ -265,9 +265,9 @@ pub(super) fn spec_fields(spec: &RunSpec) -> Vec<(&'static str, String)> {
     let mut lines = vec![(
         "search",
         format!(
-            "{}{population}, {} numbers, seed {}",
+            "{}{population}, {}, seed {}",
             spec.strategy.name(),
-            spec.layout().dimension(),
+            text::plural(spec.layout().dimension() as u64, "number"),
             spec.seed
         ),
     )];

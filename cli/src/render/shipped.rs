@@ -21,7 +21,11 @@ pub(crate) fn rule(rule: &ShippedRule, paint: Paint) -> String {
             ("digest", rule.digest.to_owned()),
             (
                 "genome",
-                format!("{} numbers, {}", problem.layout().dimension(), problem.rule.options().summary()),
+                format!(
+                    "{}, {}",
+                    text::plural(problem.layout().dimension() as u64, "number"),
+                    problem.rule.options().summary()
+                ),
             ),
             ("made by", rule.made_by.to_owned()),
             ("made", rule.made.to_owned()),

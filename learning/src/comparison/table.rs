@@ -42,9 +42,10 @@ pub(super) fn configurations() -> impl Iterator<Item = BaselineSettings> {
 }
 
 /// The settings for learning tasks of these families in the networks and by the batches of a problem; none where tasks are not those of
-/// the tuning: of all classes, with right labels.
+/// the tuning: of all classes, with right labels that are whole.
 pub(super) fn find(problem: &RuleLearning, families: &[TaskFamily]) -> Option<&'static Entry> {
-    if problem.tasks.label_noise.is_some() || problem.tasks.classes.is_some() {
+    let tasks = &problem.tasks;
+    if tasks.label_noise.is_some() || tasks.classes.is_some() || tasks.smooth.is_some() {
         return None;
     }
     let images = &problem.tasks.images;
@@ -60,7 +61,7 @@ pub(super) fn find(problem: &RuleLearning, families: &[TaskFamily]) -> Option<&'
 #[cfg(test)]
 mod tests {
     use hebbian_shared::spec::RunSpec;
-    use hebbian_shared::spec::task::LabelNoiseSpec;
+    use hebbian_shared::spec::task::{LabelNoiseSpec, SmoothSpec};
 
     use super::*;
 
@@ -89,6 +90,9 @@ mod tests {
         assert_eq!(find(&other, &[TaskFamily::Digits]), None);
         let mut other = problem.clone();
         other.tasks.label_noise = Some(LabelNoiseSpec::default());
+        assert_eq!(find(&other, &[TaskFamily::Digits]), None);
+        let mut other = problem.clone();
+        other.tasks.smooth = Some(SmoothSpec::default());
         assert_eq!(find(&other, &[TaskFamily::Digits]), None);
         let mut other = problem.clone();
         other.network.hidden = vec![33];

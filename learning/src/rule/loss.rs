@@ -13,7 +13,8 @@ pub enum Descended {
     HalfSquares,
     /// The squared differences, averaged over the outputs: the objective's.
     MeanSquares,
-    /// log(1 + exp(-t y)) for one output, the cross-entropy of the softmax for several.
+    /// log(1 + exp(-t y)) for one output, the cross-entropy of the softmax for several; of soft targets t, which stand for shares
+    /// p = (t + 1) / 2, its mean by them.
     Logistic,
 }
 
@@ -43,10 +44,15 @@ impl Descended {
         match self {
             Self::HalfSquares => squares(outputs, targets, errors, 0.5),
             Self::MeanSquares => squares(outputs, targets, errors, 1.0 / outputs.len() as f64),
-            Self::Logistic if outputs.len() == 1 => {
+            Self::Logistic if outputs.len() == 1 && is_whole(targets[0]) => {
                 let margin = -targets[0] * outputs[0];
                 errors[0] = -targets[0] * margin.sigmoid();
                 margin.softplus()
+            }
+            Self::Logistic if outputs.len() == 1 => {
+                let (output, share) = (outputs[0], share(targets[0]));
+                errors[0] = output.sigmoid() - share;
+                share * (-output).softplus() + (T::of(1.0) - share) * output.softplus()
             }
             Self::Logistic => cross_entropy(outputs, targets, errors),
         }
@@ -80,7 +86,19 @@ fn squares<T: Number>(outputs: &[T], targets: &[T], errors: &mut [T], factor: f6
     total * T::of(factor)
 }
 
-/// Minus the logarithm of the softmax at the outputs whose target is positive.
+/// Whether a target names a class; otherwise it stands for a share.
+#[inline(always)]
+fn is_whole<T: Number>(target: T) -> bool {
+    target.value().abs() == 1.0
+}
+
+/// The share of a class that a target stands for.
+#[inline(always)]
+fn share<T: Number>(target: T) -> T {
+    (target + T::of(1.0)) * T::of(0.5)
+}
+
+/// Minus the logarithm of the softmax at the outputs whose target is 1; of soft targets the mean by their shares.
 #[inline(always)]
 fn cross_entropy<T: Number>(outputs: &[T], targets: &[T], errors: &mut [T]) -> T {
     let highest = outputs.iter().map(|output| output.value()).fold(f64::NEG_INFINITY, f64::max);
@@ -91,11 +109,15 @@ fn cross_entropy<T: Number>(outputs: &[T], targets: &[T], errors: &mut [T]) -> T
     }
     let logarithm = total.ln() + T::of(highest);
     let mut loss = T::of(0.0);
-    for ((error, &output), target) in errors.iter_mut().zip(outputs).zip(targets) {
+    for ((error, &output), &target) in errors.iter_mut().zip(outputs).zip(targets) {
         *error = *error / total;
-        if target.value() > 0.0 {
+        if target.value() == 1.0 {
             loss += logarithm - output;
             *error = *error - T::of(1.0);
+        } else if !is_whole(target) {
+            let share = share(target);
+            loss += share * (logarithm - output);
+            *error = *error - share;
         }
     }
     loss
@@ -111,8 +133,14 @@ mod tests {
             (Descended::HalfSquares, vec![0.3, -1.0, 2.0, 0.1], vec![1.0, -1.0, -1.0, 1.0]),
             (Descended::MeanSquares, vec![0.3, -1.0, 2.0, 0.1], vec![1.0, -1.0, -1.0, 1.0]),
             (Descended::Logistic, vec![0.3, -1.0, 2.0, 0.1], vec![1.0, -1.0, -1.0, 1.0]),
+            (Descended::Logistic, vec![0.3, -1.0, 2.0, 0.1], vec![0.4, -0.4, -0.7, 0.7]),
+            // The true one of many classes may have less than half.
+            (Descended::Logistic, vec![0.3, -1.0, 2.0, 0.1], vec![-0.2, -0.5, -0.6, -0.7]),
         ] {
-            for width in [1, 2] {
+            let sum: f64 = targets.iter().sum();
+            // Shares of four classes add up to 1; of two, those above alone do.
+            let widths = if sum == -2.0 { &[1, 4][..] } else { &[1, 2] };
+            for &width in widths {
                 let mut errors = [0.0; 4];
                 descended.of(&outputs, &targets, &mut errors, width);
                 for (place, error) in errors.iter().enumerate() {
@@ -125,6 +153,26 @@ mod tests {
                     assert!((error - difference).abs() < 1e-8, "{descended:?} {width} {place}");
                 }
             }
+        }
+    }
+
+    /// The loss by its definition: the mean of the losses of whole targets, by the shares of their classes.
+    #[test]
+    fn soft_targets_are_means_of_whole_ones() {
+        let of = |outputs: &[f64], targets: &[f64]| {
+            Descended::Logistic.of_example(outputs, targets, &mut vec![0.0; outputs.len()])
+        };
+        for (output, target) in [(0.7, 0.1), (-2.0, 0.55), (30.0, -0.9), (-700.0, 0.25)] {
+            let share = 0.5 * (target + 1.0);
+            let expected = share * of(&[output], &[1.0]) + (1.0 - share) * of(&[output], &[-1.0]);
+            assert!((of(&[output], &[target]) - expected).abs() < 1e-12, "{output} {target}");
+        }
+        let outputs = [0.3, -1.0, 2.0];
+        for shares in [[0.4, 0.3, 0.3], [0.2, 0.2, 0.6]] {
+            let whole = |class: usize| of(&outputs, &[0, 1, 2].map(|c| if c == class { 1.0 } else { -1.0 }));
+            let expected: f64 = (0..3).map(|class| shares[class] * whole(class)).sum();
+            let found = of(&outputs, &shares.map(|share| 2.0 * share - 1.0));
+            assert!((found - expected).abs() < 1e-12, "{shares:?}: {found}, not {expected}");
         }
     }
 }

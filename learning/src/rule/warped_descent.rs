@@ -62,7 +62,7 @@ impl RuleFamily for WarpedDescentSpec {
         };
         let columns = ["distance", "numbers"].map(str::to_owned);
         for (title, prefix) in [
-            ("warps: how far from the identity", "warp_"),
+            ("warps: how far from where they began", "warp_"),
             ("the start: how far from the fixed one", "start_"),
         ] {
             let rows = of_segments(prefix, true);

@@ -114,6 +114,14 @@ const PERMUTED_CLASSES_MAX: u32 = 7;
 
 /// Of the tasks of a family; `None` if their tables are not finite. Functions in the plane are some hundred, on a grid.
 pub fn of_family(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
+    let Unknown { example, support } = of_labels(family, spec)?;
+    // Different keys or labels give different soft targets, so that one example tells the key: H(Y'|X) = H(Y|X) + H(key).
+    let key = spec.smooth.map_or(0.0, |smooth| smooth.bits());
+    Some(Unknown { example: example + key, support: support + key })
+}
+
+/// The same of whole labels.
+fn of_labels(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
     if family.row().kind == TaskKind::Labels {
         let draw =
             |number| plane::labels(family, Seed::from_small(0).derive(Purpose::FixedFunctions, number));
@@ -157,7 +165,7 @@ pub fn of_family(family: TaskFamily, spec: &TaskSpec) -> Option<Unknown> {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test's own arithmetic")]
 mod tests {
-    use hebbian_shared::spec::task::{ClassesSpec, ImageAugmentation};
+    use hebbian_shared::spec::task::{ClassesSpec, ImageAugmentation, SmoothSpec};
 
     use super::*;
 
@@ -192,5 +200,23 @@ mod tests {
             "{all:?}"
         );
         assert_eq!(of_family(TaskFamily::Sinusoid, &TaskSpec::of(vec![TaskFamily::Sinusoid])), None);
+    }
+
+    #[test]
+    fn a_key_that_softens_labels_adds_its_bits() {
+        for family in [TaskFamily::Xor, TaskFamily::Circle, TaskFamily::Digits] {
+            let of = |smooth| of_family(family, &TaskSpec { smooth, ..TaskSpec::of(vec![family]) }).unwrap();
+            let whole = of(None);
+            for (steps, bits) in [(2, 1.0), (10, 10.0_f64.log2())] {
+                let soft = of(Some(SmoothSpec { steps, ..SmoothSpec::default() }));
+                assert!((soft.example - whole.example - bits).abs() < 1e-12, "{family}: {soft:?}");
+                assert!((soft.support - whole.support - bits).abs() < 1e-12, "{family}: {soft:?}");
+            }
+        }
+        // As a table of targets: of two labels and three keys, all in one to one.
+        let table = LabelTable { probability: 1.0, labels: [(0, 0), (1, 1)].into() };
+        let keys: Vec<Vec<u32>> = (0..3).map(|key| vec![2 * key, 2 * key + 1]).collect();
+        assert!(is_one_to_one(std::slice::from_ref(&table), &keys));
+        assert!((conditional(&[table], &keys) - of_key(&keys)).abs() < 1e-12);
     }
 }

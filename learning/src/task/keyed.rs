@@ -1,46 +1,76 @@
-//! Tasks with a key that shifts all of their targets, and tasks whose support has another key than their query.
+//! Tasks with a key that changes all of their targets, and tasks whose support has another key than their query.
 
 use std::sync::Arc;
 
 use hebbian_shared::seed::{Purpose, Seed, uniform};
-use hebbian_shared::spec::task::ShiftSpec;
+use hebbian_shared::spec::task::{ShiftSpec, SmoothSpec};
 
 use super::{Task, TaskDistribution, TaskError, TaskSizes};
 
-/// The tasks of another distribution, each with its key.
-pub(super) struct Shifted {
-    pub(super) tasks: Box<dyn TaskDistribution>,
-    pub(super) shift: ShiftSpec,
+/// Keys of one kind.
+pub(super) trait Keys: Copy + Send + Sync + 'static {
+    /// The key of a uniform number from 0 to 1.
+    fn key(&self, uniform: f64) -> f64;
+
+    /// A target of a task with so many outputs, with a key.
+    fn apply(&self, target: f64, key: f64, outputs: usize) -> f64;
 }
 
-/// A key of a task: number 0 is its own.
-fn key(shift: &ShiftSpec, seed: Seed, number: u64) -> f64 {
-    shift.key(uniform(&mut seed.derive(Purpose::TaskKey, number).rng()))
-}
+impl Keys for ShiftSpec {
+    fn key(&self, uniform: f64) -> f64 {
+        self.key(uniform)
+    }
 
-impl TaskDistribution for Shifted {
-    fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError> {
-        let (shift, key) = (self.shift, key(&self.shift, seed, 0));
-        let task = self.tasks.sample(seed)?;
-        Ok(Box::new(ShiftedTask { task, shift, key }))
+    fn apply(&self, target: f64, key: f64, _: usize) -> f64 {
+        self.apply(target, key)
     }
 }
 
-struct ShiftedTask {
+impl Keys for SmoothSpec {
+    fn key(&self, uniform: f64) -> f64 {
+        self.key(uniform)
+    }
+
+    fn apply(&self, target: f64, key: f64, outputs: usize) -> f64 {
+        Self::apply(target, key, outputs)
+    }
+}
+
+/// The tasks of another distribution, each with its key.
+pub(super) struct Keyed<K> {
+    pub(super) tasks: Box<dyn TaskDistribution>,
+    pub(super) keys: K,
+}
+
+/// A key of a task: number 0 is its own.
+fn key(keys: &impl Keys, seed: Seed, number: u64) -> f64 {
+    keys.key(uniform(&mut seed.derive(Purpose::TaskKey, number).rng()))
+}
+
+impl<K: Keys> TaskDistribution for Keyed<K> {
+    fn sample(&self, seed: Seed) -> Result<Box<dyn Task>, TaskError> {
+        let (keys, key) = (self.keys, key(&self.keys, seed, 0));
+        let task = self.tasks.sample(seed)?;
+        Ok(Box::new(KeyedTask { task, keys, key }))
+    }
+}
+
+struct KeyedTask<K> {
     task: Box<dyn Task>,
-    shift: ShiftSpec,
+    keys: K,
     key: f64,
 }
 
-impl ShiftedTask {
+impl<K: Keys> KeyedTask<K> {
     fn apply(&self, targets: &mut [f32]) {
+        let outputs = self.task.sizes().outputs;
         for target in targets {
-            *target = self.shift.apply(f64::from(*target), self.key) as f32;
+            *target = self.keys.apply(f64::from(*target), self.key, outputs) as f32;
         }
     }
 }
 
-impl Task for ShiftedTask {
+impl<K: Keys> Task for KeyedTask<K> {
     fn sizes(&self) -> TaskSizes {
         self.task.sizes()
     }
@@ -145,6 +175,43 @@ mod tests {
         let spec = TaskSpec { shift: Some(turned), ..plain };
         assert!(targets(&spec, false, 1).0.iter().all(|y| (0.0..=1.0).contains(y)));
         assert_eq!([0.0, 0.3, 0.99].map(|u| turned.key(u)), [0.0, 0.25, 0.75]);
+    }
+
+    #[test]
+    fn a_key_softens_support_and_query_alike() {
+        for (family, classes) in [(TaskFamily::Circle, 2.0_f64), (TaskFamily::Digits, 10.0)] {
+            let plain = TaskSpec { batch_size: 8, query_size: 8, ..TaskSpec::of(vec![family]) };
+            let smooth = SmoothSpec { low: 0.3, ..SmoothSpec::default() };
+            let softened = TaskSpec { smooth: Some(smooth), ..plain.clone() };
+            let mut keys = Vec::new();
+            for number in 1..20 {
+                let (found, hard) = (targets(&softened, false, number), targets(&plain, false, number));
+                let all = || found.0.iter().chain(&found.1).zip(hard.0.iter().chain(&hard.1));
+                // The share that a wrong class has tells the key.
+                let share = |target: f32| 0.5 * (f64::from(target) + 1.0);
+                let key =
+                    classes * all().find(|(_, hard)| **hard == -1.0).map(|(soft, _)| share(*soft)).unwrap();
+                for (&soft, &hard) in all() {
+                    let expected = (1.0 - key) * share(hard) + key / classes;
+                    assert!((share(soft) - expected).abs() < 1e-6, "{family} {number}: {soft} of {hard}");
+                }
+                assert!((0.3 - 1e-6..0.9 + 1e-6).contains(&key), "{key}");
+                keys.push((key * 1e5).round() as u32);
+            }
+            keys.sort_unstable();
+            keys.dedup();
+            assert!((5..=10).contains(&keys.len()), "{family}: {keys:?}");
+        }
+        // Of many classes the true one may have a negative target, and it has the largest.
+        let smooth = SmoothSpec { low: 0.8, ..SmoothSpec::default() };
+        let spec = TaskSpec { smooth: Some(smooth), batch_size: 8, ..TaskSpec::of(vec![TaskFamily::Digits]) };
+        let (support, _) = targets(&spec, false, 1);
+        assert!(support.iter().all(|target| *target < 0.0), "{support:?}");
+        let blind = targets(&spec, true, 1).0;
+        for (row, blind) in support.chunks_exact(10).zip(blind.chunks_exact(10)) {
+            let largest = |row: &[f32]| (0..10).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+            assert_eq!(largest(blind), (largest(row) + 1) % 10);
+        }
     }
 
     #[test]

@@ -45,9 +45,9 @@ pub(crate) fn value(objective: Objective, prediction: &[f32], target: &[f32], ou
             let examples = prediction.chunks_exact(outputs).zip(target.chunks_exact(outputs));
             let losses = examples.map(|(prediction, target)| {
                 if outputs == 1 {
-                    softplus(-f64::from(target[0]) * f64::from(prediction[0]))
+                    logistic(prediction[0], target[0])
                 } else {
-                    cross_entropy(prediction, class(target))
+                    cross_entropy(prediction, target)
                 }
             });
             -losses.sum::<f64>() * outputs as f64 / target.len() as f64
@@ -105,11 +105,30 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 
-/// Minus the logarithm of the softmax of `prediction` at `class`.
-fn cross_entropy(prediction: &[f32], class: usize) -> f64 {
+/// The share of a class that a soft target stands for.
+fn share(target: f32) -> f64 {
+    0.5 * (f64::from(target) + 1.0)
+}
+
+/// Minus the logarithm of the logistic function at the class that a target of +-1 names; of a soft one the mean by its shares.
+fn logistic(prediction: f32, target: f32) -> f64 {
+    let (y, t) = (f64::from(prediction), f64::from(target));
+    if t.abs() == 1.0 {
+        return softplus(-t * y);
+    }
+    share(target) * softplus(-y) + share(-target) * softplus(y)
+}
+
+/// Minus the logarithm of the softmax of `prediction` at the class whose target is 1; of soft targets the mean by their shares.
+fn cross_entropy(prediction: &[f32], target: &[f32]) -> f64 {
     let highest = prediction.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = prediction.iter().map(|&y| libm::exp(f64::from(y) - f64::from(highest)));
-    libm::log(weights.sum::<f64>()) + f64::from(highest) - f64::from(prediction[class])
+    let logarithm = libm::log(weights.sum::<f64>()) + f64::from(highest);
+    let class = class(target);
+    if target[class] == 1.0 {
+        return logarithm - f64::from(prediction[class]);
+    }
+    prediction.iter().zip(target).map(|(&y, &t)| share(t) * (logarithm - f64::from(y))).sum()
 }
 
 #[cfg(test)]
@@ -166,6 +185,22 @@ mod tests {
         let first = (1.0 + 2.0_f64.exp() + 1.0_f64.exp()).ln() - 2.0;
         let second = (2.0 * 0.5_f64.exp() + 0.25_f64.exp()).ln() - 0.5;
         check(Objective::Logistic, &prediction, &target, 3, -(first + second) / 2.0);
+    }
+
+    #[test]
+    fn soft_targets_are_means_by_their_shares() {
+        let logistic = |margin: f64| (1.0 + (-margin).exp()).ln();
+        let expected =
+            -(0.625 * logistic(0.5) + 0.375 * logistic(-0.5) + 0.25 * logistic(-3.0) + 0.75 * logistic(3.0))
+                / 2.0;
+        check(Objective::Logistic, &[0.5, -3.0], &[0.25, -0.5], 1, expected);
+        // The true class has the largest target, though it is negative.
+        let (prediction, target) = ([0.0, 2.0, 1.0, 0.5], [-0.625, -0.125, -0.625, -0.625]);
+        check(Objective::Accuracy, &prediction, &target, 4, 1.0);
+        let whole = (1.0 + 2.0_f64.exp() + 1.0_f64.exp() + 0.5_f64.exp()).ln();
+        let expected = -(whole - 0.4375 * 2.0 - 0.1875 * 1.5);
+        check(Objective::Logistic, &prediction, &target, 4, expected);
+        check(Objective::Accuracy, &[0.1, -0.1], &[0.1, 0.1], 1, 0.5);
     }
 
     #[test]

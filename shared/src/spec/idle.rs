@@ -1,6 +1,6 @@
 //! Options that do nothing beside the others: whoever writes one means something that would not happen.
 
-use super::task::TaskFamily;
+use super::task::{SinusoidSpec, TaskFamily};
 use super::{RunSpec, SpecError, is_default};
 
 /// An option and what it belongs to, for a spec in which that is not so.
@@ -18,10 +18,13 @@ pub(super) fn refuse(spec: &RunSpec) -> Result<(), SpecError> {
     // A rule may be judged on data sets that it is not trained on.
     let images =
         !tasks.data_sets.is_empty() || families.iter().any(|family| family.is_images() || remembers(family));
+    let (SinusoidSpec { disjoint, seed, known, .. }, usual) = (tasks.sinusoid, SinusoidSpec::default());
     let of_tasks = [
         (!is_default(&tasks.images) && !images, ("tasks.images", "families of images")),
         (!is_default(&tasks.remember) && !snippets, ("tasks.remember", "the families `remember-*`")),
         (!is_default(&tasks.sinusoid) && !waves, ("tasks.sinusoid", "the family `sinusoid`")),
+        (!disjoint && seed != usual.seed, ("tasks.sinusoid.seed", "disjoint waves")),
+        (!disjoint && known != usual.known, ("tasks.sinusoid.known", "disjoint waves")),
     ];
     let of_tasks = of_tasks.into_iter().find_map(|(is_idle, option)| is_idle.then_some(option));
     match problem.rule.options().idle().or(of_tasks) {
@@ -57,6 +60,14 @@ mod tests {
             ("xor", rule(weights, "inputs = \"loss\", horizon = 9"), "", "rule.horizon"),
             ("xor", warped.to_owned(), "images = { permute_labels = false }", "tasks.images"),
             ("xor", warped.to_owned(), "sinusoid = { amplitude_high = 3.0 }", "tasks.sinusoid"),
+            ("xor", warped.to_owned(), "sinusoid = { seed = 3 }", "tasks.sinusoid"),
+            ("sinusoid", warped.to_owned(), "sinusoid = { seed = 3 }", "tasks.sinusoid.seed"),
+            (
+                "sinusoid",
+                warped.to_owned(),
+                "sinusoid = { known = 3, disjoint = false }",
+                "tasks.sinusoid.known",
+            ),
             ("digits", warped.to_owned(), "remember = { cue = 9 }", "tasks.remember"),
         ] {
             let error = read(family, &rule, tasks).expect_err(field);
@@ -70,6 +81,7 @@ mod tests {
             ("xor", rule(weights, "form = \"small-loss\", inputs = \"loss\""), ""),
             ("digits", warped.to_owned(), "images = { permute_labels = false }"),
             ("sinusoid", warped.to_owned(), "sinusoid = { amplitude_high = 3.0 }"),
+            ("sinusoid", warped.to_owned(), "sinusoid = { disjoint = true, seed = 3, known = 3 }"),
         ] {
             read(family, &rule, tasks).unwrap_or_else(|error| panic!("{rule} {tasks}: {error}"));
         }

@@ -70,6 +70,11 @@ pub trait RuleOptions {
         None
     }
 
+    /// What a sound rule gains nothing by in these networks on these tasks, and what would help, for people.
+    fn notes(&self, _: &NetworkSpec, _: &TaskSpec) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Refuses a rule that these networks or tasks do not suit, naming the field.
     fn validate_for(&self, network: &NetworkSpec, tasks: &TaskSpec) -> Result<(), SpecError>;
 

@@ -15,7 +15,7 @@ use super::range::Range;
 use crate::limits::{BATCH_SIZE_MAX, DATA_SETS_MAX, TASKS_PER_GENERATION_MAX};
 pub use augmentation::{ImageAugmentation, InputAugmentation};
 pub use family::{FamilyRow, TaskFamily, TaskKind, UnknownFamilyError, Variation};
-pub use keys::{ClassKind, ClassesSpec, ShiftSpec, SinusoidSpec};
+pub use keys::{ClassKind, ClassesSpec, ShiftSpec, SinusoidSpec, SmoothSpec};
 pub use label_noise::{LabelNoiseSpec, NoiseKind, Taught};
 pub use remember::RememberSpec;
 
@@ -59,6 +59,9 @@ pub struct TaskSpec {
     /// A key for each task that shifts its targets; only of families with values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<ShiftSpec>,
+    /// A key for each task that softens its labels; only of families with classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smooth: Option<SmoothSpec>,
     /// Which waves the family `sinusoid` has.
     #[serde(default, skip_serializing_if = "super::is_default")]
     #[schemars(!skip_serializing_if)]
@@ -110,6 +113,7 @@ impl TaskSpec {
             remember: RememberSpec::default(),
             classes: None,
             shift: None,
+            smooth: None,
             sinusoid: SinusoidSpec::default(),
             data_sets: Vec::new(),
         }
@@ -154,6 +158,14 @@ impl TaskSpec {
             .check("tasks.query_size", self.query_size)?;
         self.validate_data_sets()?;
         self.remember.validate()?;
+        if let Some(family) = self.families.iter().find(|family| family.row().kind == TaskKind::Snippets)
+            && self.support == SupportDraw::Fixed
+        {
+            let problem = format!(
+                "must be \"fresh\" for `{family}`, which asks for all that was shown: each update shows the next snippets"
+            );
+            return Err(SpecError::field("tasks.support", problem));
+        }
         self.validate_keys()?;
         if let Some(noise) = &self.label_noise {
             noise.validate()?;

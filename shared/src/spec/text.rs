@@ -163,7 +163,7 @@ impl SpecError {
             }
             _ => (path, &*message),
         };
-        let problem = wording::in_plain_words(message, || range(&path));
+        let problem = wording::in_plain_words(&path, message, || range(&path));
         Self::field(path, problem)
     }
 

@@ -79,6 +79,12 @@ impl Perceptron {
         self.layers[last].values[..self.outputs_length].copy_from_slice(outputs);
     }
 
+    /// Derivatives of the loss by the linear outputs at the last `backward`, `[output, stride]`.
+    #[cfg(test)]
+    pub(super) fn deltas(&self) -> &[f32] {
+        &self.layers[self.layers.len() - 1].deltas[..self.outputs_length]
+    }
+
     /// Draws all weights and biases.
     pub(super) fn initialise(&mut self, distribution: InitialWeights, seed: Seed) {
         let mut rng = seed.derive(Purpose::Synapses, 0).rng();
@@ -223,9 +229,10 @@ fn loss_slope(loss: Loss, batch: &Columns, outputs: &[f32], slopes: &mut [f32]) 
         }
         Loss::Logistic if several => softmax_slope(batch, outputs, slopes),
         Loss::Logistic => {
-            // -t / (1 + exp(t y)), by way of the tanh that is at hand
+            // 1 / (1 + exp(-y)) - (t + 1) / 2, by way of the tanh that is at hand. Its tanh is odd to the last bit, so for t = +-1
+            // this is -t / (1 + exp(t y)).
             for ((slope, output), target) in slopes.iter_mut().zip(outputs).zip(&batch.targets) {
-                *slope = share * 0.5 * (tanh(0.5 * target * output) - 1.0) * target;
+                *slope = share * 0.5 * (tanh(0.5 * output) - target);
             }
         }
     }
@@ -247,7 +254,8 @@ fn softmax_slope(batch: &Columns, outputs: &[f32], slopes: &mut [f32]) {
             total += weight;
         }
         for class in 0..classes {
-            let truth = f32::from(u8::from(of_class(&batch.targets, class) > 0.0));
+            // The share of the class: 1 or 0, but for soft targets.
+            let truth = 0.5 * (of_class(&batch.targets, class) + 1.0);
             let slope = &mut slopes[class * stride + example];
             *slope = (*slope / total - truth) / batch.examples as f32;
         }

@@ -2,6 +2,7 @@ use hebbian_shared::seed::{Purpose, uniform_between};
 use hebbian_shared::spec::network::NetworkSpec;
 use hebbian_shared::spec::rule::RuleOptions;
 use hebbian_shared::spec::rule::gradient_descent::Optimizer;
+use hebbian_shared::spec::task::SmoothSpec;
 
 use super::*;
 use crate::training::objective;
@@ -63,11 +64,14 @@ fn loss(kind: Loss, batch: &Columns, outputs: &[f32]) -> f64 {
         let (output, target) = (rows(outputs, example), rows(&batch.targets, example));
         match kind {
             Loss::Squared => output.iter().zip(&target).map(|(y, t)| 0.5 * (y - t) * (y - t)).sum::<f64>(),
-            Loss::Logistic if output.len() == 1 => libm::log1p(libm::exp(-target[0] * output[0])),
+            Loss::Logistic if output.len() == 1 => {
+                let of_sign =
+                    |sign: f64| 0.5 * (1.0 + sign * target[0]) * libm::log1p(libm::exp(-sign * output[0]));
+                of_sign(1.0) + of_sign(-1.0)
+            }
             Loss::Logistic => {
                 let total: f64 = output.iter().map(|&y| libm::exp(y)).sum();
-                let class = target.iter().position(|&t| t > 0.0).unwrap();
-                libm::log(total) - output[class]
+                output.iter().zip(&target).map(|(y, t)| 0.5 * (t + 1.0) * (libm::log(total) - y)).sum()
             }
         }
     };
@@ -76,12 +80,23 @@ fn loss(kind: Loss, batch: &Columns, outputs: &[f32]) -> f64 {
 
 #[test]
 fn gradients_are_those_of_finite_differences() {
+    check_gradients(0.0);
+    // Of four classes the true one has less than half, so that its target is negative.
+    check_gradients(0.75);
+}
+
+/// Of labels that give up so much to all classes alike.
+fn check_gradients(smooth: f64) {
     // A batch that is no multiple of the vector length shows whether the padding stays out of it.
     for (layer_sizes, examples) in [(vec![2, 5, 1], 37), (vec![3, 6, 5, 4], 16), (vec![2, 3], 50)] {
         for &activation in HiddenActivation::ALL {
             for &kind in Loss::ALL {
-                let batch =
-                    self::examples(examples, layer_sizes[0], layer_sizes[layer_sizes.len() - 1], 3).columns();
+                let outputs = layer_sizes[layer_sizes.len() - 1];
+                let mut examples_of = self::examples(examples, layer_sizes[0], outputs, 3);
+                for target in &mut examples_of.targets {
+                    *target = SmoothSpec::apply(f64::from(*target), smooth, outputs) as f32;
+                }
+                let batch = examples_of.columns();
                 let mut perceptron = Perceptron::new(&layer_sizes, examples + 20, activation, kind);
                 perceptron.initialise(InitialWeights::UniformOne, Seed::new(5).unwrap());
                 perceptron.forward(&batch);
@@ -105,6 +120,27 @@ fn gradients_are_those_of_finite_differences() {
                     );
                 }
             }
+        }
+    }
+}
+
+/// Numbers are those of `-t / (1 + exp(t y))` as it was computed before there were soft targets; only a zero may have another sign.
+#[test]
+fn slopes_of_whole_labels_keep_their_bits() {
+    let count = 4001;
+    let mut perceptron = Perceptron::new(&[1, 1], count, HiddenActivation::Tanh, Loss::Logistic);
+    for target in [1.0, -1.0] {
+        let inputs: Vec<f32> = (0..count).map(|place| (place as f32 - 2000.0) * 0.0123).collect();
+        let batch = Examples { count, inputs: inputs.clone(), targets: vec![target; count] }.columns();
+        perceptron.forward(&batch);
+        let mut outputs = inputs;
+        outputs.resize(batch.stride, 0.0);
+        perceptron.set_outputs(&outputs);
+        perceptron.backward(&batch);
+        let share = 1.0 / count as f32;
+        for (&y, &found) in outputs[..count].iter().zip(perceptron.deltas()) {
+            let expected = share * 0.5 * (perceptron::tanh(0.5 * target * y) - 1.0) * target;
+            assert!(found == expected, "{y} {target}: {found}, not {expected}");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::spec::network::{InitialSynapses, NetworkSpec};
 use crate::spec::range::Range;
 use crate::spec::start::LEARNING_RATE;
 use crate::spec::strategy::{Directions, Estimator, EvogradSpec};
-use crate::spec::task::TaskSpec;
+use crate::spec::task::{SupportDraw, TaskSpec};
 
 /// Options of sample weights. The last layer is linear, the loss logistic.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ impl RuleOptions for SampleWeightsSpec {
         UNITS.check("rule.units", self.units)?;
         HORIZON.check("rule.horizon", self.horizon)?;
         if self.online.is_some() && self.form != WeightForm::Network {
-            let problem = "is of the form \"network\": leave it out, or `form`";
+            let problem = "must be left out where `form` is another than \"network\": no other can go on learning within a task";
             return Err(SpecError::field("rule.online", problem));
         }
         if self.online.is_some() && self.inputs != WeightInputs::Loss {
@@ -194,6 +194,12 @@ impl RuleOptions for SampleWeightsSpec {
                 "belongs to multi-state rules; leave it out: weights are Xavier's",
             ));
         }
+        if tasks.batch_size == 1 && self.normalise == Normalise::Sum {
+            return Err(SpecError::field(
+                "rule.normalise",
+                "must be \"mean\" together with tasks.batch_size = 1: divided by their sum, the weight of one example is always 1",
+            ));
+        }
         match tasks.families.iter().find(|family| !family.has_classes()) {
             Some(family) => Err(SpecError::field(
                 "tasks.families",
@@ -201,6 +207,17 @@ impl RuleOptions for SampleWeightsSpec {
             )),
             None => Ok(()),
         }
+    }
+
+    fn notes(&self, _: &NetworkSpec, tasks: &TaskSpec) -> Vec<String> {
+        let (noise, never_repeat) = (&tasks.label_noise, tasks.support == SupportDraw::Fresh);
+        let and = if never_repeat { " and examples never repeat" } else { "" };
+        let nothing = || {
+            format!(
+                "labels are all right{and}, so there is nothing to weigh by; tasks.label_noise makes some wrong"
+            )
+        };
+        noise.is_none().then(nothing).into_iter().collect()
     }
 
     fn layout(&self, _: &NetworkSpec) -> GenomeLayout {
@@ -314,9 +331,10 @@ impl RuleOptions for SampleWeightsSpec {
 
     fn summary(&self) -> String {
         match (self.form, self.online) {
-            (WeightForm::Network, None) => format!("descent with sample weights by {} units", self.units),
-            (WeightForm::Network, Some(_)) => {
-                format!("descent with sample weights by {} units that learn within a task", self.units)
+            (WeightForm::Network, online) => {
+                let (s, learn) = if self.units == 1 { ("", "learns") } else { ("s", "learn") };
+                let online = online.map_or_else(String::new, |_| format!(" that {learn} within a task"));
+                format!("descent with sample weights by {} unit{s}{online}", self.units)
             }
             (WeightForm::Exponential, _) => "descent with sample weights exp(-q loss)".to_owned(),
             (WeightForm::SmallLoss, _) => "descent on the smallest losses of a batch".to_owned(),
@@ -328,7 +346,7 @@ impl RuleOptions for SampleWeightsSpec {
 mod tests {
     use super::*;
     use crate::spec::RunSpec;
-    use crate::spec::task::TaskFamily;
+    use crate::spec::task::{LabelNoiseSpec, TaskFamily};
 
     #[test]
     fn a_genome_is_the_weight_function() {
@@ -402,5 +420,59 @@ mod tests {
             check(SampleWeightsSpec { horizon: 0, ..spec }, TaskFamily::Xor).as_deref(),
             Some("rule.horizon")
         );
+    }
+
+    #[test]
+    fn weights_that_are_all_1_are_refused() {
+        let check = |spec: SampleWeightsSpec, batch_size| {
+            let tasks = TaskSpec { batch_size, ..TaskSpec::of(vec![TaskFamily::Digits]) };
+            spec.validate_for(&NetworkSpec::default(), &tasks).err().map(|error| error.field)
+        };
+        let spec = SampleWeightsSpec::default();
+        for form in [WeightForm::Network, WeightForm::Exponential, WeightForm::SmallLoss] {
+            let spec = SampleWeightsSpec { form, ..spec };
+            assert_eq!(check(spec, 1).as_deref(), Some("rule.normalise"), "{form:?}");
+            assert_eq!(check(spec, 2), None);
+        }
+        assert_eq!(check(SampleWeightsSpec { normalise: Normalise::Mean, ..spec }, 1), None);
+    }
+
+    #[test]
+    fn right_labels_are_noted() {
+        let notes = |tasks: &TaskSpec| SampleWeightsSpec::default().notes(&NetworkSpec::default(), tasks);
+        let fresh = TaskSpec::of(vec![TaskFamily::Digits]);
+        assert_eq!(
+            notes(&fresh),
+            [
+                "labels are all right and examples never repeat, so there is nothing to weigh by; tasks.label_noise makes some wrong"
+            ]
+        );
+        let fixed = TaskSpec { support: SupportDraw::Fixed, ..fresh.clone() };
+        assert_eq!(
+            notes(&fixed),
+            ["labels are all right, so there is nothing to weigh by; tasks.label_noise makes some wrong"]
+        );
+        let noisy = TaskSpec { label_noise: Some(LabelNoiseSpec::default()), ..fresh };
+        assert_eq!(notes(&noisy), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_is_summed_up_in_singular_and_plural() {
+        let spec = SampleWeightsSpec::default();
+        let online = Some(MetaGradient::Last);
+        for (spec, expected) in [
+            (spec, "descent with sample weights by 8 units"),
+            (SampleWeightsSpec { units: 1, ..spec }, "descent with sample weights by 1 unit"),
+            (
+                SampleWeightsSpec { online, ..spec },
+                "descent with sample weights by 8 units that learn within a task",
+            ),
+            (
+                SampleWeightsSpec { online, units: 1, ..spec },
+                "descent with sample weights by 1 unit that learns within a task",
+            ),
+        ] {
+            assert_eq!(spec.summary(), expected);
+        }
     }
 }

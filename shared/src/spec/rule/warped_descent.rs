@@ -212,6 +212,15 @@ impl RuleOptions for WarpedDescentSpec {
         self.check_blocks(network)?;
         let shapes = network.all_shapes();
         let has_warps = self.warp != Warp::None;
+        if has_warps && shapes.iter().any(Vec::is_empty) {
+            return refuse(
+                "rule.warp",
+                format!(
+                    "must be \"none\" for a network without hidden layers ({}): warps stand after them",
+                    network.field()
+                ),
+            );
+        }
         let widths = shapes.iter().flatten();
         let are_equal = || widths.clone().all(|neurons| Some(neurons) == widths.clone().next());
         if has_warps && self.share_layers && self.block == 0 && !are_equal() {
@@ -221,7 +230,7 @@ impl RuleOptions for WarpedDescentSpec {
                     .to_owned(),
             );
         }
-        let fits_all = !has_warps || self.share_layers && shapes.iter().all(|shape| !shape.is_empty());
+        let fits_all = !has_warps || self.share_layers;
         let is_one_depth = self.rates == Rates::One || network.synapse_layers().is_some();
         if shapes.len() > 1 && !(fits_all && is_one_depth && self.start != WeightStart::Learned) {
             return refuse(
@@ -244,6 +253,13 @@ impl RuleOptions for WarpedDescentSpec {
             );
         }
         Ok(())
+    }
+
+    fn notes(&self, _: &NetworkSpec, _: &TaskSpec) -> Vec<String> {
+        let lost = self.start == WeightStart::Drawn && self.warp != Warp::None;
+        let note = "warps gain nothing where every task draws its start, as a hidden neuron is another one in each task; \
+                    rule.start = \"fixed\" keeps it the same";
+        lost.then(|| note.to_owned()).into_iter().collect()
     }
 
     fn layout(&self, network: &NetworkSpec) -> GenomeLayout {
@@ -302,18 +318,18 @@ impl RuleOptions for WarpedDescentSpec {
     }
 
     fn summary(&self) -> String {
-        let warp = match self.warp {
-            Warp::None => "no warps".to_owned(),
-            Warp::Diagonal => "diagonal warps".to_owned(),
-            Warp::Linear => "linear warps".to_owned(),
-            Warp::Residual => format!("residual warps of rank {}", self.rank),
+        let descent = match self.warp {
+            Warp::None => "gradient descent without warps".to_owned(),
+            Warp::Diagonal => "descent through diagonal warps".to_owned(),
+            Warp::Linear => "descent through linear warps".to_owned(),
+            Warp::Residual => format!("descent through residual warps of rank {}", self.rank),
         };
         let start = match self.start {
             WeightStart::Fixed => "a fixed",
             WeightStart::Drawn => "a drawn",
             WeightStart::Learned => "a learned",
         };
-        format!("descent through {warp} from {start} start")
+        format!("{descent} from {start} start")
     }
 }
 
@@ -387,5 +403,33 @@ mod tests {
         let logistic = WarpedDescentSpec { loss: Loss::Logistic, ..SPEC() };
         assert_eq!(check(logistic, &[&[20]], &[TaskFamily::RegressWave]), "rule.loss");
         assert_eq!(check(WarpedDescentSpec { rank: 0, ..SPEC() }, &[&[20]], plane), "rule.rank");
+        // Warps stand behind hidden layers.
+        let none = WarpedDescentSpec { warp: Warp::None, ..SPEC() };
+        for warp in [Warp::Diagonal, Warp::Linear, Warp::Residual] {
+            assert_eq!(check(WarpedDescentSpec { warp, ..SPEC() }, &[&[]], plane), "rule.warp");
+        }
+        assert_eq!(check(blocks, &[&[20], &[]], plane), "rule.warp");
+        assert_eq!(check(none, &[&[]], plane), "");
+        assert_eq!(check(none, &[&[20], &[]], plane), "");
+    }
+
+    #[test]
+    fn warps_from_starts_that_are_drawn_are_noted() {
+        let notes = |spec: WarpedDescentSpec| {
+            spec.notes(&NetworkSpec::default(), &TaskSpec::of(vec![TaskFamily::Xor])).len()
+        };
+        let drawn = WarpedDescentSpec { start: WeightStart::Drawn, ..SPEC() };
+        assert_eq!(notes(drawn), 1);
+        assert_eq!(notes(WarpedDescentSpec { warp: Warp::Diagonal, ..drawn }), 1);
+        assert_eq!(notes(WarpedDescentSpec { warp: Warp::None, ..drawn }), 0);
+        assert_eq!(notes(SPEC()), 0);
+        assert_eq!(notes(WarpedDescentSpec { start: WeightStart::Learned, ..SPEC() }), 0);
+    }
+
+    #[test]
+    fn a_rule_without_warps_is_gradient_descent() {
+        assert_eq!(SPEC().summary(), "descent through residual warps of rank 4 from a fixed start");
+        let none = WarpedDescentSpec { warp: Warp::None, start: WeightStart::Learned, ..SPEC() };
+        assert_eq!(none.summary(), "gradient descent without warps from a learned start");
     }
 }

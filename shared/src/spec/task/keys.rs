@@ -98,7 +98,7 @@ pub struct ShiftSpec {
     /// The limit that it stays below.
     #[schemars(transform = SHIFT.schema())]
     pub high: f64,
-    /// So many numbers in equal steps from `low` on; 0: any number.
+    /// So many numbers in equal steps from `low` on, at least two; 0: any number.
     #[schemars(transform = STEPS.schema())]
     pub steps: u32,
     /// Whether targets are taken modulo 1, so that they lie on a circle.
@@ -120,6 +120,10 @@ impl ShiftSpec {
         SHIFT.check("tasks.shift.low", self.low)?;
         SHIFT.check("tasks.shift.high", self.high)?;
         STEPS.check("tasks.shift.steps", self.steps)?;
+        if self.steps == 1 {
+            let problem = "must be 0, which is any number, or at least 2: if there is only one, it is no key";
+            return Err(SpecError::field("tasks.shift.steps", problem));
+        }
         if self.low >= self.high {
             let (low, high) = (self.low.shown(), self.high.shown());
             let problem = format!("must be below tasks.shift.high, which is {high}, not {low}");
@@ -140,6 +144,65 @@ impl ShiftSpec {
     /// A target with a key.
     pub fn apply(&self, target: f64, key: f64) -> f64 {
         if self.modulo { (target + key).rem_euclid(1.0) } else { target + key }
+    }
+}
+
+/// A share of each task's own that its targets give up to all classes alike, those of the query, too: a key that softens labels.
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SmoothSpec {
+    /// The least share.
+    #[schemars(transform = SMOOTH.schema())]
+    pub low: f64,
+    /// The greatest share.
+    #[schemars(transform = SMOOTH.schema())]
+    pub high: f64,
+    /// So many shares in equal steps, from `low` to `high`.
+    #[schemars(transform = SMOOTH_STEPS.schema())]
+    pub steps: u32,
+}
+
+impl Default for SmoothSpec {
+    fn default() -> Self {
+        Self { low: 0.0, high: 0.9, steps: 10 }
+    }
+}
+
+/// At 1 all classes would be alike; close to it, the true one would be lost in the rounding of targets.
+const SMOOTH: Range<f64> = Range::new(0.0, 0.99);
+const SMOOTH_STEPS: Range<u32> = Range::new(2, 10_000);
+
+impl SmoothSpec {
+    /// Refuses what is out of range, naming the field.
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
+        SMOOTH.check("tasks.smooth.low", self.low)?;
+        SMOOTH.check("tasks.smooth.high", self.high)?;
+        SMOOTH_STEPS.check("tasks.smooth.steps", self.steps)?;
+        if self.low >= self.high {
+            let (low, high) = (self.low.shown(), self.high.shown());
+            let problem = format!("must be below tasks.smooth.high, which is {high}, not {low}");
+            return Err(SpecError::field("tasks.smooth.low", problem));
+        }
+        Ok(())
+    }
+
+    /// The key of a uniform number from 0 to 1.
+    pub fn key(&self, uniform: f64) -> f64 {
+        let last = f64::from(self.steps - 1);
+        let place = (uniform * f64::from(self.steps)).floor().min(last);
+        self.low + (self.high - self.low) * (place / last)
+    }
+
+    /// A target with a key, of one of so many outputs. A share p of a class is the target 2 p - 1, and becomes (1 - key) p + key / classes.
+    pub fn apply(target: f64, key: f64, outputs: usize) -> f64 {
+        // One output stands for two classes.
+        let classes = outputs.max(2) as f64;
+        (1.0 - key) * target - key * (1.0 - 2.0 / classes)
+    }
+
+    /// How many bits a key has.
+    pub fn bits(&self) -> f64 {
+        libm::log2(f64::from(self.steps))
     }
 }
 
@@ -208,7 +271,7 @@ impl SinusoidSpec {
 impl super::TaskSpec {
     /// Whether tasks differ by classes or keys, so that a rule may memorise them or learn to tell them apart.
     pub fn has_keys(&self) -> bool {
-        self.classes.is_some() || self.shift.is_some() || self.has_waves()
+        self.classes.is_some() || self.shift.is_some() || self.smooth.is_some() || self.has_waves()
     }
 
     fn has_waves(&self) -> bool {
@@ -261,6 +324,18 @@ impl super::TaskSpec {
                 return Err(SpecError::field("tasks.shift", problem));
             }
         }
+        if let Some(smooth) = &self.smooth {
+            smooth.validate()?;
+            if let Some(family) = self.families.iter().find(|family| !family.has_classes()) {
+                let has = if family.is_regression() { "values" } else { "bits" };
+                let problem = format!("is of families with classes; `{family}` has {has}");
+                return Err(SpecError::field("tasks.smooth", problem));
+            }
+            if self.label_noise.is_some() {
+                let problem = "cannot stand beside tasks.label_noise, which replaces whole labels: leave one of them out";
+                return Err(SpecError::field("tasks.smooth", problem));
+            }
+        }
         self.sinusoid.validate()
     }
 }
@@ -268,7 +343,7 @@ impl super::TaskSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::task::{ImageAugmentation, TaskFamily, TaskSpec};
+    use crate::spec::task::{ImageAugmentation, LabelNoiseSpec, TaskFamily, TaskSpec};
 
     fn digits(classes: ClassesSpec) -> TaskSpec {
         let images = ImageAugmentation { permute_labels: false, ..ImageAugmentation::default() };
@@ -306,6 +381,57 @@ mod tests {
         assert_eq!(xor.as_deref(), Some("tasks.shift"));
         let empty = ShiftSpec { low: 1.0, ..ShiftSpec::default() };
         assert_eq!(refused(shifted(TaskFamily::Sinusoid, empty)).as_deref(), Some("tasks.shift.low"));
+        for (steps, field) in
+            [(0, None), (1, Some("tasks.shift.steps")), (2, None), (10_001, Some("tasks.shift.steps"))]
+        {
+            let shift = ShiftSpec { steps, ..ShiftSpec::default() };
+            assert_eq!(refused(shifted(TaskFamily::RegressWave, shift)).as_deref(), field, "{steps}");
+        }
+    }
+
+    #[test]
+    fn soft_labels_that_do_not_fit_are_refused() {
+        let smooth = |family, smooth| TaskSpec { smooth: Some(smooth), ..TaskSpec::of(vec![family]) };
+        let refused = |spec: TaskSpec| spec.validate().err().map(|error| error.field);
+        let usual = SmoothSpec::default();
+        for family in [TaskFamily::Circle, TaskFamily::Digits, TaskFamily::SyntheticMixture] {
+            assert_eq!(refused(smooth(family, usual)), None);
+        }
+        let others = [TaskFamily::Sinusoid, TaskFamily::RegressWave];
+        for family in others.into_iter().chain([TaskFamily::RememberBits, TaskFamily::RememberLabels]) {
+            assert_eq!(refused(smooth(family, usual)).as_deref(), Some("tasks.smooth"), "{family}");
+        }
+        for (wrong, field) in [
+            (SmoothSpec { low: -0.1, ..usual }, "tasks.smooth.low"),
+            (SmoothSpec { low: 0.5, high: 0.5, ..usual }, "tasks.smooth.low"),
+            (SmoothSpec { high: 1.0, ..usual }, "tasks.smooth.high"),
+            (SmoothSpec { high: f64::NAN, ..usual }, "tasks.smooth.high"),
+            (SmoothSpec { steps: 0, ..usual }, "tasks.smooth.steps"),
+            (SmoothSpec { steps: 1, ..usual }, "tasks.smooth.steps"),
+        ] {
+            assert_eq!(refused(smooth(TaskFamily::Circle, wrong)).as_deref(), Some(field), "{wrong:?}");
+        }
+        let noisy =
+            TaskSpec { label_noise: Some(LabelNoiseSpec::default()), ..smooth(TaskFamily::Xor, usual) };
+        assert_eq!(refused(noisy).as_deref(), Some("tasks.smooth"));
+    }
+
+    #[test]
+    fn keys_are_equal_steps_with_both_ends_and_shares_add_up_to_1() {
+        let smooth = SmoothSpec::default();
+        let keys = (0..10).map(|place| smooth.key((f64::from(place) + 0.5) / 10.0));
+        for (place, key) in keys.enumerate() {
+            assert!((key - 0.1 * place as f64).abs() < 1e-15, "{place}: {key}");
+        }
+        let two = SmoothSpec { low: 0.2, high: 0.6, steps: 2 };
+        assert_eq!([0.0, 0.49, 0.5, 1.0].map(|uniform| two.key(uniform)), [0.2, 0.2, 0.6, 0.6]);
+        // Without a share to give up, the bits of targets stay.
+        assert_eq!([1.0, -1.0].map(|target| SmoothSpec::apply(target, 0.0, 3)), [1.0, -1.0]);
+        assert_eq!([1.0, -1.0].map(|target| SmoothSpec::apply(target, 0.75, 1)), [0.25, -0.25]);
+        let of_three = [1.0, -1.0, -1.0].map(|target| 0.5 * (SmoothSpec::apply(target, 0.9, 3) + 1.0));
+        for (found, expected) in of_three.into_iter().zip([0.4, 0.3, 0.3]) {
+            assert!((found - expected).abs() < 1e-15, "{found}, not {expected}");
+        }
     }
 
     #[test]

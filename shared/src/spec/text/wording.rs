@@ -4,14 +4,24 @@ use std::borrow::Cow;
 
 use crate::spec::range::SpecNumber as _;
 
-/// What was written instead of what was expected: `must be ..., not ...`. Numbers and names are `within` a range, where it is known.
-pub(super) fn in_plain_words(message: &str, within: impl FnOnce() -> Option<String>) -> String {
+/// The examples that show what the section at a path may hold.
+fn examples(path: &str) -> &'static str {
+    if path.starts_with("tasks.classes") {
+        "examples/meta-augmentation.toml shows them"
+    } else if path.starts_with("tasks.data_sets") {
+        "examples/own-data.toml shows them"
+    } else {
+        "examples/quickstart.toml and examples/cart-pole.toml show them"
+    }
+}
+
+/// What was written at a path instead of what was expected: `must be ..., not ...`. Numbers and names are `within` a range, where it is
+/// known.
+pub(super) fn in_plain_words(path: &str, message: &str, within: impl FnOnce() -> Option<String>) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     if let Some(field) = missing {
-        return format!(
-            "the field `{field}` is missing; docs/spec.schema.json has every field, examples/quickstart.toml and \
-             examples/cart-pole.toml show them"
-        );
+        let examples = examples(path);
+        return format!("the field `{field}` is missing; docs/spec.schema.json has every field, {examples}");
     }
     let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     // What was written may say `, expected ` itself.
@@ -92,20 +102,34 @@ mod tests {
             ),
             ("unknown field `a`, expected `b`", "unknown field `a`, expected `b`"),
         ] {
-            assert_eq!(in_plain_words(message, states), expected);
+            assert_eq!(in_plain_words("", message, states), expected);
         }
         let gates = || Some("one of `scalar`, `per-state`".to_owned());
         let no_name = "invalid type: unit variant, expected string only";
-        assert_eq!(in_plain_words(no_name, gates), "must be one of `scalar`, `per-state`");
+        assert_eq!(in_plain_words("", no_name, gates), "must be one of `scalar`, `per-state`");
         let nowhere = || None;
-        assert_eq!(in_plain_words(no_name, nowhere), "must be a name in quotes");
+        assert_eq!(in_plain_words("", no_name, nowhere), "must be a name in quotes");
         assert_eq!(
-            in_plain_words("invalid value: integer `-1`, expected u32", nowhere),
+            in_plain_words("", "invalid value: integer `-1`, expected u32", nowhere),
             "must be a whole number from 0 on, not -1"
         );
         assert_eq!(
-            in_plain_words("invalid type: string \"x\", expected f64", nowhere),
+            in_plain_words("", "invalid type: string \"x\", expected f64", nowhere),
             "must be a number, not \"x\""
         );
+    }
+
+    #[test]
+    fn a_missing_field_is_shown_by_an_example_that_has_it() {
+        for (path, field, example) in [
+            ("", "strategy", "examples/quickstart.toml"),
+            ("tasks.classes", "train", "examples/meta-augmentation.toml"),
+            ("tasks.classes", "way", "examples/meta-augmentation.toml"),
+            ("tasks.data_sets[0]", "name", "examples/own-data.toml"),
+        ] {
+            let problem = in_plain_words(path, &format!("missing field `{field}`"), || None);
+            assert!(problem.contains(&format!("`{field}` is missing")), "{problem}");
+            assert!(problem.contains(&format!("every field, {example}")), "{problem}");
+        }
     }
 }
