@@ -1,6 +1,7 @@
 //! What rules are judged on: for `hebbian evaluate`, and for the comparison that ends `hebbian run`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use hebbian_learning::comparison::{self, Comparison, ComparisonError, ComparisonSettings};
 use hebbian_learning::evaluation::Threads;
@@ -16,7 +17,7 @@ use hebbian_worker::data_store::DataStore;
 
 use crate::data;
 use crate::failure::Failure;
-use crate::render::progress::Activity;
+use crate::render::{self, progress::Activity};
 
 /// The comparison of a finished run: the customary one on families that were not trained on.
 pub(crate) fn compare_finished(
@@ -38,8 +39,15 @@ pub(crate) fn compare_finished(
     comparison::compare(problem, genome, &settings, &here, &show, interrupt).map_err(comparison_failure)
 }
 
-/// Numbers of updates for a closer look at a rule: as long as it was trained, twice and ten times; none if nothing is trained.
-pub(crate) fn longer_updates(spec: &RunSpec) -> Option<String> {
+/// The command for a closer look at the rule of a genome file, after as many updates as it was trained through and more; none if nothing is
+/// trained. Without `--tasks`, the tasks are such as the rule has outputs for.
+pub(crate) fn closer_look(spec: &RunSpec, genome: &Path) -> Option<String> {
+    let genome = render::text::shell_word(&genome.display().to_string());
+    longer_updates(spec).map(|updates| format!("hebbian evaluate {genome} --updates {updates}"))
+}
+
+/// As long as a rule was trained, twice and ten times.
+fn longer_updates(spec: &RunSpec) -> Option<String> {
     spec.problem.rule_learning()?;
     let trained = spec.evaluation.updates_max().min(EVALUATION_UPDATES_MAX);
     let updates = [1, 2, 10].map(|factor| trained.saturating_mul(factor).min(EVALUATION_UPDATES_MAX));

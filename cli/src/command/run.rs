@@ -40,7 +40,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::files;
 use crate::forecast::Forecast;
 use crate::genome_file::GenomeFile;
-use crate::judging::{compare_finished, longer_updates};
+use crate::judging::{closer_look, compare_finished};
 use crate::local_cluster::{Computing, LocalWorker};
 use crate::render::progress::Progress;
 use crate::render::{self, Paint};
@@ -495,9 +495,6 @@ fn show_report(report: &Report, directory: &RunDirectory, json: bool) -> Result<
         return render::out(&report.to_json());
     }
     let text = render::report::text(report, Paint::stdout());
-    // Without `--tasks`, the tasks are such as the rule has outputs for.
-    let rule = render::text::shell_word(&directory.result().display().to_string());
-    let next = longer_updates(directory.spec())
-        .map(|updates| format!("hebbian evaluate {rule} --updates {updates}"));
+    let next = closer_look(directory.spec(), &directory.result());
     render::out(&(text + &render::report::files(directory, next.as_deref(), Paint::stdout())))
 }

@@ -104,6 +104,7 @@ fn label_noise(noise: &LabelNoiseSpec) -> String {
     }
     text.push_str(match noise.taught {
         Taught::All => "",
+        Taught::ClassesAlike => ", all classes are taught equally often",
         Taught::RightLabels => ", right labels alone are taught",
         Taught::CleanSet => ", the clean set alone is taught",
     });
