@@ -148,6 +148,28 @@ fn the_printed_spec_is_valid_and_its_cost_is_estimated() {
 }
 
 #[test]
+fn what_a_spec_gains_nothing_by_is_noted() {
+    let place = Place::new();
+    let with =
+        |rule: &str| crate::support::SPEC.replace("rule = { states = 2 }", &format!("rule = {{ {rule} }}"));
+    for (rule, expected) in [
+        (
+            "family = \"warped-descent\", start = \"drawn\"",
+            "warps gain nothing where every task draws its start",
+        ),
+        ("family = \"sample-weights\"", "there is nothing to weigh by"),
+    ] {
+        place.write("noted.toml", &with(rule));
+        let text = place.ok(&["check", "noted.toml"]);
+        assert!(text.lines().any(|line| line.starts_with("note ") && line.contains(expected)), "{text}");
+        let notes = &place.json(&["check", "noted.toml", "--json"])["notes"];
+        assert!(notes[0].as_str().unwrap().contains(expected) && notes[1].is_null(), "{notes}");
+    }
+    assert!(!place.ok(&["check", "tiny.toml"]).contains("note "));
+    assert_eq!(place.json(&["check", "tiny.toml", "--json"])["notes"], serde_json::json!([]));
+}
+
+#[test]
 fn colour_and_progress_bars_stay_out_of_pipes() {
     let place = Place::new();
     for arguments in [&["--help"][..], &["run", "--help"], &["check", "tiny.toml"], &["check", "no.toml"]] {
