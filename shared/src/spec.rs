@@ -35,7 +35,7 @@ use crate::limits::{
 };
 use crate::seed::Seed;
 use data_set::DataSetSpec;
-use evaluation::EvaluationSpec;
+use evaluation::{EvaluationSpec, Objective};
 pub use external::External;
 use external::WrittenProblem;
 use network::NetworkSpec;
@@ -264,8 +264,15 @@ impl RunSpec {
 
     /// What a sound spec asks for and gains nothing by, and what would help, for people.
     pub fn notes(&self) -> Vec<String> {
-        let notes = |problem: &RuleLearning| problem.rule.options().notes(&problem.network, &problem.tasks);
-        self.problem.rule_learning().map(notes).unwrap_or_default()
+        let Some(problem) = self.problem.rule_learning() else { return Vec::new() };
+        let mut notes = problem.rule.options().notes(&problem.network, &problem.tasks);
+        if problem.tasks.smooth.is_some() && self.evaluation.objective == Objective::Accuracy {
+            notes.push(
+                "a task's key in tasks.smooth changes no class, so accuracy does not ask for it; \"logistic\" and \"squared-error\" do"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 
     /// Refuses a spec whose episodes have no gradient of their fitness by the genome, naming the field.

@@ -140,12 +140,15 @@ fn legend_of_rivals(comparison: &Comparison) -> String {
     for CompanionRow { name, meaning } in &comparison.companions {
         let _ = writeln!(text, "{}: {}", super::escape::line(name), super::escape::line(meaning));
     }
+    if !comparison.companions.is_empty() {
+        text.push_str("each with the lead of the rule over it on the same tasks, +- its standard error\n");
+    }
     if columns().any(|column| column.companions.iter().any(|of| of.is_end)) {
         text.push_str("end: the best setting is the first or the last of those that were tried: a better one may lie beyond\n");
     }
     if columns().any(|column| !column.positions.is_empty()) {
         text.push_str(
-            "part 1 of 8: what the rule recalls of the first eighth of what was shown, where that was 8 pairs or more\n",
+            "part 1 of 8: what the rule recalls of the first eighth of what was shown; no eighths of fewer than 8 pairs\n",
         );
     }
     if !comparison.ceilings.is_empty() {

@@ -75,7 +75,7 @@ impl RuleFamily for SampleWeightsSpec {
         };
         vec![Meaning {
             title: "what an example counts, by its loss",
-            corner: "progress",
+            corner: "progress, by loss",
             columns: LOSSES.iter().map(f64::to_string).collect(),
             rows: progresses.iter().map(row).collect(),
         }]

@@ -185,8 +185,9 @@ impl RuleLearning {
             return Err(SpecError::field(
                 "evaluation.objective",
                 format!(
-                    "must be squared-error, not {}: `{family}` has values and no classes",
-                    spec.evaluation.objective.name()
+                    "must be squared-error, not {}: `{family}` has {} and no classes",
+                    spec.evaluation.objective.name(),
+                    family.targets()
                 ),
             ));
         }

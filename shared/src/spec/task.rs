@@ -170,7 +170,7 @@ impl TaskSpec {
         if let Some(noise) = &self.label_noise {
             noise.validate()?;
             if let Some(family) = self.families.iter().find(|family| !family.has_classes()) {
-                let problem = format!("is of families with classes; `{family}` has values");
+                let problem = format!("is of families with classes; `{family}` has {}", family.targets());
                 return Err(SpecError::field("tasks.label_noise", problem));
             }
             let classes = self.families.iter().map(|&family| self.outputs(family).max(2)).max();

@@ -570,3 +570,32 @@ fn products_of_what_is_allowed_by_itself_are_bounded() {
     check(wide, 16, "[20, 20]", Some("strategy.population_size: makes 65536 candidates of 3084 numbers"));
     check("kind = \"sep-cma-es\"\npopulation_size = 64", 16, "[20, 20]", None);
 }
+
+#[test]
+fn a_key_that_the_objective_does_not_see_is_noted() {
+    let notes = |objective: &str| {
+        let text = QUICKSTART.replacen("[tasks]", "[tasks]\nsmooth = {}", 1);
+        let mut spec = RunSpec::read(&text).unwrap();
+        spec.evaluation.objective = match objective {
+            "accuracy" => Objective::Accuracy,
+            _ => Objective::Logistic,
+        };
+        spec.notes()
+    };
+    assert!(notes("accuracy")[0].contains("tasks.smooth changes no class"));
+    assert_eq!(notes("logistic"), [""; 0]);
+    assert_eq!(RunSpec::read(QUICKSTART).unwrap().notes(), [""; 0]);
+}
+
+#[test]
+fn what_is_no_class_is_called_by_its_name() {
+    for (family, is) in [("regress-wave", "values"), ("remember-bits", "bits")] {
+        let text = QUICKSTART.replacen("[tasks]", "[tasks]\nsmooth = {}", 1);
+        let spec = text.parse::<toml::Table>().unwrap();
+        let mut spec = serde_json::to_value(spec).unwrap();
+        spec["tasks"]["families"] = serde_json::json!([family]);
+        spec["evaluation"]["objective"] = "squared-error".into();
+        let error = RunSpec::read(&spec.to_string()).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{family}` has {is}")), "{error}");
+    }
+}

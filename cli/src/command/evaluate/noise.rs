@@ -24,7 +24,8 @@ pub(super) struct NoiseArguments {
     /// Examples of a task's training set, from 1 to 4096 [default: as in the rule's spec, or 600 with another of these flags].
     #[arg(long, value_name = "N", value_parser = parse_samples, allow_negative_numbers = true)]
     samples: Option<u32>,
-    /// Further examples that are known to be right, from 0 to 1024, as many of each class [default: as in the rule's spec].
+    /// Further examples that are known to be right, as many of each class: 0, or from the number of classes to 1024 [default: as in the
+    /// rule's spec].
     #[arg(long, value_name = "N", value_parser = parse_clean, allow_negative_numbers = true)]
     clean: Option<u32>,
 }
@@ -54,8 +55,10 @@ impl NoiseArguments {
         let of_genome = noises.len() * factors.len();
         if of_genome > 1 && genomes * of_genome > TABLES_MAX {
             let flag = if noises.len() > 1 { "noise" } else { "imbalance" };
+            let of = if genomes == 1 { "1 genome".to_owned() } else { format!("{genomes} genomes") };
             return Err(Failure::bad_input(format_args!(
-                "--{flag}: {genomes} genomes with {of_genome} settings each would be {} tables; give at most {TABLES_MAX} at a time",
+                "--{flag}: {of} with {of_genome} combinations of --noise and --imbalance would be {} tables; give at most {TABLES_MAX} at a \
+                 time",
                 genomes * of_genome
             )));
         }
@@ -100,7 +103,7 @@ impl NoiseArguments {
         let failure = Failure::bad_input(message);
         if field.is_empty() {
             return failure.hint(format_args!(
-                "leave --{first} out, or name families with classes in --tasks and in the rule's spec"
+                "leave --{first} out: wrong labels are of rules that were evolved, and are tried with --tasks, on families with classes"
             ));
         }
         failure
@@ -305,11 +308,9 @@ mod tests {
         };
         let two = arguments("symmetric:0.2,0.4", "");
         assert_eq!(two.settings(32).unwrap().len(), 2);
-        let expected =
-            "--noise: 33 genomes with 2 settings each would be 66 tables; give at most 64 at a time";
+        let expected = "--noise: 33 genomes with 2 combinations of --noise and --imbalance would be 66 tables; give at most 64 at a time";
         assert_eq!(refused(two, 33), expected);
-        let expected =
-            "--imbalance: 30 genomes with 3 settings each would be 90 tables; give at most 64 at a time";
+        let expected = "--imbalance: 30 genomes with 3 combinations of --noise and --imbalance would be 90 tables; give at most 64 at a time";
         assert_eq!(refused(arguments("pair:0.1", "1,2,3"), 30), expected);
         assert_eq!(
             arguments("pair:0.1", "").settings(1000).unwrap().len(),

@@ -29,7 +29,8 @@ pub(super) fn of(problem: &RuleLearning) -> Vec<Companion> {
             tasks: problem.tasks.clone(),
         };
         let transform = problem.layout().segments()[0].transform;
-        let setting = |&value: &f64| (format!("{value}"), Genome(vec![transform.invert(value)]));
+        let called = |value: f64| if value < 1e-4 { format!("{value:e}") } else { format!("{value}") };
+        let setting = |&value: &f64| (called(value), Genome(vec![transform.invert(value)]));
         // Nothing lies beyond no ridge at all.
         let first = usize::from(method == MemoryMethod::LeastSquares);
         let ends = if settings.len() > 1 { [0, settings.len() - 1][first..].to_vec() } else { Vec::new() };
@@ -47,7 +48,7 @@ pub(super) fn of(problem: &RuleLearning) -> Vec<Companion> {
         row("delta x 10", "the same, seen ten times", (MemoryMethod::DeltaRule, PASSES), &RATES_OF_PASSES),
         row(
             "least squares",
-            "the matrix of the least squared error: what a linear memory can reach that keeps all pairs",
+            "the matrix of the least squared error, with the best ridge: what a linear memory can reach that keeps all pairs",
             (MemoryMethod::LeastSquares, 1),
             &RIDGES,
         ),

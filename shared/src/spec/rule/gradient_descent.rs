@@ -188,7 +188,7 @@ impl RuleOptions for GradientDescentSpec {
         match tasks.families.iter().find(|family| !family.has_classes()) {
             Some(family) if self.loss == Loss::Logistic => Err(SpecError::field(
                 "rule.loss",
-                format!("must be squared, not logistic: `{family}` has values and no classes"),
+                format!("must be squared, not logistic: `{family}` has {} and no classes", family.targets()),
             )),
             _ => Ok(()),
         }

@@ -203,7 +203,10 @@ impl RuleOptions for SampleWeightsSpec {
         match tasks.families.iter().find(|family| !family.has_classes()) {
             Some(family) => Err(SpecError::field(
                 "tasks.families",
-                format!("must be classes, by whose loss `sample-weights` weighs; `{family}` has values"),
+                format!(
+                    "must be classes, by whose loss `sample-weights` weighs; `{family}` has {}",
+                    family.targets()
+                ),
             )),
             None => Ok(()),
         }

@@ -206,7 +206,7 @@ impl RuleOptions for WarpedDescentSpec {
         {
             return refuse(
                 "rule.loss",
-                format!("must be squared, not logistic: `{family}` has values and no classes"),
+                format!("must be squared, not logistic: `{family}` has {} and no classes", family.targets()),
             );
         }
         self.check_blocks(network)?;

@@ -288,6 +288,15 @@ impl TaskFamily {
         matches!(self.row().kind, TaskKind::Labels | TaskKind::Images)
     }
 
+    /// What targets are, in a word.
+    pub fn targets(self) -> &'static str {
+        match self.row().kind {
+            TaskKind::Values => "values",
+            TaskKind::Snippets => "bits",
+            TaskKind::Labels | TaskKind::Images => "classes",
+        }
+    }
+
     /// Whether targets are values and not classes.
     pub fn is_regression(self) -> bool {
         self.row().kind == TaskKind::Values

@@ -327,8 +327,7 @@ impl super::TaskSpec {
         if let Some(smooth) = &self.smooth {
             smooth.validate()?;
             if let Some(family) = self.families.iter().find(|family| !family.has_classes()) {
-                let has = if family.is_regression() { "values" } else { "bits" };
-                let problem = format!("is of families with classes; `{family}` has {has}");
+                let problem = format!("is of families with classes; `{family}` has {}", family.targets());
                 return Err(SpecError::field("tasks.smooth", problem));
             }
             if self.label_noise.is_some() {

@@ -190,7 +190,10 @@ impl MultiStateSpec {
     pub(super) fn check_classes(&self, option: &str, tasks: &TaskSpec) -> Result<(), SpecError> {
         let refuse = |problem| Err(SpecError::field("tasks.families", problem));
         if let Some(family) = tasks.families.iter().find(|family| !family.has_classes()) {
-            return refuse(format!("must be classes together with {option}; `{family}` has values"));
+            return refuse(format!(
+                "must be classes together with {option}; `{family}` has {}",
+                family.targets()
+            ));
         }
         // Only an extended rule tells two classes apart by two neurons.
         match tasks.families.iter().find(|&&family| tasks.outputs(family) == 1) {
