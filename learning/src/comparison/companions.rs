@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn all_columns_are_measured_however_many_there_are() {
-        let updates: Vec<u32> = (1..=EVALUATION_POINTS_MAX as u32).map(|place| 50 * place).collect();
+        let updates: Vec<u32> = (1..=EVALUATION_POINTS_MAX as u32).map(|place| place * place).collect();
         let companion = descent(&[1.0], true);
         let settings = |updates: &[u32]| ComparisonSettings {
             updates: updates.to_vec(),

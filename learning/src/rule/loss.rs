@@ -129,23 +129,23 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_central_differences() {
-        for (descended, outputs, targets) in [
-            (Descended::HalfSquares, vec![0.3, -1.0, 2.0, 0.1], vec![1.0, -1.0, -1.0, 1.0]),
-            (Descended::MeanSquares, vec![0.3, -1.0, 2.0, 0.1], vec![1.0, -1.0, -1.0, 1.0]),
-            (Descended::Logistic, vec![0.3, -1.0, 2.0, 0.1], vec![1.0, -1.0, -1.0, 1.0]),
-            (Descended::Logistic, vec![0.3, -1.0, 2.0, 0.1], vec![0.4, -0.4, -0.7, 0.7]),
+        let outputs = [0.3, -1.0, 2.0, 0.1];
+        let whole = [1.0, -1.0, -1.0, 1.0];
+        // Shares of an example add up to 1.
+        for (descended, targets, widths) in [
+            (Descended::HalfSquares, whole, [1, 2]),
+            (Descended::MeanSquares, whole, [1, 2]),
+            (Descended::Logistic, whole, [1, 2]),
+            (Descended::Logistic, [0.4, -0.4, -0.7, 0.7], [1, 2]),
             // The true one of many classes may have less than half.
-            (Descended::Logistic, vec![0.3, -1.0, 2.0, 0.1], vec![-0.2, -0.5, -0.6, -0.7]),
+            (Descended::Logistic, [-0.2, -0.5, -0.6, -0.7], [1, 4]),
         ] {
-            let sum: f64 = targets.iter().sum();
-            // Shares of four classes add up to 1; of two, those above alone do.
-            let widths = if sum == -2.0 { &[1, 4][..] } else { &[1, 2] };
-            for &width in widths {
+            for width in widths {
                 let mut errors = [0.0; 4];
                 descended.of(&outputs, &targets, &mut errors, width);
                 for (place, error) in errors.iter().enumerate() {
                     let moved = |by: f64| {
-                        let mut outputs = outputs.clone();
+                        let mut outputs = outputs;
                         outputs[place] += by;
                         descended.of(&outputs, &targets, &mut [0.0; 4], width)
                     };
