@@ -38,3 +38,23 @@ impl RememberSpec {
         NOISE.check("tasks.remember.noise", self.noise)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::spec::task::{SupportDraw, TaskFamily, TaskSpec};
+
+    #[test]
+    fn a_support_that_is_always_the_same_is_refused() {
+        let refused = |families: &[TaskFamily], support| {
+            let spec = TaskSpec { support, ..TaskSpec::of(families.to_vec()) };
+            spec.validate().err().map(|error| error.field)
+        };
+        for family in [TaskFamily::RememberBits, TaskFamily::RememberImages, TaskFamily::RememberLabels] {
+            assert_eq!(refused(&[family], SupportDraw::Fixed).as_deref(), Some("tasks.support"), "{family}");
+            assert_eq!(refused(&[family], SupportDraw::Fresh), None, "{family}");
+        }
+        let mixed = [TaskFamily::Digits, TaskFamily::RememberLabels];
+        assert_eq!(refused(&mixed, SupportDraw::Fixed).as_deref(), Some("tasks.support"));
+        assert_eq!(refused(&[TaskFamily::Digits], SupportDraw::Fixed), None);
+    }
+}
