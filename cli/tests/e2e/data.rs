@@ -93,9 +93,9 @@ fn a_data_set_is_added_listed_verified_and_learned() {
     let noisy =
         [&plain[..], &["--tasks-per-family", "2", "--noise", "symmetric:0.2,pair:0.4", "--samples", "30"]]
             .concat();
-    let comparisons = place.json(&with_data(&[&noisy[..], &["--clean", "4", "--json"]].concat()));
+    let comparisons = place.json(&with_data(&[&noisy[..], &["--imbalance", "2", "--json"]].concat()));
     let noises: Vec<_> = comparisons.as_array().unwrap().iter().map(|of| of["label_noise"].clone()).collect();
-    let noise = |kind: &str, rate: f64| serde_json::json!({ "kind": kind, "rates": [rate], "samples": 30, "clean": 4 });
+    let noise = |kind: &str, rate: f64| serde_json::json!({ "kind": kind, "rates": [rate], "samples": 30, "imbalance": [2.0] });
     assert_eq!(noises, [noise("symmetric", 0.2), noise("pair", 0.4)]);
     let text = place.ok(&with_data(&noisy));
     for words in [
