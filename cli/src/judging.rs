@@ -69,6 +69,10 @@ pub(crate) fn unseen_families(problem: &RuleLearning) -> Vec<TaskFamily> {
 /// A comparison that ended without a result; a wrong setting is named as the flag that sets it.
 pub(crate) fn comparison_failure(error: ComparisonError) -> Failure {
     match error {
+        // No flag makes the rule, but one may make what does not suit it.
+        ComparisonError::Setting { field: "rule", problem } => {
+            Failure::bad_input(format_args!("with these flags the rule's spec would not be valid: {problem}"))
+        }
         ComparisonError::Setting { field, problem } => {
             let flag = match field {
                 "families" => "tasks".to_owned(),
@@ -106,6 +110,20 @@ mod tests {
         let all: Vec<TaskFamily> = TaskFamily::unseen(&[TaskFamily::Xor]).collect();
         check(&all, &all);
         check(&all[1..], &all[..1]);
+    }
+
+    #[test]
+    fn what_does_not_suit_a_rule_is_said_without_a_flag_that_there_is_not() {
+        let said = |field| {
+            let problem = "tasks.smooth: cannot stand beside tasks.label_noise".to_owned();
+            comparison_failure(ComparisonError::Setting { field, problem }).message().to_owned()
+        };
+        let rule = said("rule");
+        assert!(
+            rule.starts_with("with these flags the rule's spec would not be valid: tasks.smooth"),
+            "{rule}"
+        );
+        assert!(said("tasks_per_family").starts_with("--tasks-per-family: tasks.smooth"));
     }
 
     #[test]

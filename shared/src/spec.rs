@@ -265,7 +265,7 @@ impl RunSpec {
     /// What a sound spec asks for and gains nothing by, and what would help, for people.
     pub fn notes(&self) -> Vec<String> {
         let Some(problem) = self.problem.rule_learning() else { return Vec::new() };
-        let mut notes = problem.rule.options().notes(&problem.network, &problem.tasks);
+        let mut notes = problem.rule.options().notes(&problem.tasks);
         if problem.tasks.smooth.is_some() && self.evaluation.objective == Objective::Accuracy {
             notes.push(
                 "a task's key in tasks.smooth changes no class, so accuracy does not ask for it; \"logistic\" and \"squared-error\" do"

@@ -11,8 +11,8 @@ use hebbian_shared::spec::task::{LabelNoiseSpec, TaskFamily, Taught};
 
 use super::Paint;
 
-/// Width of a row's name.
-const NAME_WIDTH: usize = 16;
+/// Width of a row's name where none is longer, and where one is: others' names may be of any length.
+const NAME_WIDTHS: std::ops::RangeInclusive<usize> = 16..=32;
 /// Width of a number of updates.
 const COLUMN_WIDTH: usize = 12;
 
@@ -44,7 +44,8 @@ pub(crate) fn table(comparison: &Comparison, paint: Paint) -> String {
         shapes.join(" or "),
         comparison.label_noise.as_ref().map_or_else(String::new, |noise| format!("{}; ", label_noise(noise)))
     );
-    let mut header = format!("{:<NAME_WIDTH$}", "after updates");
+    let width = comparison.groups.first().map_or(0, |group| name_width(&group.columns));
+    let mut header = format!("{:<width$}", "after updates");
     for updates in &comparison.updates {
         let _ = write!(header, "{updates:>COLUMN_WIDTH$}");
     }
@@ -348,9 +349,21 @@ fn row(text: &mut String, name: &str, columns: &[Column], cell: impl Fn(&Column)
 }
 
 fn row_painted(text: &mut String, name: &str, columns: &[Column], cell: impl Fn(&Column) -> String) {
-    let _ = write!(text, "{name:<NAME_WIDTH$}");
+    let width = name_width(columns);
+    let _ = write!(text, "{name:<width$}");
     text.extend(columns.iter().map(cell));
     text.push('\n');
+}
+
+/// Room for the longest name of a row, with its indent: all groups of a comparison have the same rows.
+fn name_width(columns: &[Column]) -> usize {
+    let of_column = |column: &Column| {
+        let ablations = column.ablations.iter().map(|of| of.ablation.name().len());
+        let companions = column.companions.iter().map(|of| super::escape::line(&of.name).chars().count());
+        ablations.chain(companions).max().map_or(0, |longest| longest + 2)
+    };
+    let longest = columns.first().map_or(0, of_column);
+    longest.clamp(*NAME_WIDTHS.start(), *NAME_WIDTHS.end())
 }
 
 /// A difference of accuracies with its sign.

@@ -70,8 +70,8 @@ pub trait RuleOptions {
         None
     }
 
-    /// What a sound rule gains nothing by in these networks on these tasks, and what would help, for people.
-    fn notes(&self, _: &NetworkSpec, _: &TaskSpec) -> Vec<String> {
+    /// What a sound rule gains nothing by on these tasks, and what would help, for people.
+    fn notes(&self, _: &TaskSpec) -> Vec<String> {
         Vec::new()
     }
 

@@ -351,8 +351,10 @@ mod tests {
         assert_eq!(failure(&clean, values), "--clean: is of families with classes; `sinusoid` has values");
         assert_eq!(failure(&noise, "tasks.label_noise.rates[0]: must be"), "--noise: must be");
         // What these flags do not set, or nobody gave.
-        assert_eq!(failure(&noise, "network.hidden[0]: must be"), "--rule: network.hidden[0]: must be");
-        assert_eq!(failure(&none, few), format!("--rule: {few}"));
+        let rule = "with these flags the rule's spec would not be valid: ";
+        let hidden = "network.hidden[0]: must be";
+        assert_eq!(failure(&noise, hidden), format!("{rule}{hidden}"));
+        assert_eq!(failure(&none, few), format!("{rule}{few}"));
         let rare = TaskError::TooFewKnown { field: "clean", found: 8, wanted: 40 };
         let rare = clean.failure(ComparisonError::Task(rare));
         assert!(

@@ -75,3 +75,38 @@ fn the_heading_says_which_noise_there_is() {
     let found = heading(Some(LabelNoiseSpec { rates: vec![0.0], ..spec }));
     assert!(found.contains("; label noise: none, 600 examples;"), "{found}");
 }
+
+#[test]
+fn columns_stand_below_each_other_however_long_names_are() {
+    let estimate = json!({ "mean": 0.5, "standard_error": 0.01 });
+    let with = |ablation: &str, other: &str| {
+        let mut comparison = serde_json::to_value(recalled(&[0, 8])).unwrap();
+        let columns = comparison["groups"][0]["columns"].as_array_mut().unwrap();
+        for column in columns {
+            column["ablations"] = json!([{ "ablation": ablation, "accuracy": estimate, "loss": estimate }]);
+            column["companions"] = json!([{ "name": other, "accuracy": estimate, "difference": estimate }]);
+        }
+        let table = table(&serde_json::from_value(comparison).unwrap(), Paint::none());
+        let ends = |start: &str| {
+            let line = table
+                .lines()
+                .find(|line| line.starts_with(start))
+                .unwrap_or_else(|| panic!("{start}: {table}"));
+            line.chars().count()
+        };
+        let name: String = other.chars().take(8).collect();
+        [ends("after updates"), ends("  learned rule"), ends(&format!("  {name}"))]
+    };
+    for (ablation, other, length) in [
+        ("no-feedback", "leap", 16 + 24),
+        ("one-synapse-state", "leap", 19 + 24),
+        ("no-feedback", "online, 16 copies", 19 + 24),
+        ("no-feedback", "gr\u{fc}\u{df}e an die Regel", 20 + 24),
+    ] {
+        assert_eq!(with(ablation, other), [length; 3], "{ablation} {other}");
+    }
+    // A name beyond all measure shifts nothing but its own row.
+    let [header, rule, own] = with("no-feedback", &"x".repeat(60));
+    assert_eq!((header, rule), (32 + 24, 32 + 24));
+    assert!(own > rule);
+}

@@ -212,7 +212,7 @@ impl RuleOptions for SampleWeightsSpec {
         }
     }
 
-    fn notes(&self, _: &NetworkSpec, tasks: &TaskSpec) -> Vec<String> {
+    fn notes(&self, tasks: &TaskSpec) -> Vec<String> {
         let (noise, never_repeat) = (&tasks.label_noise, tasks.support == SupportDraw::Fresh);
         let and = if never_repeat { " and examples never repeat" } else { "" };
         let nothing = || {
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn right_labels_are_noted() {
-        let notes = |tasks: &TaskSpec| SampleWeightsSpec::default().notes(&NetworkSpec::default(), tasks);
+        let notes = |tasks: &TaskSpec| SampleWeightsSpec::default().notes(tasks);
         let fresh = TaskSpec::of(vec![TaskFamily::Digits]);
         assert_eq!(
             notes(&fresh),

@@ -255,7 +255,7 @@ impl RuleOptions for WarpedDescentSpec {
         Ok(())
     }
 
-    fn notes(&self, _: &NetworkSpec, _: &TaskSpec) -> Vec<String> {
+    fn notes(&self, _: &TaskSpec) -> Vec<String> {
         let lost = self.start == WeightStart::Drawn && self.warp != Warp::None;
         let note = "warps gain nothing where every task draws its start, as a hidden neuron is another one in each task; \
                     rule.start = \"fixed\" keeps it the same";
@@ -415,9 +415,7 @@ mod tests {
 
     #[test]
     fn warps_from_starts_that_are_drawn_are_noted() {
-        let notes = |spec: WarpedDescentSpec| {
-            spec.notes(&NetworkSpec::default(), &TaskSpec::of(vec![TaskFamily::Xor])).len()
-        };
+        let notes = |spec: WarpedDescentSpec| spec.notes(&TaskSpec::of(vec![TaskFamily::Xor])).len();
         let drawn = WarpedDescentSpec { start: WeightStart::Drawn, ..SPEC() };
         assert_eq!(notes(drawn), 1);
         assert_eq!(notes(WarpedDescentSpec { warp: Warp::Diagonal, ..drawn }), 1);
